@@ -1,0 +1,28 @@
+// The table of compute loops, one row per instruction set, all rows equal to the bit. A loop here is single-threaded and
+// works on a range; gemm.h, ops.h and attention.h wrap the table with threads, and are what the layers call.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernel/gemm_loops.h"
+#include "kernel/ops_loops.h"
+
+namespace darkhorse {
+
+struct KernelTable {
+  const char* name;  // "scalar", "avx2", "avx512"
+  GemmLoops gemm;
+  OpsLoops ops;
+};
+
+// The row in use: the best this CPU runs, or what DARKHORSE_ISA names (an unknown or unsupported name is a UsageError).
+const KernelTable& Kernels();
+
+// Every row this CPU can run, scalar first. For differential tests.
+std::span<const KernelTable* const> SupportedKernels();
+
+// Makes Kernels() return that row from now on. For tests; not while other threads compute.
+void SelectKernels(const KernelTable& table);
+
+}  // namespace darkhorse
