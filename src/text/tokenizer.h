@@ -1,0 +1,91 @@
+// Byte-level BPE tokenizer: trains, encodes, decodes, reads and writes Hugging Face's
+// tokenizer.json. docs/tokenizer.md has the pipeline, what of the file format is supported, and the
+// few documented differences.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace darkhorse {
+
+struct TokenizerData;
+
+// Immutable and cheap to copy; every method may be called from many threads at once.
+class Tokenizer {
+ public:
+  // path: a tokenizer.json, or a directory that holds one. Error: names the file, the field and the
+  // cure.
+  static Tokenizer Load(const std::string& path);
+  static Tokenizer FromJson(std::string_view json, const std::string& name_for_errors);
+
+  explicit Tokenizer(std::shared_ptr<const TokenizerData> data) : data_(std::move(data)) {}
+
+  // A tokenizer.json that Hugging Face's `tokenizers` reads back. The same tokenizer gives the same
+  // bytes.
+  std::string ToJson() const;
+
+  // Any bytes are accepted: what is not UTF-8 is encoded byte by byte. add_special_tokens applies
+  // the post-processor (such as a leading beginning-of-sentence token).
+  std::vector<int32_t> Encode(std::string_view text, bool add_special_tokens = false) const;
+
+  // Appends to *ids. allow_special = false is for untrusted text: no added token, special or not,
+  // is recognised in it, so nobody can forge a turn by typing its marker.
+  void Encode(std::string_view text, std::vector<int32_t>* ids, bool allow_special = true) const;
+
+  // Bytes, not necessarily UTF-8: a token may hold part of a character. An id without a token
+  // decodes to nothing.
+  std::string Decode(std::span<const int32_t> ids, bool skip_special_tokens = false) const;
+
+  // The bytes one id decodes to; empty for an id without a token. Valid as long as any copy of this
+  // tokenizer.
+  std::string_view TokenBytes(int32_t id) const;
+
+  int32_t vocab_size() const;  // largest id + 1
+
+  // The id of an added token, or of a vocabulary entry as tokenizer.json spells it ("Ġthe" for "
+  // the").
+  std::optional<int32_t> TokenId(std::string_view token) const;
+
+  bool IsSpecial(int32_t id) const;
+
+  // FNV-1a of ToJson(): equal for tokenizers that encode alike. Token shards carry it.
+  uint64_t hash() const;
+
+ private:
+  std::shared_ptr<const TokenizerData> data_;
+};
+
+struct TokenizerTrainOptions {
+  int32_t vocab_size =
+      4096;  // special tokens, 256 bytes and merges together; fewer if the text has no more pairs
+  std::vector<std::string> special_tokens;  // they get the ids 0, 1, 2, ...
+  std::string pattern;        // pre-tokenizer regular expression; empty: kDefaultSplitPattern
+  int64_t min_frequency = 2;  // a pair seen less often is not merged
+};
+
+// Words with an optional leading separator, single digits, runs of punctuation, white space.
+extern const char kDefaultSplitPattern[];
+
+// Puts the next document in *text and returns true, or returns false at the end.
+using NextDocument = std::function<bool(std::string* text)>;
+
+// phase: "count" (done: bytes read, total: 0) or "merge" (done: merges, total: merges wanted).
+// Called from one thread.
+using TrainProgress = std::function<void(const char* phase, int64_t done, int64_t total)>;
+
+// Byte-pair encoding (Sennrich et al. 2016) over bytes. The result depends on the documents'
+// multiset only: not on their order, nor on the number of threads. Equally frequent pairs are
+// merged in order of their ids. Special tokens that occur in the documents separate words and are
+// not counted. UsageError: impossible options.
+Tokenizer TrainTokenizer(const NextDocument& next, const TokenizerTrainOptions& options,
+                         const TrainProgress& progress = {});
+Tokenizer TrainTokenizer(const std::vector<std::string>& documents,
+                         const TokenizerTrainOptions& options, const TrainProgress& progress = {});
+
+}  // namespace darkhorse
