@@ -26,7 +26,9 @@ struct MatrixView {
   MatrixView Rows(int64_t begin, int64_t count) const {
     return {data + begin * stride, count, cols, stride};
   }
-  MatrixView Cols(int64_t begin, int64_t count) const { return {data + begin, rows, count, stride}; }
+  MatrixView Cols(int64_t begin, int64_t count) const {
+    return {data + begin, rows, count, stride};
+  }
   int64_t size() const { return rows * cols; }
 };
 

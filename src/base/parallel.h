@@ -1,5 +1,5 @@
-// Threads: one OpenMP pool for the process. Work is split over independent outputs, never over a reduction, so the number
-// of threads cannot change a bit of any result.
+// Threads: one OpenMP pool for the process. Work is split over independent outputs, never over a
+// reduction, so the number of threads cannot change a bit of any result.
 #pragma once
 
 #include <omp.h>
@@ -10,12 +10,14 @@
 
 namespace darkhorse {
 
-// How many threads parallel loops use. Default: OMP_NUM_THREADS, else the cores this process may run on.
+// How many threads parallel loops use. Default: OMP_NUM_THREADS, else the cores this process may
+// run on.
 int NumThreads();
 void SetNumThreads(int threads);  // >= 1
 
-// Calls body(i) for every i in [0, count), in any order, on NumThreads() threads; one by one from a shared counter, so
-// uneven items balance. Nested calls run serially. An exception thrown by body stops the loop and is rethrown here.
+// Calls body(i) for every i in [0, count), in any order, on NumThreads() threads; one by one from a
+// shared counter, so uneven items balance. Nested calls run serially. An exception thrown by body
+// stops the loop and is rethrown here.
 template <typename Body>
 void ParallelFor(int64_t count, const Body& body) {
   if (count <= 0) return;
@@ -39,8 +41,8 @@ void ParallelFor(int64_t count, const Body& body) {
   if (error) std::rethrow_exception(error);
 }
 
-// Splits [0, count) into chunks of at most `grain` and calls body(begin, end) for each. The chunk borders depend on count
-// and grain only, never on the number of threads.
+// Splits [0, count) into chunks of at most `grain` and calls body(begin, end) for each. The chunk
+// borders depend on count and grain only, never on the number of threads.
 template <typename Body>
 void ParallelForRange(int64_t count, int64_t grain, const Body& body) {
   ParallelFor((count + grain - 1) / grain, [&](int64_t chunk) {

@@ -19,11 +19,12 @@ std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter, std::array<uint3
 }
 
 uint64_t RandomBits(uint64_t seed, RandomStream stream, uint64_t a, uint64_t b) {
-  // The counter holds a and b; the stream is mixed into the seed by one Philox call of its own, so the key stays 64 bits.
+  // The counter holds a and b; the stream is mixed into the seed by one Philox call of its own, so
+  // the key stays 64 bits.
   const auto key = Philox({static_cast<uint32_t>(stream), 0x6461726b, 0x686f7273, 0x65},
                           {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
-  const auto out = Philox({static_cast<uint32_t>(a), static_cast<uint32_t>(a >> 32), static_cast<uint32_t>(b),
-                           static_cast<uint32_t>(b >> 32)},
+  const auto out = Philox({static_cast<uint32_t>(a), static_cast<uint32_t>(a >> 32),
+                           static_cast<uint32_t>(b), static_cast<uint32_t>(b >> 32)},
                           {key[0], key[1]});
   return uint64_t{out[1]} << 32 | out[0];
 }

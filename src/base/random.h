@@ -1,5 +1,5 @@
-// Counter-based random numbers: a value is a pure function of its coordinates (seed, stream, a, b, c). There is no
-// generator state, so nothing about randomness has to be saved to resume a run.
+// Counter-based random numbers: a value is a pure function of its coordinates (seed, stream, a, b,
+// c). There is no generator state, so nothing about randomness has to be saved to resume a run.
 // Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 #pragma once
 
@@ -9,15 +9,16 @@
 
 namespace darkhorse {
 
-// What a random number is for. Different streams never share numbers. Append only: the values are part of a run's identity.
+// What a random number is for. Different streams never share numbers. Append only: the values are
+// part of a run's identity.
 enum class RandomStream : uint32_t {
-  kInit = 1,      // (tensor, element)
-  kData = 2,      // (epoch, item)
-  kSample = 3,    // (step, sequence, position)
-  kTask = 4,      // (index, draw)
-  kCorpus = 5,    // (document, draw)
+  kInit = 1,    // (tensor, element)
+  kData = 2,    // (epoch, item)
+  kSample = 3,  // (step, sequence, position)
+  kTask = 4,    // (index, draw)
+  kCorpus = 5,  // (document, draw)
   kTest = 6,
-  kRollout = 7,   // (step, prompt)
+  kRollout = 7,  // (step, prompt)
 };
 
 // Ten Philox rounds over a 128-bit counter with a 64-bit key.
@@ -34,12 +35,14 @@ inline double RandomUniform(uint64_t seed, RandomStream stream, uint64_t a, uint
 // Standard normal (Box-Muller on one 64-bit draw per call).
 double RandomNormal(uint64_t seed, RandomStream stream, uint64_t a, uint64_t b = 0);
 
-// A short-lived sequence of draws at fixed coordinates (seed, stream, a): draw b = 0, 1, 2, … For code that needs an unknown
-// number of draws, such as a problem maker. Satisfies UniformRandomBitGenerator.
+// A short-lived sequence of draws at fixed coordinates (seed, stream, a): draw b = 0, 1, 2, … For
+// code that needs an unknown number of draws, such as a problem maker. Satisfies
+// UniformRandomBitGenerator.
 class RandomSequence {
  public:
   using result_type = uint64_t;
-  RandomSequence(uint64_t seed, RandomStream stream, uint64_t a) : seed_(seed), stream_(stream), a_(a) {}
+  RandomSequence(uint64_t seed, RandomStream stream, uint64_t a)
+      : seed_(seed), stream_(stream), a_(a) {}
   static constexpr uint64_t min() { return 0; }
   static constexpr uint64_t max() { return ~uint64_t{0}; }
   uint64_t operator()() { return RandomBits(seed_, stream_, a_, next_++); }

@@ -1,9 +1,11 @@
-// Causal softmax attention over one document's keys, never holding T x T. For one head and a query at document position p:
+// Causal softmax attention over one document's keys, never holding T x T. For one head and a query
+// at document position p:
 //   o = sum_{j <= p} softmax_j(scale * q.k_j) v_j
-// computed over key blocks of kKeyBlock positions anchored at the document's first position, with a running maximum and sum
-// (Milakov & Gimelshein 2018; FlashAttention, Dao et al. 2022). The operations on a query row depend on its own position only:
-// not on which other queries are computed with it, nor on the chunk its keys arrived in. So a token decoded alone, prefilled
-// in any chunking, or trained in any packing gets the same bits.
+// computed over key blocks of kKeyBlock positions anchored at the document's first position, with a
+// running maximum and sum (Milakov & Gimelshein 2018; FlashAttention, Dao et al. 2022). The
+// operations on a query row depend on its own position only: not on which other queries are
+// computed with it, nor on the chunk its keys arrived in. So a token decoded alone, prefilled in
+// any chunking, or trained in any packing gets the same bits.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +15,12 @@
 
 namespace darkhorse {
 
-inline constexpr int64_t kKeyBlock = 64;   // positions per block of the running softmax
-inline constexpr int64_t kKeyPanel = 16;   // keys are stored in panels [dim][16]: element (j, d) at ((j/16)*dim + d)*16 + j%16
+inline constexpr int64_t kKeyBlock = 64;  // positions per block of the running softmax
+inline constexpr int64_t kKeyPanel =
+    16;  // keys are stored in panels [dim][16]: element (j, d) at ((j/16)*dim + d)*16 + j%16
 
-// Floats that `positions` keys of width dim take as panels (rounded up to whole panels; the tail must be finite, e.g. zero).
+// Floats that `positions` keys of width dim take as panels (rounded up to whole panels; the tail
+// must be finite, e.g. zero).
 int64_t KeyPanelSize(int64_t positions, int64_t dim);
 // Writes keys[rows, dim] as positions first_position … first_position+rows-1 of a panel buffer.
 void WriteKeyPanels(ConstMatrix keys, int64_t first_position, float* panels);
@@ -33,7 +37,8 @@ struct AttentionJob {
 // Runs the jobs on all threads (a long job is split by query blocks). scale multiplies q.k.
 void AttentionForward(std::span<const AttentionJob> jobs, float scale);
 
-// Backward for one head of one whole document (queries = all positions from 0). Gradients are written.
+// Backward for one head of one whole document (queries = all positions from 0). Gradients are
+// written.
 struct AttentionBackwardJob {
   ConstMatrix q, k, v, out, dout;  // [T,dk] [T,dk] [T,dv] [T,dv] [T,dv]
   const float* lse;                // [T]

@@ -1,7 +1,9 @@
-// f32 matrix products. Every element of C is one chain of fused multiply-adds over k in ascending order,
+// f32 matrix products. Every element of C is one chain of fused multiply-adds over k in ascending
+// order,
 //   c = start; for k: c = fma(a[k], b[k], c),   start = 0, or the old C where `accumulate`,
-// so the result does not depend on blocking, on the other rows of the batch, on threads or on the instruction set
-// (docs/architecture.md). All operands are row-major views with any stride >= cols; C must not overlap A or B.
+// so the result does not depend on blocking, on the other rows of the batch, on threads or on the
+// instruction set (docs/architecture.md). All operands are row-major views with any stride >= cols;
+// C must not overlap A or B.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +21,11 @@ void GemmNN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate = false);
 void GemmTN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate = false);
 
 // The scalar definition of the above, for tests: opa/opb read element (m,k) and (k,n).
-void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c, bool accumulate);
+void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
+                   bool accumulate);
 
-// A weight matrix W[N,K] packed once for many products x . W^T (decoding, rollouts). Opaque layout, depends on Kernels().
+// A weight matrix W[N,K] packed once for many products x . W^T (decoding, rollouts). Opaque layout,
+// depends on Kernels().
 int64_t PackedSize(int64_t n, int64_t k);  // floats needed
 void PackNT(ConstMatrix w, float* packed);
 // C[M,N] = A[M,K] . W^T. Fast for one row (bandwidth-bound) as for thousands. Bit-equal to GemmNT.
@@ -36,14 +40,16 @@ struct Weight {
 void Linear(ConstMatrix x, const Weight& weight, Matrix y);
 
 // Grouped products for mixture of experts: rows of the batch are sorted by group, group g owns rows
-// [row_begin[g], row_begin[g+1]). row_begin has groups+1 entries. Empty groups cost nothing; work is balanced over threads
-// across groups. Same chains as the plain forms, so a row's result does not depend on its neighbours.
-// C[rows of g, N] = A[rows of g, K] . W_g^T
-void GroupedLinear(ConstMatrix a, std::span<const int64_t> row_begin, std::span<const Weight> weights, Matrix c);
+// [row_begin[g], row_begin[g+1]). row_begin has groups+1 entries. Empty groups cost nothing; work
+// is balanced over threads across groups. Same chains as the plain forms, so a row's result does
+// not depend on its neighbours. C[rows of g, N] = A[rows of g, K] . W_g^T
+void GroupedLinear(ConstMatrix a, std::span<const int64_t> row_begin,
+                   std::span<const Weight> weights, Matrix c);
 // C[rows of g, K] = A[rows of g, N] . W_g[N,K]
-void GroupedGemmNN(ConstMatrix a, std::span<const int64_t> row_begin, std::span<const Weight> weights, Matrix c,
-                   bool accumulate = false);
+void GroupedGemmNN(ConstMatrix a, std::span<const int64_t> row_begin,
+                   std::span<const Weight> weights, Matrix c, bool accumulate = false);
 // dW_g[N,K] += A[rows of g, N]^T . B[rows of g, K]; grads[g].w is dW_g
-void GroupedGemmTN(ConstMatrix a, ConstMatrix b, std::span<const int64_t> row_begin, std::span<const Weight> grads);
+void GroupedGemmTN(ConstMatrix a, ConstMatrix b, std::span<const int64_t> row_begin,
+                   std::span<const Weight> grads);
 
 }  // namespace darkhorse

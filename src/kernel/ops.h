@@ -1,6 +1,7 @@
-// The row-wise operations of a transformer, forward and backward, with threads. T = tokens (rows), D = columns. Parameter
-// gradients (dweight) accumulate; activation gradients (dx) are written unless a comment says otherwise. Sums over a row use
-// 16 fixed partial sums and one tree, so a row's result never depends on its batch, on threads or on the instruction set.
+// The row-wise operations of a transformer, forward and backward, with threads. T = tokens (rows),
+// D = columns. Parameter gradients (dweight) accumulate; activation gradients (dx) are written
+// unless a comment says otherwise. Sums over a row use 16 fixed partial sums and one tree, so a
+// row's result never depends on its batch, on threads or on the instruction set.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +13,23 @@ namespace darkhorse {
 
 // y = x / sqrt(mean(x^2) + eps) * weight. inv_rms[T] is kept for backward (may be null).
 void RmsNormForward(ConstMatrix x, const float* weight, float eps, Matrix y, float* inv_rms);
-// dx (written, or added to where add_to_dx) and dweight[D] (accumulated, in a fixed order of row chunks).
-void RmsNormBackward(ConstMatrix dy, ConstMatrix x, const float* weight, const float* inv_rms, Matrix dx, bool add_to_dx,
-                     float* dweight);
+// dx (written, or added to where add_to_dx) and dweight[D] (accumulated, in a fixed order of row
+// chunks).
+void RmsNormBackward(ConstMatrix dy, ConstMatrix x, const float* weight, const float* inv_rms,
+                     Matrix dx, bool add_to_dx, float* dweight);
 
-// Rotates adjacent pairs (x0,x1),(x2,x3),… of each row's `heads` slices of `dim` columns, slice h starting at column
-// first + h * head_stride, by angle position[row] * inv_freq[j]; cos and sin are scaled by `mscale`. In place.
-// inverse = true rotates back: the backward pass. Angles are computed in double from the position, rounded once: the table
-// cos_sin[position][j] = (cos, sin) is built by RopeTable.
+// Rotates adjacent pairs (x0,x1),(x2,x3),… of each row's `heads` slices of `dim` columns, slice h
+// starting at column first + h * head_stride, by angle position[row] * inv_freq[j]; cos and sin are
+// scaled by `mscale`. In place. inverse = true rotates back: the backward pass. Angles are computed
+// in double from the position, rounded once: the table cos_sin[position][j] = (cos, sin) is built
+// by RopeTable.
 struct RopeTable {
-  int64_t dim = 0;               // rotary columns, even
+  int64_t dim = 0;                 // rotary columns, even
   const float* cos_sin = nullptr;  // [max_position][dim/2][2]
   int64_t max_position = 0;
 };
-void RopeInPlace(Matrix x, int64_t first, int64_t heads, int64_t head_stride, const RopeTable& table,
-                 const int32_t* position, bool inverse);
+void RopeInPlace(Matrix x, int64_t first, int64_t heads, int64_t head_stride,
+                 const RopeTable& table, const int32_t* position, bool inverse);
 
 // y = silu(gate) * up,  silu(g) = g * sigmoid(g).
 void SwiGluForward(ConstMatrix gate, ConstMatrix up, Matrix y);
@@ -37,11 +40,14 @@ void Sigmoid(ConstMatrix x, Matrix y);
 // Row softmax, in one pass per row: y = exp(x - max) / sum. May alias.
 void SoftmaxRows(ConstMatrix x, Matrix y);
 
-// For each row: log_softmax(x)[target] and (where non-null) the entropy -sum p log p. THE log-softmax of the project: training,
-// scoring and sampling all call it, so their log-probabilities agree bit for bit.
+// For each row: log_softmax(x)[target] and (where non-null) the entropy -sum p log p. THE
+// log-softmax of the project: training, scoring and sampling all call it, so their
+// log-probabilities agree bit for bit.
 void LogSoftmaxRows(ConstMatrix logits, const int32_t* target, float* logp, float* entropy);
-// logits -> dlogits in place: dlogit = dlogp * (onehot(target) - p) + dentropy * d(entropy)/dlogit. dentropy may be null.
-void LogSoftmaxBackwardRows(Matrix logits, const int32_t* target, const float* dlogp, const float* dentropy);
+// logits -> dlogits in place: dlogit = dlogp * (onehot(target) - p) + dentropy * d(entropy)/dlogit.
+// dentropy may be null.
+void LogSoftmaxBackwardRows(Matrix logits, const int32_t* target, const float* dlogp,
+                            const float* dentropy);
 
 // y = x + y; y = a * x + y; elementwise.
 void AddInPlace(ConstMatrix x, Matrix y);
@@ -52,7 +58,8 @@ void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y);
 // Embedding gradient: dtable[token[row]] += dy[row], rows of equal token in ascending row order.
 void ScatterAddRows(ConstMatrix dy, std::span<const int32_t> token, Matrix dtable);
 
-// Sum of squares of x[0..n) in double: chunks of a fixed size, summed in order. Deterministic, threaded.
+// Sum of squares of x[0..n) in double: chunks of a fixed size, summed in order. Deterministic,
+// threaded.
 double SumSquares(const float* x, int64_t n);
 // True if any element is NaN or infinite.
 bool HasNonFinite(const float* x, int64_t n);

@@ -1,0 +1,26 @@
+// What the transformer is given: tokens in rows, and which rows form which document.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace darkhorse {
+
+// Consecutive rows of the batch that are consecutive tokens of one document. Attention never leaves
+// a document. In training a segment is a whole document (position 0, slot -1); in generation it is
+// the chunk of a sequence being computed now: a prompt or part of it, or one token; the tokens
+// before it are in the cache at `slot`.
+struct Segment {
+  int64_t row = 0;       // first row
+  int64_t rows = 0;      // how many
+  int64_t position = 0;  // document position of the first row
+  int64_t slot = -1;     // cache slot, or -1: no cache
+};
+
+struct TokenBatch {
+  std::vector<int32_t> tokens;    // [T] one a row
+  std::vector<Segment> segments;  // cover the rows in order
+  int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
+};
+
+}  // namespace darkhorse

@@ -1,0 +1,96 @@
+#include "model/config.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+void RequirePositive(const char* field, int64_t value) {
+  if (value < 1) Fail("config: {} is {}; it must be at least 1", field, value);
+}
+
+}  // namespace
+
+void ModelConfig::Validate() const {
+  if (model_type != "deepseek_v3" && model_type != "deepseek_v2") {
+    Fail("config: model_type is '{}'; this program runs deepseek_v3 and deepseek_v2", model_type);
+  }
+  RequirePositive("vocab_size", vocab_size);
+  RequirePositive("hidden_size", hidden_size);
+  RequirePositive("num_hidden_layers", num_hidden_layers);
+  RequirePositive("num_attention_heads", num_attention_heads);
+  RequirePositive("kv_lora_rank", kv_lora_rank);
+  RequirePositive("qk_nope_head_dim", qk_nope_head_dim);
+  RequirePositive("qk_rope_head_dim", qk_rope_head_dim);
+  RequirePositive("v_head_dim", v_head_dim);
+  RequirePositive("max_position_embeddings", max_position_embeddings);
+  if (q_lora_rank < 0) Fail("config: q_lora_rank is {}; use null (or 0) for none", q_lora_rank);
+  if (qk_rope_head_dim % 2 != 0) {
+    Fail("config: qk_rope_head_dim is {}; RoPE rotates pairs, so it must be even",
+         qk_rope_head_dim);
+  }
+  if (num_nextn_predict_layers < 0 || first_k_dense_replace < 0) {
+    Fail("config: num_nextn_predict_layers and first_k_dense_replace cannot be negative");
+  }
+  if (first_k_dense_replace > 0) RequirePositive("intermediate_size", intermediate_size);
+  const bool any_moe = first_k_dense_replace < num_hidden_layers ||
+                       IsMoeLayer(num_hidden_layers + num_nextn_predict_layers - 1);
+  if (any_moe) {
+    RequirePositive("moe_intermediate_size", moe_intermediate_size);
+    RequirePositive("n_routed_experts", n_routed_experts);
+    RequirePositive("num_experts_per_tok", num_experts_per_tok);
+    RequirePositive("n_group", n_group);
+    RequirePositive("topk_group", topk_group);
+    if (n_shared_experts < 0)
+      Fail("config: n_shared_experts is {}; it cannot be negative", n_shared_experts);
+    if (num_experts_per_tok > n_routed_experts) {
+      Fail(
+          "config: num_experts_per_tok is {} but n_routed_experts only {}; choose at most as many "
+          "as there are",
+          num_experts_per_tok, n_routed_experts);
+    }
+    if (n_routed_experts % n_group != 0) {
+      Fail("config: n_routed_experts = {} does not divide into n_group = {} equal groups",
+           n_routed_experts, n_group);
+    }
+    if (topk_group > n_group)
+      Fail("config: topk_group is {} but n_group only {}", topk_group, n_group);
+    if (num_experts_per_tok > topk_group * (n_routed_experts / n_group)) {
+      Fail(
+          "config: num_experts_per_tok = {} exceeds the {} experts of topk_group = {} groups; "
+          "raise topk_group",
+          num_experts_per_tok, topk_group * (n_routed_experts / n_group), topk_group);
+    }
+    if (scoring_func != "sigmoid" && scoring_func != "softmax") {
+      Fail("config: scoring_func is '{}'; it must be sigmoid or softmax", scoring_func);
+    }
+    if (topk_method != "noaux_tc" && topk_method != "greedy" &&
+        topk_method != "group_limited_greedy") {
+      Fail("config: topk_method is '{}'; it must be noaux_tc, greedy or group_limited_greedy",
+           topk_method);
+    }
+  }
+  if (!rope_scaling.type.empty() && rope_scaling.type != "yarn") {
+    Fail("config: rope_scaling type is '{}'; only yarn is known (or null)", rope_scaling.type);
+  }
+  if (rope_scaling.type == "yarn" && !(rope_scaling.factor >= 1)) {
+    Fail("config: rope_scaling factor is {}; it must be at least 1", rope_scaling.factor);
+  }
+  if (!(rope_theta > 1)) Fail("config: rope_theta is {}; it must exceed 1", rope_theta);
+  if (!(rms_norm_eps > 0)) Fail("config: rms_norm_eps is {}; it must be positive", rms_norm_eps);
+  if (!(initializer_range > 0))
+    Fail("config: initializer_range is {}; it must be positive", initializer_range);
+}
+
+double ModelConfig::SoftmaxScale() const {
+  double scale = 1.0 / std::sqrt(static_cast<double>(qk_head_dim()));
+  if (rope_scaling.type == "yarn" && rope_scaling.mscale_all_dim != 0 && rope_scaling.factor > 1) {
+    const double m = 0.1 * rope_scaling.mscale_all_dim * std::log(rope_scaling.factor) + 1.0;
+    scale *= m * m;
+  }
+  return scale;
+}
+
+}  // namespace darkhorse
