@@ -1,0 +1,60 @@
+#include "base/arena.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr int64_t kFirstBlock = int64_t{1} << 18;  // floats: 1 MiB
+constexpr int64_t kAlign = 16;                     // floats: 64 bytes
+
+}  // namespace
+
+float* Arena::Floats(int64_t count) {
+  CHECK(count >= 0);
+  count = std::max<int64_t>(kAlign, (count + kAlign - 1) / kAlign * kAlign);
+  while (current_ < blocks_.size() && blocks_[current_].size - blocks_[current_].used < count) {
+    if (current_ + 1 == blocks_.size()) break;
+    ++current_;
+  }
+  if (current_ >= blocks_.size() || blocks_[current_].size - blocks_[current_].used < count) {
+    // Blocks grow in proportion to what is held, so that a step settles into few of them.
+    const int64_t size = std::max({count, kFirstBlock, capacity_bytes() / 16});
+    Block block;
+    block.data.reset(static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>(size) * sizeof(float))));
+    if (!block.data) {
+      Fail("out of memory: {} MiB more were needed; use a smaller micro-batch, sequence or model", size >> 18);
+    }
+    block.size = size;
+    blocks_.push_back(std::move(block));
+    current_ = blocks_.size() - 1;
+  }
+  Block& block = blocks_[current_];
+  float* out = block.data.get() + block.used;
+  block.used += count;
+  return out;
+}
+
+float* Arena::Zeros(int64_t count) {
+  float* out = Floats(count);
+  std::memset(out, 0, static_cast<size_t>(count) * sizeof(float));
+  return out;
+}
+
+void Arena::Release(const Mark& mark) {
+  if (blocks_.empty()) return;
+  for (size_t i = mark.block + 1; i < blocks_.size(); ++i) blocks_[i].used = 0;
+  blocks_[mark.block].used = mark.used;
+  current_ = mark.block;
+}
+
+int64_t Arena::capacity_bytes() const {
+  int64_t bytes = 0;
+  for (const Block& block : blocks_) bytes += block.size * static_cast<int64_t>(sizeof(float));
+  return bytes;
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,61 @@
+// A bump allocator for float buffers with stack discipline: what a step needs is taken in order and given back all at once. A
+// step's peak memory is known exactly, and nothing is freed one by one.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "base/matrix.h"
+
+namespace darkhorse {
+
+class Arena {
+ public:
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // `count` floats, 64-byte aligned, uninitialised. Valid until the mark below it is released.
+  float* Floats(int64_t count);
+  // The same, zeroed.
+  float* Zeros(int64_t count);
+  int32_t* Ints(int64_t count) { return reinterpret_cast<int32_t*>(Floats(count)); }
+  Matrix NewMatrix(int64_t rows, int64_t cols) { return {Floats(rows * cols), rows, cols}; }
+
+  struct Mark {
+    size_t block = 0;
+    int64_t used = 0;
+  };
+  Mark Here() const { return {current_, current_ < blocks_.size() ? blocks_[current_].used : 0}; }
+  // Gives back everything taken since `mark`. The memory stays with the arena.
+  void Release(const Mark& mark);
+  void Reset() { Release(Mark{}); }
+
+  int64_t capacity_bytes() const;
+
+ private:
+  struct Block {
+    std::unique_ptr<float, decltype(&std::free)> data{nullptr, &std::free};
+    int64_t size = 0;
+    int64_t used = 0;
+  };
+  std::vector<Block> blocks_;
+  size_t current_ = 0;
+};
+
+// Releases on leaving a scope what was taken within it.
+class ArenaScope {
+ public:
+  explicit ArenaScope(Arena& arena) : arena_(arena), mark_(arena.Here()) {}
+  ~ArenaScope() { arena_.Release(mark_); }
+  ArenaScope(const ArenaScope&) = delete;
+  ArenaScope& operator=(const ArenaScope&) = delete;
+
+ private:
+  Arena& arena_;
+  Arena::Mark mark_;
+};
+
+}  // namespace darkhorse
