@@ -1,5 +1,6 @@
-// The table of compute loops, one row per instruction set, all rows equal to the bit. A loop here is single-threaded and
-// works on a range; gemm.h, ops.h and attention.h wrap the table with threads, and are what the layers call.
+// The table of compute loops, one row per instruction set, all rows equal to the bit. A loop here
+// is single-threaded and works on a range; gemm.h, ops.h and attention.h wrap the table with
+// threads, and are what the layers call.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,11 @@ struct KernelTable {
   OpsLoops ops;
 };
 
-// The row in use: the best this CPU runs, or what DARKHORSE_ISA names (an unknown or unsupported name is a UsageError).
+// The rows themselves. Only kernels.cc names them: a row may hold instructions that this CPU lacks.
+extern const KernelTable kTableScalar, kTableAvx2, kTableAvx512;
+
+// The row in use: the best this CPU runs, or what DARKHORSE_ISA names (an unknown or unsupported
+// name is a UsageError).
 const KernelTable& Kernels();
 
 // Every row this CPU can run, scalar first. For differential tests.

@@ -1,0 +1,302 @@
+#include "kernel/gemm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+
+// Blocks, in floats: a panel of kBlockK rows stays in a first-level cache, kBlockM x kBlockK of A
+// in a second-level one, and kBlockK x kBlockN of packed B in the third.
+constexpr int64_t kBlockK = 256;
+constexpr int64_t kBlockM = 192;
+constexpr int64_t kBlockN = 1024;
+// Below this many multiply-adds waking a thread costs more than it saves.
+constexpr int64_t kSerial = 1 << 17;
+
+enum class Right { kNT, kNN, kPanels };  // B is W[N,K], B[K,N], or W packed
+
+// C[m,n] (+)= A . B, A[m,k] or its transpose stored as [k,m].
+struct Product {
+  const float* a;
+  int64_t a_stride;
+  bool a_transposed;
+  const float* b;
+  int64_t b_stride;
+  Right right;
+  Matrix c;
+  int64_t k;
+  bool accumulate;
+};
+
+// A rectangle of C: the unit of work of one thread.
+struct Block {
+  int64_t row, rows, col, cols;
+};
+
+int64_t CeilDiv(int64_t x, int64_t y) { return (x + y - 1) / y; }
+int64_t RoundUp(int64_t x, int64_t unit) { return CeilDiv(x, unit) * unit; }
+
+// A buffer that only grows, one per thread and use.
+class Scratch {
+ public:
+  float* Get(int64_t floats) {
+    if (floats > size_) {
+      data_.reset();
+      size_ = 0;
+      data_.reset(static_cast<float*>(
+          ::operator new (static_cast<size_t>(floats) * sizeof(float), std::align_val_t{64})));
+      size_ = floats;
+    }
+    return data_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(float* p) const { ::operator delete (p, std::align_val_t{64}); }
+  };
+  std::unique_ptr<float, Free> data_;
+  int64_t size_ = 0;
+};
+thread_local Scratch t_panels;
+thread_local Scratch t_slivers;
+
+void Clear(const Matrix& c, const Block& block) {
+  for (int64_t i = 0; i < block.rows; ++i) {
+    std::fill_n(c.Row(block.row + i) + block.col, block.cols, 0.0f);
+  }
+}
+
+// One thread's rectangle. C is carried through the blocks of k in order, so each element is one
+// chain.
+void RunBlock(const GemmLoops& loops, const Product& p, const Block& block) {
+  if (p.k == 0 && !p.accumulate) Clear(p.c, block);
+  const int64_t k_blocks = CeilDiv(p.k, kBlockK);
+  const int64_t k_step = k_blocks == 0 ? 1 : CeilDiv(p.k, k_blocks);
+  const int64_t col_end = block.col + block.cols;
+  const int64_t row_end = block.row + block.rows;
+  for (int64_t col = block.col; col < col_end; col += kBlockN) {
+    const int64_t cols = std::min(kBlockN, col_end - col);
+    for (int64_t k0 = 0; k0 < p.k; k0 += k_step) {
+      const int64_t k = std::min(k_step, p.k - k0);
+      const bool accumulate = p.accumulate || k0 > 0;
+      const float* panels = nullptr;
+      int64_t panel_stride = 0;
+      if (p.right == Right::kPanels) {
+        panel_stride = p.k * kPanel;
+        panels = p.b + col / kPanel * panel_stride + k0 * kPanel;
+      } else {
+        panel_stride = k * kPanel;
+        float* scratch = t_panels.Get(RoundUp(cols, kPanel) * k);
+        if (p.right == Right::kNT) {
+          loops.pack_panels_nt(p.b + col * p.b_stride + k0, p.b_stride, cols, k, scratch,
+                               panel_stride);
+        } else {
+          loops.pack_panels_nn(p.b + k0 * p.b_stride + col, p.b_stride, cols, k, scratch,
+                               panel_stride);
+        }
+        panels = scratch;
+      }
+      for (int64_t row = block.row; row < row_end; row += kBlockM) {
+        const int64_t rows = std::min(kBlockM, row_end - row);
+        float* c = p.c.Row(row) + col;
+        if (!p.a_transposed) {
+          loops.panel_product(p.a + row * p.a_stride + k0, p.a_stride, rows, panels, panel_stride,
+                              cols, k, c, p.c.stride, accumulate);
+          continue;
+        }
+        float* slivers = t_slivers.Get(RoundUp(rows, loops.tile_rows) * k);
+        loops.pack_slivers_t(p.a + k0 * p.a_stride + row, p.a_stride, rows, k, slivers);
+        loops.sliver_product(slivers, rows, panels, panel_stride, cols, k, c, p.c.stride,
+                             accumulate);
+      }
+    }
+  }
+}
+
+// Cost of a rectangle in FMA-instruction times of sixteen lanes per k: the products, and packing B
+// (and A where transposed).
+double Cost(const Product& p, int64_t rows, int64_t cols) {
+  const double product =
+      static_cast<double>(rows) * static_cast<double>(RoundUp(cols, kPanel)) / 16;
+  const double pack_b = p.right == Right::kPanels ? 0 : static_cast<double>(cols) / 2;
+  const double pack_a = p.a_transposed ? static_cast<double>(rows) / 2 : 0;
+  return product + pack_b + pack_a;
+}
+
+// Splits C over down x across threads so that the largest share costs least.
+void Run(const Product& p) {
+  const GemmLoops& loops = Kernels().gemm;
+  const int64_t m = p.c.rows;
+  const int64_t n = p.c.cols;
+  if (m == 0 || n == 0) return;
+  const int threads = m * n * p.k < kSerial || omp_in_parallel() ? 1 : NumThreads();
+  int64_t row_step = m;
+  int64_t col_step = RoundUp(n, kPanel);
+  double best = Cost(p, m, n);
+  for (int down = 1; down <= threads && threads > 1; ++down) {
+    const int64_t rows = std::min(m, RoundUp(CeilDiv(m, down), loops.tile_rows));
+    const int64_t cols = RoundUp(CeilDiv(n, threads / down), kPanel);
+    const double cost = Cost(p, rows, std::min(n, cols));
+    if (cost >= best) continue;
+    best = cost;
+    row_step = rows;
+    col_step = cols;
+  }
+  const int64_t down = CeilDiv(m, row_step);
+  const int64_t across = CeilDiv(n, col_step);
+  ParallelFor(down * across, [&](int64_t item) {
+    const int64_t row = item / across * row_step;
+    const int64_t col = item % across * col_step;
+    RunBlock(loops, p, {row, std::min(row_step, m - row), col, std::min(col_step, n - col)});
+  });
+}
+
+}  // namespace
+
+void GemmNT(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate) {
+  CHECK(a.cols == b.cols && c.rows == a.rows && c.cols == b.rows);
+  Run({a.data, a.stride, false, b.data, b.stride, Right::kNT, c, a.cols, accumulate});
+}
+
+void GemmNN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate) {
+  CHECK(a.cols == b.rows && c.rows == a.rows && c.cols == b.cols);
+  Run({a.data, a.stride, false, b.data, b.stride, Right::kNN, c, a.cols, accumulate});
+}
+
+void GemmTN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate) {
+  CHECK(a.rows == b.rows && c.rows == a.cols && c.cols == b.cols);
+  Run({a.data, a.stride, true, b.data, b.stride, Right::kNN, c, a.rows, accumulate});
+}
+
+void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
+                   bool accumulate) {
+  const int64_t depth = a_transposed ? a.rows : a.cols;
+  for (int64_t i = 0; i < c.rows; ++i) {
+    for (int64_t j = 0; j < c.cols; ++j) {
+      float sum = accumulate ? c(i, j) : 0.0f;
+      for (int64_t k = 0; k < depth; ++k) {
+        sum = std::fma(a_transposed ? a(k, i) : a(i, k), b_transposed ? b(j, k) : b(k, j), sum);
+      }
+      c(i, j) = sum;
+    }
+  }
+}
+
+int64_t PackedSize(int64_t n, int64_t k) { return RoundUp(n, kPanel) * k; }
+
+void PackNT(ConstMatrix w, float* packed) {
+  const GemmLoops& loops = Kernels().gemm;
+  constexpr int64_t kGrain = 4 * kPanel;
+  ParallelForRange(w.rows, kGrain, [&](int64_t begin, int64_t end) {
+    loops.pack_panels_nt(w.Row(begin), w.stride, end - begin, w.cols, packed + begin * w.cols,
+                         w.cols * kPanel);
+  });
+}
+
+void GemmPacked(ConstMatrix a, const float* packed, Matrix c, bool accumulate) {
+  CHECK(c.rows == a.rows);
+  Run({a.data, a.stride, false, packed, 0, Right::kPanels, c, a.cols, accumulate});
+}
+
+void Linear(ConstMatrix x, const Weight& weight, Matrix y) {
+  CHECK(weight.w.rows == y.cols && weight.w.cols == x.cols);
+  if (weight.packed != nullptr) {
+    GemmPacked(x, weight.packed, y);
+  } else {
+    GemmNT(x, weight.w, y);
+  }
+}
+
+namespace {
+
+// The products of all groups as one list of rectangles, dearest first, so that the threads finish
+// together.
+class GroupedWork {
+ public:
+  void Add(const Product& p) {
+    constexpr int64_t kRows = 1024;  // the most that one item holds
+    constexpr int64_t kCols = 128;
+    for (int64_t row = 0; row < p.c.rows; row += kRows) {
+      for (int64_t col = 0; col < p.c.cols; col += kCols) {
+        items_.push_back(
+            {p, {row, std::min(kRows, p.c.rows - row), col, std::min(kCols, p.c.cols - col)}});
+      }
+    }
+  }
+
+  void Run() {
+    const auto cost = [](const Item& x) {
+      return Cost(x.product, x.block.rows, x.block.cols) * static_cast<double>(x.product.k);
+    };
+    std::stable_sort(items_.begin(), items_.end(),
+                     [&](const Item& x, const Item& y) { return cost(x) > cost(y); });
+    const GemmLoops& loops = Kernels().gemm;
+    ParallelFor(static_cast<int64_t>(items_.size()),
+                [&](int64_t i) { RunBlock(loops, items_[i].product, items_[i].block); });
+  }
+
+ private:
+  struct Item {
+    Product product;
+    Block block;
+  };
+  std::vector<Item> items_;
+};
+
+}  // namespace
+
+void GroupedLinear(ConstMatrix a, std::span<const int64_t> row_begin,
+                   std::span<const Weight> weights, Matrix c) {
+  CHECK(row_begin.size() == weights.size() + 1);
+  GroupedWork work;
+  for (size_t g = 0; g < weights.size(); ++g) {
+    const int64_t begin = row_begin[g];
+    const int64_t rows = row_begin[g + 1] - begin;
+    const Matrix& w = weights[g].w;
+    CHECK(rows >= 0 && w.cols == a.cols && w.rows == c.cols);
+    const bool packed = weights[g].packed != nullptr;
+    work.Add({a.Row(begin), a.stride, false, packed ? weights[g].packed : w.data, w.stride,
+              packed ? Right::kPanels : Right::kNT, c.Rows(begin, rows), a.cols, false});
+  }
+  work.Run();
+}
+
+void GroupedGemmNN(ConstMatrix a, std::span<const int64_t> row_begin,
+                   std::span<const Weight> weights, Matrix c, bool accumulate) {
+  CHECK(row_begin.size() == weights.size() + 1);
+  GroupedWork work;
+  for (size_t g = 0; g < weights.size(); ++g) {
+    const int64_t begin = row_begin[g];
+    const int64_t rows = row_begin[g + 1] - begin;
+    const Matrix& w = weights[g].w;
+    CHECK(rows >= 0 && w.rows == a.cols && w.cols == c.cols);
+    work.Add({a.Row(begin), a.stride, false, w.data, w.stride, Right::kNN, c.Rows(begin, rows),
+              a.cols, accumulate});
+  }
+  work.Run();
+}
+
+void GroupedGemmTN(ConstMatrix a, ConstMatrix b, std::span<const int64_t> row_begin,
+                   std::span<const Weight> grads) {
+  CHECK(row_begin.size() == grads.size() + 1 && a.rows == b.rows);
+  GroupedWork work;
+  for (size_t g = 0; g < grads.size(); ++g) {
+    const int64_t begin = row_begin[g];
+    const int64_t rows = row_begin[g + 1] - begin;
+    const Matrix& w = grads[g].w;
+    CHECK(rows >= 0 && w.rows == a.cols && w.cols == b.cols);
+    if (rows == 0) continue;
+    work.Add({a.Row(begin), a.stride, true, b.Row(begin), b.stride, Right::kNN, w, rows, true});
+  }
+  work.Run();
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,204 @@
+// GemmLoops for one instruction set. Included once, in an anonymous namespace, after a simd_*.inl
+// and with kTileRows (rows of the register tile), kTileVectors (accumulators that fit the
+// registers) and kMaxPanels defined.
+
+// A register tile of R rows and P panels. B's element (k, j) of panel p is b[p*b_panel + k*b_stride
+// + j]. Only the last panel may be narrower than 16: it has `tail` columns.
+template <int R, int P, bool kSlivers, bool kMaskedB>
+inline void Tile(const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                 int64_t b_panel, int64_t k, float* c, int64_t c_stride, int tail,
+                 bool accumulate) {
+  V acc[R][P];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) {
+      if (!accumulate) {
+        acc[r][p] = Zero();
+      } else if (p < P - 1 || tail == 16) {
+        acc[r][p] = Load(c + r * c_stride + 16 * p);
+      } else {
+        acc[r][p] = LoadN(c + r * c_stride + 16 * p, tail);
+      }
+    }
+  }
+  for (int64_t i = 0; i < k; ++i) {
+    V column[P];
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) {
+      column[p] = kMaskedB && p == P - 1 ? LoadN(b + p * b_panel, tail) : Load(b + p * b_panel);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const V x = Set1(kSlivers ? a[r] : a[r * a_stride]);
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) acc[r][p] = Fma(x, column[p], acc[r][p]);
+    }
+    a += kSlivers ? kTileRows : 1;
+    b += b_stride;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) {
+      if (p < P - 1 || tail == 16) {
+        Store(c + r * c_stride + 16 * p, acc[r][p]);
+      } else {
+        StoreN(c + r * c_stride + 16 * p, acc[r][p], tail);
+      }
+    }
+  }
+}
+
+// Calls Tile<R, P> for R = rows, 1 <= rows <= kRows.
+template <int kRows, int P, bool kSlivers, bool kMaskedB, typename... Args>
+inline void TileOfRows(int rows, Args... args) {
+  if (rows == kRows) return Tile<kRows, P, kSlivers, kMaskedB>(args...);
+  if constexpr (kRows > 1) TileOfRows<kRows - 1, P, kSlivers, kMaskedB>(rows, args...);
+}
+
+// Panels side by side in a tile of `rows` rows, so that there are accumulators enough to hide the
+// latency of an FMA.
+constexpr int PanelsWide(int rows) {
+  const int wide = kTileVectors / rows;
+  return wide > kMaxPanels ? kMaxPanels : wide;
+}
+
+// Rows of the next tile: the last two tiles share what is left evenly.
+inline int NextRows(int64_t left, bool slivers) {
+  if (left <= kTileRows) return static_cast<int>(left);
+  if (slivers || left >= 2 * kTileRows) return kTileRows;
+  return static_cast<int>((left + 1) / 2);
+}
+
+// All rows against P panels.
+template <int P, bool kSlivers, bool kMaskedB>
+inline void TileColumn(const float* a, int64_t a_stride, int64_t rows, const float* b,
+                       int64_t b_stride, int64_t b_panel, int64_t k, float* c, int64_t c_stride,
+                       int tail, bool accumulate) {
+  for (int64_t i = 0; i < rows;) {
+    const int count = NextRows(rows - i, kSlivers);
+    TileOfRows<kTileRows, P, kSlivers, kMaskedB>(count, a + i * (kSlivers ? k : a_stride), a_stride,
+                                                 b, b_stride, b_panel, k, c + i * c_stride,
+                                                 c_stride, tail, accumulate);
+    i += count;
+  }
+}
+
+// All rows against all panels, P at a time. A panel stays in the first-level cache while the rows
+// pass by.
+template <int P, bool kSlivers, bool kRowsB>
+inline void Product(const float* a, int64_t a_stride, int64_t rows, const float* b,
+                    int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
+                    int64_t c_stride, bool accumulate) {
+  int64_t j = 0;
+  for (; j + 16 * P <= cols; j += 16 * P) {
+    TileColumn<P, kSlivers, false>(a, a_stride, rows, b + j / 16 * b_panel, b_stride, b_panel, k,
+                                   c + j, c_stride, 16, accumulate);
+  }
+  for (; j < cols; j += 16) {
+    const int tail = cols - j < 16 ? static_cast<int>(cols - j) : 16;
+    const float* panel = b + j / 16 * b_panel;
+    if (kRowsB && tail < 16) {
+      TileColumn<1, kSlivers, kRowsB>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j,
+                                      c_stride, tail, accumulate);
+    } else {
+      TileColumn<1, kSlivers, false>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j,
+                                     c_stride, tail, accumulate);
+    }
+  }
+}
+
+// Few rows: one tile high, as many panels wide as the registers hold.
+template <int kRows, bool kRowsB>
+inline void FewRows(int64_t rows, const float* a, int64_t a_stride, const float* b,
+                    int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
+                    int64_t c_stride, bool accumulate) {
+  if (rows == kRows) {
+    return Product<PanelsWide(kRows), false, kRowsB>(a, a_stride, rows, b, b_stride, b_panel, cols,
+                                                     k, c, c_stride, accumulate);
+  }
+  if constexpr (kRows > 1) {
+    FewRows<kRows - 1, kRowsB>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
+                               accumulate);
+  }
+}
+
+template <bool kRowsB>
+inline void AnyRows(const float* a, int64_t a_stride, int64_t rows, const float* b,
+                    int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
+                    int64_t c_stride, bool accumulate) {
+  if (rows <= kTileRows) {
+    FewRows<kTileRows, kRowsB>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
+                               accumulate);
+  } else {
+    Product<PanelsWide(kTileRows), false, kRowsB>(a, a_stride, rows, b, b_stride, b_panel, cols, k,
+                                                  c, c_stride, accumulate);
+  }
+}
+
+void PanelProduct(const float* a, int64_t a_stride, int64_t rows, const float* panels,
+                  int64_t panel_stride, int64_t cols, int64_t k, float* c, int64_t c_stride,
+                  bool accumulate) {
+  AnyRows<false>(a, a_stride, rows, panels, kPanel, panel_stride, cols, k, c, c_stride, accumulate);
+}
+
+void RowsProduct(const float* a, int64_t a_stride, int64_t rows, const float* b, int64_t b_stride,
+                 int64_t cols, int64_t k, float* c, int64_t c_stride, bool accumulate) {
+  AnyRows<true>(a, a_stride, rows, b, b_stride, kPanel, cols, k, c, c_stride, accumulate);
+}
+
+void SliverProduct(const float* slivers, int64_t rows, const float* panels, int64_t panel_stride,
+                   int64_t cols, int64_t k, float* c, int64_t c_stride, bool accumulate) {
+  Product<PanelsWide(kTileRows), true, false>(slivers, 0, rows, panels, kPanel, panel_stride, cols,
+                                              k, c, c_stride, accumulate);
+}
+
+void PackPanelsNT(const float* w, int64_t stride, int64_t cols, int64_t k, float* panels,
+                  int64_t panel_stride) {
+  for (int64_t j = 0; j < cols; j += kPanel) {
+    const int64_t width = cols - j < kPanel ? cols - j : kPanel;
+    float* panel = panels + j / kPanel * panel_stride;
+    for (int64_t i = 0; i < k; ++i) {
+      for (int64_t x = 0; x < width; ++x) panel[i * kPanel + x] = w[(j + x) * stride + i];
+      for (int64_t x = width; x < kPanel; ++x) panel[i * kPanel + x] = 0;
+    }
+  }
+}
+
+void PackPanelsNN(const float* b, int64_t stride, int64_t cols, int64_t k, float* panels,
+                  int64_t panel_stride) {
+  for (int64_t j = 0; j < cols; j += kPanel) {
+    const int width = cols - j < kPanel ? static_cast<int>(cols - j) : kPanel;
+    float* panel = panels + j / kPanel * panel_stride;
+    for (int64_t i = 0; i < k; ++i) {
+      const float* row = b + i * stride + j;
+      Store(panel + i * kPanel, width == kPanel ? Load(row) : LoadN(row, width));
+    }
+  }
+}
+
+void PackSlivers(const float* a, int64_t stride, int64_t rows, int64_t k, float* slivers) {
+  for (int64_t r = 0; r < rows; r += kTileRows) {
+    const int64_t height = rows - r < kTileRows ? rows - r : kTileRows;
+    for (int64_t i = 0; i < k; ++i) {
+      for (int64_t x = 0; x < height; ++x) *slivers++ = a[(r + x) * stride + i];
+      for (int64_t x = height; x < kTileRows; ++x) *slivers++ = 0;
+    }
+  }
+}
+
+void PackSliversT(const float* a, int64_t stride, int64_t rows, int64_t k, float* slivers) {
+  for (int64_t r = 0; r < rows; r += kTileRows) {
+    const int64_t height = rows - r < kTileRows ? rows - r : kTileRows;
+    for (int64_t i = 0; i < k; ++i) {
+      for (int64_t x = 0; x < height; ++x) *slivers++ = a[i * stride + r + x];
+      for (int64_t x = height; x < kTileRows; ++x) *slivers++ = 0;
+    }
+  }
+}
+
+constexpr GemmLoops MakeGemmLoops() {
+  return {kTileRows,    PanelProduct, SliverProduct, RowsProduct,
+          PackPanelsNT, PackPanelsNN, PackSlivers,   PackSliversT};
+}

@@ -1,0 +1,101 @@
+// The row operations and attention tiles of one instruction set, as function pointers. Each is single-threaded and knows
+// nothing of matrices or threads: n is the length of a row or range. ops.h and attention.h are the interface to call; they
+// add threads and shapes, and hold the formulas.
+#pragma once
+
+#include <cstdint>
+
+namespace darkhorse {
+
+// The statistics of one row of logits that log-softmax and its gradient need.
+struct SoftmaxStats {
+  float max;       // m = max x
+  float sum;       // s = sum exp(x - m)
+  float weighted;  // sum exp(x - m) * (x - m), where asked for: entropy = log s - weighted / s
+};
+
+// Coefficients of d(loss)/d(logit) = -p * (logp_scale + entropy_scale * (log p + entropy)) for all but the target.
+struct LogSoftmaxGradient {
+  float max, inv_sum, log_sum;
+  float dlogp;     // d(loss)/d(log p[target])
+  float dentropy;  // d(loss)/d(entropy)
+  float entropy;
+};
+
+struct AdamWStep {
+  float lr, beta1, beta2, eps, weight_decay, inv_bias1, inv_bias2, grad_scale;
+};
+
+// Up to kQueryBlock consecutive query rows of one head against all keys up to each row's own position.
+struct AttentionForwardArgs {
+  const float* q;
+  int64_t q_stride;
+  const float* key_panels;
+  const float* v;
+  int64_t v_stride;
+  float* out;
+  int64_t out_stride;
+  float* max;  // [queries] the final running maximum and sum of each row: lse = max + log(sum)
+  float* sum;
+  int64_t queries;
+  int64_t position;  // of the first query
+  int64_t dk, dv;
+  float scale;
+  float* scratch;  // AttentionForwardScratch floats
+};
+
+// One head of one whole document, operands laid out for the tiles: "panels" are key panels (attention.h); "strips" hold 16
+// columns each, element (t, c) at ((c/16) * padded + t) * 16 + c%16, zero beyond the last row and column.
+struct AttentionBackwardArgs {
+  const float* q;
+  int64_t q_stride;
+  const float* dout;
+  int64_t dout_stride;
+  const float* out;
+  int64_t out_stride;
+  const float* k_panels;
+  const float* v_panels;
+  const float* q_strips;
+  const float* k_strips;
+  const float* dout_strips;
+  const float* lse;
+  float* dq;
+  int64_t dq_stride;
+  float* dkey;
+  int64_t dkey_stride;
+  float* dvalue;
+  int64_t dvalue_stride;
+  int64_t positions, padded;  // padded: positions rounded up to a multiple of 16
+  int64_t dk, dv;
+  float scale;
+  float* row_dot;  // [positions] scratch
+};
+
+inline constexpr int64_t kQueryBlock = 48;  // a multiple of the tile's 6 rows
+
+struct OpsLoops {
+  void (*exp)(const float* x, float* y, int64_t n);
+  void (*sigmoid)(const float* x, float* y, int64_t n);
+  // Returns 1 / sqrt(mean(x^2) + eps).
+  float (*rms_norm_forward)(const float* x, const float* weight, float eps, float* y, int64_t n);
+  // dx = or += …; dweight += dy * x * inv_rms.
+  void (*rms_norm_backward)(const float* dy, const float* x, const float* weight, float inv_rms, float* dx, bool add_to_dx,
+                            float* dweight, int64_t n);
+  // `pairs` adjacent pairs rotated by (cos, sin) pairs; sine_sign = -1 rotates back.
+  void (*rope)(float* x, const float* cos_sin, float sine_sign, int64_t pairs);
+  void (*swiglu_forward)(const float* gate, const float* up, float* y, int64_t n);
+  void (*swiglu_backward)(const float* dy, const float* gate, const float* up, float* dgate, float* dup, int64_t n);
+  void (*softmax)(const float* x, float* y, int64_t n);
+  SoftmaxStats (*softmax_stats)(const float* x, bool weighted, int64_t n);
+  // logits -> dlogits, all but the target's own +dlogp.
+  void (*log_softmax_backward)(float* logits, const LogSoftmaxGradient& gradient, int64_t n);
+  void (*add)(const float* x, float* y, int64_t n);
+  void (*axpy)(float a, const float* x, float* y, int64_t n);
+  double (*sum_squares)(const float* x, int64_t n);
+  bool (*has_non_finite)(const float* x, int64_t n);
+  void (*adamw)(const AdamWStep& step, const float* grad, float* w, float* m, float* v, int64_t n);
+  void (*attention_forward)(const AttentionForwardArgs& args);
+  void (*attention_backward)(const AttentionBackwardArgs& args);
+};
+
+}  // namespace darkhorse

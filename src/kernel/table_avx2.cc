@@ -1,0 +1,18 @@
+// The avx2 row of the kernel table. Only plain loops here: a weak symbol compiled with this file's
+// flags could replace the one that every CPU runs.
+#include <immintrin.h>
+
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+#include "kernel/simd_avx2.inl"
+
+constexpr int kTileRows = 6, kTileVectors = 6, kMaxPanels = 4;
+#include "kernel/gemm.inl"
+#include "kernel/ops.inl"
+}  // namespace
+
+constinit const KernelTable kTableAvx2 = {"avx2", MakeGemmLoops(), MakeOpsLoops()};
+
+}  // namespace darkhorse

@@ -1,0 +1,18 @@
+// The avx512 row of the kernel table. Only plain loops here: a weak symbol compiled with this
+// file's flags could replace the one that every CPU runs.
+#include <immintrin.h>
+
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+#include "kernel/simd_avx512.inl"
+
+constexpr int kTileRows = 12, kTileVectors = 24, kMaxPanels = 8;
+#include "kernel/gemm.inl"
+#include "kernel/ops.inl"
+}  // namespace
+
+constinit const KernelTable kTableAvx512 = {"avx512", MakeGemmLoops(), MakeOpsLoops()};
+
+}  // namespace darkhorse

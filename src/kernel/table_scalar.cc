@@ -1,0 +1,16 @@
+// The scalar row of the kernel table. Only plain loops here: a weak symbol compiled with this
+// file's flags could replace the one that every CPU runs.
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+#include "kernel/simd_scalar.inl"
+
+constexpr int kTileRows = 4, kTileVectors = 4, kMaxPanels = 2;
+#include "kernel/gemm.inl"
+#include "kernel/ops.inl"
+}  // namespace
+
+constinit const KernelTable kTableScalar = {"scalar", MakeGemmLoops(), MakeOpsLoops()};
+
+}  // namespace darkhorse
