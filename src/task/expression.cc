@@ -17,7 +17,8 @@ class Parser {
       return result_;
     }
     const Rational value = Expression(0);
-    if (!stopped_ && Peek() != '\0') Unexpected();
+    Peek();  // skips spaces
+    if (!stopped_ && at_ < text_.size()) Unexpected();
     if (stopped_) return result_;
     result_.legal = true;
     result_.defined = defined_;

@@ -1,0 +1,194 @@
+#include "task/task.h"
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <set>
+
+#include "base/error.h"
+#include "task/builtin.h"
+#include "task/markup.h"
+
+namespace darkhorse {
+namespace {
+
+// Held-out problems are drawn from coordinates of their own, so that every run is measured on the
+// same ones.
+constexpr uint64_t kHeldOutSeed = 0x68656c646f7574;
+constexpr uint64_t kHeldOutShare = 16;
+
+const std::vector<std::unique_ptr<Task>>& Builtin() {
+  static const auto* tasks = [] {
+    auto* list = new std::vector<std::unique_ptr<Task>>;
+    list->push_back(MakeCountdown());
+    list->push_back(MakeSum());
+    list->push_back(MakeMultiply());
+    list->push_back(MakeSolve());
+    list->push_back(MakeGcd());
+    list->push_back(MakeBase());
+    list->push_back(MakeSort());
+    list->push_back(MakeParity());
+    return list;
+  }();
+  return *tasks;
+}
+
+// Levenshtein, two rows.
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t substitute = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({substitute, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+uint64_t MixSeed(uint64_t seed, std::string_view what) { return seed ^ StableHash(what); }
+
+}  // namespace
+
+uint64_t StableHash(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
+  // FNV's low bits mix poorly on short texts; MurmurHash3's finalizer.
+  hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccd;
+  hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53;
+  return hash ^ (hash >> 33);
+}
+
+Problem Task::Make(uint64_t seed, uint64_t index, int level) const {
+  if (level < 1 || level > Levels()) {
+    FailUsage("task {}: there is no level {}; levels are 1 to {}", Name(), level, Levels());
+  }
+  Problem problem;
+  problem.task = Name();
+  problem.level = level;
+  problem.seed = seed;
+  problem.index = index;
+  RandomSequence random(MixSeed(seed, fmt::format("{}:{}", Name(), level)), RandomStream::kTask,
+                        index);
+  Draw(level, random, problem);
+  return problem;
+}
+
+Score Task::ScoreCompletion(std::string_view completion, const Problem& problem) const {
+  Score score;
+  const Extracted extracted = ExtractAnswer(completion);
+  Verdict verdict = Verdict::kIllegal;
+  if (!extracted.found) {
+    score.why = extracted.why;
+  } else if (extracted.answer.size() > kMaxAnswerLength) {
+    score.why = fmt::format("the answer is longer than {} characters", kMaxAnswerLength);
+  } else {
+    score.parsed = extracted.answer;
+    verdict = Judge(extracted.answer, problem, score.why);
+  }
+  const bool format = extracted.well_formed && verdict != Verdict::kIllegal;
+  score.correct = verdict == Verdict::kCorrect;
+  score.value = score.correct ? 1 : format ? kFormatCredit : 0;
+  score.parts = {{"answer", score.correct ? 1.0 : 0.0}, {"format", format ? 1.0 : 0.0}};
+  return score;
+}
+
+std::string Task::Oracle(const Problem& problem) const {
+  std::string thoughts;
+  for (const std::string& step : Steps(problem)) thoughts += step + "\n";
+  return Completion(thoughts, problem.answer);
+}
+
+std::string Task::WorkedTrace(const Problem& problem, const TraceStyle& style,
+                              RandomSequence& random) const {
+  const double give_up =
+      style.give_up.empty() ? 0 : style.give_up[random.Below(style.give_up.size())];
+  const bool straight = random.Uniform() < style.straight;
+  std::string thoughts;
+  for (const std::string& step : Steps(problem)) {
+    if (random.Uniform() < style.slip) thoughts += Miswrite(step, random) + " wait ";
+    thoughts += step + "\n";
+    if (!straight && random.Uniform() < give_up) {
+      return Completion(thoughts, Guess(problem, random));
+    }
+  }
+  return Completion(thoughts, problem.answer);
+}
+
+const Task& FindTask(std::string_view name) {
+  const Task* nearest = nullptr;
+  size_t best = 0;
+  // An edit distance costs the product of the lengths; a name from outside may be long.
+  const std::string_view shown = name.substr(0, 64);
+  for (const auto& task : Builtin()) {
+    if (task->Name() == name) return *task;
+    const size_t distance = EditDistance(shown, task->Name());
+    if (nearest == nullptr || distance < best) {
+      nearest = task.get();
+      best = distance;
+    }
+  }
+  FailUsage("unknown task '{}'; did you mean '{}'? Known: {}", shown, nearest->Name(),
+            fmt::join(TaskNames(), ", "));
+}
+
+std::vector<std::string> TaskNames() {
+  std::vector<std::string> names;
+  for (const auto& task : Builtin()) names.push_back(task->Name());
+  return names;
+}
+
+Split SplitOf(const Task& task, const Problem& problem) {
+  const uint64_t hash = StableHash(task.Name() + "\n" + task.Key(problem));
+  return hash % kHeldOutShare == 0 ? Split::kHeldOut : Split::kTrain;
+}
+
+Problem MakeProblem(const Task& task, uint64_t seed, uint64_t index, int level, Split split) {
+  constexpr int kMaxDraws = 10000;
+  for (int draw = 0; draw < kMaxDraws; ++draw) {
+    const uint64_t redrawn = draw == 0 ? seed : MixSeed(seed, fmt::format("redraw {}", draw));
+    Problem problem = task.Make(redrawn, index, level);
+    if (SplitOf(task, problem) == split) return problem;
+  }
+  Fail("task {} level {}: {} draws gave no {} problem; the task has too few distinct problems",
+       task.Name(), level, kMaxDraws, split == Split::kTrain ? "training" : "held-out");
+}
+
+std::vector<Problem> HeldOutProblems(const Task& task, int level, int count) {
+  std::vector<Problem> problems;
+  std::set<std::string> seen;
+  // A level with few problems repeats itself: stop once a long run of draws brings nothing new.
+  constexpr int kPatience = 2000;
+  int stale = 0;
+  for (uint64_t index = 0; static_cast<int>(problems.size()) < count && stale < kPatience;
+       ++index) {
+    Problem problem = MakeProblem(task, kHeldOutSeed, index, level, Split::kHeldOut);
+    stale = seen.insert(task.Key(problem)).second ? 0 : stale + 1;
+    if (stale == 0) problems.push_back(std::move(problem));
+  }
+  return problems;
+}
+
+std::string Miswrite(std::string_view step, RandomSequence& random) {
+  std::string text(step);
+  const size_t at = text.find_last_of("0123456789");
+  if (at == text.npos) return text;
+  text[at] = static_cast<char>('0' + (text[at] - '0' + random.Between(1, 9)) % 10);
+  return text;
+}
+
+Task::Verdict IntegerTask::Judge(std::string_view answer, const Problem& problem,
+                                 std::string& why) const {
+  const auto value = ParseInteger(answer);
+  if (!value) {
+    why = "the answer is not an integer";
+    return Verdict::kIllegal;
+  }
+  why = *value == problem.target ? "right" : fmt::format("{} is wrong", *value);
+  return *value == problem.target ? Verdict::kCorrect : Verdict::kWrong;
+}
+
+}  // namespace darkhorse
