@@ -1,0 +1,338 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+
+namespace darkhorse {
+
+void (*publication_hook)(const char* step) = nullptr;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kBufferBytes = 1 << 20;
+
+void Step(const char* step) {
+  if (publication_hook) publication_hook(step);
+}
+
+const char* Cure(int error_number) {
+  switch (error_number) {
+    case ENOENT:
+      return "check the path";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "check the permissions or choose another place";
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return "free some space (or raise the limit) and run again; what stood there before is "
+             "intact";
+    case EISDIR:
+      return "name a file, not a directory";
+    case ENOTDIR:
+      return "a part of the path is a file, not a directory";
+    case EMFILE:
+    case ENFILE:
+      return "raise the limit of open files (ulimit -n)";
+    case EIO:
+      return "the disk reports an error: check it, then restore from a copy";
+    default:
+      return "check the disk and the path";
+  }
+}
+
+std::string ParentOf(const std::string& path) {
+  const std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+std::string WithoutTrailingSlash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+// "<path>.<kind>-<pid>-<n>": the process and a count make it new unless a killed process with the
+// same number left it; then the caller tries the next.
+std::string TemporaryName(const std::string& path, const char* kind) {
+  static std::atomic<int> count{0};
+  return fmt::format("{}.{}-{}-{}", path, kind, getpid(), count.fetch_add(1));
+}
+
+// Where in a file name ".<kind>-<digits>-<digits>" begins; npos if it does not end so.
+size_t TemporarySuffix(std::string_view name, std::string_view kind) {
+  const size_t begin = name.rfind("." + std::string(kind) + "-");
+  if (begin == std::string_view::npos || begin == 0) return std::string_view::npos;
+  const std::string_view numbers = name.substr(begin + kind.size() + 2);
+  const size_t dash = numbers.find('-');
+  if (dash == std::string_view::npos || dash == 0 || dash + 1 == numbers.size()) {
+    return std::string_view::npos;
+  }
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (i != dash && (numbers[i] < '0' || numbers[i] > '9')) return std::string_view::npos;
+  }
+  return begin;
+}
+
+// True if a living process works on the file or directory.
+bool IsLocked(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool locked = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(fd);
+  return locked;
+}
+
+// With only_name: what belongs to that entry; without: all.
+void RemoveLeftoversOf(const std::string& directory, const std::string* only_name) {
+  std::error_code ignored;  // tidying up must never be what stops a run
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, ignored)) {
+    const std::string path = entry.path().string();
+    const std::string name = entry.path().filename().string();
+    for (const char* kind : {"tmp", "old"}) {
+      const size_t suffix = TemporarySuffix(name, kind);
+      if (suffix == std::string::npos) continue;
+      if (only_name && name.substr(0, suffix) != *only_name) continue;
+      if (IsLocked(path)) continue;
+      const std::string target = directory + "/" + name.substr(0, suffix);
+      if (std::string_view(kind) == "old" && !FileExists(target)) {
+        fs::rename(path, target, ignored);
+      } else {
+        fs::remove_all(path, ignored);
+      }
+    }
+  }
+}
+
+void SyncPath(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) FailSystem("open", path, errno);
+  const int result = fsync(fd);
+  const int error_number = errno;
+  close(fd);
+  // Some network file systems cannot sync a directory; they order the rename themselves.
+  if (result != 0 && error_number != EINVAL) FailSystem("sync", path, error_number);
+}
+
+}  // namespace
+
+void FailSystem(std::string_view verb, const std::string& path, int error_number) {
+  Fail("{}: cannot {}: {}; {}", path, verb, std::generic_category().message(error_number),
+       Cure(error_number));
+}
+
+bool FileExists(const std::string& path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0;
+}
+
+void MakeDirectories(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) FailSystem("create the directory", path, error.value());
+}
+
+std::string ReadFile(const std::string& path, int64_t max_bytes) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) FailSystem("open", path, errno);
+  std::string text;
+  for (;;) {
+    // No trust in st_size: pipes and /proc report 0.
+    const size_t old_size = text.size();
+    text.resize(old_size + std::max<size_t>(old_size, 1 << 16));
+    const ssize_t got = read(fd, text.data() + old_size, text.size() - old_size);
+    const int error_number = errno;
+    text.resize(old_size + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && error_number == EINTR) continue;
+    if (got <= 0 || static_cast<int64_t>(text.size()) > max_bytes) {
+      close(fd);
+      if (got < 0) FailSystem("read", path, error_number);
+      if (got == 0) return text;
+      Fail("{}: larger than the {} bytes such a file may have; is it the right file?", path,
+           max_bytes);
+    }
+  }
+}
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) FailSystem("open", path, errno);
+  struct stat status;
+  int error_number = fstat(fd, &status) == 0 ? 0 : errno;
+  if (error_number == 0 && S_ISDIR(status.st_mode)) error_number = EISDIR;
+  if (error_number == 0 && S_ISREG(status.st_mode) && status.st_size == 0) {
+    close(fd);
+    Fail("{}: the file is empty; make or fetch it again", path);
+  }
+  if (error_number == 0) {
+    const size_t size = static_cast<size_t>(status.st_size);
+    void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED) {
+      error_number = errno;
+    } else {
+      bytes_ = {static_cast<const std::byte*>(data), size};
+    }
+  }
+  close(fd);
+  if (error_number != 0) FailSystem("map", path, error_number);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (bytes_.data()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+FileWriter::FileWriter(const std::string& path) : path_(path) {
+  const std::string name = fs::path(path).filename().string();
+  RemoveLeftoversOf(ParentOf(path), &name);
+  do {
+    temporary_ = TemporaryName(path, "tmp");
+    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (fd_ < 0 && errno == EEXIST);
+  if (fd_ < 0) FailSystem("write", path, errno);
+  flock(fd_, LOCK_EX | LOCK_NB);
+}
+
+FileWriter::~FileWriter() {
+  if (fd_ < 0) return;
+  close(fd_);
+  unlink(temporary_.c_str());
+}
+
+void FileWriter::Write(std::span<const std::byte> bytes) {
+  CHECK(fd_ >= 0);
+  position_ += static_cast<int64_t>(bytes.size());
+  if (buffer_.size() + bytes.size() > kBufferBytes) Flush();
+  if (bytes.size() > kBufferBytes) return WriteThrough(bytes);
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+}
+
+void FileWriter::WriteThrough(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    Step("write");
+    const ssize_t put = write(fd_, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) FailSystem("write", path_, errno);
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+}
+
+void FileWriter::Flush() {
+  WriteThrough(buffer_);
+  buffer_.clear();
+}
+
+void FileWriter::Commit() {
+  CHECK(fd_ >= 0);
+  Flush();
+  Step("sync");
+  if (fsync(fd_) != 0) FailSystem("write", path_, errno);
+  Step("rename");
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) FailSystem("write", path_, errno);
+  close(std::exchange(fd_, -1));
+  Step("sync directory");
+  SyncPath(ParentOf(path_));
+}
+
+void WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes) {
+  FileWriter writer(path);
+  writer.Write(bytes);
+  writer.Commit();
+}
+
+void WriteFileAtomically(const std::string& path, std::string_view text) {
+  WriteFileAtomically(path, std::as_bytes(std::span(text)));
+}
+
+DirectoryPublisher::DirectoryPublisher(const std::string& target)
+    : target_(WithoutTrailingSlash(target)) {
+  const std::string name = fs::path(target_).filename().string();
+  MakeDirectories(ParentOf(target_));
+  RemoveLeftoversOf(ParentOf(target_), &name);
+  int made;
+  do {
+    temporary_ = TemporaryName(target_, "tmp");
+    made = mkdir(temporary_.c_str(), 0777);
+  } while (made != 0 && errno == EEXIST);
+  if (made != 0) FailSystem("create the directory", target_, errno);
+  lock_ = open(temporary_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (lock_ >= 0) flock(lock_, LOCK_EX | LOCK_NB);
+}
+
+DirectoryPublisher::~DirectoryPublisher() {
+  if (lock_ >= 0) close(lock_);
+  std::error_code ignored;
+  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+}
+
+void DirectoryPublisher::Commit() {
+  CHECK(!temporary_.empty());
+  Step("sync");
+  try {
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(temporary_)) {
+      SyncPath(entry.path().string());
+    }
+  } catch (const fs::filesystem_error& error) {
+    FailSystem("list", temporary_, error.code().value());
+  }
+  SyncPath(temporary_);
+  const char* from = temporary_.c_str();
+  const char* to = target_.c_str();
+  if (!FileExists(target_)) {
+    Step("rename");
+    if (rename(from, to) != 0) FailSystem("publish", target_, errno);
+    temporary_.clear();
+  } else {
+    Step("exchange");
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0) {
+      if (errno != EINVAL && errno != ENOSYS) FailSystem("publish", target_, errno);
+      // A file system that cannot exchange: set the old one aside; RemoveLeftovers brings it back
+      // if we die before the new one is in place.
+      const std::string old = TemporaryName(target_, "old");
+      Step("set aside");
+      if (rename(to, old.c_str()) != 0) FailSystem("publish", target_, errno);
+      Step("rename");
+      if (rename(from, to) != 0) {
+        const int error_number = errno;
+        rename(old.c_str(), to);
+        FailSystem("publish", target_, error_number);
+      }
+      temporary_ = old;
+    }
+    // Now temporary_ names the old state.
+  }
+  Step("sync directory");
+  SyncPath(ParentOf(target_));
+  if (temporary_.empty()) return;
+  Step("remove");
+  std::error_code ignored;
+  fs::remove_all(std::exchange(temporary_, ""), ignored);
+}
+
+void RemoveLeftovers(const std::string& directory) { RemoveLeftoversOf(directory, nullptr); }
+
+}  // namespace darkhorse

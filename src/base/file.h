@@ -1,0 +1,118 @@
+// Files: whole reads, read-only maps, and writes that either replace the old file or leave it as it
+// was. A writer works under a temporary name in the same directory (`<path>.tmp-<pid>-<n>`), syncs
+// it to the disk, and renames it over the old one: a crash, a kill or a full disk at any byte
+// leaves the old state. Leftovers of killed writers are removed by the next writer of the same
+// path; a lock on the temporary, which dies with its process, tells leftovers from work in
+// progress.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace darkhorse {
+
+// Throws Error "<path>: cannot <verb>: <errno's text>; <cure>".
+[[noreturn]] void FailSystem(std::string_view verb, const std::string& path, int error_number);
+
+// The whole file, which may be empty. Throws Error if it cannot be read or exceeds max_bytes.
+std::string ReadFile(const std::string& path, int64_t max_bytes = int64_t{1} << 40);
+
+bool FileExists(const std::string& path);
+
+// Creates the directory and its missing parents.
+void MakeDirectories(const std::string& path);
+
+// A non-empty file mapped read-only. Movable; unmaps when destroyed. The file must not be truncated
+// while mapped: every writer here replaces files and never shortens one in place.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  const std::string& path() const { return path_; }
+  std::span<const std::byte> bytes() const { return bytes_; }
+  std::string_view text() const {
+    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
+  }
+
+ private:
+  std::string path_;
+  std::span<const std::byte> bytes_;
+};
+
+// Writes a file front to back, buffered. Nothing appears at `path` before Commit() returns; without
+// Commit() the destructor removes the temporary. Every failure throws Error and leaves what stood
+// at `path` untouched.
+class FileWriter {
+ public:
+  explicit FileWriter(const std::string& path);
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+  ~FileWriter();
+
+  void Write(std::span<const std::byte> bytes);
+  void Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
+  // Bytes written so far: the offset of the next Write.
+  int64_t position() const { return position_; }
+  // Syncs, renames to `path`, syncs the directory.
+  void Commit();
+
+ private:
+  void WriteThrough(std::span<const std::byte> bytes);
+  void Flush();
+
+  std::string path_;
+  std::string temporary_;
+  int fd_ = -1;
+  int64_t position_ = 0;
+  std::vector<std::byte> buffer_;
+};
+
+void WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes);
+void WriteFileAtomically(const std::string& path, std::string_view text);
+
+// Publishes a whole directory at once: write files (plainly or with FileWriter) below path(), then
+// Commit(). A directory that stood there before is exchanged in one step and then removed.
+class DirectoryPublisher {
+ public:
+  explicit DirectoryPublisher(const std::string& target);
+  DirectoryPublisher(const DirectoryPublisher&) = delete;
+  DirectoryPublisher& operator=(const DirectoryPublisher&) = delete;
+  ~DirectoryPublisher();
+
+  // The temporary directory to fill.
+  const std::string& path() const { return temporary_; }
+  // Syncs everything below path(), renames it to the target, syncs the parent.
+  void Commit();
+
+ private:
+  std::string target_;
+  std::string temporary_;
+  int lock_ = -1;
+};
+
+// Removes what killed writers left in `directory`: entries named `*.tmp-<pid>-<n>` that no living
+// process works on. A directory set aside as `<name>.old-<pid>-<n>` returns to its name if the new
+// one never came. Does nothing if the directory is missing.
+void RemoveLeftovers(const std::string& directory);
+
+// 64 bits that change when the bytes do (XXH64 with seed 0; not cryptographic).
+uint64_t Checksum64(std::span<const std::byte> bytes);
+inline uint64_t Checksum64(std::string_view text) {
+  return Checksum64(std::as_bytes(std::span(text)));
+}
+
+// Sixteen lower-case hexadecimal digits.
+std::string HexU64(uint64_t value);
+
+// Tests only: called before each step of publication with its name ("write", "sync", "rename",
+// "sync directory", "exchange", "set aside", "remove"); may throw or end the process.
+extern void (*publication_hook)(const char* step);
+
+}  // namespace darkhorse
