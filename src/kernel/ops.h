@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/matrix.h"
 
@@ -28,6 +29,10 @@ struct RopeTable {
   const float* cos_sin = nullptr;  // [max_position][dim/2][2]
   int64_t max_position = 0;
 };
+// cos_sin[position][j] = mscale * (cos, sin)(position * inv_freq[j]), computed in double and
+// rounded once.
+std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale,
+                              int64_t max_position);
 void RopeInPlace(Matrix x, int64_t first, int64_t heads, int64_t head_stride,
                  const RopeTable& table, const int32_t* position, bool inverse);
 

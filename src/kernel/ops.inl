@@ -48,9 +48,9 @@ float RmsNormForwardLoop(const float* x, const float* weight, float eps, float* 
   const float mean = ReduceAdd(squares) / static_cast<float>(n);
   const V inv = Div(Set1(1.0f), Sqrt(Set1(mean + eps)));
   ForLanes(n, [=](int64_t i, auto io) { io.Put(y + i, Mul(Mul(io.Get(x + i), inv), io.Get(weight + i))); });
-  float inv_rms;
-  StoreN(&inv_rms, inv, 1);
-  return inv_rms;
+  float lanes[16];
+  Store(lanes, inv);
+  return lanes[0];
 }
 
 // With h = x * inv: dx = inv * (dy w - h * mean(dy w h)).
@@ -209,4 +209,13 @@ void AdamWLoop(const AdamWStep& step, const float* grad, float* w, float* m, flo
     io.Put(v + i, square);
     io.Put(w + i, Fma(minus_lr, Fma(decay, old, step_size), old));
   });
+}
+
+#include "kernel/attention.inl"
+
+constexpr OpsLoops MakeOpsLoops() {
+  return {ExpLoop,           SigmoidLoop,        RmsNormForwardLoop,   RmsNormBackwardLoop,    RopeLoop,
+          SwiGluForwardLoop, SwiGluBackwardLoop, SoftmaxLoop,          SoftmaxStatsLoop,       LogSoftmaxBackwardLoop,
+          AddLoop,           AxpyLoop,           SumSquaresLoop,       HasNonFiniteLoop,       AdamWLoop,
+          AttentionForwardLoop, AttentionBackwardLoop};
 }

@@ -1,6 +1,7 @@
-// The row operations and attention tiles of one instruction set, as function pointers. Each is single-threaded and knows
-// nothing of matrices or threads: n is the length of a row or range. ops.h and attention.h are the interface to call; they
-// add threads and shapes, and hold the formulas.
+// The row operations and attention tiles of one instruction set, as function pointers. Each is
+// single-threaded and knows nothing of matrices or threads: n is the length of a row or range.
+// ops.h and attention.h are the interface to call; they add threads and shapes, and hold the
+// formulas.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ struct SoftmaxStats {
   float weighted;  // sum exp(x - m) * (x - m), where asked for: entropy = log s - weighted / s
 };
 
-// Coefficients of d(loss)/d(logit) = -p * (logp_scale + entropy_scale * (log p + entropy)) for all but the target.
+// Coefficients of d(loss)/d(logit) = -p * (logp_scale + entropy_scale * (log p + entropy)) for all
+// but the target.
 struct LogSoftmaxGradient {
   float max, inv_sum, log_sum;
   float dlogp;     // d(loss)/d(log p[target])
@@ -26,7 +28,8 @@ struct AdamWStep {
   float lr, beta1, beta2, eps, weight_decay, inv_bias1, inv_bias2, grad_scale;
 };
 
-// Up to kQueryBlock consecutive query rows of one head against all keys up to each row's own position.
+// Up to kQueryBlock consecutive query rows of one head against all keys up to each row's own
+// position.
 struct AttentionForwardArgs {
   const float* q;
   int64_t q_stride;
@@ -44,8 +47,9 @@ struct AttentionForwardArgs {
   float* scratch;  // AttentionForwardScratch floats
 };
 
-// One head of one whole document, operands laid out for the tiles: "panels" are key panels (attention.h); "strips" hold 16
-// columns each, element (t, c) at ((c/16) * padded + t) * 16 + c%16, zero beyond the last row and column.
+// One head of one whole document, operands laid out for the tiles: "panels" are key panels
+// (attention.h); "strips" hold 16 columns each, element (t, c) at ((c/16) * padded + t) * 16 +
+// c%16, zero beyond the last row and column.
 struct AttentionBackwardArgs {
   const float* q;
   int64_t q_stride;
@@ -73,18 +77,25 @@ struct AttentionBackwardArgs {
 
 inline constexpr int64_t kQueryBlock = 48;  // a multiple of the tile's 6 rows
 
+// Partial sums and accumulators of the queries, and one key block's v in strips of 16 columns.
+constexpr int64_t AttentionForwardScratch(int64_t queries, int64_t dv) {
+  const int64_t padded = (dv + 15) / 16 * 16;
+  return queries * (16 + padded) + 64 * padded;
+}
+
 struct OpsLoops {
   void (*exp)(const float* x, float* y, int64_t n);
   void (*sigmoid)(const float* x, float* y, int64_t n);
   // Returns 1 / sqrt(mean(x^2) + eps).
   float (*rms_norm_forward)(const float* x, const float* weight, float eps, float* y, int64_t n);
   // dx = or += …; dweight += dy * x * inv_rms.
-  void (*rms_norm_backward)(const float* dy, const float* x, const float* weight, float inv_rms, float* dx, bool add_to_dx,
-                            float* dweight, int64_t n);
+  void (*rms_norm_backward)(const float* dy, const float* x, const float* weight, float inv_rms,
+                            float* dx, bool add_to_dx, float* dweight, int64_t n);
   // `pairs` adjacent pairs rotated by (cos, sin) pairs; sine_sign = -1 rotates back.
   void (*rope)(float* x, const float* cos_sin, float sine_sign, int64_t pairs);
   void (*swiglu_forward)(const float* gate, const float* up, float* y, int64_t n);
-  void (*swiglu_backward)(const float* dy, const float* gate, const float* up, float* dgate, float* dup, int64_t n);
+  void (*swiglu_backward)(const float* dy, const float* gate, const float* up, float* dgate,
+                          float* dup, int64_t n);
   void (*softmax)(const float* x, float* y, int64_t n);
   SoftmaxStats (*softmax_stats)(const float* x, bool weighted, int64_t n);
   // logits -> dlogits, all but the target's own +dlogp.

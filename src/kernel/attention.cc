@@ -1,0 +1,202 @@
+#include "kernel/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+
+int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Memory that a thread keeps for its next call.
+float* Scratch(int64_t floats) {
+  thread_local std::vector<float> memory;
+  if (static_cast<int64_t>(memory.size()) < floats) memory.resize(static_cast<size_t>(floats));
+  return memory.data();
+}
+
+float LogSumExp(float max, float sum) {
+  return static_cast<float>(static_cast<double>(max) + std::log(static_cast<double>(sum)));
+}
+
+void ForwardQueryBlock(const AttentionJob& job, int64_t first, float scale) {
+  const int64_t queries = std::min(kQueryBlock, job.q.rows - first);
+  float max[kQueryBlock];
+  float sum[kQueryBlock];
+  Kernels().ops.attention_forward({
+      .q = job.q.Row(first),
+      .q_stride = job.q.stride,
+      .key_panels = job.key_panels,
+      .v = job.v.data,
+      .v_stride = job.v.stride,
+      .out = job.out.Row(first),
+      .out_stride = job.out.stride,
+      .max = max,
+      .sum = sum,
+      .queries = queries,
+      .position = job.position + first,
+      .dk = job.q.cols,
+      .dv = job.v.cols,
+      .scale = scale,
+      .scratch = Scratch(AttentionForwardScratch(queries, job.v.cols)),
+  });
+  if (!job.lse) return;
+  for (int64_t i = 0; i < queries; ++i) job.lse[first + i] = LogSumExp(max[i], sum[i]);
+}
+
+// Strips of 16 columns (AttentionBackwardArgs).
+void WriteStrips(ConstMatrix x, int64_t padded, float* strips) {
+  std::fill_n(strips, padded * RoundUp(x.cols, 16), 0.0f);
+  for (int64_t c = 0; c < x.cols; c += 16) {
+    const int64_t width = std::min<int64_t>(16, x.cols - c);
+    for (int64_t t = 0; t < x.rows; ++t)
+      std::copy_n(x.Row(t) + c, width, strips + (c / 16 * padded + t) * 16);
+  }
+}
+
+void WritePaddedPanels(ConstMatrix x, int64_t padded, float* panels) {
+  std::fill_n(panels, padded * x.cols, 0.0f);
+  WriteKeyPanels(x, 0, panels);
+}
+
+void BackwardJob(const AttentionBackwardJob& job, float scale) {
+  const int64_t positions = job.q.rows;
+  const int64_t dk = job.q.cols;
+  const int64_t dv = job.v.cols;
+  const int64_t padded = RoundUp(positions, 16);
+  const int64_t k_strip = RoundUp(dk, 16);
+  const int64_t v_strip = RoundUp(dv, 16);
+  float* next = Scratch(padded * (dk + dv + 2 * k_strip + v_strip + 1));
+  const auto take = [&next](int64_t floats) { return std::exchange(next, next + floats); };
+  float* k_panels = take(padded * dk);
+  float* v_panels = take(padded * dv);
+  float* q_strips = take(padded * k_strip);
+  float* k_strips = take(padded * k_strip);
+  float* dout_strips = take(padded * v_strip);
+  float* row_dot = take(padded);
+  WritePaddedPanels(job.k, padded, k_panels);
+  WritePaddedPanels(job.v, padded, v_panels);
+  WriteStrips(job.q, padded, q_strips);
+  WriteStrips(job.k, padded, k_strips);
+  WriteStrips(job.dout, padded, dout_strips);
+  Kernels().ops.attention_backward({
+      .q = job.q.data,
+      .q_stride = job.q.stride,
+      .dout = job.dout.data,
+      .dout_stride = job.dout.stride,
+      .out = job.out.data,
+      .out_stride = job.out.stride,
+      .k_panels = k_panels,
+      .v_panels = v_panels,
+      .q_strips = q_strips,
+      .k_strips = k_strips,
+      .dout_strips = dout_strips,
+      .lse = job.lse,
+      .dq = job.dq.data,
+      .dq_stride = job.dq.stride,
+      .dkey = job.dk.data,
+      .dkey_stride = job.dk.stride,
+      .dvalue = job.dv.data,
+      .dvalue_stride = job.dv.stride,
+      .positions = positions,
+      .padded = padded,
+      .dk = dk,
+      .dv = dv,
+      .scale = scale,
+      .row_dot = row_dot,
+  });
+}
+
+}  // namespace
+
+int64_t KeyPanelSize(int64_t positions, int64_t dim) { return RoundUp(positions, kKeyPanel) * dim; }
+
+void WriteKeyPanels(ConstMatrix keys, int64_t first_position, float* panels) {
+  const int64_t dim = keys.cols;
+  for (int64_t row = 0; row < keys.rows; ++row) {
+    const int64_t j = first_position + row;
+    const float* key = keys.Row(row);
+    float* lane = panels + j / kKeyPanel * dim * kKeyPanel + j % kKeyPanel;
+    for (int64_t d = 0; d < dim; ++d) lane[d * kKeyPanel] = key[d];
+  }
+}
+
+void AttentionForward(std::span<const AttentionJob> jobs, float scale) {
+  // item = one query block of one job; first[i] = the first item of job i
+  std::vector<int64_t> first(jobs.size() + 1, 0);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const AttentionJob& job = jobs[i];
+    CHECK(job.out.rows == job.q.rows && job.out.cols == job.v.cols);
+    CHECK(job.position >= 0 && job.v.rows >= job.position + job.q.rows);
+    first[i + 1] = first[i] + (job.q.rows + kQueryBlock - 1) / kQueryBlock;
+  }
+  ParallelFor(first.back(), [&](int64_t item) {
+    const size_t i =
+        static_cast<size_t>(std::upper_bound(first.begin(), first.end(), item) - first.begin() - 1);
+    ForwardQueryBlock(jobs[i], (item - first[i]) * kQueryBlock, scale);
+  });
+}
+
+void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale) {
+  for (const AttentionBackwardJob& job : jobs) {
+    CHECK(job.k.rows == job.q.rows && job.v.rows == job.q.rows && job.out.rows == job.q.rows &&
+          job.dout.rows == job.q.rows && job.dq.rows == job.q.rows && job.dk.rows == job.q.rows &&
+          job.dv.rows == job.q.rows);
+    CHECK(job.k.cols == job.q.cols && job.dq.cols == job.q.cols && job.dk.cols == job.q.cols);
+    CHECK(job.out.cols == job.v.cols && job.dout.cols == job.v.cols && job.dv.cols == job.v.cols);
+  }
+  ParallelFor(static_cast<int64_t>(jobs.size()),
+              [&](int64_t i) { BackwardJob(jobs[static_cast<size_t>(i)], scale); });
+}
+
+void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale) {
+  const auto exp = [loop = Kernels().ops.exp](float x) {
+    float y;
+    loop(&x, &y, 1);
+    return y;
+  };
+  for (int64_t row = 0; row < job.q.rows; ++row) {
+    const int64_t position = job.position + row;
+    float max = -std::numeric_limits<float>::infinity();
+    float sums[16] = {};
+    std::vector<float> acc(static_cast<size_t>(job.v.cols), 0.0f);
+    for (int64_t begin = 0; begin <= position; begin += kKeyBlock) {
+      const int64_t end = std::min(begin + kKeyBlock, position + 1);
+      float p[kKeyBlock];
+      float new_max = max;
+      for (int64_t j = begin; j < end; ++j) {
+        float dot = 0;
+        for (int64_t d = 0; d < job.q.cols; ++d) dot = std::fma(job.q(row, d), keys(j, d), dot);
+        p[j - begin] = dot * scale;
+        new_max = std::max(new_max, p[j - begin]);
+      }
+      const float rescale = exp(max - new_max);
+      max = new_max;
+      for (float& sum : sums) sum *= rescale;
+      for (float& a : acc) a *= rescale;
+      for (int64_t j = begin; j < end; ++j) {
+        p[j - begin] = exp(p[j - begin] - max);
+        sums[j % 16] += p[j - begin];
+        for (int64_t c = 0; c < job.v.cols; ++c) {
+          acc[static_cast<size_t>(c)] =
+              std::fma(p[j - begin], job.v(j, c), acc[static_cast<size_t>(c)]);
+        }
+      }
+    }
+    for (int half = 8; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+    }
+    for (int64_t c = 0; c < job.v.cols; ++c)
+      job.out(row, c) = acc[static_cast<size_t>(c)] / sums[0] + 0.0f;
+    if (job.lse) job.lse[row] = LogSumExp(max, sums[0]);
+  }
+}
+
+}  // namespace darkhorse
