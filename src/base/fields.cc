@@ -1,0 +1,294 @@
+#include "base/fields.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+// A value as a document spells it, whichever the format. JSON's type happens to fit.
+using Literal = nlohmann::ordered_json;
+
+const char* TypeName(const FieldPointer& pointer) {
+  static constexpr const char* kNames[] = {
+      "true or false",     "an integer",       "an integer", "a non-negative integer",
+      "a number",          "a number",         "a string",   "a list of integers",
+      "a list of numbers", "a list of strings"};
+  static_assert(std::size(kNames) == std::variant_size_v<FieldPointer>);
+  return kNames[pointer.index()];
+}
+
+// Each Convert says whether the literal fits the field, and if so assigns it.
+bool Convert(const Literal& literal, bool& value) {
+  if (!literal.is_boolean()) return false;
+  value = literal.get<bool>();
+  return true;
+}
+
+bool Convert(const Literal& literal, std::string& value) {
+  if (!literal.is_string()) return false;
+  value = literal.get<std::string>();
+  return true;
+}
+
+template <typename T>
+requires std::is_integral_v<T>
+bool Convert(const Literal& literal, T& value) {
+  if (!literal.is_number_integer()) return false;
+  if (literal.is_number_unsigned()) {
+    const auto number = literal.get<uint64_t>();
+    if (!std::in_range<T>(number)) return false;
+    value = static_cast<T>(number);
+    return true;
+  }
+  const auto number = literal.get<int64_t>();
+  if (!std::in_range<T>(number)) return false;
+  value = static_cast<T>(number);
+  return true;
+}
+
+template <typename T>
+requires std::is_floating_point_v<T>
+bool Convert(const Literal& literal, T& value) {
+  if (!literal.is_number()) return false;
+  const T number = static_cast<T>(literal.get<double>());
+  if (!std::isfinite(number)) return false;
+  value = number;
+  return true;
+}
+
+template <typename T>
+bool Convert(const Literal& literal, std::vector<T>& value) {
+  if (!literal.is_array()) return false;
+  std::vector<T> items(literal.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!Convert(literal[i], items[i])) return false;
+  }
+  value = std::move(items);
+  return true;
+}
+
+bool Assign(const Field& field, const Literal& literal) {
+  return std::visit([&](auto* value) { return Convert(literal, *value); }, field.value);
+}
+
+std::string DidYouMean(const FieldList& fields, std::string_view path) {
+  return fmt::format("'{}' is unknown; did you mean '{}'?", path,
+                     NearestName(path, fields.Names()));
+}
+
+std::string WrongType(const Field& field, const std::string& literal) {
+  return fmt::format("{} = {} does not fit; it must be {}", field.path, literal,
+                     TypeName(field.value));
+}
+
+Literal FromToml(const toml::node& node) {
+  if (const auto* value = node.as_boolean()) return value->get();
+  if (const auto* value = node.as_integer()) return value->get();
+  if (const auto* value = node.as_floating_point()) return value->get();
+  if (const auto* value = node.as_string()) return value->get();
+  if (const auto* array = node.as_array()) {
+    Literal list = Literal::array();
+    for (const toml::node& item : *array) list.push_back(FromToml(item));
+    return list;
+  }
+  return nullptr;  // dates, tables in lists: no field has such a type
+}
+
+void AssignToml(const toml::table& table, const std::string& prefix, const std::string& name,
+                const FieldList& fields) {
+  for (const auto& [key, node] : table) {
+    const std::string path = prefix + std::string(key.str());
+    const auto line = key.source().begin.line;
+    const bool section = fields.IsSection(path);
+    if (section != node.is_table() && (section || fields.Find(path))) {
+      FailUsage("{}:{}: {}", name, line,
+                section
+                    ? fmt::format("'{}' is a section; write [{}] and its fields below", path, path)
+                    : fmt::format("'{}' is a single value, not a section", path));
+    }
+    if (section) {
+      AssignToml(*node.as_table(), path + ".", name, fields);
+      continue;
+    }
+    const Field* field = fields.Find(path);
+    if (!field) FailUsage("{}:{}: {}", name, line, DidYouMean(fields, path));
+    const Literal literal = FromToml(node);
+    if (!Assign(*field, literal)) {
+      FailUsage("{}:{}: {}", name, line, WrongType(*field, literal.dump()));
+    }
+  }
+}
+
+void AssignJson(const Literal& object, const std::string& prefix, const std::string& name,
+                const FieldList& fields) {
+  for (const auto& [key, value] : object.items()) {
+    const std::string path = prefix + key;
+    if (fields.IsSection(path) && value.is_object()) {
+      AssignJson(value, path + ".", name, fields);
+      continue;
+    }
+    const Field* field = fields.Find(path);
+    if (!field) Fail("{}: {}", name, DidYouMean(fields, path));
+    if (!Assign(*field, value)) Fail("{}: {}", name, WrongType(*field, value.dump()));
+  }
+}
+
+// The literal a command line means by `text`: numbers and booleans for fields of that type, else
+// the text itself.
+Literal FromText(std::string_view text, const FieldPointer& type) {
+  if (std::holds_alternative<std::string*>(type) ||
+      std::holds_alternative<std::vector<std::string>*>(type)) {
+    return std::string(text);
+  }
+  if (text == "true" || text == "false") return text == "true";
+  const auto whole = [&](auto number) -> std::optional<Literal> {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return number;
+  };
+  if (auto number = whole(int64_t{})) return *number;
+  if (auto number = whole(uint64_t{})) return *number;
+  if (auto number = whole(double{})) return *number;
+  return std::string(text);
+}
+
+std::string_view Trim(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+Literal ListFromText(std::string_view text, const FieldPointer& type) {
+  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+  Literal list = Literal::array();
+  while (!Trim(text).empty()) {
+    const size_t comma = std::min(text.find(','), text.size());
+    list.push_back(FromText(Trim(text.substr(0, comma)), type));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return list;
+}
+
+bool IsList(const FieldPointer& pointer) {
+  return std::visit(
+      [](auto* value) {
+        using T = std::remove_pointer_t<decltype(value)>;
+        return !std::is_arithmetic_v<T> && !std::is_same_v<T, std::string>;
+      },
+      pointer);
+}
+
+Literal ToLiteral(const FieldPointer& pointer) {
+  return std::visit([](const auto* value) { return Literal(*value); }, pointer);
+}
+
+// As a document spells it. A float prints as the shortest decimal that reads back as the same
+// float; JSON escapes of strings are TOML escapes too.
+std::string Spell(const FieldPointer& pointer) {
+  if (const auto* value = std::get_if<float*>(&pointer)) return fmt::format("{}", **value);
+  return ToLiteral(pointer).dump();
+}
+
+std::string SectionOf(const std::string& path) {
+  const size_t dot = path.rfind('.');
+  return dot == std::string::npos ? "" : path.substr(0, dot);
+}
+
+}  // namespace
+
+const Field* FieldList::Find(std::string_view path) const {
+  const auto found =
+      std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return f.path == path; });
+  return found == fields_.end() ? nullptr : &*found;
+}
+
+bool FieldList::IsSection(std::string_view path) const {
+  return std::any_of(sections_.begin(), sections_.end(),
+                     [&](const SectionInfo& s) { return s.path == path; });
+}
+
+std::string FieldList::SectionHelp(std::string_view path) const {
+  for (const SectionInfo& section : sections_) {
+    if (section.path == path) return section.help;
+  }
+  return "";
+}
+
+std::vector<std::string> FieldList::Names() const {
+  std::vector<std::string> names;
+  for (const Field& field : fields_) names.push_back(field.path);
+  for (const SectionInfo& section : sections_) names.push_back(section.path);
+  return names;
+}
+
+void ParseToml(std::string_view text, const std::string& name, const FieldList& fields) {
+  toml::table table;
+  try {
+    table = toml::parse(text);
+  } catch (const toml::parse_error& error) {
+    FailUsage("{}:{}: not TOML: {}", name, error.source().begin.line, error.description());
+  }
+  AssignToml(table, "", name, fields);
+}
+
+void SetField(const FieldList& fields, std::string_view assignment) {
+  const size_t equals = assignment.find('=');
+  if (equals == std::string_view::npos) {
+    FailUsage("--set {}: write it as field=value, such as --set model.hidden_size=512", assignment);
+  }
+  const std::string_view path = Trim(assignment.substr(0, equals));
+  const std::string_view text = Trim(assignment.substr(equals + 1));
+  if (fields.IsSection(path)) {
+    FailUsage("--set {}: '{}' is a section; name one of its fields", assignment, path);
+  }
+  const Field* field = fields.Find(path);
+  if (!field) FailUsage("--set {}: {}", assignment, DidYouMean(fields, path));
+  const Literal literal =
+      IsList(field->value) ? ListFromText(text, field->value) : FromText(text, field->value);
+  if (!Assign(*field, literal)) {
+    FailUsage("--set {}: {}", assignment, WrongType(*field, std::string(text)));
+  }
+}
+
+void ParseJson(std::string_view text, const std::string& name, const FieldList& fields) {
+  const Literal object = Literal::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) Fail("{}: not a JSON object", name);
+  AssignJson(object, "", name, fields);
+}
+
+std::string FieldsToJson(const FieldList& fields) {
+  Literal root = Literal::object();
+  for (const Field& field : fields.fields()) {
+    std::string pointer = "/" + field.path;
+    std::replace(pointer.begin(), pointer.end(), '.', '/');
+    root[Literal::json_pointer(pointer)] = ToLiteral(field.value);
+  }
+  return root.dump(2);
+}
+
+std::string FieldsToToml(const FieldList& fields, bool help) {
+  std::string out;
+  std::string section;
+  for (const Field& field : fields.fields()) {
+    if (SectionOf(field.path) != section) {
+      section = SectionOf(field.path);
+      out += fmt::format("\n[{}]{}\n", section, help ? "  # " + fields.SectionHelp(section) : "");
+    }
+    const std::string name = field.path.substr(section.empty() ? 0 : section.size() + 1);
+    const std::string line = fmt::format("{} = {}", name, Spell(field.value));
+    out += help ? fmt::format("{:<40} # {}\n", line, field.help) : line + "\n";
+  }
+  return out;
+}
+
+}  // namespace darkhorse

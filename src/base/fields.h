@@ -1,0 +1,114 @@
+// Config structs. A struct's one field list drives its help, strict parsing, command-line
+// overrides and JSON; the defaults are the struct's own initialisers. To take part, a struct
+// declares beside itself
+//
+//   void ListFields(Schedule& s, FieldList& list) {
+//     list.Add("steps", s.steps, "optimizer steps in all");
+//     list.Section("model", s.model, "the architecture");   // needs ListFields(Model&, FieldList&)
+//   }
+//
+// and is read and written by
+//
+//   Schedule s;
+//   ParseToml(text, "recipe.toml", FieldsOf(s));
+//   SetField(FieldsOf(s), "model.hidden_size=512");
+//   std::string json = ToJson(s);
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/nearest_name.h"
+
+namespace darkhorse {
+
+using FieldPointer =
+    std::variant<bool*, int*, int64_t*, uint64_t*, float*, double*, std::string*,
+                 std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*>;
+
+struct Field {
+  std::string path;  // "model.hidden_size"
+  std::string help;
+  FieldPointer value;  // where it lies in the struct; the list must not outlive the struct
+};
+
+class FieldList {
+ public:
+  template <typename T>
+  void Add(const std::string& name, T& value, const std::string& help) {
+    fields_.push_back({prefix_ + name, help, &value});
+  }
+  template <typename T>
+  void Section(const std::string& name, T& value, const std::string& help) {
+    sections_.push_back({prefix_ + name, help});
+    const std::string outer = std::exchange(prefix_, prefix_ + name + ".");
+    ListFields(value, *this);
+    prefix_ = outer;
+  }
+
+  const std::vector<Field>& fields() const { return fields_; }
+  const Field* Find(std::string_view path) const;        // nullptr if there is none
+  std::string SectionHelp(std::string_view path) const;  // "" if there is none
+  bool IsSection(std::string_view path) const;
+  // Every field and section: what an unknown name is compared with.
+  std::vector<std::string> Names() const;
+
+ private:
+  struct SectionInfo {
+    std::string path;
+    std::string help;
+  };
+  std::string prefix_;
+  std::vector<Field> fields_;
+  std::vector<SectionInfo> sections_;
+};
+
+template <typename T>
+FieldList FieldsOf(T& config) {
+  FieldList list;
+  ListFields(config, list);
+  return list;
+}
+
+// Assigns the keys of a TOML document; keys that are absent keep their values. UsageError: file and
+// line, and for an unknown key the nearest known one.
+void ParseToml(std::string_view text, const std::string& name, const FieldList& fields);
+
+// Assigns one field from "path=value", as in `--set model.hidden_size=512`. Lists are comma
+// separated, with or without brackets. UsageError: names the path, the value and the cure.
+void SetField(const FieldList& fields, std::string_view assignment);
+
+// Assigns from a JSON object as strictly as ParseToml. Error: names `name` and the key.
+void ParseJson(std::string_view text, const std::string& name, const FieldList& fields);
+
+// One JSON object with nested sections, in the order of the list. Numbers survive exactly.
+std::string FieldsToJson(const FieldList& fields);
+
+// A TOML document that ParseToml reads back; with `help`, every line says what the field is.
+std::string FieldsToToml(const FieldList& fields, bool help);
+
+template <typename T>
+std::string ToJson(const T& config) {
+  T copy = config;
+  return FieldsToJson(FieldsOf(copy));
+}
+
+template <typename T>
+std::string ToToml(const T& config) {
+  T copy = config;
+  return FieldsToToml(FieldsOf(copy), /*help=*/false);
+}
+
+// Every field with its default and what it means: the text of `--help`.
+template <typename T>
+std::string FieldsHelp() {
+  T defaults;
+  return FieldsToToml(FieldsOf(defaults), /*help=*/true);
+}
+
+}  // namespace darkhorse

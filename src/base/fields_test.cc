@@ -1,0 +1,178 @@
+#include "base/fields.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+struct Inner {
+  int64_t width = 8;
+  double ratio = 0.1;
+  std::vector<int64_t> sizes = {1, 2};
+};
+
+struct Outer {
+  bool fast = false;
+  int count = 3;
+  uint64_t seed = 1;
+  float rate = 0.1f;
+  std::string name = "a \"quoted\" name";
+  std::vector<std::string> files;
+  std::vector<double> weights = {0.5};
+  Inner inner;
+};
+
+void ListFields(Inner& i, FieldList& list) {
+  list.Add("width", i.width, "how wide");
+  list.Add("ratio", i.ratio, "how much");
+  list.Add("sizes", i.sizes, "how large");
+}
+
+void ListFields(Outer& o, FieldList& list) {
+  list.Add("fast", o.fast, "be quick");
+  list.Add("count", o.count, "how many");
+  list.Add("seed", o.seed, "of random numbers");
+  list.Add("rate", o.rate, "how often");
+  list.Add("name", o.name, "what it is called");
+  list.Add("files", o.files, "what to read");
+  list.Add("weights", o.weights, "how heavy");
+  list.Section("inner", o.inner, "the inside");
+}
+
+template <typename Function>
+std::string MessageOf(const Function& function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string TomlError(const std::string& text) {
+  Outer outer;
+  return MessageOf([&] { ParseToml(text, "r.toml", FieldsOf(outer)); });
+}
+
+std::string SetError(const std::string& assignment) {
+  Outer outer;
+  return MessageOf([&] { SetField(FieldsOf(outer), assignment); });
+}
+
+TEST(Fields, TomlAssignsEveryTypeAndKeepsDefaults) {
+  Outer outer;
+  ParseToml(
+      "fast = true\ncount = -4\nseed = 5\nrate = 1\nname = 'b'\nfiles = ['x', 'y']\n"
+      "weights = [1, 2.5]\n[inner]\nratio = 2e-3\nsizes = []\n",
+      "r.toml", FieldsOf(outer));
+  EXPECT_TRUE(outer.fast);
+  EXPECT_EQ(outer.count, -4);
+  EXPECT_EQ(outer.seed, 5u);
+  EXPECT_EQ(outer.rate, 1.0f);
+  EXPECT_EQ(outer.name, "b");
+  EXPECT_EQ(outer.files, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(outer.weights, (std::vector<double>{1, 2.5}));
+  EXPECT_EQ(outer.inner.ratio, 2e-3);
+  EXPECT_TRUE(outer.inner.sizes.empty());
+  EXPECT_EQ(outer.inner.width, 8);
+}
+
+TEST(Fields, TomlErrorsNameLineAndCure) {
+  EXPECT_EQ(TomlError("count = 1\ncuont = 2\n"),
+            "r.toml:2: 'cuont' is unknown; did you mean 'count'?");
+  EXPECT_EQ(TomlError("[inner]\nwidht = 2\n"),
+            "r.toml:2: 'inner.widht' is unknown; did you mean 'inner.width'?");
+  EXPECT_EQ(TomlError("[inher]\nwidth = 2\n"),
+            "r.toml:1: 'inher' is unknown; did you mean 'inner'?");
+  EXPECT_EQ(TomlError("width = 2\n"), "r.toml:1: 'width' is unknown; did you mean 'inner.width'?");
+  EXPECT_EQ(TomlError("count = 1.5\n"),
+            "r.toml:1: count = 1.5 does not fit; it must be an integer");
+  EXPECT_EQ(TomlError("count = 3000000000\n"),
+            "r.toml:1: count = 3000000000 does not fit; it must be an integer");
+  EXPECT_EQ(TomlError("seed = -1\n"),
+            "r.toml:1: seed = -1 does not fit; it must be a non-negative integer");
+  EXPECT_EQ(TomlError("[inner]\nratio = nan\n"),
+            "r.toml:2: inner.ratio = null does not fit; it must be a number");
+  EXPECT_EQ(TomlError("files = ['x', 1]\n"),
+            "r.toml:1: files = [\"x\",1] does not fit; it must be a list of strings");
+  EXPECT_EQ(TomlError("inner = 3\n"),
+            "r.toml:1: 'inner' is a section; write [inner] and its fields below");
+  EXPECT_EQ(TomlError("[count]\n"), "r.toml:1: 'count' is a single value, not a section");
+  EXPECT_TRUE(TomlError("fast = true\n= 3\n").starts_with("r.toml:2: not TOML: "));
+}
+
+TEST(Fields, SetAssignsFromText) {
+  Outer outer;
+  const FieldList fields = FieldsOf(outer);
+  for (const char* assignment : {"fast=true", "count=7", "rate=0.25", "name=12", "files=a, b",
+                                 "inner.sizes=[3,4]", "inner.ratio=1e-3", "weights="}) {
+    SetField(fields, assignment);
+  }
+  EXPECT_TRUE(outer.fast);
+  EXPECT_EQ(outer.count, 7);
+  EXPECT_EQ(outer.rate, 0.25f);
+  EXPECT_EQ(outer.name, "12");
+  EXPECT_EQ(outer.files, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(outer.inner.sizes, (std::vector<int64_t>{3, 4}));
+  EXPECT_EQ(outer.inner.ratio, 1e-3);
+  EXPECT_TRUE(outer.weights.empty());
+}
+
+TEST(Fields, SetErrorsNameTheCure) {
+  EXPECT_EQ(SetError("inner.widht=1"),
+            "--set inner.widht=1: 'inner.widht' is unknown; did you mean 'inner.width'?");
+  EXPECT_EQ(SetError("count=many"),
+            "--set count=many: count = many does not fit; it must be an integer");
+  EXPECT_EQ(SetError("count"),
+            "--set count: write it as field=value, such as --set model.hidden_size=512");
+  EXPECT_EQ(SetError("inner=1"), "--set inner=1: 'inner' is a section; name one of its fields");
+}
+
+TEST(Fields, WrongInputIsAUsageErrorInRecipesAndAnErrorInFiles) {
+  Outer outer;
+  EXPECT_THROW(ParseToml("x = 1", "r.toml", FieldsOf(outer)), UsageError);
+  EXPECT_EQ(MessageOf([&] { ParseJson(R"({"inner":{"widht":1}})", "c.json", FieldsOf(outer)); }),
+            "c.json: 'inner.widht' is unknown; did you mean 'inner.width'?");
+  EXPECT_EQ(MessageOf([&] { ParseJson("{", "c.json", FieldsOf(outer)); }),
+            "c.json: not a JSON object");
+}
+
+TEST(Fields, JsonAndTomlReadBackExactly) {
+  Outer outer;
+  outer.rate = 1.0f / 3;
+  outer.inner.ratio = 1.0 / 3;
+  outer.name = "tab\t, ümlaut, \"quotes\"";
+  outer.files = {"a,b", ""};
+  outer.seed = ~uint64_t{0};
+  Outer from_json;
+  ParseJson(ToJson(outer), "c.json", FieldsOf(from_json));
+  EXPECT_EQ(ToJson(from_json), ToJson(outer));
+  EXPECT_EQ(from_json.rate, outer.rate);
+  EXPECT_EQ(from_json.inner.ratio, outer.inner.ratio);
+  EXPECT_EQ(from_json.seed, outer.seed);
+  outer.seed = 9;  // TOML's integers are signed
+  Outer from_toml;
+  ParseToml(ToToml(outer), "r.toml", FieldsOf(from_toml));
+  EXPECT_EQ(ToJson(from_toml), ToJson(outer));
+}
+
+TEST(Fields, HelpShowsEveryFieldWithItsDefault) {
+  const std::string help = FieldsHelp<Outer>();
+  EXPECT_NE(help.find("rate = 0.1 "), std::string::npos) << help;
+  EXPECT_NE(help.find("# how often\n"), std::string::npos) << help;
+  EXPECT_NE(help.find("[inner]  # the inside\n"), std::string::npos) << help;
+  EXPECT_NE(help.find("sizes = [1,2]"), std::string::npos) << help;
+}
+
+TEST(NearestName, CountsEditsAndLooksIntoSections) {
+  EXPECT_EQ(EditDistance("kitten", "sitting"), 3);
+  EXPECT_EQ(EditDistance("", "abc"), 3);
+  EXPECT_EQ(NearestName("gcb", {"sum", "gcd"}), "gcd");
+  EXPECT_EQ(NearestName("train.hidden", {"train.hint", "model.hidden"}), "model.hidden");
+  EXPECT_EQ(NearestName("x", {}), "");
+}
+
+}  // namespace
+}  // namespace darkhorse

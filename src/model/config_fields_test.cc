@@ -1,0 +1,49 @@
+#include "model/config_fields.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <regex>
+
+namespace darkhorse {
+namespace {
+
+// Names of the data members in config.h, in order of declaration: RopeScaling's, then
+// ModelConfig's.
+std::vector<std::string> DeclaredMembers() {
+  std::ifstream file(DARKHORSE_SOURCE_DIR "/src/model/config.h");
+  const std::regex member(R"(^  (?:int64_t|double|bool|std::string) (\w+)(?: = .*)?;.*)");
+  std::vector<std::string> names;
+  std::smatch match;
+  for (std::string line; std::getline(file, line);) {
+    if (std::regex_match(line, match, member)) names.push_back(match[1]);
+  }
+  return names;
+}
+
+void AppendByAddress(const FieldList& list, std::vector<std::string>* names) {
+  std::vector<std::pair<const void*, std::string>> members;
+  for (const Field& field : list.fields()) {
+    if (field.path.find('.') != std::string::npos) continue;
+    const void* address =
+        std::visit([](auto* value) { return static_cast<const void*>(value); }, field.value);
+    members.emplace_back(address, field.path);
+  }
+  std::sort(members.begin(), members.end());
+  for (const auto& [address, name] : members) names->push_back(name);
+}
+
+// Fields sorted by address are the members in order of declaration, so equal names mean that every
+// member is listed, under its own name.
+TEST(ConfigFields, ListsEveryMemberUnderItsOwnName) {
+  ModelConfig config;
+  std::vector<std::string> listed;
+  AppendByAddress(FieldsOf(config.rope_scaling), &listed);
+  AppendByAddress(FieldsOf(config), &listed);
+  EXPECT_EQ(listed, DeclaredMembers());
+  EXPECT_NE(FieldsOf(config).Find("rope_scaling.factor"), nullptr);
+}
+
+}  // namespace
+}  // namespace darkhorse
