@@ -1,11 +1,10 @@
 #include "task/task.h"
 
-#include <algorithm>
 #include <memory>
-#include <numeric>
 #include <set>
 
 #include "base/error.h"
+#include "base/nearest_name.h"
 #include "task/builtin.h"
 #include "task/markup.h"
 
@@ -31,22 +30,6 @@ const std::vector<std::unique_ptr<Task>>& Builtin() {
     return list;
   }();
   return *tasks;
-}
-
-// Levenshtein, two rows.
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t substitute = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({substitute, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
 }
 
 uint64_t MixSeed(uint64_t seed, std::string_view what) { return seed ^ StableHash(what); }
@@ -119,20 +102,12 @@ std::string Task::WorkedTrace(const Problem& problem, const TraceStyle& style,
 }
 
 const Task& FindTask(std::string_view name) {
-  const Task* nearest = nullptr;
-  size_t best = 0;
-  // An edit distance costs the product of the lengths; a name from outside may be long.
-  const std::string_view shown = name.substr(0, 64);
   for (const auto& task : Builtin()) {
     if (task->Name() == name) return *task;
-    const size_t distance = EditDistance(shown, task->Name());
-    if (nearest == nullptr || distance < best) {
-      nearest = task.get();
-      best = distance;
-    }
   }
-  FailUsage("unknown task '{}'; did you mean '{}'? Known: {}", shown, nearest->Name(),
-            fmt::join(TaskNames(), ", "));
+  const std::vector<std::string> known = TaskNames();
+  FailUsage("unknown task '{}'; did you mean '{}'? Known: {}", name.substr(0, 64),
+            NearestName(name.substr(0, 64), known), fmt::join(known, ", "));
 }
 
 std::vector<std::string> TaskNames() {
