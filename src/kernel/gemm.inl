@@ -5,9 +5,9 @@
 // A register tile of R rows and P panels. B's element (k, j) of panel p is b[p*b_panel + k*b_stride
 // + j]. Only the last panel may be narrower than 16: it has `tail` columns.
 template <int R, int P, bool kSlivers, bool kMaskedB>
-inline void Tile(const float* a, int64_t a_stride, const float* b, int64_t b_stride,
-                 int64_t b_panel, int64_t k, float* c, int64_t c_stride, int tail,
-                 bool accumulate) {
+inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                     int64_t b_panel, int64_t k, float* c, int64_t c_stride, int tail,
+                     bool accumulate) {
   V acc[R][P];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -50,11 +50,11 @@ inline void Tile(const float* a, int64_t a_stride, const float* b, int64_t b_str
   }
 }
 
-// Calls Tile<R, P> for R = rows, 1 <= rows <= kRows.
+// Calls GemmTile<R, P> for R = rows, 1 <= rows <= kRows.
 template <int kRows, int P, bool kSlivers, bool kMaskedB, typename... Args>
-inline void TileOfRows(int rows, Args... args) {
-  if (rows == kRows) return Tile<kRows, P, kSlivers, kMaskedB>(args...);
-  if constexpr (kRows > 1) TileOfRows<kRows - 1, P, kSlivers, kMaskedB>(rows, args...);
+inline void GemmTileOfRows(int rows, Args... args) {
+  if (rows == kRows) return GemmTile<kRows, P, kSlivers, kMaskedB>(args...);
+  if constexpr (kRows > 1) GemmTileOfRows<kRows - 1, P, kSlivers, kMaskedB>(rows, args...);
 }
 
 // Panels side by side in a tile of `rows` rows, so that there are accumulators enough to hide the
@@ -73,14 +73,14 @@ inline int NextRows(int64_t left, bool slivers) {
 
 // All rows against P panels.
 template <int P, bool kSlivers, bool kMaskedB>
-inline void TileColumn(const float* a, int64_t a_stride, int64_t rows, const float* b,
+inline void GemmColumn(const float* a, int64_t a_stride, int64_t rows, const float* b,
                        int64_t b_stride, int64_t b_panel, int64_t k, float* c, int64_t c_stride,
                        int tail, bool accumulate) {
   for (int64_t i = 0; i < rows;) {
     const int count = NextRows(rows - i, kSlivers);
-    TileOfRows<kTileRows, P, kSlivers, kMaskedB>(count, a + i * (kSlivers ? k : a_stride), a_stride,
-                                                 b, b_stride, b_panel, k, c + i * c_stride,
-                                                 c_stride, tail, accumulate);
+    GemmTileOfRows<kTileRows, P, kSlivers, kMaskedB>(count, a + i * (kSlivers ? k : a_stride),
+                                                     a_stride, b, b_stride, b_panel, k,
+                                                     c + i * c_stride, c_stride, tail, accumulate);
     i += count;
   }
 }
@@ -88,22 +88,22 @@ inline void TileColumn(const float* a, int64_t a_stride, int64_t rows, const flo
 // All rows against all panels, P at a time. A panel stays in the first-level cache while the rows
 // pass by.
 template <int P, bool kSlivers, bool kRowsB>
-inline void Product(const float* a, int64_t a_stride, int64_t rows, const float* b,
-                    int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
-                    int64_t c_stride, bool accumulate) {
+inline void GemmColumns(const float* a, int64_t a_stride, int64_t rows, const float* b,
+                        int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
+                        int64_t c_stride, bool accumulate) {
   int64_t j = 0;
   for (; j + 16 * P <= cols; j += 16 * P) {
-    TileColumn<P, kSlivers, false>(a, a_stride, rows, b + j / 16 * b_panel, b_stride, b_panel, k,
+    GemmColumn<P, kSlivers, false>(a, a_stride, rows, b + j / 16 * b_panel, b_stride, b_panel, k,
                                    c + j, c_stride, 16, accumulate);
   }
   for (; j < cols; j += 16) {
     const int tail = cols - j < 16 ? static_cast<int>(cols - j) : 16;
     const float* panel = b + j / 16 * b_panel;
     if (kRowsB && tail < 16) {
-      TileColumn<1, kSlivers, kRowsB>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j,
+      GemmColumn<1, kSlivers, kRowsB>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j,
                                       c_stride, tail, accumulate);
     } else {
-      TileColumn<1, kSlivers, false>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j,
+      GemmColumn<1, kSlivers, false>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j,
                                      c_stride, tail, accumulate);
     }
   }
@@ -111,47 +111,48 @@ inline void Product(const float* a, int64_t a_stride, int64_t rows, const float*
 
 // Few rows: one tile high, as many panels wide as the registers hold.
 template <int kRows, bool kRowsB>
-inline void FewRows(int64_t rows, const float* a, int64_t a_stride, const float* b,
-                    int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
-                    int64_t c_stride, bool accumulate) {
+inline void GemmFewRows(int64_t rows, const float* a, int64_t a_stride, const float* b,
+                        int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
+                        int64_t c_stride, bool accumulate) {
   if (rows == kRows) {
-    return Product<PanelsWide(kRows), false, kRowsB>(a, a_stride, rows, b, b_stride, b_panel, cols,
-                                                     k, c, c_stride, accumulate);
+    return GemmColumns<PanelsWide(kRows), false, kRowsB>(a, a_stride, rows, b, b_stride, b_panel,
+                                                         cols, k, c, c_stride, accumulate);
   }
   if constexpr (kRows > 1) {
-    FewRows<kRows - 1, kRowsB>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
-                               accumulate);
+    GemmFewRows<kRows - 1, kRowsB>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
+                                   accumulate);
   }
 }
 
 template <bool kRowsB>
-inline void AnyRows(const float* a, int64_t a_stride, int64_t rows, const float* b,
-                    int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
-                    int64_t c_stride, bool accumulate) {
+inline void GemmAnyRows(const float* a, int64_t a_stride, int64_t rows, const float* b,
+                        int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
+                        int64_t c_stride, bool accumulate) {
   if (rows <= kTileRows) {
-    FewRows<kTileRows, kRowsB>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
-                               accumulate);
+    GemmFewRows<kTileRows, kRowsB>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
+                                   accumulate);
   } else {
-    Product<PanelsWide(kTileRows), false, kRowsB>(a, a_stride, rows, b, b_stride, b_panel, cols, k,
-                                                  c, c_stride, accumulate);
+    GemmColumns<PanelsWide(kTileRows), false, kRowsB>(a, a_stride, rows, b, b_stride, b_panel, cols,
+                                                      k, c, c_stride, accumulate);
   }
 }
 
 void PanelProduct(const float* a, int64_t a_stride, int64_t rows, const float* panels,
                   int64_t panel_stride, int64_t cols, int64_t k, float* c, int64_t c_stride,
                   bool accumulate) {
-  AnyRows<false>(a, a_stride, rows, panels, kPanel, panel_stride, cols, k, c, c_stride, accumulate);
+  GemmAnyRows<false>(a, a_stride, rows, panels, kPanel, panel_stride, cols, k, c, c_stride,
+                     accumulate);
 }
 
 void RowsProduct(const float* a, int64_t a_stride, int64_t rows, const float* b, int64_t b_stride,
                  int64_t cols, int64_t k, float* c, int64_t c_stride, bool accumulate) {
-  AnyRows<true>(a, a_stride, rows, b, b_stride, kPanel, cols, k, c, c_stride, accumulate);
+  GemmAnyRows<true>(a, a_stride, rows, b, b_stride, kPanel, cols, k, c, c_stride, accumulate);
 }
 
 void SliverProduct(const float* slivers, int64_t rows, const float* panels, int64_t panel_stride,
                    int64_t cols, int64_t k, float* c, int64_t c_stride, bool accumulate) {
-  Product<PanelsWide(kTileRows), true, false>(slivers, 0, rows, panels, kPanel, panel_stride, cols,
-                                              k, c, c_stride, accumulate);
+  GemmColumns<PanelsWide(kTileRows), true, false>(slivers, 0, rows, panels, kPanel, panel_stride,
+                                                  cols, k, c, c_stride, accumulate);
 }
 
 void PackPanelsNT(const float* w, int64_t stride, int64_t cols, int64_t k, float* panels,

@@ -1,0 +1,318 @@
+#include "kernel/gemm.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+
+// A matrix with `slack` floats between rows, which nobody may write.
+class Owned {
+ public:
+  Owned(int64_t rows, int64_t cols, int64_t slack, uint64_t seed)
+      : view_(nullptr, rows, cols, cols + slack),
+        data_(static_cast<size_t>(rows * (cols + slack))) {
+    view_.data = data_.data();
+    for (size_t i = 0; i < data_.size(); ++i) {
+      const double uniform = RandomUniform(seed, RandomStream::kTest, i);
+      data_[i] = static_cast<float>(2 * uniform - 1);
+    }
+  }
+  Owned(const Owned& other) : view_(other.view_), data_(other.data_) { view_.data = data_.data(); }
+  Owned& operator=(const Owned&) = delete;
+
+  Matrix view() { return view_; }
+  ConstMatrix view() const { return view_; }
+  // The same bits everywhere, slack included.
+  bool SameBits(const Owned& other) const {
+    return data_.size() == other.data_.size() &&
+           (data_.empty() ||
+            std::memcmp(data_.data(), other.data_.data(), data_.size() * sizeof(float)) == 0);
+  }
+
+ private:
+  Matrix view_;
+  std::vector<float> data_;
+};
+
+struct Shape {
+  int64_t m, n, k;
+};
+
+std::string Name(const Shape& s) { return fmt::format("M={} N={} K={}", s.m, s.n, s.k); }
+
+// Around the tiles (4, 6, 12 rows; 16 columns), the blocks (K 256, M 192, N 1024) and the few-rows
+// path.
+std::vector<Shape> Shapes() {
+  std::vector<Shape> shapes = {{0, 5, 3},    {5, 0, 3},     {3, 5, 0},      {1, 1, 1},
+                               {1, 2, 300},  {13, 17, 19},  {7, 15, 257},   {8, 33, 256},
+                               {5, 64, 513}, {191, 31, 29}, {193, 47, 5},   {397, 18, 7},
+                               {2, 1025, 3}, {3, 2060, 2},  {97, 101, 103}, {64, 96, 640}};
+  for (int64_t m = 1; m <= 26; ++m) shapes.push_back({m, 1 + (m * 37) % 150, 1 + (m * 11) % 40});
+  return shapes;
+}
+
+class GemmTest : public testing::Test {
+ protected:
+  void TearDown() override {
+    SelectKernels(*SupportedKernels().back());
+    SetNumThreads(omp_get_num_procs());
+  }
+  // Runs body for every instruction set and for 1, 2 and 3 threads.
+  template <typename Body>
+  void Everywhere(const Body& body) {
+    for (const KernelTable* row : SupportedKernels()) {
+      SelectKernels(*row);
+      for (int threads = 1; threads <= 3; ++threads) {
+        SCOPED_TRACE(fmt::format("{}, {} threads", row->name, threads));
+        SetNumThreads(threads);
+        body();
+      }
+    }
+  }
+};
+
+enum class Form { kNT, kNN, kTN, kPacked };
+
+void RunForm(Form form, ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate) {
+  switch (form) {
+    case Form::kNT:
+      return GemmNT(a, b, c, accumulate);
+    case Form::kNN:
+      return GemmNN(a, b, c, accumulate);
+    case Form::kTN:
+      return GemmTN(a, b, c, accumulate);
+    case Form::kPacked: {
+      std::vector<float> packed(static_cast<size_t>(PackedSize(b.rows, b.cols)), NAN);
+      PackNT(b, packed.data());
+      return GemmPacked(a, packed.data(), c, accumulate);
+    }
+  }
+}
+
+void CheckForm(Form form, const Shape& s, int64_t slack, bool accumulate, const Owned& a,
+               const Owned& b, const Owned& start, const Owned& expected) {
+  Owned c = start;
+  RunForm(form, a.view(), b.view(), c.view(), accumulate);
+  EXPECT_TRUE(c.SameBits(expected)) << Name(s) << " form " << static_cast<int>(form) << " slack "
+                                    << slack << " accumulate " << accumulate;
+}
+
+TEST_F(GemmTest, EveryFormIsTheChain) {
+  for (const Form form : {Form::kNT, Form::kNN, Form::kTN, Form::kPacked}) {
+    uint64_t seed = 0;
+    for (const Shape& s : Shapes()) {
+      const bool accumulate = ++seed % 2 == 0;
+      const int64_t slack = seed % 3 == 0 ? 0 : static_cast<int64_t>(seed % 7);
+      const bool a_t = form == Form::kTN;
+      const bool b_t = form == Form::kNT || form == Form::kPacked;
+      const Owned a(a_t ? s.k : s.m, a_t ? s.m : s.k, slack, seed);
+      const Owned b(b_t ? s.n : s.k, b_t ? s.k : s.n, slack, seed + 1000);
+      const Owned start(s.m, s.n, slack, seed + 2000);
+      for (const bool add : {accumulate, !accumulate}) {
+        Owned expected = start;
+        GemmReference(a.view(), a_t, b.view(), b_t, expected.view(), add);
+        Everywhere([&] { CheckForm(form, s, slack, add, a, b, start, expected); });
+      }
+    }
+  }
+}
+
+TEST_F(GemmTest, ReferenceIsOneFmaChain) {
+  // 1 + 2^-12 squared needs 25 bits: a product rounded before its sum would lose the last one.
+  const float x = 1.0f + 0x1p-12f;
+  const float a[2] = {x, x};
+  const float b[2] = {x, -1.0f};
+  float c = 0;
+  GemmReference({a, 1, 2}, false, {b, 1, 2}, true, {&c, 1, 1}, false);
+  EXPECT_EQ(c, std::fma(x, -1.0f, std::fma(x, x, 0.0f)));
+  const float d[2] = {-(x * x), x};
+  const float e[2] = {1.0f, x};
+  GemmReference({d, 1, 2}, false, {e, 1, 2}, true, {&c, 1, 1}, false);
+  EXPECT_EQ(c, 0x1p-24f);  // the exact square less the rounded one: fused
+}
+
+TEST_F(GemmTest, RowDoesNotDependOnItsBatch) {
+  const Owned a(61, 300, 0, 1);
+  const Owned w(70, 300, 0, 2);
+  std::vector<float> packed(static_cast<size_t>(PackedSize(70, 300)));
+  Everywhere([&] {
+    PackNT(w.view(), packed.data());
+    Owned whole(61, 70, 0, 3);
+    GemmNT(a.view(), w.view(), whole.view());
+    for (const int64_t batch : {1, 2, 5, 8, 13}) {
+      Owned parts(61, 70, 0, 4);
+      for (int64_t row = 0; row < 61; row += batch) {
+        const int64_t rows = std::min<int64_t>(batch, 61 - row);
+        GemmPacked(a.view().Rows(row, rows), packed.data(), parts.view().Rows(row, rows));
+      }
+      EXPECT_TRUE(parts.SameBits(whole)) << batch;
+    }
+  });
+}
+
+TEST_F(GemmTest, InsideAParallelRegionGivesTheSame) {
+  const Owned a(80, 130, 0, 1);
+  const Owned b(90, 130, 0, 2);
+  Owned expected(80, 90, 0, 3);
+  GemmReference(a.view(), false, b.view(), true, expected.view(), false);
+  Everywhere([&] {
+    std::vector<Owned> c(3, Owned(80, 90, 0, 4));
+    ParallelFor(3,
+                [&](int64_t i) { GemmNT(a.view(), b.view(), c[static_cast<size_t>(i)].view()); });
+    for (const Owned& x : c) EXPECT_TRUE(x.SameBits(expected));
+  });
+}
+
+TEST_F(GemmTest, NonFinitePropagates) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  Everywhere([&] {
+    Owned a(9, 20, 0, 1);
+    Owned b(37, 20, 0, 2);
+    a.view()(2, 3) = NAN;
+    a.view()(4, 5) = kInf;
+    b.view()(36, 7) = -kInf;
+    for (const Form form : {Form::kNT, Form::kPacked}) {
+      Owned c(9, 37, 0, 3);
+      RunForm(form, a.view(), b.view(), c.view(), false);
+      for (int64_t i = 0; i < 9; ++i) {
+        for (int64_t j = 0; j < 37; ++j) {
+          const float x = c.view()(i, j);
+          if (i == 2) {
+            EXPECT_TRUE(std::isnan(x)) << i << " " << j;
+          } else if (i == 4 || j == 36) {
+            EXPECT_FALSE(std::isfinite(x)) << i << " " << j;
+          } else {
+            EXPECT_TRUE(std::isfinite(x)) << i << " " << j;
+          }
+        }
+      }
+    }
+  });
+}
+
+// Groups of 0, 1, many rows, and more than one work item holds.
+std::vector<int64_t> GroupBorders() { return {0, 0, 1, 8, 8, 60, 61, 1100, 1100}; }
+
+TEST_F(GemmTest, GroupedLinearIsOneProductPerGroup) {
+  const std::vector<int64_t> begin = GroupBorders();
+  const int64_t n = 133;
+  const int64_t k = 21;
+  const Owned x(begin.back(), k, 3, 1);
+  std::vector<Owned> w;
+  std::vector<std::vector<float>> packed(begin.size() - 1);
+  for (size_t g = 0; g + 1 < begin.size(); ++g) w.emplace_back(n, k, 2, 10 + g);
+  Owned expected(begin.back(), n, 1, 2);
+  const Owned start = expected;
+  for (size_t g = 0; g + 1 < begin.size(); ++g) {
+    const int64_t rows = begin[g + 1] - begin[g];
+    GemmReference(x.view().Rows(begin[g], rows), false, w[g].view(), true,
+                  expected.view().Rows(begin[g], rows), false);
+  }
+  Everywhere([&] {
+    std::vector<Weight> weights;
+    for (size_t g = 0; g < w.size(); ++g) {
+      weights.push_back({w[g].view(), nullptr});
+      if (g % 2 == 0) continue;  // some packed, some not
+      packed[g].assign(static_cast<size_t>(PackedSize(n, k)), NAN);
+      PackNT(w[g].view(), packed[g].data());
+      weights.back().packed = packed[g].data();
+    }
+    Owned c = start;
+    GroupedLinear(x.view(), begin, weights, c.view());
+    EXPECT_TRUE(c.SameBits(expected));
+  });
+}
+
+TEST_F(GemmTest, GroupedGemmNNIsOneProductPerGroup) {
+  const std::vector<int64_t> begin = GroupBorders();
+  const int64_t n = 21;
+  const int64_t k = 133;
+  const Owned x(begin.back(), n, 3, 1);
+  std::vector<Owned> w;
+  std::vector<Weight> weights;
+  for (size_t g = 0; g + 1 < begin.size(); ++g) w.emplace_back(n, k, 2, 10 + g);
+  for (Owned& matrix : w) weights.push_back({matrix.view(), nullptr});
+  const Owned start(begin.back(), k, 1, 2);
+  for (const bool accumulate : {false, true}) {
+    Owned expected = start;
+    for (size_t g = 0; g < w.size(); ++g) {
+      const int64_t rows = begin[g + 1] - begin[g];
+      GemmReference(x.view().Rows(begin[g], rows), false, w[g].view(), false,
+                    expected.view().Rows(begin[g], rows), accumulate);
+    }
+    Everywhere([&] {
+      Owned c = start;
+      GroupedGemmNN(x.view(), begin, weights, c.view(), accumulate);
+      EXPECT_TRUE(c.SameBits(expected));
+    });
+  }
+}
+
+TEST_F(GemmTest, GroupedGemmTNAccumulatesEachGroup) {
+  const std::vector<int64_t> begin = GroupBorders();
+  const int64_t n = 13;
+  const int64_t k = 35;
+  const Owned dy(begin.back(), n, 3, 1);
+  const Owned x(begin.back(), k, 1, 2);
+  std::vector<Owned> start;
+  for (size_t g = 0; g + 1 < begin.size(); ++g) start.emplace_back(n, k, 2, 10 + g);
+  std::vector<Owned> expected = start;
+  for (size_t g = 0; g < start.size(); ++g) {
+    const int64_t rows = begin[g + 1] - begin[g];
+    GemmReference(dy.view().Rows(begin[g], rows), true, x.view().Rows(begin[g], rows), false,
+                  expected[g].view(), true);
+  }
+  Everywhere([&] {
+    std::vector<Owned> grads = start;
+    std::vector<Weight> weights;
+    for (Owned& matrix : grads) weights.push_back({matrix.view(), nullptr});
+    GroupedGemmTN(dy.view(), x.view(), begin, weights);
+    for (size_t g = 0; g < grads.size(); ++g) EXPECT_TRUE(grads[g].SameBits(expected[g])) << g;
+  });
+}
+
+// The table's loops that gemm.cc does not call in every form: attention builds on them.
+TEST_F(GemmTest, LoopsAreTheChain) {
+  for (const KernelTable* row : SupportedKernels()) {
+    SCOPED_TRACE(row->name);
+    const GemmLoops& loops = row->gemm;
+    for (const Shape& s : Shapes()) {
+      if (s.m * s.n * s.k > 200000) continue;
+      const Owned a(s.m, s.k, 2, 1);
+      const Owned b(s.k, s.n, 3, 2);
+      const Owned start(s.m, s.n, 1, 3);
+      for (const bool accumulate : {false, true}) {
+        Owned expected = start;
+        GemmReference(a.view(), false, b.view(), false, expected.view(), accumulate);
+        Owned c = start;
+        loops.rows_product(a.view().data, a.view().stride, s.m, b.view().data, b.view().stride, s.n,
+                           s.k, c.view().data, c.view().stride, accumulate);
+        EXPECT_TRUE(c.SameBits(expected)) << "rows_product " << Name(s);
+
+        const int64_t tile = loops.tile_rows;
+        std::vector<float> slivers(static_cast<size_t>((s.m + tile - 1) / tile * tile * s.k), NAN);
+        std::vector<float> panels(static_cast<size_t>(PackedSize(s.n, s.k)), NAN);
+        loops.pack_slivers(a.view().data, a.view().stride, s.m, s.k, slivers.data());
+        loops.pack_panels_nn(b.view().data, b.view().stride, s.n, s.k, panels.data(), s.k * kPanel);
+        Owned d = start;
+        loops.sliver_product(slivers.data(), s.m, panels.data(), s.k * kPanel, s.n, s.k,
+                             d.view().data, d.view().stride, accumulate);
+        EXPECT_TRUE(d.SameBits(expected)) << "sliver_product " << Name(s);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace darkhorse
