@@ -54,7 +54,7 @@ class Tokenizer {
 
   bool IsSpecial(int32_t id) const;
 
-  // FNV-1a of ToJson(): equal for tokenizers that encode alike. Token shards carry it.
+  // Checksum of ToJson(): equal for tokenizers that encode alike. Token shards carry it.
   uint64_t hash() const;
 
  private:

@@ -1,0 +1,47 @@
+// Byte-pair encoding of one word: starting from its bytes, the neighbours whose merge ranks first
+// are merged, the leftmost of equals first, until no neighbours can be merged (Sennrich et al.
+// 2016).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace darkhorse {
+
+struct Merge {
+  int32_t left;
+  int32_t right;
+  int32_t result;
+};
+
+class BpeModel {
+ public:
+  BpeModel() = default;
+  // byte_ids: the token of each byte. merges: best rank first; of a pair given twice the last rank
+  // counts.
+  BpeModel(const std::vector<int32_t>& byte_ids, const std::vector<Merge>& merges);
+
+  // Appends the word's tokens.
+  void Encode(std::string_view word, std::vector<int32_t>* ids) const;
+
+  int32_t byte_id(uint8_t byte) const { return byte_ids_[byte]; }
+
+ private:
+  static constexpr uint32_t kNoRank = ~0u;
+  struct Slot {
+    uint64_t key = ~uint64_t{0};
+    uint32_t rank = kNoRank;
+    int32_t result = -1;
+  };
+
+  const Slot& Lookup(int32_t left, int32_t right) const;
+  void EncodeShort(std::string_view word, std::vector<int32_t>* ids) const;
+  void EncodeLong(std::string_view word, std::vector<int32_t>* ids) const;
+
+  std::vector<int32_t> byte_ids_;
+  std::vector<Slot> slots_;  // open addressing, at most half full
+  uint64_t mask_ = 0;
+};
+
+}  // namespace darkhorse

@@ -1,0 +1,51 @@
+// Regular expressions over valid UTF-8, for patterns written for Oniguruma (what Hugging Face's
+// `tokenizers` uses), run by PCRE2's JIT under work limits.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace darkhorse {
+
+struct TextRange {
+  size_t begin;
+  size_t end;
+};
+
+// Immutable; may be used from many threads at once.
+class Regex {
+ public:
+  // Error: the pattern does not compile; names `where`.
+  Regex(const std::string& pattern, const std::string& where);
+
+  // The first match that starts at or after `start`; false if there is none. text must be valid
+  // UTF-8, start on a character. Error: the match needs more work than the limit allows (a hostile
+  // pattern).
+  bool Search(std::string_view text, size_t start, TextRange* match) const;
+
+ private:
+  std::shared_ptr<const void> code_;  // pcre2_code
+  std::string where_;
+};
+
+// All matches from left to right. An empty match right behind the previous match is skipped, as
+// Oniguruma's iterator does.
+class RegexMatches {
+ public:
+  RegexMatches(const Regex& regex, std::string_view text) : regex_(regex), text_(text) {}
+  bool Next(TextRange* match);
+
+ private:
+  const Regex& regex_;
+  std::string_view text_;
+  size_t start_ = 0;
+  size_t last_end_ = std::string_view::npos;
+};
+
+// The pattern in PCRE2's syntax: Oniguruma's \s is the property White_Space, PCRE2's has U+180E
+// besides.
+std::string TranslatePattern(const std::string& pattern);
+
+}  // namespace darkhorse

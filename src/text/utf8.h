@@ -1,0 +1,31 @@
+// UTF-8: where valid text ends, and single characters.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace darkhorse {
+
+// Bytes of the longest valid UTF-8 prefix (RFC 3629: no surrogates, no overlong forms, at most
+// U+10FFFF).
+size_t ValidUtf8Prefix(std::string_view text);
+
+inline bool IsValidUtf8(std::string_view text) { return ValidUtf8Prefix(text) == text.size(); }
+
+// Bytes of the character that starts with this byte, in valid text.
+inline size_t Utf8Length(char first) {
+  const auto byte = static_cast<uint8_t>(first);
+  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+
+// The character at *pos of valid text; moves *pos behind it.
+char32_t NextUtf8(std::string_view text, size_t* pos);
+
+// The character that ends at *pos > 0 of valid text; moves *pos to its start.
+char32_t PreviousUtf8(std::string_view text, size_t* pos);
+
+void AppendUtf8(char32_t character, std::string* out);
+
+}  // namespace darkhorse
