@@ -1,0 +1,54 @@
+// What attention remembers of the tokens before: one slot a sequence. Two forms. Expanded: every
+// head's keys and values, as the training forward computes them, so that decoding gives training's
+// bits. Latent: MLA's compressed vector and the shared rotary key (DeepSeek-V2 section 2.1), far
+// smaller; keys and values are absorbed into queries and outputs, which is another order of the
+// same sums and agrees within a bound.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/matrix.h"
+#include "model/config.h"
+
+namespace darkhorse {
+
+enum class CacheForm { kExpanded, kLatent };
+
+class KvCache {
+ public:
+  // Room for `slots` sequences of up to `capacity` tokens in each of the main model's layers.
+  KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity);
+
+  CacheForm form() const { return form_; }
+  int64_t slots() const { return slots_; }
+  int64_t capacity() const { return capacity_; }
+  int64_t bytes() const { return static_cast<int64_t>(data_.size() * sizeof(float)); }
+
+  // Expanded form: one head's keys in panels (kernel/attention.h) of width qk_head_dim, and values
+  // [capacity, v_head_dim].
+  float* KeyPanels(int64_t layer, int64_t slot, int64_t head);
+  Matrix Values(int64_t layer, int64_t slot, int64_t head);
+  // Latent form: [latent; rotary key] in panels of width kv_lora_rank + qk_rope_head_dim, and
+  // latents [capacity, kv_lora_rank].
+  float* LatentPanels(int64_t layer, int64_t slot) { return KeyPanels(layer, slot, 0); }
+  Matrix Latents(int64_t layer, int64_t slot) { return Values(layer, slot, 0); }
+
+  // Copies the first `positions` tokens of one slot to another: a prompt computed once for a group
+  // of samples.
+  void CopyPrefix(int64_t from, int64_t to, int64_t positions);
+
+ private:
+  int64_t Offset(int64_t layer, int64_t slot, int64_t head) const {
+    return ((layer * slots_ + slot) * heads_ + head) * unit_;
+  }
+
+  CacheForm form_;
+  int64_t layers_, slots_, capacity_;
+  int64_t heads_;  // per layer and slot: attention heads, or 1
+  int64_t key_dim_, value_dim_;
+  int64_t unit_;  // floats of one (layer, slot, head)
+  std::vector<float> data_;
+};
+
+}  // namespace darkhorse

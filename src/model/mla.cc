@@ -1,0 +1,299 @@
+#include "model/mla.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/parallel.h"
+#include "kernel/attention.h"
+#include "kernel/ops.h"
+
+namespace darkhorse {
+namespace {
+
+// A prompt chunk of at least this many tokens is cheaper expanded than absorbed (the products per
+// token are fewer by about R / nope), even where only latents are cached.
+constexpr int64_t kExpandRows = 16;
+
+constexpr int64_t kCopyRows = 64;
+
+struct Dims {
+  int64_t heads, nope, rope, query, value, rank;
+  explicit Dims(const ModelConfig& config)
+      : heads(config.num_attention_heads),
+        nope(config.qk_nope_head_dim),
+        rope(config.qk_rope_head_dim),
+        query(config.qk_head_dim()),
+        value(config.v_head_dim),
+        rank(config.kv_lora_rank) {}
+  Matrix Query(Matrix q, int64_t head) const { return q.Cols(head * query, query); }
+  Matrix KeyNope(Matrix kv, int64_t head) const { return kv.Cols(head * (nope + value), nope); }
+  Matrix Value(Matrix kv, int64_t head) const {
+    return kv.Cols(head * (nope + value) + nope, value);
+  }
+};
+
+void CopyRows(ConstMatrix from, Matrix to) {
+  for (int64_t row = 0; row < from.rows; ++row) {
+    std::memcpy(to.Row(row), from.Row(row), static_cast<size_t>(from.cols) * sizeof(float));
+  }
+}
+
+void Queries(const PassContext& pass, const MlaWeights& w, ConstMatrix x, MlaSaved& s) {
+  const Dims d(pass.config);
+  const int64_t rows = x.rows;
+  s.q = pass.arena.NewMatrix(rows, d.heads * d.query);
+  if (pass.config.q_lora_rank > 0) {
+    s.q_a = pass.arena.NewMatrix(rows, pass.config.q_lora_rank);
+    s.q_a_normed = pass.arena.NewMatrix(rows, pass.config.q_lora_rank);
+    s.q_a_inv_rms = pass.arena.Floats(rows);
+    LinearForward(x, w.q_a_proj, s.q_a);
+    RmsNormForward(s.q_a, w.q_a_layernorm, static_cast<float>(pass.config.rms_norm_eps),
+                   s.q_a_normed, s.q_a_inv_rms);
+    LinearForward(s.q_a_normed, w.q_b_proj, s.q);
+  } else {
+    LinearForward(x, w.q_proj, s.q);
+  }
+  RopeInPlace(s.q, d.nope, d.heads, d.query, pass.rope, pass.position, /*inverse=*/false);
+}
+
+void Latents(const PassContext& pass, const MlaWeights& w, ConstMatrix x, MlaSaved& s) {
+  const Dims d(pass.config);
+  const int64_t rows = x.rows;
+  s.kv_a = pass.arena.NewMatrix(rows, d.rank + d.rope);
+  s.latent = pass.arena.NewMatrix(rows, d.rank);
+  s.latent_inv_rms = pass.arena.Floats(rows);
+  LinearForward(x, w.kv_a_proj_with_mqa, s.kv_a);
+  RmsNormForward(s.kv_a.Cols(0, d.rank), w.kv_a_layernorm,
+                 static_cast<float>(pass.config.rms_norm_eps), s.latent, s.latent_inv_rms);
+  RopeInPlace(s.kv_a, d.rank, 1, d.rope, pass.rope, pass.position, /*inverse=*/false);
+}
+
+// Keys and values of every head from the latents.
+void Expand(const PassContext& pass, const MlaWeights& w, MlaSaved& s) {
+  const Dims d(pass.config);
+  const int64_t rows = s.latent.rows;
+  s.kv = pass.arena.NewMatrix(rows, d.heads * (d.nope + d.value));
+  s.k = pass.arena.NewMatrix(rows, d.heads * d.query);
+  LinearForward(s.latent, w.kv_b_proj, s.kv);
+  ParallelForRange(rows, kCopyRows, [&](int64_t begin, int64_t end) {
+    for (int64_t head = 0; head < d.heads; ++head) {
+      const Matrix key = d.Query(s.k, head).Rows(begin, end - begin);
+      CopyRows(d.KeyNope(s.kv, head).Rows(begin, end - begin), key.Cols(0, d.nope));
+      CopyRows(s.kv_a.Cols(d.rank, d.rope).Rows(begin, end - begin), key.Cols(d.nope, d.rope));
+    }
+  });
+}
+
+// Attention of one segment over its own rows: training, or a prompt's first chunk.
+void AddOwnRowJobs(const PassContext& pass, const Segment& segment, const MlaSaved& s,
+                   std::vector<float*>& panels, std::vector<AttentionJob>& jobs) {
+  const Dims d(pass.config);
+  for (int64_t head = 0; head < d.heads; ++head) {
+    panels.push_back(pass.arena.Floats(KeyPanelSize(segment.rows, d.query)));
+    jobs.push_back({d.Query(s.q, head).Rows(segment.row, segment.rows), panels.back(),
+                    d.Value(s.kv, head).Rows(segment.row, segment.rows),
+                    s.heads_out.Cols(head * d.value, d.value).Rows(segment.row, segment.rows),
+                    s.lse ? s.lse + head * pass.rows() + segment.row : nullptr, 0});
+  }
+}
+
+void FillOwnRowPanels(const PassContext& pass, const MlaSaved& s,
+                      const std::vector<Segment>& segments, const std::vector<float*>& panels) {
+  const Dims d(pass.config);
+  ParallelFor(static_cast<int64_t>(panels.size()), [&](int64_t i) {
+    const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
+    float* out = panels[static_cast<size_t>(i)];
+    // The last panel's tail is read (and masked), so it must hold numbers.
+    const int64_t whole = segment.rows / kKeyPanel * kKeyPanel;
+    std::fill(out + whole * d.query, out + KeyPanelSize(segment.rows, d.query), 0.0f);
+    WriteKeyPanels(d.Query(s.k, i % d.heads).Rows(segment.row, segment.rows), 0, out);
+  });
+}
+
+void AttendOwnRows(const PassContext& pass, const std::vector<Segment>& segments, const MlaSaved& s,
+                   float scale) {
+  if (segments.empty()) return;
+  ArenaScope scope(pass.arena);
+  std::vector<float*> panels;
+  std::vector<AttentionJob> jobs;
+  for (const Segment& segment : segments) AddOwnRowJobs(pass, segment, s, panels, jobs);
+  FillOwnRowPanels(pass, s, segments, panels);
+  AttentionForward(jobs, scale);
+}
+
+void AttendExpandedCache(const PassContext& pass, int64_t layer, const MlaSaved& s, float scale) {
+  const Dims d(pass.config);
+  KvCache& cache = *pass.cache;
+  const auto& segments = pass.batch.segments;
+  std::vector<AttentionJob> jobs(segments.size() * static_cast<size_t>(d.heads));
+  ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
+    const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
+    const int64_t head = i % d.heads;
+    float* panels = cache.KeyPanels(layer, segment.slot, head);
+    const Matrix values = cache.Values(layer, segment.slot, head);
+    WriteKeyPanels(d.Query(s.k, head).Rows(segment.row, segment.rows), segment.position, panels);
+    CopyRows(d.Value(s.kv, head).Rows(segment.row, segment.rows),
+             values.Rows(segment.position, segment.rows));
+    jobs[static_cast<size_t>(i)] = {
+        d.Query(s.q, head).Rows(segment.row, segment.rows),
+        panels,
+        values.Rows(0, segment.position + segment.rows),
+        s.heads_out.Cols(head * d.value, d.value).Rows(segment.row, segment.rows),
+        nullptr,
+        segment.position};
+  });
+  AttentionForward(jobs, scale);
+}
+
+void StoreLatents(const PassContext& pass, int64_t layer, const MlaSaved& s) {
+  const Dims d(pass.config);
+  const auto& segments = pass.batch.segments;
+  ParallelFor(static_cast<int64_t>(segments.size()), [&](int64_t i) {
+    const Segment& segment = segments[static_cast<size_t>(i)];
+    std::vector<float> key(static_cast<size_t>(d.rank + d.rope));
+    for (int64_t row = 0; row < segment.rows; ++row) {
+      const float* latent = s.latent.Row(segment.row + row);
+      std::copy(latent, latent + d.rank, key.begin());
+      const float* rotary = s.kv_a.Row(segment.row + row) + d.rank;
+      std::copy(rotary, rotary + d.rope, key.begin() + d.rank);
+      WriteKeyPanels(ConstMatrix(key.data(), 1, d.rank + d.rope), segment.position + row,
+                     pass.cache->LatentPanels(layer, segment.slot));
+      std::copy(latent, latent + d.rank,
+                pass.cache->Latents(layer, segment.slot).Row(segment.position + row));
+    }
+  });
+}
+
+// Absorbed attention over cached latents: with W_UK and W_UV the key and value rows of kv_b_proj,
+//   q.k = (W_UK^T q_nope) . latent + q_rope . k_rope,   o = W_UV (sum_j p_j latent_j).
+void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t layer,
+                       const std::vector<Segment>& segments, const MlaSaved& s, float scale) {
+  if (segments.empty()) return;
+  const Dims d(pass.config);
+  ArenaScope scope(pass.arena);
+  const int64_t rows = pass.rows();
+  const int64_t width = d.rank + d.rope;
+  const Matrix absorbed = pass.arena.NewMatrix(rows, d.heads * width);
+  const Matrix context = pass.arena.NewMatrix(rows, d.heads * d.rank);
+  for (int64_t head = 0; head < d.heads; ++head) {
+    const ConstMatrix key_up = w.kv_b_proj.w.Rows(head * (d.nope + d.value), d.nope);
+    GemmNN(d.Query(s.q, head).Cols(0, d.nope), key_up, absorbed.Cols(head * width, d.rank));
+    CopyRows(d.Query(s.q, head).Cols(d.nope, d.rope), absorbed.Cols(head * width + d.rank, d.rope));
+  }
+  std::vector<AttentionJob> jobs;
+  for (const Segment& segment : segments) {
+    for (int64_t head = 0; head < d.heads; ++head) {
+      jobs.push_back(
+          {absorbed.Cols(head * width, width).Rows(segment.row, segment.rows),
+           pass.cache->LatentPanels(layer, segment.slot),
+           pass.cache->Latents(layer, segment.slot).Rows(0, segment.position + segment.rows),
+           context.Cols(head * d.rank, d.rank).Rows(segment.row, segment.rows), nullptr,
+           segment.position});
+    }
+  }
+  AttentionForward(jobs, scale);
+  // Rows that are not this function's (prompts in the same batch) must keep their heads_out: then
+  // go segment by segment.
+  const std::vector<Segment> whole = {{0, rows, 0, -1}};
+  for (const Segment& part : segments.size() == pass.batch.segments.size() ? whole : segments) {
+    for (int64_t head = 0; head < d.heads; ++head) {
+      const ConstMatrix value_up = w.kv_b_proj.w.Rows(head * (d.nope + d.value) + d.nope, d.value);
+      GemmNT(context.Cols(head * d.rank, d.rank).Rows(part.row, part.rows), value_up,
+             s.heads_out.Cols(head * d.value, d.value).Rows(part.row, part.rows));
+    }
+  }
+}
+
+}  // namespace
+
+void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, ConstMatrix x,
+                Matrix y, MlaSaved* saved) {
+  const Dims d(pass.config);
+  const float scale = static_cast<float>(pass.config.SoftmaxScale());
+  MlaSaved local{};
+  MlaSaved& s = saved ? *saved : local;
+  s.heads_out = pass.arena.NewMatrix(x.rows, d.heads * d.value);
+  s.lse = saved ? pass.arena.Floats(d.heads * x.rows) : nullptr;
+  Queries(pass, w, x, s);
+  Latents(pass, w, x, s);
+  if (!pass.cache) {
+    Expand(pass, w, s);
+    AttendOwnRows(pass, pass.batch.segments, s, scale);
+  } else if (pass.cache->form() == CacheForm::kExpanded) {
+    Expand(pass, w, s);
+    AttendExpandedCache(pass, layer, s, scale);
+  } else {
+    std::vector<Segment> prompts, continued;
+    for (const Segment& segment : pass.batch.segments) {
+      (segment.position == 0 && segment.rows >= kExpandRows ? prompts : continued)
+          .push_back(segment);
+    }
+    StoreLatents(pass, layer, s);
+    if (!prompts.empty()) Expand(pass, w, s);
+    AttendOwnRows(pass, prompts, s, scale);
+    AttendLatentCache(pass, w, layer, continued, s, scale);
+  }
+  LinearForward(s.heads_out, w.o_proj, y, /*accumulate=*/true);
+}
+
+void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& s, ConstMatrix dy,
+                 ConstMatrix x, Matrix dx, MlaWeights& grads) {
+  const Dims d(pass.config);
+  const float scale = static_cast<float>(pass.config.SoftmaxScale());
+  const int64_t rows = x.rows;
+  ArenaScope scope(pass.arena);
+  const Matrix dheads = pass.arena.NewMatrix(rows, d.heads * d.value);
+  const Matrix dq = pass.arena.NewMatrix(rows, d.heads * d.query);
+  const Matrix dk = pass.arena.NewMatrix(rows, d.heads * d.query);
+  const Matrix dkv = pass.arena.NewMatrix(rows, d.heads * (d.nope + d.value));
+  const Matrix dkv_a = pass.arena.NewMatrix(rows, d.rank + d.rope);
+  const Matrix dlatent = pass.arena.NewMatrix(rows, d.rank);
+
+  LinearBackward(dy, s.heads_out, w.o_proj, dheads, false, grads.o_proj);
+
+  std::vector<AttentionBackwardJob> jobs;
+  for (const Segment& segment : pass.batch.segments) {
+    const auto part = [&](Matrix m) { return m.Rows(segment.row, segment.rows); };
+    for (int64_t head = 0; head < d.heads; ++head) {
+      jobs.push_back({part(d.Query(s.q, head)), part(d.Query(s.k, head)), part(d.Value(s.kv, head)),
+                      part(s.heads_out.Cols(head * d.value, d.value)),
+                      part(dheads.Cols(head * d.value, d.value)), s.lse + head * rows + segment.row,
+                      part(d.Query(dq, head)), part(d.Query(dk, head)), part(d.Value(dkv, head))});
+    }
+  }
+  AttentionBackward(jobs, scale);
+
+  // Keys: each head's nope part goes to kv_b's rows, the rotary part is shared and sums over heads
+  // in head order.
+  ParallelForRange(rows, kCopyRows, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* shared = dkv_a.Row(row) + d.rank;
+      std::fill(shared, shared + d.rope, 0.0f);
+      for (int64_t head = 0; head < d.heads; ++head) {
+        const float* key = d.Query(dk, head).Row(row);
+        std::copy(key, key + d.nope, d.KeyNope(dkv, head).Row(row));
+        for (int64_t i = 0; i < d.rope; ++i) shared[i] += key[d.nope + i];
+      }
+    }
+  });
+  RopeInPlace(dkv_a, d.rank, 1, d.rope, pass.rope, pass.position, /*inverse=*/true);
+  LinearBackward(dkv, s.latent, w.kv_b_proj, dlatent, false, grads.kv_b_proj);
+  RmsNormBackward(dlatent, s.kv_a.Cols(0, d.rank), w.kv_a_layernorm, s.latent_inv_rms,
+                  dkv_a.Cols(0, d.rank), false, grads.kv_a_layernorm);
+  LinearBackward(dkv_a, x, w.kv_a_proj_with_mqa, dx, false, grads.kv_a_proj_with_mqa);
+
+  RopeInPlace(dq, d.nope, d.heads, d.query, pass.rope, pass.position, /*inverse=*/true);
+  if (pass.config.q_lora_rank > 0) {
+    const Matrix dq_a_normed = pass.arena.NewMatrix(rows, pass.config.q_lora_rank);
+    const Matrix dq_a = pass.arena.NewMatrix(rows, pass.config.q_lora_rank);
+    LinearBackward(dq, s.q_a_normed, w.q_b_proj, dq_a_normed, false, grads.q_b_proj);
+    RmsNormBackward(dq_a_normed, s.q_a, w.q_a_layernorm, s.q_a_inv_rms, dq_a, false,
+                    grads.q_a_layernorm);
+    LinearBackward(dq_a, x, w.q_a_proj, dx, true, grads.q_a_proj);
+  } else {
+    LinearBackward(dq, x, w.q_proj, dx, true, grads.q_proj);
+  }
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,118 @@
+#include "model/moe.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/parallel.h"
+#include "kernel/ops.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr int64_t kCombineRows = 16;
+
+// A counting sort, stable in token order.
+Dispatch SortByExpert(const PassContext& pass, const Routing& routing, int64_t rows) {
+  const int64_t k = pass.config.num_experts_per_tok;
+  Dispatch dispatch;
+  dispatch.source = pass.arena.Ints(rows * k);
+  dispatch.slot = pass.arena.Ints(rows * k);
+  std::vector<int64_t> counts;
+  CountLoad(pass.config, routing, rows, counts);
+  dispatch.row_begin.assign(counts.size() + 1, 0);
+  std::partial_sum(counts.begin(), counts.end(), dispatch.row_begin.begin() + 1);
+  std::vector<int64_t> next(dispatch.row_begin.begin(), dispatch.row_begin.end() - 1);
+  for (int64_t i = 0; i < rows * k; ++i) {
+    const int64_t sorted = next[static_cast<size_t>(routing.expert[i])]++;
+    dispatch.slot[i] = static_cast<int32_t>(sorted);
+    dispatch.source[sorted] = static_cast<int32_t>(i / k);
+  }
+  return dispatch;
+}
+
+}  // namespace
+
+void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Matrix y,
+                MoeSaved* saved) {
+  MoeSaved local;
+  MoeSaved& s = saved ? *saved : local;
+  const int64_t k = pass.config.num_experts_per_tok;
+  const int64_t visits = x.rows * k;
+  const int64_t intermediate = pass.config.moe_intermediate_size;
+  s.routing = Route(pass, w, x);
+  s.dispatch = SortByExpert(pass, s.routing, x.rows);
+  s.x = pass.arena.NewMatrix(visits, x.cols);
+  s.gate = pass.arena.NewMatrix(visits, intermediate);
+  s.up = pass.arena.NewMatrix(visits, intermediate);
+  s.activated = pass.arena.NewMatrix(visits, intermediate);
+  s.out = pass.arena.NewMatrix(visits, x.cols);
+  GatherRows(x, {s.dispatch.source, static_cast<size_t>(visits)}, s.x);
+  GroupedLinear(s.x, s.dispatch.row_begin, w.gate_proj, s.gate);
+  GroupedLinear(s.x, s.dispatch.row_begin, w.up_proj, s.up);
+  SwiGluForward(s.gate, s.up, s.activated);
+  GroupedLinear(s.activated, s.dispatch.row_begin, w.down_proj, s.out);
+  ParallelForRange(x.rows, kCombineRows, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t i = t * k; i < (t + 1) * k; ++i) {
+        const float weight = s.routing.weight[i];
+        const float* out = s.out.Row(s.dispatch.slot[i]);
+        float* row = y.Row(t);
+        for (int64_t j = 0; j < y.cols; ++j) row[j] += weight * out[j];
+      }
+    }
+  });
+  if (w.shared.gate_proj.w.data) MlpForward(pass, w.shared, x, y, &s.shared);
+}
+
+void MoeBackward(const PassContext& pass, const MoeWeights& w, const MoeSaved& s, ConstMatrix dy,
+                 ConstMatrix x, float balance_alpha, Matrix dx, MoeWeights& grads) {
+  const int64_t k = pass.config.num_experts_per_tok;
+  const int64_t visits = x.rows * k;
+  ArenaScope scope(pass.arena);
+  float* dweight = pass.arena.Floats(visits);
+  const Matrix dout = pass.arena.NewMatrix(visits, x.cols);
+  const Matrix dactivated = pass.arena.NewMatrix(visits, s.gate.cols);
+  const Matrix dgate = pass.arena.NewMatrix(visits, s.gate.cols);
+  const Matrix dup = pass.arena.NewMatrix(visits, s.gate.cols);
+
+  ParallelForRange(x.rows, kCombineRows, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* d = dy.Row(t);
+      for (int64_t i = t * k; i < (t + 1) * k; ++i) {
+        const float* out = s.out.Row(s.dispatch.slot[i]);
+        float* row = dout.Row(s.dispatch.slot[i]);
+        const float weight = s.routing.weight[i];
+        double dot = 0;
+        for (int64_t j = 0; j < dy.cols; ++j) {
+          dot += static_cast<double>(d[j]) * out[j];
+          row[j] = weight * d[j];
+        }
+        dweight[i] = static_cast<float>(dot);
+      }
+    }
+  });
+  const auto& begin = s.dispatch.row_begin;
+  GroupedGemmTN(dout, s.activated, begin, grads.down_proj);
+  GroupedGemmNN(dout, begin, w.down_proj, dactivated);
+  SwiGluBackward(dactivated, s.gate, s.up, dgate, dup);
+  GroupedGemmTN(dgate, s.x, begin, grads.gate_proj);
+  GroupedGemmTN(dup, s.x, begin, grads.up_proj);
+  const Matrix dvisit = dout;  // its gradient is spent; the rows are reused for the inputs'
+  GroupedGemmNN(dgate, begin, w.gate_proj, dvisit);
+  GroupedGemmNN(dup, begin, w.up_proj, dvisit, /*accumulate=*/true);
+  ParallelForRange(x.rows, kCombineRows, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {
+      float* row = dx.Row(t);
+      std::fill(row, row + dx.cols, 0.0f);
+      for (int64_t i = t * k; i < (t + 1) * k; ++i) {
+        const float* d = dvisit.Row(s.dispatch.slot[i]);
+        for (int64_t j = 0; j < dx.cols; ++j) row[j] += d[j];
+      }
+    }
+  });
+  RouteBackward(pass, w, s.routing, dweight, x, balance_alpha, dx, grads);
+  if (w.shared.gate_proj.w.data)
+    MlpBackward(pass, w.shared, s.shared, dy, x, dx, /*add_to_dx=*/true, grads.shared);
+}
+
+}  // namespace darkhorse

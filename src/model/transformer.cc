@@ -1,0 +1,82 @@
+#include "model/transformer.h"
+
+#include <optional>
+
+#include "base/error.h"
+#include "kernel/ops.h"
+
+namespace darkhorse {
+
+const int32_t* RowPositions(const TokenBatch& batch, const ModelConfig& config, Arena& arena) {
+  int32_t* position = arena.Ints(batch.rows());
+  int64_t row = 0;
+  for (const Segment& segment : batch.segments) {
+    CHECK(segment.row == row && segment.rows > 0);
+    if (segment.position + segment.rows > config.max_position_embeddings) {
+      Fail(
+          "a sequence of {} tokens exceeds max_position_embeddings = {}; use shorter sequences or "
+          "a model with a longer context",
+          segment.position + segment.rows, config.max_position_embeddings);
+    }
+    for (int64_t i = 0; i < segment.rows; ++i)
+      position[row++] = static_cast<int32_t>(segment.position + i);
+  }
+  CHECK(row == batch.rows());
+  for (const int32_t token : batch.tokens) {
+    if (token < 0 || token >= config.vocab_size) {
+      Fail(
+          "token id {} is outside the model's vocabulary of {}; use the tokenizer that belongs to "
+          "the model",
+          token, config.vocab_size);
+    }
+  }
+  return position;
+}
+
+Transformer::Transformer(const ModelConfig& config) : config_(config), rope_(config) {
+  config_.Validate();
+}
+
+Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch, KvCache* cache,
+                            Arena& arena, TransformerSaved* saved) const {
+  const int64_t rows = batch.rows();
+  const Matrix hidden = arena.NewMatrix(rows, config_.hidden_size);
+  const Matrix x = arena.NewMatrix(rows, config_.hidden_size);
+  float* inv_rms = arena.Floats(rows);
+  std::optional<ArenaScope> scope;
+  if (!saved) scope.emplace(arena);
+  const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena),
+                         cache,   arena};
+
+  GatherRows(weights.embed_tokens, batch.tokens, x);
+  if (saved) saved->layers.assign(weights.layers.size(), {});
+  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    LayerForward(pass, weights.layers[layer], static_cast<int64_t>(layer), x,
+                 saved ? &saved->layers[layer] : nullptr);
+  }
+  RmsNormForward(x, weights.norm, static_cast<float>(config_.rms_norm_eps), hidden, inv_rms);
+  if (saved) {
+    saved->final_in = x;
+    saved->final_inv_rms = inv_rms;
+    saved->hidden = hidden;
+  }
+  return hidden;
+}
+
+void Transformer::Backward(const ModelWeights& weights, const TokenBatch& batch,
+                           const TransformerSaved& saved, Matrix dhidden, float balance_alpha,
+                           Arena& arena, ModelWeights& grads) const {
+  ArenaScope scope(arena);
+  const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena),
+                         nullptr, arena};
+  const Matrix dx = arena.NewMatrix(batch.rows(), config_.hidden_size);
+  RmsNormBackward(dhidden, saved.final_in, weights.norm, saved.final_inv_rms, dx,
+                  /*add_to_dx=*/false, grads.norm);
+  for (size_t layer = weights.layers.size(); layer-- > 0;) {
+    LayerBackward(pass, weights.layers[layer], saved.layers[layer], balance_alpha, dx,
+                  grads.layers[layer]);
+  }
+  ScatterAddRows(dx, batch.tokens, grads.embed_tokens);
+}
+
+}  // namespace darkhorse
