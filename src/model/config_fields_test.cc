@@ -31,7 +31,10 @@ void AppendByAddress(const FieldList& list, std::vector<std::string>* names) {
     members.emplace_back(address, field.path);
   }
   std::sort(members.begin(), members.end());
-  for (const auto& [address, name] : members) names->push_back(name);
+  for (size_t i = 0; i < members.size(); ++i) {
+    EXPECT_TRUE(i == 0 || members[i].first != members[i - 1].first) << members[i].second;
+    names->push_back(members[i].second);
+  }
 }
 
 // Fields sorted by address are the members in order of declaration, so equal names mean that every
