@@ -1,5 +1,8 @@
 // The avx512 row of the kernel table. Only plain loops here: a weak symbol compiled with this
 // file's flags could replace the one that every CPU runs.
+// GCC 12 reports the deliberately undefined operands inside <avx512fintrin.h> (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
 #include "kernel/kernels.h"
