@@ -1,0 +1,77 @@
+// Corpora: files and folders of text as a stream of documents. docs/data.md has the rules.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/json_template.h"
+#include "data/line_reader.h"
+
+namespace darkhorse {
+
+class FieldList;
+
+struct CorpusOptions {
+  std::string field = "text";
+  std::string format;  // a template over several fields; replaces `field`
+  bool split_text = false;
+  std::string separator;
+  bool strict = false;
+  int64_t max_document_bytes = int64_t{256} << 20;
+};
+void ListFields(CorpusOptions& options, FieldList& list);
+
+struct CorpusReport {
+  int64_t files = 0;      // opened so far
+  int64_t documents = 0;  // handed out
+  int64_t text_bytes = 0;
+  int64_t empty = 0;                         // documents without text, skipped
+  int64_t malformed = 0;                     // lines or documents skipped because they are broken
+  std::vector<std::string> first_malformed;  // "file:line: why", at most kMaxNamed
+  static constexpr size_t kMaxNamed = 5;
+};
+
+// The corpus files under the paths: a path that is a file must end in .txt or .jsonl, each possibly
+// with .gz or .zst behind; of a folder all files that do, at any depth, in bytewise order of their
+// paths, hidden ones and links to folders left out. Error: a path that does not exist, a file of
+// another kind, a folder without any corpus file.
+std::vector<std::string> FindCorpusFiles(const std::vector<std::string>& paths);
+
+class CorpusReader {
+ public:
+  // UsageError: impossible options. Errors as FindCorpusFiles.
+  CorpusReader(const std::vector<std::string>& paths, CorpusOptions options);
+
+  // Puts the next document in *document; false at the end. Holds one document at a time. Error: a
+  // file cannot be read or its compression is damaged; with `strict`, the first malformed line.
+  bool Next(std::string* document);
+
+  const CorpusReport& report() const { return report_; }
+  int64_t disk_bytes() const { return disk_bytes_; }  // of all files, as they lie on disk
+  int64_t disk_bytes_read() const;
+
+ private:
+  bool NextInFile(std::string* document);
+  bool NextLine(std::string* document);
+  bool NextSection(std::string* document);
+  bool ReadSection(std::string* document, int64_t* first_line, bool* too_long);
+  bool WholeFile(std::string* document);
+  void Malformed(int64_t line, const std::string& why);
+  std::string TooLong() const;
+  void OpenNextFile();
+
+  CorpusOptions options_;
+  JsonTemplate template_;
+  std::vector<std::string> files_;
+  size_t next_file_ = 0;
+  std::string path_;                   // of the open file
+  std::unique_ptr<LineReader> lines_;  // of the open file, if it is read by lines
+  std::unique_ptr<ByteSource> bytes_;  // of the open file, if it is one document
+  int64_t disk_bytes_ = 0, closed_bytes_ = 0;
+  CorpusReport report_;
+};
+
+}  // namespace darkhorse
