@@ -7,6 +7,8 @@ constexpr float kInfinity = __builtin_inff();
 
 alignas(64) const float kLaneIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
+alignas(64) const float kPairSigns[16] = {-1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1};
+
 // a in the first n lanes, b in the others.
 inline V FirstLanes(int64_t n, V a, V b) { return SelectLess(Load(kLaneIndex), Set1(static_cast<float>(n)), a, b); }
 
@@ -72,15 +74,15 @@ void RmsNormBackwardLoop(const float* dy, const float* x, const float* weight, f
   });
 }
 
+// (a, b) -> (a cos - b sin, b cos + a sin). In lanes and not as a plain loop: GCC 12 contracts that loop to fmaddsub in
+// spite of -ffp-contract=off.
 void RopeLoop(float* x, const float* cos_sin, float sine_sign, int64_t pairs) {
-  for (int64_t j = 0; j < pairs; ++j) {
-    const float c = cos_sin[2 * j];
-    const float s = cos_sin[2 * j + 1] * sine_sign;
-    const float a = x[2 * j];
-    const float b = x[2 * j + 1];
-    x[2 * j] = a * c - b * s;
-    x[2 * j + 1] = a * s + b * c;
-  }
+  const V sign = Mul(Set1(sine_sign), Load(kPairSigns));
+  ForLanes(2 * pairs, [=](int64_t i, auto io) {
+    const V a = io.Get(x + i);
+    const V t = io.Get(cos_sin + i);
+    io.Put(x + i, Fma(a, FirstOfPairs(t), Mul(SwapPairs(a), Mul(SecondOfPairs(t), sign))));
+  });
 }
 
 void SwiGluForwardLoop(const float* gate, const float* up, float* y, int64_t n) {

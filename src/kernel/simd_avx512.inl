@@ -22,6 +22,9 @@ inline V Sqrt(V a) { return {_mm512_sqrt_ps(a.v)}; }
 inline V SelectLess(V x, V y, V a, V b) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, y.v, _CMP_LT_OQ), b.v, a.v)};
 }
+inline V SwapPairs(V a) { return {_mm512_permute_ps(a.v, 0xB1)}; }
+inline V FirstOfPairs(V a) { return {_mm512_moveldup_ps(a.v)}; }
+inline V SecondOfPairs(V a) { return {_mm512_movehdup_ps(a.v)}; }
 inline V Pow2(V k) {
   const __m512i biased = _mm512_add_epi32(_mm512_cvttps_epi32(k.v), _mm512_set1_epi32(127));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};

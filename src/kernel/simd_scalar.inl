@@ -62,6 +62,22 @@ inline V SelectLess(V x, V y, V a, V b) {
   DH_LANES r.lane[i] = x.lane[i] < y.lane[i] ? a.lane[i] : b.lane[i];
   return r;
 }
+// Of each pair of lanes (2i, 2i+1): exchanged; the first twice; the second twice.
+inline V SwapPairs(V a) {
+  V r;
+  DH_LANES r.lane[i] = a.lane[i ^ 1];
+  return r;
+}
+inline V FirstOfPairs(V a) {
+  V r;
+  DH_LANES r.lane[i] = a.lane[i & ~1];
+  return r;
+}
+inline V SecondOfPairs(V a) {
+  V r;
+  DH_LANES r.lane[i] = a.lane[i | 1];
+  return r;
+}
 // 2^k for integral k in [-126, 127], built in the exponent bits.
 inline V Pow2(V k) {
   V r;

@@ -1,0 +1,606 @@
+#include "kernel/ops.h"
+
+#include <complex>
+#include <functional>
+#include <limits>
+
+#include "kernel/ops_testing.h"
+
+// Bounds count roundings: kUnit = 2^-24 each, first order; the 1.01 that Near allows covers the
+// second order. A sum of n terms in sixteen partial sums and a tree of four levels adds at most
+// n/16 + 5 roundings to every term.
+namespace darkhorse {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+const std::vector<int64_t> kSizes = {1, 2, 7, 15, 16, 17, 31, 32, 33, 64, 100, 257};
+constexpr double kExpUnits = 4;  // Exp is within 2 ulp, an ulp is at most 2 units
+
+double SumUnits(int64_t n) { return static_cast<double>(n) / 16 + 5; }
+
+void Near(double value, double expected, double units) {
+  EXPECT_LE(std::abs(value - expected), 1.01 * kUnit * units) << value << " for " << expected;
+}
+
+float Exp1(float x) {
+  float y;
+  Kernels().ops.exp(&x, &y, 1);
+  return y;
+}
+
+float FromBits(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, 4);
+  return x;
+}
+
+TEST(Exp, IsWithinTwoUlpWhereTheResultIsNormal) {
+  std::vector<float> x;
+  for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 1511) {
+    const float f = FromBits(static_cast<uint32_t>(bits));
+    if (f > -86.98f && f < 88.72f) x.push_back(f);
+  }
+  for (float f = -86.98f; f < 88.72f; f += 0x1.0p-12f) x.push_back(f);
+  std::vector<float> y(x.size());
+  Kernels().ops.exp(x.data(), y.data(), static_cast<int64_t>(x.size()));
+  double worst = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double exact = std::exp(static_cast<double>(x[i]));
+    const double ulp = std::ldexp(1.0, std::ilogb(exact) - 23);
+    worst = std::max(worst, std::abs(static_cast<double>(y[i]) - exact) / ulp);
+  }
+  EXPECT_LE(worst, 2.0);
+}
+
+TEST(Exp, HoldsAtTheEnds) {
+  EXPECT_EQ(Exp1(0.0f), 1.0f);
+  EXPECT_EQ(Exp1(-0.0f), 1.0f);
+  EXPECT_EQ(Exp1(-kInf), 0.0f);
+  EXPECT_EQ(Exp1(-87.1f), 0.0f);
+  EXPECT_EQ(Exp1(std::numeric_limits<float>::lowest()), 0.0f);
+  EXPECT_GT(Exp1(-86.98f), 0.0f);
+  EXPECT_LT(Exp1(88.7228f), kInf);
+  EXPECT_EQ(Exp1(88.7229f), kInf);
+  EXPECT_EQ(Exp1(std::numeric_limits<float>::max()), kInf);
+  EXPECT_EQ(Exp1(kInf), kInf);
+  EXPECT_TRUE(std::isnan(Exp1(kNan)));
+}
+
+// Every row operation: rows [begin, end) of fixed inputs of the given width -> its outputs, row
+// after row.
+struct RowCase {
+  const char* name;
+  std::function<std::vector<float>(int64_t cols, int64_t begin, int64_t end)> run;
+};
+constexpr int64_t kRows = 37;
+
+TestMatrix Input(uint64_t seed, int64_t cols) {
+  return TestMatrix::Random(seed, kRows, cols, 3, 2.0);
+}
+
+std::vector<int32_t> Targets(int64_t cols) {
+  std::vector<int32_t> target(kRows);
+  for (int64_t r = 0; r < kRows; ++r)
+    target[static_cast<size_t>(r)] = static_cast<int32_t>(r * 7 % cols);
+  return target;
+}
+
+std::vector<float> RowFloats(uint64_t seed) { return TestMatrix::Random(seed, 1, kRows).all(); }
+
+std::vector<RowCase> RowCases() {
+  return {
+      {"rms_norm",
+       [](int64_t n, int64_t b, int64_t e) {
+         TestMatrix y(e - b, n, 2);
+         std::vector<float> inv(static_cast<size_t>(e - b));
+         RmsNormForward(Input(1, n).view().Rows(b, e - b), TestMatrix::Random(2, 1, n).data(),
+                        1e-6f, y, inv.data());
+         std::vector<float> all = y.all();
+         for (int64_t r = 0; r < e - b; ++r)
+           all[static_cast<size_t>(r * (n + 2) + n)] = inv[static_cast<size_t>(r)];
+         return all;
+       }},
+      {"rms_norm_backward",
+       [](int64_t n, int64_t b, int64_t e) {
+         TestMatrix dx = TestMatrix(e - b, n, 2, 0.25f);
+         std::vector<float> dweight(static_cast<size_t>(n));
+         const std::vector<float> inv = RowFloats(9);
+         RmsNormBackward(Input(1, n).view().Rows(b, e - b), Input(3, n).view().Rows(b, e - b),
+                         TestMatrix::Random(2, 1, n).data(), inv.data() + b, dx, true,
+                         dweight.data());
+         return dx.all();
+       }},
+      {"swiglu",
+       [](int64_t n, int64_t b, int64_t e) {
+         TestMatrix y(e - b, n, 2);
+         SwiGluForward(Input(1, n).view().Rows(b, e - b), Input(2, n).view().Rows(b, e - b), y);
+         return y.all();
+       }},
+      {"swiglu_backward",
+       [](int64_t n, int64_t b, int64_t e) {
+         TestMatrix gate = Input(1, n);  // dgate and dup take their place
+         TestMatrix up = Input(2, n);
+         const Matrix g = gate.view().Rows(b, e - b);
+         const Matrix u = up.view().Rows(b, e - b);
+         SwiGluBackward(Input(3, n).view().Rows(b, e - b), g, u, g, u);
+         std::vector<float> all;
+         for (int64_t r = b; r < e; ++r) {
+           Append({gate.view().Row(r), gate.view().Row(r) + n}, &all);
+           Append({up.view().Row(r), up.view().Row(r) + n}, &all);
+         }
+         return all;
+       }},
+      {"sigmoid",
+       [](int64_t n, int64_t b, int64_t e) {
+         TestMatrix y(e - b, n, 2);
+         Sigmoid(Input(1, n).view().Rows(b, e - b), y);
+         return y.all();
+       }},
+      {"softmax",
+       [](int64_t n, int64_t b, int64_t e) {
+         TestMatrix y(e - b, n, 2);
+         SoftmaxRows(Input(1, n).view().Rows(b, e - b), y);
+         return y.all();
+       }},
+      {"log_softmax",
+       [](int64_t n, int64_t b, int64_t e) {
+         std::vector<float> logp(static_cast<size_t>(e - b));
+         std::vector<float> entropy(logp.size());
+         LogSoftmaxRows(Input(1, n).view().Rows(b, e - b), Targets(n).data() + b, logp.data(),
+                        entropy.data());
+         std::vector<float> all;
+         for (size_t r = 0; r < logp.size(); ++r) Append({logp[r], entropy[r]}, &all);
+         return all;
+       }},
+      {"log_softmax_backward",
+       [](int64_t n, int64_t b, int64_t e) {
+         TestMatrix x = Input(1, n);
+         LogSoftmaxBackwardRows(x.view().Rows(b, e - b), Targets(n).data() + b,
+                                RowFloats(4).data() + b, RowFloats(5).data() + b);
+         return std::vector<float>(x.view().Row(b), x.view().Row(e - 1) + n);
+       }},
+      {"rope",
+       [](int64_t n, int64_t b, int64_t e) {
+         const std::vector<double> inv_freq = {1, 0.3, 0.01};
+         const std::vector<float> table = RopeCosSin(inv_freq, 1.5, 50);
+         std::vector<int32_t> position(kRows);
+         for (size_t r = 0; r < position.size(); ++r)
+           position[r] = static_cast<int32_t>(r * 31 % 50);
+         TestMatrix x = Input(1, n + 20);
+         RopeInPlace(x.view().Rows(b, e - b), 2, 2, 8, {6, table.data(), 50}, position.data() + b,
+                     false);
+         return std::vector<float>(x.view().Row(b), x.view().Row(e - 1) + n);
+       }},
+      {"add and axpy",
+       [](int64_t n, int64_t b, int64_t e) {
+         TestMatrix y = Input(1, n);
+         AddInPlace(Input(2, n).view().Rows(b, e - b), y.view().Rows(b, e - b));
+         Axpy(0.7f, Input(3, n).view().Rows(b, e - b), y.view().Rows(b, e - b));
+         return std::vector<float>(y.view().Row(b), y.view().Row(e - 1) + n);
+       }},
+  };
+}
+
+TEST(RowOps, GiveTheSameBitsOnAllInstructionSetsAndThreads) {
+  for (const RowCase& row_case : RowCases()) {
+    for (const int64_t cols : kSizes) {
+      SCOPED_TRACE(testing::Message() << row_case.name << " of " << cols);
+      ExpectSameEverywhere([&] { return row_case.run(cols, 0, kRows); });
+    }
+    SCOPED_TRACE(testing::Message() << row_case.name << ", wide enough for several threads");
+    ExpectSameEverywhere([&] { return row_case.run(2000, 0, kRows); });
+  }
+}
+
+TEST(RowOps, ARowDoesNotDependOnItsBatch) {
+  for (const RowCase& row_case : RowCases()) {
+    for (const int64_t cols : {5, 16, 67}) {
+      const std::vector<float> batch = row_case.run(cols, 0, kRows);
+      const std::vector<float> first = row_case.run(cols, 0, 1);
+      for (const int64_t r : {0, 1, 20, 36}) {
+        const std::vector<float> alone = row_case.run(cols, r, r + 1);
+        const size_t pitch = (batch.size() - first.size()) / (kRows - 1);
+        const float* in_batch = batch.data() + static_cast<size_t>(r) * pitch;
+        EXPECT_EQ(std::memcmp(in_batch, alone.data(), alone.size() * 4), 0)
+            << row_case.name << " row " << r;
+      }
+    }
+  }
+}
+
+// The gradient of f at x by the complex step: f'(x_i) = Im f(x + i h e_i) / h, exact to double
+// rounding.
+template <typename F>
+std::vector<double> ComplexStep(const float* x, int64_t n, const F& f) {
+  constexpr double kStep = 1e-30;
+  std::vector<std::complex<double>> z(x, x + n);
+  std::vector<double> gradient;
+  for (auto& zi : z) {
+    zi += std::complex<double>(0, kStep);
+    gradient.push_back(f(z).imag() / kStep);
+    zi = zi.real();
+  }
+  return gradient;
+}
+
+TEST(RmsNorm, ForwardMatchesTheFormula) {
+  for (const int64_t n : kSizes) {
+    const TestMatrix x = Input(1, n);
+    const TestMatrix w = TestMatrix::Random(2, 1, n);
+    TestMatrix y(kRows, n, 1);
+    std::vector<float> inv(kRows);
+    RmsNormForward(x, w.data(), 1e-5f, y, inv.data());
+    // mean + eps has SumUnits + 2 roundings, halved by the root; then root, quotient and two
+    // products.
+    const double units = (SumUnits(n) + 2) / 2 + 4;
+    for (int64_t r = 0; r < kRows; ++r) {
+      double squares = 0;
+      for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(x(r, i)) * x(r, i);
+      const double exact =
+          1 / std::sqrt(squares / static_cast<double>(n) + static_cast<double>(1e-5f));
+      Near(inv[static_cast<size_t>(r)], exact, units * exact);
+      for (int64_t i = 0; i < n; ++i) {
+        const double expected = x(r, i) * exact * w(0, i);
+        Near(y(r, i), expected, units * std::abs(expected));
+      }
+      EXPECT_TRUE(r + 1 == kRows || y(r, n) == kGuard);
+    }
+  }
+}
+
+TEST(RmsNorm, BackwardIsTheGradient) {
+  for (const int64_t n : {1, 5, 16, 40}) {
+    const TestMatrix x = Input(1, n);
+    const TestMatrix w = TestMatrix::Random(2, 1, n);
+    const TestMatrix dy = Input(3, n);
+    TestMatrix y(kRows, n);
+    std::vector<float> inv(kRows);
+    RmsNormForward(x, w.data(), 1e-5f, y, inv.data());
+    TestMatrix dx(kRows, n);
+    TestMatrix dx_added(kRows, n, 0, 1.0f);
+    TestMatrix dw(1, n);
+    RmsNormBackward(dy, x, w.data(), inv.data(), dx, false, dw.data());
+    RmsNormBackward(dy, x, w.data(), inv.data(), dx_added, true, dw.data());
+    std::vector<double> dw_expected(static_cast<size_t>(n));
+    std::vector<double> dw_terms(static_cast<size_t>(n));
+    const double inv_units = (SumUnits(n) + 2) / 2 + 2;
+    for (int64_t r = 0; r < kRows; ++r) {
+      const std::vector<double> expected = ComplexStep(x.view().Row(r), n, [&](const auto& z) {
+        std::complex<double> squares = 0;
+        for (const auto& zi : z) squares += zi * zi;
+        const auto scale =
+            1.0 / std::sqrt(squares / static_cast<double>(n) + static_cast<double>(1e-5f));
+        std::complex<double> loss = 0;
+        for (int64_t i = 0; i < n; ++i)
+          loss += static_cast<double>(dy(r, i)) * z[i] * scale * static_cast<double>(w(0, i));
+        return loss;
+      });
+      const double s = inv[static_cast<size_t>(r)];
+      double mean_terms = 0;
+      for (int64_t i = 0; i < n; ++i)
+        mean_terms += std::abs(dy(r, i) * w(0, i) * x(r, i) * s) / static_cast<double>(n);
+      for (int64_t i = 0; i < n; ++i) {
+        // inv enters three times in the second term and once in the first.
+        const double first = std::abs(s * dy(r, i) * w(0, i));
+        const double second = std::abs(s * x(r, i) * s) * mean_terms;
+        const double units = first * (inv_units + 4) + second * (3 * inv_units + SumUnits(n) + 8);
+        Near(dx(r, i), expected[static_cast<size_t>(i)], units);
+        Near(dx_added(r, i), 1.0 + expected[static_cast<size_t>(i)], units + 1 + first + second);
+        const double term = dy(r, i) * x(r, i) * s;
+        dw_expected[static_cast<size_t>(i)] += 2 * term;  // two calls
+        dw_terms[static_cast<size_t>(i)] += 2 * std::abs(term);
+      }
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      Near(dw(0, i), dw_expected[static_cast<size_t>(i)],
+           dw_terms[static_cast<size_t>(i)] * (kRows + 4));
+    }
+  }
+}
+
+TEST(RmsNorm, WeightGradientGivesTheSameBitsEverywhere) {
+  ExpectSameEverywhere([] {
+    const TestMatrix x = TestMatrix::Random(1, 300, 33);
+    const TestMatrix dy = TestMatrix::Random(2, 300, 33);
+    const TestMatrix w = TestMatrix::Random(3, 1, 33);
+    const std::vector<float> inv = TestMatrix::Random(4, 1, 300).all();
+    TestMatrix dx(300, 33);
+    TestMatrix dw = TestMatrix::Random(5, 1, 33);
+    RmsNormBackward(dy, x, w.data(), inv.data(), dx, false, dw.data());
+    return dw.all();
+  });
+}
+
+TEST(Rope, RotatesPairsByPositionAndBack) {
+  const std::vector<double> inv_freq = {1.0, 0.1, 0.037};
+  const double mscale = 1.25;
+  const std::vector<float> table = RopeCosSin(inv_freq, mscale, 100);
+  const std::vector<int32_t> position = {0, 99, 7};
+  const TestMatrix x = TestMatrix::Random(1, 3, 30, 2);
+  for (const bool inverse : {false, true}) {
+    TestMatrix y = x;
+    RopeInPlace(y, 4, 3, 9, {6, table.data(), 100}, position.data(), inverse);
+    TestMatrix expected = x;
+    for (int64_t r = 0; r < 3; ++r) {
+      for (int64_t head = 0; head < 3; ++head) {
+        for (int64_t j = 0; j < 3; ++j) {
+          const int64_t at = 4 + head * 9 + 2 * j;
+          const double angle = position[static_cast<size_t>(r)] * inv_freq[static_cast<size_t>(j)] *
+                               (inverse ? -1 : 1);
+          const double a = x(r, at);
+          const double b = x(r, at + 1);
+          // table, product and sum: three roundings of each term
+          const double units = 3 * mscale * (std::abs(a) + std::abs(b));
+          Near(y(r, at), mscale * (a * std::cos(angle) - b * std::sin(angle)), units);
+          Near(y(r, at + 1), mscale * (a * std::sin(angle) + b * std::cos(angle)), units);
+          expected(r, at) = y(r, at);
+          expected(r, at + 1) = y(r, at + 1);
+        }
+      }
+    }
+    EXPECT_TRUE(SameBits(y.all(), expected.all())) << "columns outside the slices changed";
+  }
+}
+
+TEST(SwiGlu, ForwardAndBackwardMatchTheFormula) {
+  constexpr int64_t kN = 100;
+  const TestMatrix gate = TestMatrix::Random(1, kRows, kN, 0, 5.0);
+  const TestMatrix up = Input(2, kN);
+  const TestMatrix dy = Input(3, kN);
+  TestMatrix y(kRows, kN), dgate(kRows, kN), dup(kRows, kN), sigmoid(kRows, kN);
+  SwiGluForward(gate, up, y);
+  SwiGluBackward(dy, gate, up, dgate, dup);
+  Sigmoid(gate, sigmoid);
+  const double s_units = kExpUnits + 2;  // sum, quotient
+  for (int64_t r = 0; r < kRows; ++r) {
+    for (int64_t i = 0; i < kN; ++i) {
+      const double g = gate(r, i);
+      const double u = up(r, i);
+      const double d = dy(r, i);
+      const double s = 1 / (1 + std::exp(-g));
+      Near(sigmoid(r, i), s, s * s_units);
+      Near(y(r, i), g * s * u, std::abs(g * s * u) * (s_units + 2));
+      Near(dup(r, i), d * g * s, std::abs(d * g * s) * (s_units + 2));
+      const float g1[] = {gate(r, i)};
+      const double slope =
+          ComplexStep(g1, 1, [](const auto& z) { return z[0] / (1.0 + std::exp(-z[0])); })[0];
+      const double factor_units = std::abs(g) * (s * s_units + (1 - s)) + std::abs(1 + g * (1 - s));
+      Near(dgate(r, i), d * u * slope,
+           std::abs(d * u) * (std::abs(slope) * (s_units + 3) + s * factor_units));
+    }
+  }
+}
+
+TEST(Sigmoid, Saturates) {
+  TestMatrix x(1, 4);
+  for (int64_t i = 0; i < 4; ++i)
+    x(0, i) = std::vector<float>{-200.0f, 200.0f, 0.0f, kNan}[static_cast<size_t>(i)];
+  Sigmoid(x, x);
+  EXPECT_EQ(x(0, 0), 0.0f);
+  EXPECT_EQ(x(0, 1), 1.0f);
+  EXPECT_EQ(x(0, 2), 0.5f);
+  EXPECT_TRUE(std::isnan(x(0, 3)));
+}
+
+// log-softmax of a row in double, with the sums that its error bounds need.
+struct SoftmaxRow {
+  SoftmaxRow(const float* x, int64_t n) {
+    const double max = *std::max_element(x, x + n);
+    for (int64_t i = 0; i < n; ++i) d.push_back(static_cast<double>(x[i]) - max);
+    double sum = 0;
+    for (const double di : d) sum += std::exp(di);
+    log_sum = std::log(sum);
+    for (const double di : d) {
+      p.push_back(std::exp(di - log_sum));
+      if (p.back() == 0) continue;
+      entropy -= p.back() * (di - log_sum);
+      mean_d += p.back() * std::abs(di);
+      mean_d2 += p.back() * di * di;
+    }
+    // each exp: its own units and the rounding of x - max; then the sum
+    sum_units = kExpUnits + mean_d + SumUnits(n);
+    entropy_units =
+        (sum_units + kExpUnits + SumUnits(n) + 4) * mean_d + mean_d2 + sum_units + entropy;
+  }
+  std::vector<double> d, p;
+  double log_sum = 0, entropy = 0, mean_d = 0, mean_d2 = 0, sum_units = 0, entropy_units = 0;
+};
+
+TEST(Softmax, MatchesTheFormula) {
+  for (const int64_t n : kSizes) {
+    const TestMatrix x = TestMatrix::Random(1, kRows, n, 3, 4.0);
+    TestMatrix y(kRows, n, 1);
+    SoftmaxRows(x, y);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const SoftmaxRow row(x.view().Row(r), n);
+      for (int64_t i = 0; i < n; ++i) {
+        const double p = row.p[static_cast<size_t>(i)];
+        Near(y(r, i), p,
+             p * (kExpUnits + std::abs(row.d[static_cast<size_t>(i)]) + row.sum_units + 1));
+      }
+    }
+  }
+}
+
+TEST(LogSoftmax, MatchesTheFormula) {
+  for (const int64_t n : {1, 2, 16, 33, 257, 5000}) {
+    const TestMatrix x = TestMatrix::Random(1, kRows, n, 3, 4.0);
+    const std::vector<int32_t> target = Targets(n);
+    std::vector<float> logp(kRows), logp_only(kRows), entropy(kRows);
+    LogSoftmaxRows(x, target.data(), logp.data(), entropy.data());
+    LogSoftmaxRows(x, target.data(), logp_only.data(), nullptr);
+    EXPECT_TRUE(SameBits(logp, logp_only));
+    for (size_t r = 0; r < kRows; ++r) {
+      const SoftmaxRow row(x.view().Row(static_cast<int64_t>(r)), n);
+      const double expected = row.d[static_cast<size_t>(target[r])] - row.log_sum;
+      Near(logp[r], expected, row.sum_units + std::abs(expected));
+      Near(entropy[r], row.entropy, row.entropy_units);
+    }
+  }
+}
+
+TEST(LogSoftmax, ExcludedLogitsAreHarmlessAndNanIsNot) {
+  TestMatrix x(3, 3);
+  const float rows[3][3] = {{1.0f, -kInf, 1.0f}, {0.0f, kNan, 0.0f}, {-kInf, -kInf, -kInf}};
+  for (int64_t r = 0; r < 3; ++r) {
+    for (int64_t c = 0; c < 3; ++c) x(r, c) = rows[r][c];
+  }
+  const std::vector<int32_t> target = {0, 0, 0};
+  std::vector<float> logp(3), entropy(3);
+  LogSoftmaxRows(x, target.data(), logp.data(), entropy.data());
+  EXPECT_FLOAT_EQ(logp[0], -0.69314718f);
+  EXPECT_FLOAT_EQ(entropy[0], 0.69314718f);
+  EXPECT_TRUE(std::isnan(logp[1]) && std::isnan(entropy[1]));
+  EXPECT_TRUE(std::isnan(logp[2]));
+  const std::vector<float> ones = {1, 1, 1};
+  LogSoftmaxBackwardRows(x, target.data(), ones.data(), ones.data());
+  EXPECT_EQ(x(0, 1), 0.0f);
+  EXPECT_FLOAT_EQ(x(0, 0), 0.5f);
+  EXPECT_TRUE(std::isnan(x(1, 0)));
+}
+
+TEST(LogSoftmax, BackwardIsTheGradient) {
+  for (const int64_t n : {1, 2, 16, 45}) {
+    const TestMatrix x = TestMatrix::Random(1, kRows, n, 3, 3.0);
+    const std::vector<int32_t> target = Targets(n);
+    const std::vector<float> dlogp = RowFloats(5);
+    const std::vector<float> dentropy = RowFloats(6);
+    for (const bool with_entropy : {false, true}) {
+      TestMatrix dx = x;
+      LogSoftmaxBackwardRows(dx, target.data(), dlogp.data(),
+                             with_entropy ? dentropy.data() : nullptr);
+      for (int64_t r = 0; r < kRows; ++r) {
+        const size_t t = static_cast<size_t>(target[static_cast<size_t>(r)]);
+        const double a = dlogp[static_cast<size_t>(r)];
+        const double b = with_entropy ? dentropy[static_cast<size_t>(r)] : 0;
+        const std::vector<double> expected = ComplexStep(x.view().Row(r), n, [&](const auto& z) {
+          std::complex<double> sum = 0, weighted = 0;
+          for (const auto& zi : z) sum += std::exp(zi);
+          const auto log_sum = std::log(sum);
+          for (const auto& zi : z) weighted += std::exp(zi - log_sum) * (zi - log_sum);
+          return a * (z[t] - log_sum) - b * weighted;
+        });
+        const SoftmaxRow row(x.view().Row(r), n);
+        for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
+          const double parts = std::abs(row.d[i]) + row.log_sum + row.entropy;
+          const double slope = std::abs(a) + std::abs(b) * parts;
+          const double slope_units = std::abs(b) * (row.entropy_units + 4 * parts) + slope;
+          const double p_units = kExpUnits + std::abs(row.d[i]) + row.sum_units + 3;
+          const double target_units = i == t ? std::abs(expected[i]) : 0;
+          Near(dx(r, static_cast<int64_t>(i)), expected[i],
+               row.p[i] * (slope_units + p_units * slope) + target_units);
+        }
+      }
+    }
+  }
+}
+
+TEST(Rows, GatherAndScatterKeepTheOrder) {
+  constexpr int64_t kN = 150, kTokens = 200, kTable = 17;
+  const TestMatrix dy = TestMatrix::Random(1, kTokens, kN, 1);
+  std::vector<int32_t> token(kTokens);
+  for (size_t i = 0; i < token.size(); ++i) token[i] = static_cast<int32_t>(i * i % kTable);
+  TestMatrix expected = TestMatrix::Random(2, kTable, kN, 2);
+  ExpectSameEverywhere([&] {
+    TestMatrix table = expected;
+    ScatterAddRows(dy, token, table);
+    return table.all();
+  });
+  TestMatrix table = expected;
+  ScatterAddRows(dy, token, table);
+  for (int64_t r = 0; r < kTokens; ++r) {
+    for (int64_t c = 0; c < kN; ++c) expected(token[static_cast<size_t>(r)], c) += dy(r, c);
+  }
+  EXPECT_TRUE(SameBits(table.all(), expected.all()));
+
+  token[3] = -1;
+  TestMatrix gathered(kTokens, kN);
+  GatherRows(table, token, gathered);
+  for (int64_t r = 0; r < kTokens; ++r) {
+    const int32_t from = token[static_cast<size_t>(r)];
+    for (int64_t c = 0; c < kN; ++c) EXPECT_EQ(gathered(r, c), from < 0 ? 0.0f : table(from, c));
+  }
+}
+
+TEST(SumSquares, IsExactToDoubleAndTheSameEverywhere) {
+  for (const int64_t n : {0, 1, 15, 16, 1000, 40000}) {
+    const std::vector<float> x = TestMatrix::Random(1, 1, n).all();
+    double expected = 0;
+    for (const float f : x) expected += static_cast<double>(f) * f;
+    const double units =
+        0x1.0p-53 * static_cast<double>(n + 1);  // the reference's own chain is the longest
+    EXPECT_LE(std::abs(SumSquares(x.data(), n) - expected), 2 * units * expected);
+    ExpectSameEverywhere([&] {
+      const double sum = SumSquares(x.data(), n);
+      std::vector<float> bits(2);
+      std::memcpy(bits.data(), &sum, sizeof(sum));
+      return bits;
+    });
+  }
+}
+
+TEST(HasNonFinite, FindsOneBadElementAnywhere) {
+  std::vector<float> x(70, std::numeric_limits<float>::max());
+  x[3] = std::numeric_limits<float>::lowest();
+  EXPECT_FALSE(HasNonFinite(x.data(), 70));
+  EXPECT_FALSE(HasNonFinite(x.data(), 0));
+  for (size_t i = 0; i < x.size(); ++i) {
+    for (const float bad : {kInf, -kInf, kNan}) {
+      const float good = std::exchange(x[i], bad);
+      for (const KernelTable* table : SupportedKernels())
+        EXPECT_TRUE(table->ops.has_non_finite(x.data(), 70));
+      x[i] = good;
+    }
+  }
+}
+
+TEST(AdamW, MatchesTheFormula) {
+  constexpr int64_t kN = 1003;
+  const AdamWParams p = {.lr = 3e-3f,
+                         .beta1 = 0.9f,
+                         .beta2 = 0.95f,
+                         .eps = 1e-8f,
+                         .weight_decay = 0.1f,
+                         .bias1 = 0.271f,
+                         .bias2 = 0.1426f,
+                         .grad_scale = 0.37f};
+  const TestMatrix g = TestMatrix::Random(1, 1, kN);
+  const TestMatrix w0 = TestMatrix::Random(2, 1, kN);
+  const TestMatrix m0 = TestMatrix::Random(3, 1, kN);
+  TestMatrix v0 = TestMatrix::Random(4, 1, kN);
+  for (int64_t i = 0; i < kN; ++i) v0(0, i) *= v0(0, i);
+  TestMatrix w = w0, m = m0, v = v0;
+  AdamWUpdate(p, g.data(), w.data(), m.data(), v.data(), kN);
+  for (int64_t i = 0; i < kN; ++i) {
+    const double grad = static_cast<double>(g(0, i)) * p.grad_scale;
+    const double old_part = static_cast<double>(p.beta1) * m0(0, i);
+    const double new_part = (1.0 - p.beta1) * grad;
+    const double mean = old_part + new_part;
+    const double mean_units = std::abs(old_part) + 3 * std::abs(new_part);
+    const double square = static_cast<double>(p.beta2) * v0(0, i) + (1.0 - p.beta2) * grad * grad;
+    Near(m(0, i), mean, mean_units);
+    Near(v(0, i), square, 5 * square);
+    const double denominator = std::sqrt(square / p.bias2) + p.eps;
+    const double step = mean / p.bias1 / denominator;
+    // bias1's inverse and product; the root halves square's 5 + 2; root, sum, quotient
+    const double step_units = mean_units / p.bias1 / denominator + std::abs(step) * (2 + 3.5 + 3);
+    const double decay = static_cast<double>(p.weight_decay) * w0(0, i);
+    const double expected = w0(0, i) - p.lr * (step + decay);
+    Near(w(0, i), expected,
+         std::abs(expected) + p.lr * (step_units + std::abs(step) + std::abs(decay)));
+  }
+  const TestMatrix big = TestMatrix::Random(1, 1, 50000);
+  ExpectSameEverywhere([&] {
+    TestMatrix w1 = big, m1 = big, v1 = big;
+    for (int64_t i = 0; i < v1.cols(); ++i) v1(0, i) *= v1(0, i);
+    AdamWUpdate(p, big.data(), w1.data(), m1.data(), v1.data(), big.cols());
+    std::vector<float> all = w1.all();
+    Append(m1.all(), &all);
+    Append(v1.all(), &all);
+    return all;
+  });
+}
+
+}  // namespace
+}  // namespace darkhorse
