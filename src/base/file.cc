@@ -333,6 +333,18 @@ void DirectoryPublisher::Commit() {
   fs::remove_all(std::exchange(temporary_, ""), ignored);
 }
 
+void RemoveDirectory(const std::string& path) {
+  const std::string condemned = TemporaryName(WithoutTrailingSlash(path), "tmp");
+  if (rename(path.c_str(), condemned.c_str()) != 0) {
+    if (errno == ENOENT) return;
+    FailSystem("remove", path, errno);
+  }
+  Step("remove");
+  std::error_code error;
+  fs::remove_all(condemned, error);
+  if (error) FailSystem("remove", path, error.value());
+}
+
 void RemoveLeftovers(const std::string& directory) { RemoveLeftoversOf(directory, nullptr); }
 
 }  // namespace darkhorse

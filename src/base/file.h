@@ -97,6 +97,10 @@ class DirectoryPublisher {
   int lock_ = -1;
 };
 
+// Removes a directory and all in it; it vanishes from its name at once, so that no killed process
+// leaves half of it there. Does nothing if it is missing.
+void RemoveDirectory(const std::string& path);
+
 // Removes what killed writers left in `directory`: entries named `*.tmp-<pid>-<n>` that no living
 // process works on. A directory set aside as `<name>.old-<pid>-<n>` returns to its name if the new
 // one never came. Does nothing if the directory is missing.

@@ -210,6 +210,18 @@ TEST_F(DirectoryTest, KilledAtAnyStepTheDirectoryIsOldOrNew) {
   }
 }
 
+TEST_F(DirectoryTest, RemovalIsAtOnce) {
+  Publish("1");
+  publication_hook = ExitAt;
+  exit_at = "remove";
+  EXPECT_EQ(InChild([&] { RemoveDirectory(Path("d")); }), 9);
+  EXPECT_FALSE(FileExists(Path("d")));
+  EXPECT_EQ(Entries(), 1u);
+  RemoveLeftovers(dir_);
+  EXPECT_EQ(Entries(), 0u);
+  RemoveDirectory(Path("d"));
+}
+
 TEST_F(DirectoryTest, SetAsideDirectoryReturns) {
   Publish("old");
   fs::rename(Path("d"), Path("d.old-1-2"));  // killed between the two renames of the dance

@@ -1,0 +1,232 @@
+#include "checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "checkpoint/config_json.h"
+#include "checkpoint/json_input.h"
+
+namespace darkhorse {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;
+constexpr const char* kTrainerFormat = "darkhorse-trainer-1";
+
+std::string StateName(const std::string& directory) { return directory + "/trainer_state.json"; }
+
+// The text of an added token in tokenizer.json; "" if there is none with this id.
+std::string TokenText(const json& tokenizer, int64_t id) {
+  const auto added = tokenizer.find("added_tokens");
+  if (added == tokenizer.end() || !added->is_array()) return "";
+  for (const json& token : *added) {
+    if (token.is_object() && token.contains("id") && token["id"] == id &&
+        token.contains("content") && token["content"].is_string()) {
+      return token["content"].get<std::string>();
+    }
+  }
+  return "";
+}
+
+std::string TokenizerConfigJson(const ModelConfig& config, const ModelFiles& files) {
+  const json tokenizer = ParseJsonObject(files.tokenizer_json, "tokenizer.json");
+  ordered_json out;
+  out["tokenizer_class"] = "PreTrainedTokenizerFast";
+  out["model_max_length"] = config.max_position_embeddings;
+  out["clean_up_tokenization_spaces"] = false;
+  const std::string bos = TokenText(tokenizer, config.bos_token_id);
+  const std::string eos = TokenText(tokenizer, config.eos_token_id);
+  if (!bos.empty()) out["bos_token"] = bos;
+  if (!eos.empty()) out["eos_token"] = out["pad_token"] = eos;
+  if (!files.chat_template.empty()) out["chat_template"] = files.chat_template;
+  return out.dump(2) + "\n";
+}
+
+std::string GenerationConfigJson(const ModelConfig& config) {
+  ordered_json out;
+  out["bos_token_id"] = config.bos_token_id;
+  out["eos_token_id"] = config.eos_token_id;
+  out["do_sample"] = true;
+  out["temperature"] = 1.0;
+  out["top_p"] = 1.0;
+  return out.dump(2) + "\n";
+}
+
+void WriteModel(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
+                const float* weights, const ModelFiles& files) {
+  const std::string_view torch_dtype = files.dtype == DType::kBf16 ? "bfloat16" : "float32";
+  WriteFileAtomically(directory + "/config.json", WriteConfigJson(config, torch_dtype));
+  std::vector<TensorSpec> specs;
+  for (const ParamInfo& param : layout.params()) {
+    // The router's bias decides which expert is chosen: published checkpoints keep it in f32.
+    const bool exact = param.kind == ParamKind::kRouterBias;
+    specs.push_back({param.name, exact ? DType::kF32 : files.dtype, param.shape});
+  }
+  SafetensorsWriter writer(directory + "/model.safetensors", std::move(specs), {{"format", "pt"}});
+  for (const ParamInfo& param : layout.params()) {
+    writer.Append({weights + param.offset, static_cast<size_t>(param.size)});
+  }
+  writer.Commit();
+  WriteFileAtomically(directory + "/generation_config.json", files.generation_config_json.empty()
+                                                                 ? GenerationConfigJson(config)
+                                                                 : files.generation_config_json);
+  if (files.tokenizer_json.empty()) return;
+  WriteFileAtomically(directory + "/tokenizer.json", files.tokenizer_json);
+  WriteFileAtomically(directory + "/tokenizer_config.json", TokenizerConfigJson(config, files));
+}
+
+void WriteTrainerState(const std::string& directory, const TrainerState& state) {
+  ordered_json out;
+  out["format"] = kTrainerFormat;
+  out["step"] = state.step;
+  out["state"] = ordered_json::parse(state.json);
+  WriteFileAtomically(StateName(directory), out.dump(1) + "\n");
+  std::vector<TensorSpec> specs;
+  for (const auto& [name, values] : state.tensors) {
+    specs.push_back({name, DType::kF32, {static_cast<int64_t>(values.size())}});
+  }
+  SafetensorsWriter writer(directory + "/optimizer.safetensors", std::move(specs), {});
+  for (const auto& [name, values] : state.tensors) writer.Append(values);
+  writer.Commit();
+}
+
+// The layer number of "model.layers.<n>.<rest>", and rest; -1 for other names.
+int64_t LayerOf(std::string_view name, std::string_view* rest) {
+  constexpr std::string_view kPrefix = "model.layers.";
+  if (!name.starts_with(kPrefix)) return -1;
+  name.remove_prefix(kPrefix.size());
+  const size_t dot = name.find('.');
+  if (dot == std::string_view::npos || dot == 0 || dot > 9) return -1;
+  int64_t layer = 0;
+  for (const char digit : name.substr(0, dot)) {
+    if (digit < '0' || digit > '9') return -1;
+    layer = 10 * layer + (digit - '0');
+  }
+  *rest = name.substr(dot + 1);
+  return layer;
+}
+
+// Tensors that repeat others: MTP modules share embedding and head but are published with copies,
+// some writers store a tied head, and old ones stored the rotary frequencies.
+bool IsRedundant(std::string_view name, const ModelConfig& config) {
+  std::string_view rest;
+  const int64_t layer = LayerOf(name, &rest);
+  if (layer < 0) return config.tie_word_embeddings && name == "lm_head.weight";
+  if (rest == "self_attn.rotary_emb.inv_freq") return true;
+  return layer >= config.num_hidden_layers &&
+         layer < config.num_hidden_layers + config.num_nextn_predict_layers &&
+         (rest == "embed_tokens.weight" || rest == "shared_head.head.weight");
+}
+
+// What is wrong between a checkpoint's tensors and a layout; remembers the first.
+class Mismatches {
+ public:
+  void Add(std::string what) {
+    if (count_++ == 0) first_ = std::move(what);
+  }
+  void ThrowIfAny(const std::string& directory) const {
+    if (count_ == 0) return;
+    Fail("{}: {}{}; config.json and the tensors do not belong together, fetch both again",
+         directory, first_, count_ == 1 ? "" : fmt::format(" (and {} more such)", count_ - 1));
+  }
+
+ private:
+  std::string first_;
+  int64_t count_ = 0;
+};
+
+void CompareTensors(const ModelTensors& tensors, const std::string& directory,
+                    const ModelConfig& config, const ParamLayout& layout) {
+  Mismatches mismatches;
+  std::unordered_set<std::string_view> known;
+  for (const ParamInfo& param : layout.params()) {
+    known.insert(param.name);
+    const auto found = tensors.entries().find(param.name);
+    if (found == tensors.entries().end()) {
+      std::string_view rest;
+      const bool mtp = LayerOf(param.name, &rest) >= config.num_hidden_layers;
+      mismatches.Add(fmt::format(
+          "tensor '{}' is missing{}", param.name,
+          mtp ? " (if the MTP module was dropped, set num_nextn_predict_layers to 0)" : ""));
+    } else if (found->second.tensor->shape != param.shape) {
+      mismatches.Add(fmt::format("tensor '{}' has shape {} where config.json asks for {}",
+                                 param.name, ShapeText(found->second.tensor->shape),
+                                 ShapeText(param.shape)));
+    }
+  }
+  for (const auto& [name, entry] : tensors.entries()) {
+    if (!known.contains(name) && !IsRedundant(name, config)) {
+      mismatches.Add(fmt::format("tensor '{}' is unknown to this model", Printable(name)));
+    }
+  }
+  mismatches.ThrowIfAny(directory);
+}
+
+}  // namespace
+
+void PublishCheckpoint(const std::string& directory, const ModelConfig& config,
+                       const ParamLayout& layout, const float* weights, const ModelFiles& files,
+                       const TrainerState* state) {
+  DirectoryPublisher publisher(directory);
+  WriteModel(publisher.path(), config, layout, weights, files);
+  if (state) WriteTrainerState(publisher.path(), *state);
+  WriteChecksums(publisher.path());
+  publisher.Commit();
+}
+
+ModelConfig LoadModelConfig(const std::string& directory) {
+  const std::string name = directory + "/config.json";
+  return ParseConfigJson(ReadFile(name, kMaxJsonBytes), name);
+}
+
+void LoadWeights(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
+                 float* weights) {
+  const ModelTensors tensors(directory);
+  CompareTensors(tensors, directory, config, layout);
+  const auto& params = layout.params();
+  ParallelFor(static_cast<int64_t>(params.size()), [&](int64_t i) {
+    const ParamInfo& param = params[static_cast<size_t>(i)];
+    const int64_t end = i + 1 < static_cast<int64_t>(params.size())
+                            ? params[static_cast<size_t>(i) + 1].offset
+                            : layout.buffer_size();
+    const ModelTensors::Entry& entry = tensors.entries().at(param.name);
+    float* out = weights + param.offset;
+    ReadFloats(*entry.tensor, entry.file->path(), {out, static_cast<size_t>(param.size)});
+    std::fill(out + param.size, weights + end, 0.0f);
+  });
+}
+
+std::string LoadTokenizerJson(const std::string& directory) {
+  return ReadFile(directory + "/tokenizer.json", kMaxJsonBytes);
+}
+
+SavedTrainerState::SavedTrainerState(const std::string& directory)
+    : directory_(directory), tensors_(directory + "/optimizer.safetensors") {
+  const std::string name = StateName(directory);
+  const nlohmann::json state = ParseJsonObject(ReadFile(name, kMaxJsonBytes), name);
+  if (const std::string format = JsonString(state, "format", name); format != kTrainerFormat) {
+    Fail("{}: format is '{}' but this program reads '{}'; use the version that wrote it", name,
+         Printable(format), kTrainerFormat);
+  }
+  step_ = JsonInt(state, "step", name, 0, INT64_MAX);
+  if (!state.contains("state")) Fail("{}: 'state' is missing; the file is damaged", name);
+  json_ = state["state"].dump();
+}
+
+void SavedTrainerState::Read(const std::string& name, std::span<float> out) const {
+  const TensorView* tensor = tensors_.Find(name);
+  if (!tensor || tensor->size() != static_cast<int64_t>(out.size())) {
+    Fail("{}: tensor '{}' {}; the checkpoint was written by another recipe, resume with that one",
+         tensors_.path(), name,
+         tensor ? fmt::format("has {} elements where {} are needed", tensor->size(), out.size())
+                : "is missing");
+  }
+  ReadFloats(*tensor, tensors_.path(), out);
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,69 @@
+// A checkpoint: a directory that Hugging Face tools read (docs/formats.md), with the trainer's
+// state beside the model. Published whole or not at all; verified when read.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/checksums.h"
+#include "checkpoint/safetensors.h"
+#include "model/config.h"
+#include "model/params.h"
+
+namespace darkhorse {
+
+// What goes beside the weights. Texts are written as they are.
+struct ModelFiles {
+  DType dtype = DType::kF32;           // or kBf16: how matrices are stored
+  std::string tokenizer_json;          // none if empty
+  std::string chat_template;           // Jinja, for tokenizer_config.json; none if empty
+  std::string generation_config_json;  // "" : sample from the model as it is, temperature 1
+};
+
+// What the trainer needs to go on exactly. `json` is one JSON object (recipe, counters); numbers
+// survive exactly, white space does not.
+struct TrainerState {
+  int64_t step = 0;
+  std::string json = "{}";
+  std::vector<std::pair<std::string, std::span<const float>>> tensors;  // moments, in file order
+};
+
+// Writes model, tokenizer and, unless null, the trainer's state with their checksums, and publishes
+// them at `directory` at once; what stood there before is replaced. `weights` has the layout's
+// buffer_size(). Error if the disk fails; `directory` is then as it was.
+void PublishCheckpoint(const std::string& directory, const ModelConfig& config,
+                       const ParamLayout& layout, const float* weights, const ModelFiles& files,
+                       const TrainerState* state);
+
+ModelConfig LoadModelConfig(const std::string& directory);
+
+// Fills the layout's buffer (padding too, with zeros) from the directory's tensors, converting to
+// f32. Error naming the first missing, unknown or misshapen tensor and how many there are. Copies
+// of the embedding and head that published checkpoints carry in MTP modules are passed over. Does
+// not verify checksums: call VerifyChecksums first.
+void LoadWeights(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
+                 float* weights);
+
+// tokenizer.json's bytes. Error if the checkpoint has none.
+std::string LoadTokenizerJson(const std::string& directory);
+
+// The trainer's state as saved; Error if the checkpoint has none.
+class SavedTrainerState {
+ public:
+  explicit SavedTrainerState(const std::string& directory);
+  int64_t step() const { return step_; }
+  const std::string& json() const { return json_; }
+  // Copies a tensor; Error unless it is there with exactly out.size() elements.
+  void Read(const std::string& name, std::span<float> out) const;
+
+ private:
+  std::string directory_;
+  int64_t step_ = 0;
+  std::string json_;
+  SafetensorsFile tensors_;
+};
+
+}  // namespace darkhorse

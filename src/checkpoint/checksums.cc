@@ -1,0 +1,84 @@
+#include "checkpoint/checksums.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "checkpoint/json_input.h"
+
+namespace darkhorse {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr const char* kFormat = "darkhorse-checksums-1";
+
+struct FileSum {
+  std::string name;
+  int64_t size = 0;
+  std::string xxh64;
+  bool operator==(const FileSum&) const = default;
+};
+
+FileSum SumOf(const std::string& directory, const std::string& name) {
+  const std::string path = directory + "/" + name;
+  std::error_code error;
+  if (fs::file_size(path, error) == 0 && !error) return {name, 0, HexU64(Checksum64(""))};
+  const MappedFile file(path);
+  return {name, static_cast<int64_t>(file.bytes().size()), HexU64(Checksum64(file.bytes()))};
+}
+
+}  // namespace
+
+void WriteChecksums(const std::string& directory) {
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+    if (entry.is_regular_file()) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  nlohmann::ordered_json files = nlohmann::ordered_json::object();
+  for (const std::string& name : names) {
+    const FileSum sum = SumOf(directory, name);
+    files[name] = {{"size", sum.size}, {"xxh64", sum.xxh64}};
+  }
+  const nlohmann::ordered_json out = {{"format", kFormat}, {"files", files}};
+  WriteFileAtomically(directory + "/checksums.json", out.dump(2) + "\n");
+}
+
+bool VerifyChecksums(const std::string& directory) {
+  const std::string name = directory + "/checksums.json";
+  if (!FileExists(name)) return false;
+  const json sums = ParseJsonObject(ReadFile(name, 1 << 24), name);
+  if (JsonString(sums, "format", name) != kFormat || !sums.contains("files") ||
+      !sums["files"].is_object()) {
+    Fail("{}: not a '{}' file; restore it, or delete it to go unverified", name, kFormat);
+  }
+  std::vector<FileSum> expected;
+  for (const auto& [file, entry] : sums["files"].items()) {
+    if (file.empty() || file[0] == '.' || file.find('/') != std::string::npos ||
+        !entry.is_object()) {
+      Fail("{}: bad entry '{}'; restore the file, or delete it to go unverified", name,
+           Printable(file));
+    }
+    expected.push_back(
+        {file, JsonInt(entry, "size", name, 0, INT64_MAX), JsonString(entry, "xxh64", name)});
+  }
+  ParallelFor(static_cast<int64_t>(expected.size()), [&](int64_t i) {
+    const FileSum& want = expected[static_cast<size_t>(i)];
+    const FileSum have = SumOf(directory, want.name);
+    if (have == want) return;
+    Fail(
+        "{}/{}: {} (expected {} bytes, xxh64 {}; found {} bytes, {}); use an earlier checkpoint or "
+        "a copy (if you edited the file on purpose, delete checksums.json)",
+        directory, want.name, have.size == want.size ? "damaged" : "truncated or replaced",
+        want.size, Printable(want.xxh64), have.size, have.xxh64);
+  });
+  return true;
+}
+
+}  // namespace darkhorse

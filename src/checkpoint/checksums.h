@@ -1,0 +1,15 @@
+// checksums.json: size and XXH64 of every file of a checkpoint directory.
+#pragma once
+
+#include <string>
+
+namespace darkhorse {
+
+// Covers the regular files that lie directly in `directory` now.
+void WriteChecksums(const std::string& directory);
+
+// Compares every file with checksums.json. Returns false if there is no such file (the checkpoint
+// came from elsewhere). Error naming the first file that differs.
+bool VerifyChecksums(const std::string& directory);
+
+}  // namespace darkhorse

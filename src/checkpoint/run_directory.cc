@@ -1,0 +1,98 @@
+#include "checkpoint/run_directory.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "step-";
+
+std::string CheckpointsOf(const std::string& run) { return run + "/checkpoints"; }
+
+std::set<int64_t> ListSteps(const std::string& run) {
+  std::set<int64_t> steps;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(CheckpointsOf(run), error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPrefix) || name.size() > 24) continue;
+    if (name.find_first_not_of("0123456789", kPrefix.size()) != std::string::npos) continue;
+    if (name.size() == kPrefix.size()) continue;
+    const int64_t step = std::stoll(name.substr(kPrefix.size()));
+    // Only the one spelling that StepDirectory uses.
+    if (fs::path(StepDirectory(run, step)).filename() == name) steps.insert(step);
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    FailSystem("list", CheckpointsOf(run), error.value());
+  }
+  return steps;
+}
+
+bool KeepLine(std::string_view line, int64_t last_step) {
+  const nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return false;
+  const auto step = object.find("step");
+  return step != object.end() && step->is_number_integer() && step->get<int64_t>() <= last_step;
+}
+
+}  // namespace
+
+std::string StepDirectory(const std::string& run, int64_t step) {
+  return fmt::format("{}/{}{:08}", CheckpointsOf(run), kPrefix, step);
+}
+
+std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig& config,
+                        const ParamLayout& layout, const float* weights, const ModelFiles& files,
+                        const TrainerState& state) {
+  CHECK(keep >= 1);
+  const std::string directory = StepDirectory(run, state.step);
+  PublishCheckpoint(directory, config, layout, weights, files, &state);
+  const std::set<int64_t> steps = ListSteps(run);
+  int64_t kept = 0;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    // Later ones are of an abandoned future, perhaps damaged: they must not crowd out good ones.
+    if (*step <= state.step && ++kept > keep) RemoveDirectory(StepDirectory(run, *step));
+  }
+  return directory;
+}
+
+std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {
+  RemoveLeftovers(CheckpointsOf(run));
+  LatestCheckpoint latest;
+  const std::set<int64_t> steps = ListSteps(run);
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    latest.step = *step;
+    latest.directory = StepDirectory(run, *step);
+    try {
+      if (VerifyChecksums(latest.directory)) return latest;
+      latest.warnings.push_back(
+          fmt::format("{}: passed over: checksums.json is missing", latest.directory));
+    } catch (const Error& error) {
+      latest.warnings.push_back(fmt::format("passed over: {}", error.what()));
+    }
+  }
+  if (latest.warnings.empty()) return std::nullopt;
+  Fail(
+      "{}: none of the {} checkpoints is sound; restore one from a copy or start a new run in "
+      "another directory (the newest: {})",
+      CheckpointsOf(run), latest.warnings.size(), latest.warnings.front());
+}
+
+void TruncateJsonLines(const std::string& path, int64_t last_step) {
+  if (!FileExists(path)) return;
+  const std::string text = ReadFile(path);
+  std::string kept;
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos;
+       begin = end + 1) {
+    const std::string_view line(text.data() + begin, end + 1 - begin);
+    if (KeepLine(line, last_step)) kept += line;
+  }
+  if (kept != text) WriteFileAtomically(path, kept);
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,38 @@
+// A run's directory: <run>/checkpoints/step-00000123/ and files that grow a line a step.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+
+namespace darkhorse {
+
+// "<run>/checkpoints/step-00000123"
+std::string StepDirectory(const std::string& run, int64_t step);
+
+// Publishes the checkpoint of state.step and then, only after that succeeded, removes all but the
+// newest `keep` (>= 1) of the checkpoints up to this step. Returns its directory.
+std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig& config,
+                        const ParamLayout& layout, const float* weights, const ModelFiles& files,
+                        const TrainerState& state);
+
+struct LatestCheckpoint {
+  int64_t step = 0;
+  std::string directory;
+  std::vector<std::string> warnings;  // newer ones that were passed over, and why
+};
+
+// The newest checkpoint whose checksums hold; also removes what killed writers left. Empty if the
+// run has none at all. Error if it has some and none is sound: starting over must be the user's
+// decision.
+std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
+
+// Leaves in a JSON Lines file only whole lines whose integer "step" is at most last_step, in one
+// atomic replacement; what a killed run wrote after its last checkpoint goes. A missing file stays
+// missing.
+void TruncateJsonLines(const std::string& path, int64_t last_step);
+
+}  // namespace darkhorse
