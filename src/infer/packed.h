@@ -1,0 +1,27 @@
+// A model's weights in the form that decoding reads: every matrix packed once for many products of
+// few rows.
+#pragma once
+
+#include <vector>
+
+#include "model/params.h"
+
+namespace darkhorse {
+
+class PackedWeights {
+ public:
+  // Packs the matrices of `weights`, which must outlive this and not change without Repack.
+  PackedWeights(const ModelConfig& config, const ParamLayout& layout, float* weights);
+  PackedWeights(const PackedWeights&) = delete;
+  PackedWeights& operator=(const PackedWeights&) = delete;
+
+  const ModelWeights& model() const { return model_; }
+  // Packs again after the weights have changed.
+  void Repack();
+
+ private:
+  ModelWeights model_;
+  std::vector<float> packed_;
+};
+
+}  // namespace darkhorse
