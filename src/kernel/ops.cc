@@ -186,11 +186,12 @@ void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y) {
 
 void ScatterAddRows(ConstMatrix dy, std::span<const int32_t> token, Matrix dtable) {
   CHECK(dy.cols == dtable.cols && dy.rows == static_cast<int64_t>(token.size()));
-  for (const int32_t t : token) CHECK(t >= 0 && t < dtable.rows);
+  for (const int32_t t : token) CHECK(t >= -1 && t < dtable.rows);
   const auto loop = Kernels().ops.add;
   // Each task owns some columns and walks all rows in order, so no two tasks meet in an element.
   ParallelForRange(dy.cols, kColumnChunk, [&](int64_t begin, int64_t end) {
     for (int64_t row = 0; row < dy.rows; ++row) {
+      if (token[static_cast<size_t>(row)] < 0) continue;
       loop(dy.Row(row) + begin, dtable.Row(token[static_cast<size_t>(row)]) + begin, end - begin);
     }
   });
