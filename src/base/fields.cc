@@ -192,13 +192,6 @@ Literal ToLiteral(const FieldPointer& pointer) {
   return std::visit([](const auto* value) { return Literal(*value); }, pointer);
 }
 
-// As a document spells it. A float prints as the shortest decimal that reads back as the same
-// float; JSON escapes of strings are TOML escapes too.
-std::string Spell(const FieldPointer& pointer) {
-  if (const auto* value = std::get_if<float*>(&pointer)) return fmt::format("{}", **value);
-  return ToLiteral(pointer).dump();
-}
-
 std::string SectionOf(const std::string& path) {
   const size_t dot = path.rfind('.');
   return dot == std::string::npos ? "" : path.substr(0, dot);
@@ -253,17 +246,26 @@ void SetField(const FieldList& fields, std::string_view assignment) {
   }
   const Field* field = fields.Find(path);
   if (!field) FailUsage("--set {}: {}", assignment, DidYouMean(fields, path));
+  AssignText(*field, text);
+}
+
+void AssignText(const Field& field, std::string_view text) {
   const Literal literal =
-      IsList(field->value) ? ListFromText(text, field->value) : FromText(text, field->value);
-  if (!Assign(*field, literal)) {
-    FailUsage("--set {}: {}", assignment, WrongType(*field, std::string(text)));
-  }
+      IsList(field.value) ? ListFromText(text, field.value) : FromText(text, field.value);
+  if (!Assign(field, literal)) FailUsage("{}", WrongType(field, std::string(text)));
 }
 
 void ParseJson(std::string_view text, const std::string& name, const FieldList& fields) {
   const Literal object = Literal::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) Fail("{}: not a JSON object", name);
   AssignJson(object, "", name, fields);
+}
+
+// A float prints as the shortest decimal that reads back as the same float; JSON's escapes of
+// strings are TOML escapes too.
+std::string SpellValue(const Field& field) {
+  if (const auto* value = std::get_if<float*>(&field.value)) return fmt::format("{}", **value);
+  return ToLiteral(field.value).dump();
 }
 
 std::string FieldsToJson(const FieldList& fields) {
@@ -285,7 +287,7 @@ std::string FieldsToToml(const FieldList& fields, bool help) {
       out += fmt::format("\n[{}]{}\n", section, help ? "  # " + fields.SectionHelp(section) : "");
     }
     const std::string name = field.path.substr(section.empty() ? 0 : section.size() + 1);
-    const std::string line = fmt::format("{} = {}", name, Spell(field.value));
+    const std::string line = fmt::format("{} = {}", name, SpellValue(field));
     out += help ? fmt::format("{:<40} # {}\n", line, field.help) : line + "\n";
   }
   return out;

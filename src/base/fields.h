@@ -83,6 +83,13 @@ void ParseToml(std::string_view text, const std::string& name, const FieldList& 
 // separated, with or without brackets. UsageError: names the path, the value and the cure.
 void SetField(const FieldList& fields, std::string_view assignment);
 
+// Assigns one field from the text of a command-line value. UsageError: the field and what it must
+// be.
+void AssignText(const Field& field, std::string_view text);
+
+// The field's value as TOML and JSON spell it.
+std::string SpellValue(const Field& field);
+
 // Assigns from a JSON object as strictly as ParseToml. Error: names `name` and the key.
 void ParseJson(std::string_view text, const std::string& name, const FieldList& fields);
 

@@ -123,8 +123,7 @@ TEST(Fields, SetAssignsFromText) {
 TEST(Fields, SetErrorsNameTheCure) {
   EXPECT_EQ(SetError("inner.widht=1"),
             "--set inner.widht=1: 'inner.widht' is unknown; did you mean 'inner.width'?");
-  EXPECT_EQ(SetError("count=many"),
-            "--set count=many: count = many does not fit; it must be an integer");
+  EXPECT_EQ(SetError("count=many"), "count = many does not fit; it must be an integer");
   EXPECT_EQ(SetError("count"),
             "--set count: write it as field=value, such as --set model.hidden_size=512");
   EXPECT_EQ(SetError("inner=1"), "--set inner=1: 'inner' is a section; name one of its fields");

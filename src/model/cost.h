@@ -1,0 +1,24 @@
+// What a model costs, counted from its configuration: floating-point operations and bytes.
+#pragma once
+
+#include <cstdint>
+
+#include "model/config.h"
+
+namespace darkhorse {
+
+// Matrix products and attention of one token's forward pass; a multiply-add counts 2. `context`:
+// tokens that the token attends to, itself included (a document of n tokens has a mean of
+// (n + 1) / 2). with_mtp: the multi-token-prediction modules too, as in training. The backward pass
+// costs twice as much again.
+double ForwardFlopsPerToken(const ModelConfig& config, double context, bool with_mtp);
+
+inline double TrainingFlopsPerToken(const ModelConfig& config, double context) {
+  return 3 * ForwardFlopsPerToken(config, context, /*with_mtp=*/true);
+}
+
+// Bytes that one token of context occupies in each form of the key/value cache (model/kv_cache.h).
+int64_t LatentCacheBytesPerToken(const ModelConfig& config);
+int64_t ExpandedCacheBytesPerToken(const ModelConfig& config);
+
+}  // namespace darkhorse
