@@ -1,0 +1,158 @@
+#include "model/reference_cases.h"
+
+#include <cmath>
+#include <functional>
+
+#include "base/random.h"
+
+namespace darkhorse {
+
+ModelConfig TinyConfig() {
+  ModelConfig c;
+  c.vocab_size = 13;
+  c.hidden_size = 8;
+  c.num_hidden_layers = 2;
+  c.num_attention_heads = 2;
+  c.q_lora_rank = 5;
+  c.kv_lora_rank = 6;
+  c.qk_nope_head_dim = 3;
+  c.qk_rope_head_dim = 4;
+  c.v_head_dim = 5;
+  c.intermediate_size = 7;
+  c.moe_intermediate_size = 5;
+  c.first_k_dense_replace = 1;
+  c.n_routed_experts = 4;
+  c.n_shared_experts = 1;
+  c.num_experts_per_tok = 2;
+  c.max_position_embeddings = 64;
+  c.rope_theta = 50;
+  c.rms_norm_eps = 1e-5;
+  return c;
+}
+
+std::vector<float> RandomWeights(const ModelConfig& config, uint64_t seed) {
+  const ParamLayout layout(config);
+  std::vector<float> weights(layout.buffer_size(), 0.0f);
+  for (size_t tensor = 0; tensor < layout.params().size(); ++tensor) {
+    const ParamInfo& param = layout.params()[tensor];
+    double mean = 0, deviation = 1;
+    if (param.kind == ParamKind::kNorm) {
+      mean = 1;
+      deviation = 0.2;
+    } else if (param.kind == ParamKind::kRouterBias) {
+      deviation = 0.2;
+    } else if (param.kind != ParamKind::kEmbedding) {
+      deviation = 1 / std::sqrt(static_cast<double>(param.shape.back()));
+    }
+    for (int64_t i = 0; i < param.size; ++i) {
+      const double normal = RandomNormal(seed, RandomStream::kTest, tensor, i);
+      weights[param.offset + i] = static_cast<float>(mean + deviation * normal);
+    }
+  }
+  return weights;
+}
+
+void FillBatch(const std::vector<int64_t>& lengths, uint64_t seed, ReferenceCase& c) {
+  RandomSequence random(seed, RandomStream::kTest, ~uint64_t{0});
+  for (const int64_t length : lengths) {
+    c.batch.segments.push_back({c.batch.rows(), length, 0, -1});
+    for (int64_t i = 0; i < length; ++i)
+      c.batch.tokens.push_back(static_cast<int32_t>(random.Below(c.config.vocab_size)));
+    for (int64_t i = 0; i < length; ++i) {
+      const size_t next = c.target.size() + 1;
+      c.target.push_back(i + 1 < length ? c.batch.tokens[next] : -1);
+      c.weight.push_back(static_cast<float>(random.Uniform() * 1.5 - 0.25));
+    }
+  }
+  if (c.weight.size() > 2) c.weight[1] = 0;
+}
+
+std::vector<ReferenceCase> ReferenceCases() {
+  std::vector<ReferenceCase> cases;
+  const auto add = [&](const std::string& name, const std::vector<int64_t>& lengths,
+                       const std::function<void(ReferenceCase&)>& edit) {
+    ReferenceCase c;
+    c.name = name;
+    c.config = TinyConfig();
+    c.mtp_lambda = 0.3;
+    c.balance_alpha = 0.05;
+    edit(c);
+    const uint64_t seed = 1 + cases.size();
+    c.weights = RandomWeights(c.config, seed);
+    FillBatch(lengths, seed, c);
+    cases.push_back(std::move(c));
+  };
+  add("Base", {5, 3}, [](ReferenceCase&) {});
+  add("PlainQueriesTied", {1, 5, 2}, [](ReferenceCase& c) {
+    c.config.q_lora_rank = 0;
+    c.config.tie_word_embeddings = true;
+  });
+  add("Dense", {7, 2}, [](ReferenceCase& c) {
+    c.config.first_k_dense_replace = 3;
+    c.config.num_nextn_predict_layers = 1;
+  });
+  add("AllMoeNoShared", {6, 1}, [](ReferenceCase& c) {
+    c.config.first_k_dense_replace = 0;
+    c.config.n_shared_experts = 0;
+    c.config.norm_topk_prob = false;
+    c.config.routed_scaling_factor = 1.7;
+    c.sequence_rows = 3;
+  });
+  add("Groups", {5, 4}, [](ReferenceCase& c) {
+    c.config.n_routed_experts = 8;
+    c.config.n_group = 4;
+    c.config.topk_group = 2;
+    c.config.num_experts_per_tok = 3;
+    c.config.n_shared_experts = 2;
+    c.config.routed_scaling_factor = 2.5;
+    c.config.moe_intermediate_size = 3;
+  });
+  add("SoftmaxGreedy", {4, 3}, [](ReferenceCase& c) {
+    c.config.model_type = "deepseek_v2";
+    c.config.scoring_func = "softmax";
+    c.config.topk_method = "greedy";
+    c.config.norm_topk_prob = false;
+    c.config.n_shared_experts = 2;
+    c.config.num_experts_per_tok = 1;
+  });
+  add("SoftmaxGroupMax", {3, 5}, [](ReferenceCase& c) {
+    c.config.scoring_func = "softmax";
+    c.config.topk_method = "group_limited_greedy";
+    c.config.n_routed_experts = 6;
+    c.config.n_group = 3;
+    c.config.topk_group = 2;
+    c.config.norm_topk_prob = false;
+    c.config.routed_scaling_factor = 16;
+    c.config.moe_intermediate_size = 3;
+  });
+  add("SigmoidGreedyNormed", {8}, [](ReferenceCase& c) {
+    c.config.topk_method = "greedy";
+    c.config.num_experts_per_tok = 3;
+    c.sequence_rows = 4;
+  });
+  add("SoftmaxNoaux", {5}, [](ReferenceCase& c) {
+    c.config.scoring_func = "softmax";
+    c.config.num_attention_heads = 3;
+    c.config.v_head_dim = 2;
+    c.config.qk_nope_head_dim = 5;
+  });
+  add("Yarn", {9}, [](ReferenceCase& c) {
+    c.config.qk_rope_head_dim = 8;
+    c.config.rope_scaling = {"yarn", 4, 16, 2, 0.5, 1, 0.7};
+  });
+  add("YarnEqualScales", {2, 6}, [](ReferenceCase& c) {
+    c.config.qk_rope_head_dim = 6;
+    c.config.rope_scaling = {"yarn", 40, 32, 4, 1, 0.707, 0.707};
+  });
+  add("Mtp", {5, 1, 3}, [](ReferenceCase& c) { c.config.num_nextn_predict_layers = 1; });
+  add("MtpTwoTied", {6, 2}, [](ReferenceCase& c) {
+    c.config.num_nextn_predict_layers = 2;
+    c.config.num_hidden_layers = 1;
+    c.config.tie_word_embeddings = true;
+    c.config.q_lora_rank = 0;
+    c.sequence_rows = 5;
+  });
+  return cases;
+}
+
+}  // namespace darkhorse

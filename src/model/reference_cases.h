@@ -1,0 +1,44 @@
+// Tiny random models and batches on which the fast model, the reference and its derivatives are
+// compared. Between them the cases vary every field of the configuration.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/params.h"
+#include "model/reference.h"
+
+namespace darkhorse {
+
+struct ReferenceCase {
+  std::string name;
+  ModelConfig config;
+  TokenBatch batch;
+  std::vector<int32_t> target;  // [T]
+  std::vector<float> weight;    // [T]
+  std::vector<float> weights;   // a buffer of ParamLayout(config)
+  double mtp_lambda = 0;
+  double balance_alpha = 0;
+  int64_t sequence_rows = 0;
+
+  ReferenceInput input() const {
+    return {batch, target, weight, mtp_lambda, balance_alpha, sequence_rows};
+  }
+};
+
+// The smallest model that has every kind of tensor: two layers, the first dense.
+ModelConfig TinyConfig();
+
+// Weights far from the training initialisation, so that every tensor matters: matrices of unit gain
+// (standard deviation fan_in^-1/2), norm gains around 1, router biases around 0.
+std::vector<float> RandomWeights(const ModelConfig& config, uint64_t seed);
+
+// Documents of the given lengths packed one after another, random tokens, the next token of the
+// document as target (none at its end), weights of varied size, some of them 0 or negative.
+void FillBatch(const std::vector<int64_t>& lengths, uint64_t seed, ReferenceCase& c);
+
+std::vector<ReferenceCase> ReferenceCases();
+
+}  // namespace darkhorse
