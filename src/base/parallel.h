@@ -1,44 +1,40 @@
-// Threads: one OpenMP pool for the process. Work is split over independent outputs, never over a
+// Threads: one pool for the process. Work is split over independent outputs, never over a
 // reduction, so the number of threads cannot change a bit of any result.
+//
+// The pool is our own because a transformer's step is hundreds of loops of tens of microseconds.
+// libgomp waits at the end of each for every thread to have come; on a machine that does anything
+// else besides, the one that lost its core is waited for with the others spinning (docs/LOG.md: 100
+// times slower under load). Here the caller takes work like any other thread and waits only for
+// items already begun: a thread that never woke costs nothing.
 #pragma once
 
-#include <omp.h>
-
-#include <atomic>
 #include <cstdint>
-#include <exception>
+#include <type_traits>
 
 namespace darkhorse {
 
-// How many threads parallel loops use. Default: OMP_NUM_THREADS, else the cores this process may
-// run on.
+// How many threads parallel loops use, the caller among them. Default: OMP_NUM_THREADS if set, else
+// the cores this process may run on.
 int NumThreads();
 void SetNumThreads(int threads);  // >= 1
 
-// Calls body(i) for every i in [0, count), in any order, on NumThreads() threads; one by one from a
-// shared counter, so uneven items balance. Nested calls run serially. An exception thrown by body
-// stops the loop and is rethrown here.
+// Inside a parallel loop's body: true, and which of the NumThreads() threads runs it (0: the caller). Outside: false, 0.
+bool InParallelLoop();
+int ThreadIndex();
+
+namespace internal {
+// Calls body(context, i) for every i in [0, count).
+void RunParallel(int64_t count, void (*body)(const void* context, int64_t i), const void* context);
+}  // namespace internal
+
+// Calls body(i) for every i in [0, count), in any order, on up to NumThreads() threads; one by one
+// from a shared counter, so uneven items balance. Nested calls, and calls while another thread's
+// loop runs, are serial. An exception thrown by body stops the loop and is rethrown here.
 template <typename Body>
 void ParallelFor(int64_t count, const Body& body) {
-  if (count <= 0) return;
-  const int threads = static_cast<int>(count < NumThreads() ? count : NumThreads());
-  if (threads == 1 || omp_in_parallel()) {
-    for (int64_t i = 0; i < count; ++i) body(i);
-    return;
-  }
-  std::atomic<int64_t> next{0};
-  std::exception_ptr error;
-#pragma omp parallel num_threads(threads)
-  {
-    try {
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) body(i);
-    } catch (...) {
-#pragma omp critical(darkhorse_parallel_for)
-      if (!error) error = std::current_exception();
-      next.store(count, std::memory_order_relaxed);
-    }
-  }
-  if (error) std::rethrow_exception(error);
+  internal::RunParallel(
+      count, [](const void* context, int64_t i) { (*static_cast<const Body*>(context))(i); },
+      &body);
 }
 
 // Splits [0, count) into chunks of at most `grain` and calls body(begin, end) for each. The chunk

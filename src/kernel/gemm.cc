@@ -137,7 +137,7 @@ void Run(const Product& p) {
   const int64_t m = p.c.rows;
   const int64_t n = p.c.cols;
   if (m == 0 || n == 0) return;
-  const int threads = m * n * p.k < kSerial || omp_in_parallel() ? 1 : NumThreads();
+  const int threads = m * n * p.k < kSerial || InParallelLoop() ? 1 : NumThreads();
   int64_t row_step = m;
   int64_t col_step = RoundUp(n, kPanel);
   double best = Cost(p, m, n);

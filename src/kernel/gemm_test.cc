@@ -62,11 +62,14 @@ std::vector<Shape> Shapes() {
   return shapes;
 }
 
+const int default_threads = NumThreads();
+
 class GemmTest : public testing::Test {
  protected:
+  const int threads_ = NumThreads();
   void TearDown() override {
     SelectKernels(*SupportedKernels().back());
-    SetNumThreads(omp_get_num_procs());
+    SetNumThreads(default_threads);
   }
   // Runs body for every instruction set and for 1, 2 and 3 threads.
   template <typename Body>

@@ -67,7 +67,7 @@ class WordCounter {
         for (const std::string_view chunk : Chunks(text)) chunks.push_back(chunk);
       }
       ParallelFor(static_cast<int64_t>(chunks.size()),
-                  [&](int64_t i) { CountText(chunks[i], &per_thread[omp_get_thread_num()]); });
+                  [&](int64_t i) { CountText(chunks[i], &per_thread[ThreadIndex()]); });
       bytes += static_cast<int64_t>(batch_bytes);
       if (progress) progress("count", bytes, 0);
     }
