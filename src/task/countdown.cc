@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/error.h"
@@ -143,12 +144,22 @@ class Countdown : public Task {
       for (int i = 0; i < level.count; ++i) {
         problem.numbers.push_back(random.Between(1, level.max_number));
       }
-      const Attempt solution = RandomAttempt(problem, random);
+      const Attempt solution = DrawSolution(level, problem, random);
       problem.target = solution.value;
       problem.answer = solution.expression;
     } while (problem.target > level.max_target);
     problem.prompt =
         fmt::format("make {} from {}\n", problem.target, fmt::join(problem.numbers, " "));
+  }
+
+  // Values that many attempts make would be drawn often, and make easy problems: where the attempts
+  // are few enough to list, each value they make is equally likely.
+  static Attempt DrawSolution(const CountdownLevel& level, const Problem& problem,
+                              RandomSequence& random) {
+    if (level.count > 3) return RandomAttempt(problem, random);
+    std::map<int64_t, Attempt> by_value;
+    for (Attempt& attempt : AllAttempts(problem)) by_value.emplace(attempt.value, attempt);
+    return std::next(by_value.begin(), static_cast<int64_t>(random.Below(by_value.size())))->second;
   }
 
   Verdict Judge(std::string_view answer, const Problem& problem, std::string& why) const override {

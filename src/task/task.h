@@ -41,7 +41,7 @@ struct TraceStyle {
   // After each failed attempt (or step) a trace gives up with a probability drawn once per trace
   // from this list, each entry equally likely. A trace that gives up answers with its last attempt,
   // or a guess.
-  std::vector<double> give_up = {0.02, 0.15, 0.4};
+  std::vector<double> give_up = {0.03, 0.2, 0.5, 0.5, 0.5};
   int max_attempts = 30;   // give up at the latest after so many
   double straight = 0.02;  // share of traces whose first attempt is right
   double check = 0.1;      // share of traces that work a found result twice before they say yes
