@@ -1,0 +1,81 @@
+#include "task/rules.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "task/markup.h"
+
+namespace darkhorse {
+namespace {
+
+// "right", "wrong" or "illegal"
+std::string Judge(Rule rule, std::string_view answer, std::string_view reference) {
+  const RuleVerdict verdict = Compare(rule, answer, reference);
+  return verdict.correct ? "right" : verdict.legal ? "wrong" : "illegal";
+}
+
+TEST(RulesTest, Exact) {
+  EXPECT_EQ(Judge(Rule::kExact, "  the  cat ", "the cat"), "right");
+  EXPECT_EQ(Judge(Rule::kExact, "The cat", "the cat"), "wrong");
+  EXPECT_EQ(Judge(Rule::kExact, "", "the cat"), "illegal");
+}
+
+TEST(RulesTest, NumericReadsNumbersAsPeopleWriteThem) {
+  for (const char* text : {"1234", "1,234", "$1,234", "1234.0", "1,234.00", "2468/2", "123400%"}) {
+    EXPECT_EQ(Judge(Rule::kNumeric, text, "1234"), "right") << text;
+  }
+  EXPECT_EQ(Judge(Rule::kNumeric, "-$5", "-5"), "right");
+  EXPECT_EQ(Judge(Rule::kNumeric, "0.5", "1/2"), "right");
+  EXPECT_EQ(Judge(Rule::kNumeric, "0.1", "0.10000000000000001"), "wrong");
+  EXPECT_EQ(Judge(Rule::kNumeric, "1235", "1,234"), "wrong");
+  for (const char* text : {"12,34", ",123", "1,23", "1.2.3", "1/2/3", "1/0", "five", "1e3", "--5",
+                           "5 or 6", "5.", ".5", "99999999999999999999", "nan", "$", "%", "-"}) {
+    EXPECT_EQ(Judge(Rule::kNumeric, text, "5"), "illegal") << text;
+  }
+}
+
+TEST(RulesTest, Choice) {
+  for (const char* text : {"B", "b", "(B)", "B.", "B) because", "B: so"}) {
+    EXPECT_EQ(Judge(Rule::kChoice, text, "B"), "right") << text;
+  }
+  EXPECT_EQ(Judge(Rule::kChoice, "A", "(B)"), "wrong");
+  for (const char* text : {"Because", "1", "(", "B or C", "B C", "\xd0\x92"}) {
+    EXPECT_EQ(Judge(Rule::kChoice, text, "B"), "illegal") << text;
+  }
+}
+
+TEST(RulesTest, MathComparesValues) {
+  EXPECT_EQ(Judge(Rule::kMath, "2^10", "1024"), "right");
+  EXPECT_EQ(Judge(Rule::kMath, "-2^2", "-4"), "right");
+  EXPECT_EQ(Judge(Rule::kMath, "2^-2", "0.25"), "right");
+  EXPECT_EQ(Judge(Rule::kMath, "2^3^2", "512"), "right");
+  EXPECT_EQ(Judge(Rule::kMath, "-(1/2 + 1/3)", "-5/6"), "right");
+  EXPECT_EQ(Judge(Rule::kMath, "1/3", "0.3333"), "wrong");
+  for (const char* text :
+       {"9^9^9", "2^65", "2^(1/2)", "1/0", "0^-1", "x", "2x", "(1", "1)", "1 2"}) {
+    EXPECT_EQ(Judge(Rule::kMath, text, "1"), "illegal") << text;
+  }
+  EXPECT_EQ(Judge(Rule::kMath, std::string(200, '('), "1"), "illegal");
+  EXPECT_EQ(Judge(Rule::kMath, std::string(200, '-') + "1", "1"), "illegal");
+  EXPECT_EQ(Judge(Rule::kMath, std::string(1 << 20, '1'), "1"), "illegal");
+  EXPECT_EQ(Judge(Rule::kMath, std::string_view("1\0", 2), "1"), "illegal");
+}
+
+TEST(RulesTest, CompletionsScoreAsForBuiltInTasks) {
+  const Score right = ScoreByRule(Rule::kNumeric, Completion("a", "72.0"), "72");
+  EXPECT_EQ(right.value, 1);
+  EXPECT_EQ(right.parsed, "72.0");
+  EXPECT_EQ(ScoreByRule(Rule::kNumeric, Completion("a", "71"), "72").value, kFormatCredit);
+  EXPECT_EQ(ScoreByRule(Rule::kNumeric, Completion("a", "many"), "72").value, 0);
+  EXPECT_EQ(ScoreByRule(Rule::kNumeric, "72", "72").value, 0);
+}
+
+TEST(RulesTest, NamesAreRead) {
+  for (Rule rule : {Rule::kExact, Rule::kNumeric, Rule::kChoice, Rule::kMath}) {
+    EXPECT_EQ(ParseRule(RuleName(rule)), rule);
+  }
+  EXPECT_THROW(ParseRule("numbers"), UsageError);
+}
+
+}  // namespace
+}  // namespace darkhorse
