@@ -1,0 +1,26 @@
+// Held-out loss.
+#pragma once
+
+#include <cstdint>
+
+#include "data/loader.h"
+#include "model/transformer.h"
+
+namespace darkhorse {
+
+struct EvaluationLoss {
+  double loss = 0;     // mean negative log-likelihood of a token, nats
+  int64_t tokens = 0;  // with a target
+};
+
+// The first `max_tokens` tokens (whole sequences, at least one) of the shard, in its own order.
+// `weights` may be packed.
+EvaluationLoss EvaluateLoss(const Transformer& model, const ModelWeights& weights,
+                            const TokenShard& shard, int64_t sequence_length, bool cross_documents,
+                            int64_t max_tokens);
+
+// The loader's rows as the model takes them; every target that has no weight becomes -1.
+TokenBatch ToTokenBatch(const TrainBatch& batch, int64_t sequence_length);
+std::vector<int32_t> Targets(const TrainBatch& batch);
+
+}  // namespace darkhorse

@@ -1,0 +1,33 @@
+// metrics.jsonl: one JSON object a step, only what is determined by recipe and data, so that an
+// interrupted run ends with the same bytes.
+#pragma once
+
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+namespace darkhorse {
+
+struct StepMetrics;
+
+// Appends lines; each is in the file when Append returns.
+class JsonLinesFile {
+ public:
+  explicit JsonLinesFile(const std::string& path);
+  JsonLinesFile(const JsonLinesFile&) = delete;
+  JsonLinesFile& operator=(const JsonLinesFile&) = delete;
+  ~JsonLinesFile();
+  void AppendLine(std::string_view json);
+
+ private:
+  std::string path_;
+  std::FILE* file_;
+};
+
+class MetricsFile : public JsonLinesFile {
+ public:
+  using JsonLinesFile::JsonLinesFile;
+  void Append(const StepMetrics& metrics);
+};
+
+}  // namespace darkhorse

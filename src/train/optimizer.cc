@@ -1,0 +1,123 @@
+#include "train/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernel/ops.h"
+#include "train/muon.h"
+
+namespace darkhorse {
+
+void ListFields(OptimizerOptions& o, FieldList& list) {
+  list.Add("optimizer", o.optimizer, "muon (matrices; AdamW for the rest) or adamw");
+  list.Add("learning_rate", o.learning_rate, "peak learning rate");
+  list.Add("beta1", o.beta1, "AdamW: decay of the first moment");
+  list.Add("beta2", o.beta2, "AdamW: decay of the second moment");
+  list.Add("epsilon", o.epsilon, "AdamW: added to the root of the second moment");
+  list.Add("weight_decay", o.weight_decay, "decoupled decay of matrices, head and embedding");
+  list.Add("muon_momentum", o.muon_momentum, "Muon: decay of the momentum");
+  list.Add("max_grad_norm", o.max_grad_norm, "clip the global gradient norm to this; 0: never");
+}
+
+void Validate(const OptimizerOptions& o) {
+  if (o.optimizer != "muon" && o.optimizer != "adamw")
+    FailUsage("optimizer is '{}'; it must be muon or adamw", o.optimizer);
+  if (!(o.learning_rate > 0))
+    FailUsage("learning_rate is {}; it must be positive", o.learning_rate);
+  for (const auto& [name, value] :
+       {std::pair{"beta1", o.beta1}, {"beta2", o.beta2}, {"muon_momentum", o.muon_momentum}}) {
+    if (!(value >= 0 && value < 1)) FailUsage("{} is {}; it must be in [0, 1)", name, value);
+  }
+  if (!(o.epsilon > 0)) FailUsage("epsilon is {}; it must be positive", o.epsilon);
+  if (!(o.weight_decay >= 0))
+    FailUsage("weight_decay is {}; it cannot be negative", o.weight_decay);
+  if (!(o.max_grad_norm >= 0))
+    FailUsage("max_grad_norm is {}; it cannot be negative (0: no clipping)", o.max_grad_norm);
+}
+
+Optimizer::Optimizer(const ParamLayout& layout, const OptimizerOptions& options)
+    : layout_(layout),
+      options_(options),
+      first_(static_cast<size_t>(layout.buffer_size())),
+      second_(static_cast<size_t>(layout.buffer_size())),
+      arenas_(static_cast<size_t>(NumThreads())) {
+  Validate(options);
+}
+
+void Optimizer::MuonUpdate(const ParamInfo& param, const float* grad, float clip, double lr,
+                           float* w, Arena& arena) {
+  ArenaScope scope(arena);
+  const float momentum = static_cast<float>(options_.muon_momentum);
+  float* m = first_.data() + param.offset;
+  const Matrix update = arena.NewMatrix(param.shape[0], param.shape[1]);
+  for (int64_t i = 0; i < param.size; ++i) {
+    m[i] = momentum * m[i] + clip * grad[i];
+    update.data[i] = clip * grad[i] + momentum * m[i];  // Nesterov
+  }
+  Orthogonalise(update, arena);
+  // An orthogonal [A,B] has root mean square 1/sqrt(max(A,B)); 0.2 is AdamW's typical one, so both
+  // can share learning rate and decay (Moonlight, Liu et al. 2025, section 2.2).
+  const float rms = 0.2f * std::sqrt(static_cast<float>(std::max(param.shape[0], param.shape[1])));
+  const float step = static_cast<float>(lr) * rms;
+  const float keep = static_cast<float>(1 - lr * options_.weight_decay);
+  for (int64_t i = 0; i < param.size; ++i) w[i] = keep * w[i] - step * update.data[i];
+}
+
+void Optimizer::AdamUpdate(const ParamInfo& param, const float* grad, float clip, double lr,
+                           float* w) {
+  const bool decays = param.kind != ParamKind::kNorm && param.kind != ParamKind::kRouter;
+  const double count = static_cast<double>(step_);
+  const AdamWParams p{static_cast<float>(lr),
+                      static_cast<float>(options_.beta1),
+                      static_cast<float>(options_.beta2),
+                      static_cast<float>(options_.epsilon),
+                      decays ? static_cast<float>(options_.weight_decay) : 0.0f,
+                      static_cast<float>(1 - std::pow(options_.beta1, count)),
+                      static_cast<float>(1 - std::pow(options_.beta2, count)),
+                      clip};
+  AdamWUpdate(p, grad, w, first_.data() + param.offset, second_.data() + param.offset, param.size);
+}
+
+double Optimizer::Step(const float* grads, double lr_factor, float* weights) {
+  const double norm = GradientNorm(layout_, grads);
+  if (!std::isfinite(norm)) {
+    Fail(
+        "the gradient is not finite (norm {}) at step {}; lower the learning rate and go on from "
+        "the last checkpoint",
+        norm, step_);
+  }
+  ++step_;
+  const double lr = options_.learning_rate * lr_factor;
+  const double max_norm = options_.max_grad_norm;
+  const float clip = max_norm > 0 && norm > max_norm ? static_cast<float>(max_norm / norm) : 1.0f;
+  std::vector<const ParamInfo*> matrices;
+  for (const ParamInfo& param : layout_.params()) {
+    if (param.kind == ParamKind::kRouterBias) continue;
+    if (options_.optimizer == "muon" && param.kind == ParamKind::kMatrix) {
+      matrices.push_back(&param);
+    } else {
+      AdamUpdate(param, grads + param.offset, clip, lr, weights + param.offset);
+    }
+  }
+  // Whole matrices in parallel: a small product on one core beats one shared by two.
+  if (arenas_.size() < static_cast<size_t>(NumThreads()))
+    arenas_ = std::vector<Arena>(static_cast<size_t>(NumThreads()));
+  ParallelFor(static_cast<int64_t>(matrices.size()), [&](int64_t i) {
+    const ParamInfo& param = *matrices[static_cast<size_t>(i)];
+    MuonUpdate(param, grads + param.offset, clip, lr, weights + param.offset,
+               arenas_[static_cast<size_t>(ThreadIndex())]);
+  });
+  return norm;
+}
+
+std::vector<std::pair<std::string, std::span<float>>> Optimizer::State() {
+  return {{"first_moment", first_}, {"second_moment", second_}};
+}
+
+double GradientNorm(const ParamLayout& layout, const float* grads) {
+  return std::sqrt(SumSquares(grads, layout.buffer_size()));
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,61 @@
+// Optimizers over the one list of tensors: AdamW, and Muon for the matrices with AdamW for the
+// rest.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/fields.h"
+#include "model/params.h"
+
+namespace darkhorse {
+
+struct OptimizerOptions {
+  std::string optimizer = "muon";  // or "adamw"
+  double learning_rate = 3e-3;     // peak, for everything
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;  // of matrices, head and embedding; norms and the router have none
+  double muon_momentum = 0.95;
+  double max_grad_norm = 1.0;  // gradients are scaled down to this global norm; 0: never
+};
+void ListFields(OptimizerOptions& options, FieldList& list);
+void Validate(const OptimizerOptions& options);  // UsageError
+
+// Owns the moments; its state is those and the step count.
+class Optimizer {
+ public:
+  Optimizer(const ParamLayout& layout, const OptimizerOptions& options);
+
+  // One update of `weights` from `grads` (both layout buffers) at learning_rate * lr_factor.
+  // Returns the global norm of the gradient before clipping. Error if it is not finite; then
+  // nothing has changed. Router biases are left alone.
+  double Step(const float* grads, double lr_factor, float* weights);
+
+  int64_t step() const { return step_; }
+  void set_step(int64_t step) { step_ = step; }
+  // The moments by name, for checkpoints.
+  std::vector<std::pair<std::string, std::span<float>>> State();
+
+ private:
+  void MuonUpdate(const ParamInfo& param, const float* grad, float clip, double lr, float* w,
+                  Arena& arena);
+  void AdamUpdate(const ParamInfo& param, const float* grad, float clip, double lr, float* w);
+
+  const ParamLayout& layout_;
+  OptimizerOptions options_;
+  int64_t step_ = 0;
+  std::vector<float> first_;   // first moment, or Muon's momentum
+  std::vector<float> second_;  // second moment
+  std::vector<Arena> arenas_;  // one a thread
+};
+
+// The global L2 norm of a gradient buffer. Padding and router biases hold zeros.
+double GradientNorm(const ParamLayout& layout, const float* grads);
+
+}  // namespace darkhorse

@@ -1,0 +1,191 @@
+#include "train/pretrain.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "checkpoint/run_directory.h"
+#include "data/loader.h"
+#include "data/prepare.h"
+#include "model/cost.h"
+#include "train/evaluate.h"
+#include "train/metrics.h"
+#include "train/trainer.h"
+
+namespace darkhorse {
+namespace {
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double MaxViolation(const std::vector<std::vector<int64_t>>& load) {
+  double worst = 0;
+  for (const auto& counts : load) {
+    const double mean =
+        static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0})) /
+        static_cast<double>(counts.size());
+    worst = std::max(
+        worst, static_cast<double>(*std::max_element(counts.begin(), counts.end())) / mean - 1);
+  }
+  return worst;
+}
+
+// Operations of the step's forward and backward passes, attention by each document's own length.
+double StepFlops(const ModelConfig& config, const TokenBatch& batch) {
+  double flops = 0;
+  for (const Segment& segment : batch.segments) {
+    flops += static_cast<double>(segment.rows) *
+             TrainingFlopsPerToken(config, static_cast<double>(segment.rows + 1) / 2);
+  }
+  return flops;
+}
+
+// One optimizer step on batch `step`, gradients accumulated over micro-batches.
+StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_t first_sequence,
+                      int64_t sequences, Trainer& trainer) {
+  const double start = Seconds();
+  const PretrainOptions& options = recipe.train;
+  const int64_t step = trainer.optimizer().step();
+  const TrainBatch whole = loader.Sequences(first_sequence, sequences);
+  const double targets = std::accumulate(whole.weights.begin(), whole.weights.end(), 0.0);
+  const float unit = static_cast<float>(1 / std::max(1.0, targets));
+  const int64_t at_once = options.micro_batch_tokens / options.sequence_length;
+  const double lr_factor = LearningRateFactor(recipe.schedule, step, options.steps);
+
+  StepMetrics metrics;
+  std::vector<std::vector<int64_t>> load;
+  double flops = 0;
+  trainer.ZeroGradients();
+  for (int64_t first = 0; first < sequences; first += at_once) {
+    const TrainBatch rows =
+        loader.Sequences(first_sequence + first, std::min(at_once, sequences - first));
+    const TokenBatch batch = ToTokenBatch(rows, options.sequence_length);
+    const std::vector<int32_t> target = Targets(rows);
+    std::vector<float> weight = rows.weights;
+    for (float& w : weight) w *= unit;
+    // The balance loss is a mean over the step's sequences, as the cross-entropy is over its
+    // tokens.
+    const float alpha = static_cast<float>(options.balance_alpha / static_cast<double>(sequences));
+    const LossResult result = LossForwardBackward(
+        trainer.model(), trainer.bound_weights(), {batch, target, weight},
+        static_cast<float>(options.mtp_lambda), alpha, trainer.arena(), trainer.bound_grads());
+    metrics.loss += result.loss;
+    metrics.mtp_loss += result.mtp_loss;
+    metrics.balance_loss += result.balance / static_cast<double>(sequences);
+    load.resize(result.load.size());
+    for (size_t layer = 0; layer < load.size(); ++layer) {
+      load[layer].resize(result.load[layer].size());
+      for (size_t e = 0; e < load[layer].size(); ++e) load[layer][e] += result.load[layer][e];
+    }
+    flops += StepFlops(recipe.model, batch);
+  }
+  if (!std::isfinite(metrics.loss)) {
+    Fail(
+        "the loss is {} at step {}; lower optimizer.learning_rate and resume from the last "
+        "checkpoint",
+        metrics.loss, step + 1);
+  }
+  metrics.grad_norm = trainer.Update(lr_factor);
+  if (static_cast<double>(step) < options.router_bias_stop * static_cast<double>(options.steps)) {
+    const std::vector<float*> biases = RouterBiases(trainer.bound_weights());
+    for (size_t layer = 0; layer < load.size(); ++layer) {
+      if (biases[layer])
+        UpdateRouterBias(load[layer], static_cast<float>(options.router_bias_gamma), biases[layer]);
+    }
+  }
+  metrics.step = step + 1;
+  metrics.max_violation = MaxViolation(load);
+  if (!load.empty()) metrics.balance_loss /= static_cast<double>(load.size());
+  metrics.learning_rate = recipe.optimizer.learning_rate * lr_factor;
+  metrics.tokens = (first_sequence + sequences) * options.sequence_length;
+  metrics.seconds = Seconds() - start;
+  metrics.tokens_per_second = static_cast<double>(whole.rows()) / metrics.seconds;
+  metrics.gflops = flops / metrics.seconds * 1e-9;
+  return metrics;
+}
+
+// Sequences consumed before `step`: the batch ramp makes it a sum.
+int64_t SequencesBefore(const PretrainOptions& options, int64_t step) {
+  const int64_t ramp = std::min(step, options.batch_ramp_steps);
+  int64_t sum = (step - ramp) * (options.tokens_per_step / options.sequence_length);
+  for (int64_t s = 0; s < ramp; ++s) sum += SequencesAt(options, s);
+  return sum;
+}
+
+}  // namespace
+
+PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
+                        bool resume, const PretrainCallbacks& callbacks) {
+  const TokenShard train = TokenShard::Open(data + "/" + kTrainShard);
+  const TokenShard validation =
+      TokenShard::Open(data + "/" + kValidationShard, train.info().tokenizer_hash);
+  ModelFiles files;
+  files.tokenizer_json = ReadFile(data + "/tokenizer.json");
+  recipe.model.vocab_size = train.info().vocab_size;
+  recipe.model.eos_token_id = train.info().eos_id;
+  recipe.model.bos_token_id = train.info().bos_id >= 0 ? train.info().bos_id : train.info().eos_id;
+  Validate(recipe);
+  const PretrainOptions& options = recipe.train;
+  const Loader loader(train, data + "/" + kTrainShard,
+                      {.seed = options.seed,
+                       .sequence_length = options.sequence_length,
+                       .cross_documents = options.cross_documents});
+
+  Trainer trainer(recipe.model, recipe.optimizer);
+  const auto note = [&](const std::string& message) {
+    if (callbacks.on_note) callbacks.on_note(message);
+  };
+  MakeDirectories(run);
+  const std::string metrics_path = run + "/metrics.jsonl";
+  const auto latest = FindLatestCheckpoint(run);
+  if (latest && !resume)
+    Fail("{}: holds a run already; add --resume to go on with it, or choose another --out", run);
+  PretrainResult result;
+  if (latest) {
+    for (const std::string& warning : latest->warnings) note(warning);
+    trainer.Load(latest->directory);
+    TruncateJsonLines(metrics_path, latest->step);
+    result.checkpoint = latest->directory;
+    note(fmt::format("resuming from {}", latest->directory));
+  } else {
+    trainer.Initialize(options.seed);
+    TruncateJsonLines(metrics_path, 0);
+    WriteFileAtomically(run + "/recipe.toml", ToToml(recipe));
+  }
+  MetricsFile metrics_file(metrics_path);
+
+  const auto evaluate = [&] {
+    return EvaluateLoss(trainer.model(), trainer.bound_weights(), validation,
+                        options.sequence_length, options.cross_documents, options.evaluate_tokens)
+        .loss;
+  };
+  while (trainer.optimizer().step() < options.steps) {
+    const int64_t step = trainer.optimizer().step();
+    if (callbacks.stop && callbacks.stop()) {
+      if (step > 0) result.checkpoint = trainer.Save(run, options.keep_checkpoints, files, "{}");
+      note(fmt::format("stopped after step {}; the same command with --resume goes on", step));
+      return result;
+    }
+    StepMetrics metrics = TrainStep(recipe, loader, SequencesBefore(options, step),
+                                    SequencesAt(options, step), trainer);
+    const bool last = metrics.step == options.steps;
+    if (last || (options.evaluate_every > 0 && metrics.step % options.evaluate_every == 0))
+      metrics.validation_loss = evaluate();
+    metrics_file.Append(metrics);
+    result.last = metrics;
+    if (last || metrics.step % options.checkpoint_every == 0) {
+      result.checkpoint = trainer.Save(run, options.keep_checkpoints, files, "{}");
+    }
+    if (callbacks.on_step) callbacks.on_step(metrics);
+  }
+  result.finished = true;
+  result.validation_loss =
+      result.last.step == options.steps ? result.last.validation_loss : evaluate();
+  return result;
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,164 @@
+#include "train/pretrain.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "data/prepare.h"
+#include "data/shard.h"
+
+namespace darkhorse {
+namespace {
+
+namespace fs = std::filesystem;
+
+class PretrainTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = testing::TempDir() + "pretrain_" +
+            testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(root_);
+    MakeDirectories(root_ + "/data");
+    WriteFileAtomically(root_ + "/data/tokenizer.json", "{}");
+    WriteShard(kTrainShard, 0, 400);
+    WriteShard(kValidationShard, 1000, 40);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  // Documents that count up or down by a fixed stride modulo 29: learnable from context, not from
+  // frequency.
+  void WriteShard(const std::string& name, uint64_t first, uint64_t count) {
+    ShardWriter writer(root_ + "/data/" + name,
+                       {.tokenizer_hash = 1, .vocab_size = 32, .bos_id = 0, .eos_id = 1});
+    for (uint64_t d = first; d < first + count; ++d) {
+      RandomSequence random(5, RandomStream::kTest, d);
+      const uint64_t start = random.Below(29), stride = 1 + random.Below(3);
+      std::vector<int32_t> document = {0};
+      for (uint64_t i = 0; i < 10 + random.Below(30); ++i)
+        document.push_back(static_cast<int32_t>(2 + (start + i * stride) % 29));
+      document.push_back(1);
+      writer.Append(document, static_cast<int64_t>(document.size()));
+    }
+    writer.Commit();
+  }
+
+  static PretrainRecipe Recipe() {
+    PretrainRecipe recipe;
+    ModelConfig& model = recipe.model;
+    model.hidden_size = 32;
+    model.num_hidden_layers = 2;
+    model.num_attention_heads = 2;
+    model.kv_lora_rank = 16;
+    model.qk_nope_head_dim = 8;
+    model.qk_rope_head_dim = 8;
+    model.v_head_dim = 16;
+    model.intermediate_size = 64;
+    model.moe_intermediate_size = 16;
+    model.n_routed_experts = 4;
+    model.num_nextn_predict_layers = 1;
+    model.max_position_embeddings = 64;
+    recipe.train.steps = 60;
+    recipe.train.tokens_per_step = 512;
+    recipe.train.sequence_length = 64;
+    recipe.train.micro_batch_tokens = 256;
+    recipe.train.checkpoint_every = 20;
+    recipe.train.evaluate_every = 0;
+    recipe.train.evaluate_tokens = 1024;
+    recipe.optimizer.learning_rate = 1e-2;
+    recipe.schedule.warmup_steps = 5;
+    return recipe;
+  }
+
+  std::string Data() const { return root_ + "/data"; }
+  std::string Run(const std::string& name) const { return root_ + "/" + name; }
+  std::string Bytes(const std::string& run, const std::string& file) const {
+    return ReadFile(Run(run) + "/" + file);
+  }
+  void ExpectSameRun(const std::string& a, const std::string& b) const {
+    for (const char* file : {"metrics.jsonl", "checkpoints/step-00000060/model.safetensors",
+                             "checkpoints/step-00000060/optimizer.safetensors",
+                             "checkpoints/step-00000060/trainer_state.json"}) {
+      EXPECT_EQ(Bytes(a, file), Bytes(b, file)) << file;
+    }
+  }
+
+  std::string root_;
+};
+
+TEST_F(PretrainTest, LossFallsWithEitherOptimizer) {
+  for (const std::string optimizer : {"muon", "adamw"}) {
+    PretrainRecipe recipe = Recipe();
+    recipe.optimizer.optimizer = optimizer;
+    std::vector<double> losses;
+    const auto result =
+        Pretrain(recipe, Data(), Run(optimizer), false,
+                 {.on_step = [&](const StepMetrics& m) { losses.push_back(m.loss); }});
+    ASSERT_TRUE(result.finished);
+    // Guessing costs ln 32 = 3.47 nats. Stride and start are known after two tokens, and a document
+    // has 25 on average.
+    EXPECT_NEAR(losses.front(), std::log(32.0), 0.1);
+    EXPECT_LT(result.validation_loss, 0.5 * std::log(32.0)) << optimizer;
+  }
+}
+
+TEST_F(PretrainTest, ResumedRunEndsInTheSameBytes) {
+  PretrainRecipe recipe = Recipe();
+  Pretrain(recipe, Data(), Run("whole"), false, {});
+  int steps = 0;
+  const auto stopped =
+      Pretrain(recipe, Data(), Run("parts"), false, {.stop = [&] { return steps++ == 33; }});
+  EXPECT_FALSE(stopped.finished);
+  EXPECT_THROW(Pretrain(recipe, Data(), Run("parts"), false, {}), Error);
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
+  ExpectSameRun("whole", "parts");
+}
+
+TEST_F(PretrainTest, ThreadsDoNotChangeABit) {
+  const int threads = NumThreads();
+  SetNumThreads(1);
+  Pretrain(Recipe(), Data(), Run("one"), false, {});
+  SetNumThreads(3);
+  Pretrain(Recipe(), Data(), Run("three"), false, {});
+  SetNumThreads(threads);
+  ExpectSameRun("one", "three");
+}
+
+TEST_F(PretrainTest, DenseModelIsTheSameCode) {
+  PretrainRecipe recipe = Recipe();
+  recipe.model.first_k_dense_replace = recipe.model.num_hidden_layers + 1;
+  const auto result = Pretrain(recipe, Data(), Run("dense"), false, {});
+  EXPECT_LT(result.validation_loss, 0.5 * std::log(32.0));
+  EXPECT_EQ(result.last.max_violation, 0);
+}
+
+TEST_F(PretrainTest, BalancingKeepsExpertsInUse) {
+  // Without bias updates the worst expert of this run gets far more than its share.
+  PretrainRecipe recipe = Recipe();
+  recipe.train.router_bias_gamma = 0.02;
+  const auto with = Pretrain(recipe, Data(), Run("with"), false, {});
+  recipe.train.router_bias_gamma = 0;
+  const auto without = Pretrain(recipe, Data(), Run("without"), false, {});
+  EXPECT_LT(with.last.max_violation, without.last.max_violation);
+}
+
+TEST_F(PretrainTest, RefusesWhatCannotWork) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.sequence_length = 128;
+  EXPECT_THROW(Pretrain(recipe, Data(), Run("x"), false, {}), UsageError);
+  recipe = Recipe();
+  recipe.train.tokens_per_step = 100;
+  EXPECT_THROW(Pretrain(recipe, Data(), Run("x"), false, {}), UsageError);
+  recipe = Recipe();
+  recipe.optimizer.learning_rate = 1e30;  // diverges
+  recipe.optimizer.optimizer = "adamw";
+  EXPECT_THROW(Pretrain(recipe, Data(), Run("diverges"), false, {}), Error);
+  EXPECT_THROW(Pretrain(Recipe(), root_ + "/none", Run("x"), false, {}), Error);
+}
+
+}  // namespace
+}  // namespace darkhorse

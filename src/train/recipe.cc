@@ -1,0 +1,81 @@
+#include "train/recipe.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/config_fields.h"
+
+namespace darkhorse {
+
+void ListFields(PretrainOptions& o, FieldList& list) {
+  list.Add("steps", o.steps, "optimizer steps");
+  list.Add("tokens_per_step", o.tokens_per_step, "batch size in tokens");
+  list.Add("sequence_length", o.sequence_length, "tokens of a packed sequence");
+  list.Add("cross_documents", o.cross_documents,
+           "let attention and positions cross the documents packed into a sequence");
+  list.Add("micro_batch_tokens", o.micro_batch_tokens,
+           "tokens computed at once; gradients accumulate over them");
+  list.Add("batch_ramp_steps", o.batch_ramp_steps,
+           "steps over which the batch grows linearly from an eighth; 0: none");
+  list.Add("seed", o.seed, "of the initial weights and the order of the data");
+  list.Add("mtp_lambda", o.mtp_lambda, "weight of the multi-token-prediction loss");
+  list.Add("balance_alpha", o.balance_alpha, "weight of the sequence-wise balance loss");
+  list.Add("router_bias_gamma", o.router_bias_gamma, "step of the auxiliary-loss-free balancing");
+  list.Add("router_bias_stop", o.router_bias_stop,
+           "share of the steps after which the router biases stay");
+  list.Add("checkpoint_every", o.checkpoint_every, "steps between checkpoints");
+  list.Add("keep_checkpoints", o.keep_checkpoints, "newest checkpoints kept");
+  list.Add("evaluate_every", o.evaluate_every,
+           "steps between evaluations on the validation shard; 0: only at the end");
+  list.Add("evaluate_tokens", o.evaluate_tokens, "tokens of the validation shard to evaluate on");
+}
+
+void ListFields(PretrainRecipe& r, FieldList& list) {
+  list.Section("model", r.model, "the architecture; vocab_size is taken from the tokenizer");
+  list.Section("train", r.train, "the run");
+  list.Section("optimizer", r.optimizer, "the optimizer");
+  list.Section("schedule", r.schedule, "the learning rate over the run");
+}
+
+void Validate(const PretrainRecipe& r) {
+  const PretrainOptions& t = r.train;
+  r.model.Validate();
+  Validate(r.optimizer);
+  Validate(r.schedule);
+  const auto positive = [](const char* name, int64_t value) {
+    if (value < 1) FailUsage("train.{} is {}; it must be at least 1", name, value);
+  };
+  positive("steps", t.steps);
+  positive("sequence_length", t.sequence_length);
+  positive("checkpoint_every", t.checkpoint_every);
+  positive("keep_checkpoints", t.keep_checkpoints);
+  positive("evaluate_tokens", t.evaluate_tokens);
+  if (t.sequence_length > r.model.max_position_embeddings) {
+    FailUsage(
+        "train.sequence_length is {} but model.max_position_embeddings only {}; raise the latter",
+        t.sequence_length, r.model.max_position_embeddings);
+  }
+  for (const auto& [name, value] : {std::pair{"tokens_per_step", t.tokens_per_step},
+                                    {"micro_batch_tokens", t.micro_batch_tokens}}) {
+    if (value < t.sequence_length || value % t.sequence_length != 0) {
+      FailUsage("train.{} is {}; it must be a multiple of train.sequence_length = {}", name, value,
+                t.sequence_length);
+    }
+  }
+  if (t.batch_ramp_steps < 0 || t.evaluate_every < 0)
+    FailUsage("train.batch_ramp_steps and train.evaluate_every cannot be negative");
+  if (!(t.mtp_lambda >= 0) || !(t.balance_alpha >= 0) || !(t.router_bias_gamma >= 0)) {
+    FailUsage(
+        "train.mtp_lambda, train.balance_alpha and train.router_bias_gamma cannot be negative");
+  }
+}
+
+int64_t SequencesAt(const PretrainOptions& o, int64_t step) {
+  const int64_t full = o.tokens_per_step / o.sequence_length;
+  if (step >= o.batch_ramp_steps) return full;
+  const double share =
+      0.125 + 0.875 * static_cast<double>(step) / static_cast<double>(o.batch_ramp_steps);
+  return std::max<int64_t>(1, static_cast<int64_t>(share * static_cast<double>(full)));
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,46 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "checkpoint/run_directory.h"
+
+namespace darkhorse {
+
+Trainer::Trainer(const ModelConfig& config, const OptimizerOptions& optimizer)
+    : model_(config),
+      layout_(config),
+      weights_(static_cast<size_t>(layout_.buffer_size())),
+      grads_(static_cast<size_t>(layout_.buffer_size())),
+      bound_weights_(Bind(config, layout_, weights_.data())),
+      bound_grads_(Bind(config, layout_, grads_.data())),
+      optimizer_(layout_, optimizer) {}
+
+void Trainer::Initialize(uint64_t seed) {
+  InitializeWeights(config(), layout_, seed, weights_.data());
+}
+
+void Trainer::ZeroGradients() { std::fill(grads_.begin(), grads_.end(), 0.0f); }
+
+std::string Trainer::Save(const std::string& run, int64_t keep, const ModelFiles& files,
+                          const std::string& json) {
+  TrainerState state;
+  state.step = optimizer_.step();
+  state.json = json;
+  for (const auto& [name, values] : optimizer_.State()) state.tensors.emplace_back(name, values);
+  return PublishStep(run, keep, config(), layout_, weights_.data(), files, state);
+}
+
+std::string Trainer::Load(const std::string& directory) {
+  if (!(LoadModelConfig(directory) == config())) {
+    Fail("{}: its model is not the recipe's; resume with the recipe the run was started with",
+         directory);
+  }
+  const SavedTrainerState saved(directory);
+  LoadWeights(directory, config(), layout_, weights_.data());
+  for (const auto& [name, values] : optimizer_.State()) saved.Read(name, values);
+  optimizer_.set_step(saved.step());
+  return saved.json();
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,54 @@
+// The model in training: weights, gradients, optimizer. What pretraining and reinforcement learning
+// have in common.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/arena.h"
+#include "checkpoint/checkpoint.h"
+#include "model/loss.h"
+#include "train/optimizer.h"
+
+namespace darkhorse {
+
+class Trainer {
+ public:
+  Trainer(const ModelConfig& config, const OptimizerOptions& optimizer);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  const ModelConfig& config() const { return model_.config(); }
+  const ParamLayout& layout() const { return layout_; }
+  const Transformer& model() const { return model_; }
+  float* weights() { return weights_.data(); }
+  ModelWeights& bound_weights() { return bound_weights_; }
+  ModelWeights& bound_grads() { return bound_grads_; }
+  Optimizer& optimizer() { return optimizer_; }
+  Arena& arena() { return arena_; }
+
+  void Initialize(uint64_t seed);  // fresh weights
+  void ZeroGradients();
+  // The optimizer's update from the gradients gathered; returns their norm.
+  double Update(double lr_factor) {
+    return optimizer_.Step(grads_.data(), lr_factor, weights_.data());
+  }
+
+  // Publishes the whole state under run/checkpoints; `json` is what the loop itself needs to go on.
+  // Returns the directory.
+  std::string Save(const std::string& run, int64_t keep, const ModelFiles& files,
+                   const std::string& json);
+  // Reads a checkpoint that Save wrote; returns its json.
+  std::string Load(const std::string& directory);
+
+ private:
+  Transformer model_;
+  ParamLayout layout_;
+  std::vector<float> weights_, grads_;
+  ModelWeights bound_weights_, bound_grads_;
+  Optimizer optimizer_;
+  Arena arena_;
+};
+
+}  // namespace darkhorse
