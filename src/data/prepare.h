@@ -22,7 +22,7 @@ struct PrepareOptions {
   double validation_fraction = 0.01;
   uint64_t split_seed = 0;
   std::string bos_token;
-  std::string eos_token = "<|endoftext|>";
+  std::string eos_token = "<｜end▁of▁sentence｜>";
   bool recognise_special = false;
   int64_t max_tokens = 0;
 };

@@ -1,0 +1,246 @@
+#include "data/prepare.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/parallel.h"
+#include "data/shard.h"
+#include "data/test_files.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr char kEos[] = "<|end|>";
+constexpr char kBos[] = "<|begin|>";
+
+const Tokenizer& TestTokenizer() {
+  static const Tokenizer tokenizer = TrainTokenizer(
+      std::vector<std::string>{"the quick brown fox jumps over the lazy dog, the fox, the dog"},
+      {.vocab_size = 280, .special_tokens = {kBos, kEos}, .pattern = ""});
+  return tokenizer;
+}
+
+std::string DocumentText(uint64_t index) {
+  std::string text = fmt::format("document {}: the quick fox", index);
+  for (uint64_t i = 0; i < index % 17; ++i) text += ", the lazy dog";
+  return text;
+}
+
+bool MakeDocument(uint64_t index, std::string* document) {
+  *document = DocumentText(index);
+  return index < 10'000;
+}
+
+PrepareOptions Options() {
+  PrepareOptions options;
+  options.eos_token = kEos;
+  options.validation_fraction = 0.1;
+  return options;
+}
+
+std::vector<std::string> Texts(const std::string& shard_path) {
+  const TokenShard shard = TokenShard::Open(shard_path, TestTokenizer().hash());
+  std::vector<std::string> texts;
+  for (int64_t d = 0; d < shard.documents(); ++d) {
+    const int64_t begin = shard.DocumentBegin(d);
+    std::vector<int32_t> tokens(shard.DocumentBegin(d + 1) - begin);
+    shard.Copy(begin, static_cast<int64_t>(tokens.size()), tokens.data());
+    texts.push_back(TestTokenizer().Decode(tokens));
+  }
+  return texts;
+}
+
+TEST(Prepare, SameBytesForEveryThreadCount) {
+  const int threads = NumThreads();
+  const TestFolder folder;
+  for (const int count : {1, 2, 7}) {
+    SetNumThreads(count);
+    PrepareGenerated(MakeDocument, 0, TestTokenizer(), Options(), folder / std::to_string(count));
+  }
+  SetNumThreads(threads);
+  for (const char* name : {"/train.bin", "/val.bin", "/tokenizer.json"}) {
+    const std::string one = ReadFile(folder / "1" + name);
+    EXPECT_EQ(one, ReadFile(folder / "2" + name)) << name;
+    EXPECT_EQ(one, ReadFile(folder / "7" + name)) << name;
+  }
+}
+
+TEST(Prepare, EveryDocumentComesOnceInOrderOnOneSide) {
+  const TestFolder folder;
+  const PrepareStatistics statistics =
+      PrepareGenerated(MakeDocument, 5'000, TestTokenizer(), Options(), folder / "out");
+  std::vector<std::string> train, validation;
+  int64_t bytes = 0;
+  for (uint64_t i = 0; i < 5'000; ++i) {
+    const std::string text = DocumentText(i);
+    (IsValidation(text, Options()) ? validation : train).push_back(text + kEos);
+    bytes += static_cast<int64_t>(text.size());
+  }
+  EXPECT_EQ(Texts(folder / "out/train.bin"), train);
+  EXPECT_EQ(Texts(folder / "out/val.bin"), validation);
+  // Binomial: five standard deviations of sqrt(5000 0.1 0.9) = 21.
+  EXPECT_NEAR(static_cast<double>(validation.size()), 500, 106);
+  EXPECT_EQ(statistics.documents, 5'000);
+  EXPECT_EQ(statistics.text_bytes, bytes);
+  EXPECT_EQ(statistics.train_documents, static_cast<int64_t>(train.size()));
+  EXPECT_EQ(statistics.validation_documents, static_cast<int64_t>(validation.size()));
+  const TokenShard shard = TokenShard::Open(folder / "out/train.bin");
+  EXPECT_EQ(statistics.train_tokens, shard.tokens());
+  EXPECT_EQ(shard.info().eos_id, *TestTokenizer().TokenId(kEos));
+  EXPECT_EQ(shard.info().bos_id, -1);
+}
+
+TEST(Prepare, SplitOfADocumentDependsOnItsTextAndTheSeedAlone) {
+  PrepareOptions options = Options();
+  std::set<uint64_t> held_out;
+  for (uint64_t i = 0; i < 2'000; ++i) {
+    if (IsValidation(DocumentText(i), options)) held_out.insert(i);
+  }
+  // A larger fraction holds out the same and more.
+  options.validation_fraction = 0.3;
+  for (const uint64_t i : held_out) EXPECT_TRUE(IsValidation(DocumentText(i), options));
+  options = Options();
+  options.split_seed = 1;
+  size_t common = 0;
+  for (const uint64_t i : held_out) common += IsValidation(DocumentText(i), options);
+  EXPECT_LT(common, held_out.size() / 2);
+  // A known answer: the split is part of what a prepared folder means, and must not move.
+  EXPECT_EQ(std::vector(held_out.begin(), std::next(held_out.begin(), 4)),
+            (std::vector<uint64_t>{1, 2, 3, 4}));
+}
+
+TEST(Prepare, FilesGiveWhatTheirDocumentsGive) {
+  const TestFolder folder;
+  std::string lines, text;
+  for (uint64_t i = 0; i < 500; ++i) {
+    lines += fmt::format("{{\"text\": \"{}\"}}\n", DocumentText(i));
+    if (i == 250) lines += "broken\n\n";
+  }
+  folder.Write("in/a.jsonl.zst", Zstd(lines));
+  std::vector<PrepareProgress> reports;
+  const PrepareStatistics statistics =
+      PrepareFiles({folder / "in"}, {}, TestTokenizer(), Options(), folder / "files",
+                   [&](const PrepareProgress& report) { reports.push_back(report); });
+  PrepareGenerated(MakeDocument, 500, TestTokenizer(), Options(), folder / "generated");
+  EXPECT_EQ(ReadFile(folder / "files/train.bin"), ReadFile(folder / "generated/train.bin"));
+  EXPECT_EQ(ReadFile(folder / "files/val.bin"), ReadFile(folder / "generated/val.bin"));
+  EXPECT_EQ(statistics.corpus.malformed, 1);
+  EXPECT_EQ(statistics.corpus.files, 1);
+  ASSERT_FALSE(reports.empty());
+  EXPECT_EQ(reports.back().documents, 500);
+  EXPECT_EQ(reports.back().tokens, statistics.train_tokens + statistics.validation_tokens);
+  EXPECT_EQ(reports.back().fraction, 1.0);
+  EXPECT_EQ(reports.back().eta_seconds, 0.0);
+}
+
+TEST(Prepare, MakerEndsTheCorpusAtItsFirstRefusal) {
+  const TestFolder folder;
+  const auto make = [](uint64_t index, std::string* document) {
+    *document = DocumentText(index);
+    return index != 100;  // says yes again behind it
+  };
+  EXPECT_EQ(PrepareGenerated(make, 0, TestTokenizer(), Options(), folder / "out").documents, 100);
+}
+
+TEST(Prepare, MaxTokensStopsAfterTheDocumentThatReachesIt) {
+  const TestFolder folder;
+  PrepareOptions options = Options();
+  options.max_tokens = 1'000;
+  const PrepareStatistics statistics =
+      PrepareGenerated(MakeDocument, 0, TestTokenizer(), options, folder / "out");
+  EXPECT_GE(statistics.train_tokens, 1'000);
+  EXPECT_LT(statistics.train_tokens, 1'000 + statistics.longest_document);
+}
+
+TEST(Prepare, SpecialTokensInTextAreTextUnlessAllowed) {
+  const TestFolder folder;
+  const auto make = [](uint64_t index, std::string* document) {
+    *document = std::string("a") + kEos + "b";
+    return index < 1;
+  };
+  PrepareOptions options = Options();
+  options.validation_fraction = 0;
+  options.bos_token = kBos;
+  const int32_t bos = *TestTokenizer().TokenId(kBos), eos = *TestTokenizer().TokenId(kEos);
+  const auto inner_eos = [&] {
+    const TokenShard shard = TokenShard::Open(folder / "out/train.bin");
+    EXPECT_EQ(shard.Token(0), bos);
+    EXPECT_EQ(shard.Token(shard.tokens() - 1), eos);
+    int count = 0;
+    for (int64_t i = 0; i + 1 < shard.tokens(); ++i) count += shard.Token(i) == eos;
+    return count;
+  };
+  PrepareGenerated(make, 0, TestTokenizer(), options, folder / "out");
+  EXPECT_EQ(inner_eos(), 0);
+  options.recognise_special = true;
+  PrepareGenerated(make, 0, TestTokenizer(), options, folder / "out");
+  EXPECT_EQ(inner_eos(), 1);
+}
+
+TEST(Prepare, NoValidationSplitRemovesAnOldOne) {
+  const TestFolder folder;
+  PrepareOptions options = Options();
+  PrepareGenerated(MakeDocument, 100, TestTokenizer(), options, folder / "out");
+  EXPECT_TRUE(FileExists(folder / "out/val.bin"));
+  options.validation_fraction = 0;
+  PrepareGenerated(MakeDocument, 100, TestTokenizer(), options, folder / "out");
+  EXPECT_FALSE(FileExists(folder / "out/val.bin"));
+  EXPECT_EQ(TokenShard::Open(folder / "out/train.bin").documents(), 100);
+}
+
+TEST(Prepare, FailureLeavesWhatStoodThere) {
+  const TestFolder folder;
+  PrepareGenerated(MakeDocument, 100, TestTokenizer(), Options(), folder / "out");
+  const std::string before = ReadFile(folder / "out/train.bin");
+  CorpusOptions strict;
+  strict.strict = true;
+  const std::string path = folder.Write("a.jsonl", "{\"text\": \"fine\"}\nbroken\n");
+  EXPECT_CONTAINS(
+      ErrorOf([&] { PrepareFiles({path}, strict, TestTokenizer(), Options(), folder / "out"); }),
+      "a.jsonl:2");
+  const auto make = [](uint64_t index, std::string*) -> bool {
+    if (index == 500) throw Error("the maker failed");
+    return true;
+  };
+  EXPECT_EQ(ErrorOf([&] { PrepareGenerated(make, 0, TestTokenizer(), Options(), folder / "out"); }),
+            "the maker failed");
+  EXPECT_EQ(ReadFile(folder / "out/train.bin"), before);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "out"), {}), 3);
+}
+
+TEST(Prepare, ImpossibleWishesAreNamed) {
+  const TestFolder folder;
+  const auto error = [&](PrepareOptions options, int64_t documents) {
+    return ErrorOf([&] {
+      PrepareGenerated(MakeDocument, documents, TestTokenizer(), options, folder / "out");
+    });
+  };
+  PrepareOptions options = Options();
+  options.eos_token = "<none>";
+  EXPECT_CONTAINS(error(options, 10), "eos_token = \"<none>\"");
+  options = Options();
+  options.bos_token = "<none>";
+  EXPECT_CONTAINS(error(options, 10), "bos_token = \"<none>\"");
+  options = Options();
+  for (const double bad : {-0.1, 1.0, std::nan("")}) {
+    options.validation_fraction = bad;
+    EXPECT_CONTAINS(error(options, 10), "validation_fraction");
+  }
+  options.validation_fraction = 1e-9;
+  EXPECT_CONTAINS(error(options, 10), "none of the 10 documents fell to the validation split");
+  options.validation_fraction = 1 - 1e-9;
+  EXPECT_CONTAINS(error(options, 10), "none of the 10 documents fell to the training split");
+  options = Options();
+  options.max_tokens = -1;
+  EXPECT_CONTAINS(error(options, 10), "max_tokens");
+  EXPECT_CONTAINS(error(Options(), -1), "max_documents");
+  EXPECT_CONTAINS(ErrorOf([&] {
+                    PrepareFiles({folder.Write("a.txt", "")}, {}, TestTokenizer(), Options(),
+                                 folder / "out");
+                  }),
+                  "no document with text");
+}
+
+}  // namespace
+}  // namespace darkhorse
