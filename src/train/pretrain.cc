@@ -166,7 +166,9 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   while (trainer.optimizer().step() < options.steps) {
     const int64_t step = trainer.optimizer().step();
     if (callbacks.stop && callbacks.stop()) {
-      if (step > 0) result.checkpoint = trainer.Save(run, options.keep_checkpoints, files, "{}");
+      if (step > 0)
+        result.checkpoint =
+            trainer.Save(run, options.keep_checkpoints, files, "{}", trainer.optimizer().step());
       note(fmt::format("stopped after step {}; the same command with --resume goes on", step));
       return result;
     }
@@ -178,7 +180,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     metrics_file.Append(metrics);
     result.last = metrics;
     if (last || metrics.step % options.checkpoint_every == 0) {
-      result.checkpoint = trainer.Save(run, options.keep_checkpoints, files, "{}");
+      result.checkpoint =
+          trainer.Save(run, options.keep_checkpoints, files, "{}", trainer.optimizer().step());
     }
     if (callbacks.on_step) callbacks.on_step(metrics);
   }

@@ -23,11 +23,12 @@ void Trainer::Initialize(uint64_t seed) {
 void Trainer::ZeroGradients() { std::fill(grads_.begin(), grads_.end(), 0.0f); }
 
 std::string Trainer::Save(const std::string& run, int64_t keep, const ModelFiles& files,
-                          const std::string& json) {
+                          const std::string& json, int64_t step) {
   TrainerState state;
-  state.step = optimizer_.step();
+  state.step = step;
   state.json = json;
   for (const auto& [name, values] : optimizer_.State()) state.tensors.emplace_back(name, values);
+  for (const auto& [name, values] : extra_state_) state.tensors.emplace_back(name, values);
   return PublishStep(run, keep, config(), layout_, weights_.data(), files, state);
 }
 

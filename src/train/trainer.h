@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/arena.h"
@@ -35,10 +37,15 @@ class Trainer {
     return optimizer_.Step(grads_.data(), lr_factor, weights_.data());
   }
 
-  // Publishes the whole state under run/checkpoints; `json` is what the loop itself needs to go on.
-  // Returns the directory.
+  // More tensors to save and load with the rest (a reference policy); they must outlive the
+  // trainer.
+  void AddState(const std::string& name, std::span<float> values) {
+    extra_state_.emplace_back(name, values);
+  }
+  // Publishes the whole state under run/checkpoints/step-<step>; `json` is what the loop itself
+  // needs to go on. Returns the directory.
   std::string Save(const std::string& run, int64_t keep, const ModelFiles& files,
-                   const std::string& json);
+                   const std::string& json, int64_t step);
   // Reads a checkpoint that Save wrote; returns its json.
   std::string Load(const std::string& directory);
 
@@ -49,6 +56,7 @@ class Trainer {
   ModelWeights bound_weights_, bound_grads_;
   Optimizer optimizer_;
   Arena arena_;
+  std::vector<std::pair<std::string, std::span<float>>> extra_state_;
 };
 
 }  // namespace darkhorse

@@ -1,0 +1,83 @@
+#include "rl/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+Interval MeanInterval(const std::vector<double>& values) {
+  const double n = static_cast<double>(values.size());
+  double mean = 0, squares = 0;
+  for (const double v : values) mean += v / n;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  return {mean, n > 1 ? 1.96 * std::sqrt(squares / (n - 1) / n) : 0};
+}
+
+// Whether the answer most samples gave is right; the first of equally frequent ones. Samples
+// without an answer do not vote.
+bool MajorityIsRight(const Sample* begin, const Sample* end) {
+  std::map<std::string, int> votes;
+  for (const Sample* s = begin; s != end; ++s) {
+    if (!s->score.parsed.empty()) ++votes[s->score.parsed];
+  }
+  const Sample* best = nullptr;
+  for (const Sample* s = begin; s != end; ++s) {
+    if (!s->score.parsed.empty() && (!best || votes[s->score.parsed] > votes[best->score.parsed]))
+      best = s;
+  }
+  return best && best->score.correct;
+}
+
+bool WellFormed(const Score& score) {
+  for (const auto& [name, value] : score.parts) {
+    if (name == "format") return value > 0;
+  }
+  return score.correct;
+}
+
+}  // namespace
+
+double PassAtK(int64_t n, int64_t c, int64_t k) {
+  CHECK(n >= k && k >= 1 && c >= 0 && c <= n);
+  double none = 1;
+  for (int64_t i = 0; i < k; ++i)
+    none *= std::max(0.0, static_cast<double>(n - c - i)) / static_cast<double>(n - i);
+  return 1 - none;
+}
+
+TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector<Sample>& samples,
+                         int64_t n) {
+  CHECK(samples.size() == problems.size() * static_cast<size_t>(n) && !problems.empty());
+  TaskEvaluation result;
+  result.task = problems.front().task;
+  result.level = problems.front().level;
+  result.problems = static_cast<int64_t>(problems.size());
+  result.samples = n;
+  std::vector<int64_t> right(problems.size());
+  std::vector<double> majority;
+  for (const Sample& sample : samples) {
+    right[sample.problem] += sample.score.correct;
+    const double share = 1 / static_cast<double>(samples.size());
+    result.format_rate += WellFormed(sample.score) ? share : 0;
+    result.truncated_rate += sample.truncated ? share : 0;
+    result.mean_length += static_cast<double>(sample.completion.size()) * share;
+  }
+  for (size_t p = 0; p < problems.size(); ++p) {
+    majority.push_back(MajorityIsRight(samples.data() + p * static_cast<size_t>(n),
+                                       samples.data() + (p + 1) * static_cast<size_t>(n)));
+  }
+  result.majority = MeanInterval(majority);
+  for (int64_t k = 1; k <= n; k *= 2) {
+    std::vector<double> values;
+    for (const int64_t c : right) values.push_back(PassAtK(n, c, k));
+    result.pass_at_k.emplace_back(k, MeanInterval(values));
+  }
+  result.pass_at_1 = result.pass_at_k.front().second;
+  return result;
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,37 @@
+// How good a model is at a task: unbiased pass@k, maj@k, lengths, on held-out problems.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "rl/rollout.h"
+
+namespace darkhorse {
+
+struct Interval {
+  double value = 0;
+  double half_width = 0;  // 95 %: 1.96 standard errors over problems
+};
+
+struct TaskEvaluation {
+  std::string task;
+  int level = 1;
+  int64_t problems = 0;
+  int64_t samples = 0;  // per problem
+  Interval pass_at_1;
+  std::vector<std::pair<int64_t, Interval>> pass_at_k;  // k = 1, 2, 4, … up to samples
+  Interval majority;       // maj@samples: the most frequent parsed answer is right (R1's cons@k)
+  double format_rate = 0;  // completions whose form is right
+  double truncated_rate = 0;
+  double mean_length = 0;  // tokens
+};
+
+// 1 - C(n-c, k) / C(n, k): the probability that k of n samples, c of them right, hold a right one
+// (Chen et al. 2021).
+double PassAtK(int64_t n, int64_t c, int64_t k);
+
+// Samples of one task's problems (all of one task and level), as Rollout returns them.
+TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector<Sample>& samples,
+                         int64_t samples_per_problem);
+
+}  // namespace darkhorse

@@ -1,0 +1,35 @@
+// What a reinforcement-learning run writes as it goes: metrics.jsonl, samples.jsonl, and the loop's
+// own state in a checkpoint.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "train/metrics.h"
+
+namespace darkhorse {
+
+struct ReinforceMetrics;
+
+struct LoopState {
+  int64_t completed = 0;
+  int64_t next_problem = 0;
+  int64_t generated = 0;
+  int64_t optimizer_step = 0;
+  double best_accuracy = -1;
+};
+std::string WriteLoopState(const LoopState& state);
+LoopState ParseLoopState(const std::string& json, const std::string& name);
+
+class ReinforceLog {
+ public:
+  // Lines of steps after `last_step`, left by a run killed after its last checkpoint, are removed.
+  ReinforceLog(const std::string& run, int64_t last_step);
+  void Append(const ReinforceMetrics& metrics);
+
+ private:
+  JsonLinesFile metrics_;
+  JsonLinesFile samples_;
+};
+
+}  // namespace darkhorse

@@ -1,0 +1,98 @@
+#include "rl/policy_step.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/head.h"
+
+namespace darkhorse {
+
+std::vector<PolicyBatch> PackSamples(std::span<const PolicySample> samples,
+                                     int64_t micro_batch_tokens) {
+  std::vector<PolicyBatch> batches;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const Sample& s = *samples[i].sample;
+    if (s.completion.empty()) continue;
+    const int64_t prompt = static_cast<int64_t>(s.prompt.size());
+    const int64_t rows = prompt + static_cast<int64_t>(s.completion.size()) - 1;
+    if (batches.empty() || batches.back().batch.rows() + rows > micro_batch_tokens)
+      batches.emplace_back();
+    PolicyBatch& out = batches.back();
+    const int64_t row = out.batch.rows();
+    out.batch.segments.push_back({row, rows, 0, -1});
+    out.batch.tokens.insert(out.batch.tokens.end(), s.prompt.begin(), s.prompt.end());
+    out.batch.tokens.insert(out.batch.tokens.end(), s.completion.begin(), s.completion.end() - 1);
+    out.target.insert(out.target.end(), static_cast<size_t>(prompt - 1), -1);
+    out.target.insert(out.target.end(), s.completion.begin(), s.completion.end());
+    out.first_row.emplace_back(row + prompt - 1, i);
+  }
+  return batches;
+}
+
+void ScoreSamples(const Transformer& model, const ModelWeights& weights, int64_t micro_batch_tokens,
+                  Arena& arena, std::vector<PolicySample>& samples,
+                  std::vector<float> PolicySample::*into) {
+  for (const PolicyBatch& part : PackSamples(samples, micro_batch_tokens)) {
+    ArenaScope scope(arena);
+    const ConstMatrix hidden = model.Forward(weights, part.batch, nullptr, arena, nullptr);
+    std::vector<float> logp(part.target.size());
+    HeadForward(hidden, weights.lm_head, part.target.data(), arena, logp.data(), nullptr);
+    for (const auto& [row, i] : part.first_row) {
+      const int64_t length = static_cast<int64_t>(samples[i].sample->completion.size());
+      (samples[i].*into).assign(logp.begin() + row, logp.begin() + row + length);
+    }
+  }
+}
+
+PolicyMetrics PolicyUpdate(Trainer& trainer, const GrpoOptions& options, const GrpoScale& scale,
+                           int64_t micro_batch_tokens, double lr_factor,
+                           std::span<const PolicySample> samples) {
+  PolicyMetrics metrics;
+  Arena& arena = trainer.arena();
+  const ModelWeights& weights = trainer.bound_weights();
+  ModelWeights& grads = trainer.bound_grads();
+  trainer.ZeroGradients();
+  double entropy_sum = 0;
+  for (const PolicyBatch& part : PackSamples(samples, micro_batch_tokens)) {
+    ArenaScope scope(arena);
+    const size_t rows = part.target.size();
+    TransformerSaved saved;
+    const ConstMatrix hidden = trainer.model().Forward(weights, part.batch, nullptr, arena, &saved);
+    std::vector<float> logp(rows), entropy(rows), dlogp(rows), dentropy(rows);
+    HeadForward(hidden, weights.lm_head, part.target.data(), arena, logp.data(), entropy.data());
+    for (const auto& [first, i] : part.first_row) {
+      const PolicySample& s = samples[i];
+      const size_t row = static_cast<size_t>(first), n = s.sample->completion.size();
+      const std::span<const float> own(logp.data() + row, n);
+      const GrpoSample sample{s.advantage,
+                              s.masked,
+                              own,
+                              s.logp_old.empty() ? own : std::span<const float>(s.logp_old),
+                              s.sample->logp,
+                              s.logp_ref};
+      metrics.grpo.Add(GrpoSampleLoss(options, scale, sample, {dlogp.data() + row, n},
+                                      {dentropy.data() + row, n}));
+      if (!s.masked) {
+        for (size_t t = row; t < row + n; ++t) entropy_sum += entropy[t];
+      }
+    }
+    const Matrix dhidden = arena.NewMatrix(static_cast<int64_t>(rows), hidden.cols);
+    HeadBackward(hidden, weights.lm_head, part.target.data(), dlogp.data(),
+                 options.entropy_bonus != 0 ? dentropy.data() : nullptr, arena, dhidden,
+                 grads.lm_head, nullptr);
+    trainer.model().Backward(weights, part.batch, saved, dhidden, /*balance_alpha=*/0, arena,
+                             grads);
+    size_t layer = 0;
+    for (size_t l = 0; l < weights.layers.size(); ++l) {
+      if (!weights.layers[l].is_moe) continue;
+      if (metrics.load.size() <= layer) metrics.load.emplace_back();
+      CountLoad(trainer.config(), saved.layers[l].moe.routing, static_cast<int64_t>(rows),
+                metrics.load[layer++]);
+    }
+  }
+  metrics.entropy = entropy_sum / static_cast<double>(std::max<int64_t>(1, metrics.grpo.tokens));
+  metrics.grad_norm = trainer.Update(lr_factor);
+  return metrics;
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,53 @@
+// One optimizer step of reinforcement learning: samples and advantages in, changed weights out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "rl/grpo.h"
+#include "rl/rollout.h"
+#include "train/trainer.h"
+
+namespace darkhorse {
+
+// A sample on its way through training.
+struct PolicySample {
+  const Sample* sample = nullptr;
+  double advantage = 0;
+  bool masked = false;
+  std::vector<float> logp_old, logp_ref;  // a completion token each; filled by the passes below
+};
+
+// Rows of several samples, each a document of its own: prompt and completion but the last token.
+// target: the next token where it is a completion's, else -1.
+struct PolicyBatch {
+  TokenBatch batch;
+  std::vector<int32_t> target;
+  std::vector<std::pair<int64_t, size_t>>
+      first_row;  // of each sample's completion targets, and its index
+};
+
+// Splits samples, in order, into batches of about micro_batch_tokens rows.
+std::vector<PolicyBatch> PackSamples(std::span<const PolicySample> samples,
+                                     int64_t micro_batch_tokens);
+
+// Log-probabilities of the samples' completion tokens under `weights`, into logp_old or logp_ref.
+void ScoreSamples(const Transformer& model, const ModelWeights& weights, int64_t micro_batch_tokens,
+                  Arena& arena, std::vector<PolicySample>& samples,
+                  std::vector<float> PolicySample::*into);
+
+struct PolicyMetrics {
+  GrpoMetrics grpo;
+  double entropy = 0;  // mean over the tokens trained on
+  double grad_norm = 0;
+  std::vector<std::vector<int64_t>> load;  // per MoE layer
+};
+
+// Forward, objective, backward, update. Where a sample's logp_old is empty, the policy is the one
+// that sampled it: its own log-probabilities, taken in the same pass, are the old ones.
+PolicyMetrics PolicyUpdate(Trainer& trainer, const GrpoOptions& options, const GrpoScale& scale,
+                           int64_t micro_batch_tokens, double lr_factor,
+                           std::span<const PolicySample> samples);
+
+}  // namespace darkhorse

@@ -1,0 +1,384 @@
+#include "rl/reinforce.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "checkpoint/run_directory.h"
+#include "infer/packed.h"
+#include "rl/log.h"
+#include "rl/policy_step.h"
+#include "train/trainer.h"
+
+namespace darkhorse {
+namespace {
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Streams of random numbers: a step's rounds of samples lie 2^20 apart, steps 2^32; evaluations use
+// another seed.
+uint64_t StreamOf(int64_t step, int64_t round) {
+  return static_cast<uint64_t>(step) << 32 | static_cast<uint64_t>(round) << 20;
+}
+constexpr uint64_t kEvaluationSeed = 0x9e3779b97f4a7c15;
+
+// What a step trains on: groups of samples whose rewards differ.
+struct Groups {
+  std::vector<Problem> problems;
+  std::vector<Sample> samples;  // group_size for each problem
+};
+
+class Loop {
+ public:
+  Loop(const ReinforceRecipe& recipe, const std::string& model_directory)
+      : recipe_(recipe),
+        config_(LoadModelConfig(model_directory)),
+        tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(model_directory),
+                                       model_directory + "/tokenizer.json")),
+        mixture_(ParseMixture(recipe.rl.tasks)),
+        trainer_(config_, recipe.optimizer),
+        packed_(config_, trainer_.layout(), trainer_.weights()) {
+    if (tokenizer_.vocab_size() > config_.vocab_size) {
+      Fail("{}: the tokenizer has {} ids but the model only {}; they do not belong together",
+           model_directory, tokenizer_.vocab_size(), config_.vocab_size);
+    }
+    files_.tokenizer_json = LoadTokenizerJson(model_directory);
+    LoadWeights(model_directory, config_, trainer_.layout(), trainer_.weights());
+    const int64_t capacity = std::min(recipe.rl.max_tokens + 256, config_.max_position_embeddings);
+    engine_.emplace(trainer_.model(), packed_.model(), CacheForm::kExpanded, recipe.rl.slots,
+                    capacity);
+    if (recipe.grpo.kl_beta > 0)
+      reference_.assign(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size());
+  }
+
+  Trainer& trainer() { return trainer_; }
+  const ModelFiles& files() const { return files_; }
+  std::vector<float>& reference() { return reference_; }
+  int64_t next_problem =
+      0;  // index of the next training problem: refills make it more than step * prompts
+  int64_t generated = 0;
+  int64_t completed = 0;  // rollout steps done
+
+  ReinforceMetrics Step();
+  std::vector<TaskEvaluation> Evaluate();
+  int32_t bos() const {
+    return config_.bos_token_id == config_.eos_token_id
+               ? -1
+               : static_cast<int32_t>(config_.bos_token_id);
+  }
+
+ private:
+  std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round);
+  double Reward(const Sample& sample) const {
+    return sample.score.value - (sample.truncated ? recipe_.rl.overlong_penalty : 0.0);
+  }
+  Groups Collect(ReinforceMetrics& metrics);
+  void Train(const Groups& groups, ReinforceMetrics& metrics);
+
+  const ReinforceRecipe& recipe_;
+  ModelConfig config_;
+  Tokenizer tokenizer_;
+  std::vector<WeightedTask> mixture_;
+  Trainer trainer_;
+  PackedWeights packed_;
+  std::optional<Engine> engine_;
+  ModelFiles files_;
+  std::vector<float> reference_;
+};
+
+std::vector<Sample> Loop::Sampled(const std::vector<Problem>& problems, int64_t round) {
+  RolloutOptions options;
+  options.samples = recipe_.rl.group_size;
+  options.max_tokens = recipe_.rl.max_tokens;
+  options.sampling.temperature = static_cast<float>(recipe_.rl.temperature);
+  options.seed = recipe_.rl.seed;
+  options.stream = StreamOf(completed, round);
+  return Rollout(*engine_, tokenizer_, bos(), static_cast<int32_t>(config_.eos_token_id), problems,
+                 options);
+}
+
+void Describe(const std::vector<Sample>& samples, const std::vector<double>& rewards,
+              ReinforceMetrics& m) {
+  const double n = static_cast<double>(samples.size());
+  double terminated = 0, terminated_length = 0;
+  m.min_length = 1e18;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const double length = static_cast<double>(samples[i].completion.size());
+    m.reward += rewards[i] / n;
+    m.accuracy += samples[i].score.correct / n;
+    m.format_rate += (samples[i].score.value > 0) / n;
+    m.mean_length += length / n;
+    m.min_length = std::min(m.min_length, length);
+    m.max_length = std::max(m.max_length, length);
+    m.clipped_ratio += samples[i].truncated / n;
+    if (!samples[i].truncated) {
+      ++terminated;
+      terminated_length += length;
+    }
+  }
+  m.mean_terminated_length = terminated > 0 ? terminated_length / terminated : 0;
+  for (const double r : rewards) m.reward_std += (r - m.reward) * (r - m.reward) / n;
+  m.reward_std = std::sqrt(m.reward_std);
+}
+
+Groups Loop::Collect(ReinforceMetrics& metrics) {
+  // Metrics describe the first round, an unbiased sample of the problems; refills replace its
+  // groups without a signal.
+  Groups kept;
+  const int64_t wanted = recipe_.rl.prompts_per_step;
+  const size_t group = static_cast<size_t>(recipe_.rl.group_size);
+  for (int64_t round = 0; round <= recipe_.rl.max_refills; ++round) {
+    const int64_t missing = wanted - static_cast<int64_t>(kept.problems.size());
+    if (missing <= 0) break;
+    std::vector<Problem> problems;
+    for (int64_t i = 0; i < missing; ++i) {
+      problems.push_back(
+          TrainingProblem(mixture_, recipe_.rl.seed, static_cast<uint64_t>(next_problem++)));
+    }
+    std::vector<Sample> samples = Sampled(problems, round);
+    for (const Sample& s : samples) generated += static_cast<int64_t>(s.completion.size());
+    std::vector<double> rewards;
+    for (const Sample& s : samples) rewards.push_back(Reward(s));
+    if (round == 0) {
+      Describe(samples, rewards, metrics);
+      metrics.shown = samples.front();
+      metrics.shown_problem = problems.front();
+    } else {
+      ++metrics.refills;
+    }
+    int64_t flat = 0;
+    for (size_t p = 0; p < problems.size(); ++p) {
+      const auto begin = rewards.begin() + static_cast<int64_t>(p * group);
+      const auto [low, high] = std::minmax_element(begin, begin + static_cast<int64_t>(group));
+      if (*low == *high) {
+        ++flat;
+        continue;
+      }
+      kept.problems.push_back(problems[p]);
+      for (size_t i = 0; i < group; ++i) {
+        kept.samples.push_back(std::move(samples[p * group + i]));
+        kept.samples.back().problem = kept.problems.size() - 1;
+      }
+    }
+    if (round == 0)
+      metrics.frac_reward_zero_std =
+          static_cast<double>(flat) / static_cast<double>(problems.size());
+  }
+  return kept;
+}
+
+void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
+  const ReinforceOptions& rl = recipe_.rl;
+  std::vector<double> rewards;
+  for (const Sample& s : groups.samples) rewards.push_back(Reward(s));
+  const std::vector<double> advantages = Advantages(recipe_.grpo, rewards, rl.group_size);
+  std::vector<PolicySample> samples;
+  for (size_t i = 0; i < groups.samples.size(); ++i) {
+    const Sample& s = groups.samples[i];
+    samples.push_back({&s, advantages[i], rl.mask_truncated && s.truncated, {}, {}});
+  }
+  // A single update on fresh samples finds the old log-probabilities in its own forward pass.
+  if (rl.minibatches * rl.inner_epochs > 1) {
+    ScoreSamples(trainer_.model(), trainer_.bound_weights(), rl.micro_batch_tokens,
+                 trainer_.arena(), samples, &PolicySample::logp_old);
+  }
+  if (!reference_.empty()) {
+    const ModelWeights reference = Bind(config_, trainer_.layout(), reference_.data());
+    ScoreSamples(trainer_.model(), reference, rl.micro_batch_tokens, trainer_.arena(), samples,
+                 &PolicySample::logp_ref);
+  }
+  const double lr_factor = LearningRateFactor(recipe_.schedule, completed, rl.steps);
+  metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
+  GrpoMetrics sum;
+  double updates = 0;
+  const size_t count = samples.size();
+  const size_t minibatches = std::min(static_cast<size_t>(rl.minibatches), groups.problems.size());
+  for (int64_t epoch = 0; epoch < rl.inner_epochs; ++epoch) {
+    for (size_t part = 0; part < minibatches; ++part) {
+      // Whole groups: their advantages belong together.
+      const size_t group = static_cast<size_t>(rl.group_size);
+      const size_t begin = groups.problems.size() * part / minibatches * group;
+      const size_t end = groups.problems.size() * (part + 1) / minibatches * group;
+      GrpoScale scale;
+      scale.max_tokens = rl.max_tokens;
+      for (size_t i = begin; i < end; ++i) {
+        if (samples[i].masked) continue;
+        ++scale.samples;
+        scale.tokens += static_cast<int64_t>(samples[i].sample->completion.size());
+      }
+      const PolicyMetrics update =
+          PolicyUpdate(trainer_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor,
+                       std::span<const PolicySample>(samples).subspan(begin, end - begin));
+      sum.Add(update.grpo);
+      metrics.entropy += update.entropy;
+      metrics.grad_norm += update.grad_norm;
+      updates += 1;
+      const std::vector<float*> biases = RouterBiases(trainer_.bound_weights());
+      for (size_t layer = 0; layer < update.load.size(); ++layer) {
+        const auto& load = update.load[layer];
+        const double mean =
+            std::accumulate(load.begin(), load.end(), 0.0) / static_cast<double>(load.size());
+        metrics.max_violation =
+            std::max(metrics.max_violation,
+                     static_cast<double>(*std::max_element(load.begin(), load.end())) / mean - 1);
+        if (rl.router_bias_gamma > 0 && biases[layer])
+          UpdateRouterBias(load, static_cast<float>(rl.router_bias_gamma), biases[layer]);
+      }
+    }
+  }
+  if (count == 0) return;
+  metrics.loss = sum.loss / updates;
+  metrics.entropy /= updates;
+  metrics.grad_norm /= updates;
+  metrics.sampling_gap = sum.sampling_gap;
+  const double tokens = static_cast<double>(std::max<int64_t>(1, sum.tokens));
+  metrics.kl = sum.kl / tokens;
+  metrics.clip_ratio_low = static_cast<double>(sum.clipped_low) / tokens;
+  metrics.clip_ratio_high = static_cast<double>(sum.clipped_high) / tokens;
+}
+
+ReinforceMetrics Loop::Step() {
+  ReinforceMetrics metrics;
+  const double start = Seconds();
+  packed_.Repack();
+  const int64_t before = generated;
+  const Groups groups = Collect(metrics);
+  metrics.sample_seconds = Seconds() - start;
+  metrics.generated_per_second = static_cast<double>(generated - before) / metrics.sample_seconds;
+  const double train_start = Seconds();
+  if (!groups.problems.empty()) Train(groups, metrics);
+  ++completed;
+  if (!reference_.empty() && recipe_.rl.reference_every > 0 &&
+      completed % recipe_.rl.reference_every == 0) {
+    std::copy(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size(),
+              reference_.begin());
+  }
+  metrics.train_seconds = Seconds() - train_start;
+  metrics.step = completed;
+  metrics.num_tokens = generated;
+  return metrics;
+}
+
+std::vector<TaskEvaluation> Loop::Evaluate() {
+  packed_.Repack();
+  const ReinforceOptions& rl = recipe_.rl;
+  return EvaluateTasks(trainer_.model(), packed_.model(), tokenizer_, rl.tasks,
+                       rl.evaluate_problems, rl.evaluate_samples, rl.max_tokens, SamplingParams{},
+                       rl.slots, kEvaluationSeed);
+}
+
+double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
+  double sum = 0;
+  for (const TaskEvaluation& e : evaluations)
+    sum += e.pass_at_1.value / static_cast<double>(evaluations.size());
+  return sum;
+}
+
+}  // namespace
+
+std::vector<TaskEvaluation> EvaluateTasks(const Transformer& model, const ModelWeights& weights,
+                                          const Tokenizer& tokenizer,
+                                          const std::vector<std::string>& tasks, int64_t count,
+                                          int64_t samples, int64_t max_tokens,
+                                          const SamplingParams& sampling, int64_t slots,
+                                          uint64_t seed, std::vector<Sample>* kept,
+                                          std::vector<Problem>* kept_problems) {
+  const ModelConfig& config = model.config();
+  Engine engine(model, weights, CacheForm::kExpanded, slots,
+                std::min(max_tokens + 256, config.max_position_embeddings));
+  std::vector<TaskEvaluation> evaluations;
+  uint64_t stream = 0;
+  for (const WeightedTask& entry : ParseMixture(tasks)) {
+    const std::vector<Problem> problems =
+        HeldOutProblems(*entry.task, entry.level, static_cast<int>(count));
+    if (problems.empty())
+      Fail("task {}: level {} has no held-out problems", entry.task->Name(), entry.level);
+    RolloutOptions options{samples, max_tokens, sampling, seed, stream};
+    stream += uint64_t{1} << 32;
+    const int32_t bos =
+        config.bos_token_id == config.eos_token_id ? -1 : static_cast<int32_t>(config.bos_token_id);
+    std::vector<Sample> sampled = Rollout(
+        engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems, options);
+    evaluations.push_back(Summarize(problems, sampled, samples));
+    if (kept) kept->insert(kept->end(), sampled.begin(), sampled.end());
+    if (kept_problems)
+      kept_problems->insert(kept_problems->end(), problems.begin(), problems.end());
+  }
+  return evaluations;
+}
+
+ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
+                          const std::string& run, bool resume,
+                          const ReinforceCallbacks& callbacks) {
+  Validate(recipe);
+  const auto note = [&](const std::string& message) {
+    if (callbacks.on_note) callbacks.on_note(message);
+  };
+  const auto latest = FindLatestCheckpoint(run);
+  if (latest && !resume)
+    Fail("{}: holds a run already; add --resume to go on with it, or choose another --out", run);
+  Loop loop(recipe, model_directory);
+  MakeDirectories(run);
+  ReinforceResult result;
+  if (latest) {
+    for (const std::string& warning : latest->warnings) note(warning);
+    const LoopState state =
+        ParseLoopState(loop.trainer().Load(latest->directory), latest->directory);
+    loop.completed = state.completed;
+    loop.next_problem = state.next_problem;
+    loop.generated = state.generated;
+    loop.trainer().optimizer().set_step(state.optimizer_step);
+    result.best_accuracy = state.best_accuracy;
+    if (!loop.reference().empty())
+      SavedTrainerState(latest->directory).Read("reference", loop.reference());
+    result.checkpoint = latest->directory;
+    note(fmt::format("resuming from {}", latest->directory));
+  } else {
+    WriteFileAtomically(run + "/recipe.toml", ToToml(recipe));
+  }
+  if (!loop.reference().empty()) loop.trainer().AddState("reference", loop.reference());
+  ReinforceLog log(run, loop.completed);
+
+  const auto save = [&] {
+    const LoopState state{loop.completed, loop.next_problem, loop.generated,
+                          loop.trainer().optimizer().step(), result.best_accuracy};
+    result.checkpoint = loop.trainer().Save(run, recipe.rl.keep_checkpoints, loop.files(),
+                                            WriteLoopState(state), loop.completed);
+  };
+  while (loop.completed < recipe.rl.steps) {
+    if (callbacks.stop && callbacks.stop()) {
+      if (loop.completed > 0) save();
+      note(fmt::format("stopped after step {}; the same command with --resume goes on",
+                       loop.completed));
+      return result;
+    }
+    ReinforceMetrics metrics = loop.Step();
+    const bool last = metrics.step == recipe.rl.steps;
+    if (recipe.rl.evaluate_every > 0 && (last || metrics.step % recipe.rl.evaluate_every == 0)) {
+      const double start = Seconds();
+      metrics.evaluation = loop.Evaluate();
+      metrics.evaluate_seconds = Seconds() - start;
+      if (MeanAccuracy(metrics.evaluation) > result.best_accuracy) {
+        result.best_accuracy = MeanAccuracy(metrics.evaluation);
+        PublishCheckpoint(run + "/best", loop.trainer().config(), loop.trainer().layout(),
+                          loop.trainer().weights(), loop.files(), nullptr);
+      }
+    }
+    log.Append(metrics);
+    if (last || metrics.step % recipe.rl.checkpoint_every == 0) save();
+    if (callbacks.on_step) callbacks.on_step(metrics);
+    result.last = std::move(metrics);
+  }
+  if (FileExists(run + "/best/config.json")) result.best_checkpoint = run + "/best";
+  result.finished = true;
+  return result;
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,65 @@
+// The reinforcement-learning loop: sample, score, compare within groups, update (DeepSeek-R1-Zero:
+// GRPO on verifiable rewards, no supervised fine-tuning).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "rl/evaluate.h"
+#include "rl/recipe.h"
+
+namespace darkhorse {
+
+// One step's outcome, under TRL's metric names where TRL has one (docs/recipes.md). All but the
+// timings is a pure function of recipe and model.
+struct ReinforceMetrics {
+  int64_t step = 0;
+  double reward = 0, reward_std = 0;
+  double accuracy = 0;
+  double format_rate = 0;
+  double mean_length = 0, min_length = 0, max_length = 0, clipped_ratio = 0,
+         mean_terminated_length = 0;
+  double frac_reward_zero_std = 0;
+  double entropy = 0, kl = 0, loss = 0, grad_norm = 0, learning_rate = 0;
+  double clip_ratio_low = 0, clip_ratio_high = 0;
+  double sampling_gap = 0;  // largest |log p(training) - log p(sampling)| of a token
+  double max_violation = 0;
+  int64_t refills = 0;
+  int64_t num_tokens = 0;                  // generated so far
+  std::vector<TaskEvaluation> evaluation;  // where evaluated
+  Sample shown;                            // one sample, to be read
+  Problem shown_problem;
+  // Timings.
+  double sample_seconds = 0, train_seconds = 0, evaluate_seconds = 0;
+  double generated_per_second = 0;
+};
+
+struct ReinforceCallbacks {
+  std::function<void(const ReinforceMetrics&)> on_step;
+  std::function<void(const std::string&)> on_note;
+  std::function<bool()> stop;  // polled between steps: true saves and returns
+};
+
+struct ReinforceResult {
+  ReinforceMetrics last;
+  std::string checkpoint;
+  std::string best_checkpoint;  // by held-out accuracy
+  double best_accuracy = -1;
+  bool finished = false;
+};
+
+// Starts from the model at `model_directory`; `run` receives recipe.toml, metrics.jsonl,
+// samples.jsonl, checkpoints/, best/. Resuming goes on from the newest sound checkpoint and ends in
+// the same bytes.
+ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
+                          const std::string& run, bool resume, const ReinforceCallbacks& callbacks);
+
+// Held-out accuracy of the model at `model_directory` (or of weights in memory, below).
+std::vector<TaskEvaluation> EvaluateTasks(
+    const Transformer& model, const ModelWeights& packed_weights, const Tokenizer& tokenizer,
+    const std::vector<std::string>& tasks, int64_t problems, int64_t samples, int64_t max_tokens,
+    const SamplingParams& sampling, int64_t slots, uint64_t seed,
+    std::vector<Sample>* kept = nullptr, std::vector<Problem>* kept_problems = nullptr);
+
+}  // namespace darkhorse

@@ -1,0 +1,40 @@
+// Rollouts: problems in, scored samples out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "infer/engine.h"
+#include "task/task.h"
+#include "text/tokenizer.h"
+
+namespace darkhorse {
+
+struct Sample {
+  size_t problem = 0;               // index into the problems given
+  std::vector<int32_t> prompt;      // token ids
+  std::vector<int32_t> completion;  // token ids, the end mark included where the model wrote it
+  std::vector<float> logp;          // of each completion token, as sampled
+  bool truncated = false;           // ran out of room
+  std::string text;                 // the completion, without special end marks
+  Score score;
+};
+
+struct RolloutOptions {
+  int64_t samples = 8;  // per problem
+  int64_t max_tokens = 352;
+  SamplingParams sampling;
+  uint64_t seed = 0;
+  uint64_t stream = 0;  // problem p's sample i draws from stream + p * samples + i
+};
+
+// How a problem's prompt becomes tokens: [bos] prompt. The completion begins where the corpus'
+// does.
+std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem);
+
+// Ordered by problem, then sample.
+std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
+                            const std::vector<Problem>& problems, const RolloutOptions& options);
+
+}  // namespace darkhorse
