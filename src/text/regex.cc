@@ -48,37 +48,6 @@ std::string ErrorText(int code) {
 
 }  // namespace
 
-std::string TranslatePattern(const std::string& pattern) {
-  static const std::string space = R"(\p{Z}\x{09}-\x{0D}\x{85})";
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\' && i + 1 < pattern.size()) {
-      const char escaped = pattern[++i];
-      if (escaped == 's') {
-        out += in_class ? space : "[" + space + "]";
-      } else if (escaped == 'S' && !in_class) {
-        out += "[^" + space + "]";
-      } else {
-        out += c;
-        out += escaped;
-      }
-      continue;
-    }
-    if (c == '[' && !in_class) {
-      in_class = true;
-      out += c;
-      if (i + 1 < pattern.size() && pattern[i + 1] == '^') out += pattern[++i];
-      if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += pattern[++i];
-      continue;
-    }
-    if (c == ']') in_class = false;
-    out += c;
-  }
-  return out;
-}
-
 Regex::Regex(const std::string& pattern, const std::string& where) : where_(where) {
   if (pattern.size() > kMaxPatternBytes) {
     Fail("{}: the pattern is {} bytes long, more than {}: shorten it", where, pattern.size(),

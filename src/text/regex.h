@@ -44,8 +44,9 @@ class RegexMatches {
   size_t last_end_ = std::string_view::npos;
 };
 
-// The pattern in PCRE2's syntax: Oniguruma's \s is the property White_Space, PCRE2's has U+180E
-// besides.
+// The pattern in PCRE2's syntax, where two things differ: Oniguruma's \s is the property
+// White_Space, PCRE2's has U+180E besides; and \p{L} and the like know newer characters than Debian
+// 12's PCRE2 does.
 std::string TranslatePattern(const std::string& pattern);
 
 }  // namespace darkhorse

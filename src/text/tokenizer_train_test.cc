@@ -1,0 +1,186 @@
+#include <gtest/gtest.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "text/byte_alphabet.h"
+#include "text/pre_tokenizer.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_test_util.h"
+
+namespace darkhorse {
+namespace {
+
+using nlohmann::json;
+using Strings = std::vector<std::string>;
+
+// Text of a small alphabet, so that pairs often tie and overlap.
+Strings Documents(uint64_t seed, int count) {
+  Strings documents;
+  for (int d = 0; d < count; ++d) {
+    RandomSequence random(seed, RandomStream::kTest, static_cast<uint64_t>(d));
+    std::string text;
+    for (int i = 0; i < 200; ++i) text += "aaabbc \n1-"[random.Below(10)];
+    documents.push_back(text);
+  }
+  return documents;
+}
+
+// The definition: recount all pairs of all words before each merge. Returns the merges as they are
+// spelt.
+std::vector<std::pair<std::string, std::string>> SlowMerges(const Strings& documents,
+                                                            const Tokenizer& bytes, int count,
+                                                            int64_t min_frequency) {
+  PreTokenizer splitter;
+  splitter.AddSplit(Regex(kDefaultSplitPattern, "test"), SplitBehavior::kIsolated, false);
+  std::map<std::vector<int>, int64_t> words;
+  Strings spelling;
+  for (int id = 0; id < 256; ++id) spelling.push_back(SpellBytes(bytes.TokenBytes(id)));
+  for (const std::string& text : documents) {
+    splitter.Split(text, [&](std::string_view word) {
+      std::vector<int> symbols;
+      for (const char byte : word)
+        symbols.push_back(*bytes.TokenId(SpellBytes(std::string(1, byte))));
+      ++words[symbols];
+    });
+  }
+  std::vector<std::pair<std::string, std::string>> merges;
+  while (static_cast<int>(spelling.size()) < 256 + count) {
+    std::map<std::pair<int, int>, int64_t> pairs;
+    for (const auto& [symbols, frequency] : words) {
+      for (size_t i = 0; i + 1 < symbols.size(); ++i)
+        pairs[{symbols[i], symbols[i + 1]}] += frequency;
+    }
+    auto best = pairs.end();
+    for (auto it = pairs.begin(); it != pairs.end(); ++it) {
+      if (best == pairs.end() || it->second > best->second) best = it;
+    }
+    if (best == pairs.end() || best->second < min_frequency) break;
+    const auto [left, right] = best->first;
+    merges.emplace_back(spelling[left], spelling[right]);
+    const std::string merged = spelling[left] + spelling[right];
+    const auto known = std::find(spelling.begin(), spelling.end(), merged);
+    const int result = static_cast<int>(known - spelling.begin());
+    if (known == spelling.end()) spelling.push_back(merged);
+    std::map<std::vector<int>, int64_t> next;
+    for (const auto& [symbols, frequency] : words) {
+      std::vector<int> out;
+      for (size_t i = 0; i < symbols.size(); ++i) {
+        if (i + 1 < symbols.size() && symbols[i] == left && symbols[i + 1] == right) {
+          out.push_back(result);
+          ++i;
+        } else {
+          out.push_back(symbols[i]);
+        }
+      }
+      next[out] += frequency;
+    }
+    words = std::move(next);
+  }
+  return merges;
+}
+
+TEST(TokenizerTrain, EqualsTheSlowDefinition) {
+  TokenizerTrainOptions only_bytes;
+  only_bytes.vocab_size = 256;
+  const Tokenizer bytes = TrainTokenizer(Strings{}, only_bytes);
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    const Strings documents = Documents(seed, 6);
+    TokenizerTrainOptions options;
+    options.vocab_size = 256 + 80;
+    options.min_frequency = 1 + static_cast<int64_t>(seed % 3);
+    const Tokenizer tokenizer = TrainTokenizer(documents, options);
+    const json merges = json::parse(tokenizer.ToJson())["model"]["merges"];
+    const auto expected = SlowMerges(documents, bytes, 80, options.min_frequency);
+    ASSERT_GT(expected.size(), 20u);
+    ASSERT_EQ(merges.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_EQ(merges[i][0], expected[i].first) << seed << " " << i;
+      EXPECT_EQ(merges[i][1], expected[i].second) << seed << " " << i;
+    }
+  }
+}
+
+TEST(TokenizerTrain, SameWhateverTheThreadsAndTheOrder) {
+  Strings documents = Documents(1, 40);
+  std::string long_document;  // longer than a chunk
+  for (int i = 0; i < 200; ++i) {
+    for (const std::string& text : documents)
+      long_document += text.substr(static_cast<size_t>(i) % 100) + "\nab";
+  }
+  documents.push_back(long_document);
+  TokenizerTrainOptions options;
+  options.vocab_size = 400;
+  const int threads = NumThreads();
+  SetNumThreads(1);
+  const std::string one = TrainTokenizer(documents, options).ToJson();
+  SetNumThreads(3);
+  std::reverse(documents.begin(), documents.end());
+  EXPECT_EQ(TrainTokenizer(documents, options).ToJson(), one);
+  SetNumThreads(threads);
+}
+
+TEST(TokenizerTrain, SpecialTokensComeFirstAndAreNotLearned) {
+  TokenizerTrainOptions options;
+  options.special_tokens = {"<bos>", "<eos>", "<think>"};
+  options.vocab_size = 259 + 20;
+  Strings documents(50, "<think>aaa bbb<think>\xFF");
+  const Tokenizer tokenizer = TrainTokenizer(documents, options);
+  for (int id = 0; id < 3; ++id) {
+    EXPECT_EQ(tokenizer.TokenId(options.special_tokens[id]), id);
+    EXPECT_TRUE(tokenizer.IsSpecial(id));
+  }
+  EXPECT_EQ(tokenizer.TokenBytes(3), "!");  // the first byte in the order of the alphabet
+  for (int32_t id = 3; id < tokenizer.vocab_size(); ++id) {
+    EXPECT_EQ(tokenizer.TokenBytes(id).find("th"), std::string::npos);
+  }
+  EXPECT_EQ(tokenizer.Encode("<think>aaa"), (std::vector<int32_t>{2, *tokenizer.TokenId("aaa")}));
+  EXPECT_EQ(tokenizer.Encode("12").size(), 2u);  // digits stay single
+  for (uint64_t n = 0; n < 500; ++n) {
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(RandomBytes(n))), RandomBytes(n));
+  }
+}
+
+// A merge that would spell a special token is never made: the text would come out as that token.
+TEST(TokenizerTrain, NoMergeSpellsASpecialToken) {
+  TokenizerTrainOptions options;
+  options.special_tokens = {"ab"};
+  options.vocab_size = 300;
+  options.pattern = "[a-z]+";
+  const Tokenizer tokenizer = TrainTokenizer(Strings(9, "aab aabb abc"), options);
+  EXPECT_EQ(tokenizer.TokenId("ab"), 0);
+  const json merges = json::parse(tokenizer.ToJson())["model"]["merges"];
+  for (const json& merge : merges)
+    EXPECT_NE(merge[0].get<std::string>() + merge[1].get<std::string>(), "ab");
+}
+
+TEST(TokenizerTrain, ProgressAndFewerPairsThanWanted) {
+  int64_t bytes = 0;
+  const Tokenizer tokenizer = TrainTokenizer(Strings{"ab ab", "x"}, TokenizerTrainOptions{},
+                                             [&](const char* phase, int64_t done, int64_t) {
+                                               if (std::string(phase) == "count") bytes = done;
+                                             });
+  EXPECT_EQ(bytes, 6);
+  EXPECT_EQ(tokenizer.vocab_size(), 257);  // "ab"; " ab" occurs once
+}
+
+TEST(TokenizerTrain, ImpossibleOptionsAreUsageErrors) {
+  const auto train = [](int32_t vocab_size, Strings specials, const std::string& pattern = "",
+                        int64_t min_frequency = 2) {
+    TrainTokenizer(Strings{"a"},
+                   TokenizerTrainOptions{vocab_size, std::move(specials), pattern, min_frequency});
+  };
+  EXPECT_THROW(train(255, {}), UsageError);
+  EXPECT_THROW(train(256, {"<x>"}), UsageError);
+  EXPECT_THROW(train(300, {""}), UsageError);
+  EXPECT_THROW(train(300, {"a"}), UsageError);
+  EXPECT_THROW(train(300, {"<x>", "<x>"}), UsageError);
+  EXPECT_THROW(train(300, {"\xFF!"}), UsageError);
+  EXPECT_THROW(train(300, {}, "", 0), UsageError);
+  EXPECT_THROW(train(300, {}, "("), Error);
+}
+
+}  // namespace
+}  // namespace darkhorse
