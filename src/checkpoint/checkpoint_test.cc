@@ -1,0 +1,366 @@
+#include "checkpoint/checkpoint.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/config_json.h"
+#include "checkpoint/run_directory.h"
+#include "checkpoint/scratch_directory.h"
+
+namespace darkhorse {
+namespace {
+
+namespace fs = std::filesystem;
+
+ModelConfig Tiny() {
+  ModelConfig config;
+  config.vocab_size = 37;
+  config.hidden_size = 16;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 2;
+  config.kv_lora_rank = 8;
+  config.qk_nope_head_dim = 6;
+  config.qk_rope_head_dim = 4;
+  config.v_head_dim = 5;
+  config.intermediate_size = 24;
+  config.moe_intermediate_size = 9;
+  config.n_routed_experts = 4;
+  config.num_nextn_predict_layers = 1;
+  return config;
+}
+
+const char* exit_at = "";
+int steps_to_go = 0;
+void ExitAt(const char* step) {
+  if (std::strcmp(step, exit_at) == 0) _exit(9);
+}
+void ExitAfterSteps(const char*) {
+  if (steps_to_go-- == 0) _exit(9);
+}
+
+template <typename Body>
+int InChild(const Body& body) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    try {
+      body();
+    } catch (const Error&) {
+      _exit(2);
+    }
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+class CheckpointTest : public testing::Test {
+ protected:
+  CheckpointTest() : layout_(config_), weights_(static_cast<size_t>(layout_.buffer_size())) {
+    InitializeWeights(config_, layout_, 1, weights_.data());
+    moments_ = {1.5f, -2.0f, 3.25f};
+    files_.tokenizer_json =
+        R"({"added_tokens":[{"id":0,"content":"<s>"},{"id":1,"content":"</s>"}]})";
+  }
+  ~CheckpointTest() override { publication_hook = nullptr; }
+
+  TrainerState State(int64_t step) const {
+    return {step,
+            R"({"seed":18446744073709551615,"ema":0.1,"recipe":{"b":1,"a":[2]}})",
+            {{"m", moments_}}};
+  }
+  void Publish(int64_t step, int64_t keep = 9) {
+    weights_[0] = static_cast<float>(step);
+    PublishStep(run(), keep, config_, layout_, weights_.data(), files_, State(step));
+  }
+  void PublishPlain(const std::string& directory) {
+    PublishCheckpoint(directory, config_, layout_, weights_.data(), files_, nullptr);
+  }
+  std::vector<float> Loaded(const std::string& directory) const {
+    std::vector<float> out(weights_.size(), 99.0f);
+    LoadWeights(directory, config_, layout_, out.data());
+    return out;
+  }
+  std::string LoadMessage(const std::string& directory) const {
+    return MessageOf([&] { Loaded(directory); });
+  }
+  std::string run() const { return dir_ / "run"; }
+  size_t CheckpointEntries() const {
+    return static_cast<size_t>(
+        std::distance(fs::directory_iterator(run() + "/checkpoints"), fs::directory_iterator()));
+  }
+
+  ScratchDirectory dir_;
+  ModelConfig config_ = Tiny();
+  ParamLayout layout_;
+  std::vector<float> weights_;
+  std::vector<float> moments_;
+  ModelFiles files_;
+};
+
+void FlipBit(const std::string& path, size_t byte) {
+  std::string text = ReadFile(path);
+  ASSERT_LT(byte, text.size());
+  text[byte] = static_cast<char>(text[byte] ^ 16);
+  WriteFileAtomically(path, text);
+}
+
+TEST_F(CheckpointTest, RoundTripIsExact) {
+  Publish(12);
+  const std::string directory = StepDirectory(run(), 12);
+  EXPECT_TRUE(directory.ends_with("run/checkpoints/step-00000012"));
+  EXPECT_TRUE(VerifyChecksums(directory));
+  EXPECT_EQ(LoadModelConfig(directory), config_);
+  // Padding included: the buffer came back as it was.
+  EXPECT_EQ(Loaded(directory), weights_);
+  EXPECT_EQ(LoadTokenizerJson(directory), files_.tokenizer_json);
+  const SavedTrainerState state(directory);
+  EXPECT_EQ(state.step(), 12);
+  EXPECT_EQ(nlohmann::json::parse(state.json()), nlohmann::json::parse(State(12).json));
+  std::vector<float> moments(3);
+  state.Read("m", moments);
+  EXPECT_EQ(moments, moments_);
+  EXPECT_TRUE(Says(MessageOf([&] { state.Read("v", moments); }), "'v' is missing"));
+  moments.resize(2);
+  EXPECT_TRUE(Says(MessageOf([&] { state.Read("m", moments); }), "has 3 elements where 2"));
+}
+
+TEST_F(CheckpointTest, EqualStateGivesEqualBytes) {
+  PublishPlain(dir_ / "a");
+  PublishPlain(dir_ / "b");
+  for (const auto& entry : fs::directory_iterator(dir_ / "a")) {
+    const std::string name = entry.path().filename().string();
+    EXPECT_EQ(ReadFile(dir_ / "a/" + name), ReadFile(dir_ / "b/" + name)) << name;
+  }
+}
+
+TEST_F(CheckpointTest, WritesTokenizerAndGenerationConfigs) {
+  files_.chat_template = "{{ messages }}";
+  PublishPlain(dir_ / "a");
+  const auto tokenizer = nlohmann::json::parse(ReadFile(dir_ / "a/tokenizer_config.json"));
+  EXPECT_EQ(tokenizer["bos_token"], "<s>");
+  EXPECT_EQ(tokenizer["eos_token"], "</s>");
+  EXPECT_EQ(tokenizer["chat_template"], "{{ messages }}");
+  const auto generation = nlohmann::json::parse(ReadFile(dir_ / "a/generation_config.json"));
+  EXPECT_EQ(generation["eos_token_id"], 1);
+}
+
+TEST_F(CheckpointTest, Bf16RoundsMatricesAndKeepsTheRouterBias) {
+  const ParamInfo* bias = layout_.Find("model.layers.1.mlp.gate.e_score_correction_bias");
+  const ParamInfo* matrix = layout_.Find("model.layers.1.mlp.gate.weight");
+  ASSERT_TRUE(bias && matrix);
+  weights_[static_cast<size_t>(bias->offset)] = 1.00001f;
+  weights_[static_cast<size_t>(matrix->offset)] = 1.00001f;
+  files_.dtype = DType::kBf16;
+  PublishPlain(dir_ / "a");
+  const std::vector<float> loaded = Loaded(dir_ / "a");
+  EXPECT_EQ(loaded[static_cast<size_t>(bias->offset)], 1.00001f);
+  EXPECT_EQ(loaded[static_cast<size_t>(matrix->offset)], 1.0f);
+}
+
+TEST_F(CheckpointTest, EveryFlippedBitIsFound) {
+  PublishPlain(dir_ / "a");
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(dir_ / "a")) {
+    names.push_back(entry.path().string());
+  }
+  ASSERT_EQ(names.size(), 6u);
+  for (const std::string& name : names) {
+    const std::string good = ReadFile(name);
+    for (const size_t byte : {size_t{0}, size_t{9}, good.size() / 2, good.size() - 1}) {
+      FlipBit(name, byte);
+      EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a"); }), "") << name << " " << byte;
+      WriteFileAtomically(name, good);
+    }
+    // The list's own last byte is an end of line: cutting it off loses nothing.
+    const size_t cut = name.ends_with("checksums.json") ? 3 : 1;
+    WriteFileAtomically(name, std::string_view(good).substr(0, good.size() - cut));
+    EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a"); }), "") << name;
+    WriteFileAtomically(name, good);
+  }
+  EXPECT_TRUE(VerifyChecksums(dir_ / "a"));
+  FlipBit(dir_ / "a/model.safetensors", 3000);
+  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a"); }), "model.safetensors: damaged"));
+  fs::remove(dir_ / "a/model.safetensors");
+  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a"); }), "cannot open"));
+}
+
+TEST_F(CheckpointTest, ForeignCheckpointsHaveNoChecksums) {
+  PublishPlain(dir_ / "a");
+  fs::remove(dir_ / "a/checksums.json");
+  EXPECT_FALSE(VerifyChecksums(dir_ / "a"));
+}
+
+TEST_F(CheckpointTest, TensorsMustBelongToTheConfig) {
+  PublishPlain(dir_ / "a");
+  config_.vocab_size = 38;
+  layout_ = ParamLayout(config_);
+  weights_.resize(static_cast<size_t>(layout_.buffer_size()));
+  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"),
+                   "tensor 'model.embed_tokens.weight' has shape [37, 16] where config.json asks "
+                   "for [38, 16] (and 1 more such)"));
+  config_ = Tiny();
+  config_.n_routed_experts = 5;
+  layout_ = ParamLayout(config_);
+  weights_.resize(static_cast<size_t>(layout_.buffer_size()));
+  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "'model.layers.1.mlp.gate.weight' has shape [4, 16]"));
+  config_ = Tiny();
+  config_.num_nextn_predict_layers = 0;
+  layout_ = ParamLayout(config_);
+  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "'model.layers.2."));
+  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "is unknown to this model (and "));
+}
+
+TEST_F(CheckpointTest, MissingMtpNamesTheCure) {
+  config_.num_nextn_predict_layers = 0;
+  layout_ = ParamLayout(config_);
+  PublishPlain(dir_ / "a");
+  config_ = Tiny();
+  layout_ = ParamLayout(config_);
+  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "'model.layers.2.enorm.weight' is missing"));
+  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "set num_nextn_predict_layers to 0"));
+}
+
+TEST_F(CheckpointTest, CopiesInMtpModulesArePassedOver) {
+  PublishPlain(dir_ / "a");
+  std::vector<TensorSpec> specs;
+  for (const ParamInfo& param : layout_.params()) {
+    specs.push_back({param.name, DType::kF32, param.shape});
+  }
+  const std::vector<float> copy(37 * 16);
+  specs.push_back({"model.layers.2.embed_tokens.weight", DType::kF32, {37, 16}});
+  specs.push_back({"model.layers.2.shared_head.head.weight", DType::kF32, {37, 16}});
+  const auto write = [&] {
+    SafetensorsWriter writer(dir_ / "a/model.safetensors", specs, {});
+    for (const ParamInfo& param : layout_.params()) {
+      writer.Append({weights_.data() + param.offset, static_cast<size_t>(param.size)});
+    }
+    for (size_t i = layout_.params().size(); i < specs.size(); ++i) writer.Append(copy);
+    writer.Commit();
+  };
+  write();
+  EXPECT_EQ(Loaded(dir_ / "a"), weights_);
+  specs.back().name = "model.layers.1.shared_head.head.weight";
+  write();
+  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "'model.layers.1.shared_head.head.weight' is unknown"));
+}
+
+TEST_F(CheckpointTest, TrainerStateOfAnotherVersionIsRefused) {
+  Publish(1);
+  const std::string name = StepDirectory(run(), 1) + "/trainer_state.json";
+  WriteFileAtomically(name, R"({"format":"darkhorse-trainer-2","step":1,"state":{}})");
+  EXPECT_TRUE(Says(MessageOf([&] { SavedTrainerState(StepDirectory(run(), 1)); }),
+                   "'darkhorse-trainer-2'"));
+  PublishPlain(dir_ / "a");
+  EXPECT_TRUE(Says(MessageOf([&] { SavedTrainerState(dir_ / "a"); }), "cannot open"));
+}
+
+TEST_F(CheckpointTest, KeepsTheNewest) {
+  for (const int64_t step : {5, 10, 15, 20}) Publish(step, 2);
+  EXPECT_EQ(CheckpointEntries(), 2u);
+  EXPECT_EQ(FindLatestCheckpoint(run())->step, 20);
+  // A run resumed at 10 publishes 12: what stands beyond 12 is no reason to remove 12 or 10.
+  Publish(10);
+  Publish(12, 2);
+  EXPECT_TRUE(FileExists(StepDirectory(run(), 10)) && FileExists(StepDirectory(run(), 12)));
+}
+
+TEST_F(CheckpointTest, LatestFallsBackFromADamagedOne) {
+  EXPECT_FALSE(FindLatestCheckpoint(run()).has_value());
+  for (const int64_t step : {5, 10, 15}) Publish(step);
+  FlipBit(StepDirectory(run(), 15) + "/optimizer.safetensors", 70);
+  fs::remove(StepDirectory(run(), 10) + "/checksums.json");
+  MakeDirectories(run() + "/checkpoints/step-99");  // not ours
+  const auto latest = FindLatestCheckpoint(run());
+  ASSERT_TRUE(latest.has_value());
+  EXPECT_EQ(latest->step, 5);
+  EXPECT_EQ(Loaded(latest->directory)[0], 5.0f);
+  ASSERT_EQ(latest->warnings.size(), 2u);
+  EXPECT_TRUE(Says(latest->warnings[0], "optimizer.safetensors: damaged"));
+  fs::remove(StepDirectory(run(), 5) + "/config.json");
+  EXPECT_TRUE(Says(MessageOf([&] { FindLatestCheckpoint(run()); }), "none of the 3"));
+}
+
+TEST_F(CheckpointTest, FullDiskLeavesTheOldOnes) {
+  Publish(5);
+  const int code = InChild([&] {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{4096, 4096};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    Publish(10, 1);
+  });
+  EXPECT_EQ(code, 2);
+  EXPECT_EQ(CheckpointEntries(), 1u);
+  EXPECT_EQ(FindLatestCheckpoint(run())->step, 5);
+}
+
+// Kills a publication before each of its system steps in turn: what is found afterwards is whole,
+// and is the new one only if everything before the rename was done.
+TEST_F(CheckpointTest, KilledAnywhereSomethingSoundIsFound) {
+  bool finished = false;
+  int kills = 0;
+  for (int step = 0; !finished; ++step) {
+    fs::remove_all(run());
+    publication_hook = nullptr;
+    Publish(5);
+    const int code = InChild([&] {
+      steps_to_go = step;
+      publication_hook = ExitAfterSteps;
+      Publish(10, 1);
+    });
+    finished = code == 0;
+    ASSERT_TRUE(finished || code == 9);
+    kills += code == 9;
+    const auto latest = FindLatestCheckpoint(run());
+    ASSERT_TRUE(latest.has_value());
+    EXPECT_TRUE(latest->warnings.empty());
+    EXPECT_EQ(Loaded(latest->directory)[0], static_cast<float>(latest->step));
+    EXPECT_EQ(SavedTrainerState(latest->directory).step(), latest->step);
+    for (const auto& entry : fs::directory_iterator(run() + "/checkpoints")) {
+      EXPECT_EQ(entry.path().string().find(".tmp-"), std::string::npos) << "leftover " << entry;
+    }
+    EXPECT_TRUE(!finished || latest->step == 10);
+  }
+  EXPECT_GT(kills, 20);
+}
+
+TEST_F(CheckpointTest, ReplacingAStepIsAtOnce) {
+  Publish(5);
+  exit_at = "remove";
+  EXPECT_EQ(InChild([&] {
+              publication_hook = ExitAt;
+              moments_[0] = 7;
+              Publish(5);
+            }),
+            9);
+  const auto latest = FindLatestCheckpoint(run());
+  std::vector<float> moments(3);
+  SavedTrainerState(latest->directory).Read("m", moments);
+  EXPECT_EQ(moments[0], 7);
+  EXPECT_EQ(CheckpointEntries(), 1u);
+}
+
+TEST(TruncateJsonLinesTest, KeepsWholeLinesUpToTheStep) {
+  const ScratchDirectory dir;
+  const std::string path = dir / "metrics.jsonl";
+  TruncateJsonLines(path, 3);
+  EXPECT_FALSE(FileExists(path));
+  const std::string good = "{\"step\":1,\"loss\":2.50}\n{\"loss\": 2, \"step\": 3}\n";
+  WriteFileAtomically(path, good + "{\"step\":4}\n{\"step\":2");
+  TruncateJsonLines(path, 3);
+  EXPECT_EQ(ReadFile(path), good);
+  WriteFileAtomically(path, good + "{\"step\":2}");  // whole but for its end of line: torn
+  TruncateJsonLines(path, 3);
+  EXPECT_EQ(ReadFile(path), good);
+  TruncateJsonLines(path, 0);
+  EXPECT_EQ(ReadFile(path), "");
+}
+
+}  // namespace
+}  // namespace darkhorse

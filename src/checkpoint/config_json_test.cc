@@ -1,0 +1,182 @@
+#include "checkpoint/config_json.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/scratch_directory.h"
+
+namespace darkhorse {
+namespace {
+
+using nlohmann::json;
+
+// Every field away from its default.
+ModelConfig Unusual() {
+  ModelConfig config;
+  config.vocab_size = 4097;
+  config.hidden_size = 65;
+  config.num_hidden_layers = 7;
+  config.num_attention_heads = 3;
+  config.q_lora_rank = 33;
+  config.kv_lora_rank = 17;
+  config.qk_nope_head_dim = 13;
+  config.qk_rope_head_dim = 6;
+  config.v_head_dim = 11;
+  config.intermediate_size = 101;
+  config.moe_intermediate_size = 41;
+  config.first_k_dense_replace = 2;
+  config.n_routed_experts = 12;
+  config.n_shared_experts = 2;
+  config.num_experts_per_tok = 3;
+  config.n_group = 4;
+  config.topk_group = 2;
+  config.scoring_func = "softmax";
+  config.topk_method = "group_limited_greedy";
+  config.norm_topk_prob = false;
+  config.routed_scaling_factor = 16.1;
+  config.num_nextn_predict_layers = 2;
+  config.max_position_embeddings = 163840;
+  config.rope_theta = 1e5 / 3;
+  config.rope_scaling = {"yarn", 40.5, 2048, 31, 2, 0.707, 0.708};
+  config.rms_norm_eps = 1e-5;
+  config.initializer_range = 0.006;
+  config.tie_word_embeddings = true;
+  config.bos_token_id = 5;
+  config.eos_token_id = 6;
+  return config;
+}
+
+json Parsed(const ModelConfig& config) { return json::parse(WriteConfigJson(config, "float32")); }
+
+ModelConfig Read(const json& object) { return ParseConfigJson(object.dump(), "config.json"); }
+
+std::string Refusal(const json& object) {
+  return MessageOf([&] { Read(object); });
+}
+
+json With(const std::string& key, const json& value) {
+  json object = Parsed(ModelConfig());
+  object[key] = value;
+  return object;
+}
+
+TEST(ConfigJsonTest, RoundTrip) {
+  EXPECT_EQ(Read(Parsed(ModelConfig())), ModelConfig());
+  EXPECT_EQ(Read(Parsed(Unusual())), Unusual());
+  ModelConfig v2 = Unusual();
+  v2.model_type = "deepseek_v2";
+  EXPECT_EQ(Read(Parsed(v2)), v2);
+}
+
+TEST(ConfigJsonTest, WritesWhatTransformersLooksFor) {
+  const json object = Parsed(ModelConfig());
+  EXPECT_EQ(object["architectures"], json::array({"DeepseekV3ForCausalLM"}));
+  EXPECT_EQ(object["model_type"], "deepseek_v3");
+  EXPECT_EQ(object["torch_dtype"], "float32");
+  EXPECT_TRUE(object["q_lora_rank"].is_null());
+  EXPECT_TRUE(object["rope_scaling"].is_null());
+  EXPECT_EQ(object["num_key_value_heads"], object["num_attention_heads"]);
+}
+
+TEST(ConfigJsonTest, ReadsEverySpellingOfRope) {
+  const RopeScaling yarn{"yarn", 40, 4096, 32, 1, 1, 1};
+  json rope = {{"factor", 40},
+               {"original_max_position_embeddings", 4096},
+               {"mscale", 1.0},
+               {"mscale_all_dim", 1.0}};
+  json old = With("rope_scaling", rope);
+  old["rope_scaling"]["type"] = "yarn";
+  EXPECT_EQ(Read(old).rope_scaling, yarn);
+  json newer = With("rope_scaling", rope);
+  newer["rope_scaling"]["rope_type"] = "yarn";
+  EXPECT_EQ(Read(newer).rope_scaling, yarn);
+  json newest = With("rope_parameters", rope);
+  newest["rope_parameters"]["rope_type"] = newest["rope_parameters"]["type"] = "yarn";
+  newest["rope_parameters"]["rope_theta"] = 20000.0;
+  newest.erase("rope_theta");
+  newest.erase("rope_scaling");
+  EXPECT_EQ(Read(newest).rope_scaling, yarn);
+  EXPECT_EQ(Read(newest).rope_theta, 20000.0);
+  const ModelConfig none =
+      Read(With("rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500.0}}));
+  EXPECT_EQ(none.rope_scaling, RopeScaling());
+  EXPECT_EQ(none.rope_theta, 500.0);
+}
+
+TEST(ConfigJsonTest, YarnWithoutOriginalLengthMeansTheModels) {
+  json object = With("rope_scaling", {{"type", "yarn"}, {"factor", 2}});
+  object["max_position_embeddings"] = 777;
+  const RopeScaling rope = Read(object).rope_scaling;
+  EXPECT_EQ(rope.original_max_position_embeddings, 777);
+  EXPECT_EQ(rope.mscale_all_dim, 0);
+}
+
+TEST(ConfigJsonTest, IgnoresWhatDoesNotChangeTheMathematics) {
+  json object = Parsed(ModelConfig());
+  object["auto_map"] = {{"AutoConfig", "configuration_deepseek.DeepseekV3Config"}};
+  object["transformers_version"] = "4.33.1";
+  object["ep_size"] = 1;
+  object["aux_loss_alpha"] = 0.001;
+  object["pad_token_id"] = nullptr;
+  object["head_dim"] = 32;
+  object["attention_dropout"] = 0;
+  EXPECT_EQ(Read(object), ModelConfig());
+}
+
+TEST(ConfigJsonTest, AbsentRoutingFieldsTakeTransformersDefaults) {
+  json object = Parsed(ModelConfig());
+  for (const char* key : {"scoring_func", "topk_method", "norm_topk_prob", "n_group", "topk_group",
+                          "routed_scaling_factor", "n_shared_experts"}) {
+    object.erase(key);
+  }
+  const ModelConfig v3 = Read(object);
+  EXPECT_EQ(v3.n_group, 8);
+  EXPECT_EQ(v3.topk_group, 4);
+  EXPECT_EQ(v3.routed_scaling_factor, 2.5);
+  object["model_type"] = "deepseek_v2";
+  const ModelConfig v2 = Read(object);
+  EXPECT_EQ(v2.scoring_func, "softmax");
+  EXPECT_EQ(v2.topk_method, "greedy");
+  EXPECT_FALSE(v2.norm_topk_prob);
+}
+
+TEST(ConfigJsonTest, EndTokensMayBeAList) {
+  EXPECT_EQ(Read(With("eos_token_id", {7, 8})).eos_token_id, 7);
+}
+
+TEST(ConfigJsonTest, RefusesOtherMathematics) {
+  EXPECT_TRUE(Says(Refusal(With("hidden_act", "gelu")), "'hidden_act' is \"gelu\""));
+  EXPECT_TRUE(Says(Refusal(With("attention_bias", true)), "attention_bias"));
+  EXPECT_TRUE(Says(Refusal(With("attention_dropout", 0.1)), "attention_dropout"));
+  EXPECT_TRUE(Says(Refusal(With("moe_layer_freq", 2)), "moe_layer_freq"));
+  EXPECT_TRUE(Says(Refusal(With("rope_interleave", false)), "rope_interleave"));
+  EXPECT_TRUE(Says(Refusal(With("num_key_value_heads", 1)), "num_key_value_heads"));
+  EXPECT_TRUE(Says(Refusal(With("quantization_config", {{"fmt", "e4m3"}})), "not yet supported"));
+  EXPECT_TRUE(Says(Refusal(With("model_type", "llama")), "model_type is 'llama'"));
+  EXPECT_TRUE(Says(Refusal(With("rope_scaling", {{"type", "linear"}, {"factor", 2}})), "linear"));
+  EXPECT_TRUE(Says(Refusal(With("rope_scaling", {{"type", "yarn"}})), "'factor' is missing"));
+  EXPECT_TRUE(Says(
+      Refusal(With("rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"attention_factor", 1.5}})),
+      "attention_factor"));
+}
+
+TEST(ConfigJsonTest, RefusesBadValuesByName) {
+  EXPECT_TRUE(Says(Refusal(With("hidden_size", -1)), "config.json: 'hidden_size' must be"));
+  EXPECT_TRUE(Says(Refusal(With("hidden_size", 1.5)), "'hidden_size' must be an integer"));
+  EXPECT_TRUE(Says(Refusal(With("hidden_size", uint64_t{1} << 63)), "'hidden_size' must be"));
+  EXPECT_TRUE(Says(Refusal(With("n_routed_experts", 1 << 20)), "'n_routed_experts' must be"));
+  EXPECT_TRUE(Says(Refusal(With("hidden_size", nullptr)), "'hidden_size' must be"));
+  EXPECT_TRUE(Says(Refusal(With("rope_theta", "big")), "'rope_theta' must be a number"));
+  EXPECT_TRUE(Says(Refusal(With("norm_topk_prob", 1)), "'norm_topk_prob' must be true or false"));
+  EXPECT_TRUE(Says(Refusal(With("num_experts_per_tok", 17)), "config.json: config: num_experts"));
+  EXPECT_TRUE(Says(Refusal(With("eos_token_id", json::array())), "empty list"));
+  json object = Parsed(ModelConfig());
+  object.erase("vocab_size");
+  EXPECT_TRUE(Says(Refusal(object), "'vocab_size' is missing"));
+  EXPECT_TRUE(Says(MessageOf([] { ParseConfigJson("{\"vocab_size\":1,\"vocab_size\":2}", "c"); }),
+                   "appears twice"));
+}
+
+}  // namespace
+}  // namespace darkhorse
