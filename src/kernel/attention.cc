@@ -53,16 +53,19 @@ void ForwardQueryBlock(const AttentionJob& job, int64_t first, float scale) {
 
 // Strips of 16 columns (AttentionBackwardArgs).
 void WriteStrips(ConstMatrix x, int64_t padded, float* strips) {
-  std::fill_n(strips, padded * RoundUp(x.cols, 16), 0.0f);
   for (int64_t c = 0; c < x.cols; c += 16) {
     const int64_t width = std::min<int64_t>(16, x.cols - c);
-    for (int64_t t = 0; t < x.rows; ++t)
-      std::copy_n(x.Row(t) + c, width, strips + (c / 16 * padded + t) * 16);
+    float* strip = strips + c * padded;
+    if (width < 16) std::fill_n(strip, padded * 16, 0.0f);
+    for (int64_t t = 0; t < x.rows; ++t) std::copy_n(x.Row(t) + c, width, strip + t * 16);
+    std::fill(strip + x.rows * 16, strip + padded * 16, 0.0f);
   }
 }
 
-void WritePaddedPanels(ConstMatrix x, int64_t padded, float* panels) {
-  std::fill_n(panels, padded * x.cols, 0.0f);
+void WritePaddedPanels(ConstMatrix x, float* panels) {
+  if (x.rows % kKeyPanel != 0) {
+    std::fill_n(panels + x.rows / kKeyPanel * kKeyPanel * x.cols, kKeyPanel * x.cols, 0.0f);
+  }
   WriteKeyPanels(x, 0, panels);
 }
 
@@ -81,8 +84,8 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
   float* k_strips = take(padded * k_strip);
   float* dout_strips = take(padded * v_strip);
   float* row_dot = take(padded);
-  WritePaddedPanels(job.k, padded, k_panels);
-  WritePaddedPanels(job.v, padded, v_panels);
+  WritePaddedPanels(job.k, k_panels);
+  WritePaddedPanels(job.v, v_panels);
   WriteStrips(job.q, padded, q_strips);
   WriteStrips(job.k, padded, k_strips);
   WriteStrips(job.dout, padded, dout_strips);
@@ -120,11 +123,16 @@ int64_t KeyPanelSize(int64_t positions, int64_t dim) { return RoundUp(positions,
 
 void WriteKeyPanels(ConstMatrix keys, int64_t first_position, float* panels) {
   const int64_t dim = keys.cols;
-  for (int64_t row = 0; row < keys.rows; ++row) {
+  for (int64_t row = 0; row < keys.rows;) {
     const int64_t j = first_position + row;
-    const float* key = keys.Row(row);
-    float* lane = panels + j / kKeyPanel * dim * kKeyPanel + j % kKeyPanel;
-    for (int64_t d = 0; d < dim; ++d) lane[d * kKeyPanel] = key[d];
+    const int64_t lane = j % kKeyPanel;
+    const int64_t count = std::min(kKeyPanel - lane, keys.rows - row);
+    const float* from = keys.Row(row);
+    float* to = panels + (j - lane) * dim + lane;
+    for (int64_t d = 0; d < dim; ++d) {
+      for (int64_t i = 0; i < count; ++i) to[d * kKeyPanel + i] = from[i * keys.stride + d];
+    }
+    row += count;
   }
 }
 

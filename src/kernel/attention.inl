@@ -3,7 +3,8 @@
 constexpr int kQueryRows = 6;
 constexpr int kBlock = 64;  // kKeyBlock
 
-// A product of small matrices, C = start * C + A . B: every element one chain of fused multiply-adds over k in order.
+// A product of small matrices, C = start * C + A . B: every element one chain of fused
+// multiply-adds over k in order.
 struct SmallProduct {
   const float* a;  // element (row, k) at a[row * lda + k], or transposed at a[k * lda + row]
   int64_t lda;
@@ -52,7 +53,8 @@ inline void MultiplyPanels(const SmallProduct& t, int64_t column, Lanes io) {
   }
 }
 
-// As many panels at once as the registers hold: enough independent chains to hide the latency of an FMA.
+// As many panels at once as the registers hold: enough independent chains to hide the latency of an
+// FMA.
 constexpr int PanelsAtOnce(int rows) {
 #ifdef __AVX512F__
   return rows > 0 ? 4 : 0;
@@ -68,21 +70,29 @@ void MultiplyRows(const SmallProduct& t) {
   for (; column + 16 * kPanels <= t.columns; column += 16 * kPanels) {
     MultiplyPanels<kRows, kPanels, kTransposed>(t, column, WholeLanes{});
   }
-  for (; column + 16 <= t.columns; column += 16) MultiplyPanels<kRows, 1, kTransposed>(t, column, WholeLanes{});
+  for (; column + 16 <= t.columns; column += 16)
+    MultiplyPanels<kRows, 1, kTransposed>(t, column, WholeLanes{});
   if (column < t.columns) {
-    MultiplyPanels<kRows, 1, kTransposed>(t, column, FewLanes{static_cast<int>(t.columns - column)});
+    MultiplyPanels<kRows, 1, kTransposed>(t, column,
+                                          FewLanes{static_cast<int>(t.columns - column)});
   }
 }
 
 template <bool kTransposed>
 void Multiply(int64_t rows, const SmallProduct& t) {
   switch (rows) {
-    case 1: return MultiplyRows<1, kTransposed>(t);
-    case 2: return MultiplyRows<2, kTransposed>(t);
-    case 3: return MultiplyRows<3, kTransposed>(t);
-    case 4: return MultiplyRows<4, kTransposed>(t);
-    case 5: return MultiplyRows<5, kTransposed>(t);
-    default: return MultiplyRows<6, kTransposed>(t);
+    case 1:
+      return MultiplyRows<1, kTransposed>(t);
+    case 2:
+      return MultiplyRows<2, kTransposed>(t);
+    case 3:
+      return MultiplyRows<3, kTransposed>(t);
+    case 4:
+      return MultiplyRows<4, kTransposed>(t);
+    case 5:
+      return MultiplyRows<5, kTransposed>(t);
+    default:
+      return MultiplyRows<6, kTransposed>(t);
   }
 }
 
@@ -98,8 +108,9 @@ struct RunningRows {
   int64_t acc_stride;
 };
 
-// Scores of one row against a block -> their exponentials; the row's maximum and the change of scale exp(old - new max).
-// `visible` keys of the block are at or before the row's position (<= 0: none).
+// Scores of one row against a block -> their exponentials; the row's maximum and the change of
+// scale exp(old - new max). `visible` keys of the block are at or before the row's position (<= 0:
+// none).
 inline float BlockMax(float* scores, float scale, int64_t visible, int64_t panels) {
   V max = Set1(-kInfinity);
   for (int64_t p = 0; p < panels; ++p) {
@@ -111,16 +122,19 @@ inline float BlockMax(float* scores, float scale, int64_t visible, int64_t panel
   return ReduceMax(max);
 }
 
-// One tile of query rows against one key block. v points to the block's first row, in the layout of SmallProduct::b.
-void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t rows, int64_t block_begin, const float* v,
-                 int64_t v_panel, int64_t v_row, const RunningRows& state) {
+// One tile of query rows against one key block. v points to the block's first row, in the layout of
+// SmallProduct::b.
+void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t rows,
+                 int64_t block_begin, const float* v, int64_t v_panel, int64_t v_row,
+                 const RunningRows& state) {
   alignas(64) float scores[kQueryRows * kBlock];
   alignas(64) float rescale[16] = {};
   const int64_t last_position = args.position + first_row + rows - 1;
   const int64_t keys = Smaller(kBlock, last_position + 1 - block_begin);
   const int64_t panels = (keys + 15) / 16;
-  Multiply<false>(rows, {args.q + first_row * args.q_stride, args.q_stride, args.dk, args.key_panels + block_begin * args.dk,
-                         16 * args.dk, 16, nullptr, scores, kBlock, panels * 16});
+  Multiply<false>(rows, {args.q + first_row * args.q_stride, args.q_stride, args.dk,
+                         args.key_panels + block_begin * args.dk, 16 * args.dk, 16, nullptr, scores,
+                         kBlock, panels * 16});
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t visible = args.position + first_row + r + 1 - block_begin;
     const float block_max = BlockMax(scores + r * kBlock, args.scale, visible, panels);
@@ -140,18 +154,23 @@ void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t ro
     }
     Store(state.sum + r * 16, sum);
   }
-  Multiply<false>(rows, {scores, kBlock, keys, v, v_panel, v_row, rescale, state.acc, state.acc_stride, args.dv});
+  Multiply<false>(rows, {scores, kBlock, keys, v, v_panel, v_row, rescale, state.acc,
+                         state.acc_stride, args.dv});
 }
 
-// out = acc / sum. Adding zero turns -0 into +0: whether a tile's masked keys were multiplied in must not show.
+// out = acc / sum. Adding zero turns -0 into +0: whether a tile's masked keys were multiplied in
+// must not show.
 void FinishRow(const float* acc, V sum, float* out, int64_t dv) {
-  ForLanes(dv, [=](int64_t i, auto io) { io.Put(out + i, Add(Div(io.Get(acc + i), sum), Zero())); });
+  ForLanes(dv,
+           [=](int64_t i, auto io) { io.Put(out + i, Add(Div(io.Get(acc + i), sum), Zero())); });
 }
 
 // Rows of v [count, dv] -> strips of sixteen columns, [strip][kBlock][16].
 void CopyStrips(const float* v, int64_t v_stride, int64_t count, int64_t dv, float* strips) {
   for (int64_t row = 0; row < count; ++row) {
-    ForLanes(dv, [=](int64_t i, auto io) { Store(strips + (i / 16 * kBlock + row) * 16, io.Get(v + row * v_stride + i)); });
+    ForLanes(dv, [=](int64_t i, auto io) {
+      Store(strips + (i / 16 * kBlock + row) * 16, io.Get(v + row * v_stride + i));
+    });
   }
 }
 
@@ -163,21 +182,26 @@ void AttentionForwardLoop(const AttentionForwardArgs& args) {
   for (int64_t i = 0; i < args.queries * (16 + acc_stride); ++i) args.scratch[i] = 0;
   for (int64_t row = 0; row < args.queries; ++row) args.max[row] = -kInfinity;
   const int64_t last_position = args.position + args.queries - 1;
-  // Copied once for several tiles, v's rows no longer compete for the same cache sets; one tile reads them in place.
+  // Copied once for several tiles, v's rows no longer compete for the same cache sets; one tile
+  // reads them in place.
   const bool copy = args.queries > kQueryRows;
   for (int64_t begin = 0; begin <= last_position; begin += kBlock) {
     const float* v = args.v + begin * args.v_stride;
-    if (copy) CopyStrips(v, args.v_stride, Smaller(kBlock, last_position + 1 - begin), args.dv, strips);
+    if (copy)
+      CopyStrips(v, args.v_stride, Smaller(kBlock, last_position + 1 - begin), args.dv, strips);
     for (int64_t row = 0; row < args.queries; row += kQueryRows) {
       const int64_t rows = Smaller(kQueryRows, args.queries - row);
       if (args.position + row + rows - 1 < begin) continue;
-      const RunningRows state = {args.max + row, sums + row * 16, acc + row * acc_stride, acc_stride};
-      AttendBlock(args, row, rows, begin, copy ? strips : v, copy ? kBlock * 16 : 16, copy ? 16 : args.v_stride, state);
+      const RunningRows state = {args.max + row, sums + row * 16, acc + row * acc_stride,
+                                 acc_stride};
+      AttendBlock(args, row, rows, begin, copy ? strips : v, copy ? kBlock * 16 : 16,
+                  copy ? 16 : args.v_stride, state);
     }
   }
   for (int64_t row = 0; row < args.queries; ++row) {
     args.sum[row] = ReduceAdd(Load(sums + row * 16));
-    FinishRow(acc + row * acc_stride, Set1(args.sum[row]), args.out + row * args.out_stride, args.dv);
+    FinishRow(acc + row * acc_stride, Set1(args.sum[row]), args.out + row * args.out_stride,
+              args.dv);
   }
 }
 
@@ -187,15 +211,10 @@ float DotLoop(const float* a, const float* b, int64_t n) {
   return ReduceAdd(sum);
 }
 
-void ZeroRows(float* x, int64_t stride, int64_t rows, int64_t columns) {
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t i = 0; i < columns; ++i) x[row * stride + i] = 0;
-  }
-}
-
 // P and dS of one query row against a block of keys, in place of the scores and dP:
 //   P = exp(scale * S - lse),  dS = scale * P * (dP - dout.out)
-void ProbabilitiesRow(const AttentionBackwardArgs& args, int64_t row, int64_t visible, float* s, float* dp) {
+void ProbabilitiesRow(const AttentionBackwardArgs& args, int64_t row, int64_t visible, float* s,
+                      float* dp) {
   const V scale = Set1(args.scale);
   const V lse = Set1(args.lse[row]);
   const V dot = Set1(args.row_dot[row]);
@@ -218,32 +237,43 @@ void ProbabilitiesRow(const AttentionBackwardArgs& args, int64_t row, int64_t vi
 constexpr float kOnes[kQueryRows] = {1, 1, 1, 1, 1, 1};
 
 // One block of queries against one block of keys: adds its share to dq, dkey and dvalue.
-void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64_t key_begin, float* p, float* ds) {
+void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64_t key_begin,
+                   float* p, float* ds) {
   const int64_t queries = Smaller(kBlock, args.positions - query_begin);
   const int64_t keys = Smaller(kBlock, args.positions - key_begin);
   const int64_t strip = args.padded * 16;
+  // The first share is written, the others are added: key blocks come in order, the diagonal block
+  // first for its keys.
+  const float* query_start = key_begin == 0 ? nullptr : kOnes;
+  const float* key_start = key_begin == query_begin ? nullptr : kOnes;
   for (int64_t i = 0; i < queries; i += kQueryRows) {
     const int64_t rows = Smaller(kQueryRows, queries - i);
     const int64_t query = query_begin + i;
     const int64_t tile_keys = Smaller(keys, query + rows - key_begin);
-    Multiply<false>(rows, {args.q + query * args.q_stride, args.q_stride, args.dk, args.k_panels + key_begin * args.dk,
-                           16 * args.dk, 16, nullptr, p + i * kBlock, kBlock, RoundUp16(tile_keys)});
-    Multiply<false>(rows, {args.dout + query * args.dout_stride, args.dout_stride, args.dv, args.v_panels + key_begin * args.dv,
-                           16 * args.dv, 16, nullptr, ds + i * kBlock, kBlock, RoundUp16(tile_keys)});
+    Multiply<false>(rows, {args.q + query * args.q_stride, args.q_stride, args.dk,
+                           args.k_panels + key_begin * args.dk, 16 * args.dk, 16, nullptr,
+                           p + i * kBlock, kBlock, RoundUp16(tile_keys)});
+    Multiply<false>(rows, {args.dout + query * args.dout_stride, args.dout_stride, args.dv,
+                           args.v_panels + key_begin * args.dv, 16 * args.dv, 16, nullptr,
+                           ds + i * kBlock, kBlock, RoundUp16(tile_keys)});
     for (int64_t r = i; r < i + rows; ++r) {
-      ProbabilitiesRow(args, query_begin + r, Smaller(keys, query_begin + r + 1 - key_begin), p + r * kBlock, ds + r * kBlock);
+      ProbabilitiesRow(args, query_begin + r, Smaller(keys, query_begin + r + 1 - key_begin),
+                       p + r * kBlock, ds + r * kBlock);
     }
-    Multiply<false>(rows, {ds + i * kBlock, kBlock, tile_keys, args.k_strips + key_begin * 16, strip, 16, kOnes,
-                           args.dq + query * args.dq_stride, args.dq_stride, args.dk});
+    Multiply<false>(rows,
+                    {ds + i * kBlock, kBlock, tile_keys, args.k_strips + key_begin * 16, strip, 16,
+                     query_start, args.dq + query * args.dq_stride, args.dq_stride, args.dk});
   }
   for (int64_t j = 0; j < keys; j += kQueryRows) {
     const int64_t rows = Smaller(kQueryRows, keys - j);
     const int64_t key = key_begin + j;
     const int64_t from = Larger(0, key - query_begin);  // no earlier query sees these keys
     const int64_t count = queries - from;
-    Multiply<true>(rows, {p + from * kBlock + j, kBlock, count, args.dout_strips + (query_begin + from) * 16, strip, 16, kOnes,
+    Multiply<true>(rows, {p + from * kBlock + j, kBlock, count,
+                          args.dout_strips + (query_begin + from) * 16, strip, 16, key_start,
                           args.dvalue + key * args.dvalue_stride, args.dvalue_stride, args.dv});
-    Multiply<true>(rows, {ds + from * kBlock + j, kBlock, count, args.q_strips + (query_begin + from) * 16, strip, 16, kOnes,
+    Multiply<true>(rows, {ds + from * kBlock + j, kBlock, count,
+                          args.q_strips + (query_begin + from) * 16, strip, 16, key_start,
                           args.dkey + key * args.dkey_stride, args.dkey_stride, args.dk});
   }
 }
@@ -251,13 +281,12 @@ void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64
 void AttentionBackwardLoop(const AttentionBackwardArgs& args) {
   alignas(64) float p[kBlock * kBlock];
   alignas(64) float ds[kBlock * kBlock];
-  ZeroRows(args.dq, args.dq_stride, args.positions, args.dk);
-  ZeroRows(args.dkey, args.dkey_stride, args.positions, args.dk);
-  ZeroRows(args.dvalue, args.dvalue_stride, args.positions, args.dv);
   for (int64_t row = 0; row < args.positions; ++row) {
-    args.row_dot[row] = DotLoop(args.dout + row * args.dout_stride, args.out + row * args.out_stride, args.dv);
+    args.row_dot[row] =
+        DotLoop(args.dout + row * args.dout_stride, args.out + row * args.out_stride, args.dv);
   }
   for (int64_t key = 0; key < args.positions; key += kBlock) {
-    for (int64_t query = key; query < args.positions; query += kBlock) BackwardBlock(args, query, key, p, ds);
+    for (int64_t query = key; query < args.positions; query += kBlock)
+      BackwardBlock(args, query, key, p, ds);
   }
 }

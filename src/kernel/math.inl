@@ -1,10 +1,12 @@
 // Elementary functions on sixteen lanes. After simd_*.inl, inside the same anonymous namespace.
 
-// e^x, within 2 ulp. Cody & Waite (1980): x = k ln 2 + r with ln 2 in two parts, a polynomial on |r| <= ln 2 / 2 (the
-// coefficients of Cephes' expf), scaled by 2^k. Overflow gives inf, NaN stays NaN. Results below 2^-125.5 (x < -86.99) are
-// zero rather than subnormal: on some processors subnormals are a hundred times slower, and no sum here can see them.
+// e^x, within 2 ulp. Cody & Waite (1980): x = k ln 2 + r with ln 2 in two parts, a polynomial on
+// |r| <= ln 2 / 2 (the coefficients of Cephes' expf), scaled by 2^k. Overflow gives inf, NaN stays
+// NaN. Results below 2^-125.5 (x < -86.99) are zero rather than subnormal: on some processors
+// subnormals are a hundred times slower, and no sum here can see them.
 inline V Exp(V x) {
-  // NaN passes through Max and Min, which return their second operand where either is NaN. Clamped, k is in [-126, 128].
+  // NaN passes through Max and Min, which return their second operand where either is NaN. Clamped,
+  // k is in [-126, 128].
   x = Min(Set1(89.0f), Max(Set1(-87.5f), x));
   const V round = Set1(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   const V k = Sub(Fma(x, Set1(1.44269504f), round), round);

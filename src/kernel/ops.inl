@@ -1,5 +1,6 @@
-// The loops of ops_loops.h on sixteen lanes. After simd_*.inl, inside the same anonymous namespace. Every sum over a row is
-// sixteen partial sums, lane i taking elements i, i+16, …, and ReduceAdd's tree.
+// The loops of ops_loops.h on sixteen lanes. After simd_*.inl, inside the same anonymous namespace.
+// Every sum over a row is sixteen partial sums, lane i taking elements i, i+16, …, and ReduceAdd's
+// tree.
 
 #include "kernel/math.inl"
 
@@ -10,10 +11,12 @@ alignas(64) const float kLaneIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 
 alignas(64) const float kPairSigns[16] = {-1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1};
 
 // a in the first n lanes, b in the others.
-inline V FirstLanes(int64_t n, V a, V b) { return SelectLess(Load(kLaneIndex), Set1(static_cast<float>(n)), a, b); }
+inline V FirstLanes(int64_t n, V a, V b) {
+  return SelectLess(Load(kLaneIndex), Set1(static_cast<float>(n)), a, b);
+}
 
-// How a loop body reads and writes sixteen elements: all of them, or the last few of a row. `fill` stands in for what is
-// beyond the row's end.
+// How a loop body reads and writes sixteen elements: all of them, or the last few of a row. `fill`
+// stands in for what is beyond the row's end.
 struct WholeLanes {
   V Get(const float* p, float = 0) const { return Load(p); }
   void Put(float* p, V x) const { Store(p, x); }
@@ -49,15 +52,17 @@ float RmsNormForwardLoop(const float* x, const float* weight, float eps, float* 
   });
   const float mean = ReduceAdd(squares) / static_cast<float>(n);
   const V inv = Div(Set1(1.0f), Sqrt(Set1(mean + eps)));
-  ForLanes(n, [=](int64_t i, auto io) { io.Put(y + i, Mul(Mul(io.Get(x + i), inv), io.Get(weight + i))); });
+  ForLanes(n, [=](int64_t i, auto io) {
+    io.Put(y + i, Mul(Mul(io.Get(x + i), inv), io.Get(weight + i)));
+  });
   float lanes[16];
   Store(lanes, inv);
   return lanes[0];
 }
 
 // With h = x * inv: dx = inv * (dy w - h * mean(dy w h)).
-void RmsNormBackwardLoop(const float* dy, const float* x, const float* weight, float inv_rms, float* dx, bool add_to_dx,
-                         float* dweight, int64_t n) {
+void RmsNormBackwardLoop(const float* dy, const float* x, const float* weight, float inv_rms,
+                         float* dx, bool add_to_dx, float* dweight, int64_t n) {
   const V inv = Set1(inv_rms);
   V dot = Zero();
   ForLanes(n, [=, &dot](int64_t i, auto io) {
@@ -74,8 +79,8 @@ void RmsNormBackwardLoop(const float* dy, const float* x, const float* weight, f
   });
 }
 
-// (a, b) -> (a cos - b sin, b cos + a sin). In lanes and not as a plain loop: GCC 12 contracts that loop to fmaddsub in
-// spite of -ffp-contract=off.
+// (a, b) -> (a cos - b sin, b cos + a sin). In lanes and not as a plain loop: GCC 12 contracts that
+// loop to fmaddsub in spite of -ffp-contract=off.
 void RopeLoop(float* x, const float* cos_sin, float sine_sign, int64_t pairs) {
   const V sign = Mul(Set1(sine_sign), Load(kPairSigns));
   ForLanes(2 * pairs, [=](int64_t i, auto io) {
@@ -93,7 +98,8 @@ void SwiGluForwardLoop(const float* gate, const float* up, float* y, int64_t n) 
 }
 
 // silu'(g) = s (1 + g (1 - s)), s = sigmoid(g).
-void SwiGluBackwardLoop(const float* dy, const float* gate, const float* up, float* dgate, float* dup, int64_t n) {
+void SwiGluBackwardLoop(const float* dy, const float* gate, const float* up, float* dgate,
+                        float* dup, int64_t n) {
   const V one = Set1(1.0f);
   ForLanes(n, [=](int64_t i, auto io) {
     const V g = io.Get(gate + i);
@@ -123,7 +129,8 @@ void SoftmaxLoop(const float* x, float* y, int64_t n) {
   ForLanes(n, [=](int64_t i, auto io) { io.Put(y + i, Div(io.Get(y + i), sum)); });
 }
 
-// x - max, kept finite for excluded logits (x = -inf): their exp is zero all the same, and 0 * -200 is zero.
+// x - max, kept finite for excluded logits (x = -inf): their exp is zero all the same, and 0 * -200
+// is zero.
 inline V Below(V x, V max) { return Max(Set1(-200.0f), Sub(x, max)); }
 
 SoftmaxStats SoftmaxStatsLoop(const float* x, bool weighted, int64_t n) {
@@ -139,7 +146,9 @@ SoftmaxStats SoftmaxStatsLoop(const float* x, bool weighted, int64_t n) {
       weighted_sums = Fma(e, d, weighted_sums);
     });
   } else {
-    ForLanes(n, [=, &sums](int64_t i, auto io) { sums = Add(sums, Exp(Below(io.Get(x + i, -kInfinity), m))); });
+    ForLanes(n, [=, &sums](int64_t i, auto io) {
+      sums = Add(sums, Exp(Below(io.Get(x + i, -kInfinity), m)));
+    });
   }
   return {max, ReduceAdd(sums), ReduceAdd(weighted_sums)};
 }
@@ -166,7 +175,8 @@ void AddLoop(const float* x, float* y, int64_t n) {
 
 void AxpyLoop(float a, const float* x, float* y, int64_t n) {
   const V factor = Set1(a);
-  ForLanes(n, [=](int64_t i, auto io) { io.Put(y + i, Fma(factor, io.Get(x + i), io.Get(y + i))); });
+  ForLanes(n,
+           [=](int64_t i, auto io) { io.Put(y + i, Fma(factor, io.Get(x + i), io.Get(y + i))); });
 }
 
 // Products of floats are exact in double, so fused or not is the same.
@@ -174,9 +184,11 @@ double SumSquaresLoop(const float* x, int64_t n) {
   double sums[16] = {};
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
-    for (int j = 0; j < 16; ++j) sums[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
+    for (int j = 0; j < 16; ++j)
+      sums[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
   }
-  for (int j = 0; i + j < n; ++j) sums[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
+  for (int j = 0; i + j < n; ++j)
+    sums[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
   for (int half = 8; half > 0; half /= 2) {
     for (int j = 0; j < half; ++j) sums[j] += sums[j + half];
   }
@@ -216,8 +228,21 @@ void AdamWLoop(const AdamWStep& step, const float* grad, float* w, float* m, flo
 #include "kernel/attention.inl"
 
 constexpr OpsLoops MakeOpsLoops() {
-  return {ExpLoop,           SigmoidLoop,        RmsNormForwardLoop,   RmsNormBackwardLoop,    RopeLoop,
-          SwiGluForwardLoop, SwiGluBackwardLoop, SoftmaxLoop,          SoftmaxStatsLoop,       LogSoftmaxBackwardLoop,
-          AddLoop,           AxpyLoop,           SumSquaresLoop,       HasNonFiniteLoop,       AdamWLoop,
-          AttentionForwardLoop, AttentionBackwardLoop};
+  return {ExpLoop,
+          SigmoidLoop,
+          RmsNormForwardLoop,
+          RmsNormBackwardLoop,
+          RopeLoop,
+          SwiGluForwardLoop,
+          SwiGluBackwardLoop,
+          SoftmaxLoop,
+          SoftmaxStatsLoop,
+          LogSoftmaxBackwardLoop,
+          AddLoop,
+          AxpyLoop,
+          SumSquaresLoop,
+          HasNonFiniteLoop,
+          AdamWLoop,
+          AttentionForwardLoop,
+          AttentionBackwardLoop};
 }
