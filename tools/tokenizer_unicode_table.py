@@ -18,6 +18,7 @@ for category in CATEGORIES:
                 rows[-1][2] = character
             else:
                 rows.append([category, character, character])
+assert all(first >= 0x800 for _, first, last in rows), rows  # HasNewerCharacters() skips what is below
 out = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "src", "text", "new_characters.h")
 with open(out, "w") as f:
     f.write(

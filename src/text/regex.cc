@@ -46,15 +46,8 @@ std::string ErrorText(int code) {
   return buffer;
 }
 
-}  // namespace
-
-Regex::Regex(const std::string& pattern, const std::string& where) : where_(where) {
-  if (pattern.size() > kMaxPatternBytes) {
-    Fail("{}: the pattern is {} bytes long, more than {}: shorten it", where, pattern.size(),
-         kMaxPatternBytes);
-  }
-  if (!IsValidUtf8(pattern)) Fail("{}: the pattern is not UTF-8", where);
-  const std::string translated = TranslatePattern(pattern);
+std::shared_ptr<const void> Compile(const std::string& pattern, const std::string& translated,
+                                    const std::string& where) {
   int error = 0;
   PCRE2_SIZE offset = 0;
   // MULTILINE: ^ and $ match at lines in Oniguruma's Ruby syntax. NEVER_BACKSLASH_C: \C could split
@@ -66,14 +59,28 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
     Fail("{}: the pattern \"{}\" is not a regular expression PCRE2 knows: {}", where, pattern,
          ErrorText(error));
   }
-  code_ = std::shared_ptr<const void>(
-      code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // where there is no JIT, pcre2_match interprets
+  return std::shared_ptr<const void>(
+      code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });
 }
 
-bool Regex::Search(std::string_view text, size_t start, TextRange* match) const {
+}  // namespace
+
+Regex::Regex(const std::string& pattern, const std::string& where) : where_(where) {
+  if (pattern.size() > kMaxPatternBytes) {
+    Fail("{}: the pattern is {} bytes long, more than {}: shorten it", where, pattern.size(),
+         kMaxPatternBytes);
+  }
+  if (!IsValidUtf8(pattern)) Fail("{}: the pattern is not UTF-8", where);
+  const std::string plain = TranslatePattern(pattern, /*newer=*/false);
+  const std::string newer = TranslatePattern(pattern, /*newer=*/true);
+  code_ = Compile(pattern, plain, where);
+  newer_ = newer == plain ? code_ : Compile(pattern, newer, where);
+}
+
+bool Regex::Search(std::string_view text, size_t start, bool newer, TextRange* match) const {
   MatchScratch& scratch = Scratch();
-  const auto* code = static_cast<const pcre2_code*>(code_.get());
+  const auto* code = static_cast<const pcre2_code*>((newer ? newer_ : code_).get());
   const auto run = [&](uint32_t options) {
     return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,
                        options | PCRE2_NO_UTF_CHECK, scratch.data, scratch.context);
@@ -97,7 +104,7 @@ bool Regex::Search(std::string_view text, size_t start, TextRange* match) const 
 }
 
 bool RegexMatches::Next(TextRange* match) {
-  while (start_ <= text_.size() && regex_.Search(text_, start_, match)) {
+  while (start_ <= text_.size() && regex_.Search(text_, start_, newer_, match)) {
     start_ = match->end;
     if (match->begin != match->end || match->end != last_end_) {
       last_end_ = match->end;

@@ -9,6 +9,14 @@
 
 namespace darkhorse {
 
+// The pattern in PCRE2's syntax, where two things differ: Oniguruma's \s is the property
+// White_Space, PCRE2's has U+180E besides; and Oniguruma's \p{L} and the like know newer characters
+// than Debian 12's PCRE2 does. These are written out if `newer`.
+std::string TranslatePattern(const std::string& pattern, bool newer);
+
+// Whether valid text holds one of those newer characters.
+bool HasNewerCharacters(std::string_view text);
+
 struct TextRange {
   size_t begin;
   size_t end;
@@ -23,10 +31,13 @@ class Regex {
   // The first match that starts at or after `start`; false if there is none. text must be valid
   // UTF-8, start on a character. Error: the match needs more work than the limit allows (a hostile
   // pattern).
-  bool Search(std::string_view text, size_t start, TextRange* match) const;
+  // newer: the text may hold characters that came after PCRE2's Unicode; a slower form of the
+  // pattern, which knows them, is used.
+  bool Search(std::string_view text, size_t start, bool newer, TextRange* match) const;
 
  private:
-  std::shared_ptr<const void> code_;  // pcre2_code
+  std::shared_ptr<const void> code_;   // pcre2_code
+  std::shared_ptr<const void> newer_;  // the same for text with newer characters
   std::string where_;
 };
 
@@ -40,13 +51,9 @@ class RegexMatches {
  private:
   const Regex& regex_;
   std::string_view text_;
+  bool newer_;
   size_t start_ = 0;
   size_t last_end_ = std::string_view::npos;
 };
-
-// The pattern in PCRE2's syntax, where two things differ: Oniguruma's \s is the property
-// White_Space, PCRE2's has U+180E besides; and \p{L} and the like know newer characters than Debian
-// 12's PCRE2 does.
-std::string TranslatePattern(const std::string& pattern);
 
 }  // namespace darkhorse

@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
+#include <array>
+
 #include "text/new_characters.h"
 #include "text/regex.h"
+#include "text/utf8.h"
 
 namespace darkhorse {
 
@@ -24,7 +27,7 @@ std::string Category(const std::string& name) {
 // Rewrites a pattern from left to right.
 class Translator {
  public:
-  explicit Translator(const std::string& pattern) : pattern_(pattern) {}
+  Translator(const std::string& pattern, bool newer) : pattern_(pattern), newer_(newer) {}
 
   std::string Run() {
     while (pos_ < pattern_.size()) {
@@ -68,7 +71,7 @@ class Translator {
     } else if (escaped == 'S' && !in_class_) {
       out_ += std::string("[^") + kSpace + "]";
       pos_ += 2;
-    } else if (escaped == 'p' || (escaped == 'P' && !in_class_)) {
+    } else if (newer_ && (escaped == 'p' || (escaped == 'P' && !in_class_))) {
       CategoryEscape(escaped == 'P');
     } else {
       Copy(2);
@@ -94,6 +97,7 @@ class Translator {
   }
 
   const std::string& pattern_;
+  bool newer_;
   size_t pos_ = 0;
   bool in_class_ = false;
   std::string out_;
@@ -101,6 +105,30 @@ class Translator {
 
 }  // namespace
 
-std::string TranslatePattern(const std::string& pattern) { return Translator(pattern).Run(); }
+std::string TranslatePattern(const std::string& pattern, bool newer) {
+  return Translator(pattern, newer).Run();
+}
+
+bool HasNewerCharacters(std::string_view text) {
+  static const auto blocks = [] {  // of 256 characters
+    std::array<bool, 0x1100> has{};
+    for (const NewCharacters& row : kNewCharacters) {
+      for (int block = row.first >> 8; block <= row.last >> 8; ++block) has[block] = true;
+    }
+    return has;
+  }();
+  for (size_t pos = 0; pos < text.size();) {
+    if (static_cast<uint8_t>(text[pos]) < 0xE0) {  // below U+0800, where there are none
+      ++pos;
+      continue;
+    }
+    const auto character = static_cast<int>(NextUtf8(text, &pos));
+    if (!blocks[character >> 8]) continue;
+    for (const NewCharacters& row : kNewCharacters) {
+      if (character >= row.first && character <= row.last) return true;
+    }
+  }
+  return false;
+}
 
 }  // namespace darkhorse
