@@ -45,7 +45,8 @@ class Regex {
 // Oniguruma's iterator does.
 class RegexMatches {
  public:
-  RegexMatches(const Regex& regex, std::string_view text) : regex_(regex), text_(text) {}
+  RegexMatches(const Regex& regex, std::string_view text)
+      : regex_(regex), text_(text), newer_(HasNewerCharacters(text)) {}
   bool Next(TextRange* match);
 
  private:
