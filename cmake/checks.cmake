@@ -1,0 +1,14 @@
+# Checks of the source tree and of the built program, run by ctest like any test. Each check also
+# proves on made-up input that it can fail.
+foreach(check layers lengths format weak_symbols)
+  add_test(NAME check_${check}_self_test COMMAND ${CMAKE_SOURCE_DIR}/tools/check_${check} --self-test)
+  set(subject ${CMAKE_SOURCE_DIR})
+  if(check STREQUAL "weak_symbols")
+    set(subject ${CMAKE_BINARY_DIR})
+  endif()
+  add_test(NAME check_${check} COMMAND ${CMAKE_SOURCE_DIR}/tools/check_${check} ${subject})
+endforeach()
+
+if(TARGET darkhorse)
+  add_test(NAME cli_test COMMAND ${CMAKE_SOURCE_DIR}/tests/cli_test.py $<TARGET_FILE:darkhorse>)
+endif()

@@ -1,0 +1,99 @@
+// `darkhorse data prepare`: documents to token shards.
+#include "app/app.h"
+#include "app/output.h"
+#include "app/usage.h"
+#include "base/error.h"
+#include "base/progress.h"
+#include "data/prepare.h"
+#include "task/corpus.h"
+
+namespace darkhorse {
+namespace {
+
+struct DataOptions {
+  std::vector<std::string> inputs;
+  std::string generate;
+  int64_t documents = 0;
+  uint64_t seed = 0;
+  std::string tokenizer;
+  std::string out;
+  CorpusOptions corpus;
+  PrepareOptions prepare;
+  bool json = false;
+};
+
+std::string Describe(const PrepareProgress& progress) {
+  std::string text = fmt::format(
+      "{:.0f} % · {} documents · {} tokens · {} tokens/s", 100 * progress.fraction,
+      FormatCount(static_cast<double>(progress.documents)),
+      FormatCount(static_cast<double>(progress.tokens)), FormatCount(progress.tokens_per_second));
+  if (progress.eta_seconds >= 0) text += " · ETA " + FormatDuration(progress.eta_seconds);
+  return text;
+}
+
+PrepareStatistics Prepare(const DataOptions& options, const Tokenizer& tokenizer) {
+  StatusLine status;
+  const auto show = [&](const PrepareProgress& progress) { status.Show(Describe(progress)); };
+  if (options.generate.empty()) {
+    return PrepareFiles(options.inputs, options.corpus, tokenizer, options.prepare, options.out,
+                        show);
+  }
+  CorpusMix mix;
+  mix.tasks = ParseTaskShares(options.generate);
+  CheckMix(mix);
+  const auto make = [&](uint64_t index, std::string* document) {
+    *document = CorpusDocument(mix, options.seed, index);
+    return true;
+  };
+  return PrepareGenerated(make, options.documents, tokenizer, options.prepare, options.out, show);
+}
+
+void Run(const DataOptions& options) {
+  if (options.inputs.empty() == options.generate.empty()) {
+    FailUsage("data prepare: give either files and folders to read, or --generate TASKS");
+  }
+  if (!options.generate.empty() && options.documents < 1) {
+    FailUsage("data prepare: --generate needs --documents, how many to make");
+  }
+  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
+  const PrepareStatistics done = Prepare(options, tokenizer);
+  for (const std::string& line : done.corpus.first_malformed) Note("skipped " + line);
+  PrintResult({{"out", options.out},
+               {"documents", done.documents},
+               {"text_bytes", done.text_bytes},
+               {"train_documents", done.train_documents},
+               {"train_tokens", done.train_tokens},
+               {"validation_documents", done.validation_documents},
+               {"validation_tokens", done.validation_tokens},
+               {"longest_document", done.longest_document},
+               {"malformed", done.corpus.malformed},
+               {"empty", done.corpus.empty}},
+              options.json);
+}
+
+}  // namespace
+
+void RegisterData(CLI::App& app) {
+  CLI::App* data = app.add_subcommand("data", "Turn text into token shards");
+  data->require_subcommand(1);
+  const auto options = std::make_shared<DataOptions>();
+  CLI::App* command = data->add_subcommand(
+      "prepare", "Tokenise documents into a folder with train.bin and val.bin");
+  command->add_option("inputs", options->inputs,
+                      "files or folders of .txt and .jsonl, each possibly .gz or .zst");
+  command->add_option("--generate", options->generate,
+                      "make documents of these tasks instead, such as countdown:1=0.7,sum:2=0.3");
+  command->add_option("--documents", options->documents, "how many to generate");
+  command->add_option("--seed", options->seed, "of generated documents");
+  command
+      ->add_option("--tokenizer", options->tokenizer,
+                   "tokenizer.json, or a directory that holds one")
+      ->required();
+  command->add_option("--out", options->out, "folder to write")->required();
+  AddFieldFlags(*command, FieldsOf(options->corpus));
+  AddFieldFlags(*command, FieldsOf(options->prepare));
+  AddJsonFlag(*command, &options->json);
+  command->callback([options] { Run(*options); });
+}
+
+}  // namespace darkhorse

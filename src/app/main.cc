@@ -1,0 +1,65 @@
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "app/app.h"
+#include "app/usage.h"
+#include "base/error.h"
+#include "base/parallel.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr char kVersion[] = "darkhorse 0.1.0";
+
+void RegisterAll(CLI::App& app) {
+  app.set_version_flag("--version", kVersion, "print the version");
+  app.add_option_function<int>("--threads", SetNumThreads,
+                               "threads to compute with; results do not depend on it")
+      ->default_str(std::to_string(NumThreads()))
+      ->check(CLI::Range(1, 4096));
+  app.require_subcommand(1);
+  // Subcommands inherit these: every option shows its default, --threads may stand anywhere.
+  app.option_defaults()->always_capture_default();
+  app.fallthrough();
+  RegisterTokenizer(app);
+  RegisterData(app);
+  RegisterTask(app);
+  RegisterInfo(app);
+  RegisterPretrain(app);
+  RegisterReinforce(app);
+  RegisterRun(app);
+}
+
+int Report(int code, const std::string& message) {
+  std::fprintf(stderr, "darkhorse: error: %s\n", message.c_str());
+  return code;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Makes and runs small reasoning models the DeepSeek-R1 way, on CPUs.", "darkhorse");
+  try {
+    RegisterAll(app);
+    app.parse(argc, argv);
+    // A full disk shows when the buffer is written.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) Fail("cannot write the result to stdout");
+    return 0;
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return Report(2, ExplainUsage(app, error));
+  } catch (const UsageError& error) {
+    return Report(2, error.what());
+  } catch (const Error& error) {
+    return Report(1, error.what());
+  } catch (const std::bad_alloc&) {
+    return Report(1, "out of memory; choose smaller sizes or a machine with more");
+  } catch (const std::exception& error) {
+    return Report(1, std::string("unexpected: ") + error.what());
+  }
+}
+
+}  // namespace
+}  // namespace darkhorse
+
+int main(int argc, char** argv) { return darkhorse::Main(argc, argv); }

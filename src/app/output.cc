@@ -1,0 +1,71 @@
+#include "app/output.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace darkhorse {
+namespace {
+
+std::string SpellForPeople(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_float()) return fmt::format("{:.4g}", value.get<double>());
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void AppendForPeople(const Json& object, const std::string& indent, std::string* out) {
+  size_t width = 0;
+  for (const auto& [name, value] : object.items()) width = std::max(width, name.size());
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_object()) {
+      *out += fmt::format("{}{}\n", indent, name);
+      AppendForPeople(value, indent + "  ", out);
+    } else {
+      *out += fmt::format("{}{:<{}}  {}\n", indent, name, width, SpellForPeople(value));
+    }
+  }
+}
+
+}  // namespace
+
+void AddJsonFlag(CLI::App& command, bool* json) {
+  command.add_flag("--json", *json, "print the result as one JSON object");
+}
+
+void PrintText(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void PrintResult(const Json& result, bool json) {
+  std::string text;
+  if (json) {
+    text = result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  } else {
+    AppendForPeople(result, "", &text);
+  }
+  PrintText(text);
+}
+
+void Note(const std::string& text) { std::fprintf(stderr, "darkhorse: %s\n", text.c_str()); }
+
+StatusLine::StatusLine() : terminal_(isatty(STDERR_FILENO)), next_(Clock::now()) {}
+
+StatusLine::~StatusLine() {
+  if (open_) std::fputc('\n', stderr);
+}
+
+void StatusLine::Show(const std::string& text) {
+  const Clock::time_point now = Clock::now();
+  if (now < next_) return;
+  if (terminal_) {
+    std::fprintf(stderr, "\r\033[K%s", text.c_str());
+    std::fflush(stderr);
+    open_ = true;
+    next_ = now + std::chrono::milliseconds(100);
+  } else {
+    std::fprintf(stderr, "%s\n", text.c_str());
+    next_ = now + std::chrono::seconds(10);
+  }
+}
+
+}  // namespace darkhorse

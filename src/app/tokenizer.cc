@@ -1,0 +1,145 @@
+// `darkhorse tokenizer train|encode|decode`.
+#include "text/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include "app/app.h"
+#include "app/output.h"
+#include "app/usage.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "data/corpus.h"
+
+namespace darkhorse {
+namespace {
+
+struct TrainOptions {
+  std::vector<std::string> inputs;
+  std::string out;
+  TokenizerTrainOptions tokenizer;
+  CorpusOptions corpus;
+  bool json = false;
+};
+
+struct CodeOptions {
+  std::string tokenizer;
+  std::string input = "-";
+  bool special = false;
+  bool json = false;
+};
+
+std::string ReadInput(const std::string& path) {
+  if (path != "-") return ReadFile(path);
+  return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
+void Train(const TrainOptions& options) {
+  CorpusReader corpus(options.inputs, options.corpus);
+  StatusLine status;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto show = [&](const char* phase, int64_t done, int64_t total) {
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    const bool counting = std::string_view(phase) == "count";
+    status.Show(std::string(phase) + " " +
+                FormatProgress({done, total, seconds.count()}, counting ? "bytes" : "merges"));
+  };
+  const Tokenizer tokenizer =
+      TrainTokenizer([&](std::string* text) { return corpus.Next(text); }, options.tokenizer, show);
+  const CorpusReport& report = corpus.report();
+  if (report.documents == 0) Fail("{}: no documents in it", options.inputs.front());
+  for (const std::string& line : report.first_malformed) Note("skipped " + line);
+  WriteFileAtomically(options.out, tokenizer.ToJson());
+  PrintResult({{"tokenizer", options.out},
+               {"vocab_size", tokenizer.vocab_size()},
+               {"hash", HexU64(tokenizer.hash())},
+               {"documents", report.documents},
+               {"text_bytes", report.text_bytes},
+               {"malformed", report.malformed}},
+              options.json);
+}
+
+void Encode(const CodeOptions& options) {
+  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
+  const std::string text = ReadInput(options.input);
+  std::vector<int32_t> ids;
+  tokenizer.Encode(text, &ids, options.special);
+  if (options.json) return PrintResult({{"ids", ids}}, true);
+  PrintText(fmt::format("{}\n", fmt::join(ids, " ")));
+}
+
+void Decode(const CodeOptions& options) {
+  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
+  std::istringstream input(ReadInput(options.input));
+  std::vector<int32_t> ids;
+  for (std::string word; input >> word;) {
+    int32_t id = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
+    if (error != std::errc() || end != word.data() + word.size() || id < 0 ||
+        id >= tokenizer.vocab_size()) {
+      Fail("{}: '{}' is not a token id of this tokenizer; ids are 0 to {}, separated by spaces",
+           options.input, word, tokenizer.vocab_size() - 1);
+    }
+    ids.push_back(id);
+  }
+  const std::string text = tokenizer.Decode(ids, /*skip_special_tokens=*/!options.special);
+  if (options.json) return PrintResult({{"text", text}}, true);
+  PrintText(text);
+}
+
+void AddCodeFlags(CLI::App& command, CodeOptions* options, const std::string& special_help) {
+  command
+      .add_option("--tokenizer", options->tokenizer,
+                  "tokenizer.json, or a directory that holds one")
+      ->required();
+  command.add_option("input", options->input, "file to read; - for standard input");
+  command.add_flag("--special", options->special, special_help);
+  AddJsonFlag(command, &options->json);
+}
+
+void RegisterTrain(CLI::App& parent) {
+  const auto options = std::make_shared<TrainOptions>();
+  // DeepSeek's, so that begin and end of a document have the ids 0 and 1 of ModelConfig's defaults.
+  options->tokenizer.special_tokens = {"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"};
+  CLI::App* command = parent.add_subcommand("train", "Train a byte-level BPE tokenizer on text");
+  command
+      ->add_option("inputs", options->inputs,
+                   "files or folders of .txt and .jsonl, each possibly .gz or .zst")
+      ->required();
+  command->add_option("--out", options->out, "tokenizer.json to write")->required();
+  TokenizerTrainOptions& tokenizer = options->tokenizer;
+  command->add_option("--vocab-size", tokenizer.vocab_size,
+                      "special tokens, 256 bytes and merges together");
+  command->add_option("--special-tokens", tokenizer.special_tokens,
+                      "tokens that text is never split into; ids from 0");
+  command->add_option("--pattern", tokenizer.pattern,
+                      "regular expression that splits text into words; empty: the built-in one");
+  command->add_option("--min-frequency", tokenizer.min_frequency,
+                      "a pair seen less often is not merged");
+  AddFieldFlags(*command, FieldsOf(options->corpus));
+  AddJsonFlag(*command, &options->json);
+  command->callback([options] { Train(*options); });
+}
+
+}  // namespace
+
+void RegisterTokenizer(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("tokenizer", "Train a tokenizer, encode and decode text");
+  command->require_subcommand(1);
+  RegisterTrain(*command);
+  const auto encode = std::make_shared<CodeOptions>();
+  CLI::App* encode_command = command->add_subcommand("encode", "Text to token ids");
+  AddCodeFlags(*encode_command, encode.get(), "recognise special tokens written in the text");
+  encode_command->callback([encode] { Encode(*encode); });
+  const auto decode = std::make_shared<CodeOptions>();
+  CLI::App* decode_command = command->add_subcommand("decode", "Token ids to text");
+  AddCodeFlags(*decode_command, decode.get(), "show special tokens");
+  decode_command->callback([decode] { Decode(*decode); });
+}
+
+}  // namespace darkhorse

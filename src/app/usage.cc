@@ -1,0 +1,95 @@
+#include "app/usage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace darkhorse {
+namespace {
+
+const CLI::App* DeepestParsed(const CLI::App* app) {
+  while (true) {
+    const auto parsed = app->get_subcommands();
+    if (parsed.empty()) return app;
+    app = parsed.back();
+  }
+}
+
+std::string CommandPath(const CLI::App* app) {
+  const CLI::App* parent = app->get_parent();
+  return (parent ? CommandPath(parent) + " " : "") + app->get_name();
+}
+
+// Flags of the command and of those it falls through to.
+std::vector<std::string> KnownFlags(const CLI::App* app) {
+  std::vector<std::string> names;
+  for (; app; app = app->get_parent()) {
+    for (const CLI::Option* option : app->get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  }
+  return names;
+}
+
+std::vector<std::string> KnownSubcommands(const CLI::App* app) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app->get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(sub->get_name());
+  }
+  return names;
+}
+
+std::string FirstUnknown(const CLI::App& app) {
+  const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
+  const auto flag = std::find_if(rest.begin(), rest.end(),
+                                 [](const std::string& text) { return text.starts_with("--"); });
+  if (flag != rest.end()) return flag->substr(0, flag->find('='));
+  return rest.empty() ? "" : rest.front();
+}
+
+std::string TypeName(const Field& field) {
+  static constexpr const char* kNames[] = {"BOOL",  "INT",  "INT",     "UINT",      "FLOAT",
+                                           "FLOAT", "TEXT", "INT,...", "FLOAT,...", "TEXT,..."};
+  static_assert(std::size(kNames) == std::variant_size_v<FieldPointer>);
+  return kNames[field.value.index()];
+}
+
+}  // namespace
+
+std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* command = DeepestParsed(&app);
+  const std::string path = CommandPath(command);
+  const std::string unknown = FirstUnknown(app);
+  if (unknown.empty()) {
+    std::string message = error.what();
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    return fmt::format("{} (see {} --help)", message, path);
+  }
+  if (unknown.starts_with("-")) {
+    return fmt::format("{}: unknown flag '{}'; did you mean '{}'?", path, unknown,
+                       NearestName(unknown, KnownFlags(command)));
+  }
+  const std::vector<std::string> subcommands = KnownSubcommands(command);
+  if (subcommands.empty()) {
+    return fmt::format("{}: unexpected '{}' (see {} --help)", path, unknown, path);
+  }
+  return fmt::format("{}: unknown command '{}'; did you mean '{}'?", path, unknown,
+                     NearestName(unknown, subcommands));
+}
+
+void AddFieldFlags(CLI::App& command, const FieldList& fields) {
+  for (const Field& field : fields.fields()) {
+    std::string flag = "--" + field.path;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    if (auto* const* value = std::get_if<bool*>(&field.value)) {
+      command.add_flag(flag, **value, field.help);
+      continue;
+    }
+    const auto assign = [field](const std::string& text) { AssignText(field, text); };
+    command.add_option_function<std::string>(flag, assign, field.help)
+        ->type_name(TypeName(field))
+        ->default_str(SpellValue(field));
+  }
+}
+
+}  // namespace darkhorse

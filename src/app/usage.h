@@ -1,0 +1,19 @@
+// Turning a wrong command line into one line that names the cure.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "base/fields.h"
+
+namespace darkhorse {
+
+// What is wrong with the command line that `app` failed to parse; for an unknown flag or subcommand
+// the nearest known one.
+std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error);
+
+// One flag for each field of a config struct, "--max-tokens" for max_tokens, with its help and
+// default. The struct must live as long as `command`.
+void AddFieldFlags(CLI::App& command, const FieldList& fields);
+
+}  // namespace darkhorse

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Runs the darkhorse program as a user does: right and wrong command lines, bad files. Checks exit
+codes, that errors are one line on stderr which names the cure, and that stdout holds only results.
+
+cli_test.py PROGRAM"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+
+
+class CommandLine(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_program(self, *arguments, stdin=b""):
+        return subprocess.run([PROGRAM, *map(str, arguments)], input=stdin, cwd=self.folder,
+                              capture_output=True, timeout=60)
+
+    def succeed(self, *arguments, stdin=b""):
+        """Standard output of a run that must succeed."""
+        run = self.run_program(*arguments, stdin=stdin)
+        self.assertEqual(run.returncode, 0, run.stderr.decode())
+        return run.stdout
+
+    def fail(self, code, *arguments, says, stdin=b""):
+        """The run must end with `code`, print nothing, and say `says` in its one line of error."""
+        run = self.run_program(*arguments, stdin=stdin)
+        error = run.stderr.decode()
+        self.assertEqual(run.returncode, code, f"{arguments}: {error}")
+        self.assertEqual(run.stdout, b"")
+        lines = [line for line in error.splitlines() if line.startswith("darkhorse: error: ")]
+        self.assertEqual(len(lines), 1, error)
+        self.assertEqual(lines[0], error.splitlines()[-1])
+        self.assertIn(says, lines[0])
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def tokenizer(self, vocab_size=300):
+        corpus = self.write("corpus.txt", "the cat sat on the mat, the rat ate the oat\n" * 20)
+        path = self.folder / "tokenizer.json"
+        self.succeed("tokenizer", "train", corpus, "--out", path, "--vocab-size", vocab_size)
+        return path
+
+
+class Usage(CommandLine):
+    def test_help_lists_the_commands_and_shows_defaults(self):
+        text = self.succeed("--help").decode()
+        for command in ("tokenizer", "data", "task", "info"):
+            self.assertIn(f"\n  {command} ", text)
+        self.assertIn("--vocab-size INT=4096", self.succeed("tokenizer", "train", "--help").decode())
+        self.assertIn("--max-tokens INT=0", self.succeed("data", "prepare", "--help").decode())
+        self.assertIn(b"darkhorse 0.", self.succeed("--version"))
+
+    def test_unknown_commands_and_flags_name_the_nearest(self):
+        self.fail(2, "inof", says="unknown command 'inof'; did you mean 'info'?")
+        self.fail(2, "tokenizer", "trian", says="did you mean 'train'?")
+        self.fail(2, "info", "--modle", "x", says="unknown flag '--modle'; did you mean '--model'?")
+        self.fail(2, "info", "--jsn=1", says="unknown flag '--jsn'; did you mean '--json'?")
+        self.fail(2, "task", "show", "countdown", "--treads", 2, says="did you mean '--threads'?")
+        self.fail(2, "task", "list", "extra", says="unexpected 'extra'")
+
+    def test_missing_and_unreadable_values(self):
+        self.fail(2, says="subcommand is required")
+        self.fail(2, "tokenizer", says="subcommand is required")
+        self.fail(2, "tokenizer", "encode", says="--tokenizer is required")
+        self.fail(2, "task", "show", "countdown", "--level", "high", says="--level = high")
+        self.fail(2, "--threads", 0, "task", "list", says="--threads")
+        self.fail(2, "data", "prepare", "x.txt", "--tokenizer", "t", "--out", "o", "--max-tokens",
+                  "many", says="max_tokens = many does not fit; it must be an integer")
+
+
+class Tokenizer(CommandLine):
+    def test_encode_and_decode_are_inverse(self):
+        tokenizer = self.tokenizer()
+        text = "the cat\n\tsat, naïve 猫 \x00".encode() + b"\xff\xfe"
+        ids = self.succeed("tokenizer", "encode", "--tokenizer", tokenizer, stdin=text)
+        self.assertLess(len(ids.split()), len(text))
+        back = self.succeed("tokenizer", "decode", "--tokenizer", tokenizer, stdin=ids)
+        self.assertEqual(back, text)
+
+    def test_json_is_one_object(self):
+        tokenizer = self.tokenizer()
+        out = self.succeed("tokenizer", "encode", "--json", "--tokenizer", tokenizer, stdin=b"cat")
+        self.assertEqual(out.count(b"\n"), 1)
+        self.assertTrue(json.loads(out)["ids"])
+
+    def test_bad_input(self):
+        tokenizer = self.tokenizer()
+        self.fail(1, "tokenizer", "train", "none.txt", "--out", "t.json", says="none.txt: no such file")
+        empty = self.write("empty.txt", "")
+        self.fail(1, "tokenizer", "train", empty, "--out", "t.json", says="empty.txt")
+        self.fail(1, "tokenizer", "train", self.write("a.pdf", "x"), "--out", "t.json", says="a.pdf")
+        self.fail(2, "tokenizer", "train", "corpus.txt", "--out", "t.json", "--vocab-size", 10,
+                  says="vocab_size")
+        self.fail(1, "tokenizer", "encode", "--tokenizer", "none.json", says="none.json")
+        broken = self.write("broken.json", "{")
+        self.fail(1, "tokenizer", "encode", "--tokenizer", broken, says="broken.json")
+        self.fail(1, "tokenizer", "encode", "none", "--tokenizer", tokenizer, says="none: cannot open")
+        for word in ("x", "-1", "99999", "99999999999999999999"):
+            self.fail(1, "tokenizer", "decode", "--tokenizer", tokenizer, stdin=word.encode(),
+                      says=f"'{word}' is not a token id")
+        self.assertFalse((self.folder / "t.json").exists())
+
+
+class Data(CommandLine):
+    def prepare(self, *arguments):
+        return ("data", "prepare", *arguments, "--tokenizer", "tokenizer.json", "--out", "shards")
+
+    def test_prepare_reports_what_it_did(self):
+        self.tokenizer()
+        lines = [json.dumps({"text": f"the cat sat {i}"}) for i in range(200)]
+        corpus = self.write("a.jsonl", "\n".join([*lines, "broken"]))
+        result = json.loads(self.succeed(*self.prepare(corpus, "--json")))
+        self.assertEqual(result["documents"], 200)
+        self.assertEqual(result["malformed"], 1)
+        self.assertEqual(result["train_documents"] + result["validation_documents"], 200)
+        self.assertTrue((self.folder / "shards/train.bin").exists())
+        self.fail(1, *self.prepare(corpus, "--strict"), says="a.jsonl:201")
+
+    def test_generated_documents(self):
+        self.tokenizer()
+        result = json.loads(self.succeed(
+            *self.prepare("--generate", "countdown:1", "--documents", 300, "--json")))
+        self.assertEqual(result["documents"], 300)
+        self.fail(2, *self.prepare("--generate", "cuontdown", "--documents", 9),
+                  says="did you mean 'countdown'?")
+        self.fail(2, *self.prepare("--generate", "countdown:99", "--documents", 9), says="level")
+        self.fail(2, *self.prepare("--generate", "countdown"), says="--documents")
+
+    def test_bad_input(self):
+        self.tokenizer()
+        self.fail(2, *self.prepare(), says="either files and folders to read, or --generate")
+        self.fail(1, *self.prepare("none"), says="none: no such file or folder")
+        (self.folder / "hollow").mkdir()
+        self.fail(1, *self.prepare("hollow"), says="hollow")
+        self.fail(1, *self.prepare(self.write("empty.txt", "")), says="empty.txt")
+        self.fail(1, *self.prepare(self.write("bad.txt.gz", "not gzip")), says="bad.txt.gz")
+        self.fail(1, *self.prepare("corpus.txt", "--eos-token", "<eot>"), says="<eot>")
+        self.fail(2, *self.prepare("corpus.txt", "--validation-fraction", 2),
+                  says="validation_fraction")
+        self.assertFalse((self.folder / "shards/train.bin").exists())
+
+
+class Task(CommandLine):
+    def test_the_shown_completion_scores_one(self):
+        for name in json.loads(self.succeed("task", "list", "--json")):
+            shown = json.loads(self.succeed("task", "show", name, "--index", 3, "--json"))
+            score = json.loads(self.succeed("task", "score", name, "--index", 3, "--json",
+                                            stdin=shown["completion"].encode()))
+            self.assertEqual(score["reward"], 1.0, name)
+            wrong = json.loads(self.succeed("task", "score", name, "--json", stdin=b"\xff<answer>"))
+            self.assertEqual(wrong["reward"], 0.0, name)
+
+    def test_bad_input(self):
+        self.fail(2, "task", "show", "cuontdown", says="did you mean 'countdown'?")
+        self.fail(2, "task", "show", "countdown", "--level", 99, says="level")
+        self.fail(1, "task", "score", "countdown", "none.txt", says="none.txt")
+
+
+class Info(CommandLine):
+    def test_bad_input(self):
+        self.fail(1, "info", "--model", "none", says="none/config.json")
+        self.write("config.json", "{}")
+        self.fail(1, "info", "--model", ".", says="config.json")
+
+
+if __name__ == "__main__":
+    unittest.main()
