@@ -18,6 +18,9 @@ namespace {
 constexpr int64_t kBlockK = 256;
 constexpr int64_t kBlockM = 192;
 constexpr int64_t kBlockN = 1024;
+// Rows of A this far apart are packed when this many columns share the cost.
+constexpr int64_t kPackStride = 1024;
+constexpr int64_t kPackCols = 128;
 // Below this many multiply-adds waking a thread costs more than it saves.
 constexpr int64_t kSerial = 1 << 17;
 
@@ -74,6 +77,12 @@ void Clear(const Matrix& c, const Block& block) {
   }
 }
 
+// A transposed A is packed always. One in rows only where a block of it would crowd into few sets
+// of the caches, and enough columns repay the copy.
+bool PackA(const Product& p, int64_t cols) {
+  return p.a_transposed || (p.a_stride >= kPackStride && cols >= kPackCols);
+}
+
 // One thread's rectangle. C is carried through the blocks of k in order, so each element is one
 // chain.
 void RunBlock(const GemmLoops& loops, const Product& p, const Block& block) {
@@ -107,13 +116,17 @@ void RunBlock(const GemmLoops& loops, const Product& p, const Block& block) {
       for (int64_t row = block.row; row < row_end; row += kBlockM) {
         const int64_t rows = std::min(kBlockM, row_end - row);
         float* c = p.c.Row(row) + col;
-        if (!p.a_transposed) {
+        if (!PackA(p, cols)) {
           loops.panel_product(p.a + row * p.a_stride + k0, p.a_stride, rows, panels, panel_stride,
                               cols, k, c, p.c.stride, accumulate);
           continue;
         }
         float* slivers = t_slivers.Get(RoundUp(rows, loops.tile_rows) * k);
-        loops.pack_slivers_t(p.a + k0 * p.a_stride + row, p.a_stride, rows, k, slivers);
+        if (p.a_transposed) {
+          loops.pack_slivers_t(p.a + k0 * p.a_stride + row, p.a_stride, rows, k, slivers);
+        } else {
+          loops.pack_slivers(p.a + row * p.a_stride + k0, p.a_stride, rows, k, slivers);
+        }
         loops.sliver_product(slivers, rows, panels, panel_stride, cols, k, c, p.c.stride,
                              accumulate);
       }

@@ -155,15 +155,27 @@ void SliverProduct(const float* slivers, int64_t rows, const float* panels, int6
                                                   cols, k, c, c_stride, accumulate);
 }
 
+// Transposes rows x k, element (r, i) to out[i * width + r]; rows <= width, the rest zero.
+inline void TransposeEdge(const float* in, int64_t stride, int64_t rows, int64_t k, float* out,
+                          int64_t width) {
+  for (int64_t i = 0; i < k; ++i) {
+    for (int64_t r = 0; r < rows; ++r) out[i * width + r] = in[r * stride + i];
+    for (int64_t r = rows; r < width; ++r) out[i * width + r] = 0;
+  }
+}
+
 void PackPanelsNT(const float* w, int64_t stride, int64_t cols, int64_t k, float* panels,
                   int64_t panel_stride) {
   for (int64_t j = 0; j < cols; j += kPanel) {
     const int64_t width = cols - j < kPanel ? cols - j : kPanel;
     float* panel = panels + j / kPanel * panel_stride;
-    for (int64_t i = 0; i < k; ++i) {
-      for (int64_t x = 0; x < width; ++x) panel[i * kPanel + x] = w[(j + x) * stride + i];
-      for (int64_t x = width; x < kPanel; ++x) panel[i * kPanel + x] = 0;
+    const float* from = w + j * stride;
+    int64_t i = 0;
+    for (; width == kPanel && i + 8 <= k; i += 8) {
+      Transpose8(from + i, stride, panel + i * kPanel, kPanel);
+      Transpose8(from + 8 * stride + i, stride, panel + i * kPanel + 8, kPanel);
     }
+    TransposeEdge(from + i, stride, width, k - i, panel + i * kPanel, kPanel);
   }
 }
 
@@ -179,27 +191,62 @@ void PackPanelsNN(const float* b, int64_t stride, int64_t cols, int64_t k, float
   }
 }
 
+// Transposes eight rows at a time. A tile of fewer rows than eight takes the next tile's first rows
+// along; what that writes too much is written over by the next k, and at the end by the next tile.
 void PackSlivers(const float* a, int64_t stride, int64_t rows, int64_t k, float* slivers) {
+  constexpr int64_t kReach = kTileRows < 8 ? 8 : kTileRows;
   for (int64_t r = 0; r < rows; r += kTileRows) {
     const int64_t height = rows - r < kTileRows ? rows - r : kTileRows;
-    for (int64_t i = 0; i < k; ++i) {
-      for (int64_t x = 0; x < height; ++x) *slivers++ = a[(r + x) * stride + i];
-      for (int64_t x = height; x < kTileRows; ++x) *slivers++ = 0;
+    const float* from = a + r * stride;
+    int64_t i = 0;
+    for (; r + kReach <= rows && i + 8 <= k; i += 8) {
+      for (int64_t x = 0; x + 8 < kReach; x += 8) {
+        Transpose8(from + x * stride + i, stride, slivers + i * kTileRows + x, kTileRows);
+      }
+      Transpose8(from + (kReach - 8) * stride + i, stride, slivers + i * kTileRows + kReach - 8,
+                 kTileRows);
     }
+    TransposeEdge(from + i, stride, height, k - i, slivers + i * kTileRows, kTileRows);
+    slivers += k * kTileRows;
   }
 }
 
 void PackSliversT(const float* a, int64_t stride, int64_t rows, int64_t k, float* slivers) {
   for (int64_t r = 0; r < rows; r += kTileRows) {
     const int64_t height = rows - r < kTileRows ? rows - r : kTileRows;
-    for (int64_t i = 0; i < k; ++i) {
-      for (int64_t x = 0; x < height; ++x) *slivers++ = a[i * stride + r + x];
-      for (int64_t x = height; x < kTileRows; ++x) *slivers++ = 0;
+    for (int64_t i = 0; i < k; ++i, slivers += kTileRows) {
+      const float* from = a + i * stride + r;
+      if (height == kTileRows) {
+        __builtin_memcpy(slivers, from, kTileRows * sizeof(float));
+      } else {
+        for (int64_t x = 0; x < kTileRows; ++x) slivers[x] = x < height ? from[x] : 0;
+      }
     }
   }
 }
 
+float FmaProbe(int64_t rounds) {
+  // The compiler must not see that lanes are equal, or it computes them once.
+  float start[16] = {};
+  asm volatile("" : : "r"(start) : "memory");
+  V acc[kTileVectors];
+#pragma GCC unroll 32
+  for (int i = 0; i < kTileVectors; ++i) {
+    acc[i] = Load(start);
+    start[i % 16] += 1;
+    asm volatile("" : : "r"(start) : "memory");
+  }
+  const V half = Set1(0.5f);
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kTileVectors; ++i) acc[i] = Fma(acc[i], half, half);
+  }
+  V sum = Zero();
+  for (int i = 0; i < kTileVectors; ++i) sum = Add(sum, acc[i]);
+  return ReduceAdd(sum);
+}
+
 constexpr GemmLoops MakeGemmLoops() {
-  return {kTileRows,    PanelProduct, SliverProduct, RowsProduct,
-          PackPanelsNT, PackPanelsNN, PackSlivers,   PackSliversT};
+  return {kTileRows,    PanelProduct, SliverProduct, RowsProduct, PackPanelsNT,
+          PackPanelsNN, PackSlivers,  PackSliversT,  FmaProbe,    kTileVectors * 16};
 }

@@ -41,6 +41,11 @@ struct GemmLoops {
   // A[rows, k], or A^T given as [k, rows], to slivers; rows beyond the last are zero.
   void (*pack_slivers)(const float* a, int64_t stride, int64_t rows, int64_t k, float* slivers);
   void (*pack_slivers_t)(const float* a, int64_t stride, int64_t rows, int64_t k, float* slivers);
+
+  // Nothing but independent FMAs from registers, rounds * probe_width of them: measures the peak.
+  // The result only keeps the compiler honest.
+  float (*fma_probe)(int64_t rounds);
+  int64_t probe_width;
 };
 
 }  // namespace darkhorse

@@ -1,4 +1,5 @@
-// Sixteen float lanes as two AVX2 registers. See simd_scalar.inl, the definition. Needs <immintrin.h> before it.
+// Sixteen float lanes as two AVX2 registers. See simd_scalar.inl, the definition. Needs
+// <immintrin.h> before it.
 
 struct V {
   __m256 lo, hi;
@@ -55,3 +56,5 @@ inline float ReduceMax(V a) {
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
+
+#include "kernel/simd_transpose8.inl"

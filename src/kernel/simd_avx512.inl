@@ -1,4 +1,5 @@
-// Sixteen float lanes as one AVX-512 register. See simd_scalar.inl, the definition. Needs <immintrin.h> before it.
+// Sixteen float lanes as one AVX-512 register. See simd_scalar.inl, the definition. Needs
+// <immintrin.h> before it.
 
 struct V {
   __m512 v;
@@ -43,3 +44,5 @@ inline float ReduceMax(V a) {
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
+
+#include "kernel/simd_transpose8.inl"

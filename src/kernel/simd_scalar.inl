@@ -1,6 +1,7 @@
-// Sixteen float lanes as plain loops: the definition that the AVX2 and AVX-512 forms must match bit for bit. Every lane
-// operation is one IEEE operation, so all three give the same bits. Included once, inside an anonymous namespace of a
-// per-instruction-set file; needs <cmath>, <cstdint> and <cstring> before it.
+// Sixteen float lanes as plain loops: the definition that the AVX2 and AVX-512 forms must match bit
+// for bit. Every lane operation is one IEEE operation, so all three give the same bits. Included
+// once, inside an anonymous namespace of a per-instruction-set file; needs <cmath>, <cstdint> and
+// <cstring> before it.
 
 struct V {
   float lane[16];
@@ -33,15 +34,15 @@ inline V Fma(V a, V b, V c) {
   DH_LANES r.lane[i] = __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]);
   return r;
 }
-#define DH_LANEWISE(Name, expression)    \
-  inline V Name(V a, V b) {              \
-    V r;                                 \
-    DH_LANES {                           \
-      const float x = a.lane[i];         \
-      const float y = b.lane[i];         \
-      r.lane[i] = expression;            \
-    }                                    \
-    return r;                            \
+#define DH_LANEWISE(Name, expression) \
+  inline V Name(V a, V b) {           \
+    V r;                              \
+    DH_LANES {                        \
+      const float x = a.lane[i];      \
+      const float y = b.lane[i];      \
+      r.lane[i] = expression;         \
+    }                                 \
+    return r;                         \
   }
 DH_LANEWISE(Add, x + y)
 DH_LANEWISE(Sub, x - y)
@@ -103,3 +104,11 @@ inline float ReduceMax(V a) {
   return t[0] > t[1] ? t[0] : t[1];
 }
 #undef DH_LANES
+
+// out[j*out_stride + i] = in[i*stride + j] for i, j < 8, written in the order of j (PackSlivers
+// writes rows that overlap).
+inline void Transpose8(const float* in, int64_t stride, float* out, int64_t out_stride) {
+  for (int j = 0; j < 8; ++j) {
+    for (int i = 0; i < 8; ++i) out[j * out_stride + i] = in[i * stride + j];
+  }
+}

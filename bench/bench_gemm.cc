@@ -1,0 +1,282 @@
+// Our matrix products beside oneDNN's, alternating, medians. bench_gemm [name filter] [rounds]
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <numeric>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/parallel.h"
+#include "kernel/gemm.h"
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+
+double Seconds(const std::function<void()>& body) {
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double Median(std::vector<double> x) {
+  std::nth_element(x.begin(), x.begin() + x.size() / 2, x.end());
+  return x[x.size() / 2];
+}
+
+struct Result {
+  double ours, theirs;  // seconds a call
+};
+
+// libgomp's threads spin for milliseconds after a loop: let the cores fall idle, then wake one's
+// own threads.
+void Settle(const std::function<void()>& body) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(8));
+  body();
+}
+
+// Alternates the two, each round long enough to time; the first round warms up and is dropped.
+Result Race(int rounds, const std::function<void()>& ours, const std::function<void()>& theirs) {
+  ours();
+  theirs();
+  const double once = std::max(Seconds(ours), 1e-7);
+  const int repeat = std::max(1, static_cast<int>(0.01 / once));
+  std::vector<double> a, b;
+  for (int round = 0; round <= rounds; ++round) {
+    Settle(ours);
+    const double x = Seconds([&] {
+      for (int i = 0; i < repeat; ++i) ours();
+    });
+    Settle(theirs);
+    const double y = Seconds([&] {
+      for (int i = 0; i < repeat; ++i) theirs();
+    });
+    if (round == 0) continue;
+    a.push_back(x / repeat);
+    b.push_back(y / repeat);
+  }
+  return {Median(a), Median(b)};
+}
+
+std::vector<float> Random(int64_t n) {
+  std::vector<float> x(static_cast<size_t>(n));
+  uint32_t state = 1;
+  for (float& v : x) {
+    state = state * 1664525u + 1013904223u;
+    v = static_cast<float>(state >> 8) * 0x1p-23f - 1.0f;
+  }
+  return x;
+}
+
+// A oneDNN matmul primitive for row-major C[m,n] = A . B with transposed operands as strides.
+class OneDnn {
+ public:
+  OneDnn(int64_t m, int64_t n, int64_t k, bool a_t, bool b_t, float* a, float* b, float* c,
+         bool accumulate)
+      : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
+    using Memory = dnnl::memory;
+    const auto kF32 = Memory::data_type::f32;
+    const Memory::desc da({m, k}, kF32, a_t ? Memory::dims{1, m} : Memory::dims{k, 1});
+    const Memory::desc db({k, n}, kF32, b_t ? Memory::dims{1, k} : Memory::dims{n, 1});
+    const Memory::desc dc({m, n}, kF32, Memory::dims{n, 1});
+    dnnl::primitive_attr attributes;
+    if (accumulate) {
+      dnnl::post_ops post;
+      post.append_sum(1.0f);
+      attributes.set_post_ops(post);
+    }
+    const dnnl::matmul::primitive_desc desc(dnnl::matmul::desc(da, db, dc), attributes, engine_);
+    matmul_ = dnnl::matmul(desc);
+    arguments_ = {{DNNL_ARG_SRC, Memory(da, engine_, a)},
+                  {DNNL_ARG_WEIGHTS, Memory(db, engine_, b)},
+                  {DNNL_ARG_DST, Memory(dc, engine_, c)}};
+  }
+  void operator()() {
+    matmul_.execute(stream_, arguments_);
+    stream_.wait();
+  }
+
+ private:
+  dnnl::engine engine_;
+  dnnl::stream stream_;
+  dnnl::matmul matmul_;
+  std::unordered_map<int, dnnl::memory> arguments_;
+};
+
+void Print(const std::string& name, double flops, const Result& r) {
+  fmt::print("{:<38} {:8.1f} {:8.1f} {:7.3f}\n", name, flops / r.ours * 1e-9,
+             flops / r.theirs * 1e-9, r.theirs / r.ours);
+  std::fflush(stdout);
+}
+
+struct Bench {
+  std::string filter;
+  int rounds;
+  std::vector<double> ratios;
+
+  void Record(const std::string& name, double flops, const std::function<void()>& ours,
+              const std::function<void()>& theirs) {
+    if (name.find(filter) == std::string::npos) return;
+    const Result r = Race(rounds, ours, theirs);
+    ratios.push_back(r.theirs / r.ours);
+    Print(name, flops, r);
+  }
+
+  bool Wanted(const std::string& name) const { return name.find(filter) != std::string::npos; }
+
+  void One(const std::string& set, const std::string& form, int64_t m, int64_t n, int64_t k) {
+    const std::string name = fmt::format("{} {} {}x{}x{}", set, form, m, n, k);
+    if (!Wanted(name)) return;
+    std::vector<float> a = Random(m * k), b = Random(n * k), c = Random(m * n), d = c;
+    const bool a_t = form == "TN";
+    const bool b_t = form == "NT" || form == "packed";
+    OneDnn theirs(m, n, k, a_t, b_t, a.data(), b.data(), d.data(), a_t);
+    const ConstMatrix va(a.data(), a_t ? k : m, a_t ? m : k);
+    const ConstMatrix vb(b.data(), b_t ? n : k, b_t ? k : n);
+    const Matrix vc(c.data(), m, n);
+    std::vector<float> packed(form == "packed" ? static_cast<size_t>(PackedSize(n, k)) : 0);
+    if (form == "packed") PackNT(vb, packed.data());
+    Record(
+        name, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k),
+        [&] {
+          if (form == "NT") GemmNT(va, vb, vc);
+          if (form == "NN") GemmNN(va, vb, vc);
+          if (form == "TN") GemmTN(va, vb, vc, true);
+          if (form == "packed") GemmPacked(va, packed.data(), vc);
+        },
+        [&] { theirs(); });
+  }
+
+  // Experts of unequal size; oneDNN runs them one after the other.
+  void Grouped(const std::string& set, const std::string& form, int64_t rows, int64_t groups,
+               int64_t n, int64_t k) {
+    const std::string name =
+        fmt::format("{} grouped {} {}/{} {}x{}", set, form, rows, groups, n, k);
+    if (!Wanted(name)) return;
+    std::vector<int64_t> begin = {0};
+    for (int64_t g = 1; g <= groups; ++g) {
+      // Sizes from half to one and a half times the mean.
+      const double x = static_cast<double>(g) / static_cast<double>(groups);
+      begin.push_back(static_cast<int64_t>(static_cast<double>(rows) * (0.5 * x + 0.5 * x * x)));
+    }
+    // NT: C[rows,n] = A[rows,k] W[n,k]^T. NN: C[rows,k] = A[rows,n] W. TN: W += A[rows,n]^T
+    // B[rows,k].
+    std::vector<float> x = Random(rows * k), y = Random(rows * n), w = Random(groups * n * k);
+    std::vector<float> v = w;
+    std::vector<float> packed(static_cast<size_t>(groups * PackedSize(n, k)));
+    std::vector<Weight> weights;
+    std::vector<OneDnn> theirs;
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t first = begin[static_cast<size_t>(g)];
+      const int64_t m = begin[static_cast<size_t>(g) + 1] - first;
+      float* wg = w.data() + g * n * k;
+      weights.push_back({Matrix(wg, n, k), nullptr});
+      if (form == "packed") {
+        float* pg = packed.data() + g * PackedSize(n, k);
+        PackNT(weights.back().w, pg);
+        weights.back().packed = pg;
+      }
+      if (m == 0) continue;
+      float* xg = x.data() + first * k;
+      float* yg = y.data() + first * n;
+      float* vg = v.data() + g * n * k;
+      if (form == "NT" || form == "packed")
+        theirs.emplace_back(m, n, k, false, true, xg, wg, yg, false);
+      if (form == "NN") theirs.emplace_back(m, k, n, false, false, yg, wg, xg, false);
+      if (form == "TN") theirs.emplace_back(n, k, m, true, false, yg, xg, vg, true);
+    }
+    const Matrix vx(x.data(), rows, k);
+    const Matrix vy(y.data(), rows, n);
+    Record(
+        name, 2.0 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(k),
+        [&] {
+          if (form == "NT" || form == "packed") GroupedLinear(vx, begin, weights, vy);
+          if (form == "NN") GroupedGemmNN(vy, begin, weights, vx);
+          if (form == "TN") GroupedGemmTN(vy, vx, begin, weights);
+        },
+        [&] {
+          for (OneDnn& one : theirs) one();
+        });
+  }
+};
+
+int Main(int argc, char** argv) {
+  omp_set_num_threads(NumThreads());  // oneDNN's
+  Bench bench{argc > 1 ? argv[1] : "", argc > 2 ? std::atoi(argv[2]) : 7, {}};
+  fmt::print("{} kernels, {} threads, medians of {}; GFLOP/s\n{:<38} {:>8} {:>8} {:>7}\n",
+             Kernels().name, NumThreads(), bench.rounds, "M x N x K", "ours", "oneDNN", "ratio");
+  for (const char* form : {"NT", "NN", "TN"}) {
+    for (const auto& [m, n, k] : std::vector<std::array<int64_t, 3>>{{2048, 512, 512},
+                                                                     {1024, 512, 512},
+                                                                     {512, 512, 512},
+                                                                     {512, 2048, 512},
+                                                                     {512, 512, 2048},
+                                                                     {256, 512, 512},
+                                                                     {256, 256, 256},
+                                                                     {128, 512, 512},
+                                                                     {128, 256, 256},
+                                                                     {64, 512, 512},
+                                                                     {64, 256, 256}}) {
+      bench.One("table", form, m, n, k);
+    }
+  }
+  // Linear layers of tokens [T, in] to [T, out]: forward, input gradient, weight gradient.
+  const auto layer = [&](const char* set, int64_t tokens, int64_t out, int64_t in) {
+    bench.One(set, "NT", tokens, out, in);
+    bench.One(set, "NN", tokens, in, out);
+    bench.One(set, "TN", out, in, tokens);
+  };
+  for (const int64_t tokens : {16384, 4096, 512}) {
+    for (const auto& [out, in] : std::vector<std::array<int64_t, 2>>{
+             {256, 256}, {384, 256}, {640, 256}, {512, 256}, {128, 256}, {256, 512}, {256, 128}}) {
+      layer("S", tokens, out, in);
+    }
+    if (tokens <= 4096) layer("S", tokens, 4096, 256);
+  }
+  for (const int64_t tokens : {4096, 2048, 512}) {
+    for (const auto& [out, in] : std::vector<std::array<int64_t, 2>>{
+             {512, 512}, {384, 512}, {512, 384}, {1024, 512}, {512, 1024}, {768, 512}}) {
+      layer("M", tokens, out, in);
+    }
+  }
+  layer("M", 1024, 16384, 512);
+  for (const int64_t m : {1, 2, 4, 8, 32, 128, 256}) {
+    bench.One("decode", "packed", m, 256, 256);
+    bench.One("decode", "packed", m, 640, 256);
+    bench.One("decode", "packed", m, 4096, 256);
+    bench.One("decode", "packed", m, 16384, 512);
+  }
+  for (const char* form : {"NT", "NN", "TN", "packed"}) {
+    bench.Grouped("S", form, 32768, 16, 256, 256);
+    bench.Grouped("S", form, 1024, 16, 256, 256);
+    bench.Grouped("S", form, 256, 16, 256, 256);
+    bench.Grouped("M", form, 16384, 32, 384, 512);
+    bench.Grouped("M", form, 2048, 32, 384, 512);
+  }
+  std::sort(bench.ratios.begin(), bench.ratios.end());
+  if (bench.ratios.empty()) return 1;
+  double logs = 0;
+  for (const double r : bench.ratios) logs += std::log(r);
+  fmt::print(
+      "ratio: geometric mean {:.3f}, median {:.3f}, least {:.3f}; below 0.95: {} of {}\n",
+      std::exp(logs / static_cast<double>(bench.ratios.size())),
+      bench.ratios[bench.ratios.size() / 2], bench.ratios.front(),
+      std::count_if(bench.ratios.begin(), bench.ratios.end(), [](double r) { return r < 0.95; }),
+      bench.ratios.size());
+  return 0;
+}
+
+}  // namespace
+}  // namespace darkhorse
+
+int main(int argc, char** argv) { return darkhorse::Main(argc, argv); }
