@@ -14,5 +14,7 @@ void RegisterInfo(CLI::App& app);
 void RegisterPretrain(CLI::App& app);
 void RegisterReinforce(CLI::App& app);
 void RegisterRun(CLI::App& app);
+void RegisterGenerate(CLI::App& app);
+void RegisterEvaluate(CLI::App& app);
 
 }  // namespace darkhorse

@@ -29,6 +29,8 @@ void RegisterAll(CLI::App& app) {
   RegisterPretrain(app);
   RegisterReinforce(app);
   RegisterRun(app);
+  RegisterGenerate(app);
+  RegisterEvaluate(app);
 }
 
 int Report(int code, const std::string& message) {

@@ -1,0 +1,165 @@
+// `darkhorse generate`: text sampled from a checkpoint.
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "app/app.h"
+#include "app/loaded_model.h"
+#include "app/output.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "infer/engine.h"
+
+namespace darkhorse {
+namespace {
+
+struct GenerateOptions {
+  std::string model;
+  std::vector<std::string> prompts;
+  std::string prompt_file;
+  int64_t samples = 1;
+  int64_t max_tokens = 256;
+  SamplingParams sampling;
+  uint64_t seed = 0;
+  std::vector<std::string> stop;
+  int64_t batch = 32;
+  std::string cache = "expanded";
+  bool special = false;
+  bool json = false;
+};
+
+std::vector<std::string> Prompts(const GenerateOptions& options) {
+  std::vector<std::string> prompts = options.prompts;
+  if (options.prompt_file == "-") {
+    prompts.emplace_back(std::istreambuf_iterator<char>(std::cin),
+                         std::istreambuf_iterator<char>());
+  } else if (!options.prompt_file.empty()) {
+    prompts.push_back(ReadFile(options.prompt_file));
+  }
+  if (prompts.empty()) prompts.emplace_back();  // a document from nothing
+  return prompts;
+}
+
+std::vector<GenerationRequest> Requests(const GenerateOptions& options, const LoadedModel& loaded,
+                                        const std::vector<std::string>& prompts) {
+  std::vector<GenerationRequest> requests;
+  for (const std::string& prompt : prompts) {
+    GenerationRequest request;
+    request.prompt = {static_cast<int32_t>(loaded.config().bos_token_id)};
+    loaded.tokenizer().Encode(prompt, &request.prompt, options.special);
+    request.samples = options.samples;
+    request.max_tokens = options.max_tokens;
+    request.sampling = options.sampling;
+    request.seed = options.seed;
+    request.stream = static_cast<uint64_t>(options.samples) * requests.size();
+    request.stop_tokens = {static_cast<int32_t>(loaded.config().eos_token_id)};
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+// The first place in `text` where one of the strings stands; npos: none.
+size_t FindStop(std::string_view text, const std::vector<std::string>& stops) {
+  size_t first = std::string_view::npos;
+  for (const std::string& stop : stops) first = std::min(first, text.find(stop));
+  return first;
+}
+
+const char* Describe(FinishReason reason) {
+  return reason == FinishReason::kLength ? "length" : "stop";
+}
+
+Json Describe(const Completion& completion, const std::string& text) {
+  double logp = 0;
+  for (const float value : completion.logp) logp += value;
+  return {{"prompt", completion.request},
+          {"sample", completion.sample},
+          {"text", text},
+          {"tokens", completion.tokens.size()},
+          {"logp", logp},
+          {"finish", Describe(completion.finish)}};
+}
+
+void Run(const GenerateOptions& options) {
+  options.sampling.Validate();
+  if (std::any_of(options.stop.begin(), options.stop.end(),
+                  [](const std::string& stop) { return stop.empty(); })) {
+    FailUsage("--stop: an empty string would end every text before it begins");
+  }
+  const LoadedModel loaded(options.model);
+  const std::vector<std::string> prompts = Prompts(options);
+  const std::vector<GenerationRequest> requests = Requests(options, loaded, prompts);
+  size_t longest = 0;
+  for (const GenerationRequest& request : requests) {
+    longest = std::max(longest, request.prompt.size());
+  }
+  const int64_t limit = loaded.config().max_position_embeddings;
+  if (static_cast<int64_t>(longest) >= limit) {
+    Fail(
+        "the longest prompt has {} tokens, the model's context (max_position_embeddings) is {}; "
+        "shorten the prompt",
+        longest, limit);
+  }
+  const int64_t capacity = std::min(limit, static_cast<int64_t>(longest) + options.max_tokens);
+  const int64_t slots =
+      std::min(options.batch, options.samples * static_cast<int64_t>(prompts.size()));
+  Engine engine(loaded.model(), loaded.weights(),
+                options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded, slots,
+                capacity);
+
+  const auto begin = std::chrono::steady_clock::now();
+  const auto text_of = [&](const Completion& completion) {
+    return loaded.tokenizer().Decode(completion.tokens, /*skip_special_tokens=*/!options.special);
+  };
+  const auto keep_going = [&](const Completion& so_far) {
+    return options.stop.empty() || FindStop(text_of(so_far), options.stop) == std::string::npos;
+  };
+  const std::vector<Completion> completions = engine.Generate(requests, keep_going);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  Note(FormatProgress({engine.stats().generated_tokens, 0, seconds.count()}, "tokens"));
+
+  Json result = Json::array();
+  for (const Completion& completion : completions) {
+    std::string text = text_of(completion);
+    text.resize(std::min(text.size(), FindStop(text, options.stop)));
+    if (!options.json) PrintText(prompts[completion.request] + text + "\n");
+    result.push_back(Describe(completion, text));
+  }
+  if (options.json) PrintResult({{"completions", result}}, true);
+}
+
+}  // namespace
+
+void RegisterGenerate(CLI::App& app) {
+  const auto options = std::make_shared<GenerateOptions>();
+  CLI::App* command = app.add_subcommand("generate", "Sample text from a model");
+  command->add_option("--model", options->model, "checkpoint directory")->required();
+  command->add_option("--prompt", options->prompts,
+                      "text to continue; may be repeated; none: a document from nothing");
+  command->add_option("--prompt-file", options->prompt_file,
+                      "file with one more prompt; - for standard input");
+  command->add_option("--samples", options->samples, "completions of each prompt")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--max-tokens", options->max_tokens, "longest completion")
+      ->check(CLI::PositiveNumber);
+  SamplingParams& sampling = options->sampling;
+  command->add_option("--temperature", sampling.temperature, "0: the most probable token");
+  command->add_option("--top-k", sampling.top_k, "keep the k most probable tokens; 0: all");
+  command->add_option("--top-p", sampling.top_p, "keep the most probable of this mass");
+  command->add_option("--min-p", sampling.min_p, "keep those this near to the most probable one");
+  command->add_option("--seed", options->seed, "same seed, same text");
+  command->add_option("--stop", options->stop, "text ends before this string; may be repeated");
+  command->add_option("--batch", options->batch, "sequences at once")->check(CLI::PositiveNumber);
+  command
+      ->add_option("--cache", options->cache,
+                   "expanded: training's bits; latent: small memory, for long contexts")
+      ->check(CLI::IsMember({"expanded", "latent"}));
+  command->add_flag("--special", options->special, "read and show special tokens in text");
+  AddJsonFlag(*command, &options->json);
+  command->callback([options] { Run(*options); });
+}
+
+}  // namespace darkhorse
