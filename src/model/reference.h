@@ -33,6 +33,15 @@ template <typename T>
 double ErrorBound(const T&) {
   return 0;
 }
+// A constant that f32 code computes with at most this error.
+template <typename T>
+T InexactConstant(double value, double error) {
+  if constexpr (requires { T::Inexact(value, error); }) {
+    return T::Inexact(value, error);
+  } else {
+    return T(value);
+  }
+}
 
 template <typename T>
 struct ReferenceRows {
@@ -51,7 +60,6 @@ struct ReferenceInput {
   std::span<const float> weight;    // [T]
   double mtp_lambda = 0;
   double balance_alpha = 0;
-  int64_t sequence_rows = 0;  // rows of one sequence of the balance loss; 0: each segment is one
 };
 
 template <typename T>
@@ -217,8 +225,10 @@ class Reference {
   void Rotate(int64_t position, T* x) const {
     for (int64_t pair = 0; pair < config_.qk_rope_head_dim / 2; ++pair) {
       const double angle = static_cast<double>(position) * InverseFrequency(pair);
-      const double scale = RotationScale();
-      const T cosine = T(scale * std::cos(angle)), sine = T(scale * std::sin(angle));
+      // An f32 angle is off by its rounding and that of the frequency, the power in it included.
+      const double scale = RotationScale(), error = scale * 0x1p-24 * (2 + 8 * angle);
+      const T cosine = InexactConstant<T>(scale * std::cos(angle), error);
+      const T sine = InexactConstant<T>(scale * std::sin(angle), error);
       const T a = x[2 * pair], b = x[2 * pair + 1];
       x[2 * pair] = a * cosine - b * sine;
       x[2 * pair + 1] = a * sine + b * cosine;
@@ -417,7 +427,7 @@ class Reference {
         context.out.balance_loss += T(scale * count[i]) * probability[i];
     };
     const auto total = static_cast<int64_t>(affinity.size());
-    const int64_t step = context.input.sequence_rows;
+    const int64_t step = context.input.batch.sequence_rows;
     if (step > 0) {
       for (int64_t row = 0; row < total; row += step)
         add_sequence(row, std::min(row + step, total));

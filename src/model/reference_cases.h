@@ -21,11 +21,8 @@ struct ReferenceCase {
   std::vector<float> weights;   // a buffer of ParamLayout(config)
   double mtp_lambda = 0;
   double balance_alpha = 0;
-  int64_t sequence_rows = 0;
 
-  ReferenceInput input() const {
-    return {batch, target, weight, mtp_lambda, balance_alpha, sequence_rows};
-  }
+  ReferenceInput input() const { return {batch, target, weight, mtp_lambda, balance_alpha}; }
 };
 
 // The smallest model that has every kind of tensor: two layers, the first dense.
@@ -39,6 +36,9 @@ std::vector<float> RandomWeights(const ModelConfig& config, uint64_t seed);
 // document as target (none at its end), weights of varied size, some of them 0 or negative.
 void FillBatch(const std::vector<int64_t>& lengths, uint64_t seed, ReferenceCase& c);
 
+// One case for each kind of configuration.
 std::vector<ReferenceCase> ReferenceCases();
+// A random configuration, batch and weights; every field is drawn.
+ReferenceCase RandomCase(uint64_t seed);
 
 }  // namespace darkhorse

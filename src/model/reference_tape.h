@@ -102,6 +102,11 @@ class Taped {
   explicit Taped(double constant) : value_(constant), magnitude_(std::abs(constant)) {
     if (static_cast<double>(static_cast<float>(constant)) != constant) Record(kUnit * magnitude_);
   }
+  static Taped Inexact(double constant, double error) {
+    Taped x(Base(constant), std::abs(constant));
+    x.Record(error);
+    return x;
+  }
   // Something to differentiate by, exact in f32.
   static Taped Variable(const Base& value) {
     Taped x(value, std::abs(RealPart(value)));

@@ -96,7 +96,7 @@ std::vector<ReferenceCase> ReferenceCases() {
     c.config.n_shared_experts = 0;
     c.config.norm_topk_prob = false;
     c.config.routed_scaling_factor = 1.7;
-    c.sequence_rows = 3;
+    c.batch.sequence_rows = 3;
   });
   add("Groups", {5, 4}, [](ReferenceCase& c) {
     c.config.n_routed_experts = 8;
@@ -128,7 +128,7 @@ std::vector<ReferenceCase> ReferenceCases() {
   add("SigmoidGreedyNormed", {8}, [](ReferenceCase& c) {
     c.config.topk_method = "greedy";
     c.config.num_experts_per_tok = 3;
-    c.sequence_rows = 4;
+    c.batch.sequence_rows = 4;
   });
   add("SoftmaxNoaux", {5}, [](ReferenceCase& c) {
     c.config.scoring_func = "softmax";
@@ -150,9 +150,60 @@ std::vector<ReferenceCase> ReferenceCases() {
     c.config.num_hidden_layers = 1;
     c.config.tie_word_embeddings = true;
     c.config.q_lora_rank = 0;
-    c.sequence_rows = 5;
+    c.batch.sequence_rows = 5;
   });
   return cases;
+}
+
+ReferenceCase RandomCase(uint64_t seed) {
+  RandomSequence random(seed, RandomStream::kTest, 0);
+  const auto coin = [&] { return random.Below(2) == 1; };
+  const auto between = [&](int64_t low, int64_t high) { return random.Between(low, high); };
+  ReferenceCase c;
+  c.name = "Random" + std::to_string(seed);
+  ModelConfig& m = c.config = TinyConfig();
+  m.vocab_size = between(3, 20);
+  m.hidden_size = between(5, 9);
+  m.num_hidden_layers = between(1, 3);
+  m.num_attention_heads = between(1, 3);
+  m.q_lora_rank = coin() ? between(2, 6) : 0;
+  m.kv_lora_rank = between(2, 7);
+  m.qk_nope_head_dim = between(1, 5);
+  m.qk_rope_head_dim = 2 * between(1, 4);
+  m.v_head_dim = between(1, 5);
+  m.intermediate_size = between(2, 8);
+  m.moe_intermediate_size = between(2, 5);
+  m.first_k_dense_replace = between(0, 2);
+  m.n_group = between(1, 3);
+  m.n_routed_experts = m.n_group * between(1, 3);
+  m.topk_group = between(1, m.n_group);
+  m.num_experts_per_tok = between(1, m.topk_group * (m.n_routed_experts / m.n_group));
+  m.n_shared_experts = between(0, 2);
+  m.scoring_func = coin() ? "sigmoid" : "softmax";
+  const char* const methods[] = {"noaux_tc", "greedy", "group_limited_greedy"};
+  m.topk_method = methods[random.Below(3)];
+  m.norm_topk_prob = coin();
+  m.routed_scaling_factor = 0.5 + 2 * random.Uniform();
+  m.num_nextn_predict_layers = between(0, 2);
+  m.tie_word_embeddings = coin();
+  m.rope_theta = 10 + 1000 * random.Uniform();
+  if (coin()) {
+    m.rope_scaling = {"yarn",
+                      1 + 20 * random.Uniform(),
+                      between(8, 40),
+                      1 + 4 * random.Uniform(),
+                      0.2 + 0.5 * random.Uniform(),
+                      0.5 + random.Uniform(),
+                      coin() ? 0.5 + random.Uniform() : 0};
+  }
+  c.mtp_lambda = random.Uniform();
+  c.balance_alpha = random.Uniform();
+  std::vector<int64_t> lengths(between(1, 3));
+  for (int64_t& length : lengths) length = between(1, 5);
+  FillBatch(lengths, seed, c);
+  if (coin()) c.batch.sequence_rows = between(1, c.batch.rows());
+  c.weights = RandomWeights(m, seed);
+  return c;
 }
 
 }  // namespace darkhorse
