@@ -7,7 +7,7 @@ namespace darkhorse {
 double ForwardFlopsPerToken(const ModelConfig& config, double context, bool with_mtp) {
   ModelConfig counted = config;
   if (!with_mtp) counted.num_nextn_predict_layers = 0;
-  double weights = 0;  // that one token is multiplied with
+  double touched = 0;                 // weights that one token is multiplied with
   const ParamLayout layout(counted);  // outlives the loop over its list
   for (const ParamInfo& param : layout.params()) {
     const bool routed = param.name.find(".mlp.experts.") != std::string::npos;
@@ -15,17 +15,17 @@ double ForwardFlopsPerToken(const ModelConfig& config, double context, bool with
                                       static_cast<double>(config.n_routed_experts)
                                 : 1;
     if (param.kind == ParamKind::kMatrix || param.kind == ParamKind::kRouter) {
-      weights += share * static_cast<double>(param.size);
+      touched += share * static_cast<double>(param.size);
     }
   }
   // The head is one tensor, tied or not, and each module multiplies by it once more.
-  weights += static_cast<double>((1 + counted.num_nextn_predict_layers) * config.vocab_size *
+  touched += static_cast<double>((1 + counted.num_nextn_predict_layers) * config.vocab_size *
                                  config.hidden_size);
   const int64_t layers = counted.num_hidden_layers + counted.num_nextn_predict_layers;
   const double attention = static_cast<double>(layers * config.num_attention_heads *
                                                (config.qk_head_dim() + config.v_head_dim)) *
                            context;
-  return 2 * (weights + attention);
+  return 2 * (touched + attention);
 }
 
 int64_t LatentCacheBytesPerToken(const ModelConfig& config) {
