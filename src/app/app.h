@@ -16,5 +16,6 @@ void RegisterReinforce(CLI::App& app);
 void RegisterRun(CLI::App& app);
 void RegisterGenerate(CLI::App& app);
 void RegisterEvaluate(CLI::App& app);
+void RegisterBench(CLI::App& app);
 
 }  // namespace darkhorse

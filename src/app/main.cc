@@ -31,6 +31,7 @@ void RegisterAll(CLI::App& app) {
   RegisterRun(app);
   RegisterGenerate(app);
   RegisterEvaluate(app);
+  RegisterBench(app);
 }
 
 int Report(int code, const std::string& message) {

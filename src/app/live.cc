@@ -1,0 +1,83 @@
+#include "app/live.h"
+
+#include <fmt/format.h>
+
+#include "app/interrupt.h"
+#include "base/parallel.h"
+#include "base/progress.h"
+#include "kernel/peak.h"
+
+namespace darkhorse {
+
+double PeakGflops() {
+  static const double peak = MeasurePeakGflops(NumThreads());
+  return peak;
+}
+
+PretrainView::PretrainView(int64_t steps) : steps_(steps) { PeakGflops(); }
+
+PretrainCallbacks PretrainView::Callbacks() {
+  return {.on_step = [this](const StepMetrics& metrics) { Show(metrics); },
+          .on_note = Note,
+          .stop = Interrupted};
+}
+
+void PretrainView::Show(const StepMetrics& m) {
+  ++measured_steps_;
+  measured_seconds_ += m.seconds;
+  const double eta = static_cast<double>(steps_ - m.step) * measured_seconds_ /
+                     static_cast<double>(measured_steps_);
+  std::string text = fmt::format(
+      "step {}/{} · loss {:.4f} · {} tokens/s · {:.0f} GFLOP/s ({:.0f} % of peak) · MaxVio {:.2f} "
+      "· ETA {}",
+      m.step, steps_, m.loss, FormatCount(m.tokens_per_second), m.gflops,
+      100 * m.gflops / PeakGflops(), m.max_violation, FormatDuration(eta));
+  if (m.validation_loss >= 0) text += fmt::format(" · held-out {:.4f}", m.validation_loss);
+  status_.Show(text);
+}
+
+ReinforceCallbacks ReinforceView::Callbacks() {
+  return {.on_step = [this](const ReinforceMetrics& metrics) { Show(metrics); },
+          .on_note = Note,
+          .stop = Interrupted};
+}
+
+void ReinforceView::Show(const ReinforceMetrics& m) {
+  ++measured_steps_;
+  measured_seconds_ += m.sample_seconds + m.train_seconds + m.evaluate_seconds;
+  const double eta = static_cast<double>(steps_ - m.step) * measured_seconds_ /
+                     static_cast<double>(measured_steps_);
+  status_.Show(fmt::format(
+      "step {}/{} · reward {:.3f} · accuracy {:.3f} · length {:.0f} · entropy {:.2f} · no signal "
+      "{:.0f} % · cut off {:.0f} % · {} tokens/s · ETA {}",
+      m.step, steps_, m.reward, m.accuracy, m.mean_length, m.entropy, 100 * m.frac_reward_zero_std,
+      100 * m.clipped_ratio, FormatCount(m.generated_per_second), FormatDuration(eta)));
+  for (const TaskEvaluation& e : m.evaluation)
+    Note(fmt::format("after step {}: {}", m.step, Describe(e)));
+}
+
+std::string Describe(const TaskEvaluation& e) {
+  std::string text = fmt::format("{} level {}:", e.task, e.level);
+  for (const auto& [k, interval] : e.pass_at_k) {
+    if (k == 1 || k == e.samples)
+      text += fmt::format(" pass@{} {:.3f} ±{:.3f},", k, interval.value, interval.half_width);
+  }
+  return text + fmt::format(" maj@{} {:.3f}, length {:.0f}, format {:.0f} %, cut off {:.0f} %",
+                            e.samples, e.majority.value, e.mean_length, 100 * e.format_rate,
+                            100 * e.truncated_rate);
+}
+
+Json ToJson(const TaskEvaluation& e) {
+  Json json{{"task", e.task}, {"level", e.level}, {"problems", e.problems}, {"samples", e.samples}};
+  for (const auto& [k, interval] : e.pass_at_k) {
+    json["pass@" + std::to_string(k)] = interval.value;
+    json["pass@" + std::to_string(k) + "_ci95"] = interval.half_width;
+  }
+  json["maj@" + std::to_string(e.samples)] = e.majority.value;
+  json["format_rate"] = e.format_rate;
+  json["truncated_rate"] = e.truncated_rate;
+  json["mean_length"] = e.mean_length;
+  return json;
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,46 @@
+// Live views of long runs: one status line on stderr.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "app/output.h"
+#include "rl/reinforce.h"
+#include "train/pretrain.h"
+
+namespace darkhorse {
+
+// The peak that GFLOP/s are compared with, measured once a process.
+double PeakGflops();
+
+class PretrainView {
+ public:
+  explicit PretrainView(int64_t steps);
+  PretrainCallbacks Callbacks();
+
+ private:
+  void Show(const StepMetrics& metrics);
+  int64_t steps_;
+  int64_t measured_steps_ = 0;
+  double measured_seconds_ = 0;
+  StatusLine status_;
+};
+
+class ReinforceView {
+ public:
+  explicit ReinforceView(int64_t steps) : steps_(steps) {}
+  ReinforceCallbacks Callbacks();
+
+ private:
+  void Show(const ReinforceMetrics& metrics);
+  int64_t steps_;
+  int64_t measured_steps_ = 0;
+  double measured_seconds_ = 0;
+  StatusLine status_;
+};
+
+// "countdown level 1: pass@1 0.42 ±0.04, pass@4 0.71, …"
+std::string Describe(const TaskEvaluation& evaluation);
+Json ToJson(const TaskEvaluation& evaluation);
+
+}  // namespace darkhorse

@@ -1,0 +1,54 @@
+// `darkhorse pretrain`: token shards to a model.
+#include "train/pretrain.h"
+
+#include "app/app.h"
+#include "app/interrupt.h"
+#include "app/live.h"
+#include "app/output.h"
+#include "app/recipes.h"
+
+namespace darkhorse {
+namespace {
+
+struct PretrainArguments {
+  RecipeArguments recipe;
+  std::string data;
+  std::string out;
+  bool resume = false;
+  bool json = false;
+};
+
+void Run(const PretrainArguments& arguments) {
+  PretrainRecipe recipe;
+  arguments.recipe.Apply(FieldsOf(recipe));
+  CatchInterrupts();
+  const PretrainResult result = [&] {
+    PretrainView view(recipe.train.steps);
+    return Pretrain(recipe, arguments.data, arguments.out, arguments.resume, view.Callbacks());
+  }();
+  Json json{
+      {"run", arguments.out}, {"checkpoint", result.checkpoint}, {"finished", result.finished}};
+  if (result.last.step > 0) {
+    json["step"] = result.last.step;
+    json["tokens"] = result.last.tokens;
+    json["loss"] = result.last.loss;
+  }
+  if (result.finished) json["validation_loss"] = result.validation_loss;
+  PrintResult(json, arguments.json);
+}
+
+}  // namespace
+
+void RegisterPretrain(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("pretrain", "Train a model on token shards");
+  const auto arguments = std::make_shared<PretrainArguments>();
+  arguments->recipe.Register(*command);
+  command->add_option("--data", arguments->data, "folder that `data prepare` wrote")->required();
+  command->add_option("--out", arguments->out, "run directory to write")->required();
+  command->add_flag("--resume", arguments->resume, "go on with the run in --out, exactly");
+  AddJsonFlag(*command, &arguments->json);
+  command->footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<PretrainRecipe>());
+  command->callback([arguments] { Run(*arguments); });
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,43 @@
+#include "app/recipes.h"
+
+#include "app/embedded_recipes.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/nearest_name.h"
+
+namespace darkhorse {
+
+std::vector<std::string> RecipeNames() {
+  std::vector<std::string> names;
+  for (const EmbeddedRecipe& recipe : EmbeddedRecipes()) names.emplace_back(recipe.name);
+  return names;
+}
+
+std::string ReadRecipe(const std::string& name_or_path) {
+  for (const EmbeddedRecipe& recipe : EmbeddedRecipes()) {
+    if (name_or_path == recipe.name) return recipe.text;
+  }
+  if (FileExists(name_or_path)) return ReadFile(name_or_path, 1 << 20);
+  FailUsage(
+      "'{}' is neither a file nor a built-in recipe; the nearest built-in one is '{}' (of {})",
+      name_or_path, NearestName(name_or_path, RecipeNames()), fmt::join(RecipeNames(), ", "));
+}
+
+void RecipeArguments::Register(CLI::App& command) {
+  command
+      .add_option(
+          "recipe", recipe,
+          fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(), ", ")))
+      ->required();
+  command
+      .add_option("--set", overrides,
+                  "override a field of the recipe, as in --set train.steps=100; may be repeated")
+      ->allow_extra_args(false);
+}
+
+void RecipeArguments::Apply(const FieldList& fields) const {
+  ParseToml(ReadRecipe(recipe), recipe, fields);
+  for (const std::string& assignment : overrides) SetField(fields, assignment);
+}
+
+}  // namespace darkhorse

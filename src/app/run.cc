@@ -1,0 +1,168 @@
+// `darkhorse run`: corpus, tokenizer, shards, base model, evaluation, reinforcement learning,
+// evaluation. Every stage is a file in the run directory and is skipped where that file is there;
+// one that was interrupted goes on.
+#include <chrono>
+
+#include "app/app.h"
+#include "app/interrupt.h"
+#include "app/live.h"
+#include "app/output.h"
+#include "app/recipes.h"
+#include "app/run_recipe.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "checkpoint/checkpoint.h"
+#include "data/prepare.h"
+#include "infer/packed.h"
+#include "text/tokenizer.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr char kBos[] = "<|begin|>";
+constexpr char kEos[] = "<|end|>";
+constexpr int64_t kTokenizerDocuments = 20000;  // plenty for a closed vocabulary
+constexpr uint64_t kEvaluationSeed =
+    20250122;  // fixed: the same samples are drawn before and after
+
+struct RunArguments {
+  RecipeArguments recipe;
+  std::string out;
+  bool json = false;
+};
+
+class Stages {
+ public:
+  Stages(const RunRecipe& recipe, const std::string& out)
+      : recipe_(recipe), out_(out), mix_(recipe.corpus.Mix()) {}
+
+  bool Run(Json* result) {
+    MakeDirectories(out_);
+    Tokenize();
+    Prepare();
+    const std::string base = PretrainBase();
+    if (base.empty()) return false;
+    (*result)["base"] = Measure(base, "base");
+    const std::string policy = ReinforceBase(base);
+    if (policy.empty()) return false;
+    (*result)["reinforced"] = Measure(policy, "reinforced");
+    (*result)["model"] = policy;
+    return true;
+  }
+
+ private:
+  std::string Path(const std::string& name) const { return out_ + "/" + name; }
+
+  void Tokenize() {
+    if (FileExists(Path("tokenizer.json"))) return;
+    Note("training the tokenizer");
+    int64_t index = 0;
+    TokenizerTrainOptions options;
+    options.vocab_size = static_cast<int32_t>(recipe_.vocab_size);
+    options.special_tokens = {kBos, kEos, "<think>", "</think>", "<answer>", "</answer>"};
+    const Tokenizer tokenizer = TrainTokenizer(
+        [&](std::string* text) {
+          if (index == std::min(kTokenizerDocuments, recipe_.corpus.documents)) return false;
+          *text = CorpusDocument(mix_, recipe_.corpus.seed, static_cast<uint64_t>(index++));
+          return true;
+        },
+        options);
+    WriteFileAtomically(Path("tokenizer.json"), tokenizer.ToJson());
+  }
+
+  void Prepare() {
+    if (FileExists(Path("data/" + std::string(kTrainShard)))) return;
+    Note("writing the corpus");
+    StatusLine status;
+    PrepareOptions options;
+    options.bos_token = kBos;
+    options.eos_token = kEos;
+    options.recognise_special = true;  // the corpus' own tags
+    const auto make = [&](uint64_t index, std::string* document) {
+      *document = CorpusDocument(mix_, recipe_.corpus.seed, index);
+      return true;
+    };
+    PrepareGenerated(make, recipe_.corpus.documents, Tokenizer::Load(Path("tokenizer.json")),
+                     options, Path("data"), [&](const PrepareProgress& p) {
+                       status.Show(fmt::format("{:.0f} % · {} tokens", 100 * p.fraction,
+                                               FormatCount(static_cast<double>(p.tokens))));
+                     });
+  }
+
+  std::string PretrainBase() {
+    Note("pretraining the base model");
+    PretrainView view(recipe_.pretrain.train.steps);
+    const PretrainResult result =
+        Pretrain(recipe_.pretrain, Path("data"), Path("base"), /*resume=*/true, view.Callbacks());
+    return result.finished ? result.checkpoint : "";
+  }
+
+  std::string ReinforceBase(const std::string& base) {
+    Note("reinforcement learning");
+    ReinforceView view(recipe_.reinforce.rl.steps);
+    const ReinforceResult result =
+        Reinforce(recipe_.reinforce, base, Path("reinforced"), /*resume=*/true, view.Callbacks());
+    if (!result.finished) return "";
+    return result.best_checkpoint.empty() ? result.checkpoint : result.best_checkpoint;
+  }
+
+  Json Measure(const std::string& model_directory, const std::string& name) {
+    const std::string path = Path(name + ".json");
+    if (FileExists(path)) return Json::parse(ReadFile(path));
+    Note(fmt::format("measuring the {} model on held-out problems", name));
+    const ModelConfig config = LoadModelConfig(model_directory);
+    const ParamLayout layout(config);
+    std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
+    LoadWeights(model_directory, config, layout, weights.data());
+    const Transformer model(config);
+    const PackedWeights packed(config, layout, weights.data());
+    const ReinforceOptions& rl = recipe_.reinforce.rl;
+    std::vector<Sample> samples;
+    std::vector<Problem> problems;
+    Json json = Json::array();
+    for (const TaskEvaluation& evaluation :
+         EvaluateTasks(model, packed.model(), Tokenizer::Load(model_directory), rl.tasks,
+                       recipe_.evaluate_problems, recipe_.evaluate_samples, rl.max_tokens,
+                       SamplingParams{}, rl.slots, kEvaluationSeed, &samples, &problems)) {
+      Note(fmt::format("{}: {}", name, Describe(evaluation)));
+      json.push_back(ToJson(evaluation));
+    }
+    for (size_t i = 0; i < 3 && i < problems.size(); ++i) {
+      const Sample& sample = samples[i * static_cast<size_t>(recipe_.evaluate_samples)];
+      PrintText(fmt::format("--- a thought of the {} model: {}\n{}{}\n", name, sample.score.why,
+                            problems[i].prompt, sample.text));
+    }
+    WriteFileAtomically(path, json.dump());
+    return json;
+  }
+
+  const RunRecipe& recipe_;
+  std::string out_;
+  CorpusMix mix_;
+};
+
+void Run(const RunArguments& arguments) {
+  RunRecipe recipe;
+  arguments.recipe.Apply(FieldsOf(recipe));
+  CatchInterrupts();
+  Json result{{"run", arguments.out}};
+  result["finished"] = Stages(recipe, arguments.out).Run(&result);
+  PrintResult(result, arguments.json);
+}
+
+}  // namespace
+
+void RegisterRun(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "run", "Make a reasoning model from nothing: corpus, base model, reinforcement learning");
+  const auto arguments = std::make_shared<RunArguments>();
+  arguments->recipe.Register(*command);
+  command->add_option("--out", arguments->out, "run directory; finished stages in it are kept")
+      ->required();
+  AddJsonFlag(*command, &arguments->json);
+  command->footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<RunRecipe>());
+  command->callback([arguments] { Run(*arguments); });
+}
+
+}  // namespace darkhorse

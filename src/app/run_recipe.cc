@@ -1,0 +1,42 @@
+#include "app/run_recipe.h"
+
+#include <fmt/format.h>
+
+namespace darkhorse {
+
+CorpusMix GeneratedCorpus::Mix() const {
+  CorpusMix mix;
+  mix.tasks = ParseTaskShares(fmt::format("{}", fmt::join(tasks, ",")));
+  mix.worked_share = worked_share;
+  mix.facts_share = facts_share;
+  mix.style.give_up = give_up;
+  mix.style.max_attempts = static_cast<int>(max_attempts);
+  mix.style.check = check;
+  CheckMix(mix);
+  return mix;
+}
+
+void ListFields(GeneratedCorpus& c, FieldList& list) {
+  list.Add("tasks", c.tasks, "problems in the corpus: \"name:level\" or \"name:level=weight\"");
+  list.Add("documents", c.documents, "how many documents");
+  list.Add("worked_share", c.worked_share,
+           "share of documents that work a problem; 0: none thinks");
+  list.Add("facts_share", c.facts_share, "share of documents that are sheets of arithmetic");
+  list.Add("give_up", c.give_up,
+           "probabilities of giving up after a failure; each trace has one of them");
+  list.Add("max_attempts", c.max_attempts, "a trace gives up after so many");
+  list.Add("check", c.check, "share of traces that check a found result");
+  list.Add("seed", c.seed, "of the corpus");
+}
+
+void ListFields(RunRecipe& r, FieldList& list) {
+  list.Section("corpus", r.corpus, "the generated pretraining corpus");
+  list.Add("vocab_size", r.vocab_size, "of the tokenizer trained on it");
+  list.Section("pretrain", r.pretrain, "the base model");
+  list.Section("reinforce", r.reinforce, "reinforcement learning");
+  list.Add("evaluate_problems", r.evaluate_problems,
+           "held-out problems of each task, before and after");
+  list.Add("evaluate_samples", r.evaluate_samples, "samples of each");
+}
+
+}  // namespace darkhorse
