@@ -1,0 +1,158 @@
+// `darkhorse bench`: how fast a recipe's model trains and decodes here, beside what the machine can
+// do. Weights and tokens are random: speed does not depend on them, but for the balance of experts.
+#include <algorithm>
+#include <chrono>
+
+#include "app/app.h"
+#include "app/live.h"
+#include "app/output.h"
+#include "app/recipes.h"
+#include "base/error.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "infer/engine.h"
+#include "infer/packed.h"
+#include "model/cost.h"
+#include "train/recipe.h"
+#include "train/trainer.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr uint64_t kSeed = 1;
+
+struct BenchOptions {
+  RecipeArguments recipe;
+  int64_t rounds = 3;
+  std::vector<int64_t> batches = {1, 32, 128};
+  int64_t prompt_tokens = 64;
+  int64_t new_tokens = 64;
+  bool json = false;
+};
+
+template <typename Function>
+double SecondsOf(const Function& function) {
+  const auto begin = std::chrono::steady_clock::now();
+  function();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
+
+int32_t RandomToken(const ModelConfig& config, int64_t index) {
+  return static_cast<int32_t>(RandomBits(kSeed, RandomStream::kTest, static_cast<uint64_t>(index)) %
+                              static_cast<uint64_t>(config.vocab_size));
+}
+
+TokenBatch RandomBatch(const PretrainRecipe& recipe) {
+  const int64_t length = recipe.train.sequence_length;
+  TokenBatch batch;
+  batch.sequence_rows = length;
+  for (int64_t row = 0; row + length <= recipe.train.micro_batch_tokens; row += length) {
+    batch.segments.push_back({.row = row, .rows = length});
+  }
+  for (int64_t i = 0; i < length * static_cast<int64_t>(batch.segments.size()); ++i) {
+    batch.tokens.push_back(RandomToken(recipe.model, i));
+  }
+  return batch;
+}
+
+Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& trainer) {
+  const TokenBatch batch = RandomBatch(recipe);
+  std::vector<int32_t> target(batch.tokens.begin() + 1, batch.tokens.end());
+  target.push_back(-1);
+  const std::vector<float> weight(target.size(), 1.0f / static_cast<float>(target.size()));
+  std::vector<double> gradient_seconds, update_seconds;
+  // Round 0 warms up: memory is touched and packed for the first time.
+  for (int64_t round = 0; round <= rounds; ++round) {
+    trainer.ZeroGradients();
+    const double gradient = SecondsOf([&] {
+      LossForwardBackward(trainer.model(), trainer.bound_weights(), {batch, target, weight},
+                          static_cast<float>(recipe.train.mtp_lambda),
+                          static_cast<float>(recipe.train.balance_alpha), trainer.arena(),
+                          trainer.bound_grads());
+    });
+    const double update = SecondsOf([&] { trainer.Update(1e-3); });
+    if (round == 0) continue;
+    gradient_seconds.push_back(gradient);
+    update_seconds.push_back(update);
+  }
+  const auto micro_batches = static_cast<double>(recipe.train.tokens_per_step) /
+                             static_cast<double>(recipe.train.micro_batch_tokens);
+  const double step = micro_batches * Median(gradient_seconds) + Median(update_seconds);
+  const auto tokens = static_cast<double>(recipe.train.tokens_per_step);
+  const double context = (static_cast<double>(recipe.train.sequence_length) + 1) / 2;
+  const double gflops = tokens * TrainingFlopsPerToken(recipe.model, context) / step / 1e9;
+  return {{"step_seconds", step},
+          {"forward_backward_share", 1 - Median(update_seconds) / step},
+          {"tokens_per_second", tokens / step},
+          {"gflops", gflops},
+          {"share_of_peak", gflops / PeakGflops()}};
+}
+
+double DecodeTokensPerSecond(const BenchOptions& options, const Trainer& trainer,
+                             const PackedWeights& packed, int64_t batch) {
+  std::vector<GenerationRequest> requests(static_cast<size_t>(batch));
+  for (size_t r = 0; r < requests.size(); ++r) {
+    for (int64_t i = 0; i < options.prompt_tokens; ++i) {
+      const int64_t index = static_cast<int64_t>(r) * options.prompt_tokens + i;
+      requests[r].prompt.push_back(RandomToken(trainer.config(), index));
+    }
+    requests[r].stream = r;
+    requests[r].max_tokens = 1;
+  }
+  Engine engine(trainer.model(), packed.model(), CacheForm::kExpanded, batch,
+                options.prompt_tokens + options.new_tokens + 1);
+  engine.Generate(requests);  // warms up
+  // The prompts cost the same both times, so the difference is decoding.
+  const double prompts = SecondsOf([&] { engine.Generate(requests); });
+  for (GenerationRequest& request : requests) request.max_tokens = 1 + options.new_tokens;
+  const double whole = SecondsOf([&] { engine.Generate(requests); });
+  return static_cast<double>(batch * options.new_tokens) / (whole - prompts);
+}
+
+void Run(const BenchOptions& options) {
+  PretrainRecipe recipe;
+  options.recipe.Apply(FieldsOf(recipe));
+  Validate(recipe);
+  if (options.prompt_tokens + options.new_tokens >= recipe.model.max_position_embeddings) {
+    FailUsage("bench: --prompt-tokens and --new-tokens exceed max_position_embeddings = {}",
+              recipe.model.max_position_embeddings);
+  }
+  Trainer trainer(recipe.model, recipe.optimizer);
+  trainer.Initialize(kSeed);
+  Json result{{"threads", NumThreads()}, {"peak_gflops", PeakGflops()}};
+  Note("training");
+  result["training"] = BenchTraining(recipe, options.rounds, trainer);
+  const PackedWeights packed(trainer.config(), trainer.layout(), trainer.weights());
+  Json& decoding = result["decoding_tokens_per_second"];
+  for (const int64_t batch : options.batches) {
+    Note(fmt::format("decoding {} sequences", batch));
+    decoding[std::to_string(batch)] = DecodeTokensPerSecond(options, trainer, packed, batch);
+  }
+  PrintResult(result, options.json);
+}
+
+}  // namespace
+
+void RegisterBench(CLI::App& app) {
+  const auto options = std::make_shared<BenchOptions>();
+  CLI::App* command =
+      app.add_subcommand("bench", "Measure training and decoding speed of a recipe's model");
+  options->recipe.Register(*command);
+  command->add_option("--rounds", options->rounds, "training rounds; the median counts")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--batches", options->batches, "sequences decoded at once; several values")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--prompt-tokens", options->prompt_tokens, "context before decoding")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
+      ->check(CLI::PositiveNumber);
+  AddJsonFlag(*command, &options->json);
+  command->callback([options] { Run(*options); });
+}
+
+}  // namespace darkhorse
