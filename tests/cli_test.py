@@ -30,7 +30,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stderr.decode())
         return run.stdout
 
-    def fail(self, code, *arguments, says, stdin=b""):
+    def refuse(self, code, *arguments, says, stdin=b""):
         """The run must end with `code`, print nothing, and say `says` in its one line of error."""
         run = self.run_program(*arguments, stdin=stdin)
         error = run.stderr.decode()
@@ -63,20 +63,20 @@ class Usage(CommandLine):
         self.assertIn(b"darkhorse 0.", self.succeed("--version"))
 
     def test_unknown_commands_and_flags_name_the_nearest(self):
-        self.fail(2, "inof", says="unknown command 'inof'; did you mean 'info'?")
-        self.fail(2, "tokenizer", "trian", says="did you mean 'train'?")
-        self.fail(2, "info", "--modle", "x", says="unknown flag '--modle'; did you mean '--model'?")
-        self.fail(2, "info", "--jsn=1", says="unknown flag '--jsn'; did you mean '--json'?")
-        self.fail(2, "task", "show", "countdown", "--treads", 2, says="did you mean '--threads'?")
-        self.fail(2, "task", "list", "extra", says="unexpected 'extra'")
+        self.refuse(2, "inof", says="unknown command 'inof'; did you mean 'info'?")
+        self.refuse(2, "tokenizer", "trian", says="did you mean 'train'?")
+        self.refuse(2, "info", "--modle", "x", says="unknown flag '--modle'; did you mean '--model'?")
+        self.refuse(2, "info", "--jsn=1", says="unknown flag '--jsn'; did you mean '--json'?")
+        self.refuse(2, "task", "show", "countdown", "--treads", 2, says="did you mean '--threads'?")
+        self.refuse(2, "task", "list", "extra", says="unexpected 'extra'")
 
     def test_missing_and_unreadable_values(self):
-        self.fail(2, says="subcommand is required")
-        self.fail(2, "tokenizer", says="subcommand is required")
-        self.fail(2, "tokenizer", "encode", says="--tokenizer is required")
-        self.fail(2, "task", "show", "countdown", "--level", "high", says="--level = high")
-        self.fail(2, "--threads", 0, "task", "list", says="--threads")
-        self.fail(2, "data", "prepare", "x.txt", "--tokenizer", "t", "--out", "o", "--max-tokens",
+        self.refuse(2, says="subcommand is required")
+        self.refuse(2, "tokenizer", says="subcommand is required")
+        self.refuse(2, "tokenizer", "encode", says="--tokenizer is required")
+        self.refuse(2, "task", "show", "countdown", "--level", "high", says="--level = high")
+        self.refuse(2, "--threads", 0, "task", "list", says="--threads")
+        self.refuse(2, "data", "prepare", "x.txt", "--tokenizer", "t", "--out", "o", "--max-tokens",
                   "many", says="max_tokens = many does not fit; it must be an integer")
 
 
@@ -97,18 +97,18 @@ class Tokenizer(CommandLine):
 
     def test_bad_input(self):
         tokenizer = self.tokenizer()
-        self.fail(1, "tokenizer", "train", "none.txt", "--out", "t.json", says="none.txt: no such file")
+        self.refuse(1, "tokenizer", "train", "none.txt", "--out", "t.json", says="none.txt: no such file")
         empty = self.write("empty.txt", "")
-        self.fail(1, "tokenizer", "train", empty, "--out", "t.json", says="empty.txt")
-        self.fail(1, "tokenizer", "train", self.write("a.pdf", "x"), "--out", "t.json", says="a.pdf")
-        self.fail(2, "tokenizer", "train", "corpus.txt", "--out", "t.json", "--vocab-size", 10,
+        self.refuse(1, "tokenizer", "train", empty, "--out", "t.json", says="empty.txt")
+        self.refuse(1, "tokenizer", "train", self.write("a.pdf", "x"), "--out", "t.json", says="a.pdf")
+        self.refuse(2, "tokenizer", "train", "corpus.txt", "--out", "t.json", "--vocab-size", 10,
                   says="vocab_size")
-        self.fail(1, "tokenizer", "encode", "--tokenizer", "none.json", says="none.json")
+        self.refuse(1, "tokenizer", "encode", "--tokenizer", "none.json", says="none.json")
         broken = self.write("broken.json", "{")
-        self.fail(1, "tokenizer", "encode", "--tokenizer", broken, says="broken.json")
-        self.fail(1, "tokenizer", "encode", "none", "--tokenizer", tokenizer, says="none: cannot open")
+        self.refuse(1, "tokenizer", "encode", "--tokenizer", broken, says="broken.json")
+        self.refuse(1, "tokenizer", "encode", "none", "--tokenizer", tokenizer, says="none: cannot open")
         for word in ("x", "-1", "99999", "99999999999999999999"):
-            self.fail(1, "tokenizer", "decode", "--tokenizer", tokenizer, stdin=word.encode(),
+            self.refuse(1, "tokenizer", "decode", "--tokenizer", tokenizer, stdin=word.encode(),
                       says=f"'{word}' is not a token id")
         self.assertFalse((self.folder / "t.json").exists())
 
@@ -121,33 +121,34 @@ class Data(CommandLine):
         self.tokenizer()
         lines = [json.dumps({"text": f"the cat sat {i}"}) for i in range(200)]
         corpus = self.write("a.jsonl", "\n".join([*lines, "broken"]))
-        result = json.loads(self.succeed(*self.prepare(corpus, "--json")))
+        result = json.loads(self.succeed(
+            *self.prepare(corpus, "--validation-fraction", 0.2, "--json")))
         self.assertEqual(result["documents"], 200)
         self.assertEqual(result["malformed"], 1)
         self.assertEqual(result["train_documents"] + result["validation_documents"], 200)
         self.assertTrue((self.folder / "shards/train.bin").exists())
-        self.fail(1, *self.prepare(corpus, "--strict"), says="a.jsonl:201")
+        self.refuse(1, *self.prepare(corpus, "--strict"), says="a.jsonl:201")
 
     def test_generated_documents(self):
         self.tokenizer()
         result = json.loads(self.succeed(
             *self.prepare("--generate", "countdown:1", "--documents", 300, "--json")))
         self.assertEqual(result["documents"], 300)
-        self.fail(2, *self.prepare("--generate", "cuontdown", "--documents", 9),
+        self.refuse(2, *self.prepare("--generate", "cuontdown", "--documents", 9),
                   says="did you mean 'countdown'?")
-        self.fail(2, *self.prepare("--generate", "countdown:99", "--documents", 9), says="level")
-        self.fail(2, *self.prepare("--generate", "countdown"), says="--documents")
+        self.refuse(2, *self.prepare("--generate", "countdown:99", "--documents", 9), says="level")
+        self.refuse(2, *self.prepare("--generate", "countdown"), says="--documents")
 
     def test_bad_input(self):
         self.tokenizer()
-        self.fail(2, *self.prepare(), says="either files and folders to read, or --generate")
-        self.fail(1, *self.prepare("none"), says="none: no such file or folder")
+        self.refuse(2, *self.prepare(), says="either files and folders to read, or --generate")
+        self.refuse(1, *self.prepare("none"), says="none: no such file or folder")
         (self.folder / "hollow").mkdir()
-        self.fail(1, *self.prepare("hollow"), says="hollow")
-        self.fail(1, *self.prepare(self.write("empty.txt", "")), says="empty.txt")
-        self.fail(1, *self.prepare(self.write("bad.txt.gz", "not gzip")), says="bad.txt.gz")
-        self.fail(1, *self.prepare("corpus.txt", "--eos-token", "<eot>"), says="<eot>")
-        self.fail(2, *self.prepare("corpus.txt", "--validation-fraction", 2),
+        self.refuse(1, *self.prepare("hollow"), says="hollow")
+        self.refuse(1, *self.prepare(self.write("empty.txt", "")), says="no document with text")
+        self.refuse(1, *self.prepare(self.write("bad.txt.gz", "not gzip")), says="bad.txt.gz")
+        self.refuse(1, *self.prepare("corpus.txt", "--eos-token", "<eot>"), says="<eot>")
+        self.refuse(2, *self.prepare("corpus.txt", "--validation-fraction", 2),
                   says="validation_fraction")
         self.assertFalse((self.folder / "shards/train.bin").exists())
 
@@ -163,16 +164,83 @@ class Task(CommandLine):
             self.assertEqual(wrong["reward"], 0.0, name)
 
     def test_bad_input(self):
-        self.fail(2, "task", "show", "cuontdown", says="did you mean 'countdown'?")
-        self.fail(2, "task", "show", "countdown", "--level", 99, says="level")
-        self.fail(1, "task", "score", "countdown", "none.txt", says="none.txt")
+        self.refuse(2, "task", "show", "cuontdown", says="did you mean 'countdown'?")
+        self.refuse(2, "task", "show", "countdown", "--level", 99, says="level")
+        self.refuse(1, "task", "score", "countdown", "none.txt", says="none.txt")
+
+
+class Recipes(CommandLine):
+    """Recipes are wrong before any data is looked at."""
+
+    def pretrain(self, *arguments):
+        return ("pretrain", *arguments, "--data", "none", "--out", "run")
+
+    def test_bad_input(self):
+        self.refuse(2, *self.pretrain("tinny"), says="did you mean 'tiny'?")
+        self.refuse(1, *self.pretrain("tiny"), says="none")
+        self.refuse(2, *self.pretrain("tiny", "--set", "model.hiden_size=8"),
+                    says="did you mean 'model.hidden_size'?")
+        self.refuse(2, *self.pretrain("tiny", "--set", "train.steps=many"), says="an integer")
+        recipe = self.write("wrong.toml", "[train]\nsteps = 3\nstepz = 4\n")
+        self.refuse(2, *self.pretrain(recipe),
+                    says="wrong.toml:3: 'train.stepz' is unknown; did you mean 'train.steps'?")
+        self.refuse(2, *self.pretrain(self.write("odd.toml", "[train\n")), says="odd.toml:1: not TOML")
+        self.refuse(2, "evaluate", "--model", "none", says="--data")
+        self.refuse(1, "generate", "--model", "none", says="none/")
+        self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="top_p")
+        self.refuse(2, "generate", "--model", "none", "--cache", "big", says="--cache")
+
+    def test_impossible_dimensions(self):
+        for assignment, says in (("model.num_experts_per_tok=99", "num_experts_per_tok"),
+                                 ("model.n_group=3", "n_group"),
+                                 ("model.qk_rope_head_dim=7", "qk_rope_head_dim"),
+                                 ("model.hidden_size=0", "hidden_size")):
+            run = self.run_program(*self.pretrain("tiny", "--set", assignment))
+            self.assertIn(run.returncode, (1, 2))
+            self.assertIn(says, run.stderr.decode().splitlines()[-1])
+
+
+class FromTextToText(CommandLine):
+    """The main path: a corpus, a tokenizer, shards, a model, its loss, text sampled from it."""
+
+    def test_a_small_model_learns_and_speaks(self):
+        words = ["the cat", "a dog", "the rat"], ["sat on", "ran to", "ate"], ["the mat", "a bone"]
+        lines = [f"{a} {b} {c}." for a in words[0] for b in words[1] for c in words[2]]
+        corpus = self.write("c.jsonl", "\n".join(json.dumps({"text": f"{line} {i}"})
+                                                 for i in range(40) for line in lines))
+        self.succeed("tokenizer", "train", corpus, "--out", "tokenizer.json", "--vocab-size", 320)
+        self.succeed("data", "prepare", corpus, "--tokenizer", "tokenizer.json", "--out", "data",
+                     "--validation-fraction", 0.1, "--bos-token", "<｜begin▁of▁sentence｜>")
+        run = json.loads(self.succeed(
+            "pretrain", "tiny", "--data", "data", "--out", "run", "--json", "--set",
+            "train.steps=30", "--set", "train.tokens_per_step=512", "--set",
+            "train.micro_batch_tokens=512", "--set", "model.vocab_size=320"))
+        self.assertTrue(run["finished"])
+        model = self.folder / run["checkpoint"]
+        loss = json.loads(self.succeed("evaluate", "--model", model, "--data", "data", "--json"))
+        # A uniform guess has ln(320) = 5.77 nats.
+        self.assertLess(loss["loss"], 5.0)
+        sample = ("generate", "--model", model, "--prompt", "the cat", "--seed", 7, "--max-tokens",
+                  16, "--samples", 3, "--json")
+        first = self.succeed(*sample)
+        self.assertEqual(self.succeed("--threads", 1, *sample, "--batch", 2), first)
+        self.assertEqual(len(json.loads(first)["completions"]), 3)
+        stopped = json.loads(self.succeed(*sample, "--stop", "a"))["completions"]
+        self.assertFalse(any("a" in completion["text"] for completion in stopped))
+        info = json.loads(self.succeed("info", "--model", model, "--json"))
+        self.assertLess(info["active_parameters"], info["parameters"])
+        self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "run", says="run")
+        with open(model / "model.safetensors", "r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"\xff")
+        self.refuse(1, "generate", "--model", model, says="model.safetensors")
 
 
 class Info(CommandLine):
     def test_bad_input(self):
-        self.fail(1, "info", "--model", "none", says="none/config.json")
+        self.refuse(1, "info", "--model", "none", says="none/config.json")
         self.write("config.json", "{}")
-        self.fail(1, "info", "--model", ".", says="config.json")
+        self.refuse(1, "info", "--model", ".", says="config.json")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
+#include "app/report.h"
 
 namespace darkhorse {
 namespace {
@@ -21,6 +22,7 @@ struct PretrainArguments {
 void Run(const PretrainArguments& arguments) {
   PretrainRecipe recipe;
   arguments.recipe.Apply(FieldsOf(recipe));
+  Validate(recipe);  // before the slower look at the data
   CatchInterrupts();
   const PretrainResult result = [&] {
     PretrainView view(recipe.train.steps);
@@ -34,6 +36,7 @@ void Run(const PretrainArguments& arguments) {
     json["loss"] = result.last.loss;
   }
   if (result.finished) json["validation_loss"] = result.validation_loss;
+  if (result.last.step > 0) json["report"] = WriteReport(arguments.out);
   PrintResult(json, arguments.json);
 }
 
