@@ -6,7 +6,6 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
-#include "app/report.h"
 
 namespace darkhorse {
 namespace {
@@ -36,7 +35,6 @@ void Run(const PretrainArguments& arguments) {
     json["loss"] = result.last.loss;
   }
   if (result.finished) json["validation_loss"] = result.validation_loss;
-  if (result.last.step > 0) json["report"] = WriteReport(arguments.out);
   PrintResult(json, arguments.json);
 }
 
