@@ -32,6 +32,8 @@ void ListFields(GeneratedCorpus& c, FieldList& list) {
 void ListFields(RunRecipe& r, FieldList& list) {
   list.Section("corpus", r.corpus, "the generated pretraining corpus");
   list.Add("vocab_size", r.vocab_size, "of the tokenizer trained on it");
+  list.Add("digits_per_token", r.digits_per_token,
+           "numbers are cut into tokens of up to so many digits (DeepSeek: 3)");
   list.Section("pretrain", r.pretrain, "the base model");
   list.Section("reinforce", r.reinforce, "reinforcement learning");
   list.Add("evaluate_problems", r.evaluate_problems,

@@ -24,6 +24,7 @@ void ListFields(GeneratedCorpus& corpus, FieldList& list);
 struct RunRecipe {
   GeneratedCorpus corpus;
   int64_t vocab_size = 512;
+  int64_t digits_per_token = 1;  // numbers are cut into groups of up to so many digits
   PretrainRecipe pretrain;
   ReinforceRecipe reinforce;
   int64_t evaluate_problems = 256;  // before and after
