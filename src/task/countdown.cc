@@ -112,6 +112,13 @@ bool Search(const CountdownLevel& level, const std::vector<Item>& items, const A
   return false;
 }
 
+// An attempt with the target written beside its result, "3+5=8*7=56?24": whether they are equal is
+// then a question about neighbours, which a model of a million parameters learns in a few million
+// tokens. Against a target that stands only in the prompt it does not (docs/LOG.md).
+std::string Compared(const std::string& steps, const Problem& problem) {
+  return fmt::format("{}?{}", steps, problem.target);
+}
+
 class Countdown : public Task {
  public:
   std::string Name() const override { return "countdown"; }
@@ -181,7 +188,7 @@ class Countdown : public Task {
   }
 
   std::vector<std::string> Steps(const Problem& problem) const override {
-    return {StepsText(FindSolution(problem).steps) + " yes"};
+    return {Compared(StepsText(FindSolution(problem).steps), problem) + " yes"};
   }
 };
 
@@ -206,8 +213,9 @@ std::string Countdown::WorkedTrace(const Problem& problem, const TraceStyle& sty
     if (draws == kMaxDraws && count > 1) break;
     attempt = std::move(next);
     tried.insert(attempt.expression);
-    const std::string text = StepsText(attempt.steps);
-    if (random.Uniform() < style.slip) thoughts += Miswrite(text, random) + " wait ";
+    const std::string steps = StepsText(attempt.steps);
+    if (random.Uniform() < style.slip) thoughts += Miswrite(steps, random) + " wait ";
+    const std::string text = Compared(steps, problem);
     thoughts += text;
     if (attempt.value == problem.target) {
       if (check) thoughts += " check " + text;
