@@ -24,9 +24,11 @@ float* Arena::Floats(int64_t count) {
     // Blocks grow in proportion to what is held, so that a step settles into few of them.
     const int64_t size = std::max({count, kFirstBlock, capacity_bytes() / 16});
     Block block;
-    block.data.reset(static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>(size) * sizeof(float))));
+    block.data.reset(
+        static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>(size) * sizeof(float))));
     if (!block.data) {
-      Fail("out of memory: {} MiB more were needed; use a smaller micro-batch, sequence or model", size >> 18);
+      Fail("out of memory: {} MiB more were needed; use a smaller micro-batch, sequence or model",
+           size >> 18);
     }
     block.size = size;
     blocks_.push_back(std::move(block));

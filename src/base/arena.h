@@ -1,5 +1,5 @@
-// A bump allocator for float buffers with stack discipline: what a step needs is taken in order and given back all at once. A
-// step's peak memory is known exactly, and nothing is freed one by one.
+// A bump allocator for float buffers with stack discipline: what a step needs is taken in order and
+// given back all at once. A step's peak memory is known exactly, and nothing is freed one by one.
 #pragma once
 
 #include <cstdint>

@@ -34,9 +34,9 @@ struct AttentionJob {
   float* lse;               // [queries] log-sum-exp of the scaled scores, for backward; may be null
   int64_t position;
 };
-// Runs the jobs on all threads (a long job is split by query blocks). scale multiplies q.k. Nothing beyond a job's last query
-// is read but its panel's tail; a key after a query but not after the job's last one may enter with weight zero, so it must
-// be finite.
+// Runs the jobs on all threads (a long job is split by query blocks). scale multiplies q.k. Nothing
+// beyond a job's last query is read but its panel's tail; a key after a query but not after the
+// job's last one may enter with weight zero, so it must be finite.
 void AttentionForward(std::span<const AttentionJob> jobs, float scale);
 
 // Backward for one head of one whole document (queries = all positions from 0). Gradients are
@@ -48,7 +48,8 @@ struct AttentionBackwardJob {
 };
 void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale);
 
-// The definition (plain loops in float over a row's own positions, block by block), for tests. The exponential is Kernels()'s.
+// The definition (plain loops in float over a row's own positions, block by block), for tests. The
+// exponential is Kernels()'s.
 void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale);
 
 }  // namespace darkhorse

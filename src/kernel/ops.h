@@ -60,8 +60,8 @@ void Axpy(float a, ConstMatrix x, Matrix y);
 
 // y[row] = x[index[row]] (gather rows); index -1 gives a zero row.
 void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y);
-// Embedding gradient: dtable[token[row]] += dy[row], rows of equal token in ascending row order; token -1 adds
-// nothing.
+// Embedding gradient: dtable[token[row]] += dy[row], rows of equal token in ascending row order;
+// token -1 adds nothing.
 void ScatterAddRows(ConstMatrix dy, std::span<const int32_t> token, Matrix dtable);
 
 // Sum of squares of x[0..n) in double: chunks of a fixed size, summed in order. Deterministic,
