@@ -17,5 +17,6 @@ void RegisterRun(CLI::App& app);
 void RegisterGenerate(CLI::App& app);
 void RegisterEvaluate(CLI::App& app);
 void RegisterBench(CLI::App& app);
+void RegisterReport(CLI::App& app);
 
 }  // namespace darkhorse

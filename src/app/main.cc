@@ -32,6 +32,7 @@ void RegisterAll(CLI::App& app) {
   RegisterGenerate(app);
   RegisterEvaluate(app);
   RegisterBench(app);
+  RegisterReport(app);
 }
 
 int Report(int code, const std::string& message) {

@@ -6,6 +6,7 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
+#include "app/report.h"
 
 namespace darkhorse {
 namespace {
@@ -35,6 +36,7 @@ void Run(const PretrainArguments& arguments) {
     json["loss"] = result.last.loss;
   }
   if (result.finished) json["validation_loss"] = result.validation_loss;
+  if (!result.checkpoint.empty()) json["report"] = WriteReport(arguments.out);
   PrintResult(json, arguments.json);
 }
 

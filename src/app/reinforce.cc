@@ -6,6 +6,7 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
+#include "app/report.h"
 
 namespace darkhorse {
 namespace {
@@ -36,6 +37,7 @@ void Run(const ReinforceArguments& arguments) {
   }
   for (const TaskEvaluation& evaluation : result.last.evaluation)
     json["evaluation"].push_back(ToJson(evaluation));
+  if (!result.checkpoint.empty()) json["report"] = WriteReport(arguments.out);
   PrintResult(json, arguments.json);
 }
 

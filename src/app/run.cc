@@ -8,6 +8,7 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
+#include "app/report.h"
 #include "app/run_recipe.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -26,6 +27,15 @@ constexpr int64_t kTokenizerDocuments = 20000;  // plenty for a closed vocabular
 constexpr uint64_t kEvaluationSeed =
     20250122;  // fixed: the same samples are drawn before and after
 
+// The default pattern with numbers cut into groups of up to `digits` digits.
+std::string SplitPattern(int64_t digits) {
+  std::string pattern = kDefaultSplitPattern;
+  const std::string number = "|\\p{N}|";
+  const size_t at = pattern.find(number);
+  CHECK(at != std::string::npos);
+  return pattern.replace(at, number.size(), fmt::format("|\\p{{N}}{{1,{}}}|", digits));
+}
+
 struct RunArguments {
   RecipeArguments recipe;
   std::string out;
@@ -39,6 +49,7 @@ class Stages {
 
   bool Run(Json* result) {
     MakeDirectories(out_);
+    if (!FileExists(Path("recipe.toml"))) WriteFileAtomically(Path("recipe.toml"), ToToml(recipe_));
     Tokenize();
     Prepare();
     const std::string base = PretrainBase();
@@ -60,6 +71,7 @@ class Stages {
     int64_t index = 0;
     TokenizerTrainOptions options;
     options.vocab_size = static_cast<int32_t>(recipe_.vocab_size);
+    options.pattern = SplitPattern(recipe_.digits_per_token);
     options.special_tokens = {kBos, kEos, "<think>", "</think>", "<answer>", "</answer>"};
     const Tokenizer tokenizer = TrainTokenizer(
         [&](std::string* text) {
@@ -148,6 +160,8 @@ void Run(const RunArguments& arguments) {
   CatchInterrupts();
   Json result{{"run", arguments.out}};
   result["finished"] = Stages(recipe, arguments.out).Run(&result);
+  if (FileExists(arguments.out + "/base/checkpoints"))
+    result["report"] = WriteReport(arguments.out);
   PrintResult(result, arguments.json);
 }
 

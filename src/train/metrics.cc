@@ -1,10 +1,12 @@
 #include "train/metrics.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cerrno>
 
 #include "base/file.h"
+#include "base/parallel.h"
 #include "train/pretrain.h"
 
 namespace darkhorse {
@@ -27,8 +29,16 @@ void MetricsFile::Append(const StepMetrics& m) {
       R"({{"step": {}, "tokens": {}, "loss": {}, "mtp_loss": {}, "balance_loss": {}, "max_violation": {}, "learning_rate": {}, "grad_norm": {})",
       m.step, m.tokens, m.loss, m.mtp_loss, m.balance_loss, m.max_violation, m.learning_rate,
       m.grad_norm);
-  if (m.validation_loss >= 0) line += fmt::format(R"(, "validation_loss": {})", m.validation_loss);
+  // The load is worth a look now and then, not a line of hundreds of numbers every step.
+  if (m.validation_loss >= 0) {
+    line += fmt::format(R"(, "validation_loss": {}, "expert_load": {})", m.validation_loss, m.load);
+  }
   AppendLine(line + "}");
+}
+
+void TimingsFile::Append(int64_t step, double seconds, double flops) {
+  AppendLine(fmt::format(R"({{"step": {}, "seconds": {:.6f}, "flops": {:.6e}, "threads": {}}})",
+                         step, seconds, flops, NumThreads()));
 }
 
 }  // namespace darkhorse

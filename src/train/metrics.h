@@ -2,6 +2,7 @@
 // interrupted run ends with the same bytes.
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -28,6 +29,14 @@ class MetricsFile : public JsonLinesFile {
  public:
   using JsonLinesFile::JsonLinesFile;
   void Append(const StepMetrics& metrics);
+};
+
+// timings.jsonl: what each step cost. Never the same twice, hence beside metrics.jsonl.
+class TimingsFile : public JsonLinesFile {
+ public:
+  using JsonLinesFile::JsonLinesFile;
+  // `seconds` of wall-clock on NumThreads() threads; `flops`: the model's own operations.
+  void Append(int64_t step, double seconds, double flops);
 };
 
 }  // namespace darkhorse

@@ -99,12 +99,14 @@ StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_
   }
   metrics.step = step + 1;
   metrics.max_violation = MaxViolation(load);
+  metrics.flops = flops;
   if (!load.empty()) metrics.balance_loss /= static_cast<double>(load.size());
   metrics.learning_rate = recipe.optimizer.learning_rate * lr_factor;
   metrics.tokens = (first_sequence + sequences) * options.sequence_length;
   metrics.seconds = Seconds() - start;
   metrics.tokens_per_second = static_cast<double>(whole.rows()) / metrics.seconds;
   metrics.gflops = flops / metrics.seconds * 1e-9;
+  metrics.load = std::move(load);
   return metrics;
 }
 
@@ -157,6 +159,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     WriteFileAtomically(run + "/recipe.toml", ToToml(recipe));
   }
   MetricsFile metrics_file(metrics_path);
+  TruncateJsonLines(run + "/timings.jsonl", latest ? latest->step : 0);
+  TimingsFile timings_file(run + "/timings.jsonl");
 
   const auto evaluate = [&] {
     return EvaluateLoss(trainer.model(), trainer.bound_weights(), validation,
@@ -172,12 +176,14 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
       note(fmt::format("stopped after step {}; the same command with --resume goes on", step));
       return result;
     }
+    const double start = Seconds();
     StepMetrics metrics = TrainStep(recipe, loader, SequencesBefore(options, step),
                                     SequencesAt(options, step), trainer);
     const bool last = metrics.step == options.steps;
     if (last || (options.evaluate_every > 0 && metrics.step % options.evaluate_every == 0))
       metrics.validation_loss = evaluate();
     metrics_file.Append(metrics);
+    timings_file.Append(metrics.step, Seconds() - start, metrics.flops);
     result.last = metrics;
     if (last || metrics.step % options.checkpoint_every == 0) {
       result.checkpoint =

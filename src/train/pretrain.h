@@ -20,10 +20,12 @@ struct StepMetrics {
   double max_violation = 0;  // worst layer's max(load)/mean(load) - 1 (MaxVio)
   double learning_rate = 0;
   double grad_norm = 0;
-  int64_t tokens = 0;           // so far
-  double validation_loss = -1;  // where evaluated
-  // Timings, not in metrics.jsonl.
+  int64_t tokens = 0;                      // so far
+  double validation_loss = -1;             // where evaluated
+  std::vector<std::vector<int64_t>> load;  // tokens to each expert, [MoE layer][expert], this step
+  // Timings, in timings.jsonl instead.
   double seconds = 0;
+  double flops = 0;  // the model's own operations
   double tokens_per_second = 0;
   double gflops = 0;  // the model's own operations a second
 };
@@ -42,10 +44,10 @@ struct PretrainResult {
 };
 
 // Trains on data/train.bin and val.bin of a prepared folder (data/prepare.h); `run` receives
-// recipe.toml, metrics.jsonl and checkpoints/. A run directory that holds a run is refused unless
-// `resume`; resuming goes on from its newest sound checkpoint and ends in the same bytes as a run
-// never interrupted. Error: NaN loss, full disk, a shard of another tokenizer, ...; the last
-// checkpoint is untouched.
+// recipe.toml, metrics.jsonl, timings.jsonl and checkpoints/. A run directory that holds a run is
+// refused unless `resume`; resuming goes on from its newest sound checkpoint and ends in the same
+// bytes as a run never interrupted. Error: NaN loss, full disk, a shard of another tokenizer, ...;
+// the last checkpoint is untouched.
 PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
                         bool resume, const PretrainCallbacks& callbacks);
 

@@ -1,0 +1,24 @@
+// The curves of a report.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/report_data.h"
+
+namespace darkhorse {
+
+struct NamedChart {
+  std::string name;  // of its file: "loss"
+  Chart chart;
+};
+
+// Those that have points.
+std::vector<NamedChart> PretrainingCharts(const RunRecord& run);
+std::vector<NamedChart> ReinforcementCharts(const RunRecord& run);
+std::vector<NamedChart> PassAtKCharts(const Evaluation& before, const Evaluation& after);
+
+// "countdown level 1"
+std::string TaskName(const Json& evaluation);
+
+}  // namespace darkhorse
