@@ -12,6 +12,7 @@ CorpusMix GeneratedCorpus::Mix() const {
   mix.style.give_up = give_up;
   mix.style.max_attempts = static_cast<int>(max_attempts);
   mix.style.check = check;
+  mix.style.ordered = ordered;
   CheckMix(mix);
   return mix;
 }
@@ -26,6 +27,8 @@ void ListFields(GeneratedCorpus& c, FieldList& list) {
            "probabilities of giving up after a failure; each trace has one of them");
   list.Add("max_attempts", c.max_attempts, "a trace gives up after so many");
   list.Add("check", c.check, "share of traces that check a found result");
+  list.Add("ordered", c.ordered,
+           "share of countdown traces that go through the attempts in a fixed order");
   list.Add("seed", c.seed, "of the corpus");
 }
 

@@ -16,6 +16,7 @@ struct GeneratedCorpus {
   std::vector<double> give_up = {0.03, 0.2, 0.5, 0.5, 0.5};
   int64_t max_attempts = 30;
   double check = 0.1;
+  double ordered = 0.3;
   uint64_t seed = 1;
   CorpusMix Mix() const;
 };

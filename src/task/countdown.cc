@@ -198,6 +198,8 @@ std::string Countdown::WorkedTrace(const Problem& problem, const TraceStyle& sty
       style.give_up.empty() ? 0 : style.give_up[random.Below(style.give_up.size())];
   const bool straight = random.Uniform() < style.straight;
   const bool check = random.Uniform() < style.check;
+  const bool ordered = !straight && random.Uniform() < style.ordered;
+  const std::vector<Attempt> all = ordered ? AllAttempts(problem) : std::vector<Attempt>{};
   std::set<std::string> tried;
   std::string thoughts;
   Attempt attempt;
@@ -206,8 +208,9 @@ std::string Countdown::WorkedTrace(const Problem& problem, const TraceStyle& sty
     constexpr int kMaxDraws = 400;
     int draws = 0;
     Attempt next;
+    if (ordered && count > static_cast<int>(all.size())) break;
     do {
-      next = RandomAttempt(problem, random);
+      next = ordered ? all[static_cast<size_t>(count - 1)] : RandomAttempt(problem, random);
     } while ((tried.contains(next.expression) || (straight && next.value != problem.target)) &&
              ++draws < kMaxDraws);
     if (draws == kMaxDraws && count > 1) break;

@@ -43,6 +43,8 @@ struct TraceStyle {
   // or a guess.
   std::vector<double> give_up = {0.03, 0.2, 0.5, 0.5, 0.5};
   int max_attempts = 30;   // give up at the latest after so many
+  double ordered = 0.3;    // countdown: share of traces that go through the attempts in a fixed
+                           // order, not at random
   double straight = 0.02;  // share of traces whose first attempt is right
   double check = 0.1;      // share of traces that work a found result twice before they say yes
   double slip = 0.01;      // probability that a step is first written wrong, noticed and corrected
