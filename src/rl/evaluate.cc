@@ -32,14 +32,14 @@ bool MajorityIsRight(const Sample* begin, const Sample* end) {
   return best && best->score.correct;
 }
 
+}  // namespace
+
 bool WellFormed(const Score& score) {
   for (const auto& [name, value] : score.parts) {
     if (name == "format") return value > 0;
   }
   return score.correct;
 }
-
-}  // namespace
 
 double PassAtK(int64_t n, int64_t c, int64_t k) {
   CHECK(n >= k && k >= 1 && c >= 0 && c <= n);

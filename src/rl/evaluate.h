@@ -26,6 +26,9 @@ struct TaskEvaluation {
   double mean_length = 0;  // tokens
 };
 
+// Whether the completion's form is right, whatever its answer.
+bool WellFormed(const Score& score);
+
 // 1 - C(n-c, k) / C(n, k): the probability that k of n samples, c of them right, hold a right one
 // (Chen et al. 2021).
 double PassAtK(int64_t n, int64_t c, int64_t k);

@@ -39,8 +39,10 @@ double TokenWeight(const GrpoOptions& options, const GrpoScale& scale, size_t le
 }  // namespace
 
 void ListFields(GrpoOptions& o, FieldList& list) {
-  list.Add("advantage", o.advantage,
-           "mean (reward - group mean), mean_std (divided by the group's deviation) or batch_std");
+  list.Add(
+      "advantage", o.advantage,
+      "mean (reward - group mean), mean_std (over the group's deviation) or batch_std (over the "
+      "batch's)");
   list.Add("objective", o.objective, "clip (PPO/GRPO/DAPO), cispo or reinforce");
   list.Add("ratio", o.ratio, "token, or sequence (GSPO)");
   list.Add("normalization", o.normalization,
@@ -63,7 +65,8 @@ void Validate(const GrpoOptions& o) {
                                     {"clip_high", o.clip_high},
                                     {"kl_beta", o.kl_beta},
                                     {"importance_cap", o.importance_cap}}) {
-    if (!(value >= 0)) FailUsage("grpo.{} is {}; it cannot be negative", name, value);
+    if (!(value >= 0 && std::isfinite(value)))
+      FailUsage("grpo.{} is {}; it must be a number of at least 0", name, value);
   }
   if (!std::isfinite(o.entropy_bonus))
     FailUsage("grpo.entropy_bonus is {}; it must be finite", o.entropy_bonus);
@@ -83,7 +86,7 @@ GrpoMetrics GrpoSampleLoss(const GrpoOptions& o, const GrpoScale& scale, const G
                            std::span<float> dlogp, std::span<float> dentropy) {
   const size_t n = s.logp.size();
   CHECK(s.logp_old.size() == n && s.logp_sample.size() == n && dlogp.size() == n &&
-        dentropy.size() == n);
+        dentropy.size() == n && (o.kl_beta == 0 || s.masked || s.logp_ref.size() == n));
   GrpoMetrics metrics;
   for (size_t t = 0; t < n; ++t) {
     metrics.sampling_gap = std::max(
@@ -165,8 +168,8 @@ std::vector<double> Advantages(const GrpoOptions& o, std::span<const double> rew
     for (size_t i = 0; i < group.size(); ++i)
       advantages[begin + i] = deviation > kEpsilon ? (group[i] - mean) / divisor : 0.0;
   }
-  if (o.advantage == "batch_std" && !advantages.empty()) {
-    const double deviation = Deviation(advantages);
+  if (o.advantage == "batch_std" && !rewards.empty()) {
+    const double deviation = Deviation(rewards);
     if (deviation > kEpsilon) {
       for (double& a : advantages) a /= deviation;
     }

@@ -3,13 +3,22 @@
 // sampled tokens; its gradient with respect to them is all that the model's backward pass needs
 // (model/head.h).
 //
-// With r_t = exp(logp_t - logp_old_t), A the sample's advantage and w_t its normalisation:
-//   clip        L = -sum_t w_t min(r_t A, clip(r_t, 1 - clip_low, 1 + clip_high) A) PPO/GRPO;
-//   clip_high > clip_low: DAPO cispo       L = -sum_t w_t sg(min(r_t, 1 + clip_high)) A logp_t
-//   MiniMax-M1 reinforce   L = -sum_t w_t A logp_t Williams 1992
-// ratio "sequence" (GSPO): r_t is replaced by the sequence's geometric mean s = exp(mean_t(logp_t -
-// logp_old_t)). plus kl_beta * sum_t w_t (exp(d) - d - 1), d = logp_ref_t - logp_t (the k3
-// estimator), minus entropy_bonus * sum_t w_t entropy_t.
+// With r_t = exp(logp_t - logp_old_t), A the sample's advantage, w_t its normalisation and sg() a
+// value without a gradient, the objectives are
+//
+//   clip:      L = -sum_t w_t min(r_t A, clip(r_t, 1 - clip_low, 1 + clip_high) A)
+//              PPO, GRPO; clip_high > clip_low is DAPO's clip-higher (Yu et al. 2025, section 3.1)
+//   cispo:     L = -sum_t w_t sg(min(r_t, 1 + clip_high)) A logp_t
+//              MiniMax-M1 (2025), eq. 4
+//   reinforce: L = -sum_t w_t A logp_t
+//              Williams 1992
+//
+// ratio = sequence (GSPO, Zheng et al. 2025): every r_t is the sequence's geometric mean
+// exp(mean_t(logp_t - logp_old_t)). importance_cap = c > 0 multiplies each term of an objective by
+// sg(min(exp(logp_old_t - logp_sample_t), c)), truncated importance sampling. To these come
+//
+//   + kl_beta sum_t w_t (exp(d_t) - d_t - 1),  d_t = logp_ref_t - logp_t (the k3 estimator)
+//   - entropy_bonus sum_t w_t entropy_t
 #pragma once
 
 #include <cstdint>
@@ -22,18 +31,19 @@
 namespace darkhorse {
 
 struct GrpoOptions {
-  std::string advantage = "mean";  // reward - group mean; "mean_std": over the group's deviation;
-                                   // "batch_std": over the batch's
+  // mean: reward - group mean (Dr. GRPO). mean_std: that over the deviation of the group's rewards
+  // (GRPO). batch_std: over the deviation of the batch's rewards (Liu et al. 2025, "Lite PPO").
+  std::string advantage = "mean";
   std::string objective = "clip";  // or "cispo", "reinforce"
   std::string ratio = "token";     // or "sequence"
-  std::string normalization = "token";  // w = 1/(tokens of the batch); "sequence": 1/(samples * own
-                                        // length); "constant": 1/(samples * max)
+  // token: w = 1/(tokens of the batch) (DAPO). sequence: 1/(samples * own length) (GRPO). constant:
+  // 1/(samples * max_tokens) (Dr. GRPO).
+  std::string normalization = "token";
   double clip_low = 0.2;
   double clip_high = 0.28;
   double kl_beta = 0;
   double entropy_bonus = 0;
-  double importance_cap =
-      0;  // truncated importance sampling against the sampler's log-probabilities; 0: off
+  double importance_cap = 0;  // 0: off
 };
 void ListFields(GrpoOptions& options, FieldList& list);
 void Validate(const GrpoOptions& options);  // UsageError
@@ -41,8 +51,8 @@ void Validate(const GrpoOptions& options);  // UsageError
 // One sampled completion. Spans have one entry a completion token.
 struct GrpoSample {
   double advantage = 0;
-  bool masked =
-      false;  // contributes nothing (a truncated sample, say), but counts in the group's mean
+  // Contributes nothing (a truncated sample, say), but counts in the group's mean.
+  bool masked = false;
   std::span<const float> logp;         // under the policy being trained
   std::span<const float> logp_old;     // under the policy before this step's updates
   std::span<const float> logp_sample;  // as the sampler reported it
@@ -57,14 +67,15 @@ struct GrpoScale {
   int64_t max_tokens = 1;  // longest completion allowed
 };
 
+// Sums over tokens that are not masked.
 struct GrpoMetrics {
-  double loss = 0;
-  double kl = 0;  // mean of k3 over tokens, against the reference
+  double loss = 0;  // without the entropy bonus
+  double kl = 0;    // k3 against the reference, before kl_beta
   int64_t tokens = 0;
   int64_t clipped_low = 0, clipped_high = 0;
   double ratio_sum = 0;
-  double sampling_gap =
-      0;  // largest |logp_old - logp_sample|: 0 where sampling is training's arithmetic
+  // Largest |logp_old - logp_sample| of any token: 0 where sampling is training's arithmetic.
+  double sampling_gap = 0;
   void Add(const GrpoMetrics& other);
 };
 

@@ -82,6 +82,7 @@ void ReinforceLog::Append(const ReinforceMetrics& m) {
             {"sampling/logp_gap_max", m.sampling_gap},
             {"max_violation", m.max_violation},
             {"refills", m.refills}};
+  if (!m.evaluation.empty()) json["expert_load"] = m.load;
   for (const TaskEvaluation& e : m.evaluation) json["evaluation"].push_back(ToJson(e));
   metrics_.AppendLine(Dump(json));
   samples_.AppendLine(Dump(Json{{"step", m.step},

@@ -82,6 +82,14 @@ void Validate(const ReinforceRecipe& r) {
     FailUsage("rl.minibatches is {} but there are only {} groups", o.minibatches,
               o.prompts_per_step);
   if (!(o.temperature > 0)) FailUsage("rl.temperature is {}; it must be positive", o.temperature);
+  if (!(o.router_bias_gamma >= 0))
+    FailUsage("rl.router_bias_gamma is {}; it cannot be negative", o.router_bias_gamma);
+  // Random streams of the rounds of a step lie 2^20 samples apart, of the steps 2^12 rounds.
+  if (o.prompts_per_step > (1 << 20) / o.group_size)
+    FailUsage("rl.prompts_per_step * rl.group_size is {} * {}; a step takes at most {} samples",
+              o.prompts_per_step, o.group_size, 1 << 20);
+  if (o.max_refills >= 1 << 12)
+    FailUsage("rl.max_refills is {}; it must be below {}", o.max_refills, 1 << 12);
   if (!(o.overlong_penalty >= 0 && o.overlong_penalty <= 1))
     FailUsage("rl.overlong_penalty is {}; it must be in [0, 1]", o.overlong_penalty);
 }

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "checkpoint/run_directory.h"
 #include "infer/packed.h"
+#include "model/cost.h"
 #include "rl/log.h"
 #include "rl/policy_step.h"
 #include "train/trainer.h"
@@ -35,6 +36,12 @@ struct Groups {
   std::vector<Sample> samples;  // group_size for each problem
 };
 
+// What a prompt begins with; -1 where documents are only separated.
+int32_t BosToken(const ModelConfig& config) {
+  return config.bos_token_id == config.eos_token_id ? -1
+                                                    : static_cast<int32_t>(config.bos_token_id);
+}
+
 class Loop {
  public:
   Loop(const ReinforceRecipe& recipe, const std::string& model_directory)
@@ -51,9 +58,6 @@ class Loop {
     }
     files_.tokenizer_json = LoadTokenizerJson(model_directory);
     LoadWeights(model_directory, config_, trainer_.layout(), trainer_.weights());
-    const int64_t capacity = std::min(recipe.rl.max_tokens + 256, config_.max_position_embeddings);
-    engine_.emplace(trainer_.model(), packed_.model(), CacheForm::kExpanded, recipe.rl.slots,
-                    capacity);
     if (recipe.grpo.kl_beta > 0)
       reference_.assign(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size());
   }
@@ -68,13 +72,10 @@ class Loop {
 
   ReinforceMetrics Step();
   std::vector<TaskEvaluation> Evaluate();
-  int32_t bos() const {
-    return config_.bos_token_id == config_.eos_token_id
-               ? -1
-               : static_cast<int32_t>(config_.bos_token_id);
-  }
+  int32_t bos() const { return BosToken(config_); }
 
  private:
+  Engine& EngineFor(const std::vector<Problem>& problems);
   std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round);
   double Reward(const Sample& sample) const {
     return sample.score.value - (sample.truncated ? recipe_.rl.overlong_penalty : 0.0);
@@ -89,9 +90,26 @@ class Loop {
   Trainer trainer_;
   PackedWeights packed_;
   std::optional<Engine> engine_;
+  int64_t capacity_ = 0;  // of engine_: tokens of a sequence
   ModelFiles files_;
   std::vector<float> reference_;
 };
+
+Engine& Loop::EngineFor(const std::vector<Problem>& problems) {
+  const int64_t needed = RolloutCapacity(tokenizer_, bos(), problems, recipe_.rl.max_tokens,
+                                         config_.max_position_embeddings);
+  if (needed > capacity_) {
+    // Steps of this size spare a new cache for every prompt that is a little longer.
+    constexpr int64_t kGrowth = 64;
+    capacity_ =
+        std::min((needed + kGrowth - 1) / kGrowth * kGrowth, config_.max_position_embeddings);
+    const int64_t slots =
+        std::min(recipe_.rl.slots, recipe_.rl.prompts_per_step * recipe_.rl.group_size);
+    engine_.reset();
+    engine_.emplace(trainer_.model(), packed_.model(), CacheForm::kExpanded, slots, capacity_);
+  }
+  return *engine_;
+}
 
 std::vector<Sample> Loop::Sampled(const std::vector<Problem>& problems, int64_t round) {
   RolloutOptions options;
@@ -100,8 +118,8 @@ std::vector<Sample> Loop::Sampled(const std::vector<Problem>& problems, int64_t 
   options.sampling.temperature = static_cast<float>(recipe_.rl.temperature);
   options.seed = recipe_.rl.seed;
   options.stream = StreamOf(completed, round);
-  return Rollout(*engine_, tokenizer_, bos(), static_cast<int32_t>(config_.eos_token_id), problems,
-                 options);
+  return Rollout(EngineFor(problems), tokenizer_, bos(), static_cast<int32_t>(config_.eos_token_id),
+                 problems, options);
 }
 
 void Describe(const std::vector<Sample>& samples, const std::vector<double>& rewards,
@@ -113,7 +131,7 @@ void Describe(const std::vector<Sample>& samples, const std::vector<double>& rew
     const double length = static_cast<double>(samples[i].completion.size());
     m.reward += rewards[i] / n;
     m.accuracy += samples[i].score.correct / n;
-    m.format_rate += (samples[i].score.value > 0) / n;
+    m.format_rate += WellFormed(samples[i].score) / n;
     m.mean_length += length / n;
     m.min_length = std::min(m.min_length, length);
     m.max_length = std::max(m.max_length, length);
@@ -143,7 +161,13 @@ Groups Loop::Collect(ReinforceMetrics& metrics) {
           TrainingProblem(mixture_, recipe_.rl.seed, static_cast<uint64_t>(next_problem++)));
     }
     std::vector<Sample> samples = Sampled(problems, round);
-    for (const Sample& s : samples) generated += static_cast<int64_t>(s.completion.size());
+    for (const Sample& s : samples) {
+      const double length = static_cast<double>(s.completion.size());
+      generated += static_cast<int64_t>(s.completion.size());
+      metrics.flops +=
+          length * ForwardFlopsPerToken(config_, static_cast<double>(s.prompt.size()) + length / 2,
+                                        /*with_mtp=*/false);
+    }
     std::vector<double> rewards;
     for (const Sample& s : samples) rewards.push_back(Reward(s));
     if (round == 0) {
@@ -194,11 +218,18 @@ void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
     ScoreSamples(trainer_.model(), reference, rl.micro_batch_tokens, trainer_.arena(), samples,
                  &PolicySample::logp_ref);
   }
+  // Forward passes of the scoring above, forward and backward passes of each epoch below.
+  const double passes = (rl.minibatches * rl.inner_epochs > 1 ? 1.0 : 0.0) +
+                        (reference_.empty() ? 0.0 : 1.0) +
+                        3.0 * static_cast<double>(rl.inner_epochs);
+  for (const Sample& s : groups.samples) {
+    const double tokens = static_cast<double>(s.prompt.size() + s.completion.size());
+    metrics.flops += passes * tokens * ForwardFlopsPerToken(config_, (tokens + 1) / 2, false);
+  }
   const double lr_factor = LearningRateFactor(recipe_.schedule, completed, rl.steps);
   metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
   GrpoMetrics sum;
   double updates = 0;
-  const size_t count = samples.size();
   const size_t minibatches = std::min(static_cast<size_t>(rl.minibatches), groups.problems.size());
   for (int64_t epoch = 0; epoch < rl.inner_epochs; ++epoch) {
     for (size_t part = 0; part < minibatches; ++part) {
@@ -213,6 +244,7 @@ void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
         ++scale.samples;
         scale.tokens += static_cast<int64_t>(samples[i].sample->completion.size());
       }
+      if (scale.tokens == 0) continue;  // all cut off: momentum alone must not move the policy
       const PolicyMetrics update =
           PolicyUpdate(trainer_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor,
                        std::span<const PolicySample>(samples).subspan(begin, end - begin));
@@ -223,6 +255,9 @@ void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
       const std::vector<float*> biases = RouterBiases(trainer_.bound_weights());
       for (size_t layer = 0; layer < update.load.size(); ++layer) {
         const auto& load = update.load[layer];
+        metrics.load.resize(update.load.size());
+        metrics.load[layer].resize(load.size());
+        for (size_t e = 0; e < load.size(); ++e) metrics.load[layer][e] += load[e];
         const double mean =
             std::accumulate(load.begin(), load.end(), 0.0) / static_cast<double>(load.size());
         metrics.max_violation =
@@ -233,7 +268,7 @@ void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
       }
     }
   }
-  if (count == 0) return;
+  if (updates == 0) return;
   metrics.loss = sum.loss / updates;
   metrics.entropy /= updates;
   metrics.grad_norm /= updates;
@@ -291,8 +326,7 @@ std::vector<TaskEvaluation> EvaluateTasks(const Transformer& model, const ModelW
                                           uint64_t seed, std::vector<Sample>* kept,
                                           std::vector<Problem>* kept_problems) {
   const ModelConfig& config = model.config();
-  Engine engine(model, weights, CacheForm::kExpanded, slots,
-                std::min(max_tokens + 256, config.max_position_embeddings));
+  const int32_t bos = BosToken(config);
   std::vector<TaskEvaluation> evaluations;
   uint64_t stream = 0;
   for (const WeightedTask& entry : ParseMixture(tasks)) {
@@ -302,8 +336,10 @@ std::vector<TaskEvaluation> EvaluateTasks(const Transformer& model, const ModelW
       Fail("task {}: level {} has no held-out problems", entry.task->Name(), entry.level);
     RolloutOptions options{samples, max_tokens, sampling, seed, stream};
     stream += uint64_t{1} << 32;
-    const int32_t bos =
-        config.bos_token_id == config.eos_token_id ? -1 : static_cast<int32_t>(config.bos_token_id);
+    Engine engine(
+        model, weights, CacheForm::kExpanded,
+        std::min(slots, static_cast<int64_t>(problems.size()) * samples),
+        RolloutCapacity(tokenizer, bos, problems, max_tokens, config.max_position_embeddings));
     std::vector<Sample> sampled = Rollout(
         engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems, options);
     evaluations.push_back(Summarize(problems, sampled, samples));
@@ -345,6 +381,8 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   }
   if (!loop.reference().empty()) loop.trainer().AddState("reference", loop.reference());
   ReinforceLog log(run, loop.completed);
+  TruncateJsonLines(run + "/timings.jsonl", loop.completed);
+  TimingsFile timings(run + "/timings.jsonl");
 
   const auto save = [&] {
     const LoopState state{loop.completed, loop.next_problem, loop.generated,
@@ -372,6 +410,9 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
       }
     }
     log.Append(metrics);
+    timings.Append(metrics.step,
+                   metrics.sample_seconds + metrics.train_seconds + metrics.evaluate_seconds,
+                   metrics.flops);
     if (last || metrics.step % recipe.rl.checkpoint_every == 0) save();
     if (callbacks.on_step) callbacks.on_step(metrics);
     result.last = std::move(metrics);

@@ -25,12 +25,14 @@ struct ReinforceMetrics {
   double clip_ratio_low = 0, clip_ratio_high = 0;
   double sampling_gap = 0;  // largest |log p(training) - log p(sampling)| of a token
   double max_violation = 0;
+  std::vector<std::vector<int64_t>> load;  // tokens to each expert, [MoE layer][expert], this step
   int64_t refills = 0;
   int64_t num_tokens = 0;                  // generated so far
   std::vector<TaskEvaluation> evaluation;  // where evaluated
   Sample shown;                            // one sample, to be read
   Problem shown_problem;
-  // Timings.
+  // Timings, in timings.jsonl instead of metrics.jsonl.
+  double flops = 0;  // the model's own operations, sampling and training
   double sample_seconds = 0, train_seconds = 0, evaluate_seconds = 0;
   double generated_per_second = 0;
 };
@@ -50,8 +52,8 @@ struct ReinforceResult {
 };
 
 // Starts from the model at `model_directory`; `run` receives recipe.toml, metrics.jsonl,
-// samples.jsonl, checkpoints/, best/. Resuming goes on from the newest sound checkpoint and ends in
-// the same bytes.
+// samples.jsonl, timings.jsonl, checkpoints/, best/. Resuming goes on from the newest sound
+// checkpoint and ends in the same bytes.
 ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
                           const std::string& run, bool resume, const ReinforceCallbacks& callbacks);
 

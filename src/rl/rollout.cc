@@ -1,5 +1,8 @@
 #include "rl/rollout.h"
 
+#include <algorithm>
+
+#include "base/error.h"
 #include "base/parallel.h"
 
 namespace darkhorse {
@@ -9,6 +12,24 @@ std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const
   if (bos >= 0) tokens.push_back(bos);
   tokenizer.Encode(problem.prompt, &tokens, /*allow_special=*/false);
   return tokens;
+}
+
+int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
+                        const std::vector<Problem>& problems, int64_t max_tokens, int64_t context) {
+  int64_t longest = 0;
+  for (const Problem& problem : problems) {
+    const int64_t tokens = static_cast<int64_t>(PromptTokens(tokenizer, bos, problem).size());
+    if (tokens >= context) {
+      Fail(
+          "task {} level {}: the prompt '{}' has {} tokens, but the model's context "
+          "(max_position_embeddings) holds only {}, completion included; use shorter problems or a "
+          "model with a longer context",
+          problem.task, problem.level,
+          problem.prompt.substr(0, problem.prompt.find('\n')).substr(0, 60), tokens, context);
+    }
+    longest = std::max(longest, tokens);
+  }
+  return std::min(longest + max_tokens, context);
 }
 
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,

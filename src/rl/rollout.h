@@ -33,6 +33,11 @@ struct RolloutOptions {
 // does.
 std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem);
 
+// Tokens of a sequence that no completion is cut short by: the longest prompt and max_tokens, but
+// at most the model's context. Error: a prompt that leaves no room in the context.
+int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
+                        const std::vector<Problem>& problems, int64_t max_tokens, int64_t context);
+
 // Ordered by problem, then sample.
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
                             const std::vector<Problem>& problems, const RolloutOptions& options);
