@@ -208,6 +208,25 @@ def median_of(runs):
     return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 
+def decoding_roofline(args, config, batch):
+    """Tokens/s that neither the peak nor the memory bandwidth allows to exceed (RESULTS.md)."""
+    machine = undisturbed(args, lambda: darkhorse(args, "info"))
+    context = args.prompt_tokens + args.new_tokens // 2
+    model = darkhorse(args, "info", "--model", os.path.join(args.work, "checkpoint"), "--context",
+                      str(2 * context - 1))  # a document whose mean context is this
+    hidden, experts = config["hidden_size"], config["n_routed_experts"]
+    moe_layers = max(0, config["num_hidden_layers"] - config["first_k_dense_replace"])
+    routed = moe_layers * experts * 3 * hidden * config["moe_intermediate_size"]
+    unvisited = (1 - config["num_experts_per_tok"] / experts) ** batch
+    embedding = 0 if config["tie_word_embeddings"] else config["vocab_size"] * hidden
+    read = (4 * (model["parameters"] - embedding - unvisited * routed) +
+            batch * context * model["expanded_cache_bytes_per_token"])
+    compute = batch * model["forward_flops_per_token"] / (machine["peak_gflops"] * 1e9)
+    memory = read / (machine["bandwidth_gb_s"] * 1e9)
+    return {"tokens_per_second": batch / max(compute, memory), "machine": machine,
+            "binds": "compute" if compute > memory else "memory"}
+
+
 def generate(args, config):
     from transformers import DeepseekV3ForCausalLM
 
@@ -242,7 +261,8 @@ def generate(args, config):
             theirs.append(batch * args.new_tokens / seconds)
         result[f"batch {batch}"] = {
             "darkhorse": statistics.median(ours), "transformers": statistics.median(theirs),
-            "darkhorse_runs": ours, "transformers_runs": theirs}
+            "darkhorse_runs": ours, "transformers_runs": theirs,
+            "roofline": decoding_roofline(args, config, batch)}
     return result
 
 
@@ -254,7 +274,8 @@ def print_table(result):
               f"darkhorse is {ratio:.2f}x")
     for batch, row in result.get("generate", {}).items():
         print(f"decoding  {batch:14} darkhorse {row['darkhorse']:.0f}, transformers "
-              f"{row['transformers']:.0f} tokens/s: {row['darkhorse'] / row['transformers']:.2f}x")
+              f"{row['transformers']:.0f} tokens/s: {row['darkhorse'] / row['transformers']:.2f}x; "
+              f"{row['darkhorse'] / row['roofline']['tokens_per_second']:.0%} of the roofline")
 
 
 def main():
