@@ -50,6 +50,20 @@ TEST(Corpus, HighlyCompressedTextArrivesWhole) {
   EXPECT_EQ(ReadAll(folder.Write("a.txt.zst", Zstd(text))), Documents{text});
 }
 
+// The decoder then holds finished text back although all of the file is consumed.
+TEST(Corpus, SourcesMayBeReadInSmallPieces) {
+  const TestFolder folder;
+  const std::string text(100'000, 'a');
+  for (const auto& [name, bytes] :
+       {std::pair{"a.txt", text}, {"a.txt.gz", Gzip(text)}, {"a.txt.zst", Zstd(text)}}) {
+    const auto source = OpenByteSource(folder.Write(name, bytes));
+    std::string read;
+    char piece[1000];
+    while (const size_t count = source->Read(piece, sizeof piece)) read.append(piece, count);
+    EXPECT_EQ(read, text) << name;
+  }
+}
+
 TEST(Corpus, DamagedCompressionIsAnError) {
   const TestFolder folder;
   const std::string text = LongText();
@@ -84,6 +98,9 @@ TEST(Corpus, TextSplitAtSeparatorLines) {
 TEST(Corpus, ByteOrderMarkIsDropped) {
   const TestFolder folder;
   EXPECT_EQ(ReadAll(folder.Write("a.txt", "\xEF\xBB\xBFtext")), Documents{"text"});
+  CorpusOptions split;
+  split.split_text = true;
+  EXPECT_EQ(ReadAll(folder / "a.txt", split), Documents{"text"});
   EXPECT_EQ(ReadAll(folder.Write("a.jsonl", "\xEF\xBB\xBF{\"text\": \"x\"}")), Documents{"x"});
 }
 
