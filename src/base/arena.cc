@@ -13,6 +13,25 @@ constexpr int64_t kAlign = 16;                     // floats: 64 bytes
 
 }  // namespace
 
+void Arena::AddBlock(int64_t size) {
+  Block block;
+  block.data.reset(
+      static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>(size) * sizeof(float))));
+  if (!block.data) {
+    Fail("out of memory: {} MiB more were needed; use a smaller micro-batch, sequence or model",
+         size >> 18);
+  }
+  block.size = size;
+  blocks_.push_back(std::move(block));
+  current_ = blocks_.size() - 1;
+}
+
+int64_t Arena::InUse() const {
+  int64_t floats = 0;
+  for (const Block& block : blocks_) floats += block.used;
+  return floats;
+}
+
 float* Arena::Floats(int64_t count) {
   CHECK(count >= 0);
   count = std::max<int64_t>(kAlign, (count + kAlign - 1) / kAlign * kAlign);
@@ -21,22 +40,14 @@ float* Arena::Floats(int64_t count) {
     ++current_;
   }
   if (current_ >= blocks_.size() || blocks_[current_].size - blocks_[current_].used < count) {
-    // Blocks grow in proportion to what is held, so that a step settles into few of them.
-    const int64_t size = std::max({count, kFirstBlock, capacity_bytes() / 16});
-    Block block;
-    block.data.reset(
-        static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>(size) * sizeof(float))));
-    if (!block.data) {
-      Fail("out of memory: {} MiB more were needed; use a smaller micro-batch, sequence or model",
-           size >> 18);
-    }
-    block.size = size;
-    blocks_.push_back(std::move(block));
-    current_ = blocks_.size() - 1;
+    // Blocks grow in proportion to what is held, so that the first step takes few of them.
+    const int64_t wanted = blocks_.empty() ? peak_ : capacity_bytes() / 16;
+    AddBlock(std::max({count, kFirstBlock, wanted}));
   }
   Block& block = blocks_[current_];
   float* out = block.data.get() + block.used;
   block.used += count;
+  peak_ = std::max(peak_, InUse());
   return out;
 }
 
@@ -47,10 +58,13 @@ float* Arena::Zeros(int64_t count) {
 }
 
 void Arena::Release(const Mark& mark) {
-  if (blocks_.empty()) return;
-  for (size_t i = mark.block + 1; i < blocks_.size(); ++i) blocks_[i].used = 0;
-  blocks_[mark.block].used = mark.used;
+  for (size_t i = mark.block; i < blocks_.size(); ++i)
+    blocks_[i].used = i == mark.block ? mark.used : 0;
   current_ = mark.block;
+  if (blocks_.size() > 1 && InUse() == 0) {
+    blocks_.clear();
+    current_ = 0;
+  }
 }
 
 int64_t Arena::capacity_bytes() const {

@@ -29,11 +29,14 @@ class Arena {
     int64_t used = 0;
   };
   Mark Here() const { return {current_, current_ < blocks_.size() ? blocks_[current_].used : 0}; }
-  // Gives back everything taken since `mark`. The memory stays with the arena.
+  // Gives back everything taken since `mark`. The memory stays with the arena; but where a step
+  // took several blocks, the next one gets a single block of the size needed, which strands
+  // nothing.
   void Release(const Mark& mark);
   void Reset() { Release(Mark{}); }
 
-  int64_t capacity_bytes() const;
+  int64_t capacity_bytes() const;                                                     // held now
+  int64_t peak_bytes() const { return peak_ * static_cast<int64_t>(sizeof(float)); }  // ever in use
 
  private:
   struct Block {
@@ -41,8 +44,12 @@ class Arena {
     int64_t size = 0;
     int64_t used = 0;
   };
+  void AddBlock(int64_t size);
+  int64_t InUse() const;
+
   std::vector<Block> blocks_;
   size_t current_ = 0;
+  int64_t peak_ = 0;  // most floats in use at once
 };
 
 // Releases on leaving a scope what was taken within it.

@@ -31,5 +31,23 @@ TEST(Arena, ScopeReleases) {
   EXPECT_EQ(arena.Floats(10), first);
 }
 
+TEST(Arena, SecondStepTakesOneBlockOfThePeak) {
+  Arena arena;
+  const int64_t large = int64_t{3} << 20;
+  for (int step = 0; step < 3; ++step) {
+    ArenaScope scope(arena);
+    arena.Floats(1);
+    for (int i = 0; i < 3; ++i) {
+      ArenaScope inner(arena);
+      float* a = arena.Floats(large);
+      float* b = arena.Floats(large);
+      a[large - 1] = b[large - 1] = 1;
+      EXPECT_TRUE(step == 0 || b == a + large);
+    }
+  }
+  EXPECT_EQ(arena.peak_bytes(), 4 * (2 * large + 16));
+  EXPECT_EQ(arena.capacity_bytes(), arena.peak_bytes());
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -21,4 +21,15 @@ inline double TrainingFlopsPerToken(const ModelConfig& config, double context) {
 int64_t LatentCacheBytesPerToken(const ModelConfig& config);
 int64_t ExpandedCacheBytesPerToken(const ModelConfig& config);
 
+// Memory of training, in bytes.
+struct TrainingMemory {
+  int64_t weights, gradients, moments;
+  int64_t activations;  // what LossForwardBackward takes from its arena at the peak
+  int64_t total() const { return weights + gradients + moments + activations; }
+};
+
+// For micro-batches of `rows` tokens. Not counted: the optimizer's scratch for one matrix a thread,
+// the memory-mapped shards, the program itself.
+TrainingMemory EstimateTrainingMemory(const ModelConfig& config, int64_t rows);
+
 }  // namespace darkhorse

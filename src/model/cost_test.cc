@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "model/kv_cache.h"
+#include "model/loss.h"
 
 namespace darkhorse {
 namespace {
@@ -57,6 +58,58 @@ TEST(Cost, CacheBytesAreWhatTheCacheAllocates) {
             3 * tokens * ExpandedCacheBytesPerToken(config));
   EXPECT_EQ(KvCache(config, CacheForm::kLatent, 3, tokens).bytes(),
             3 * tokens * LatentCacheBytesPerToken(config));
+}
+
+// The most bytes in use within a step of `rows` tokens in documents of `document`.
+int64_t ArenaBytes(const ModelConfig& config, int64_t rows, int64_t document) {
+  const ParamLayout layout(config);
+  std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
+  std::vector<float> grads(weights.size());
+  InitializeWeights(config, layout, 1, weights.data());
+  const ModelWeights bound = Bind(config, layout, weights.data());
+  ModelWeights bound_grads = Bind(config, layout, grads.data());
+  TokenBatch batch;
+  for (int64_t row = 0; row < rows; row += document) batch.segments.push_back({row, document});
+  for (int64_t i = 0; i < rows; ++i)
+    batch.tokens.push_back(static_cast<int32_t>(i % config.vocab_size));
+  const std::vector<float> weight(static_cast<size_t>(rows), 1.0f);
+  Arena arena;
+  const Transformer model(config);
+  LossForwardBackward(model, bound, {batch, batch.tokens, weight}, 0.3f, 1e-4f, arena, bound_grads);
+  return arena.peak_bytes();
+}
+
+void ExpectNear(int64_t estimate, int64_t real, const char* what) {
+  EXPECT_LT(static_cast<double>(real), 1.3 * static_cast<double>(estimate)) << what;
+  EXPECT_GT(static_cast<double>(real), static_cast<double>(estimate) / 1.3) << what;
+}
+
+// A factor of 1.3 is what is promised of the estimate. It leaves out what a buffer rounded up to 64
+// bytes and the panels of attention's keys add, little where rows are many.
+TEST(Cost, ActivationsAreWhatAStepTakes) {
+  ModelConfig config = Small();
+  ExpectNear(EstimateTrainingMemory(config, 4096).activations, ArenaBytes(config, 4096, 64), "moe");
+  config.num_nextn_predict_layers = 2;
+  config.q_lora_rank = 7;
+  ExpectNear(EstimateTrainingMemory(config, 4096).activations, ArenaBytes(config, 4096, 64), "mtp");
+  config.vocab_size = 20000;  // the head dominates
+  ExpectNear(EstimateTrainingMemory(config, 512).activations, ArenaBytes(config, 512, 512), "head");
+  ModelConfig medium;
+  medium.vocab_size = 1000;
+  medium.num_hidden_layers = 4;
+  medium.max_position_embeddings = 512;
+  ExpectNear(EstimateTrainingMemory(medium, 256).activations, ArenaBytes(medium, 256, 128),
+             "medium");
+  medium.first_k_dense_replace = 4;
+  ExpectNear(EstimateTrainingMemory(medium, 256).activations, ArenaBytes(medium, 256, 128),
+             "dense");
+}
+
+TEST(Cost, StateIsFourTimesTheWeights) {
+  const TrainingMemory memory = EstimateTrainingMemory(Small(), 64);
+  EXPECT_EQ(memory.weights,
+            ParamLayout(Small()).buffer_size() * static_cast<int64_t>(sizeof(float)));
+  EXPECT_EQ(memory.total() - memory.activations, 4 * memory.weights);
 }
 
 }  // namespace

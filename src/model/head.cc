@@ -13,10 +13,6 @@ namespace {
 // 32 MiB at most.
 constexpr int64_t kLogitFloats = int64_t{1} << 23;
 
-int64_t ChunkRows(int64_t vocabulary) {
-  return std::clamp<int64_t>(kLogitFloats / vocabulary, 64, 1024);
-}
-
 // Row indices that have a target; the head computes these only.
 std::vector<int32_t> WantedRows(const int32_t* target, int64_t rows) {
   std::vector<int32_t> wanted;
@@ -37,7 +33,7 @@ template <typename Body>
 void ForEachChunk(ConstMatrix hidden, const Weight& lm_head, const int32_t* target, Arena& arena,
                   Body body) {
   const std::vector<int32_t> wanted = WantedRows(target, hidden.rows);
-  const int64_t step = ChunkRows(lm_head.w.rows);
+  const int64_t step = HeadChunkRows(lm_head.w.rows);
   for (int64_t begin = 0; begin < static_cast<int64_t>(wanted.size()); begin += step) {
     ArenaScope scope(arena);
     Chunk chunk;
@@ -53,6 +49,10 @@ void ForEachChunk(ConstMatrix hidden, const Weight& lm_head, const int32_t* targ
 }
 
 }  // namespace
+
+int64_t HeadChunkRows(int64_t vocabulary) {
+  return std::clamp<int64_t>(kLogitFloats / vocabulary, 64, 1024);
+}
 
 void HeadForward(ConstMatrix hidden, const Weight& lm_head, const int32_t* target, Arena& arena,
                  float* logp, float* entropy) {

@@ -11,6 +11,9 @@
 
 namespace darkhorse {
 
+// Rows whose logits are held at once, at most.
+int64_t HeadChunkRows(int64_t vocabulary);
+
 // logp[i] = log p(target[i] | hidden row i); entropy[i] of the distribution (may be null). Rows
 // with target -1 give 0.
 void HeadForward(ConstMatrix hidden, const Weight& lm_head, const int32_t* target, Arena& arena,
