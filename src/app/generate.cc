@@ -48,8 +48,12 @@ std::vector<GenerationRequest> Requests(const GenerateOptions& options, const Lo
   std::vector<GenerationRequest> requests;
   for (const std::string& prompt : prompts) {
     GenerationRequest request;
-    request.prompt = {static_cast<int32_t>(loaded.config().bos_token_id)};
+    // Documents of a model without a beginning mark of its own start with their first word.
+    const bool marked = loaded.config().bos_token_id != loaded.config().eos_token_id;
+    if (marked) request.prompt = {static_cast<int32_t>(loaded.config().bos_token_id)};
     loaded.tokenizer().Encode(prompt, &request.prompt, options.special);
+    if (request.prompt.empty())
+      request.prompt = {static_cast<int32_t>(loaded.config().eos_token_id)};
     request.samples = options.samples;
     request.max_tokens = options.max_tokens;
     request.sampling = options.sampling;

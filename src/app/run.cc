@@ -6,6 +6,7 @@
 #include "app/app.h"
 #include "app/interrupt.h"
 #include "app/live.h"
+#include "app/loaded_model.h"
 #include "app/output.h"
 #include "app/recipes.h"
 #include "app/report.h"
@@ -13,9 +14,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/run_directory.h"
 #include "data/prepare.h"
-#include "infer/packed.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
@@ -44,14 +44,14 @@ struct RunArguments {
 
 class Stages {
  public:
-  Stages(const RunRecipe& recipe, const std::string& out)
-      : recipe_(recipe), out_(out), mix_(recipe.corpus.Mix()) {}
+  Stages(const RunRecipe& recipe, const std::string& out, bool json)
+      : recipe_(recipe), out_(out), json_(json), mix_(recipe.corpus.Mix()) {}
 
   bool Run(Json* result) {
-    MakeDirectories(out_);
-    if (!FileExists(Path("recipe.toml"))) WriteFileAtomically(Path("recipe.toml"), ToToml(recipe_));
+    RecordRecipe(out_, ToToml(recipe_), /*goes_on=*/true);
     Tokenize();
     Prepare();
+    if (Interrupted()) return false;
     const std::string base = PretrainBase();
     if (base.empty()) return false;
     (*result)["base"] = Measure(base, "base");
@@ -116,31 +116,28 @@ class Stages {
     const ReinforceResult result =
         Reinforce(recipe_.reinforce, base, Path("reinforced"), /*resume=*/true, view.Callbacks());
     if (!result.finished) return "";
-    return result.best_checkpoint.empty() ? result.checkpoint : result.best_checkpoint;
+    // The last checkpoint, not the best: best/ was chosen on the very problems that it would be
+    // measured on.
+    return result.checkpoint;
   }
 
   Json Measure(const std::string& model_directory, const std::string& name) {
     const std::string path = Path(name + ".json");
     if (FileExists(path)) return Json::parse(ReadFile(path));
     Note(fmt::format("measuring the {} model on held-out problems", name));
-    const ModelConfig config = LoadModelConfig(model_directory);
-    const ParamLayout layout(config);
-    std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
-    LoadWeights(model_directory, config, layout, weights.data());
-    const Transformer model(config);
-    const PackedWeights packed(config, layout, weights.data());
+    const LoadedModel loaded(model_directory);
     const ReinforceOptions& rl = recipe_.reinforce.rl;
     std::vector<Sample> samples;
     std::vector<Problem> problems;
     Json json = Json::array();
     for (const TaskEvaluation& evaluation :
-         EvaluateTasks(model, packed.model(), Tokenizer::Load(model_directory), rl.tasks,
+         EvaluateTasks(loaded.model(), loaded.weights(), loaded.tokenizer(), rl.tasks,
                        recipe_.evaluate_problems, recipe_.evaluate_samples, rl.max_tokens,
                        SamplingParams{}, rl.slots, kEvaluationSeed, &samples, &problems)) {
       Note(fmt::format("{}: {}", name, Describe(evaluation)));
       json.push_back(ToJson(evaluation));
     }
-    for (size_t i = 0; i < 3 && i < problems.size(); ++i) {
+    for (size_t i = 0; i < 3 && i < problems.size() && !json_; ++i) {
       const Sample& sample = samples[i * static_cast<size_t>(recipe_.evaluate_samples)];
       PrintText(fmt::format("--- a thought of the {} model: {}\n{}{}\n", name, sample.score.why,
                             problems[i].prompt, sample.text));
@@ -151,15 +148,17 @@ class Stages {
 
   const RunRecipe& recipe_;
   std::string out_;
+  bool json_;  // then stdout holds one object and nothing else
   CorpusMix mix_;
 };
 
 void Run(const RunArguments& arguments) {
   RunRecipe recipe;
   arguments.recipe.Apply(FieldsOf(recipe));
+  Validate(recipe);
   CatchInterrupts();
   Json result{{"run", arguments.out}};
-  result["finished"] = Stages(recipe, arguments.out).Run(&result);
+  result["finished"] = Stages(recipe, arguments.out, arguments.json).Run(&result);
   if (FileExists(arguments.out + "/base/checkpoints"))
     result["report"] = WriteReport(arguments.out);
   PrintResult(result, arguments.json);

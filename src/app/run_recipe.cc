@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
+
 namespace darkhorse {
 
 CorpusMix GeneratedCorpus::Mix() const {
@@ -42,6 +44,21 @@ void ListFields(RunRecipe& r, FieldList& list) {
   list.Add("evaluate_problems", r.evaluate_problems,
            "held-out problems of each task, before and after");
   list.Add("evaluate_samples", r.evaluate_samples, "samples of each");
+}
+
+void Validate(const RunRecipe& r) {
+  r.corpus.Mix();
+  Validate(r.pretrain);
+  Validate(r.reinforce);
+  for (const auto& [name, value] : {std::pair{"corpus.documents", r.corpus.documents},
+                                    {"digits_per_token", r.digits_per_token},
+                                    {"evaluate_problems", r.evaluate_problems},
+                                    {"evaluate_samples", r.evaluate_samples}}) {
+    if (value < 1) FailUsage("{} is {}; it must be at least 1", name, value);
+  }
+  if (!(r.corpus.ordered >= 0 && r.corpus.ordered <= 1)) {
+    FailUsage("corpus.ordered is {}; it must be in [0, 1]", r.corpus.ordered);
+  }
 }
 
 }  // namespace darkhorse

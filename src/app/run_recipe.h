@@ -32,5 +32,6 @@ struct RunRecipe {
   int64_t evaluate_samples = 16;
 };
 void ListFields(RunRecipe& recipe, FieldList& list);
+void Validate(const RunRecipe& recipe);  // UsageError: before the first stage, not after an hour
 
 }  // namespace darkhorse

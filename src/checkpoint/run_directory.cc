@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "base/error.h"
 
@@ -59,6 +60,27 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
     if (*step <= state.step && ++kept > keep) RemoveDirectory(StepDirectory(run, *step));
   }
   return directory;
+}
+
+void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on) {
+  const std::string path = run + "/recipe.toml";
+  if (!goes_on || !FileExists(path)) {
+    MakeDirectories(run);
+    WriteFileAtomically(path, toml);
+    return;
+  }
+  std::istringstream before(ReadFile(path)), now(toml);
+  std::string old_line, new_line;
+  for (;;) {
+    const bool has_old = static_cast<bool>(std::getline(before, old_line));
+    const bool has_new = static_cast<bool>(std::getline(now, new_line));
+    if (!has_old && !has_new) return;
+    if (has_old == has_new && old_line == new_line) continue;
+    Fail(
+        "{}: the run was started with '{}', now it is '{}'; go on with the same recipe, or choose "
+        "another --out",
+        path, has_old ? old_line : "nothing", has_new ? new_line : "nothing");
+  }
 }
 
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {

@@ -30,6 +30,10 @@ struct LatestCheckpoint {
 // decision.
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 
+// A run is what its recipe says, from first step to last. Writes <run>/recipe.toml; for a run that
+// goes on and has one, throws an Error naming the first line that differs.
+void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on);
+
 // Leaves in a JSON Lines file only whole lines whose integer "step" is at most last_step, in one
 // atomic replacement; what a killed run wrote after its last checkpoint goes. A missing file stays
 // missing.

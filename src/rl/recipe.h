@@ -20,9 +20,10 @@ struct ReinforceOptions {
   int64_t group_size = 16;
   int64_t max_tokens = 352;  // of a completion
   double temperature = 1.0;
-  int64_t slots = 256;          // sequences generated at once
-  int64_t max_refills = 2;      // rounds that replace groups of equal rewards (dynamic sampling)
-  bool mask_truncated = true;   // a completion cut off at max_tokens teaches nothing
+  int64_t slots = 256;      // sequences generated at once
+  int64_t max_refills = 2;  // rounds that replace groups of equal rewards (dynamic sampling)
+  bool mask_truncated =
+      false;  // a completion cut off at max_tokens teaches nothing (docs/LOG.md: or never to stop)
   double overlong_penalty = 0;  // or: taken off its reward
   int64_t minibatches = 1;      // optimizer steps on a step's samples
   int64_t inner_epochs = 1;     // passes over them

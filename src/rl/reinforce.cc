@@ -46,7 +46,7 @@ class Loop {
  public:
   Loop(const ReinforceRecipe& recipe, const std::string& model_directory)
       : recipe_(recipe),
-        config_(LoadModelConfig(model_directory)),
+        config_((VerifyChecksums(model_directory), LoadModelConfig(model_directory))),
         tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(model_directory),
                                        model_directory + "/tokenizer.json")),
         mixture_(ParseMixture(recipe.rl.tasks)),
@@ -365,6 +365,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   ReinforceResult result;
   if (latest) {
     for (const std::string& warning : latest->warnings) note(warning);
+    RecordRecipe(run, ToToml(recipe), /*goes_on=*/true);
     const LoopState state =
         ParseLoopState(loop.trainer().Load(latest->directory), latest->directory);
     loop.completed = state.completed;
@@ -377,7 +378,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
     result.checkpoint = latest->directory;
     note(fmt::format("resuming from {}", latest->directory));
   } else {
-    WriteFileAtomically(run + "/recipe.toml", ToToml(recipe));
+    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
   }
   if (!loop.reference().empty()) loop.trainer().AddState("reference", loop.reference());
   ReinforceLog log(run, loop.completed);
@@ -393,7 +394,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   while (loop.completed < recipe.rl.steps) {
     if (callbacks.stop && callbacks.stop()) {
       if (loop.completed > 0) save();
-      note(fmt::format("stopped after step {}; the same command with --resume goes on",
+      note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
                        loop.completed));
       return result;
     }

@@ -140,7 +140,9 @@ TEST_F(OptimizerTest, MuonMovesMatricesByASetRootMeanSquareAndLeavesTheRestToAda
       squares += (static_cast<double>(a[i]) - before[i]) * (static_cast<double>(a[i]) - before[i]);
       same = same && a[i] == b[i];
     }
-    if (param.kind == ParamKind::kRouterBias) EXPECT_EQ(squares, 0);
+    if (param.kind == ParamKind::kRouterBias) {
+      EXPECT_EQ(squares, 0);
+    }
     if (param.kind != ParamKind::kMatrix) {
       EXPECT_TRUE(same) << param.name;
       continue;

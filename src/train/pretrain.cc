@@ -127,6 +127,11 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
       TokenShard::Open(data + "/" + kValidationShard, train.info().tokenizer_hash);
   ModelFiles files;
   files.tokenizer_json = ReadFile(data + "/tokenizer.json");
+  // The hash is the checksum of the file that `data prepare` writes (text/tokenizer.h).
+  if (Checksum64(files.tokenizer_json) != train.info().tokenizer_hash) {
+    Fail("{}/tokenizer.json: not the tokenizer that {} was made with; prepare the data again", data,
+         kTrainShard);
+  }
   recipe.model.vocab_size = train.info().vocab_size;
   recipe.model.eos_token_id = train.info().eos_id;
   recipe.model.bos_token_id = train.info().bos_id >= 0 ? train.info().bos_id : train.info().eos_id;
@@ -149,6 +154,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   PretrainResult result;
   if (latest) {
     for (const std::string& warning : latest->warnings) note(warning);
+    RecordRecipe(run, ToToml(recipe), /*goes_on=*/true);
     trainer.Load(latest->directory);
     TruncateJsonLines(metrics_path, latest->step);
     result.checkpoint = latest->directory;
@@ -156,7 +162,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   } else {
     trainer.Initialize(options.seed);
     TruncateJsonLines(metrics_path, 0);
-    WriteFileAtomically(run + "/recipe.toml", ToToml(recipe));
+    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
   }
   MetricsFile metrics_file(metrics_path);
   TruncateJsonLines(run + "/timings.jsonl", latest ? latest->step : 0);
@@ -173,7 +179,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
       if (step > 0)
         result.checkpoint =
             trainer.Save(run, options.keep_checkpoints, files, "{}", trainer.optimizer().step());
-      note(fmt::format("stopped after step {}; the same command with --resume goes on", step));
+      note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
+                       step));
       return result;
     }
     const double start = Seconds();

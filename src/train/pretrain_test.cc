@@ -33,8 +33,9 @@ class PretrainTest : public testing::Test {
   // Documents that count up or down by a fixed stride modulo 29: learnable from context, not from
   // frequency.
   void WriteShard(const std::string& name, uint64_t first, uint64_t count) {
-    ShardWriter writer(root_ + "/data/" + name,
-                       {.tokenizer_hash = 1, .vocab_size = 32, .bos_id = 0, .eos_id = 1});
+    ShardWriter writer(
+        root_ + "/data/" + name,
+        {.tokenizer_hash = Checksum64("{}"), .vocab_size = 32, .bos_id = 0, .eos_id = 1});
     for (uint64_t d = first; d < first + count; ++d) {
       RandomSequence random(5, RandomStream::kTest, d);
       const uint64_t start = random.Below(29), stride = 1 + random.Below(3);
@@ -114,6 +115,9 @@ TEST_F(PretrainTest, ResumedRunEndsInTheSameBytes) {
       Pretrain(recipe, Data(), Run("parts"), false, {.stop = [&] { return steps++ == 33; }});
   EXPECT_FALSE(stopped.finished);
   EXPECT_THROW(Pretrain(recipe, Data(), Run("parts"), false, {}), Error);
+  PretrainRecipe other = recipe;
+  other.optimizer.learning_rate *= 2;
+  EXPECT_THROW(Pretrain(other, Data(), Run("parts"), true, {}), Error);
   EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
   ExpectSameRun("whole", "parts");
 }
@@ -157,6 +161,8 @@ TEST_F(PretrainTest, RefusesWhatCannotWork) {
   recipe.optimizer.learning_rate = 1e30;  // diverges
   recipe.optimizer.optimizer = "adamw";
   EXPECT_THROW(Pretrain(recipe, Data(), Run("diverges"), false, {}), Error);
+  WriteFileAtomically(Data() + "/tokenizer.json", "{ }");  // not the one the shards were made with
+  EXPECT_THROW(Pretrain(Recipe(), Data(), Run("x"), false, {}), Error);
   EXPECT_THROW(Pretrain(Recipe(), root_ + "/none", Run("x"), false, {}), Error);
 }
 

@@ -39,7 +39,11 @@ void ListFields(PretrainRecipe& r, FieldList& list) {
 
 void Validate(const PretrainRecipe& r) {
   const PretrainOptions& t = r.train;
-  r.model.Validate();
+  try {
+    r.model.Validate();
+  } catch (const Error& error) {  // the recipe's fault here, not a file's
+    throw UsageError(error.what());
+  }
   Validate(r.optimizer);
   Validate(r.schedule);
   const auto positive = [](const char* name, int64_t value) {
