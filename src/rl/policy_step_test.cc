@@ -1,0 +1,168 @@
+#include "rl/policy_step.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/random.h"
+#include "model/loss.h"
+#include "rl/tiny_policy.h"
+
+namespace darkhorse {
+namespace {
+
+class PolicyStepTest : public testing::Test {
+ protected:
+  PolicyStepTest() : trainer_(TinyPolicyConfig(), Plain()) {
+    trainer_.Initialize(3);
+    // Larger weights than a fresh model's, so that the router decides by more than rounding.
+    for (int64_t i = 0; i < trainer_.layout().buffer_size(); ++i) trainer_.weights()[i] *= 5;
+    RandomSequence random(1, RandomStream::kTest, 0);
+    const auto tokens = [&](size_t count) {
+      std::vector<int32_t> ids;
+      for (size_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(random.Below(288)));
+      return ids;
+    };
+    for (size_t i = 0; i < 9; ++i) {
+      Sample& s = samples_.emplace_back();
+      s.prompt = tokens(1 + random.Below(6));
+      s.completion = tokens(i == 4 ? 0 : 1 + random.Below(12));  // one is empty
+      s.logp.resize(s.completion.size());
+    }
+    for (size_t i = 0; i < samples_.size(); ++i)
+      policy_.push_back({&samples_[i], random.Uniform() - 0.5, i == 2, {}, {}});
+  }
+
+  static OptimizerOptions Plain() {
+    OptimizerOptions options;
+    options.optimizer = "adamw";
+    return options;
+  }
+  GrpoScale Scale() const {
+    GrpoScale scale{.max_tokens = 12};
+    for (const PolicySample& s : policy_) {
+      if (s.masked) continue;
+      ++scale.samples;
+      scale.tokens += static_cast<int64_t>(s.sample->completion.size());
+    }
+    return scale;
+  }
+
+  Trainer trainer_;
+  std::vector<Sample> samples_;
+  std::vector<PolicySample> policy_;
+};
+
+TEST_F(PolicyStepTest, PackingCoversEveryTokenOnce) {
+  for (const int64_t limit : {1, 20, 40, 4096}) {
+    std::vector<int> seen(samples_.size());
+    const std::vector<PolicyBatch> batches = PackSamples(policy_, limit);
+    for (const PolicyBatch& part : batches) {
+      const size_t rows = static_cast<size_t>(part.batch.rows());
+      ASSERT_EQ(part.target.size(), rows);
+      ASSERT_EQ(part.first_row.size(), part.batch.segments.size());
+      EXPECT_TRUE(static_cast<int64_t>(rows) <= limit || part.first_row.size() == 1);
+      int64_t next = 0;
+      for (size_t k = 0; k < part.first_row.size(); ++k) {
+        const auto [first, i] = part.first_row[k];
+        const Segment& segment = part.batch.segments[k];
+        const Sample& s = samples_[i];
+        ++seen[i];
+        EXPECT_EQ(segment.row, next);
+        EXPECT_EQ(segment.position, 0);
+        EXPECT_EQ(segment.slot, -1);
+        next += segment.rows;
+        // The document is prompt and completion; row t predicts token t + 1, where it is a
+        // completion's.
+        std::vector<int32_t> whole = s.prompt;
+        whole.insert(whole.end(), s.completion.begin(), s.completion.end());
+        ASSERT_EQ(segment.rows, static_cast<int64_t>(whole.size()) - 1);
+        EXPECT_EQ(first, segment.row + static_cast<int64_t>(s.prompt.size()) - 1);
+        for (int64_t t = 0; t < segment.rows; ++t) {
+          const size_t row = static_cast<size_t>(segment.row + t);
+          EXPECT_EQ(part.batch.tokens[row], whole[static_cast<size_t>(t)]);
+          EXPECT_EQ(part.target[row],
+                    static_cast<int64_t>(row) >= first ? whole[static_cast<size_t>(t) + 1] : -1);
+        }
+      }
+      EXPECT_EQ(next, static_cast<int64_t>(rows));
+    }
+    for (size_t i = 0; i < samples_.size(); ++i)
+      EXPECT_EQ(seen[i], samples_[i].completion.empty() ? 0 : 1);
+    EXPECT_EQ(limit == 4096 ? 1u : batches.size(), batches.size());
+  }
+}
+
+TEST_F(PolicyStepTest, LogProbabilitiesDoNotDependOnThePacking) {
+  ScoreSamples(trainer_.model(), trainer_.bound_weights(), 4096, trainer_.arena(), policy_,
+               &PolicySample::logp_old);
+  ScoreSamples(trainer_.model(), trainer_.bound_weights(), 10, trainer_.arena(), policy_,
+               &PolicySample::logp_ref);
+  for (const PolicySample& s : policy_) {
+    EXPECT_EQ(s.logp_old.size(), s.sample->completion.size());
+    EXPECT_EQ(s.logp_old, s.logp_ref);  // to the bit
+  }
+  // And the update's own pass finds the same again: no gap to the "sampler", every ratio 1.
+  for (size_t i = 0; i < samples_.size(); ++i) samples_[i].logp = policy_[i].logp_old;
+  const PolicyMetrics metrics = PolicyUpdate(trainer_, GrpoOptions{}, Scale(), 25, 1.0, policy_);
+  EXPECT_EQ(metrics.grpo.sampling_gap, 0);
+  EXPECT_EQ(metrics.grpo.ratio_sum, static_cast<double>(Scale().tokens));
+  EXPECT_EQ(metrics.grpo.tokens, Scale().tokens);
+}
+
+TEST_F(PolicyStepTest, ReinforceIsCrossEntropyWeightedByAdvantage) {
+  GrpoOptions options;
+  options.objective = "reinforce";
+  options.ratio = "token";
+  constexpr int64_t kMicroBatch = 40;
+  const GrpoScale scale = Scale();
+
+  std::vector<float> gradient(static_cast<size_t>(trainer_.layout().buffer_size()));
+  ModelWeights grads = Bind(trainer_.config(), trainer_.layout(), gradient.data());
+  double loss = 0;
+  Arena arena;
+  for (const PolicyBatch& part : PackSamples(policy_, kMicroBatch)) {
+    std::vector<float> weight(part.target.size());
+    for (const auto& [row, i] : part.first_row) {
+      if (policy_[i].masked) continue;
+      for (size_t t = 0; t < samples_[i].completion.size(); ++t) {
+        weight[static_cast<size_t>(row) + t] =
+            static_cast<float>(1.0 / static_cast<double>(scale.tokens) * policy_[i].advantage);
+      }
+    }
+    loss += LossForwardBackward(trainer_.model(), trainer_.bound_weights(),
+                                {part.batch, part.target, weight}, 0, 0, arena, grads)
+                .loss;
+  }
+  const PolicyMetrics metrics = PolicyUpdate(trainer_, options, scale, kMicroBatch, 1.0, policy_);
+
+  const ModelWeights& updated = trainer_.bound_grads();
+  const ParamInfo* embedding = trainer_.layout().Find("model.embed_tokens.weight");
+  ASSERT_NE(embedding, nullptr);
+  const float* own = updated.embed_tokens.data - embedding->offset;
+  double norm = 0;
+  for (const ParamInfo& param : trainer_.layout().params()) {
+    const float* want = gradient.data() + param.offset;
+    for (int64_t k = 0; k < param.size; ++k) norm += static_cast<double>(want[k]) * want[k];
+    EXPECT_EQ(std::memcmp(own + param.offset, want, static_cast<size_t>(param.size) * 4), 0)
+        << param.name;
+  }
+  EXPECT_GT(norm, 1e-6);
+  // SumSquares adds in float; eight partial sums of buffer_size / 8 terms.
+  EXPECT_NEAR(metrics.grad_norm, std::sqrt(norm), 1e-3 * std::sqrt(norm));
+  // Weights rounded to float in one of them: 2^-24 a term, and |logp| < 30.
+  EXPECT_NEAR(metrics.grpo.loss, loss, 30 * 0x1p-24);
+}
+
+TEST_F(PolicyStepTest, CountsTheLoadOfEveryRow) {
+  const PolicyMetrics metrics = PolicyUpdate(trainer_, GrpoOptions{}, Scale(), 25, 1.0, policy_);
+  int64_t rows = 0;
+  for (const PolicyBatch& part : PackSamples(policy_, 25)) rows += part.batch.rows();
+  ASSERT_EQ(metrics.load.size(), 1u);  // the first layer is dense
+  int64_t choices = 0;
+  for (const int64_t count : metrics.load[0]) choices += count;
+  EXPECT_EQ(choices, rows * trainer_.config().num_experts_per_tok);
+}
+
+}  // namespace
+}  // namespace darkhorse

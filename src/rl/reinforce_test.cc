@@ -1,0 +1,315 @@
+#include "rl/reinforce.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "checkpoint/scratch_directory.h"
+#include "rl/policy_step.h"
+#include "rl/tiny_policy.h"
+#include "train/trainer.h"
+
+namespace darkhorse {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A base that answers parity problems by guessing, and in half of the cases without the answer's
+// tags: its reward is 0.5 * (0.5 * 1 + 0.5 * kFormatCredit) = 0.275 on average, and 0.55 for a
+// policy that has learned to write the tags.
+std::string Document(uint64_t index) {
+  const Problem problem = MakeProblem(FindTask("parity"), 1, index, 1, Split::kTrain);
+  RandomSequence random(2, RandomStream::kTest, index);
+  const std::string guess = random.Below(2) ? "odd" : "even";
+  return problem.prompt + "<think></think>" +
+         (random.Below(2) ? "<answer>" + guess + "</answer>" : guess);
+}
+
+class ReinforceTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    scratch_ = new ScratchDirectory;
+    std::vector<std::string> documents;
+    for (uint64_t i = 0; i < 64; ++i) documents.push_back(Document(i));
+    tokenizer_ = new Tokenizer(TinyPolicyTokenizer(documents));
+    OptimizerOptions optimizer;
+    optimizer.learning_rate = 1e-2;
+    trainer_ = new Trainer(TinyPolicyConfig(), optimizer);
+    trainer_->Initialize(1);
+    for (uint64_t step = 0; step < 60; ++step) Pretrain(step);
+    Publish("base", trainer_->config(), tokenizer_->ToJson());
+  }
+  static void TearDownTestSuite() {
+    delete trainer_;
+    delete tokenizer_;
+    delete scratch_;
+  }
+
+  static void Pretrain(uint64_t step) {
+    TokenBatch batch;
+    std::vector<int32_t> target;
+    for (uint64_t d = 0; d < 16; ++d) {
+      std::vector<int32_t> document = {0};
+      tokenizer_->Encode(Document(step * 16 + d), &document);
+      batch.segments.push_back({batch.rows(), static_cast<int64_t>(document.size()), 0, -1});
+      batch.tokens.insert(batch.tokens.end(), document.begin(), document.end());
+      target.insert(target.end(), document.begin() + 1, document.end());
+      target.push_back(1);
+    }
+    const std::vector<float> weight(target.size(), 1.0f / static_cast<float>(target.size()));
+    trainer_->ZeroGradients();
+    LossForwardBackward(trainer_->model(), trainer_->bound_weights(), {batch, target, weight}, 0, 0,
+                        trainer_->arena(), trainer_->bound_grads());
+    trainer_->Update(1.0);
+  }
+
+  static std::string Publish(const std::string& name, const ModelConfig& config,
+                             const std::string& tokenizer_json) {
+    const std::string directory = *scratch_ / name;
+    Trainer shaped(config, {});
+    ModelFiles files;
+    files.tokenizer_json = tokenizer_json;
+    const float* weights =
+        config.vocab_size == trainer_->config().vocab_size ? trainer_->weights() : shaped.weights();
+    PublishCheckpoint(directory, config, shaped.layout(), weights, files, nullptr);
+    return directory;
+  }
+
+  // Small enough to run in a fraction of a second.
+  static ReinforceRecipe Recipe() {
+    ReinforceRecipe recipe;
+    ReinforceOptions& rl = recipe.rl;
+    rl.tasks = {"parity:1"};
+    rl.steps = 7;
+    rl.prompts_per_step = 6;
+    rl.group_size = 4;
+    rl.max_tokens = 14;
+    rl.micro_batch_tokens = 300;
+    rl.evaluate_every = 3;
+    rl.evaluate_problems = 8;
+    rl.evaluate_samples = 2;
+    rl.checkpoint_every = 2;
+    rl.router_bias_gamma = 1e-3;
+    recipe.optimizer.learning_rate = 1e-3;
+    return recipe;
+  }
+  // The same with all the state there is: a reference that moves, several updates a step.
+  static ReinforceRecipe FullRecipe() {
+    ReinforceRecipe recipe = Recipe();
+    recipe.grpo.kl_beta = 0.05;
+    recipe.grpo.entropy_bonus = 1e-3;
+    recipe.rl.reference_every = 3;
+    recipe.rl.minibatches = 2;
+    recipe.rl.inner_epochs = 2;
+    recipe.rl.overlong_penalty = 0.25;
+    return recipe;
+  }
+
+  static std::string Base() { return *scratch_ / "base"; }
+  static std::string RunPath(const std::string& name) {
+    return *scratch_ / (std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
+                        "-" + name);
+  }
+  static ReinforceResult Run(const ReinforceRecipe& recipe, const std::string& run,
+                             bool resume = false, const ReinforceCallbacks& callbacks = {}) {
+    return Reinforce(recipe, Base(), RunPath(run), resume, callbacks);
+  }
+  static void ExpectSameRun(const std::string& a, const std::string& b) {
+    for (const char* file : {"metrics.jsonl", "samples.jsonl", "best/model.safetensors",
+                             "checkpoints/step-00000007/model.safetensors",
+                             "checkpoints/step-00000007/optimizer.safetensors",
+                             "checkpoints/step-00000007/trainer_state.json"}) {
+      EXPECT_EQ(ReadFile(RunPath(a) + "/" + file), ReadFile(RunPath(b) + "/" + file))
+          << a << " and " << b << ": " << file;
+    }
+  }
+  static void ExpectMessage(const std::string& message, const std::vector<std::string>& parts) {
+    for (const std::string& part : parts)
+      EXPECT_NE(message.find(part), std::string::npos) << "'" << message << "' lacks " << part;
+  }
+
+  static ScratchDirectory* scratch_;
+  static Tokenizer* tokenizer_;
+  static Trainer* trainer_;
+};
+ScratchDirectory* ReinforceTest::scratch_;
+Tokenizer* ReinforceTest::tokenizer_;
+Trainer* ReinforceTest::trainer_;
+
+TEST_F(ReinforceTest, SamplingIsTrainingToTheBit) {
+  for (const ReinforceRecipe& recipe : {Recipe(), FullRecipe()}) {
+    int steps = 0;
+    const std::string name = recipe.grpo.kl_beta > 0 ? "full" : "plain";
+    Run(recipe, name, false, {.on_step = [&](const ReinforceMetrics& m) {
+          ++steps;
+          EXPECT_EQ(m.sampling_gap, 0) << "step " << m.step;
+          EXPECT_GT(m.grad_norm, 0);
+          EXPECT_GT(m.entropy, 0);
+        }});
+    EXPECT_EQ(steps, 7);
+  }
+}
+
+TEST_F(ReinforceTest, SlotsThreadsAndMicroBatchesOfSamplingDoNotChangeABit) {
+  const int threads = NumThreads();
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.slots = 64;
+  SetNumThreads(1);
+  Run(recipe, "one");
+  SetNumThreads(2);
+  Run(recipe, "two");
+  recipe.rl.slots = 4;
+  Run(recipe, "few");
+  SetNumThreads(threads);
+  ExpectSameRun("one", "two");
+  ExpectSameRun("one", "few");
+}
+
+TEST_F(ReinforceTest, StoppedAndResumedEndsInTheSameBytes) {
+  const ReinforceRecipe recipe = FullRecipe();
+  EXPECT_TRUE(Run(recipe, "whole").finished);
+  int polls = 0;
+  EXPECT_FALSE(Run(recipe, "parts", false, {.stop = [&] { return polls++ == 3; }}).finished);
+  EXPECT_FALSE(Run(recipe, "parts", true, {.stop = [&] { return polls++ == 6; }}).finished);
+  EXPECT_TRUE(Run(recipe, "parts", true).finished);
+  ExpectSameRun("whole", "parts");
+  // Once more changes nothing.
+  EXPECT_TRUE(Run(recipe, "parts", true).finished);
+  ExpectSameRun("whole", "parts");
+}
+
+TEST_F(ReinforceTest, KilledAnywhereAndResumedEndsInTheSameBytes) {
+  // What a kill leaves is the directory as it stands: copied after every step, with half a
+  // line in the logs.
+  for (const ReinforceRecipe& recipe : {Recipe(), FullRecipe()}) {
+    const std::string whole = recipe.grpo.kl_beta > 0 ? "full" : "plain";
+    std::vector<std::string> copies;
+    Run(recipe, whole, false, {.on_step = [&](const ReinforceMetrics& m) {
+          copies.push_back(whole + std::to_string(m.step));
+          fs::copy(RunPath(whole), RunPath(copies.back()), fs::copy_options::recursive);
+        }});
+    for (const std::string& copy : copies) {
+      for (const char* file : {"metrics.jsonl", "samples.jsonl"}) {
+        const std::string path = RunPath(copy) + "/" + file;
+        std::FILE* log = std::fopen(path.c_str(), "a");
+        std::fputs("{\"step\": 8, \"rew", log);
+        std::fclose(log);
+      }
+      EXPECT_TRUE(Run(recipe, copy, /*resume=*/true).finished);
+      ExpectSameRun(whole, copy);
+    }
+  }
+}
+
+TEST_F(ReinforceTest, RewardRises) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 30;
+  recipe.rl.prompts_per_step = 16;
+  recipe.rl.group_size = 8;
+  recipe.rl.evaluate_every = 0;
+  recipe.optimizer.learning_rate = 3e-3;
+  for (const std::string objective : {"clip", "cispo"}) {
+    recipe.grpo.objective = objective;
+    std::vector<double> reward;
+    Run(recipe, objective, false,
+        {.on_step = [&](const ReinforceMetrics& m) { reward.push_back(m.reward); }});
+    const auto mean = [&](size_t from) {
+      return std::accumulate(reward.begin() + static_cast<int64_t>(from),
+                             reward.begin() + static_cast<int64_t>(from) + 5, 0.0) /
+             5;
+    };
+    // 0.275 and 0.55 (above): 640 rewards of deviation < 0.5 each have a standard error below 0.02,
+    // so the midpoint is six from either.
+    EXPECT_LT(mean(0), 0.41);
+    EXPECT_GT(mean(25), 0.41);
+    EXPECT_GT(mean(25), mean(0) + 0.1);
+  }
+}
+
+TEST_F(ReinforceTest, NothingToLearnFromLeavesTheModelAsItIs) {
+  // Two tokens hold no answer: every reward is minus the penalty, no group has a signal.
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.max_tokens = 2;
+  recipe.rl.overlong_penalty = 0.5;
+  const ReinforceResult result = Run(recipe, "run");
+  // Means are sums of 24 rounded shares.
+  EXPECT_NEAR(result.last.reward, -0.5, 24 * 0x1p-53);
+  EXPECT_EQ(result.last.frac_reward_zero_std, 1);
+  EXPECT_NEAR(result.last.clipped_ratio, 1, 24 * 0x1p-53);
+  EXPECT_EQ(result.last.refills, recipe.rl.max_refills);
+  EXPECT_EQ(ReadFile(result.checkpoint + "/model.safetensors"),
+            ReadFile(Base() + "/model.safetensors"));
+}
+
+TEST_F(ReinforceTest, KeepsTheBestCheckpointByHeldOutAccuracy) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.evaluate_every = 1;
+  double best = -1;
+  const ReinforceResult result =
+      Run(recipe, "run", false, {.on_step = [&](const ReinforceMetrics& m) {
+            ASSERT_EQ(m.evaluation.size(), 1u);
+            best = std::max(best, m.evaluation[0].pass_at_1.value);
+          }});
+  EXPECT_EQ(result.best_accuracy, best);
+  EXPECT_EQ(result.best_checkpoint, RunPath("run") + "/best");
+  EXPECT_TRUE(LoadModelConfig(result.best_checkpoint) == TinyPolicyConfig());
+}
+
+TEST_F(ReinforceTest, RefusesRecipesThatCannotWork) {
+  const auto message = [](auto change) {
+    ReinforceRecipe recipe = Recipe();
+    change(recipe);
+    return MessageOf([&] { Run(recipe, "run"); });
+  };
+  ExpectMessage(message([](ReinforceRecipe& r) { r.rl.group_size = 1; }),
+                {"rl.group_size is 1", "at least 2"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.rl.tasks = {"parrity:1"}; }),
+                {"'parrity'", "did you mean 'parity'"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.rl.tasks = {"parity:9"}; }),
+                {"parity", "level 9", "1 to 4"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.rl.tasks = {}; }), {"no task"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.rl.minibatches = 7; }),
+                {"rl.minibatches is 7", "6 groups"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.rl.temperature = 0; }), {"rl.temperature is 0"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.rl.max_tokens = 0; }), {"rl.max_tokens is 0"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.rl.prompts_per_step = 1 << 20; }),
+                {"rl.prompts_per_step"});
+  EXPECT_FALSE(FileExists(RunPath("run")));
+}
+
+TEST_F(ReinforceTest, RefusesModelsThatCannotWork) {
+  const auto message = [](const std::string& model) {
+    return MessageOf([&] { Reinforce(Recipe(), model, RunPath("run"), false, {}); });
+  };
+  ExpectMessage(message(*scratch_ / "nowhere"), {"nowhere"});
+  ExpectMessage(message(Publish("mute", TinyPolicyConfig(), "")), {"mute", "tokenizer"});
+  ModelConfig config = TinyPolicyConfig();
+  config.max_position_embeddings = 12;
+  ExpectMessage(message(Publish("short", config, tokenizer_->ToJson())),
+                {"parity", "tokens", "holds only 12"});
+  config = TinyPolicyConfig();
+  config.vocab_size = 100;
+  ExpectMessage(message(Publish("narrow", config, tokenizer_->ToJson())),
+                {"narrow", "tokenizer has", "only 100"});
+}
+
+TEST_F(ReinforceTest, RefusesToMixRuns) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 2;
+  Run(recipe, "run");
+  ExpectMessage(MessageOf([&] { Run(recipe, "run"); }), {"holds a run already", "--resume"});
+  // The checkpoint has no reference policy.
+  recipe.grpo.kl_beta = 0.1;
+  recipe.rl.steps = 3;
+  ExpectMessage(MessageOf([&] { Run(recipe, "run", true); }), {"reference"});
+}
+
+}  // namespace
+}  // namespace darkhorse
