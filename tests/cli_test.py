@@ -237,10 +237,30 @@ class FromTextToText(CommandLine):
 
 
 class Info(CommandLine):
+    def test_a_recipe(self):
+        memory = json.loads(self.succeed("info", "tiny", "--json"))["training_memory_bytes"]
+        parts = [memory[part] for part in ("weights", "gradients", "moments", "activations")]
+        self.assertEqual(sum(parts), memory["total"])
+        half = json.loads(self.succeed("info", "tiny", "--micro-batch-tokens", 1024, "--json"))
+        self.assertLess(half["training_memory_bytes"]["activations"], memory["activations"])
+        self.refuse(2, "info", "tiny", "--model", ".", says="not both")
+        self.refuse(2, "info", "tinny", says="'tiny'")
+
     def test_bad_input(self):
         self.refuse(1, "info", "--model", "none", says="none/config.json")
         self.write("config.json", "{}")
         self.refuse(1, "info", "--model", ".", says="config.json")
+
+
+class Bench(CommandLine):
+    def test_every_part_of_a_step_has_its_share(self):
+        training = json.loads(self.succeed(
+            "bench", "tiny", "--rounds", 1, "--batches", 2, "--new-tokens", 4, "--json"))["training"]
+        parts = training["where_time_goes"]
+        for part in ("attention", "experts_and_dispatch", "router", "dense_feed_forward",
+                     "head_and_loss", "mtp_modules_without_head", "optimizer"):
+            self.assertGreater(parts[part]["milliseconds"], 0, part)
+        self.assertAlmostEqual(sum(part["share"] for part in parts.values()), 1)
 
 
 if __name__ == "__main__":

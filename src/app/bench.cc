@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "app/app.h"
+#include "app/bench_layers.h"
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
@@ -65,12 +66,13 @@ Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& traine
   std::vector<int32_t> target(batch.tokens.begin() + 1, batch.tokens.end());
   target.push_back(-1);
   const std::vector<float> weight(target.size(), 1.0f / static_cast<float>(target.size()));
+  const LossInput input{batch, target, weight};
   std::vector<double> gradient_seconds, update_seconds;
   // Round 0 warms up: memory is touched and packed for the first time.
   for (int64_t round = 0; round <= rounds; ++round) {
     trainer.ZeroGradients();
     const double gradient = SecondsOf([&] {
-      LossForwardBackward(trainer.model(), trainer.bound_weights(), {batch, target, weight},
+      LossForwardBackward(trainer.model(), trainer.bound_weights(), input,
                           static_cast<float>(recipe.train.mtp_lambda),
                           static_cast<float>(recipe.train.balance_alpha), trainer.arena(),
                           trainer.bound_grads());
@@ -90,7 +92,8 @@ Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& traine
           {"forward_backward_share", 1 - Median(update_seconds) / step},
           {"tokens_per_second", tokens / step},
           {"gflops", gflops},
-          {"share_of_peak", gflops / PeakGflops()}};
+          {"share_of_peak", gflops / PeakGflops()},
+          {"where_time_goes", BenchLayers(recipe, input, step, rounds, trainer)}};
 }
 
 double DecodeTokensPerSecond(const BenchOptions& options, const Trainer& trainer,

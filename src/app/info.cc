@@ -1,10 +1,12 @@
-// `darkhorse info`: the machine, or a checkpoint.
+// `darkhorse info`: the machine, a checkpoint, or a recipe's model.
 #include <unistd.h>
 
 #include <fstream>
 
 #include "app/app.h"
 #include "app/output.h"
+#include "app/recipes.h"
+#include "base/error.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
@@ -12,13 +14,16 @@
 #include "kernel/peak.h"
 #include "model/cost.h"
 #include "model/params.h"
+#include "train/recipe.h"
 
 namespace darkhorse {
 namespace {
 
 struct InfoOptions {
+  RecipeArguments recipe;
   std::string model;
   int64_t context = 0;
+  int64_t micro_batch_tokens = 0;
   bool json = false;
 };
 
@@ -50,11 +55,9 @@ Json DescribeMachine() {
           {"memory_bytes", static_cast<int64_t>(memory)}};
 }
 
-Json DescribeModel(const std::string& directory, int64_t context) {
-  const ModelConfig config = LoadModelConfig(directory);
-  if (context == 0) context = config.max_position_embeddings;
+Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_batch_tokens) {
   const ParamLayout layout(config);
-  const auto weight_bytes = layout.buffer_size() * static_cast<int64_t>(sizeof(float));
+  const TrainingMemory memory = EstimateTrainingMemory(config, micro_batch_tokens);
   const double mean_context = (static_cast<double>(context) + 1) / 2;
   return {
       {"model_type", config.model_type},
@@ -74,27 +77,55 @@ Json DescribeModel(const std::string& directory, int64_t context) {
       {"context", context},
       {"forward_flops_per_token", ForwardFlopsPerToken(config, mean_context, false)},
       {"training_flops_per_token", TrainingFlopsPerToken(config, mean_context)},
-      {"weight_bytes", weight_bytes},
-      {"training_state_bytes", 4 * weight_bytes},  // weights, gradients, two moments
+      {"training_memory_bytes",
+       {{"micro_batch_tokens", micro_batch_tokens},
+        {"weights", memory.weights},
+        {"gradients", memory.gradients},
+        {"moments", memory.moments},
+        {"activations", memory.activations},
+        {"total", memory.total()}}},
       {"latent_cache_bytes_per_token", LatentCacheBytesPerToken(config)},
       {"expanded_cache_bytes_per_token", ExpandedCacheBytesPerToken(config)}};
 }
 
-void Run(const InfoOptions& options) {
-  PrintResult(
-      options.model.empty() ? DescribeMachine() : DescribeModel(options.model, options.context),
-      options.json);
+// What the user gave, else the recipe's or the model's own.
+int64_t Either(int64_t given, int64_t own) { return given > 0 ? given : own; }
+
+Json Describe(const InfoOptions& options) {
+  PretrainRecipe recipe;
+  if (!options.recipe.recipe.empty()) {
+    if (!options.model.empty()) FailUsage("info: give a recipe or --model, not both");
+    options.recipe.Apply(FieldsOf(recipe));
+    Validate(recipe);
+    return DescribeModel(recipe.model, Either(options.context, recipe.train.sequence_length),
+                         Either(options.micro_batch_tokens, recipe.train.micro_batch_tokens));
+  }
+  if (options.model.empty()) return DescribeMachine();
+  const ModelConfig config = LoadModelConfig(options.model);
+  return DescribeModel(config, Either(options.context, config.max_position_embeddings),
+                       Either(options.micro_batch_tokens, recipe.train.micro_batch_tokens));
 }
+
+void Run(const InfoOptions& options) { PrintResult(Describe(options), options.json); }
 
 }  // namespace
 
 void RegisterInfo(CLI::App& app) {
   const auto options = std::make_shared<InfoOptions>();
-  CLI::App* command = app.add_subcommand("info", "Describe this machine, or a checkpoint");
-  command->add_option("--model", options->model, "checkpoint directory; none: the machine");
+  CLI::App* command =
+      app.add_subcommand("info", "Describe this machine, a checkpoint, or the model of a recipe");
+  options->recipe.Register(*command, /*required=*/false);
+  command->add_option("--model", options->model,
+                      "checkpoint directory; neither this nor a recipe: the machine");
   command
-      ->add_option("--context", options->context,
-                   "tokens of a document, for FLOPs per token; 0: the model's longest")
+      ->add_option(
+          "--context", options->context,
+          "tokens of a document, for FLOPs per token; 0: the recipe's sequences, or the model's "
+          "longest")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--micro-batch-tokens", options->micro_batch_tokens,
+                   "tokens computed at once in training, for its memory; 0: the recipe's")
       ->check(CLI::NonNegativeNumber);
   AddJsonFlag(*command, &options->json);
   command->callback([options] { Run(*options); });

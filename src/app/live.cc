@@ -6,6 +6,7 @@
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "kernel/peak.h"
+#include "rl/log.h"
 
 namespace darkhorse {
 
@@ -67,17 +68,6 @@ std::string Describe(const TaskEvaluation& e) {
                             100 * e.truncated_rate);
 }
 
-Json ToJson(const TaskEvaluation& e) {
-  Json json{{"task", e.task}, {"level", e.level}, {"problems", e.problems}, {"samples", e.samples}};
-  for (const auto& [k, interval] : e.pass_at_k) {
-    json["pass@" + std::to_string(k)] = interval.value;
-    json["pass@" + std::to_string(k) + "_ci95"] = interval.half_width;
-  }
-  json["maj@" + std::to_string(e.samples)] = e.majority.value;
-  json["format_rate"] = e.format_rate;
-  json["truncated_rate"] = e.truncated_rate;
-  json["mean_length"] = e.mean_length;
-  return json;
-}
+Json ToJson(const TaskEvaluation& e) { return Json::parse(EvaluationJson(e)); }
 
 }  // namespace darkhorse

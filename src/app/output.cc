@@ -46,7 +46,10 @@ void PrintResult(const Json& result, bool json) {
   PrintText(text);
 }
 
-void Note(const std::string& text) { std::fprintf(stderr, "darkhorse: %s\n", text.c_str()); }
+void Note(const std::string& text) {
+  // A status line that the cursor stands behind makes way; it is shown again at its next change.
+  std::fprintf(stderr, "%sdarkhorse: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", text.c_str());
+}
 
 StatusLine::StatusLine() : terminal_(isatty(STDERR_FILENO)), next_(Clock::now()) {}
 

@@ -23,12 +23,12 @@ std::string ReadRecipe(const std::string& name_or_path) {
       name_or_path, NearestName(name_or_path, RecipeNames()), fmt::join(RecipeNames(), ", "));
 }
 
-void RecipeArguments::Register(CLI::App& command) {
+void RecipeArguments::Register(CLI::App& command, bool required) {
   command
       .add_option(
           "recipe", recipe,
           fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(), ", ")))
-      ->required();
+      ->required(required);
   command
       .add_option("--set", overrides,
                   "override a field of the recipe, as in --set train.steps=100; may be repeated")

@@ -19,7 +19,7 @@ struct RecipeArguments {
   std::string recipe;
   std::vector<std::string> overrides;
 
-  void Register(CLI::App& command);
+  void Register(CLI::App& command, bool required = true);
   // The recipe, then the overrides, into the struct behind `fields`.
   void Apply(const FieldList& fields) const;
 };

@@ -36,6 +36,8 @@ Json ToJson(const TaskEvaluation& e) {
 
 }  // namespace
 
+std::string EvaluationJson(const TaskEvaluation& evaluation) { return Dump(ToJson(evaluation)); }
+
 std::string WriteLoopState(const LoopState& s) {
   return Dump(Json{{"completed", s.completed},
                    {"next_problem", s.next_problem},

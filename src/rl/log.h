@@ -10,6 +10,10 @@
 namespace darkhorse {
 
 struct ReinforceMetrics;
+struct TaskEvaluation;
+
+// One JSON object: pass@k with 95 % half-widths, maj@k, rates, mean length.
+std::string EvaluationJson(const TaskEvaluation& evaluation);
 
 struct LoopState {
   int64_t completed = 0;
