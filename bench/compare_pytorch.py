@@ -205,7 +205,7 @@ def train(args, config):
 
 
 def median_of(runs):
-    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    return {key: statistics.median(run[key] for run in runs) for key, value in runs[0].items() if isinstance(value, (int, float))}
 
 
 def decoding_roofline(args, config, batch):
