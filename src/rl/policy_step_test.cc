@@ -89,7 +89,9 @@ TEST_F(PolicyStepTest, PackingCoversEveryTokenOnce) {
     }
     for (size_t i = 0; i < samples_.size(); ++i)
       EXPECT_EQ(seen[i], samples_[i].completion.empty() ? 0 : 1);
-    EXPECT_EQ(limit == 4096 ? 1u : batches.size(), batches.size());
+    if (limit == 4096) {
+      EXPECT_EQ(batches.size(), 1u);
+    }
   }
 }
 
