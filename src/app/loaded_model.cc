@@ -1,24 +1,48 @@
 #include "app/loaded_model.h"
 
 #include "base/error.h"
+#include "base/memory.h"
+#include "base/progress.h"
 #include "checkpoint/checkpoint.h"
+#include "model/cost.h"
 
 namespace darkhorse {
 namespace {
 
-std::vector<float> ReadWeights(const std::string& directory, const ModelConfig& config,
-                               const ParamLayout& layout) {
-  VerifyChecksums(directory);
-  std::vector<float> buffer(static_cast<size_t>(layout.buffer_size()));
+// The config, after everything has been looked at that is cheap to look at.
+ModelConfig Checked(const std::string& directory) {
+  const ModelConfig config = LoadVerifiedModelConfig(directory);
+  const auto weights = static_cast<double>(ParamLayout(config).buffer_size());
+  const auto rotations = static_cast<double>(config.max_position_embeddings) *
+                         static_cast<double>(config.qk_rope_head_dim);
+  RequireMemory(sizeof(float) * (2 * weights + rotations),  // as they are and packed
+                fmt::format("{}: the model, with {} parameters and a context of {},", directory,
+                            FormatCount(weights), config.max_position_embeddings),
+                "choose a smaller one, or lower max_position_embeddings in its config.json");
+  return config;
+}
+
+FloatBuffer ReadWeights(const std::string& directory, const ModelConfig& config,
+                        const ParamLayout& layout) {
+  FloatBuffer buffer(layout.buffer_size());
   LoadWeights(directory, config, layout, buffer.data());
   return buffer;
 }
 
 }  // namespace
 
+void RequireCacheMemory(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
+                        std::string_view cure) {
+  const int64_t token = form == CacheForm::kLatent ? LatentCacheBytesPerToken(config)
+                                                   : ExpandedCacheBytesPerToken(config);
+  RequireMemory(
+      static_cast<double>(token) * static_cast<double>(slots) * static_cast<double>(capacity),
+      fmt::format("the cache of {} sequences of {} tokens", slots, capacity), cure);
+}
+
 LoadedModel::LoadedModel(const std::string& directory)
     : tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json")),
-      model_(LoadModelConfig(directory)),
+      model_(Checked(directory)),
       layout_(model_.config()),
       buffer_(ReadWeights(directory, model_.config(), layout_)),
       packed_(model_.config(), layout_, buffer_.data()) {

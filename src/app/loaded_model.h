@@ -2,14 +2,20 @@
 #pragma once
 
 #include <string>
-#include <vector>
+#include <string_view>
 
+#include "base/buffer.h"
 #include "infer/packed.h"
+#include "model/kv_cache.h"
 #include "model/params.h"
 #include "model/transformer.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
+
+// Error if this machine cannot hold the engine's cache; `cure` names what to lower.
+void RequireCacheMemory(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
+                        std::string_view cure);
 
 class LoadedModel {
  public:
@@ -28,7 +34,7 @@ class LoadedModel {
   Tokenizer tokenizer_;
   Transformer model_;
   ParamLayout layout_;
-  std::vector<float> buffer_;
+  FloatBuffer buffer_;
   PackedWeights packed_;
 };
 

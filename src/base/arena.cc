@@ -14,15 +14,7 @@ constexpr int64_t kAlign = 16;                     // floats: 64 bytes
 }  // namespace
 
 void Arena::AddBlock(int64_t size) {
-  Block block;
-  block.data.reset(
-      static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>(size) * sizeof(float))));
-  if (!block.data) {
-    Fail("out of memory: {} MiB more were needed; use a smaller micro-batch, sequence or model",
-         size >> 18);
-  }
-  block.size = size;
-  blocks_.push_back(std::move(block));
+  blocks_.push_back({FloatBuffer(size)});
   current_ = blocks_.size() - 1;
 }
 
@@ -35,17 +27,19 @@ int64_t Arena::InUse() const {
 float* Arena::Floats(int64_t count) {
   CHECK(count >= 0);
   count = std::max<int64_t>(kAlign, (count + kAlign - 1) / kAlign * kAlign);
-  while (current_ < blocks_.size() && blocks_[current_].size - blocks_[current_].used < count) {
+  while (current_ < blocks_.size() &&
+         blocks_[current_].data.size() - blocks_[current_].used < count) {
     if (current_ + 1 == blocks_.size()) break;
     ++current_;
   }
-  if (current_ >= blocks_.size() || blocks_[current_].size - blocks_[current_].used < count) {
+  if (current_ >= blocks_.size() ||
+      blocks_[current_].data.size() - blocks_[current_].used < count) {
     // Blocks grow in proportion to what is held, so that the first step takes few of them.
     const int64_t wanted = blocks_.empty() ? peak_ : capacity_bytes() / 16;
     AddBlock(std::max({count, kFirstBlock, wanted}));
   }
   Block& block = blocks_[current_];
-  float* out = block.data.get() + block.used;
+  float* out = block.data.data() + block.used;
   block.used += count;
   peak_ = std::max(peak_, InUse());
   return out;
@@ -69,7 +63,8 @@ void Arena::Release(const Mark& mark) {
 
 int64_t Arena::capacity_bytes() const {
   int64_t bytes = 0;
-  for (const Block& block : blocks_) bytes += block.size * static_cast<int64_t>(sizeof(float));
+  for (const Block& block : blocks_)
+    bytes += block.data.size() * static_cast<int64_t>(sizeof(float));
   return bytes;
 }
 

@@ -3,10 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/matrix.h"
 
 namespace darkhorse {
@@ -33,15 +32,13 @@ class Arena {
   // took several blocks, the next one gets a single block of the size needed, which strands
   // nothing.
   void Release(const Mark& mark);
-  void Reset() { Release(Mark{}); }
 
   int64_t capacity_bytes() const;                                                     // held now
   int64_t peak_bytes() const { return peak_ * static_cast<int64_t>(sizeof(float)); }  // ever in use
 
  private:
   struct Block {
-    std::unique_ptr<float, decltype(&std::free)> data{nullptr, &std::free};
-    int64_t size = 0;
+    FloatBuffer data;
     int64_t used = 0;
   };
   void AddBlock(int64_t size);

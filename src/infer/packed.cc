@@ -1,5 +1,7 @@
 #include "infer/packed.h"
 
+#include <vector>
+
 #include "base/parallel.h"
 
 namespace darkhorse {
@@ -9,7 +11,7 @@ PackedWeights::PackedWeights(const ModelConfig& config, const ParamLayout& layou
   int64_t total = 0;
   ForEachWeight(model_,
                 [&](const Weight& weight) { total += PackedSize(weight.w.rows, weight.w.cols); });
-  packed_.resize(static_cast<size_t>(total));
+  packed_ = FloatBuffer(total);
   int64_t offset = 0;
   ForEachWeight(model_, [&](Weight& weight) {
     weight.packed = packed_.data() + offset;

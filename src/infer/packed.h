@@ -2,8 +2,7 @@
 // few rows.
 #pragma once
 
-#include <vector>
-
+#include "base/buffer.h"
 #include "model/params.h"
 
 namespace darkhorse {
@@ -21,7 +20,7 @@ class PackedWeights {
 
  private:
   ModelWeights model_;
-  std::vector<float> packed_;
+  FloatBuffer packed_;
 };
 
 }  // namespace darkhorse

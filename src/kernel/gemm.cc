@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
-#include <new>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/kernels.h"
@@ -15,9 +14,10 @@ namespace {
 
 // Blocks, in floats: a panel of kBlockK rows stays in a first-level cache, kBlockM x kBlockK of A
 // in a second-level one, and kBlockK x kBlockN of packed B in the third.
-constexpr int64_t kBlockK = 256;
-constexpr int64_t kBlockM = 192;
+constexpr int64_t kBlockK = 512;
+constexpr int64_t kBlockM = 96;
 constexpr int64_t kBlockN = 1024;
+constexpr int64_t kPackedB = int64_t{1} << 19;  // floats of B packed at once
 // Rows of A this far apart are packed when this many columns share the cost.
 constexpr int64_t kPackStride = 1024;
 constexpr int64_t kPackCols = 128;
@@ -51,22 +51,15 @@ int64_t RoundUp(int64_t x, int64_t unit) { return CeilDiv(x, unit) * unit; }
 class Scratch {
  public:
   float* Get(int64_t floats) {
-    if (floats > size_) {
-      data_.reset();
-      size_ = 0;
-      data_.reset(static_cast<float*>(
-          ::operator new (static_cast<size_t>(floats) * sizeof(float), std::align_val_t{64})));
-      size_ = floats;
+    if (floats > data_.size()) {
+      data_ = {};
+      data_ = FloatBuffer(floats);
     }
-    return data_.get();
+    return data_.data();
   }
 
  private:
-  struct Free {
-    void operator()(float* p) const { ::operator delete (p, std::align_val_t{64}); }
-  };
-  std::unique_ptr<float, Free> data_;
-  int64_t size_ = 0;
+  FloatBuffer data_;
 };
 thread_local Scratch t_panels;
 thread_local Scratch t_slivers;
@@ -83,52 +76,58 @@ bool PackA(const Product& p, int64_t cols) {
   return p.a_transposed || (p.a_stride >= kPackStride && cols >= kPackCols);
 }
 
+// B[k0 … k0+k, col … col+cols] as panels in this thread's scratch.
+const float* PackB(const GemmLoops& loops, const Product& p, int64_t col, int64_t cols, int64_t k0,
+                   int64_t k) {
+  float* panels = t_panels.Get(RoundUp(cols, kPanel) * k);
+  if (p.right == Right::kNT) {
+    loops.pack_panels_nt(p.b + col * p.b_stride + k0, p.b_stride, cols, k, panels, k * kPanel);
+  } else {
+    loops.pack_panels_nn(p.b + k0 * p.b_stride + col, p.b_stride, cols, k, panels, k * kPanel);
+  }
+  return panels;
+}
+
+// A block of rows against panels that hold k0 … k0+depth, through cache-sized blocks of k.
+void RunRows(const GemmLoops& loops, const Product& p, int64_t row, int64_t rows, int64_t col,
+             int64_t cols, int64_t k0, int64_t depth, const float* panels) {
+  float* c = p.c.Row(row) + col;
+  const int64_t step = CeilDiv(depth, CeilDiv(depth, kBlockK));
+  for (int64_t at = 0; at < depth; at += step) {
+    const int64_t k = std::min(step, depth - at);
+    const bool accumulate = p.accumulate || k0 + at > 0;
+    const float* b = panels + at * kPanel;
+    const float* a =
+        p.a + (p.a_transposed ? (k0 + at) * p.a_stride + row : row * p.a_stride + k0 + at);
+    if (!PackA(p, cols)) {
+      loops.panel_product(a, p.a_stride, rows, b, depth * kPanel, cols, k, c, p.c.stride,
+                          accumulate);
+      continue;
+    }
+    float* slivers = t_slivers.Get(RoundUp(rows, loops.tile_rows) * k);
+    (p.a_transposed ? loops.pack_slivers_t : loops.pack_slivers)(a, p.a_stride, rows, k, slivers);
+    loops.sliver_product(slivers, rows, b, depth * kPanel, cols, k, c, p.c.stride, accumulate);
+  }
+}
+
 // One thread's rectangle. C is carried through the blocks of k in order, so each element is one
-// chain.
+// chain. B is packed as deep as kPackedB allows, then a block of rows passes all of it while its
+// part of C stays in the second-level cache.
 void RunBlock(const GemmLoops& loops, const Product& p, const Block& block) {
   if (p.k == 0 && !p.accumulate) Clear(p.c, block);
-  const int64_t k_blocks = CeilDiv(p.k, kBlockK);
-  const int64_t k_step = k_blocks == 0 ? 1 : CeilDiv(p.k, k_blocks);
   const int64_t col_end = block.col + block.cols;
-  const int64_t row_end = block.row + block.rows;
   for (int64_t col = block.col; col < col_end; col += kBlockN) {
     const int64_t cols = std::min(kBlockN, col_end - col);
-    for (int64_t k0 = 0; k0 < p.k; k0 += k_step) {
-      const int64_t k = std::min(k_step, p.k - k0);
-      const bool accumulate = p.accumulate || k0 > 0;
-      const float* panels = nullptr;
-      int64_t panel_stride = 0;
-      if (p.right == Right::kPanels) {
-        panel_stride = p.k * kPanel;
-        panels = p.b + col / kPanel * panel_stride + k0 * kPanel;
-      } else {
-        panel_stride = k * kPanel;
-        float* scratch = t_panels.Get(RoundUp(cols, kPanel) * k);
-        if (p.right == Right::kNT) {
-          loops.pack_panels_nt(p.b + col * p.b_stride + k0, p.b_stride, cols, k, scratch,
-                               panel_stride);
-        } else {
-          loops.pack_panels_nn(p.b + k0 * p.b_stride + col, p.b_stride, cols, k, scratch,
-                               panel_stride);
-        }
-        panels = scratch;
-      }
-      for (int64_t row = block.row; row < row_end; row += kBlockM) {
-        const int64_t rows = std::min(kBlockM, row_end - row);
-        float* c = p.c.Row(row) + col;
-        if (!PackA(p, cols)) {
-          loops.panel_product(p.a + row * p.a_stride + k0, p.a_stride, rows, panels, panel_stride,
-                              cols, k, c, p.c.stride, accumulate);
-          continue;
-        }
-        float* slivers = t_slivers.Get(RoundUp(rows, loops.tile_rows) * k);
-        if (p.a_transposed) {
-          loops.pack_slivers_t(p.a + k0 * p.a_stride + row, p.a_stride, rows, k, slivers);
-        } else {
-          loops.pack_slivers(p.a + row * p.a_stride + k0, p.a_stride, rows, k, slivers);
-        }
-        loops.sliver_product(slivers, rows, panels, panel_stride, cols, k, c, p.c.stride,
-                             accumulate);
+    const bool packed = p.right == Right::kPanels;
+    const int64_t depth =
+        packed ? p.k : std::max(kBlockK, kPackedB / RoundUp(cols, kPanel) / kBlockK * kBlockK);
+    for (int64_t k0 = 0; k0 < p.k; k0 += depth) {
+      const int64_t k = std::min(depth, p.k - k0);
+      const float* panels =
+          packed ? p.b + col / kPanel * p.k * kPanel : PackB(loops, p, col, cols, k0, k);
+      for (int64_t row = 0; row < block.rows; row += kBlockM) {
+        const int64_t rows = std::min(kBlockM, block.rows - row);
+        RunRows(loops, p, block.row + row, rows, col, cols, k0, k, panels);
       }
     }
   }

@@ -13,6 +13,7 @@ inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
+      __builtin_prefetch(c + r * c_stride + 16 * p, 1);  // C is written once the chain is done
       if (!accumulate) {
         acc[r][p] = Zero();
       } else if (p < P - 1 || tail == 16) {
@@ -71,13 +72,21 @@ inline int NextRows(int64_t left, bool slivers) {
   return static_cast<int>((left + 1) / 2);
 }
 
-// All rows against P panels.
+// All rows against P panels. Rows of A that come from memory (`fetch`: the first pass over them)
+// are asked for a tile ahead.
 template <int P, bool kSlivers, bool kMaskedB>
 inline void GemmColumn(const float* a, int64_t a_stride, int64_t rows, const float* b,
                        int64_t b_stride, int64_t b_panel, int64_t k, float* c, int64_t c_stride,
-                       int tail, bool accumulate) {
+                       int tail, bool accumulate, bool fetch = false) {
   for (int64_t i = 0; i < rows;) {
     const int count = NextRows(rows - i, kSlivers);
+    if (fetch && i + count < rows) {
+      const int next = NextRows(rows - i - count, kSlivers);
+      for (int r = 0; r < next; ++r) {
+        const float* row = a + (i + count + r) * a_stride;
+        for (int64_t at = 0; at < k; at += 16) __builtin_prefetch(row + at);
+      }
+    }
     GemmTileOfRows<kTileRows, P, kSlivers, kMaskedB>(count, a + i * (kSlivers ? k : a_stride),
                                                      a_stride, b, b_stride, b_panel, k,
                                                      c + i * c_stride, c_stride, tail, accumulate);
@@ -94,7 +103,7 @@ inline void GemmColumns(const float* a, int64_t a_stride, int64_t rows, const fl
   int64_t j = 0;
   for (; j + 16 * P <= cols; j += 16 * P) {
     GemmColumn<P, kSlivers, false>(a, a_stride, rows, b + j / 16 * b_panel, b_stride, b_panel, k,
-                                   c + j, c_stride, 16, accumulate);
+                                   c + j, c_stride, 16, accumulate, !kSlivers && j == 0);
   }
   for (; j < cols; j += 16) {
     const int tail = cols - j < 16 ? static_cast<int>(cols - j) : 16;

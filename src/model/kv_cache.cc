@@ -20,7 +20,7 @@ KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64
       value_dim_(form == CacheForm::kExpanded ? config.v_head_dim : config.kv_lora_rank),
       unit_(capacity_ * (key_dim_ + value_dim_)) {
   CHECK(slots >= 1 && capacity >= 1);
-  data_.resize(static_cast<size_t>(layers_ * slots_ * heads_ * unit_));
+  data_ = FloatBuffer(layers_ * slots_ * heads_ * unit_);
 }
 
 float* KvCache::KeyPanels(int64_t layer, int64_t slot, int64_t head) {

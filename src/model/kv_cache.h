@@ -6,8 +6,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "base/buffer.h"
 #include "base/matrix.h"
 #include "model/config.h"
 
@@ -23,7 +23,7 @@ class KvCache {
   CacheForm form() const { return form_; }
   int64_t slots() const { return slots_; }
   int64_t capacity() const { return capacity_; }
-  int64_t bytes() const { return static_cast<int64_t>(data_.size() * sizeof(float)); }
+  int64_t bytes() const { return data_.size() * static_cast<int64_t>(sizeof(float)); }
 
   // Expanded form: one head's keys in panels (kernel/attention.h) of width qk_head_dim, and values
   // [capacity, v_head_dim].
@@ -48,7 +48,7 @@ class KvCache {
   int64_t heads_;  // per layer and slot: attention heads, or 1
   int64_t key_dim_, value_dim_;
   int64_t unit_;  // floats of one (layer, slot, head)
-  std::vector<float> data_;
+  FloatBuffer data_;
 };
 
 }  // namespace darkhorse

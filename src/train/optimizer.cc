@@ -40,8 +40,8 @@ void Validate(const OptimizerOptions& o) {
 Optimizer::Optimizer(const ParamLayout& layout, const OptimizerOptions& options)
     : layout_(layout),
       options_(options),
-      first_(static_cast<size_t>(layout.buffer_size())),
-      second_(static_cast<size_t>(layout.buffer_size())),
+      first_(layout.buffer_size()),
+      second_(layout.buffer_size()),
       arenas_(static_cast<size_t>(NumThreads())) {
   Validate(options);
 }
@@ -86,7 +86,7 @@ double Optimizer::Step(const float* grads, double lr_factor, float* weights) {
     Fail(
         "the gradient is not finite (norm {}) at step {}; lower the learning rate and go on from "
         "the last checkpoint",
-        norm, step_);
+        norm, step_ + 1);
   }
   ++step_;
   const double lr = options_.learning_rate * lr_factor;

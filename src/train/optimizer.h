@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/fields.h"
 #include "model/params.h"
 
@@ -50,8 +51,8 @@ class Optimizer {
   const ParamLayout& layout_;
   OptimizerOptions options_;
   int64_t step_ = 0;
-  std::vector<float> first_;   // first moment, or Muon's momentum
-  std::vector<float> second_;  // second moment
+  FloatBuffer first_;          // first moment, or Muon's momentum
+  FloatBuffer second_;         // second moment
   std::vector<Arena> arenas_;  // one a thread
 };
 

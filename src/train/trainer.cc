@@ -3,15 +3,33 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/memory.h"
+#include "base/progress.h"
 #include "checkpoint/run_directory.h"
+#include "model/cost.h"
 
 namespace darkhorse {
+
+void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens) {
+  const auto weights = static_cast<double>(ParamLayout(config).buffer_size());
+  const auto rotations =
+      static_cast<double>(config.max_position_embeddings * config.qk_rope_head_dim);
+  // In two steps: the estimate counts in integers, which the first keeps small.
+  RequireMemory(sizeof(float) * (4 * weights + rotations),
+                fmt::format("training a model of {} parameters and a context of {}",
+                            FormatCount(weights), config.max_position_embeddings),
+                "lower the dimensions of the model");
+  const TrainingMemory memory = EstimateTrainingMemory(config, micro_batch_tokens);
+  RequireMemory(static_cast<double>(memory.total()) + sizeof(float) * rotations,
+                fmt::format("computing {} tokens at once", micro_batch_tokens),
+                "lower train.micro_batch_tokens");
+}
 
 Trainer::Trainer(const ModelConfig& config, const OptimizerOptions& optimizer)
     : model_(config),
       layout_(config),
-      weights_(static_cast<size_t>(layout_.buffer_size())),
-      grads_(static_cast<size_t>(layout_.buffer_size())),
+      weights_(layout_.buffer_size()),
+      grads_(layout_.buffer_size()),
       bound_weights_(Bind(config, layout_, weights_.data())),
       bound_grads_(Bind(config, layout_, grads_.data())),
       optimizer_(layout_, optimizer) {}
@@ -40,6 +58,7 @@ std::string Trainer::Load(const std::string& directory) {
   const SavedTrainerState saved(directory);
   LoadWeights(directory, config(), layout_, weights_.data());
   for (const auto& [name, values] : optimizer_.State()) saved.Read(name, values);
+  for (const auto& [name, values] : extra_state_) saved.Read(name, values);
   optimizer_.set_step(saved.step());
   return saved.json();
 }

@@ -9,11 +9,16 @@
 #include <vector>
 
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "checkpoint/checkpoint.h"
 #include "model/loss.h"
 #include "train/optimizer.h"
 
 namespace darkhorse {
+
+// Error if this machine cannot hold the training of such a model, computing so many tokens at once;
+// to be asked before the Trainer is made.
+void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens);
 
 class Trainer {
  public:
@@ -37,8 +42,8 @@ class Trainer {
     return optimizer_.Step(grads_.data(), lr_factor, weights_.data());
   }
 
-  // More tensors to save and load with the rest (a reference policy); they must outlive the
-  // trainer.
+  // More tensors that Save and, where it comes later, Load treat as the rest (a reference policy);
+  // they must outlive the trainer.
   void AddState(const std::string& name, std::span<float> values) {
     extra_state_.emplace_back(name, values);
   }
@@ -52,7 +57,7 @@ class Trainer {
  private:
   Transformer model_;
   ParamLayout layout_;
-  std::vector<float> weights_, grads_;
+  FloatBuffer weights_, grads_;
   ModelWeights bound_weights_, bound_grads_;
   Optimizer optimizer_;
   Arena arena_;

@@ -1,0 +1,29 @@
+#include "base/buffer.h"
+
+#include <sys/mman.h>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+size_t Bytes(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }
+
+}  // namespace
+
+FloatBuffer::FloatBuffer(int64_t count) {
+  CHECK(count >= 0);
+  if (count == 0) return;
+  void* data =
+      mmap(nullptr, Bytes(count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) {
+    Fail("out of memory: {} MiB more were needed; use a smaller model, micro-batch or context",
+         Bytes(count) >> 20);
+  }
+  madvise(data, Bytes(count), MADV_HUGEPAGE);  // a wish: it may be refused
+  data_ = {static_cast<float*>(data), Unmap{count}};
+}
+
+void FloatBuffer::Unmap::operator()(float* data) const { munmap(data, Bytes(count)); }
+
+}  // namespace darkhorse
