@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/error.h"
 #include "task/markup.h"
@@ -15,8 +16,12 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kMaxLine = 1 << 20;
+constexpr int kMaxDepth = 64;
 
-const Json* Find(const Json& row, std::initializer_list<const char*> names) {
+constexpr const char* kPromptColumns[] = {"prompt", "question", "problem"};
+constexpr const char* kAnswerColumns[] = {"answer", "solution", "ground_truth"};
+
+const Json* Find(const Json& row, std::span<const char* const> names) {
   for (const char* name : names) {
     const auto found = row.find(name);
     if (found != row.end() && !found->is_null()) return &*found;
@@ -24,27 +29,41 @@ const Json* Find(const Json& row, std::initializer_list<const char*> names) {
   return nullptr;
 }
 
+std::string Meta(Json row) {
+  for (const char* name : kPromptColumns) row.erase(name);
+  for (const char* name : kAnswerColumns) row.erase(name);
+  return row.dump();
+}
+
 class RowReader {
  public:
-  RowReader(const std::string& name, int64_t line) : name_(name), line_(line) {}
+  RowReader(const std::string& name, int64_t line, AnswerColumn answers)
+      : name_(name), line_(line), answers_(answers) {}
 
-  Row Read(std::string_view text) const {
+  Problem Read(std::string_view text) const {
     if (text.size() > kMaxLine) Bad("longer than 1 MiB");
-    const Json json = Json::parse(text, nullptr, false);
+    // Copying and writing JSON recur to its depth.
+    const Json::parser_callback_t shallow = [&](int depth, Json::parse_event_t, Json&) {
+      if (depth > kMaxDepth) Bad("nested too deeply");
+      return true;
+    };
+    const Json json = Json::parse(text, shallow, false);
     if (json.is_discarded() || !json.is_object()) Bad("not a JSON object");
-    Row row;
-    row.line = line_;
+    Problem row;
+    row.task = std::filesystem::path(name_).filename().string();
+    row.where = fmt::format("{}:{}", name_, line_);
     row.prompt = Prompt(json);
     row.answer = Answer(json);
     if (TrimAscii(row.prompt).empty()) Bad("the prompt is empty");
-    if (row.answer.empty()) Bad("the answer is empty");
+    if (row.answer.empty() && answers_ == AnswerColumn::kNeeded) Bad("the answer is empty");
     if (row.prompt.back() != '\n') row.prompt += '\n';
+    row.meta = Meta(json);
     return row;
   }
 
  private:
   std::string Prompt(const Json& json) const {
-    const Json* prompt = Find(json, {"prompt", "question", "problem"});
+    const Json* prompt = Find(json, kPromptColumns);
     if (prompt == nullptr) Bad("no field prompt (or question, or problem)");
     if (prompt->is_string()) return prompt->get<std::string>();
     if (!prompt->is_array()) Bad("field prompt is neither text nor a list of messages");
@@ -57,12 +76,13 @@ class RowReader {
   }
 
   std::string Answer(const Json& json) const {
-    const Json* answer = Find(json, {"answer", "solution", "ground_truth"});
-    const Json* reward = Find(json, {"reward_model"});
-    if (reward != nullptr && reward->is_object()) {
-      const Json* truth = Find(*reward, {"ground_truth"});
-      if (truth != nullptr) answer = truth;
+    const Json* answer = Find(json, kAnswerColumns);
+    const auto reward = json.find("reward_model");
+    if (reward != json.end() && reward->is_object()) {
+      const auto truth = reward->find("ground_truth");
+      if (truth != reward->end() && !truth->is_null()) answer = &*truth;
     }
+    if (answer == nullptr && answers_ == AnswerColumn::kOptional) return "";
     if (answer == nullptr) {
       Bad("no field answer (or solution, ground_truth, reward_model.ground_truth)");
     }
@@ -77,74 +97,40 @@ class RowReader {
 
   const std::string& name_;
   int64_t line_;
-};
-
-class RowTask : public Task {
- public:
-  RowTask(std::string name, std::vector<Row> rows, Rule rule)
-      : name_(std::move(name)), rows_(std::move(rows)), rule_(rule) {}
-  std::string Name() const override { return name_; }
-  int Levels() const override { return 1; }
-  std::string Help() const override {
-    return "Answer the question. Think inside <think> and </think>, then give the answer inside "
-           "<answer> and </answer>.";
-  }
-  // Another row's answer.
-  std::string Guess(const Problem&, RandomSequence& random) const override {
-    return rows_[random.Below(rows_.size())].answer;
-  }
-
- protected:
-  void Draw(int, RandomSequence& random, Problem& problem) const override {
-    problem.target = static_cast<int64_t>(random.Below(rows_.size()));
-    const Row& row = rows_[static_cast<size_t>(problem.target)];
-    problem.prompt = row.prompt;
-    problem.answer = row.answer;
-  }
-
-  Verdict Judge(std::string_view answer, const Problem& problem, std::string& why) const override {
-    const RuleVerdict verdict = Compare(rule_, answer, problem.answer);
-    why = verdict.correct ? "right"
-          : verdict.legal ? fmt::format("not {}", problem.answer.substr(0, kMaxAnswerLength))
-                          : fmt::format("not an answer the {} rule can read", RuleName(rule_));
-    return verdict.correct ? Verdict::kCorrect
-           : verdict.legal ? Verdict::kWrong
-                           : Verdict::kIllegal;
-  }
-
-  std::vector<std::string> Steps(const Problem&) const override { return {}; }
-
- private:
-  std::string name_;
-  std::vector<Row> rows_;
-  Rule rule_;
+  AnswerColumn answers_;
 };
 
 }  // namespace
 
-std::vector<Row> ParseProblems(std::string_view text, const std::string& name) {
-  std::vector<Row> rows;
+std::vector<Problem> ParseProblems(std::string_view text, const std::string& name,
+                                   AnswerColumn answers) {
+  std::vector<Problem> problems;
   for (int64_t line = 1; !text.empty(); ++line) {
     const size_t end = std::min(text.find('\n'), text.size());
     const std::string_view row = TrimAscii(text.substr(0, end));
-    if (!row.empty()) rows.push_back(RowReader(name, line).Read(row));
+    if (!row.empty()) problems.push_back(RowReader(name, line, answers).Read(row));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
-  if (rows.empty()) Fail("{}: no problems in it; write one JSON object a line", name);
-  return rows;
+  if (problems.empty()) Fail("{}: no problems in it; write one JSON object a line", name);
+  return problems;
 }
 
-std::vector<Row> ReadProblems(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) Fail("{}: cannot be opened", path);
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (file.bad()) Fail("{}: cannot be read", path);
-  return ParseProblems(text, path);
+void CheckReferences(const std::vector<Problem>& problems, Rule rule) {
+  for (const Problem& problem : problems) {
+    const std::string fault = ReferenceFault(rule, problem.answer);
+    if (fault.empty()) continue;
+    Fail("{}: the answer '{}' cannot be compared with: {}; mend the row or choose another rule",
+         problem.where, problem.answer.substr(0, 60), fault);
+  }
 }
 
-std::unique_ptr<Task> MakeRowTask(std::string name, std::vector<Row> rows, Rule rule) {
-  CHECK(!rows.empty());
-  return std::make_unique<RowTask>(std::move(name), std::move(rows), rule);
+SplitProblems SplitByPrompt(std::vector<Problem> problems, double held_out_share) {
+  SplitProblems split;
+  for (Problem& problem : problems) {
+    const double place = static_cast<double>(StableHash(problem.prompt) >> 11) * 0x1p-53;
+    (place < held_out_share ? split.held_out : split.train).push_back(std::move(problem));
+  }
+  return split;
 }
 
 }  // namespace darkhorse

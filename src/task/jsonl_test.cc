@@ -4,11 +4,23 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace darkhorse {
 namespace {
+
+template <typename Body>
+std::string MessageOf(const Body& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
 
 TEST(JsonlTest, UnderstandsTheUsualColumns) {
   const auto rows = ParseProblems(
@@ -18,12 +30,14 @@ TEST(JsonlTest, UnderstandsTheUsualColumns) {
 {"prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], "solution": 7}
 {"data_source": "d", "prompt": [{"role": "user", "content": "v"}], "reward_model": {"style": "rule", "ground_truth": "9"}}
 )",
-      "test.jsonl");
+      "a/test.jsonl");
   ASSERT_EQ(rows.size(), 4u);
   EXPECT_EQ(rows[0].prompt, "2+2?\n");
   EXPECT_EQ(rows[0].answer, "4");
   EXPECT_EQ(rows[1].prompt, "Pick.\n");
-  EXPECT_EQ(rows[1].line, 3);
+  EXPECT_EQ(rows[1].where, "a/test.jsonl:3");
+  EXPECT_EQ(rows[1].task, "test.jsonl");
+  EXPECT_EQ(rows[1].meta, R"({"extra":[1,{"a":2}]})");
   EXPECT_EQ(rows[2].prompt, "u\n");
   EXPECT_EQ(rows[2].answer, "7");
   EXPECT_EQ(rows[3].prompt, "v\n");
@@ -31,13 +45,9 @@ TEST(JsonlTest, UnderstandsTheUsualColumns) {
 }
 
 TEST(JsonlTest, BadRowsAreNamedByFileAndLine) {
-  const auto message = [](const std::string& line) -> std::string {
-    try {
-      ParseProblems("{\"prompt\": \"p\", \"answer\": \"a\"}\n" + line, "my.jsonl");
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "accepted";
+  const auto message = [](const std::string& line) {
+    return MessageOf(
+        [&] { ParseProblems("{\"prompt\": \"p\", \"answer\": \"a\"}\n" + line, "my.jsonl"); });
   };
   for (const std::string line :
        {"{", "[1]", "1", "{\"prompt\": \"p\"}", "{\"answer\": \"a\"}",
@@ -50,23 +60,49 @@ TEST(JsonlTest, BadRowsAreNamedByFileAndLine) {
   EXPECT_EQ(message(std::string(1 << 19, '[')).substr(0, 12), "my.jsonl:2: ");
   EXPECT_EQ(message(std::string(1 << 21, ' ') + "x").substr(0, 12), "my.jsonl:2: ");
   EXPECT_THROW(ParseProblems("", "empty.jsonl"), Error);
-  EXPECT_THROW(ReadProblems("/nonexistent/file.jsonl"), Error);
 }
 
-TEST(JsonlTest, RowsMakeATask) {
+TEST(JsonlTest, AnswersMayBeLeftOutForAVerifier) {
+  const auto rows = ParseProblems("{\"prompt\": \"p\", \"tests\": [\"f(1) == 1\"]}\n", "t.jsonl",
+                                  AnswerColumn::kOptional);
+  EXPECT_EQ(rows[0].answer, "");
+  EXPECT_EQ(rows[0].meta, R"({"tests":["f(1) == 1"]})");
+}
+
+TEST(JsonlTest, DeepNestingIsAnError) {
+  const std::string deep(100000, '['), shut(100000, ']');
+  EXPECT_EQ(MessageOf([&] {
+              ParseProblems("{\"prompt\": \"p\", \"answer\": \"a\", \"x\": " + deep + shut + "}",
+                            "deep.jsonl");
+            }),
+            "deep.jsonl:1: nested too deeply");
+}
+
+TEST(JsonlTest, AnswersThatTheRuleCannotReadAreNamedByLine) {
+  const auto rows = ParseProblems(
+      "{\"prompt\": \"p\", \"answer\": 7}\n\n{\"prompt\": \"q\", \"answer\": \"(\"}\n", "my.jsonl");
+  CheckReferences(rows, Rule::kExact);
+  for (const Rule rule : {Rule::kNumeric, Rule::kMath, Rule::kRegex}) {
+    EXPECT_EQ(MessageOf([&] { CheckReferences(rows, rule); }).substr(0, 12), "my.jsonl:3: ");
+  }
+}
+
+TEST(JsonlTest, TheSplitKeepsItsShareAndRepeatedPromptsTogether) {
   std::string text;
-  for (int i = 0; i < 400; ++i) {
-    text += fmt::format("{{\"prompt\": \"{}+1\", \"answer\": {}}}\n", i, i + 1);
+  for (int i = 0; i < 4000; ++i) {
+    text += fmt::format("{{\"prompt\": \"{}+1\", \"answer\": {}}}\n", i / 2, i);
   }
-  const auto task = MakeRowTask("plus", ParseProblems(text, "plus.jsonl"), Rule::kNumeric);
-  const auto held_out = HeldOutProblems(*task, 1, 1000);
-  EXPECT_GT(held_out.size(), 5u);
-  EXPECT_LT(held_out.size(), 60u);
-  for (uint64_t index = 0; index < 200; ++index) {
-    const Problem problem = MakeProblem(*task, 1, index, 1, Split::kTrain);
-    EXPECT_EQ(task->ScoreCompletion(task->Oracle(problem), problem).value, 1);
-    for (const Problem& held : held_out) EXPECT_NE(held.prompt, problem.prompt);
-  }
+  const std::vector<Problem> rows = ParseProblems(text, "plus.jsonl");
+  const SplitProblems split = SplitByPrompt(rows, 0.0625);
+  EXPECT_EQ(split.train.size() + split.held_out.size(), rows.size());
+  // 2000 prompts at 1/16: 125 with a deviation of 10.8; five of them either way.
+  EXPECT_NEAR(static_cast<double>(split.held_out.size()) / 2, 125, 54);
+  std::set<std::string> held;
+  for (const Problem& problem : split.held_out) held.insert(problem.prompt);
+  EXPECT_EQ(held.size() * 2, split.held_out.size());
+  for (const Problem& problem : split.train) EXPECT_EQ(held.count(problem.prompt), 0u);
+  EXPECT_TRUE(SplitByPrompt(rows, 0).held_out.empty());
+  EXPECT_TRUE(SplitByPrompt(rows, 1).train.empty());
 }
 
 TEST(JsonlTest, ReadsGsm8kAsItIs) {
@@ -74,12 +110,10 @@ TEST(JsonlTest, ReadsGsm8kAsItIs) {
   const std::string root = shared ? shared : std::string(DARKHORSE_SOURCE_DIR) + "/../shared";
   const std::string path = root + "/data/gsm8k/train.jsonl";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is absent";
-  const auto rows = ReadProblems(path);
+  const auto rows = ParseProblems(ReadFile(path), path);
   EXPECT_EQ(rows[0].answer, "72");
-  for (const Row& row : rows) {
-    // Every reference answer can be read by the rule that will score against it.
-    ASSERT_TRUE(Compare(Rule::kNumeric, row.answer, row.answer).correct) << row.line << row.answer;
-  }
+  // Every reference answer can be read by the rule that will score against it.
+  CheckReferences(rows, Rule::kNumeric);
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include "base/nearest_name.h"
 #include "task/markup.h"
 #include "task/rational.h"
+#include "text/regex.h"
+#include "text/utf8.h"
 
 namespace darkhorse {
 namespace {
@@ -181,11 +183,28 @@ RuleVerdict Same(const std::optional<T>& answer, const std::optional<T>& referen
   return {answer.has_value(), answer && reference && *answer == *reference};
 }
 
+// A pattern is compiled for every comparison: some tens of microseconds, nothing beside the
+// sampling of a completion. Its work is limited to some tens of milliseconds.
+Regex WholeMatch(std::string_view pattern) {
+  constexpr uint32_t kMatchLimit = 1'000'000;
+  const std::string text(pattern);
+  Regex(text, "regex");  // alone first: "a)|(b" would pass inside the parentheses
+  return Regex("\\A(?:" + text + ")\\z", "regex", kMatchLimit);
+}
+
+RuleVerdict Matches(std::string_view answer, std::string_view pattern) {
+  if (!IsValidUtf8(answer)) return {};
+  try {
+    TextRange match;
+    return {true, WholeMatch(pattern).Search(answer, 0, HasNewerCharacters(answer), &match)};
+  } catch (const Error&) {  // too much work
+    return {};
+  }
+}
+
 constexpr std::pair<Rule, std::string_view> kRules[] = {
-    {Rule::kExact, "exact"},
-    {Rule::kNumeric, "numeric"},
-    {Rule::kChoice, "choice"},
-    {Rule::kMath, "math"},
+    {Rule::kExact, "exact"}, {Rule::kNumeric, "numeric"}, {Rule::kChoice, "choice"},
+    {Rule::kRegex, "regex"}, {Rule::kMath, "math"},
 };
 
 }  // namespace
@@ -213,10 +232,28 @@ RuleVerdict Compare(Rule rule, std::string_view answer, std::string_view referen
       return Same(Number(answer), Number(reference));
     case Rule::kChoice:
       return Same(Choice(answer), Choice(reference));
+    case Rule::kRegex:
+      return Matches(answer, reference);
     case Rule::kMath:
       return Same(MathParser(answer).Run(), MathParser(reference).Run());
   }
   return {};
+}
+
+std::string ReferenceFault(Rule rule, std::string_view reference) {
+  if (rule == Rule::kRegex) {
+    try {
+      WholeMatch(TrimAscii(reference));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+  if (TrimAscii(reference).size() > kMaxAnswerLength) {
+    return fmt::format("longer than the {} characters that an answer may have", kMaxAnswerLength);
+  }
+  if (Compare(rule, reference, reference).correct) return "";
+  return fmt::format("not what the {} rule can read", RuleName(rule));
 }
 
 Score ScoreByRule(Rule rule, std::string_view completion, std::string_view reference) {
@@ -229,6 +266,8 @@ Score ScoreByRule(Rule rule, std::string_view completion, std::string_view refer
     score.parsed = extracted.answer.substr(0, kMaxAnswerLength);
     verdict = Compare(rule, extracted.answer, reference);
     score.why = verdict.correct ? "right"
+                : verdict.legal && rule == Rule::kRegex
+                    ? fmt::format("does not match {}", reference.substr(0, kMaxAnswerLength))
                 : verdict.legal ? fmt::format("not {}", reference.substr(0, kMaxAnswerLength))
                                 : fmt::format("not an answer the {} rule can read", RuleName(rule));
   }

@@ -44,6 +44,38 @@ TEST(RulesTest, Choice) {
   }
 }
 
+TEST(RulesTest, RegexMatchesAllOfTheAnswer) {
+  EXPECT_EQ(Judge(Rule::kRegex, "cat", "cat|dog"), "right");
+  EXPECT_EQ(Judge(Rule::kRegex, "dog", "cat|dog"), "right");
+  EXPECT_EQ(Judge(Rule::kRegex, "hotdog", "cat|dog"), "wrong");
+  EXPECT_EQ(Judge(Rule::kRegex, "dogs", "cat|dog"), "wrong");
+  EXPECT_EQ(Judge(Rule::kRegex, "Dog", "dog"), "wrong");
+  EXPECT_EQ(Judge(Rule::kRegex, "Dog", "(?i)dog"), "right");
+  EXPECT_EQ(Judge(Rule::kRegex, "dog\ncat", "dog"), "wrong");
+  EXPECT_EQ(Judge(Rule::kRegex, "\xc3\xa9", "."), "right");
+  EXPECT_EQ(Judge(Rule::kRegex, "\xc3", "."), "illegal");
+  EXPECT_EQ(Judge(Rule::kRegex, "12.50", R"(\d+\.\d{2})"), "right");
+}
+
+TEST(RulesTest, APatternThatBacktracksForeverIsBounded) {
+  const std::string many(kMaxAnswerLength, 'a');
+  EXPECT_EQ(Judge(Rule::kRegex, many, "(a+)+"), "right");
+  EXPECT_EQ(Judge(Rule::kRegex, many, "(a|a)*[bc]"), "illegal");
+}
+
+TEST(RulesTest, ReferencesThatNoAnswerCanBeComparedWith) {
+  EXPECT_EQ(ReferenceFault(Rule::kNumeric, "$1,234.50"), "");
+  EXPECT_NE(ReferenceFault(Rule::kNumeric, "twelve").find("numeric"), std::string::npos);
+  EXPECT_NE(ReferenceFault(Rule::kChoice, "Both").find("choice"), std::string::npos);
+  EXPECT_NE(ReferenceFault(Rule::kMath, "1/0").find("math"), std::string::npos);
+  EXPECT_EQ(ReferenceFault(Rule::kExact, std::string(kMaxAnswerLength, 'x')), "");
+  EXPECT_NE(ReferenceFault(Rule::kExact, std::string(kMaxAnswerLength + 1, 'x')), "");
+  EXPECT_EQ(ReferenceFault(Rule::kRegex, "a|b"), "");
+  for (const char* pattern : {"(", "a)|(b", "[", "a{2,1}", "\xff"}) {
+    EXPECT_NE(ReferenceFault(Rule::kRegex, pattern).find("pattern"), std::string::npos) << pattern;
+  }
+}
+
 TEST(RulesTest, MathComparesValues) {
   EXPECT_EQ(Judge(Rule::kMath, "2^10", "1024"), "right");
   EXPECT_EQ(Judge(Rule::kMath, "-2^2", "-4"), "right");
@@ -71,7 +103,7 @@ TEST(RulesTest, CompletionsScoreAsForBuiltInTasks) {
 }
 
 TEST(RulesTest, NamesAreRead) {
-  for (Rule rule : {Rule::kExact, Rule::kNumeric, Rule::kChoice, Rule::kMath}) {
+  for (Rule rule : {Rule::kExact, Rule::kNumeric, Rule::kChoice, Rule::kRegex, Rule::kMath}) {
     EXPECT_EQ(ParseRule(RuleName(rule)), rule);
   }
   EXPECT_THROW(ParseRule("numbers"), UsageError);

@@ -22,6 +22,9 @@ struct Problem {
   std::string answer;            // a reference answer; for some tasks one of many
   std::vector<int64_t> numbers;  // what the scorer needs; each task says how it uses them
   int64_t target = 0;
+  std::string meta =
+      "null";         // JSON for a verifier of the user's; of a file's row, its other columns
+  std::string where;  // "problems.jsonl:12", of a file's row
 };
 
 // A correct answer is worth 1. A well-formed completion whose answer is legal but wrong is worth

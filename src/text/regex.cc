@@ -11,7 +11,6 @@ namespace darkhorse {
 namespace {
 
 constexpr size_t kMaxPatternBytes = 1 << 16;
-constexpr uint32_t kMatchLimit = 50'000'000;  // backtracking steps of one match: some seconds
 constexpr uint32_t kHeapLimitKib = 256 << 10;
 constexpr size_t kJitStackBytes = 1 << 20;
 
@@ -24,7 +23,6 @@ struct MatchScratch {
 
   MatchScratch() {
     CHECK(data != nullptr && context != nullptr && stack != nullptr);
-    pcre2_set_match_limit(context, kMatchLimit);
     pcre2_set_heap_limit(context, kHeapLimitKib);
     pcre2_jit_stack_assign(context, nullptr, stack);
   }
@@ -66,7 +64,8 @@ std::shared_ptr<const void> Compile(const std::string& pattern, const std::strin
 
 }  // namespace
 
-Regex::Regex(const std::string& pattern, const std::string& where) : where_(where) {
+Regex::Regex(const std::string& pattern, const std::string& where, uint32_t match_limit)
+    : where_(where), match_limit_(match_limit) {
   if (pattern.size() > kMaxPatternBytes) {
     Fail("{}: the pattern is {} bytes long, more than {}: shorten it", where, pattern.size(),
          kMaxPatternBytes);
@@ -80,6 +79,7 @@ Regex::Regex(const std::string& pattern, const std::string& where) : where_(wher
 
 bool Regex::Search(std::string_view text, size_t start, bool newer, TextRange* match) const {
   MatchScratch& scratch = Scratch();
+  pcre2_set_match_limit(scratch.context, match_limit_);
   const auto* code = static_cast<const pcre2_code*>((newer ? newer_ : code_).get());
   const auto run = [&](uint32_t options) {
     return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,

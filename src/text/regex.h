@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,8 +26,11 @@ struct TextRange {
 // Immutable; may be used from many threads at once.
 class Regex {
  public:
+  // Backtracking steps of one match: some seconds.
+  static constexpr uint32_t kDefaultMatchLimit = 50'000'000;
   // Error: the pattern does not compile; names `where`.
-  Regex(const std::string& pattern, const std::string& where);
+  Regex(const std::string& pattern, const std::string& where,
+        uint32_t match_limit = kDefaultMatchLimit);
 
   // The first match that starts at or after `start`; false if there is none. text must be valid
   // UTF-8, start on a character. Error: the match needs more work than the limit allows (a hostile
@@ -39,6 +43,7 @@ class Regex {
   std::shared_ptr<const void> code_;   // pcre2_code
   std::shared_ptr<const void> newer_;  // the same for text with newer characters
   std::string where_;
+  uint32_t match_limit_;
 };
 
 // All matches from left to right. An empty match right behind the previous match is skipped, as
