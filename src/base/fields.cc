@@ -129,20 +129,6 @@ void AssignToml(const toml::table& table, const std::string& prefix, const std::
   }
 }
 
-void AssignJson(const Literal& object, const std::string& prefix, const std::string& name,
-                const FieldList& fields) {
-  for (const auto& [key, value] : object.items()) {
-    const std::string path = prefix + key;
-    if (fields.IsSection(path) && value.is_object()) {
-      AssignJson(value, path + ".", name, fields);
-      continue;
-    }
-    const Field* field = fields.Find(path);
-    if (!field) Fail("{}: {}", name, DidYouMean(fields, path));
-    if (!Assign(*field, value)) Fail("{}: {}", name, WrongType(*field, value.dump()));
-  }
-}
-
 // The literal a command line means by `text`: numbers and booleans for fields of that type, else
 // the text itself.
 Literal FromText(std::string_view text, const FieldPointer& type) {
@@ -255,27 +241,11 @@ void AssignText(const Field& field, std::string_view text) {
   if (!Assign(field, literal)) FailUsage("{}", WrongType(field, std::string(text)));
 }
 
-void ParseJson(std::string_view text, const std::string& name, const FieldList& fields) {
-  const Literal object = Literal::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object()) Fail("{}: not a JSON object", name);
-  AssignJson(object, "", name, fields);
-}
-
 // A float prints as the shortest decimal that reads back as the same float; JSON's escapes of
 // strings are TOML escapes too.
 std::string SpellValue(const Field& field) {
   if (const auto* value = std::get_if<float*>(&field.value)) return fmt::format("{}", **value);
   return ToLiteral(field.value).dump();
-}
-
-std::string FieldsToJson(const FieldList& fields) {
-  Literal root = Literal::object();
-  for (const Field& field : fields.fields()) {
-    std::string pointer = "/" + field.path;
-    std::replace(pointer.begin(), pointer.end(), '.', '/');
-    root[Literal::json_pointer(pointer)] = ToLiteral(field.value);
-  }
-  return root.dump(2);
 }
 
 std::string FieldsToToml(const FieldList& fields, bool help) {

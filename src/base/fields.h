@@ -1,5 +1,5 @@
 // Config structs. A struct's one field list drives its help, strict parsing, command-line
-// overrides and JSON; the defaults are the struct's own initialisers. To take part, a struct
+// overrides and printing; the defaults are the struct's own initialisers. To take part, a struct
 // declares beside itself
 //
 //   void ListFields(Schedule& s, FieldList& list) {
@@ -12,7 +12,7 @@
 //   Schedule s;
 //   ParseToml(text, "recipe.toml", FieldsOf(s));
 //   SetField(FieldsOf(s), "model.hidden_size=512");
-//   std::string json = ToJson(s);
+//   std::string toml = ToToml(s);
 #pragma once
 
 #include <cstdint>
@@ -87,23 +87,11 @@ void SetField(const FieldList& fields, std::string_view assignment);
 // be.
 void AssignText(const Field& field, std::string_view text);
 
-// The field's value as TOML and JSON spell it.
+// The field's value as TOML spells it.
 std::string SpellValue(const Field& field);
-
-// Assigns from a JSON object as strictly as ParseToml. Error: names `name` and the key.
-void ParseJson(std::string_view text, const std::string& name, const FieldList& fields);
-
-// One JSON object with nested sections, in the order of the list. Numbers survive exactly.
-std::string FieldsToJson(const FieldList& fields);
 
 // A TOML document that ParseToml reads back; with `help`, every line says what the field is.
 std::string FieldsToToml(const FieldList& fields, bool help);
-
-template <typename T>
-std::string ToJson(const T& config) {
-  T copy = config;
-  return FieldsToJson(FieldsOf(copy));
-}
 
 template <typename T>
 std::string ToToml(const T& config) {

@@ -129,32 +129,26 @@ TEST(Fields, SetErrorsNameTheCure) {
   EXPECT_EQ(SetError("inner=1"), "--set inner=1: 'inner' is a section; name one of its fields");
 }
 
-TEST(Fields, WrongInputIsAUsageErrorInRecipesAndAnErrorInFiles) {
+TEST(Fields, WrongRecipeIsAUsageError) {
   Outer outer;
   EXPECT_THROW(ParseToml("x = 1", "r.toml", FieldsOf(outer)), UsageError);
-  EXPECT_EQ(MessageOf([&] { ParseJson(R"({"inner":{"widht":1}})", "c.json", FieldsOf(outer)); }),
-            "c.json: 'inner.widht' is unknown; did you mean 'inner.width'?");
-  EXPECT_EQ(MessageOf([&] { ParseJson("{", "c.json", FieldsOf(outer)); }),
-            "c.json: not a JSON object");
 }
 
-TEST(Fields, JsonAndTomlReadBackExactly) {
+TEST(Fields, TomlReadsBackExactly) {
   Outer outer;
   outer.rate = 1.0f / 3;
   outer.inner.ratio = 1.0 / 3;
   outer.name = "tab\t, ümlaut, \"quotes\"";
   outer.files = {"a,b", ""};
-  outer.seed = ~uint64_t{0};
-  Outer from_json;
-  ParseJson(ToJson(outer), "c.json", FieldsOf(from_json));
-  EXPECT_EQ(ToJson(from_json), ToJson(outer));
-  EXPECT_EQ(from_json.rate, outer.rate);
-  EXPECT_EQ(from_json.inner.ratio, outer.inner.ratio);
-  EXPECT_EQ(from_json.seed, outer.seed);
-  outer.seed = 9;  // TOML's integers are signed
-  Outer from_toml;
-  ParseToml(ToToml(outer), "r.toml", FieldsOf(from_toml));
-  EXPECT_EQ(ToJson(from_toml), ToJson(outer));
+  outer.seed = ~uint64_t{0} >> 1;  // TOML's integers are signed
+  Outer back;
+  ParseToml(ToToml(outer), "r.toml", FieldsOf(back));
+  EXPECT_EQ(ToToml(back), ToToml(outer));
+  EXPECT_EQ(back.rate, outer.rate);
+  EXPECT_EQ(back.inner.ratio, outer.inner.ratio);
+  EXPECT_EQ(back.name, outer.name);
+  EXPECT_EQ(back.files, outer.files);
+  EXPECT_EQ(back.seed, outer.seed);
 }
 
 TEST(Fields, HelpShowsEveryFieldWithItsDefault) {

@@ -120,6 +120,22 @@ void RemoveLeftoversOf(const std::string& directory, const std::string* only_nam
   }
 }
 
+const char* KindName(mode_t mode) {
+  if (S_ISREG(mode)) return "a file";
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISLNK(mode)) return "a symbolic link";
+  return "a device, pipe or socket";
+}
+
+// A rename would put our file or directory (`kind`: S_IFREG or S_IFDIR) in the place of a device or
+// a link, which nobody means.
+void RequireReplaceable(const std::string& path, mode_t kind) {
+  struct stat status;
+  if (lstat(path.c_str(), &status) != 0 || (status.st_mode & S_IFMT) == kind) return;
+  Fail("{}: is {} and would be replaced by {}; choose another path", path, KindName(status.st_mode),
+       KindName(kind));
+}
+
 void SyncPath(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) FailSystem("open", path, errno);
@@ -207,6 +223,7 @@ MappedFile::~MappedFile() {
 }
 
 FileWriter::FileWriter(const std::string& path) : path_(path) {
+  RequireReplaceable(path, S_IFREG);
   const std::string name = fs::path(path).filename().string();
   RemoveLeftoversOf(ParentOf(path), &name);
   do {
@@ -270,6 +287,7 @@ void WriteFileAtomically(const std::string& path, std::string_view text) {
 
 DirectoryPublisher::DirectoryPublisher(const std::string& target)
     : target_(WithoutTrailingSlash(target)) {
+  RequireReplaceable(target_, S_IFDIR);
   const std::string name = fs::path(target_).filename().string();
   MakeDirectories(ParentOf(target_));
   RemoveLeftoversOf(ParentOf(target_), &name);

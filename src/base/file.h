@@ -48,7 +48,7 @@ class MappedFile {
 
 // Writes a file front to back, buffered. Nothing appears at `path` before Commit() returns; without
 // Commit() the destructor removes the temporary. Every failure throws Error and leaves what stood
-// at `path` untouched.
+// at `path` untouched; so does a `path` where something else than a plain file stands.
 class FileWriter {
  public:
   explicit FileWriter(const std::string& path);
@@ -78,7 +78,8 @@ void WriteFileAtomically(const std::string& path, std::span<const std::byte> byt
 void WriteFileAtomically(const std::string& path, std::string_view text);
 
 // Publishes a whole directory at once: write files (plainly or with FileWriter) below path(), then
-// Commit(). A directory that stood there before is exchanged in one step and then removed.
+// Commit(). A directory that stood there before is exchanged in one step and then removed; anything
+// else there is an Error.
 class DirectoryPublisher {
  public:
   explicit DirectoryPublisher(const std::string& target);

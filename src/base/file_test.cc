@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,6 +68,33 @@ int InChild(const std::function<void()>& body) {
 const char* exit_at = "";
 void ExitAt(const char* step) {
   if (std::strcmp(step, exit_at) == 0) _exit(9);
+}
+
+TEST_F(FileTest, ReplacesNothingButItsOwnKind) {
+  WriteFileAtomically(Path("file"), "old");
+  MakeDirectories(Path("folder"));
+  fs::create_symlink("file", Path("to_file"));
+  fs::create_directory_symlink("folder", Path("to_folder"));
+  fs::create_symlink("nowhere", Path("dangling"));
+  ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
+  for (const auto& [name, kind] : {std::pair{"to_file", "a symbolic link"},
+                                   {"dangling", "a symbolic link"},
+                                   {"folder", "a directory"},
+                                   {"pipe", "a device, pipe or socket"}}) {
+    EXPECT_EQ(MessageOf([&] { WriteFileAtomically(Path(name), "new"); }),
+              fmt::format("{}: is {} and would be replaced by a file; choose another path",
+                          Path(name), kind));
+  }
+  for (const auto& [name, kind] : {std::pair{"to_folder/", "a symbolic link"},
+                                   {"file", "a file"},
+                                   {"pipe", "a device, pipe or socket"}}) {
+    const std::string message = MessageOf([&] { DirectoryPublisher(Path(name)).Commit(); });
+    EXPECT_NE(message.find(kind), std::string::npos) << message;
+  }
+  EXPECT_TRUE(fs::is_symlink(Path("to_file")) && fs::is_symlink(Path("dangling")) &&
+              fs::is_symlink(Path("to_folder")) && fs::is_fifo(Path("pipe")));
+  EXPECT_EQ(ReadFile(Path("file")), "old");
+  EXPECT_EQ(Entries(), 6u);
 }
 
 TEST_F(FileTest, WritesAndReadsBack) {

@@ -15,6 +15,8 @@ struct Progress {
 
 using ProgressCallback = std::function<void(const Progress&)>;
 
+double SteadySeconds();  // of a clock that only differences mean something of
+
 std::string FormatDuration(double seconds);  // "0:42", "1:02:03", "3d 04:05:06"
 std::string FormatCount(double count);       // three digits and k, M, G, T: "1.23M"
 std::string FormatBytes(double bytes);       // three digits and KiB, MiB, ...: "1.50 GiB"

@@ -13,12 +13,7 @@ struct SamplingParams {
   int32_t top_k = 0;         // keep the k most probable; 0: all
   float top_p = 1.0f;        // keep the smallest set of the most probable that reaches this mass
   float min_p = 0.0f;        // keep tokens at least this fraction of the most probable one
-  // True where sampling follows the model's own distribution, the one that log-probabilities are
-  // reported of.
-  bool IsPlain() const {
-    return temperature == 1.0f && top_k == 0 && top_p >= 1.0f && min_p <= 0.0f;
-  }
-  void Validate() const;  // UsageError naming the field, the value and the range
+  void Validate() const;     // UsageError naming the field, the value and the range
 };
 
 // The token at cumulative mass u in [0, 1) of the probabilities that params leave. probabilities:

@@ -1,0 +1,15 @@
+// The machine's memory: what cannot fit is refused before it is allocated, not by the kernel after.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace darkhorse {
+
+int64_t PhysicalMemoryBytes();
+
+// Error "<what> needs 3.10 TiB of memory, this machine has 62.7 GiB; <cure>" if it has less than
+// `bytes`.
+void RequireMemory(double bytes, std::string_view what, std::string_view cure);
+
+}  // namespace darkhorse
