@@ -7,6 +7,7 @@
 #include "app/live.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
+#include "app/problem_flags.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "data/prepare.h"
@@ -21,12 +22,9 @@ struct EvaluateOptions {
   int64_t sequence_length = 512;
   int64_t max_tokens = 1 << 20;
   std::vector<std::string> tasks;
-  int64_t problems = 128;
-  int64_t samples = 16;
-  int64_t completion_tokens = 352;
-  int64_t batch = 256;
-  SamplingParams sampling;
-  uint64_t seed = 0;
+  ProblemFlags problem_flags;
+  ProblemsOptions problems;
+  EvaluationOptions evaluation;
   bool json = false;
 };
 
@@ -44,28 +42,38 @@ Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
           {"tokens", result.tokens}};
 }
 
-Json EvaluateOnTasks(const EvaluateOptions& options, const LoadedModel& loaded) {
-  Json result = Json::array();
-  std::vector<Sample> samples;
-  std::vector<Problem> problems;
-  for (const TaskEvaluation& evaluation :
-       EvaluateTasks(loaded.model(), loaded.weights(), loaded.tokenizer(), options.tasks,
-                     options.problems, options.samples, options.completion_tokens, options.sampling,
-                     options.batch, options.seed, &samples, &problems)) {
+void EvaluateOn(Environment& environment, const EvaluateOptions& options, const LoadedModel& loaded,
+                Json* result) {
+  for (const TaskEvaluation& evaluation : Evaluate(
+           loaded.model(), loaded.weights(), loaded.tokenizer(), environment, options.evaluation)) {
     Note(Describe(evaluation));
-    result.push_back(ToJson(evaluation));
+    (*result)["tasks"].push_back(ToJson(evaluation));
   }
-  return result;
+  if (!environment.CanFail()) return;
+  const ScoringFaults faults = environment.TakeFaults();
+  (*result)["reward_program_failures"] = faults.samples;
+  if (faults.samples > 0) Note(DescribeFaults(faults));
 }
 
 void Run(const EvaluateOptions& options) {
-  if (options.data.empty() && options.tasks.empty()) {
-    FailUsage("evaluate: give --data, for the loss on its held-out shard, or --task, or both");
+  ProblemsOptions problems = options.problems;
+  options.problem_flags.Apply(&problems);
+  if (options.data.empty() && options.tasks.empty() && problems.file.empty()) {
+    FailUsage(
+        "evaluate: give --data, for the loss on its held-out shard, or --task, or --problems, or "
+        "several of them");
   }
+  if (!problems.file.empty() && problems.held_out_share == 0) {
+    FailUsage("--held-out-share is 0, so there is nothing to evaluate on; 1 takes every problem");
+  }
+  std::unique_ptr<Environment> tasks, own;
+  if (!options.tasks.empty()) tasks = MakeTaskEnvironment(options.tasks);
+  if (!problems.file.empty()) own = MakeOwnEnvironment(problems, Note);
   const LoadedModel loaded(options.model);
   Json result{{"model", options.model}};
   if (!options.data.empty()) result.update(EvaluateShard(options, loaded));
-  if (!options.tasks.empty()) result["tasks"] = EvaluateOnTasks(options, loaded);
+  if (tasks) EvaluateOn(*tasks, options, loaded, &result);
+  if (own) EvaluateOn(*own, options, loaded, &result);
   PrintResult(result, options.json);
 }
 
@@ -82,16 +90,24 @@ void RegisterEvaluate(CLI::App& app) {
   command->add_option("--max-tokens", options->max_tokens, "of the shard, for the loss")
       ->check(CLI::PositiveNumber);
   command->add_option("--task", options->tasks, "name or name:level; may be repeated");
-  command->add_option("--problems", options->problems, "held-out problems of each task")
+  options->problem_flags.Register(*command);
+  command->add_option("--held-out-share", options->problems.held_out_share,
+                      "of --problems, by their prompts' hash: those it is measured with; 1: all");
+  command->add_option("--reward-processes", options->problems.reward_processes,
+                      "copies of the reward program, side by side");
+  command->add_option("--reward-seconds", options->problems.reward_seconds,
+                      "of the reward program for one sample");
+  command->add_option("--count", options->evaluation.problems, "held-out problems of each task")
       ->check(CLI::PositiveNumber);
-  command->add_option("--samples", options->samples, "completions of each problem")
+  command->add_option("--samples", options->evaluation.samples, "completions of each problem")
       ->check(CLI::PositiveNumber);
-  command->add_option("--completion-tokens", options->completion_tokens, "longest completion")
+  command->add_option("--completion-tokens", options->evaluation.max_tokens, "longest completion")
       ->check(CLI::PositiveNumber);
-  command->add_option("--batch", options->batch, "sequences at once")->check(CLI::PositiveNumber);
-  command->add_option("--temperature", options->sampling.temperature,
+  command->add_option("--batch", options->evaluation.slots, "sequences at once")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--temperature", options->evaluation.sampling.temperature,
                       "of the samples; 0: the most probable token");
-  command->add_option("--seed", options->seed, "of the samples");
+  command->add_option("--seed", options->evaluation.seed, "of the samples");
   AddJsonFlag(*command, &options->json);
   command->callback([options] { Run(*options); });
 }

@@ -48,13 +48,26 @@ void ReinforceView::Show(const ReinforceMetrics& m) {
   measured_seconds_ += m.sample_seconds + m.train_seconds + m.evaluate_seconds;
   const double eta = static_cast<double>(steps_ - m.step) * measured_seconds_ /
                      static_cast<double>(measured_steps_);
+  const std::string unscored =
+      m.faults.samples > 0 ? fmt::format(" · unscored {}", m.faults.samples) : "";
   status_.Show(fmt::format(
       "step {}/{} · reward {:.3f} · accuracy {:.3f} · length {:.0f} · entropy {:.2f} · no signal "
-      "{:.0f} % · cut off {:.0f} % · {} tokens/s · ETA {}",
+      "{:.0f} % · cut off {:.0f} %{} · {} tokens/s · ETA {}",
       m.step, steps_, m.reward, m.accuracy, m.mean_length, m.entropy, 100 * m.frac_reward_zero_std,
-      100 * m.clipped_ratio, FormatCount(m.generated_per_second), FormatDuration(eta)));
+      100 * m.clipped_ratio, unscored, FormatCount(m.generated_per_second), FormatDuration(eta)));
+  // Told at first and when their number has doubled: a program that always fails fills no screens.
+  faults_ += m.faults.samples;
+  if (m.faults.samples > 0 && faults_ >= 2 * faults_told_) {
+    faults_told_ = faults_;
+    Note(fmt::format("after step {}: {}; each costs its sample only, {} so far", m.step,
+                     DescribeFaults(m.faults), faults_));
+  }
   for (const TaskEvaluation& e : m.evaluation)
     Note(fmt::format("after step {}: {}", m.step, Describe(e)));
+}
+
+std::string DescribeFaults(const ScoringFaults& faults) {
+  return fmt::format("{} samples could not be scored; the last: {}", faults.samples, faults.last);
 }
 
 std::string Describe(const TaskEvaluation& e) {

@@ -36,8 +36,12 @@ class ReinforceView {
   int64_t steps_;
   int64_t measured_steps_ = 0;
   double measured_seconds_ = 0;
+  int64_t faults_ = 0, faults_told_ = 0;  // of the reward program
   StatusLine status_;
 };
+
+// "3 samples could not be scored; the last: the reward program …"
+std::string DescribeFaults(const ScoringFaults& faults);
 
 // "countdown level 1: pass@1 0.42 ±0.04, pass@4 0.71, …"
 std::string Describe(const TaskEvaluation& evaluation);

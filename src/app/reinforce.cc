@@ -5,6 +5,7 @@
 #include "app/interrupt.h"
 #include "app/live.h"
 #include "app/output.h"
+#include "app/problem_flags.h"
 #include "app/recipes.h"
 #include "app/report.h"
 
@@ -13,6 +14,7 @@ namespace {
 
 struct ReinforceArguments {
   RecipeArguments recipe;
+  ProblemFlags problems;
   std::string model;
   std::string out;
   bool resume = false;
@@ -22,6 +24,7 @@ struct ReinforceArguments {
 void Run(const ReinforceArguments& arguments) {
   ReinforceRecipe recipe;
   arguments.recipe.Apply(FieldsOf(recipe));
+  arguments.problems.Apply(&recipe.problems);
   CatchInterrupts();
   const ReinforceResult result = [&] {
     ReinforceView view(recipe.rl.steps);
@@ -50,6 +53,7 @@ void RegisterReinforce(CLI::App& app) {
   arguments->recipe.Register(*command);
   command->add_option("--model", arguments->model, "checkpoint directory to start from")
       ->required();
+  arguments->problems.Register(*command);
   command->add_option("--out", arguments->out, "run directory to write")->required();
   command->add_flag("--resume", arguments->resume, "go on with the run in --out, exactly");
   AddJsonFlag(*command, &arguments->json);

@@ -127,13 +127,20 @@ class Stages {
     Note(fmt::format("measuring the {} model on held-out problems", name));
     const LoadedModel loaded(model_directory);
     const ReinforceOptions& rl = recipe_.reinforce.rl;
+    const std::unique_ptr<Environment> environment =
+        MakeEnvironment(rl.tasks, recipe_.reinforce.problems, Note);
     std::vector<Sample> samples;
     std::vector<Problem> problems;
     Json json = Json::array();
     for (const TaskEvaluation& evaluation :
-         EvaluateTasks(loaded.model(), loaded.weights(), loaded.tokenizer(), rl.tasks,
-                       recipe_.evaluate_problems, recipe_.evaluate_samples, rl.max_tokens,
-                       SamplingParams{}, rl.slots, kEvaluationSeed, &samples, &problems)) {
+         Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
+                  {recipe_.evaluate_problems,
+                   recipe_.evaluate_samples,
+                   rl.max_tokens,
+                   {},
+                   rl.slots,
+                   kEvaluationSeed},
+                  &samples, &problems)) {
       Note(fmt::format("{}: {}", name, Describe(evaluation)));
       json.push_back(ToJson(evaluation));
     }

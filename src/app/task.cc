@@ -1,4 +1,4 @@
-// `darkhorse task list|show|score`: look at problems and verify answers by hand.
+// `darkhorse task list|show|score|check`: look at problems and verify answers by hand.
 #include "task/task.h"
 
 #include <iostream>
@@ -6,8 +6,10 @@
 
 #include "app/app.h"
 #include "app/output.h"
+#include "app/problem_flags.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "task/markup.h"
 
 namespace darkhorse {
 namespace {
@@ -68,6 +70,43 @@ void ScoreOne(const ProblemOptions& options) {
               options.json);
 }
 
+struct CheckOptions {
+  ProblemFlags flags;
+  ProblemsOptions problems;
+  bool json = false;
+};
+
+// What training would read and how it would score: every row, its own answer given to the scorer.
+void Check(const CheckOptions& options) {
+  ProblemsOptions problems = options.problems;
+  options.flags.Apply(&problems);
+  if (problems.file.empty()) FailUsage("task check: give --problems, the file to check");
+  const std::unique_ptr<Environment> environment = MakeOwnEnvironment(problems, Note);
+  const std::vector<const Problem*> all = environment->AllProblems();
+  std::vector<std::string> completions;
+  std::vector<Answer> answers;
+  for (const Problem* problem : all) completions.push_back(Completion("", problem->answer));
+  for (size_t i = 0; i < all.size(); ++i) answers.push_back({all[i], completions[i]});
+  const std::vector<Score> scores = environment->ScoreAll(answers);
+  int64_t right = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    right += scores[i].correct;
+    if (!scores[i].correct) {
+      Note(fmt::format("{}: its own answer '{}' is worth {}: {}", all[i]->where,
+                       all[i]->answer.substr(0, all[i]->answer.find('\n')), scores[i].value,
+                       scores[i].why));
+    }
+  }
+  const auto held_out = environment->HeldOut(static_cast<int64_t>(all.size()));
+  const size_t kept = held_out.empty() ? 0 : held_out.front().size();
+  PrintResult({{"problems", all.size()},
+               {"train", all.size() - kept},
+               {"held_out", kept},
+               {"own_answers_right", right},
+               {"reward_program_failures", environment->TakeFaults().samples}},
+              options.json);
+}
+
 void AddProblemFlags(CLI::App& command, ProblemOptions* options) {
   command.add_option("task", options->task, "a name from `darkhorse task list`")->required();
   command.add_option("--level", options->level, "difficulty, from 1");
@@ -80,7 +119,7 @@ void AddProblemFlags(CLI::App& command, ProblemOptions* options) {
 }  // namespace
 
 void RegisterTask(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("task", "Verifiable problems: list, show, score");
+  CLI::App* command = app.add_subcommand("task", "Verifiable problems: list, show, score, check");
   command->require_subcommand(1);
   const auto json = std::make_shared<bool>(false);
   CLI::App* list = command->add_subcommand("list", "The built-in tasks");
@@ -96,6 +135,18 @@ void RegisterTask(CLI::App& app) {
   score->add_option("completion", score_options->completion,
                     "file with <think>…</think><answer>…</answer>; - for standard input");
   score->callback([score_options] { ScoreOne(*score_options); });
+  const auto check_options = std::make_shared<CheckOptions>();
+  CLI::App* check = command->add_subcommand(
+      "check", "Read a file of your own problems and score its own answers, as training would");
+  check_options->flags.Register(*check);
+  check->add_option("--held-out-share", check_options->problems.held_out_share,
+                    "of the problems, by their prompts' hash");
+  check->add_option("--reward-processes", check_options->problems.reward_processes,
+                    "copies of the reward program, side by side");
+  check->add_option("--reward-seconds", check_options->problems.reward_seconds,
+                    "of the reward program for one sample");
+  AddJsonFlag(*check, &check_options->json);
+  check->callback([check_options] { Check(*check_options); });
 }
 
 }  // namespace darkhorse

@@ -1,10 +1,56 @@
 #include "rl/environment.h"
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "base/random.h"
 #include "task/corpus.h"
 
 namespace darkhorse {
+namespace {
+
+class TaskEnvironment : public Environment {
+ public:
+  explicit TaskEnvironment(std::vector<WeightedTask> mixture) : mixture_(std::move(mixture)) {}
+
+  Problem TrainingProblem(uint64_t seed, uint64_t index) override {
+    double total = 0;
+    for (const WeightedTask& entry : mixture_) total += entry.weight;
+    double left = RandomUniform(seed, RandomStream::kRollout, index) * total;
+    const WeightedTask* chosen = &mixture_.back();
+    for (const WeightedTask& entry : mixture_) {
+      if ((left -= entry.weight) < 0) {
+        chosen = &entry;
+        break;
+      }
+    }
+    return MakeProblem(*chosen->task, seed, index, chosen->level, Split::kTrain);
+  }
+
+  std::vector<std::vector<Problem>> HeldOut(int64_t count) const override {
+    std::vector<std::vector<Problem>> held_out;
+    for (const WeightedTask& entry : mixture_) {
+      held_out.push_back(HeldOutProblems(*entry.task, entry.level, static_cast<int>(count)));
+      if (held_out.back().empty())
+        Fail("task {}: level {} has no held-out problems", entry.task->Name(), entry.level);
+    }
+    return held_out;
+  }
+
+  std::vector<Score> ScoreAll(std::span<const Answer> answers) override {
+    std::vector<Score> scores(answers.size());
+    ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {
+      const auto& [problem, completion] = answers[static_cast<size_t>(i)];
+      scores[static_cast<size_t>(i)] =
+          FindTask(problem->task).ScoreCompletion(completion, *problem);
+    });
+    return scores;
+  }
+
+ private:
+  std::vector<WeightedTask> mixture_;
+};
+
+}  // namespace
 
 std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks) {
   std::vector<WeightedTask> mixture;
@@ -21,18 +67,8 @@ std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks) {
   return mixture;
 }
 
-Problem TrainingProblem(const std::vector<WeightedTask>& mixture, uint64_t seed, uint64_t index) {
-  double total = 0;
-  for (const WeightedTask& entry : mixture) total += entry.weight;
-  double left = RandomUniform(seed, RandomStream::kRollout, index) * total;
-  const WeightedTask* chosen = &mixture.back();
-  for (const WeightedTask& entry : mixture) {
-    if ((left -= entry.weight) < 0) {
-      chosen = &entry;
-      break;
-    }
-  }
-  return MakeProblem(*chosen->task, seed, index, chosen->level, Split::kTrain);
+std::unique_ptr<Environment> MakeTaskEnvironment(const std::vector<std::string>& tasks) {
+  return std::make_unique<TaskEnvironment>(ParseMixture(tasks));
 }
 
 }  // namespace darkhorse

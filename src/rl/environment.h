@@ -1,8 +1,11 @@
 // Where problems come from and what an answer is worth: the seam between reinforcement learning and
-// tasks.
+// tasks. The built-in tasks stand behind it, and a file of the user's with a rule or a program that
+// scores (rl/own_problems.h).
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,9 +14,35 @@
 
 namespace darkhorse {
 
-// One kind of problem in the mixture that is trained on.
-struct TaskMixture {
-  std::vector<std::string> tasks = {"countdown:1"};  // "name:level" or "name:level=weight"
+struct Answer {
+  const Problem* problem;
+  std::string_view completion;
+};
+
+// Samples that could not be scored through no fault of the model's.
+struct ScoringFaults {
+  int64_t samples = 0;
+  std::string last;  // what went wrong with the last one
+};
+
+class Environment {
+ public:
+  virtual ~Environment() = default;
+  // Training problem `index` of the run with this seed. Pure.
+  virtual Problem TrainingProblem(uint64_t seed, uint64_t index) = 0;
+  // Held-out problems, at most `count` of each task; the same for every run. Each inner list is of
+  // one task and level.
+  virtual std::vector<std::vector<Problem>> HeldOut(int64_t count) const = 0;
+  // One score an answer, in order.
+  virtual std::vector<Score> ScoreAll(std::span<const Answer> answers) = 0;
+
+  // Every problem there is, where that is a list; empty where problems are made as they are asked.
+  virtual std::vector<const Problem*> AllProblems() const { return {}; }
+  // Names the content of that list: a run goes on only with the one that it began with.
+  virtual std::string Fingerprint() const { return ""; }
+  // Whether scoring can fail, and how often it did since the last call.
+  virtual bool CanFail() const { return false; }
+  virtual ScoringFaults TakeFaults() { return {}; }
 };
 
 struct WeightedTask {
@@ -22,11 +51,12 @@ struct WeightedTask {
   double weight;
 };
 
-// UsageError naming an unknown task (and the nearest known one) or level.
+// From "name:level" or "name:level=weight". UsageError naming an unknown task (and the nearest
+// known one) or level.
 std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks);
 
-// Training problem `index` of a mixture: the task is drawn by weight, the problem made from (seed,
-// index). Pure.
-Problem TrainingProblem(const std::vector<WeightedTask>& mixture, uint64_t seed, uint64_t index);
+// A mixture of built-in tasks: a training problem's task is drawn by weight, the problem made from
+// (seed, index).
+std::unique_ptr<Environment> MakeTaskEnvironment(const std::vector<std::string>& tasks);
 
 }  // namespace darkhorse

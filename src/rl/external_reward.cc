@@ -18,6 +18,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "task/markup.h"
@@ -87,15 +88,10 @@ std::string ParseReply(std::string_view line, size_t id, Score& score) {
   return "";
 }
 
-std::string DescribeExit(int status) {
-  if (WIFEXITED(status)) return fmt::format("ended with exit code {}", WEXITSTATUS(status));
-  const int signal = WTERMSIG(status);
-  return fmt::format("was ended by signal {} ({})", signal, strsignal(signal));
+std::string DescribeExit(const siginfo_t& info) {
+  if (info.si_code == CLD_EXITED) return fmt::format("ended with exit code {}", info.si_status);
+  return fmt::format("was ended by signal {} ({})", info.si_status, strsignal(info.si_status));
 }
-
-struct Ends {
-  int in, out, error;
-};
 
 // Everything below runs between fork and exec: system calls only.
 void WriteFileRaw(const char* path, const char* text) {
@@ -111,7 +107,7 @@ void Limit(int resource, int64_t value) {
 }
 
 [[noreturn]] void RunChild(const char* command, const RewardLimits& limits, bool isolated,
-                           const char* uid_map, const char* gid_map, const Ends& ends) {
+                           const char* uid_map, const char* gid_map, int in, int out, int error) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -130,15 +126,55 @@ void Limit(int resource, int64_t value) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   signal(SIGPIPE, SIG_DFL);
-  dup2(ends.in, 0);
-  dup2(ends.out, 1);
-  dup2(ends.error, 2);
+  dup2(in, 0);
+  dup2(out, 1);
+  dup2(error, 2);
   syscall(SYS_close_range, 3u, ~0u, 0u);
   execl("/bin/sh", "sh", "-c", command, static_cast<char*>(nullptr));
   _exit(127);
 }
 
+// Both ends of a connection; closes what was not taken.
+struct Connection {
+  int ours = -1, theirs = -1;
+  Connection() = default;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection() {
+    for (const int fd : {ours, theirs}) {
+      if (fd >= 0) close(fd);
+    }
+  }
+  int Take() { return std::exchange(ours, -1); }
+};
+
+bool OpenSocket(Connection& c) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
+  c.ours = ends[0];
+  c.theirs = ends[1];
+  return true;
+}
+
+bool OpenPipe(Connection& c) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  c.ours = ends[0];
+  c.theirs = ends[1];
+  return true;
+}
+
 }  // namespace
+
+bool IsolationIsRefused(int error, bool isolated_before) {
+  // ENOSPC, EUSERS: no namespace is left of as many as this system allows, which may be none.
+  return !isolated_before && (error == EPERM || error == EACCES || error == EINVAL ||
+                              error == ENOSYS || error == ENOSPC || error == EUSERS);
+}
+
+struct ExternalReward::Ends {
+  int in, out, error;
+};
 
 struct ExternalReward::Copy {
   pid_t pid = -1;
@@ -149,11 +185,12 @@ struct ExternalReward::Copy {
   bool retried = false;
   std::string pending;  // of the request's line, not yet written
   std::string reply, complaint;
+  std::string cannot_start;
   Clock::time_point deadline;
 };
 
 ExternalReward::ExternalReward(const std::string& command, const RewardLimits& limits)
-    : command_(command), limits_(limits) {
+    : command_(command), limits_(limits), isolated_(limits.isolate) {
   if (limits.processes < 1 || limits.threads < 1 || limits.cpu_seconds < 1 ||
       limits.memory_bytes < 1 || !(limits.seconds > 0))
     FailUsage("the limits of the reward program '{}' must all be positive", command);
@@ -164,40 +201,53 @@ ExternalReward::~ExternalReward() {
   for (const auto& copy : copies_) Stop(*copy);
 }
 
-void ExternalReward::Start(Copy& copy) {
-  const auto check = [&](bool ok) {
-    if (!ok) Fail("the reward program '{}' cannot be started: {}", command_, strerror(errno));
-  };
-  int in[2], out[2], error[2];
-  // A socket for its input: a write to a copy that is gone then fails instead of raising SIGPIPE.
-  check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) == 0);
-  check(pipe2(out, O_CLOEXEC) == 0);
-  check(pipe2(error, O_CLOEXEC) == 0);
+// A new process, in namespaces of its own unless this system gives none; -1 and errno.
+pid_t ExternalReward::Fork(const Ends& ends) {
   const std::string uid_map = fmt::format("{0} {0} 1", getuid());
   const std::string gid_map = fmt::format("{0} {0} 1", getgid());
-  const Ends ends{in[1], out[1], error[1]};
   // In a process namespace of its own the copy is process 1: when it goes, all it started goes.
-  pid_t pid = -1;
-  if (isolated_) {
-    pid = static_cast<pid_t>(
-        syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | SIGCHLD, 0,
-                0, 0, 0));
-    isolated_ = pid >= 0;
+  constexpr long kIsolated = CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | SIGCHLD;
+  // Want of processes or memory passes: a quarter of a second in all.
+  for (int attempt = 0;; ++attempt) {
+    const pid_t pid =
+        isolated_ ? static_cast<pid_t>(syscall(SYS_clone, kIsolated, 0, 0, 0, 0)) : fork();
+    if (pid == 0) {
+      RunChild(command_.c_str(), limits_, isolated_, uid_map.c_str(), gid_map.c_str(), ends.in,
+               ends.out, ends.error);
+    }
+    if (pid > 0) {
+      proven_ = proven_ || isolated_;
+      return pid;
+    }
+    if (isolated_ && IsolationIsRefused(errno, proven_)) {
+      isolated_ = false;
+    } else if (attempt == 8) {
+      return -1;
+    } else {
+      usleep(1000u << attempt);
+    }
   }
-  if (!isolated_) pid = fork();
-  if (pid == 0)
-    RunChild(command_.c_str(), limits_, isolated_, uid_map.c_str(), gid_map.c_str(), ends);
-  for (const int fd : {in[1], out[1], error[1]}) close(fd);
+}
+
+// Returns what went wrong, or "".
+std::string ExternalReward::Start(Copy& copy) {
+  // A socket for its input: a write to a copy that is gone then fails instead of raising SIGPIPE.
+  Connection in, out, error;
+  pid_t pid = -1;
+  if (OpenSocket(in) && OpenPipe(out) && OpenPipe(error))
+    pid = Fork({in.theirs, out.theirs, error.theirs});
+  if (pid < 0) return fmt::format("cannot be started: {}", strerror(errno));
+  setpgid(pid, pid);  // as the copy does: whoever is first, its group is there to be ended
   copy.pid = pid;
-  copy.in = in[0];
-  copy.out = out[0];
-  copy.error = error[0];
+  copy.in = in.Take();
+  copy.out = out.Take();
+  copy.error = error.Take();
   copy.answered = 0;
   copy.reply.clear();
   copy.complaint.clear();
-  check(pid > 0);
   for (const int fd : {copy.in, copy.out, copy.error})
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  return "";
 }
 
 void ExternalReward::Stop(Copy& copy) {
@@ -208,13 +258,14 @@ void ExternalReward::Stop(Copy& copy) {
   if (copy.pid <= 0) return;
   kill(-copy.pid, SIGKILL);
   kill(copy.pid, SIGKILL);
-  waitpid(copy.pid, nullptr, 0);
+  while (waitpid(copy.pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
   copy.pid = -1;
 }
 
 void ExternalReward::Give(Copy& copy, size_t request, const std::vector<std::string>& lines) {
   if (copy.pid > 0 && !copy.reply.empty()) Stop(copy);  // it wrote more than it was asked
-  if (copy.pid <= 0) Start(copy);
+  copy.cannot_start = copy.pid <= 0 ? Start(copy) : "";
   copy.request = request;
   copy.pending = lines[request];
   copy.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
@@ -235,6 +286,13 @@ static bool Drain(int fd, std::string& into, size_t limit) {
 
 // Moves a busy copy on; true once its request has a score.
 bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
+  if (!copy.cannot_start.empty()) {
+    ++failures_;
+    last_failure_ = scores[*copy.request].why = "the reward program " + copy.cannot_start;
+    copy.request.reset();
+    copy.retried = false;
+    return true;
+  }
   while (!copy.pending.empty()) {
     const ssize_t sent = send(copy.in, copy.pending.data(), copy.pending.size(), MSG_NOSIGNAL);
     if (sent < 0) {
@@ -263,15 +321,14 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
     line = copy.reply;
     failure = fmt::format("wrote {} bytes without an end of line", copy.reply.size());
   } else if (!open) {
-    // A process that closed its output is as good as gone; one that is going says how.
-    int status = 0;
-    pid_t gone = 0;
-    for (int i = 0; i < 50 && gone == 0; ++i) {
-      gone = waitpid(copy.pid, &status, WNOHANG);
-      if (gone == 0) usleep(2000);
+    // A process that closed its output is as good as gone; one that is going says how. It is left
+    // for Stop to reap: until then its number cannot be another's, and neither can its group's.
+    siginfo_t info{};
+    for (int i = 0; i < 50 && info.si_pid == 0; ++i) {
+      if (i > 0) usleep(2000);
+      waitid(P_PID, static_cast<id_t>(copy.pid), &info, WEXITED | WNOHANG | WNOWAIT);
     }
-    failure = gone == copy.pid ? DescribeExit(status) : "closed its output";
-    if (gone == copy.pid) copy.pid = -1;
+    failure = info.si_pid == copy.pid ? DescribeExit(info) : "closed its output";
     line = copy.reply;
     // It may have met a limit on its whole life through no fault of this sample.
     if (copy.answered > 0 && !copy.retried) {
@@ -296,6 +353,7 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
     const std::string complaint = LastLine(copy.complaint);
     if (complaint.find_first_not_of(' ') != std::string::npos)
       score.why += " (standard error: " + complaint + ")";
+    last_failure_ = score.why;
   }
   // After nonsense, or with half a request unread, the next line could be anyone's.
   if (!failure.empty() || !copy.pending.empty()) Stop(copy);
@@ -315,7 +373,9 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
     for (const auto& copy : copies_) {
       if (!copy->request && next < requests.size()) Give(*copy, next++, lines);
       if (!copy->request) continue;
-      if (copy->pid <= 0) Give(*copy, *copy->request, lines);  // again, to a fresh one
+      if (copy->pid <= 0 && copy->cannot_start.empty())
+        Give(*copy, *copy->request, lines);  // again, to a fresh one
+      if (!copy->cannot_start.empty()) deadline = Clock::now();
       waits.push_back({copy->out, POLLIN, 0});
       waits.push_back({copy->error, POLLIN, 0});
       if (!copy->pending.empty()) waits.push_back({copy->in, POLLOUT, 0});

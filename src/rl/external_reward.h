@@ -7,6 +7,8 @@
 // costs the sample it was given and the copy, which is started again; never the run.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -23,7 +25,12 @@ struct RewardLimits {
   int64_t cpu_seconds = 600;                // of a process in its life (RLIMIT_CPU)
   int64_t memory_bytes = int64_t{4} << 30;  // address space of a process (RLIMIT_AS)
   int64_t threads = 256;                    // threads and processes of one copy (RLIMIT_NPROC)
+  bool isolate = true;  // from the network and from other processes, where the kernel allows it
 };
+
+// Whether an error number of clone() says that this system gives no namespaces at all, rather than
+// that it is short of something now. Where a copy was isolated before, it plainly does give them.
+bool IsolationIsRefused(int error, bool isolated_before);
 
 struct RewardRequest {
   std::string prompt, completion, answer;
@@ -38,19 +45,22 @@ class ExternalReward {
   ExternalReward& operator=(const ExternalReward&) = delete;
   ~ExternalReward();  // ends the copies and all that they started
 
-  // One score a request, in order; correct where it is 1. Where the program failed it is 0 and
-  // `why` says how, with the offending line or the last one it wrote to standard error. UsageError:
-  // meta that is not JSON. Error: no process can be started at all.
+  // One score a request, in order; correct where it is 1. Where the program failed, or could not be
+  // started, it is 0 and `why` says how, with the offending line or the last one it wrote to
+  // standard error. UsageError: meta that is not JSON.
   std::vector<Score> ScoreAll(std::span<const RewardRequest> requests);
 
   int64_t failures() const { return failures_; }  // samples that the program failed on
+  const std::string& last_failure() const { return last_failure_; }  // the `why` of the last one
   // Whether copies are cut off from the network and from other processes. Kernels that forbid user
   // namespaces do not allow it; CPU, memory and time are limited all the same.
   bool isolated() const { return isolated_; }
 
  private:
   struct Copy;
-  void Start(Copy& copy);
+  struct Ends;
+  std::string Start(Copy& copy);
+  pid_t Fork(const Ends& ends);
   void Stop(Copy& copy);
   void Give(Copy& copy, size_t request, const std::vector<std::string>& lines);
   bool Advance(Copy& copy, std::vector<Score>& scores);
@@ -59,7 +69,9 @@ class ExternalReward {
   RewardLimits limits_;
   std::vector<std::unique_ptr<Copy>> copies_;
   int64_t failures_ = 0;
+  std::string last_failure_;
   bool isolated_ = true;
+  bool proven_ = false;  // a copy was isolated
 };
 
 }  // namespace darkhorse

@@ -1,7 +1,10 @@
 #include "rl/external_reward.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +14,9 @@
 
 namespace darkhorse {
 namespace {
+
+// A machine busy with something else is no hang.
+constexpr double kPatience = 120;
 
 class ExternalRewardTest : public testing::Test {
  protected:
@@ -58,6 +64,22 @@ class ExternalRewardTest : public testing::Test {
     EXPECT_EQ(reward.failures(), static_cast<int64_t>(cases.size()));
   }
 
+  // The copies' script is named on their command lines. The kernel takes a moment to end a group.
+  int ProcessesLeft() const {
+    int left = 0;
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      left = 0;
+      for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        std::ifstream file(entry.path() / "cmdline");
+        std::string command((std::istreambuf_iterator<char>(file)), {});
+        left += command.find(scratch_.path()) != std::string::npos;
+      }
+      if (left == 0) break;
+      usleep(20000);
+    }
+    return left;
+  }
+
   ScratchDirectory scratch_;
   int files_ = 0;
 };
@@ -68,7 +90,7 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
              "request['meta'] == {'k': [1, 2]}\n"
              "    print(json.dumps({'id': request['id'], 'score': 0.25 * len(c), 'parts': {'all': "
              "int(good)}}), flush=True)\n"),
-      {.processes = 3});
+      {.processes = 3, .seconds = kPatience});
   std::vector<RewardRequest> requests;
   for (size_t i = 0; i < 40; ++i) {
     const std::string text(i % 5, 'x');
@@ -94,7 +116,7 @@ TEST_F(ExternalRewardTest, AnyLanguageAndAnyBytes) {
       "i=0; while read -r line; do id=${line#*:}; echo \"{\\\"id\\\": ${id%%,*}, \\\"score\\\": "
       "1}\"; "
       "done",
-      {});
+      {.seconds = kPatience});
   std::string every;
   for (int byte = 0; byte < 256; ++byte) every += static_cast<char>(byte);
   for (const Score& score : reward.ScoreAll(Requests({every, "a\nb", std::string(1 << 17, 'x')})))
@@ -116,7 +138,7 @@ TEST_F(ExternalRewardTest, NonsenseCostsThatSampleOnlyAndIsShown) {
           {"print('x' * 100000, end='', flush=True)", "bytes without an end of line: xxx"},
           {"print('[' * 60000, flush=True)", "not JSON"},
       },
-      {});
+      {.seconds = kPatience});
 }
 
 TEST_F(ExternalRewardTest, CrashesCostThatSampleOnly) {
@@ -124,7 +146,7 @@ TEST_F(ExternalRewardTest, CrashesCostThatSampleOnly) {
                               "exit code 1 (standard error: ValueError: cannot read this)"},
                              {"os._exit(7)", "exit code 7"},
                              {"os.close(1); time.sleep(600)", "closed its output"}},
-                            {});
+                            {.seconds = kPatience});
 }
 
 TEST_F(ExternalRewardTest, HangsAreEnded) {
@@ -136,7 +158,7 @@ TEST_F(ExternalRewardTest, HangsAreEnded) {
 TEST_F(ExternalRewardTest, EatingMemoryMeetsTheLimit) {
   // 256 MiB of address space hold Python, not an array of a gigabyte.
   ExpectCostsThatSampleOnly({{"bytearray(1 << 30); reply(1)", "MemoryError"}},
-                            {.memory_bytes = 256 << 20});
+                            {.seconds = kPatience, .memory_bytes = 256 << 20});
 }
 
 TEST_F(ExternalRewardTest, CpuTimeIsLimited) {
@@ -151,7 +173,7 @@ TEST_F(ExternalRewardTest, ALimitOnALifeIsNotTheSamplesFault) {
   ExternalReward reward(Python("    n = globals().get('n', 0) + 1\n"
                                "    if n > 3: os._exit(9)\n"
                                "    reply(1)\n"),
-                        {.processes = 1});
+                        {.processes = 1, .seconds = kPatience});
   for (const Score& score : reward.ScoreAll(Requests(std::vector<std::string>(10, "x"))))
     EXPECT_EQ(score.value, 1) << score.why;
   EXPECT_EQ(reward.failures(), 0);
@@ -165,23 +187,56 @@ TEST_F(ExternalRewardTest, ProcessesLeftBehindAreEnded) {
                                  "            os.setsid()\n"
                                  "            time.sleep(600)\n"
                                  "    print('forked', flush=True)\n"),
-                          {.processes = 1, .seconds = 60});
+                          {.processes = 1, .seconds = kPatience});
     ExpectFailure(reward.ScoreAll(Requests({"x"}))[0], "not JSON: forked");
     if (!reward.isolated()) GTEST_SKIP() << "this kernel forbids user namespaces";
   }
-  // The copies' script is named on their command lines; none may be left.
-  int left = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    std::ifstream file(entry.path() / "cmdline");
-    std::string command((std::istreambuf_iterator<char>(file)), {});
-    left += command.find(scratch_.path()) != std::string::npos;
+  EXPECT_EQ(ProcessesLeft(), 0);
+}
+
+TEST_F(ExternalRewardTest, WithoutNamespacesAGroupEndsWithItsLeader) {
+  // The leader ends by itself; what it left in its group must not go on.
+  {
+    ExternalReward reward(Python("    if os.fork() == 0:\n"
+                                 "        os.close(1), os.close(2)\n"
+                                 "        time.sleep(600)\n"
+                                 "    os._exit(3)\n"),
+                          {.processes = 1, .seconds = kPatience, .isolate = false});
+    ExpectFailure(reward.ScoreAll(Requests({"x"}))[0], "exit code 3");
+    EXPECT_FALSE(reward.isolated());
   }
-  EXPECT_EQ(left, 0);
+  EXPECT_EQ(ProcessesLeft(), 0);
+}
+
+TEST_F(ExternalRewardTest, WantOfSomethingDoesNotDropIsolation) {
+  for (const int error : {EAGAIN, ENOMEM, EINTR}) {
+    EXPECT_FALSE(IsolationIsRefused(error, false)) << error;
+    EXPECT_FALSE(IsolationIsRefused(error, true)) << error;
+  }
+  for (const int error : {EPERM, EACCES, EINVAL, ENOSYS, ENOSPC, EUSERS}) {
+    EXPECT_TRUE(IsolationIsRefused(error, false)) << error;
+    EXPECT_FALSE(IsolationIsRefused(error, true)) << error;
+  }
+}
+
+TEST_F(ExternalRewardTest, WhatCannotBeStartedCostsTheSampleOnly) {
+  ExternalReward reward(Python("    reply(1)\n"), {.processes = 1, .seconds = kPatience});
+  rlimit files, few;
+  getrlimit(RLIMIT_NOFILE, &files);
+  few = files;
+  few.rlim_cur = 0;  // no pipe can be made
+  setrlimit(RLIMIT_NOFILE, &few);
+  const Score failed = reward.ScoreAll(Requests({"x"}))[0];
+  setrlimit(RLIMIT_NOFILE, &files);
+  ExpectFailure(failed, "cannot be started: Too many open files");
+  EXPECT_EQ(reward.failures(), 1);
+  EXPECT_EQ(reward.last_failure(), failed.why);
+  EXPECT_EQ(reward.ScoreAll(Requests({"x"}))[0].value, 1);
 }
 
 TEST_F(ExternalRewardTest, NoNetwork) {
   ExternalReward reward(Python("    reply(float(open('/proc/net/dev').read().count(':') <= 1))\n"),
-                        {});
+                        {.seconds = kPatience});
   const Score score = reward.ScoreAll(Requests({"x"}))[0];
   if (!reward.isolated()) GTEST_SKIP() << "this kernel forbids user namespaces";
   EXPECT_EQ(score.value, 1) << score.why;  // the loopback alone, and that is down

@@ -43,15 +43,16 @@ std::string WriteLoopState(const LoopState& s) {
                    {"next_problem", s.next_problem},
                    {"generated", s.generated},
                    {"optimizer_step", s.optimizer_step},
-                   {"best_accuracy", s.best_accuracy}});
+                   {"best_accuracy", s.best_accuracy},
+                   {"problems", s.problems}});
 }
 
 LoopState ParseLoopState(const std::string& text, const std::string& name) {
   try {
     const Json json = Json::parse(text);
-    return {json.at("completed").get<int64_t>(), json.at("next_problem").get<int64_t>(),
-            json.at("generated").get<int64_t>(), json.at("optimizer_step").get<int64_t>(),
-            json.at("best_accuracy").get<double>()};
+    return {json.at("completed").get<int64_t>(),    json.at("next_problem").get<int64_t>(),
+            json.at("generated").get<int64_t>(),    json.at("optimizer_step").get<int64_t>(),
+            json.at("best_accuracy").get<double>(), json.value("problems", "")};
   } catch (const Json::exception&) {
     Fail("{}: its trainer state is not a reinforcement-learning run's; choose another --out", name);
   }
@@ -84,6 +85,8 @@ void ReinforceLog::Append(const ReinforceMetrics& m) {
             {"sampling/logp_gap_max", m.sampling_gap},
             {"max_violation", m.max_violation},
             {"refills", m.refills}};
+  if (m.scoring_can_fail) json["reward_program/failures"] = m.faults.samples;
+  if (m.faults.samples > 0) json["reward_program/last_failure"] = m.faults.last;
   if (!m.evaluation.empty()) json["expert_load"] = m.load;
   for (const TaskEvaluation& e : m.evaluation) json["evaluation"].push_back(ToJson(e));
   metrics_.AppendLine(Dump(json));

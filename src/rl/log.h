@@ -21,6 +21,7 @@ struct LoopState {
   int64_t generated = 0;
   int64_t optimizer_step = 0;
   double best_accuracy = -1;
+  std::string problems;  // Environment::Fingerprint
 };
 std::string WriteLoopState(const LoopState& state);
 LoopState ParseLoopState(const std::string& json, const std::string& name);

@@ -45,6 +45,7 @@ void ListFields(ReinforceOptions& o, FieldList& list) {
 
 void ListFields(ReinforceRecipe& r, FieldList& list) {
   list.Section("rl", r.rl, "the run");
+  list.Section("problems", r.problems, "problems and scoring of your own");
   list.Section("grpo", r.grpo, "the objective");
   list.Section("optimizer", r.optimizer, "the optimizer");
   list.Section("schedule", r.schedule, "the learning rate over the run");
@@ -55,7 +56,14 @@ void Validate(const ReinforceRecipe& r) {
   Validate(r.grpo);
   Validate(r.optimizer);
   Validate(r.schedule);
-  ParseMixture(o.tasks);
+  Validate(r.problems);
+  if (r.problems.file.empty()) {
+    ParseMixture(o.tasks);
+  } else if (o.evaluate_every > 0 && r.problems.held_out_share == 0) {
+    FailUsage(
+        "problems.held_out_share is 0, so there is nothing to evaluate on; raise it or set "
+        "rl.evaluate_every to 0");
+  }
   for (const auto& [name, value] : {std::pair{"steps", o.steps},
                                     {"prompts_per_step", o.prompts_per_step},
                                     {"max_tokens", o.max_tokens},

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/fields.h"
-#include "rl/environment.h"
 #include "rl/grpo.h"
+#include "rl/own_problems.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -40,6 +40,7 @@ struct ReinforceOptions {
 
 struct ReinforceRecipe {
   ReinforceOptions rl;
+  ProblemsOptions problems;
   GrpoOptions grpo;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;

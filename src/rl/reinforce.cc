@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <memory>
 #include <numeric>
 #include <optional>
 
@@ -44,18 +45,21 @@ int32_t BosToken(const ModelConfig& config) {
 
 class Loop {
  public:
-  Loop(const ReinforceRecipe& recipe, const std::string& model_directory)
+  Loop(const ReinforceRecipe& recipe, const std::string& model_directory, Environment& environment)
       : recipe_(recipe),
+        environment_(environment),
         config_((VerifyChecksums(model_directory), LoadModelConfig(model_directory))),
         tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(model_directory),
                                        model_directory + "/tokenizer.json")),
-        mixture_(ParseMixture(recipe.rl.tasks)),
         trainer_(config_, recipe.optimizer),
         packed_(config_, trainer_.layout(), trainer_.weights()) {
     if (tokenizer_.vocab_size() > config_.vocab_size) {
       Fail("{}: the tokenizer has {} ids but the model only {}; they do not belong together",
            model_directory, tokenizer_.vocab_size(), config_.vocab_size);
     }
+    // Problems that cannot work are better known now than after hours.
+    CheckPrompts(tokenizer_, bos(), environment.AllProblems(), config_.max_position_embeddings);
+    environment.TrainingProblem(recipe.rl.seed, 0);
     files_.tokenizer_json = LoadTokenizerJson(model_directory);
     LoadWeights(model_directory, config_, trainer_.layout(), trainer_.weights());
     if (recipe.grpo.kl_beta > 0)
@@ -84,9 +88,9 @@ class Loop {
   void Train(const Groups& groups, ReinforceMetrics& metrics);
 
   const ReinforceRecipe& recipe_;
+  Environment& environment_;
   ModelConfig config_;
   Tokenizer tokenizer_;
-  std::vector<WeightedTask> mixture_;
   Trainer trainer_;
   PackedWeights packed_;
   std::optional<Engine> engine_;
@@ -119,7 +123,7 @@ std::vector<Sample> Loop::Sampled(const std::vector<Problem>& problems, int64_t 
   options.seed = recipe_.rl.seed;
   options.stream = StreamOf(completed, round);
   return Rollout(EngineFor(problems), tokenizer_, bos(), static_cast<int32_t>(config_.eos_token_id),
-                 problems, options);
+                 problems, environment_, options);
 }
 
 void Describe(const std::vector<Sample>& samples, const std::vector<double>& rewards,
@@ -158,7 +162,7 @@ Groups Loop::Collect(ReinforceMetrics& metrics) {
     std::vector<Problem> problems;
     for (int64_t i = 0; i < missing; ++i) {
       problems.push_back(
-          TrainingProblem(mixture_, recipe_.rl.seed, static_cast<uint64_t>(next_problem++)));
+          environment_.TrainingProblem(recipe_.rl.seed, static_cast<uint64_t>(next_problem++)));
     }
     std::vector<Sample> samples = Sampled(problems, round);
     for (const Sample& s : samples) {
@@ -304,9 +308,9 @@ ReinforceMetrics Loop::Step() {
 std::vector<TaskEvaluation> Loop::Evaluate() {
   packed_.Repack();
   const ReinforceOptions& rl = recipe_.rl;
-  return EvaluateTasks(trainer_.model(), packed_.model(), tokenizer_, rl.tasks,
-                       rl.evaluate_problems, rl.evaluate_samples, rl.max_tokens, SamplingParams{},
-                       rl.slots, kEvaluationSeed);
+  return darkhorse::Evaluate(
+      trainer_.model(), packed_.model(), tokenizer_, environment_,
+      {rl.evaluate_problems, rl.evaluate_samples, rl.max_tokens, {}, rl.slots, kEvaluationSeed});
 }
 
 double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
@@ -318,31 +322,25 @@ double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
 
 }  // namespace
 
-std::vector<TaskEvaluation> EvaluateTasks(const Transformer& model, const ModelWeights& weights,
-                                          const Tokenizer& tokenizer,
-                                          const std::vector<std::string>& tasks, int64_t count,
-                                          int64_t samples, int64_t max_tokens,
-                                          const SamplingParams& sampling, int64_t slots,
-                                          uint64_t seed, std::vector<Sample>* kept,
-                                          std::vector<Problem>* kept_problems) {
+std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,
+                                     const Tokenizer& tokenizer, Environment& environment,
+                                     const EvaluationOptions& o, std::vector<Sample>* kept,
+                                     std::vector<Problem>* kept_problems) {
   const ModelConfig& config = model.config();
   const int32_t bos = BosToken(config);
   std::vector<TaskEvaluation> evaluations;
   uint64_t stream = 0;
-  for (const WeightedTask& entry : ParseMixture(tasks)) {
-    const std::vector<Problem> problems =
-        HeldOutProblems(*entry.task, entry.level, static_cast<int>(count));
-    if (problems.empty())
-      Fail("task {}: level {} has no held-out problems", entry.task->Name(), entry.level);
-    RolloutOptions options{samples, max_tokens, sampling, seed, stream};
+  for (const std::vector<Problem>& problems : environment.HeldOut(o.problems)) {
+    const RolloutOptions rollout{o.samples, o.max_tokens, o.sampling, o.seed, stream};
     stream += uint64_t{1} << 32;
     Engine engine(
         model, weights, CacheForm::kExpanded,
-        std::min(slots, static_cast<int64_t>(problems.size()) * samples),
-        RolloutCapacity(tokenizer, bos, problems, max_tokens, config.max_position_embeddings));
-    std::vector<Sample> sampled = Rollout(
-        engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems, options);
-    evaluations.push_back(Summarize(problems, sampled, samples));
+        std::min(o.slots, static_cast<int64_t>(problems.size()) * o.samples),
+        RolloutCapacity(tokenizer, bos, problems, o.max_tokens, config.max_position_embeddings));
+    std::vector<Sample> sampled =
+        Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
+                environment, rollout);
+    evaluations.push_back(Summarize(problems, sampled, o.samples));
     if (kept) kept->insert(kept->end(), sampled.begin(), sampled.end());
     if (kept_problems)
       kept_problems->insert(kept_problems->end(), problems.begin(), problems.end());
@@ -360,7 +358,9 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume)
     Fail("{}: holds a run already; add --resume to go on with it, or choose another --out", run);
-  Loop loop(recipe, model_directory);
+  const std::unique_ptr<Environment> environment =
+      MakeEnvironment(recipe.rl.tasks, recipe.problems, note);
+  Loop loop(recipe, model_directory, *environment);
   MakeDirectories(run);
   ReinforceResult result;
   if (latest) {
@@ -368,6 +368,12 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/true);
     const LoopState state =
         ParseLoopState(loop.trainer().Load(latest->directory), latest->directory);
+    if (state.problems != environment->Fingerprint()) {
+      Fail(
+          "{}: has changed since the run in {} began with it; put back the file as it was, or "
+          "choose another --out",
+          recipe.problems.file, run);
+    }
     loop.completed = state.completed;
     loop.next_problem = state.next_problem;
     loop.generated = state.generated;
@@ -386,8 +392,9 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   TimingsFile timings(run + "/timings.jsonl");
 
   const auto save = [&] {
-    const LoopState state{loop.completed, loop.next_problem, loop.generated,
-                          loop.trainer().optimizer().step(), result.best_accuracy};
+    const LoopState state{loop.completed,       loop.next_problem,
+                          loop.generated,       loop.trainer().optimizer().step(),
+                          result.best_accuracy, environment->Fingerprint()};
     result.checkpoint = loop.trainer().Save(run, recipe.rl.keep_checkpoints, loop.files(),
                                             WriteLoopState(state), loop.completed);
   };
@@ -410,6 +417,8 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
                           loop.trainer().weights(), loop.files(), nullptr);
       }
     }
+    metrics.scoring_can_fail = environment->CanFail();
+    metrics.faults = environment->TakeFaults();
     log.Append(metrics);
     timings.Append(metrics.step,
                    metrics.sample_seconds + metrics.train_seconds + metrics.evaluate_seconds,

@@ -27,6 +27,8 @@ struct ReinforceMetrics {
   double max_violation = 0;
   std::vector<std::vector<int64_t>> load;  // tokens to each expert, [MoE layer][expert], this step
   int64_t refills = 0;
+  bool scoring_can_fail = false;           // a program of the user's scores
+  ScoringFaults faults;                    // since the last step, evaluation included
   int64_t num_tokens = 0;                  // generated so far
   std::vector<TaskEvaluation> evaluation;  // where evaluated
   Sample shown;                            // one sample, to be read
@@ -57,11 +59,21 @@ struct ReinforceResult {
 ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
                           const std::string& run, bool resume, const ReinforceCallbacks& callbacks);
 
-// Held-out accuracy of the model at `model_directory` (or of weights in memory, below).
-std::vector<TaskEvaluation> EvaluateTasks(
-    const Transformer& model, const ModelWeights& packed_weights, const Tokenizer& tokenizer,
-    const std::vector<std::string>& tasks, int64_t problems, int64_t samples, int64_t max_tokens,
-    const SamplingParams& sampling, int64_t slots, uint64_t seed,
-    std::vector<Sample>* kept = nullptr, std::vector<Problem>* kept_problems = nullptr);
+struct EvaluationOptions {
+  int64_t problems = 128;  // held-out ones of each task
+  int64_t samples = 16;    // of each
+  int64_t max_tokens = 352;
+  SamplingParams sampling;
+  int64_t slots = 256;
+  uint64_t seed = 0;
+};
+
+// How good the model is at the environment's held-out problems: one evaluation a task and level.
+// kept, kept_problems: what it said to what.
+std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& packed_weights,
+                                     const Tokenizer& tokenizer, Environment& environment,
+                                     const EvaluationOptions& options,
+                                     std::vector<Sample>* kept = nullptr,
+                                     std::vector<Problem>* kept_problems = nullptr);
 
 }  // namespace darkhorse

@@ -14,26 +14,42 @@ std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const
   return tokens;
 }
 
+// Tokens of the longest of the prompts.
+static int64_t LongestPrompt(const Tokenizer& tokenizer, int32_t bos,
+                             const std::vector<const Problem*>& problems, int64_t context) {
+  std::vector<int64_t> tokens(problems.size());
+  ParallelFor(static_cast<int64_t>(problems.size()), [&](int64_t i) {
+    const size_t p = static_cast<size_t>(i);
+    tokens[p] = static_cast<int64_t>(PromptTokens(tokenizer, bos, *problems[p]).size());
+  });
+  for (size_t p = 0; p < problems.size(); ++p) {
+    if (tokens[p] < context) continue;
+    const Problem& problem = *problems[p];
+    Fail(
+        "{}: the prompt '{}' has {} tokens, but the model's context (max_position_embeddings) "
+        "holds only {}, completion included; use shorter problems or a model with a longer context",
+        problem.where.empty() ? fmt::format("task {} level {}", problem.task, problem.level)
+                              : problem.where,
+        problem.prompt.substr(0, problem.prompt.find('\n')).substr(0, 60), tokens[p], context);
+  }
+  return tokens.empty() ? 0 : *std::max_element(tokens.begin(), tokens.end());
+}
+
+void CheckPrompts(const Tokenizer& tokenizer, int32_t bos,
+                  const std::vector<const Problem*>& problems, int64_t context) {
+  LongestPrompt(tokenizer, bos, problems, context);
+}
+
 int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
                         const std::vector<Problem>& problems, int64_t max_tokens, int64_t context) {
-  int64_t longest = 0;
-  for (const Problem& problem : problems) {
-    const int64_t tokens = static_cast<int64_t>(PromptTokens(tokenizer, bos, problem).size());
-    if (tokens >= context) {
-      Fail(
-          "task {} level {}: the prompt '{}' has {} tokens, but the model's context "
-          "(max_position_embeddings) holds only {}, completion included; use shorter problems or a "
-          "model with a longer context",
-          problem.task, problem.level,
-          problem.prompt.substr(0, problem.prompt.find('\n')).substr(0, 60), tokens, context);
-    }
-    longest = std::max(longest, tokens);
-  }
-  return std::min(longest + max_tokens, context);
+  std::vector<const Problem*> all;
+  for (const Problem& problem : problems) all.push_back(&problem);
+  return std::min(LongestPrompt(tokenizer, bos, all, context) + max_tokens, context);
 }
 
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
-                            const std::vector<Problem>& problems, const RolloutOptions& options) {
+                            const std::vector<Problem>& problems, Environment& environment,
+                            const RolloutOptions& options) {
   std::vector<GenerationRequest> requests(problems.size());
   for (size_t p = 0; p < problems.size(); ++p) {
     requests[p].prompt = PromptTokens(tokenizer, bos, problems[p]);
@@ -49,7 +65,6 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
   ParallelFor(static_cast<int64_t>(samples.size()), [&](int64_t i) {
     Completion& completion = completions[static_cast<size_t>(i)];
     Sample& sample = samples[static_cast<size_t>(i)];
-    const Problem& problem = problems[completion.request];
     sample.problem = completion.request;
     sample.prompt = requests[completion.request].prompt;
     sample.completion = std::move(completion.tokens);
@@ -58,8 +73,11 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
     std::vector<int32_t> text = sample.completion;
     if (!text.empty() && text.back() == eos) text.pop_back();
     sample.text = tokenizer.Decode(text);
-    sample.score = FindTask(problem.task).ScoreCompletion(sample.text, problem);
   });
+  std::vector<Answer> answers;
+  for (const Sample& sample : samples) answers.push_back({&problems[sample.problem], sample.text});
+  std::vector<Score> scores = environment.ScoreAll(answers);
+  for (size_t i = 0; i < samples.size(); ++i) samples[i].score = std::move(scores[i]);
   return samples;
 }
 

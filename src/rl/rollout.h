@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "infer/engine.h"
+#include "rl/environment.h"
 #include "task/task.h"
 #include "text/tokenizer.h"
 
@@ -38,8 +39,13 @@ std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const
 int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
                         const std::vector<Problem>& problems, int64_t max_tokens, int64_t context);
 
-// Ordered by problem, then sample.
+// Error naming the first of the problems whose prompt leaves no room in the context.
+void CheckPrompts(const Tokenizer& tokenizer, int32_t bos,
+                  const std::vector<const Problem*>& problems, int64_t context);
+
+// Ordered by problem, then sample; scored by the environment that the problems are of.
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
-                            const std::vector<Problem>& problems, const RolloutOptions& options);
+                            const std::vector<Problem>& problems, Environment& environment,
+                            const RolloutOptions& options);
 
 }  // namespace darkhorse

@@ -1,0 +1,220 @@
+#include "rl/own_problems.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "task/jsonl.h"
+#include "task/markup.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr int64_t kMaxFileBytes = int64_t{1} << 32;
+
+RewardLimits LimitsOf(const ProblemsOptions& o) {
+  return {.processes = o.reward_processes,
+          .seconds = o.reward_seconds,
+          .cpu_seconds = o.reward_cpu_seconds,
+          .memory_bytes = o.reward_memory_mib << 20};
+}
+
+class OwnEnvironment : public Environment {
+ public:
+  explicit OwnEnvironment(const ProblemsOptions& options) : file_(options.file) {
+    const std::string text = ReadFile(options.file, kMaxFileBytes);
+    fingerprint_ = fmt::format("{:016x}", StableHash(text));
+    std::vector<Problem> problems = ParseProblems(
+        text, options.file, options.rule.empty() ? AnswerColumn::kOptional : AnswerColumn::kNeeded);
+    const size_t rows = problems.size();
+    if (options.rule.empty()) {
+      program_.emplace(options.reward, LimitsOf(options));
+    } else {
+      rule_ = ParseRule(options.rule);
+      CheckReferences(problems, rule_);
+    }
+    split_ = SplitByPrompt(std::move(problems), options.held_out_share);
+    if (options.held_out_share > 0 && split_.held_out.empty()) {
+      Fail(
+          "{}: none of its {} problems falls into the held-out share of {}; add problems or raise "
+          "problems.held_out_share",
+          file_, rows, options.held_out_share);
+    }
+  }
+
+  Problem TrainingProblem(uint64_t seed, uint64_t index) override {
+    if (split_.train.empty()) {
+      Fail(
+          "{}: all {} of its problems are held out, so there is none to train on; add problems or "
+          "lower problems.held_out_share",
+          file_, split_.held_out.size());
+    }
+    const size_t count = split_.train.size();
+    Shuffle(seed, index / count);
+    return split_.train[order_[index % count]];
+  }
+
+  std::vector<std::vector<Problem>> HeldOut(int64_t count) const override {
+    const size_t kept = std::min(split_.held_out.size(), static_cast<size_t>(count));
+    if (kept == 0) return {};
+    return {{split_.held_out.begin(), split_.held_out.begin() + static_cast<int64_t>(kept)}};
+  }
+
+  std::vector<Score> ScoreAll(std::span<const Answer> answers) override {
+    if (program_) return ScoreByProgram(answers);
+    std::vector<Score> scores(answers.size());
+    ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {
+      const auto& [problem, completion] = answers[static_cast<size_t>(i)];
+      scores[static_cast<size_t>(i)] = ScoreByRule(rule_, completion, problem->answer);
+    });
+    return scores;
+  }
+
+  std::vector<const Problem*> AllProblems() const override {
+    std::vector<const Problem*> all;
+    for (const Problem& problem : split_.train) all.push_back(&problem);
+    for (const Problem& problem : split_.held_out) all.push_back(&problem);
+    return all;
+  }
+  std::string Fingerprint() const override { return fingerprint_; }
+  bool CanFail() const override { return program_.has_value(); }
+  ScoringFaults TakeFaults() override {
+    if (!program_) return {};
+    const int64_t before = std::exchange(faults_reported_, program_->failures());
+    return {program_->failures() - before, program_->last_failure()};
+  }
+
+  // What a user should know before hours of work: see MakeOwnEnvironment.
+  void Introduce(const std::function<void(const std::string&)>& note) {
+    note(fmt::format("{}: {} problems to train on, {} held out", file_, split_.train.size(),
+                     split_.held_out.size()));
+    if (program_) TryProgram(note);
+  }
+
+ private:
+  std::vector<Score> ScoreByProgram(std::span<const Answer> answers) {
+    std::vector<RewardRequest> requests;
+    for (const auto& [problem, completion] : answers)
+      requests.push_back(
+          {problem->prompt, std::string(completion), problem->answer, problem->meta});
+    return program_->ScoreAll(requests);
+  }
+
+  void TryProgram(const std::function<void(const std::string&)>& note) {
+    constexpr size_t kTried = 4;
+    std::vector<std::string> completions;
+    std::vector<Answer> answers;
+    std::vector<const Problem*> problems = AllProblems();
+    problems.resize(std::min(problems.size(), kTried));
+    for (const Problem* problem : problems) completions.push_back(Completion("", problem->answer));
+    for (size_t i = 0; i < problems.size(); ++i) answers.push_back({problems[i], completions[i]});
+    const std::vector<Score> scores = ScoreByProgram(answers);
+    const ScoringFaults faults = TakeFaults();
+    if (faults.samples == static_cast<int64_t>(answers.size())) {
+      Fail("the reward program fails on every one of {} samples that it was tried on: {}",
+           answers.size(), faults.last);
+    }
+    if (!program_->isolated()) {
+      note(
+          "this system gives no user namespaces: the reward program is not cut off from the "
+          "network, and how many processes it starts is not limited; its time, CPU time and memory "
+          "are");
+    }
+    for (size_t i = 0; i < answers.size(); ++i) {
+      if (problems[i]->answer.empty() || scores[i].correct) continue;
+      note(fmt::format(
+          "the reward program gives {} to the reference answer of {}, as {}{}; that is unusual",
+          scores[i].value, problems[i]->where, completions[i],
+          faults.samples > 0 ? " (" + scores[i].why + ")" : ""));
+      break;
+    }
+  }
+
+  // The order of an epoch, kept until another is asked for.
+  void Shuffle(uint64_t seed, uint64_t epoch) {
+    if (!order_.empty() && seed == seed_ && epoch == epoch_) return;
+    seed_ = seed;
+    epoch_ = epoch;
+    order_.resize(split_.train.size());
+    std::iota(order_.begin(), order_.end(), size_t{0});
+    RandomSequence random(seed, RandomStream::kRollout, epoch);
+    for (size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[random.Below(i)]);
+  }
+
+  std::string file_;
+  std::string fingerprint_;
+  SplitProblems split_;
+  Rule rule_ = Rule::kExact;
+  std::optional<ExternalReward> program_;
+  int64_t faults_reported_ = 0;
+  std::vector<size_t> order_;
+  uint64_t seed_ = 0, epoch_ = 0;
+};
+
+}  // namespace
+
+void ListFields(ProblemsOptions& o, FieldList& list) {
+  list.Add("file", o.file,
+           "JSON Lines of your own problems, in place of rl.tasks; \"\": the built-in tasks");
+  list.Add("rule", o.rule,
+           "how an answer is compared with the row's: exact, numeric, choice, regex or math");
+  list.Add("reward", o.reward,
+           "or the shell command of a program that scores: docs/your-own-task.md");
+  list.Add("held_out_share", o.held_out_share,
+           "of the problems, by their prompts' hash: not trained on but measured with");
+  list.Add("reward_processes", o.reward_processes, "copies of the program, side by side");
+  list.Add("reward_seconds", o.reward_seconds, "for one sample, a copy's start included");
+  list.Add("reward_cpu_seconds", o.reward_cpu_seconds, "of a copy in its life");
+  list.Add("reward_memory_mib", o.reward_memory_mib, "of a process");
+}
+
+void Validate(const ProblemsOptions& o) {
+  if (o.file.empty()) {
+    if (!o.rule.empty() || !o.reward.empty())
+      FailUsage("a rule or reward program scores problems from a file; name it (problems.file)");
+    return;
+  }
+  if (!o.rule.empty() && !o.reward.empty()) {
+    FailUsage("problems.rule is {} and problems.reward is '{}'; only one of them can score", o.rule,
+              o.reward);
+  }
+  if (o.rule.empty() && o.reward.empty()) {
+    FailUsage(
+        "{}: say how its answers are scored: a rule (exact, numeric, choice, regex, math) or a "
+        "reward program",
+        o.file);
+  }
+  if (!o.rule.empty()) ParseRule(o.rule);
+  if (!(o.held_out_share >= 0 && o.held_out_share <= 1))
+    FailUsage("problems.held_out_share is {}; it must be in [0, 1]", o.held_out_share);
+  for (const auto& [name, value] : {std::pair{"reward_processes", o.reward_processes},
+                                    {"reward_cpu_seconds", o.reward_cpu_seconds},
+                                    {"reward_memory_mib", o.reward_memory_mib}}) {
+    if (value < 1 || value > int64_t{1} << 30)
+      FailUsage("problems.{} is {}; it must be in 1 to 2^30", name, value);
+  }
+  if (o.reward_processes > 1024)
+    FailUsage("problems.reward_processes is {}; at most 1024", o.reward_processes);
+  if (!(o.reward_seconds > 0 && o.reward_seconds <= 86400))
+    FailUsage("problems.reward_seconds is {}; it must be in (0, 86400]", o.reward_seconds);
+}
+
+std::unique_ptr<Environment> MakeOwnEnvironment(
+    const ProblemsOptions& options, const std::function<void(const std::string&)>& note) {
+  Validate(options);
+  auto environment = std::make_unique<OwnEnvironment>(options);
+  environment->Introduce(note);
+  return environment;
+}
+
+std::unique_ptr<Environment> MakeEnvironment(const std::vector<std::string>& tasks,
+                                             const ProblemsOptions& options,
+                                             const std::function<void(const std::string&)>& note) {
+  return options.file.empty() ? MakeTaskEnvironment(tasks) : MakeOwnEnvironment(options, note);
+}
+
+}  // namespace darkhorse

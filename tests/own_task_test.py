@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""Problems and verifiers of the user's, through the program: the examples, training that is killed and
+resumed, evaluation, and everything that can be wrong with a file or a reward program.
+
+own_task_test.py PROGRAM"""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
+PYTHON = f"exec {sys.executable} -I -S"
+REWARD = f"{PYTHON} {EXAMPLES}/reward.py"
+# A busy machine is no hang of the reward program.
+PATIENT = ("--reward-seconds", "60")
+QUARTER = ("--held-out-share", "0.25", *PATIENT)
+
+
+def row(**columns):
+    return json.dumps(columns) + "\n"
+
+
+ROWS = "".join(row(prompt=f"{i}+1", answer=i + 1) for i in range(40))
+
+
+def setUpModule():
+    folder = tempfile.TemporaryDirectory()
+    unittest.addModuleCleanup(folder.cleanup)
+    OwnTask.folder = pathlib.Path(folder.name)
+    OwnTask.make_model()
+
+
+class OwnTask(unittest.TestCase):
+    model = "base/checkpoints/step-00000030"
+
+    @classmethod
+    def make_model(cls):
+        special = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<think>", "</think>", "<answer>", "</answer>"]
+        corpus = [f"make {a + b} from {a} {b} 0\n<think></think><answer>{a}+{b}</answer>"
+                  for a in range(1, 9) for b in range(1, 9)]
+        cls.write("corpus.jsonl", "".join(row(text=text) for text in corpus))
+        cls.program("tokenizer", "train", "corpus.jsonl", "--out", "tokenizer.json", "--vocab-size", 300,
+                    "--special-tokens", *special)
+        cls.program("data", "prepare", "--generate", "countdown:1", "--documents", 400, "--tokenizer",
+                    "tokenizer.json", "--out", "data", "--recognise-special")
+        settings = {"train.steps": 30, "train.tokens_per_step": 1024, "train.sequence_length": 64,
+                    "train.evaluate_every": 0, "model.vocab_size": 300, "model.num_nextn_predict_layers": 0,
+                    "model.max_position_embeddings": 96, "train.checkpoint_every": 30}
+        cls.program("pretrain", "tiny", "--data", "data", "--out", "base", *cls.sets(settings))
+
+    @classmethod
+    def write(cls, name, content):
+        (cls.folder / name).write_text(content)
+        return name
+
+    @staticmethod
+    def sets(settings):
+        return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+
+    @classmethod
+    def run_program(cls, *arguments):
+        return subprocess.run([PROGRAM, *map(str, arguments)], cwd=cls.folder, capture_output=True, text=True,
+                              timeout=120)
+
+    @classmethod
+    def program(cls, *arguments):
+        run = cls.run_program(*arguments)
+        if run.returncode != 0:
+            raise AssertionError(f"{arguments}: {run.stderr}")
+        return run
+
+    def result(self, *arguments):
+        return json.loads(self.program(*arguments, "--json").stdout)
+
+    def refuse(self, code, *arguments, says):
+        run = self.run_program(*arguments)
+        self.assertEqual(run.returncode, code, f"{arguments}: {run.stderr}")
+        self.assertEqual(run.stdout, "")
+        self.assertTrue(run.stderr.splitlines()[-1].startswith("darkhorse: error: "), run.stderr)
+        self.assertEqual(run.stderr.count("darkhorse: error: "), 1)
+        self.assertIn(says, run.stderr.splitlines()[-1])
+
+    def reinforce(self, out, *more, **settings):
+        settings = {"rl.steps": 2, "rl.prompts_per_step": 4, "rl.group_size": 4, "rl.max_tokens": 16,
+                    "rl.evaluate_every": 2, "rl.evaluate_problems": 4, "rl.evaluate_samples": 2,
+                    "rl.checkpoint_every": 1, "problems.held_out_share": 0.25, "problems.reward_seconds": 60,
+                    **{name.replace("__", "."): value for name, value in settings.items()}}
+        return ["reinforce", "own", "--model", self.model, "--out", out, *self.sets(settings), *more]
+
+    def metrics(self, out):
+        return [json.loads(line) for line in (self.folder / out / "metrics.jsonl").read_text().splitlines()]
+
+
+class Examples(OwnTask):
+    def test_their_own_answers_are_right(self):
+        for file, scorer in (("problems.jsonl", ("--reward", REWARD)),
+                             ("code_problems.jsonl",
+                              ("--reward", f"{PYTHON} {EXAMPLES}/unit_tests_reward.py"))):
+            result = self.result("task", "check", "--problems", EXAMPLES / file, *scorer, *QUARTER)
+            self.assertGreaterEqual(result["held_out"], 1)
+            self.assertEqual(result["own_answers_right"], result["problems"])
+            self.assertEqual(result["reward_program_failures"], 0)
+
+    def ask(self, program, prompt, completion, meta=None):
+        request = {"id": 5, "prompt": prompt, "completion": completion, "answer": "", "meta": meta}
+        run = subprocess.run([sys.executable, EXAMPLES / program], input=json.dumps(request) + "\n", text=True,
+                             capture_output=True, check=True)
+        reply = json.loads(run.stdout)
+        self.assertEqual(reply["id"], 5)
+        return reply["score"]
+
+    def test_reward_of_wrong_answers(self):
+        for answer, score in (("2*3+4", 1), ("(2*3)+4", 1), ("2+3+4", 0.15), ("4/2+3", 0.05), ("4+3*2", 1),
+                              ("10", 0), ("2*3+5", 0), ("2**3+4", 0), ("4/(3-3)", 0), ("(" * 5000, 0), ("", 0),
+                              ("2*3+4.0", 1), ("f(2,3,4)", 0), ("-2+3*4", 0)):
+            got = self.ask("reward.py", "make 10 from 2 3 4\n", f"<think>x</think><answer>{answer}</answer>")
+            self.assertAlmostEqual(got, score, msg=answer)
+        self.assertEqual(self.ask("reward.py", "make 10 from 2 3 4\n", "2*3+4"), 0)
+
+    def test_code_that_misbehaves_passes_no_test(self):
+        tests = {"tests": ["assert f(1) == 2", "assert f(2) == 3"]}
+        for code, score in (("def f(x): return x + 1", 1), ("def f(x): return 2", 0.5), ("def f(x): return x", 0),
+                            ("import sys; sys.exit(0)", 0), ("def f(x):", 0), ("while True: pass", 0),
+                            ("import os\nos._exit(0)", 0), ("f = lambda x: bytearray(1 << 30)", 0),
+                            ("```python\ndef f(x):\n    return x + 1\n```", 1)):
+            got = self.ask("unit_tests_reward.py", "p", f"<think></think><answer>{code}</answer>", tests)
+            self.assertEqual(got, score, code)
+        self.assertEqual(self.ask("unit_tests_reward.py", "p", "no answer", tests), 0)
+
+
+class Training(OwnTask):
+    def test_killed_and_resumed_ends_in_the_same_bytes(self):
+        scored = ("--problems", EXAMPLES / "problems.jsonl", "--reward", REWARD, "--json")
+        run = self.program(*self.reinforce("whole", *scored, rl__steps=3))
+        self.assertTrue(json.loads(run.stdout)["finished"])
+        self.assertRegex(run.stderr, r"problems\.jsonl: \d+ problems to train on, \d+ held out")
+        for line in self.metrics("whole"):
+            self.assertEqual(line["reward_program/failures"], 0)
+        self.assertEqual(self.metrics("whole")[1]["evaluation"][0]["task"], "problems.jsonl")
+        # The moments are counted in steps made, plus a random delay.
+        choose = random.Random()
+        for kill in range(3):
+            process = subprocess.Popen(
+                [PROGRAM, *map(str, self.reinforce("killed", *scored, *(["--resume"] if kill else []),
+                                                   rl__steps=3))],
+                cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            metrics = self.folder / "killed/metrics.jsonl"
+            while process.poll() is None and (not metrics.exists()
+                                              or metrics.read_bytes().count(b"\n") < kill):
+                time.sleep(0.002)
+            time.sleep(choose.uniform(0, 0.2))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        self.program(*self.reinforce("killed", *scored, "--resume", rl__steps=3))
+        for name in ("metrics.jsonl", "samples.jsonl", "checkpoints/step-00000003/model.safetensors",
+                     "checkpoints/step-00000003/trainer_state.json"):
+            self.assertEqual((self.folder / "whole" / name).read_bytes(),
+                             (self.folder / "killed" / name).read_bytes(), name)
+        # The recipe alone makes the same run; another file or scorer is another run.
+        self.program("reinforce", "whole/recipe.toml", "--model", self.model, "--out", "again")
+        self.assertEqual((self.folder / "whole/metrics.jsonl").read_bytes(),
+                         (self.folder / "again/metrics.jsonl").read_bytes())
+        self.refuse(1, *self.reinforce("whole", "--problems", EXAMPLES / "problems.jsonl", "--rule", "exact",
+                                       "--resume", rl__steps=3), says="recipe.toml")
+
+    def test_a_changed_file_is_another_run(self):
+        self.write("mine.jsonl", ROWS)
+        scored = ("--problems", "mine.jsonl", "--rule", "numeric")
+        self.program(*self.reinforce("mine", *scored))
+        self.write("mine.jsonl", ROWS + row(prompt="40+1", answer=41))
+        self.refuse(1, *self.reinforce("mine", *scored, "--resume"), says="mine.jsonl: has changed")
+
+    def test_every_rule(self):
+        for rule, answer in (("exact", "a b"), ("numeric", "1,000.5"), ("choice", "(B)"), ("regex", "a|b+"),
+                             ("math", "2^10")):
+            self.write("rule.jsonl", "".join(row(prompt=f"p{i}", answer=answer) for i in range(40)))
+            result = self.result("evaluate", "--model", self.model, "--problems", "rule.jsonl", "--rule", rule,
+                                 "--samples", 2, "--completion-tokens", 4, "--count", 2, "--held-out-share", 1)
+            self.assertEqual(result["tasks"][0]["problems"], 2)
+            check = self.result("task", "check", "--problems", "rule.jsonl", "--rule", rule)
+            self.assertEqual(check["own_answers_right"], 0 if rule == "regex" else 40)
+
+    def test_evaluate_with_a_program(self):
+        result = self.result("evaluate", "--model", self.model, "--problems", EXAMPLES / "problems.jsonl",
+                             "--reward", REWARD, "--samples", 4, "--completion-tokens", 16, *QUARTER)
+        self.assertEqual(result["reward_program_failures"], 0)
+        self.assertIn("pass@4", result["tasks"][0])
+        self.assertEqual(result["tasks"][0]["task"], "problems.jsonl")
+
+
+class BadInput(OwnTask):
+    def setUp(self):
+        self.write("rows.jsonl", ROWS)
+
+    def check(self, *arguments):
+        return ("task", "check", "--problems", *arguments)
+
+    def test_usage(self):
+        self.refuse(2, *self.check("rows.jsonl", "--rule", "numerc"), says="did you mean 'numeric'?")
+        self.refuse(2, *self.check("rows.jsonl"), says="say how its answers are scored")
+        self.refuse(2, *self.check("rows.jsonl", "--rule", "exact", "--reward", "cat"), says="only one of them")
+        self.refuse(2, "task", "check", "--rule", "exact", says="problems.file")
+        self.refuse(2, "task", "check", says="--problems")
+        self.refuse(2, *self.check("rows.jsonl", "--rule", "exact", "--held-out-share", 2), says="[0, 1]")
+        rows = ("--problems", "rows.jsonl", "--rule", "exact")
+        self.refuse(2, *self.reinforce("none", *rows, rl__group_size=1), says="rl.group_size is 1")
+        self.refuse(2, *self.reinforce("none", *rows, problems__held_out_share=0), says="rl.evaluate_every")
+        self.refuse(2, "evaluate", "--model", self.model, *rows, "--held-out-share", 0, says="held-out-share")
+        self.assertFalse((self.folder / "none").exists())
+
+    def test_files(self):
+        exact = ("--rule", "exact")
+        self.refuse(1, *self.check("none.jsonl", *exact), says="none.jsonl")
+        self.refuse(1, *self.check(self.write("empty.jsonl", "\n\n"), *exact), says="empty.jsonl: no problems")
+        for bad, says in ((row(answer=1), "no field prompt"), (row(prompt="p"), "no field answer"),
+                          ("{\n", "not a JSON object"), (row(prompt=" ", answer=1), "the prompt is empty")):
+            self.refuse(1, *self.check(self.write("bad.jsonl", ROWS + bad), *exact), says=f"bad.jsonl:41: {says}")
+        self.refuse(1, *self.check(self.write("words.jsonl", row(prompt="p", answer="six")), "--rule", "numeric"),
+                    says="words.jsonl:1: the answer 'six'")
+        self.refuse(1, *self.check(self.write("open.jsonl", row(prompt="p", answer="(")), "--rule", "regex"),
+                    says="open.jsonl:1: the answer '('")
+        self.write("one.jsonl", row(prompt="p", answer="1"))
+        self.refuse(1, *self.check("one.jsonl", *exact, "--held-out-share", 0.001), says="none of its 1 problems")
+        self.refuse(1, *self.reinforce("none", "--problems", "rows.jsonl", *exact, problems__held_out_share=1),
+                    says="none to train on")
+        self.write("long.jsonl", ROWS + row(prompt="x" * 3000, answer="1"))
+        for command in (self.reinforce("none", "--problems", "long.jsonl", *exact),
+                        ["evaluate", "--model", self.model, "--problems", "long.jsonl", *exact,
+                         "--held-out-share", 1]):
+            self.refuse(1, *command, says="long.jsonl:41: the prompt 'xxx")
+        self.assertFalse((self.folder / "none").exists())
+
+    def python(self, body):
+        self.write("verifier.py", "import json, os, sys, time\nfor line in sys.stdin:\n"
+                   "    request = json.loads(line)\n"
+                   "    def reply(score):\n"
+                   "        print(json.dumps({'id': request['id'], 'score': score}), flush=True)\n" + body)
+        return ("--reward", f"{PYTHON} verifier.py")
+
+    def test_programs_that_never_work_are_refused_before_the_run(self):
+        for body, says in (("    reply(1.5)\n", "not a number from 0 to 1: {"),
+                           ("    reply(float('nan'))\n", "not JSON: {"),
+                           ("    print('garbage', flush=True)\n", "not JSON: garbage"),
+                           ("    raise ValueError('no such column')\n", "ValueError: no such column"),
+                           ("    bytearray(1 << 40)\n", "MemoryError"),
+                           ("    os.close(1), os.fork(), time.sleep(99)\n", "closed its output")):
+            self.refuse(1, *self.reinforce("none", "--problems", "rows.jsonl", *self.python(body)), says=says)
+        self.refuse(1, *self.check("rows.jsonl", *self.python("    time.sleep(99)\n"), "--reward-seconds", 0.5),
+                    says="no answer within 0.5 s")
+        self.refuse(1, *self.check("rows.jsonl", *PATIENT, "--reward", "./no-such-program"), says="exit code 127")
+        self.assertFalse((self.folder / "none").exists())
+
+    def test_programs_that_sometimes_fail_cost_samples_only(self):
+        # Rows' own answers are scored; a model's completions meet several kinds of trouble.
+        program = self.python("    kind = len(request['completion']) % 4\n"
+                              "    if '<answer>' in request['completion']: reply(1)\n"
+                              "    elif kind == 0: print('gar\\nbage', flush=True)\n"
+                              "    elif kind == 1: reply(7)\n"
+                              "    elif kind == 2: os._exit(9)\n"
+                              "    else: reply(0.5)\n")
+        run = self.program(*self.reinforce("flaky", "--problems", "rows.jsonl", *program, rl__steps=2), "--json")
+        self.assertTrue(json.loads(run.stdout)["finished"])
+        failed = [line["reward_program/failures"] for line in self.metrics("flaky")]
+        self.assertGreater(sum(failed), 0)
+        self.assertIn("the reward program", self.metrics("flaky")[failed.index(max(failed))]
+                      ["reward_program/last_failure"])
+        self.assertRegex(run.stderr, r"after step \d: \d+ samples could not be scored; the last: the reward program")
+
+    def test_a_reference_answer_that_is_not_right_is_told(self):
+        run = self.program(*self.check("rows.jsonl", *PATIENT, *self.python("    reply(0.25)\n")))
+        self.assertRegex(run.stderr, r"gives 0\.25 to the reference answer of rows\.jsonl:\d+")
+
+
+if __name__ == "__main__":
+    unittest.main()
