@@ -6,8 +6,10 @@
 #include "app/app.h"
 #include "app/bench_layers.h"
 #include "app/live.h"
+#include "app/loaded_model.h"
 #include "app/output.h"
 #include "app/recipes.h"
+#include "app/usage.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
@@ -96,6 +98,11 @@ Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& traine
           {"where_time_goes", BenchLayers(recipe, input, step, rounds, trainer)}};
 }
 
+// Tokens of a decoded sequence.
+int64_t Capacity(const BenchOptions& options) {
+  return options.prompt_tokens + options.new_tokens + 1;
+}
+
 double DecodeTokensPerSecond(const BenchOptions& options, const Trainer& trainer,
                              const PackedWeights& packed, int64_t batch) {
   std::vector<GenerationRequest> requests(static_cast<size_t>(batch));
@@ -107,8 +114,7 @@ double DecodeTokensPerSecond(const BenchOptions& options, const Trainer& trainer
     requests[r].stream = r;
     requests[r].max_tokens = 1;
   }
-  Engine engine(trainer.model(), packed.model(), CacheForm::kExpanded, batch,
-                options.prompt_tokens + options.new_tokens + 1);
+  Engine engine(trainer.model(), packed.model(), CacheForm::kExpanded, batch, Capacity(options));
   engine.Generate(requests);  // warms up
   // The prompts cost the same both times, so the difference is decoding.
   const double prompts = SecondsOf([&] { engine.Generate(requests); });
@@ -125,6 +131,10 @@ void Run(const BenchOptions& options) {
     FailUsage("bench: --prompt-tokens and --new-tokens exceed max_position_embeddings = {}",
               recipe.model.max_position_embeddings);
   }
+  RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens);
+  const int64_t largest = *std::max_element(options.batches.begin(), options.batches.end());
+  RequireCacheMemory(recipe.model, CacheForm::kExpanded, largest, Capacity(options),
+                     "lower --batches or --new-tokens");
   Trainer trainer(recipe.model, recipe.optimizer);
   trainer.Initialize(kSeed);
   Json result{{"threads", NumThreads()}, {"peak_gflops", PeakGflops()}};
@@ -147,13 +157,13 @@ void RegisterBench(CLI::App& app) {
       app.add_subcommand("bench", "Measure training and decoding speed of a recipe's model");
   options->recipe.Register(*command);
   command->add_option("--rounds", options->rounds, "training rounds; the median counts")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(1000));
   command->add_option("--batches", options->batches, "sequences decoded at once; several values")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(kMaxBatch));
   command->add_option("--prompt-tokens", options->prompt_tokens, "context before decoding")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(INT32_MAX));
   command->add_option("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(INT32_MAX));
   AddJsonFlag(*command, &options->json);
   command->callback([options] { Run(*options); });
 }

@@ -8,6 +8,7 @@
 #include "app/app.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
+#include "app/usage.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
@@ -110,9 +111,10 @@ void Run(const GenerateOptions& options) {
   const int64_t capacity = std::min(limit, static_cast<int64_t>(longest) + options.max_tokens);
   const int64_t slots =
       std::min(options.batch, options.samples * static_cast<int64_t>(prompts.size()));
-  Engine engine(loaded.model(), loaded.weights(),
-                options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded, slots,
-                capacity);
+  const CacheForm form = options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
+  RequireCacheMemory(loaded.config(), form, slots, capacity,
+                     "lower --batch or --max-tokens, or choose --cache latent");
+  Engine engine(loaded.model(), loaded.weights(), form, slots, capacity);
 
   const auto begin = std::chrono::steady_clock::now();
   const auto text_of = [&](const Completion& completion) {
@@ -146,17 +148,18 @@ void RegisterGenerate(CLI::App& app) {
   command->add_option("--prompt-file", options->prompt_file,
                       "file with one more prompt; - for standard input");
   command->add_option("--samples", options->samples, "completions of each prompt")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(1 << 20));
   command->add_option("--max-tokens", options->max_tokens, "longest completion")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(INT32_MAX));
   SamplingParams& sampling = options->sampling;
   command->add_option("--temperature", sampling.temperature, "0: the most probable token");
-  command->add_option("--top-k", sampling.top_k, "keep the k most probable tokens; 0: all");
+  command->add_option("--top-k", sampling.top_k, "keep the k most probable tokens; 0: all")
+      ->check(CLI::Range(int32_t{0}, INT32_MAX));
   command->add_option("--top-p", sampling.top_p, "keep the most probable of this mass");
   command->add_option("--min-p", sampling.min_p, "keep those this near to the most probable one");
   command->add_option("--seed", options->seed, "same seed, same text");
   command->add_option("--stop", options->stop, "text ends before this string; may be repeated");
-  command->add_option("--batch", options->batch, "sequences at once")->check(CLI::PositiveNumber);
+  command->add_option("--batch", options->batch, "sequences at once")->check(UpTo(kMaxBatch));
   command
       ->add_option("--cache", options->cache,
                    "expanded: training's bits; latent: small memory, for long contexts")

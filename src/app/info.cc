@@ -1,12 +1,11 @@
 // `darkhorse info`: the machine, a checkpoint, or a recipe's model.
-#include <unistd.h>
-
 #include <fstream>
 
 #include "app/app.h"
 #include "app/output.h"
 #include "app/recipes.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
@@ -37,8 +36,6 @@ std::string CpuName() {
 }
 
 Json DescribeMachine() {
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
   std::string isas;
   for (const KernelTable* table : SupportedKernels()) {
     isas += (isas.empty() ? "" : " ") + std::string(table->name);
@@ -52,7 +49,7 @@ Json DescribeMachine() {
           {"peak_gflops", MeasurePeakGflops(NumThreads())},
           {"bandwidth_gb_s_one_thread", MeasureBandwidthGBs(1)},
           {"bandwidth_gb_s", MeasureBandwidthGBs(NumThreads())},
-          {"memory_bytes", static_cast<int64_t>(memory)}};
+          {"memory_bytes", PhysicalMemoryBytes()}};
 }
 
 Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_batch_tokens) {
@@ -122,11 +119,11 @@ void RegisterInfo(CLI::App& app) {
           "--context", options->context,
           "tokens of a document, for FLOPs per token; 0: the recipe's sequences, or the model's "
           "longest")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, int64_t{INT32_MAX}));
   command
       ->add_option("--micro-batch-tokens", options->micro_batch_tokens,
                    "tokens computed at once in training, for its memory; 0: the recipe's")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   AddJsonFlag(*command, &options->json);
   command->callback([options] { Run(*options); });
 }

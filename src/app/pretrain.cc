@@ -35,7 +35,7 @@ void Run(const PretrainArguments& arguments) {
     json["tokens"] = result.last.tokens;
     json["loss"] = result.last.loss;
   }
-  if (result.finished) json["validation_loss"] = result.validation_loss;
+  if (result.validation_loss >= 0) json["validation_loss"] = result.validation_loss;
   if (!result.checkpoint.empty()) json["report"] = WriteReport(arguments.out);
   PrintResult(json, arguments.json);
 }

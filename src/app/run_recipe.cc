@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+
 #include "base/error.h"
 
 namespace darkhorse {
@@ -47,15 +49,20 @@ void ListFields(RunRecipe& r, FieldList& list) {
 }
 
 void Validate(const RunRecipe& r) {
+  constexpr int64_t kMost = 1 << 20;
+  for (const auto& [name, value, high] :
+       {std::tuple{"corpus.documents", r.corpus.documents, INT64_MAX},
+        {"corpus.max_attempts", r.corpus.max_attempts, kMost},
+        {"vocab_size", r.vocab_size, kMost},
+        {"digits_per_token", r.digits_per_token, int64_t{1000}},
+        {"evaluate_problems", r.evaluate_problems, kMost},
+        {"evaluate_samples", r.evaluate_samples, kMost}}) {
+    if (value < 1 || value > high)
+      FailUsage("{} is {}; it must be from 1 to {}", name, value, high);
+  }
   r.corpus.Mix();
   Validate(r.pretrain);
   Validate(r.reinforce);
-  for (const auto& [name, value] : {std::pair{"corpus.documents", r.corpus.documents},
-                                    {"digits_per_token", r.digits_per_token},
-                                    {"evaluate_problems", r.evaluate_problems},
-                                    {"evaluate_samples", r.evaluate_samples}}) {
-    if (value < 1) FailUsage("{} is {}; it must be at least 1", name, value);
-  }
   if (!(r.corpus.ordered >= 0 && r.corpus.ordered <= 1)) {
     FailUsage("corpus.ordered is {}; it must be in [0, 1]", r.corpus.ordered);
   }

@@ -12,6 +12,12 @@ namespace darkhorse {
 // the nearest known one.
 std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error);
 
+// The largest number of sequences at once that a flag takes.
+inline constexpr int64_t kMaxBatch = int64_t{1} << 16;
+
+// What a flag that counts something takes: 1 to `high`.
+inline CLI::Range UpTo(int64_t high) { return CLI::Range(int64_t{1}, high); }
+
 // One flag for each field of a config struct, "--max-tokens" for max_tokens, with its help and
 // default. The struct must live as long as `command`.
 void AddFieldFlags(CLI::App& command, const FieldList& fields);

@@ -184,6 +184,13 @@ ModelConfig LoadModelConfig(const std::string& directory) {
   return ParseConfigJson(ReadFile(name, kMaxJsonBytes), name);
 }
 
+ModelConfig LoadVerifiedModelConfig(const std::string& directory) {
+  VerifyChecksums(directory);
+  const ModelConfig config = LoadModelConfig(directory);
+  CompareTensors(ModelTensors(directory), directory, config, ParamLayout(config));
+  return config;
+}
+
 void LoadWeights(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
                  float* weights) {
   const ModelTensors tensors(directory);

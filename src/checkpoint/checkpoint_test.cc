@@ -9,6 +9,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/checksums.h"
 #include "checkpoint/config_json.h"
 #include "checkpoint/run_directory.h"
 #include "checkpoint/scratch_directory.h"
@@ -360,6 +361,47 @@ TEST(TruncateJsonLinesTest, KeepsWholeLinesUpToTheStep) {
   EXPECT_EQ(ReadFile(path), good);
   TruncateJsonLines(path, 0);
   EXPECT_EQ(ReadFile(path), "");
+}
+
+TEST_F(CheckpointTest, AConfigThatAsksForMoreThanTheTensorsHoldIsRefusedBeforeAnythingIsAllocated) {
+  const std::string directory = dir_ / "model";
+  PublishPlain(directory);
+  EXPECT_EQ(LoadVerifiedModelConfig(directory), config_);
+  ModelConfig large = config_;
+  large.vocab_size = int64_t{1} << 24;
+  large.hidden_size = int64_t{1} << 13;
+  WriteFileAtomically(directory + "/config.json", WriteConfigJson(large, "float32"));
+  EXPECT_TRUE(Says(MessageOf([&] { LoadVerifiedModelConfig(directory); }), "config.json"));
+  fs::remove(directory + "/checksums.json");
+  EXPECT_TRUE(Says(MessageOf([&] { LoadVerifiedModelConfig(directory); }),
+                   "has shape [37, 16] where config.json asks for [16777216, 8192]"));
+}
+
+TEST_F(CheckpointTest, FingerprintFollowsTheContentAndNotTheName) {
+  PublishPlain(dir_ / "a");
+  PublishPlain(dir_ / "b");
+  EXPECT_EQ(CheckpointFingerprint(dir_ / "a"), CheckpointFingerprint(dir_ / "b"));
+  weights_[0] += 1;
+  PublishPlain(dir_ / "c");
+  EXPECT_NE(CheckpointFingerprint(dir_ / "a"), CheckpointFingerprint(dir_ / "c"));
+  for (const char* name : {"a", "b", "c"})
+    fs::remove(dir_ / (name + std::string("/checksums.json")));
+  EXPECT_EQ(CheckpointFingerprint(dir_ / "a"), CheckpointFingerprint(dir_ / "b"));
+  EXPECT_NE(CheckpointFingerprint(dir_ / "a"), CheckpointFingerprint(dir_ / "c"));
+}
+
+TEST_F(CheckpointTest, ARunGoesOnOnlyWithTheInputsItBeganWith) {
+  const auto message = [&](const RunInputs& inputs) {
+    return MessageOf([&] { RecordInputs(run(), inputs, /*goes_on=*/true); });
+  };
+  RecordInputs(run(), {{"train.bin", 1}, {"model", ~uint64_t{0}}}, /*goes_on=*/false);
+  EXPECT_EQ(message({{"train.bin", 1}, {"model", ~uint64_t{0}}}), "");
+  EXPECT_TRUE(Says(message({{"train.bin", 2}, {"model", ~uint64_t{0}}}), "another train.bin"));
+  EXPECT_TRUE(Says(message({{"train.bin", 1}}), "model, which is missing now"));
+  EXPECT_TRUE(
+      Says(message({{"train.bin", 1}, {"model", ~uint64_t{0}}, {"val.bin", 3}}), "no val.bin"));
+  RecordInputs(run(), {{"train.bin", 2}}, /*goes_on=*/false);
+  EXPECT_EQ(message({{"train.bin", 2}}), "");
 }
 
 }  // namespace

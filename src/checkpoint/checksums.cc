@@ -33,9 +33,9 @@ FileSum SumOf(const std::string& directory, const std::string& name) {
   return {name, static_cast<int64_t>(file.bytes().size()), HexU64(Checksum64(file.bytes()))};
 }
 
-}  // namespace
+std::string ChecksumsPath(const std::string& directory) { return directory + "/checksums.json"; }
 
-void WriteChecksums(const std::string& directory) {
+std::string ComputeChecksums(const std::string& directory) {
   std::vector<std::string> names;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
     if (entry.is_regular_file()) names.push_back(entry.path().filename().string());
@@ -47,11 +47,22 @@ void WriteChecksums(const std::string& directory) {
     files[name] = {{"size", sum.size}, {"xxh64", sum.xxh64}};
   }
   const nlohmann::ordered_json out = {{"format", kFormat}, {"files", files}};
-  WriteFileAtomically(directory + "/checksums.json", out.dump(2) + "\n");
+  return out.dump(2) + "\n";
+}
+
+}  // namespace
+
+void WriteChecksums(const std::string& directory) {
+  WriteFileAtomically(ChecksumsPath(directory), ComputeChecksums(directory));
+}
+
+uint64_t CheckpointFingerprint(const std::string& directory) {
+  const std::string path = ChecksumsPath(directory);
+  return Checksum64(FileExists(path) ? ReadFile(path) : ComputeChecksums(directory));
 }
 
 bool VerifyChecksums(const std::string& directory) {
-  const std::string name = directory + "/checksums.json";
+  const std::string name = ChecksumsPath(directory);
   if (!FileExists(name)) return false;
   const json sums = ParseJsonObject(ReadFile(name, 1 << 24), name);
   if (JsonString(sums, "format", name) != kFormat || !sums.contains("files") ||

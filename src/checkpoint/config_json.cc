@@ -5,18 +5,12 @@
 
 #include "base/error.h"
 #include "checkpoint/json_input.h"
+#include "model/params.h"
 
 namespace darkhorse {
 namespace {
 
 using nlohmann::json;
-
-// Far above any published model, low enough that no product of two of them overflows.
-constexpr int64_t kMaxDim = int64_t{1} << 24;
-constexpr int64_t kMaxLayers = 1024;
-constexpr int64_t kMaxExperts = 4096;
-constexpr int64_t kMaxHeads = 4096;
-constexpr int64_t kMaxHeadDim = 8192;
 
 class Reader {
  public:
@@ -28,11 +22,9 @@ class Reader {
     const auto found = object_.find(key);
     return found == object_.end() || found->is_null() ? nullptr : &*found;
   }
-  int64_t Int(const std::string& key, int64_t high) const {
-    return JsonInt(object_, key, name_, 0, high);
-  }
-  int64_t Int(const std::string& key, int64_t high, int64_t absent) const {
-    return Find(key) ? Int(key, high) : absent;
+  int64_t Int(const std::string& key) const { return JsonInt(object_, key, name_, 0, INT64_MAX); }
+  int64_t Int(const std::string& key, int64_t absent) const {
+    return Find(key) ? Int(key) : absent;
   }
   double Number(const std::string& key, double absent) const {
     const json* value = Find(key);
@@ -72,7 +64,7 @@ class Reader {
 int64_t TokenId(const Reader& read, const std::string& key, int64_t absent) {
   const json* value = read.Find(key);
   if (!value) return absent;
-  if (!value->is_array()) return read.Int(key, INT32_MAX, absent);
+  if (!value->is_array()) return IntOf(*value, key, read.name(), 0, INT32_MAX);
   // Several end tokens: the first is the one a document ends with; the others matter to chat only.
   if (value->empty()) Fail("{}: '{}' is an empty list", read.name(), key);
   return IntOf(value->front(), key, read.name(), 0, INT32_MAX);
@@ -93,7 +85,7 @@ RopeScaling ReadRopeScaling(const Reader& read, int64_t max_position_embeddings)
   read.Require("truncate", true);
   scaling.factor = read.Number("factor", 1);
   scaling.original_max_position_embeddings =
-      read.Int("original_max_position_embeddings", INT32_MAX, max_position_embeddings);
+      read.Int("original_max_position_embeddings", max_position_embeddings);
   scaling.beta_fast = read.Number("beta_fast", 32);
   scaling.beta_slow = read.Number("beta_slow", 1);
   scaling.mscale = read.Number("mscale", 1);
@@ -144,41 +136,42 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name) {
     Fail("{}: model_type is '{}'; this program reads deepseek_v3 and deepseek_v2", name,
          Printable(config.model_type));
   }
-  config.vocab_size = read.Int("vocab_size", kMaxDim);
-  config.hidden_size = read.Int("hidden_size", kMaxDim);
-  config.num_hidden_layers = read.Int("num_hidden_layers", kMaxLayers);
-  config.num_attention_heads = read.Int("num_attention_heads", kMaxHeads);
-  config.q_lora_rank = read.Int("q_lora_rank", kMaxDim, 0);
-  config.kv_lora_rank = read.Int("kv_lora_rank", kMaxDim);
-  config.qk_nope_head_dim = read.Int("qk_nope_head_dim", kMaxHeadDim);
-  config.qk_rope_head_dim = read.Int("qk_rope_head_dim", kMaxHeadDim);
-  config.v_head_dim = read.Int("v_head_dim", kMaxHeadDim);
-  config.intermediate_size = read.Int("intermediate_size", kMaxDim);
-  config.moe_intermediate_size = read.Int("moe_intermediate_size", kMaxDim);
-  config.first_k_dense_replace = read.Int("first_k_dense_replace", 2 * kMaxLayers);
-  config.n_routed_experts = read.Int("n_routed_experts", kMaxExperts);
-  config.n_shared_experts = read.Int("n_shared_experts", kMaxExperts, v3 ? 1 : 0);
-  config.num_experts_per_tok = read.Int("num_experts_per_tok", kMaxExperts);
-  config.n_group = read.Int("n_group", kMaxExperts, v3 ? 8 : 1);
-  config.topk_group = read.Int("topk_group", kMaxExperts, v3 ? 4 : 1);
+  config.vocab_size = read.Int("vocab_size");
+  config.hidden_size = read.Int("hidden_size");
+  config.num_hidden_layers = read.Int("num_hidden_layers");
+  config.num_attention_heads = read.Int("num_attention_heads");
+  config.q_lora_rank = read.Int("q_lora_rank", 0);
+  config.kv_lora_rank = read.Int("kv_lora_rank");
+  config.qk_nope_head_dim = read.Int("qk_nope_head_dim");
+  config.qk_rope_head_dim = read.Int("qk_rope_head_dim");
+  config.v_head_dim = read.Int("v_head_dim");
+  config.intermediate_size = read.Int("intermediate_size");
+  config.moe_intermediate_size = read.Int("moe_intermediate_size");
+  config.first_k_dense_replace = read.Int("first_k_dense_replace");
+  config.n_routed_experts = read.Int("n_routed_experts");
+  config.n_shared_experts = read.Int("n_shared_experts", v3 ? 1 : 0);
+  config.num_experts_per_tok = read.Int("num_experts_per_tok");
+  config.n_group = read.Int("n_group", v3 ? 8 : 1);
+  config.topk_group = read.Int("topk_group", v3 ? 4 : 1);
   config.scoring_func = read.String("scoring_func", v3 ? "sigmoid" : "softmax");
   config.topk_method = read.String("topk_method", v3 ? "noaux_tc" : "greedy");
   config.norm_topk_prob = read.Bool("norm_topk_prob", v3);
   config.routed_scaling_factor = read.Number("routed_scaling_factor", v3 ? 2.5 : 1.0);
-  config.num_nextn_predict_layers = read.Int("num_nextn_predict_layers", 64, 0);
-  config.max_position_embeddings = read.Int("max_position_embeddings", INT32_MAX, v3 ? 4096 : 2048);
+  config.num_nextn_predict_layers = read.Int("num_nextn_predict_layers", 0);
+  config.max_position_embeddings = read.Int("max_position_embeddings", v3 ? 4096 : 2048);
   config.rms_norm_eps = read.Number("rms_norm_eps", 1e-6);
   config.initializer_range = read.Number("initializer_range", 0.02);
   config.tie_word_embeddings = read.Bool("tie_word_embeddings", false);
   config.bos_token_id = TokenId(read, "bos_token_id", 0);
   config.eos_token_id = TokenId(read, "eos_token_id", 1);
   ReadRope(read, config);
-  RefuseOtherMathematics(read, config);
   try {
+    CheckDimensions(config);
     config.Validate();
   } catch (const Error& error) {
     Fail("{}: {}", name, error.what());
   }
+  RefuseOtherMathematics(read, config);
   return config;
 }
 

@@ -165,7 +165,8 @@ TEST(ConfigJsonTest, RefusesBadValuesByName) {
   EXPECT_TRUE(Says(Refusal(With("hidden_size", -1)), "config.json: 'hidden_size' must be"));
   EXPECT_TRUE(Says(Refusal(With("hidden_size", 1.5)), "'hidden_size' must be an integer"));
   EXPECT_TRUE(Says(Refusal(With("hidden_size", uint64_t{1} << 63)), "'hidden_size' must be"));
-  EXPECT_TRUE(Says(Refusal(With("n_routed_experts", 1 << 20)), "'n_routed_experts' must be"));
+  EXPECT_TRUE(
+      Says(Refusal(With("n_routed_experts", 1 << 20)), "n_routed_experts is 1048576; it must"));
   EXPECT_TRUE(Says(Refusal(With("hidden_size", nullptr)), "'hidden_size' must be"));
   EXPECT_TRUE(Says(Refusal(With("rope_theta", "big")), "'rope_theta' must be a number"));
   EXPECT_TRUE(Says(Refusal(With("norm_topk_prob", 1)), "'norm_topk_prob' must be true or false"));

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "checkpoint/json_input.h"
 
 namespace darkhorse {
 namespace {
@@ -80,6 +81,32 @@ void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on)
         "{}: the run was started with '{}', now it is '{}'; go on with the same recipe, or choose "
         "another --out",
         path, has_old ? old_line : "nothing", has_new ? new_line : "nothing");
+  }
+}
+
+void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on) {
+  using nlohmann::ordered_json;
+  const std::string path = run + "/inputs.json";
+  ordered_json now = ordered_json::object();
+  for (const auto& [name, checksum] : inputs) now[name] = HexU64(checksum);
+  if (!goes_on || !FileExists(path)) {
+    MakeDirectories(run);
+    WriteFileAtomically(path, now.dump(1) + "\n");
+    return;
+  }
+  const nlohmann::json before = ParseJsonObject(ReadFile(path), path);
+  const auto go_back = [&](const std::string& what) {
+    Fail(
+        "{}: the run was started with {}; go on with what it was started with, or choose another "
+        "--out",
+        path, what);
+  };
+  for (const auto& [name, checksum] : now.items()) {
+    if (!before.contains(name)) go_back("no " + name);
+    if (before[name] != checksum) go_back("another " + name);
+  }
+  for (const auto& [name, checksum] : before.items()) {
+    if (!now.contains(name)) go_back(Printable(name) + ", which is missing now");
   }
 }
 

@@ -34,6 +34,13 @@ std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 // goes on and has one, throws an Error naming the first line that differs.
 void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on);
 
+// What a run reads besides its recipe: a name, and a checksum of the content.
+using RunInputs = std::vector<std::pair<std::string, uint64_t>>;
+
+// Writes <run>/inputs.json; for a run that goes on and has one, throws an Error naming the first
+// input that is not what it was. Where the inputs lie does not matter.
+void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on);
+
 // Leaves in a JSON Lines file only whole lines whose integer "step" is at most last_step, in one
 // atomic replacement; what a killed run wrote after its last checkpoint goes. A missing file stays
 // missing.

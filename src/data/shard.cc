@@ -207,6 +207,7 @@ void TokenShard::ReadFooter(const std::string& name) {
   if (ShardChecksum(bytes_.first(size - 8)) != footer.checksum) {
     Fail("{}: damaged shard (checksum differs); {}", name, kRemake);
   }
+  checksum_ = footer.checksum;
   token_data_ = bytes_.data() + kHeaderBytes;
   offset_data_ = token_data_ + RoundUpTo8(tokens_ * token_bytes_);
 }

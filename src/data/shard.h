@@ -64,6 +64,7 @@ class TokenShard {
   int64_t tokens() const { return tokens_; }
   int64_t documents() const { return documents_; }
   int64_t text_bytes() const { return text_bytes_; }
+  uint64_t checksum() const { return checksum_; }  // changes when any of the above does
 
   // Document d is the tokens [DocumentBegin(d), DocumentBegin(d + 1)); d in [0, documents()].
   int64_t DocumentBegin(int64_t document) const;
@@ -84,6 +85,7 @@ class TokenShard {
   ShardInfo info_;
   int64_t token_bytes_ = 0;  // 2 or 4
   int64_t tokens_ = 0, documents_ = 0, text_bytes_ = 0;
+  uint64_t checksum_ = 0;
   const std::byte* token_data_ = nullptr;
   const std::byte* offset_data_ = nullptr;
 };

@@ -34,7 +34,8 @@ struct ParamInfo {
 
 class ParamLayout {
  public:
-  // Lists the tensors of a (valid) config in file order.
+  // Lists the tensors of a config in file order. Error: a config that is not valid, or so large
+  // that it must be a mistake or an attack; sizes are computed without overflow.
   explicit ParamLayout(const ModelConfig& config);
   const std::vector<ParamInfo>& params() const { return params_; }
   // Floats in a buffer of this layout, padding included. Padding is zero and stays zero.
@@ -48,6 +49,10 @@ class ParamLayout {
   std::vector<ParamInfo> params_;
   int64_t buffer_size_ = 0;
 };
+
+// Error naming the first dimension that is beyond any model's: a configuration may come from a
+// stranger, and products of dimensions must not overflow. ParamLayout calls it.
+void CheckDimensions(const ModelConfig& config);
 
 // Parameters that act on one token: active_parameters leaves out the experts a token does not
 // visit.

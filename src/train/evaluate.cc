@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "model/head.h"
 
 namespace darkhorse {
@@ -31,6 +32,10 @@ std::vector<int32_t> Targets(const TrainBatch& batch) {
 EvaluationLoss EvaluateLoss(const Transformer& model, const ModelWeights& weights,
                             const TokenShard& shard, int64_t sequence_length, bool cross_documents,
                             int64_t max_tokens) {
+  if (sequence_length > model.config().max_position_embeddings) {
+    FailUsage("the sequence length is {}; it must be at most the model's context of {} tokens",
+              sequence_length, model.config().max_position_embeddings);
+  }
   const Loader loader(shard, "validation shard",
                       {.seed = 0,
                        .sequence_length = sequence_length,

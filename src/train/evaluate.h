@@ -14,7 +14,7 @@ struct EvaluationLoss {
 };
 
 // The first `max_tokens` tokens (whole sequences, at least one) of the shard, in its own order.
-// `weights` may be packed.
+// `weights` may be packed. UsageError: sequences longer than the model's context.
 EvaluationLoss EvaluateLoss(const Transformer& model, const ModelWeights& weights,
                             const TokenShard& shard, int64_t sequence_length, bool cross_documents,
                             int64_t max_tokens);

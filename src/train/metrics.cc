@@ -3,13 +3,27 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <numeric>
 
 #include "base/file.h"
 #include "base/parallel.h"
 #include "train/pretrain.h"
 
 namespace darkhorse {
+
+double MaxViolation(const std::vector<std::vector<int64_t>>& load) {
+  double worst = 0;
+  for (const auto& counts : load) {
+    const double mean =
+        static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0})) /
+        static_cast<double>(counts.size());
+    worst = std::max(
+        worst, static_cast<double>(*std::max_element(counts.begin(), counts.end())) / mean - 1);
+  }
+  return worst;
+}
 
 JsonLinesFile::JsonLinesFile(const std::string& path)
     : path_(path), file_(std::fopen(path.c_str(), "ab")) {
@@ -24,15 +38,13 @@ void JsonLinesFile::AppendLine(std::string_view json) {
   if (!written || std::fflush(file_) != 0) FailSystem("append to", path_, errno);
 }
 
-void MetricsFile::Append(const StepMetrics& m) {
+void MetricsFile::Append(const StepMetrics& m, bool with_load) {
   std::string line = fmt::format(
       R"({{"step": {}, "tokens": {}, "loss": {}, "mtp_loss": {}, "balance_loss": {}, "max_violation": {}, "learning_rate": {}, "grad_norm": {})",
       m.step, m.tokens, m.loss, m.mtp_loss, m.balance_loss, m.max_violation, m.learning_rate,
       m.grad_norm);
-  // The load is worth a look now and then, not a line of hundreds of numbers every step.
-  if (m.validation_loss >= 0) {
-    line += fmt::format(R"(, "validation_loss": {}, "expert_load": {})", m.validation_loss, m.load);
-  }
+  if (m.validation_loss >= 0) line += fmt::format(R"(, "validation_loss": {})", m.validation_loss);
+  if (with_load) line += fmt::format(R"(, "expert_load": {})", m.load);
   AppendLine(line + "}");
 }
 

@@ -6,10 +6,14 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace darkhorse {
 
 struct StepMetrics;
+
+// MaxVio of the worst layer: max(load) / mean(load) - 1, load[layer][expert]; 0 without layers.
+double MaxViolation(const std::vector<std::vector<int64_t>>& load);
 
 // Appends lines; each is in the file when Append returns.
 class JsonLinesFile {
@@ -28,7 +32,9 @@ class JsonLinesFile {
 class MetricsFile : public JsonLinesFile {
  public:
   using JsonLinesFile::JsonLinesFile;
-  void Append(const StepMetrics& metrics);
+  // with_load: the load of each expert too; worth a look now and then, not a line of hundreds of
+  // numbers every step.
+  void Append(const StepMetrics& metrics, bool with_load);
 };
 
 // timings.jsonl: what each step cost. Never the same twice, hence beside metrics.jsonl.

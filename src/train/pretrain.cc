@@ -1,12 +1,13 @@
 #include "train/pretrain.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "checkpoint/run_directory.h"
 #include "data/loader.h"
 #include "data/prepare.h"
@@ -17,22 +18,6 @@
 
 namespace darkhorse {
 namespace {
-
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double MaxViolation(const std::vector<std::vector<int64_t>>& load) {
-  double worst = 0;
-  for (const auto& counts : load) {
-    const double mean =
-        static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0})) /
-        static_cast<double>(counts.size());
-    worst = std::max(
-        worst, static_cast<double>(*std::max_element(counts.begin(), counts.end())) / mean - 1);
-  }
-  return worst;
-}
 
 // Operations of the step's forward and backward passes, attention by each document's own length.
 double StepFlops(const ModelConfig& config, const TokenBatch& batch) {
@@ -47,7 +32,7 @@ double StepFlops(const ModelConfig& config, const TokenBatch& batch) {
 // One optimizer step on batch `step`, gradients accumulated over micro-batches.
 StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_t first_sequence,
                       int64_t sequences, Trainer& trainer) {
-  const double start = Seconds();
+  const double start = SteadySeconds();
   const PretrainOptions& options = recipe.train;
   const int64_t step = trainer.optimizer().step();
   const TrainBatch whole = loader.Sequences(first_sequence, sequences);
@@ -103,7 +88,7 @@ StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_
   if (!load.empty()) metrics.balance_loss /= static_cast<double>(load.size());
   metrics.learning_rate = recipe.optimizer.learning_rate * lr_factor;
   metrics.tokens = (first_sequence + sequences) * options.sequence_length;
-  metrics.seconds = Seconds() - start;
+  metrics.seconds = SteadySeconds() - start;
   metrics.tokens_per_second = static_cast<double>(whole.rows()) / metrics.seconds;
   metrics.gflops = flops / metrics.seconds * 1e-9;
   metrics.load = std::move(load);
@@ -123,8 +108,9 @@ int64_t SequencesBefore(const PretrainOptions& options, int64_t step) {
 PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
                         bool resume, const PretrainCallbacks& callbacks) {
   const TokenShard train = TokenShard::Open(data + "/" + kTrainShard);
-  const TokenShard validation =
-      TokenShard::Open(data + "/" + kValidationShard, train.info().tokenizer_hash);
+  std::optional<TokenShard> validation;
+  if (FileExists(data + "/" + kValidationShard))
+    validation = TokenShard::Open(data + "/" + kValidationShard, train.info().tokenizer_hash);
   ModelFiles files;
   files.tokenizer_json = ReadFile(data + "/tokenizer.json");
   // The hash is the checksum of the file that `data prepare` writes (text/tokenizer.h).
@@ -137,6 +123,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   recipe.model.bos_token_id = train.info().bos_id >= 0 ? train.info().bos_id : train.info().eos_id;
   Validate(recipe);
   const PretrainOptions& options = recipe.train;
+  RequireTrainingMemory(recipe.model, options.micro_batch_tokens);
   const Loader loader(train, data + "/" + kTrainShard,
                       {.seed = options.seed,
                        .sequence_length = options.sequence_length,
@@ -147,6 +134,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     if (callbacks.on_note) callbacks.on_note(message);
   };
   MakeDirectories(run);
+  RunInputs inputs = {{kTrainShard, train.checksum()}};
+  if (validation) inputs.emplace_back(kValidationShard, validation->checksum());
   const std::string metrics_path = run + "/metrics.jsonl";
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume)
@@ -155,6 +144,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   if (latest) {
     for (const std::string& warning : latest->warnings) note(warning);
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/true);
+    RecordInputs(run, inputs, /*goes_on=*/true);
     trainer.Load(latest->directory);
     TruncateJsonLines(metrics_path, latest->step);
     result.checkpoint = latest->directory;
@@ -163,13 +153,19 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     trainer.Initialize(options.seed);
     TruncateJsonLines(metrics_path, 0);
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
+    RecordInputs(run, inputs, /*goes_on=*/false);
   }
   MetricsFile metrics_file(metrics_path);
   TruncateJsonLines(run + "/timings.jsonl", latest ? latest->step : 0);
   TimingsFile timings_file(run + "/timings.jsonl");
 
+  if (!validation) {
+    note(fmt::format("{} has no {}: the loss on held-out text is not measured", data,
+                     kValidationShard));
+  }
   const auto evaluate = [&] {
-    return EvaluateLoss(trainer.model(), trainer.bound_weights(), validation,
+    if (!validation) return -1.0;
+    return EvaluateLoss(trainer.model(), trainer.bound_weights(), *validation,
                         options.sequence_length, options.cross_documents, options.evaluate_tokens)
         .loss;
   };
@@ -183,14 +179,15 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
                        step));
       return result;
     }
-    const double start = Seconds();
+    const double start = SteadySeconds();
     StepMetrics metrics = TrainStep(recipe, loader, SequencesBefore(options, step),
                                     SequencesAt(options, step), trainer);
     const bool last = metrics.step == options.steps;
-    if (last || (options.evaluate_every > 0 && metrics.step % options.evaluate_every == 0))
-      metrics.validation_loss = evaluate();
-    metrics_file.Append(metrics);
-    timings_file.Append(metrics.step, Seconds() - start, metrics.flops);
+    const bool evaluates =
+        last || (options.evaluate_every > 0 && metrics.step % options.evaluate_every == 0);
+    if (evaluates) metrics.validation_loss = evaluate();
+    metrics_file.Append(metrics, evaluates);
+    timings_file.Append(metrics.step, SteadySeconds() - start, metrics.flops);
     result.last = metrics;
     if (last || metrics.step % options.checkpoint_every == 0) {
       result.checkpoint =

@@ -21,7 +21,7 @@ struct StepMetrics {
   double learning_rate = 0;
   double grad_norm = 0;
   int64_t tokens = 0;                      // so far
-  double validation_loss = -1;             // where evaluated
+  double validation_loss = -1;             // where evaluated, if there is a validation shard
   std::vector<std::vector<int64_t>> load;  // tokens to each expert, [MoE layer][expert], this step
   // Timings, in timings.jsonl instead.
   double seconds = 0;
@@ -38,16 +38,16 @@ struct PretrainCallbacks {
 
 struct PretrainResult {
   StepMetrics last;
-  double validation_loss = 0;
-  std::string checkpoint;  // directory
-  bool finished = false;   // false: stopped early
+  double validation_loss = -1;  // of a finished run; -1: no validation shard
+  std::string checkpoint;       // directory
+  bool finished = false;        // false: stopped early
 };
 
-// Trains on data/train.bin and val.bin of a prepared folder (data/prepare.h); `run` receives
-// recipe.toml, metrics.jsonl, timings.jsonl and checkpoints/. A run directory that holds a run is
-// refused unless `resume`; resuming goes on from its newest sound checkpoint and ends in the same
-// bytes as a run never interrupted. Error: NaN loss, full disk, a shard of another tokenizer, ...;
-// the last checkpoint is untouched.
+// Trains on data/train.bin of a prepared folder (data/prepare.h) and measures on its val.bin, if it
+// has one; `run` receives recipe.toml, inputs.json, metrics.jsonl, timings.jsonl and checkpoints/.
+// A run directory that holds a run is refused unless `resume`; resuming goes on from its newest
+// sound checkpoint and ends in the same bytes as a run never interrupted; other data are refused.
+// Error: NaN loss, full disk, a shard of another tokenizer, ...; the last checkpoint is untouched.
 PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
                         bool resume, const PretrainCallbacks& callbacks);
 

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "data/prepare.h"
 #include "data/shard.h"
+#include "train/trainer.h"
 
 namespace darkhorse {
 namespace {
@@ -122,6 +123,62 @@ TEST_F(PretrainTest, ResumedRunEndsInTheSameBytes) {
   ExpectSameRun("whole", "parts");
 }
 
+TEST_F(PretrainTest, ResumingOnOtherDataIsRefused) {
+  const auto stop_after = [&](int steps) {
+    return PretrainCallbacks{.stop = [steps]() mutable { return steps-- == 0; }};
+  };
+  Pretrain(Recipe(), Data(), Run("run"), false, stop_after(25));
+  const auto error = [&] {
+    try {
+      Pretrain(Recipe(), Data(), Run("run"), true, stop_after(0));
+    } catch (const Error& caught) {
+      return std::string(caught.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error(), "");
+  WriteShard(kValidationShard, 2000, 40);
+  EXPECT_NE(error().find("was started with another val.bin"), std::string::npos) << error();
+  fs::remove(Data() + "/val.bin");
+  EXPECT_NE(error().find("was started with val.bin, which is missing now"), std::string::npos)
+      << error();
+  WriteShard(kValidationShard, 1000, 40);
+  EXPECT_EQ(error(), "");
+  WriteShard(kTrainShard, 1, 400);
+  EXPECT_NE(error().find("was started with another train.bin"), std::string::npos) << error();
+  // The same data elsewhere are the same data.
+  WriteShard(kTrainShard, 0, 400);
+  fs::rename(Data(), root_ + "/moved");
+  Pretrain(Recipe(), root_ + "/moved", Run("run"), true, stop_after(0));
+}
+
+TEST_F(PretrainTest, AValidationShardIsOptional) {
+  fs::remove(Data() + "/val.bin");
+  std::string notes;
+  const auto result = Pretrain(Recipe(), Data(), Run("run"), false,
+                               {.on_note = [&](const std::string& note) { notes += note; }});
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.validation_loss, -1);
+  EXPECT_EQ(result.checkpoint, Run("run") + "/checkpoints/step-00000060");
+  EXPECT_NE(notes.find("has no val.bin"), std::string::npos) << notes;
+  EXPECT_EQ(Bytes("run", "metrics.jsonl").find("validation_loss"), std::string::npos);
+  // What else is worth a look now and then is there.
+  EXPECT_NE(Bytes("run", "metrics.jsonl").find("expert_load"), std::string::npos);
+}
+
+TEST_F(PretrainTest, StateAddedIsSavedAndLoadedWithTheRest) {
+  std::vector<float> reference = {1, 2, 3};
+  Trainer saver(Recipe().model, {});
+  saver.AddState("reference", reference);
+  const std::string directory = saver.Save(Run("run"), 1, {}, R"({"n": 7})", 5);
+  std::vector<float> loaded(3);
+  Trainer loader(Recipe().model, {});
+  loader.AddState("reference", loaded);
+  EXPECT_EQ(loader.Load(directory), R"({"n":7})");
+  EXPECT_EQ(loaded, reference);
+  EXPECT_EQ(loader.optimizer().step(), 5);
+}
+
 TEST_F(PretrainTest, ThreadsDoNotChangeABit) {
   const int threads = NumThreads();
   SetNumThreads(1);
@@ -154,6 +211,22 @@ TEST_F(PretrainTest, RefusesWhatCannotWork) {
   PretrainRecipe recipe = Recipe();
   recipe.train.sequence_length = 128;
   EXPECT_THROW(Pretrain(recipe, Data(), Run("x"), false, {}), UsageError);
+  for (int64_t PretrainOptions::*field :
+       {&PretrainOptions::steps, &PretrainOptions::tokens_per_step,
+        &PretrainOptions::micro_batch_tokens, &PretrainOptions::sequence_length}) {
+    for (const int64_t value : {int64_t{0}, int64_t{-1}, INT64_MAX, (INT64_MAX >> 6) << 6}) {
+      recipe = Recipe();
+      recipe.train.*field = value;
+      EXPECT_THROW(Pretrain(recipe, Data(), Run("x"), false, {}), UsageError) << value;
+    }
+  }
+  recipe = Recipe();
+  recipe.model.hidden_size = int64_t{1} << 32;
+  EXPECT_THROW(Pretrain(recipe, Data(), Run("x"), false, {}), UsageError);
+  recipe = Recipe();
+  recipe.model.intermediate_size = 1 << 24;
+  recipe.model.hidden_size = 1 << 13;  // 12 TiB with gradients and moments
+  EXPECT_THROW(Pretrain(recipe, Data(), Run("x"), false, {}), Error);
   recipe = Recipe();
   recipe.train.tokens_per_step = 100;
   EXPECT_THROW(Pretrain(recipe, Data(), Run("x"), false, {}), UsageError);

@@ -1,11 +1,22 @@
 #include "train/recipe.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/error.h"
 #include "model/config_fields.h"
+#include "model/params.h"
 
 namespace darkhorse {
+
+namespace {
+
+// A step's tokens are held at once; a run's (steps * tokens_per_step) are counted in 63 bits.
+constexpr int64_t kMaxSteps = int64_t{1} << 32;
+constexpr int64_t kMaxTokensPerStep = int64_t{1} << 28;
+constexpr int64_t kMaxMicroBatchTokens = int64_t{1} << 20;
+
+}  // namespace
 
 void ListFields(PretrainOptions& o, FieldList& list) {
   list.Add("steps", o.steps, "optimizer steps");
@@ -40,16 +51,17 @@ void ListFields(PretrainRecipe& r, FieldList& list) {
 void Validate(const PretrainRecipe& r) {
   const PretrainOptions& t = r.train;
   try {
-    r.model.Validate();
-  } catch (const Error& error) {  // the recipe's fault here, not a file's
+    const ParamLayout layout(r.model);  // validates the dimensions, each and together
+  } catch (const Error& error) {        // the recipe's fault here, not a file's
     throw UsageError(error.what());
   }
   Validate(r.optimizer);
   Validate(r.schedule);
-  const auto positive = [](const char* name, int64_t value) {
+  const auto positive = [](const char* name, int64_t value, int64_t high = INT64_MAX) {
     if (value < 1) FailUsage("train.{} is {}; it must be at least 1", name, value);
+    if (value > high) FailUsage("train.{} is {}; it must be at most {}", name, value, high);
   };
-  positive("steps", t.steps);
+  positive("steps", t.steps, kMaxSteps);
   positive("sequence_length", t.sequence_length);
   positive("checkpoint_every", t.checkpoint_every);
   positive("keep_checkpoints", t.keep_checkpoints);
@@ -59,8 +71,10 @@ void Validate(const PretrainRecipe& r) {
         "train.sequence_length is {} but model.max_position_embeddings only {}; raise the latter",
         t.sequence_length, r.model.max_position_embeddings);
   }
-  for (const auto& [name, value] : {std::pair{"tokens_per_step", t.tokens_per_step},
-                                    {"micro_batch_tokens", t.micro_batch_tokens}}) {
+  for (const auto& [name, value, high] :
+       {std::tuple{"tokens_per_step", t.tokens_per_step, kMaxTokensPerStep},
+        {"micro_batch_tokens", t.micro_batch_tokens, kMaxMicroBatchTokens}}) {
+    positive(name, value, high);
     if (value < t.sequence_length || value % t.sequence_length != 0) {
       FailUsage("train.{} is {}; it must be a multiple of train.sequence_length = {}", name, value,
                 t.sequence_length);

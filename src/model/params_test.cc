@@ -1,0 +1,79 @@
+#include "model/params.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+std::string MessageOf(const ModelConfig& config) {
+  try {
+    const ParamLayout layout(config);
+    return fmt::format("{} floats", layout.buffer_size());
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST(ParamLayout, NamesADimensionThatNoModelHas) {
+  for (const auto& [field, name] :
+       {std::pair{&ModelConfig::vocab_size, "vocab_size"},
+        {&ModelConfig::hidden_size, "hidden_size"},
+        {&ModelConfig::num_hidden_layers, "num_hidden_layers"},
+        {&ModelConfig::num_nextn_predict_layers, "num_nextn_predict_layers"},
+        {&ModelConfig::num_attention_heads, "num_attention_heads"},
+        {&ModelConfig::q_lora_rank, "q_lora_rank"},
+        {&ModelConfig::kv_lora_rank, "kv_lora_rank"},
+        {&ModelConfig::qk_nope_head_dim, "qk_nope_head_dim"},
+        {&ModelConfig::v_head_dim, "v_head_dim"},
+        {&ModelConfig::intermediate_size, "intermediate_size"},
+        {&ModelConfig::moe_intermediate_size, "moe_intermediate_size"},
+        {&ModelConfig::n_routed_experts, "n_routed_experts"},
+        {&ModelConfig::n_shared_experts, "n_shared_experts"},
+        {&ModelConfig::num_experts_per_tok, "num_experts_per_tok"},
+        {&ModelConfig::max_position_embeddings, "max_position_embeddings"}}) {
+    for (const int64_t value : {int64_t{-1}, INT64_MIN, int64_t{1} << 32, INT64_MAX}) {
+      ModelConfig config;
+      config.*field = value;
+      EXPECT_TRUE(MessageOf(config).starts_with(
+          fmt::format("config: {} is {}; it must be from 0 to ", name, value)))
+          << MessageOf(config);
+    }
+  }
+}
+
+TEST(ParamLayout, RefusesTooManyParametersAndTensorsOfDimensionsThatEachMayBe) {
+  ModelConfig wide;
+  wide.vocab_size = wide.hidden_size = 1 << 24;
+  EXPECT_TRUE(MessageOf(wide).ends_with("lower them")) << MessageOf(wide);
+  ModelConfig shared;  // the largest product of all
+  shared.n_shared_experts = 4096;
+  shared.moe_intermediate_size = shared.hidden_size = 1 << 24;
+  shared.vocab_size = 1;
+  EXPECT_TRUE(MessageOf(shared).ends_with("lower them")) << MessageOf(shared);
+  ModelConfig many;
+  many.hidden_size = many.moe_intermediate_size = 1;
+  many.num_hidden_layers = 1024;
+  many.n_routed_experts = 4096;
+  EXPECT_TRUE(MessageOf(many).ends_with("lower them")) << MessageOf(many);
+  // DeepSeek-V3 is not.
+  ModelConfig v3;
+  v3.vocab_size = 129280;
+  v3.hidden_size = 7168;
+  v3.num_hidden_layers = 61;
+  v3.num_attention_heads = 128;
+  v3.q_lora_rank = 1536;
+  v3.kv_lora_rank = 512;
+  v3.qk_nope_head_dim = v3.v_head_dim = 128;
+  v3.qk_rope_head_dim = 64;
+  v3.intermediate_size = 18432;
+  v3.moe_intermediate_size = 2048;
+  v3.first_k_dense_replace = 3;
+  v3.n_routed_experts = 256;
+  v3.num_experts_per_tok = 8;
+  EXPECT_EQ(ParamLayout(v3).parameter_count(), 671026404352);
+}
+
+}  // namespace
+}  // namespace darkhorse
