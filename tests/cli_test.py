@@ -5,6 +5,7 @@ codes, that errors are one line on stderr which names the cure, and that stdout 
 cli_test.py PROGRAM"""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -230,10 +231,136 @@ class FromTextToText(CommandLine):
         info = json.loads(self.succeed("info", "--model", model, "--json"))
         self.assertLess(info["active_parameters"], info["parameters"])
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "run", says="run")
+        (self.folder / "hostile").mkdir()
+        config = json.loads((model / "config.json").read_text())
+        for name in ("tokenizer.json", "model.safetensors"):
+            (self.folder / "hostile" / name).symlink_to(model / name)
+        for field, value, says in (
+                ("hidden_size", 2**63 - 1, "hidden_size is 9223372036854775807"),
+                ("num_hidden_layers", 2**31, "num_hidden_layers is 2147483648"),
+                ("n_shared_experts", 2**40, "n_shared_experts"),
+                ("vocab_size", 2**24, "config.json asks for [16777216,"),
+                ("max_position_embeddings", 2**31 - 1, "of memory, this machine has")):
+            self.write("hostile/config.json", json.dumps({**config, field: value}))
+            self.refuse(1, "generate", "--model", "hostile", says=says)
+            if says.startswith(field):
+                self.refuse(1, "info", "--model", "hostile", says=says)
         with open(model / "model.safetensors", "r+b") as file:
             file.seek(-1, 2)
             file.write(b"\xff")
         self.refuse(1, "generate", "--model", model, says="model.safetensors")
+
+
+    def test_held_out_text_is_optional(self):
+        self.tokenizer()
+        corpus = self.write("c.txt", "the cat sat on the mat\n" * 200)
+        self.succeed("data", "prepare", corpus, "--tokenizer", "tokenizer.json", "--out", "data",
+                     "--validation-fraction", 0)
+        run = self.run_program(
+            "pretrain", "tiny", "--data", "data", "--out", "run", "--json", "--set", "train.steps=2",
+            "--set", "train.tokens_per_step=512", "--set", "train.micro_batch_tokens=512")
+        self.assertEqual(run.returncode, 0, run.stderr.decode())
+        self.assertIn("has no val.bin", run.stderr.decode())
+        result = json.loads(run.stdout)
+        self.assertTrue(result["finished"])
+        self.assertNotIn("validation_loss", result)
+        self.refuse(1, "evaluate", "--model", result["checkpoint"], "--data", "data", says="val.bin")
+
+
+class Extremes(CommandLine):
+    """Numbers at the end of every range: refused in one line that names the flag, before anything is
+    read, computed or allocated."""
+
+    def refuse_values(self, command, flag, values):
+        for value in values:
+            self.refuse(2, *command, flag, value, says=flag.lstrip("-").replace("-", "_")
+                        if command[0] == "data" else flag)
+
+    def test_counts(self):
+        beyond = (0, -1, 2**63 - 1, 2**63, 2**64, 10**30)
+        for flag in ("--samples", "--max-tokens", "--batch"):
+            self.refuse_values(("generate", "--model", "none"), flag, beyond)
+        self.refuse_values(("generate", "--model", "none"), "--top-k", (-1, 2**31, 2**63))
+        for flag in ("--sequence-length", "--count", "--samples", "--completion-tokens", "--batch"):
+            self.refuse_values(("evaluate", "--model", "none", "--data", "none"), flag, beyond)
+        self.refuse_values(("evaluate", "--model", "none"), "--max-tokens", (0, -1, 2**63))
+        for flag in ("--rounds", "--batches", "--prompt-tokens", "--new-tokens"):
+            self.refuse_values(("bench", "tiny"), flag, beyond)
+        for flag in ("--context", "--micro-batch-tokens"):
+            self.refuse_values(("info", "tiny"), flag, beyond[1:])
+        prepare = ("data", "prepare", "x.txt", "--tokenizer", "t", "--out", "o")
+        self.refuse_values(prepare, "--max-tokens", (2**63, 10**30))
+        self.refuse_values(prepare, "--max-document-bytes", (2**63, 10**30))
+        self.refuse_values(("tokenizer", "train", "x.txt", "--out", "o"), "--vocab-size",
+                           (2**31, 2**63))
+        self.refuse_values(("--threads", 1), "--threads", (0, -1, 2**31))
+
+    def test_after_the_tokenizer_is_read(self):
+        self.tokenizer()
+        prepare = ("data", "prepare", "corpus.txt", "--tokenizer", "tokenizer.json", "--out", "o")
+        self.refuse_values(prepare, "--max-tokens", (-1, -2**63))
+        self.refuse_values(prepare, "--max-document-bytes", (0, -1, -2**63))
+
+    def test_recipes(self):
+        for field in ("steps", "tokens_per_step", "micro_batch_tokens", "sequence_length"):
+            for value in (0, -1, 2**62, 2**63 - 1):
+                self.refuse(2, "pretrain", "tiny", "--data", "none", "--out", "run", "--set",
+                            f"train.{field}={value}", says=f"train.{field} is {value}")
+        for field in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
+            for value in (-1, 2**32, 2**63 - 1):
+                self.refuse(2, "info", "tiny", "--set", f"model.{field}={value}",
+                            says=f"{field} is {value}")
+        for field in ("corpus.documents", "vocab_size", "digits_per_token", "evaluate_problems",
+                      "evaluate_samples", "corpus.max_attempts"):
+            self.refuse(2, "run", "countdown", "--out", "run", "--set", f"{field}=-1",
+                        says=f"{field} is -1")
+        self.refuse(2, "run", "countdown", "--out", "run", "--set", f"vocab_size={2**32 + 512}",
+                    says="vocab_size")
+
+    def test_more_memory_than_there_is(self):
+        self.refuse(1, "bench", "tiny", "--set", "model.hidden_size=32768", "--set",
+                    "model.vocab_size=16777216", says="of memory, this machine has")
+        self.refuse(1, "bench", "tiny", "--batches", 65536, "--prompt-tokens", 2**30, "--set",
+                    "model.max_position_embeddings=2147483647", says="of memory, this machine has")
+
+
+class Outputs(CommandLine):
+    """What is not a plain file or folder is never replaced by one."""
+
+    def test_links_and_pipes(self):
+        self.tokenizer()
+        target = self.write("precious.txt", "precious")
+        (self.folder / "link").symlink_to(target)
+        os.mkfifo(self.folder / "pipe")
+        for out, kind in (("link", "a symbolic link"), ("pipe", "a device, pipe or socket"),
+                          (".", "a directory")):
+            self.refuse(1, "tokenizer", "train", "corpus.txt", "--out", out, "--vocab-size", 300,
+                        says=f"is {kind}")
+        self.assertTrue((self.folder / "link").is_symlink())
+        self.assertTrue((self.folder / "pipe").is_fifo())
+        self.assertEqual(target.read_text(), "precious")
+
+    def test_a_file_where_a_folder_is_to_be(self):
+        self.tokenizer()
+        target = self.write("precious.txt", "precious")
+        os.mkfifo(self.folder / "pipe")
+        (self.folder / "link").symlink_to(target)
+        self.succeed("data", "prepare", "corpus.txt", "--tokenizer", "tokenizer.json", "--out", "data",
+                     "--validation-fraction", 0)
+        for out in ("precious.txt", "pipe", "link", "precious.txt/x"):
+            self.refuse(1, "data", "prepare", "corpus.txt", "--tokenizer", "tokenizer.json", "--out",
+                        out, says=out)
+            self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", out, says=out)
+        self.assertEqual(target.read_text(), "precious")
+
+    def test_a_link_to_a_folder_is_that_folder(self):
+        self.tokenizer()
+        (self.folder / "big_disk").mkdir()
+        (self.folder / "link").symlink_to("big_disk")
+        self.succeed("data", "prepare", "corpus.txt", "--tokenizer", "tokenizer.json", "--out", "link",
+                     "--validation-fraction", 0)
+        self.assertTrue((self.folder / "link").is_symlink())
+        self.assertTrue((self.folder / "big_disk/train.bin").exists())
 
 
 class Info(CommandLine):

@@ -8,6 +8,7 @@
 #include "app/loaded_model.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
+#include "app/usage.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "data/prepare.h"
@@ -29,9 +30,14 @@ struct EvaluateOptions {
 };
 
 Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
-  const std::string path = FileExists(options.data + "/" + kValidationShard)
-                               ? options.data + "/" + kValidationShard
-                               : options.data;
+  const std::string held_out = options.data + "/" + kValidationShard;
+  const std::string path = FileExists(held_out) ? held_out : options.data;
+  if (FileExists(options.data + "/" + kTrainShard) && path != held_out) {
+    Fail(
+        "{}: has no {}, text held out; name a shard, such as {}/{}, or prepare the data with "
+        "--validation-fraction above 0",
+        options.data, kValidationShard, options.data, kTrainShard);
+  }
   const TokenShard shard = TokenShard::Open(path, loaded.tokenizer().hash());
   const EvaluationLoss result =
       EvaluateLoss(loaded.model(), loaded.weights(), shard, options.sequence_length,
@@ -86,9 +92,9 @@ void RegisterEvaluate(CLI::App& app) {
   command->add_option("--data", options->data,
                       "a shard, or a folder of `data prepare` (its val.bin)");
   command->add_option("--sequence-length", options->sequence_length, "tokens of a sequence")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(INT32_MAX));
   command->add_option("--max-tokens", options->max_tokens, "of the shard, for the loss")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(INT64_MAX));
   command->add_option("--task", options->tasks, "name or name:level; may be repeated");
   options->problem_flags.Register(*command);
   command->add_option("--held-out-share", options->problems.held_out_share,
@@ -98,13 +104,13 @@ void RegisterEvaluate(CLI::App& app) {
   command->add_option("--reward-seconds", options->problems.reward_seconds,
                       "of the reward program for one sample");
   command->add_option("--count", options->evaluation.problems, "held-out problems of each task")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(1 << 20));
   command->add_option("--samples", options->evaluation.samples, "completions of each problem")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(1 << 20));
   command->add_option("--completion-tokens", options->evaluation.max_tokens, "longest completion")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(INT32_MAX));
   command->add_option("--batch", options->evaluation.slots, "sequences at once")
-      ->check(CLI::PositiveNumber);
+      ->check(UpTo(kMaxBatch));
   command->add_option("--temperature", options->evaluation.sampling.temperature,
                       "of the samples; 0: the most probable token");
   command->add_option("--seed", options->evaluation.seed, "of the samples");
