@@ -80,4 +80,30 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
   return result;
 }
 
+std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,
+                                     const Tokenizer& tokenizer, Environment& environment,
+                                     const EvaluationOptions& o, std::vector<Sample>* kept,
+                                     std::vector<Problem>* kept_problems) {
+  const ModelConfig& config = model.config();
+  const int32_t bos = BosToken(config);
+  std::vector<TaskEvaluation> evaluations;
+  uint64_t stream = 0;
+  for (const std::vector<Problem>& problems : environment.HeldOut(o.problems)) {
+    const RolloutOptions rollout{o.samples, o.max_tokens, o.sampling, o.seed, stream};
+    stream += uint64_t{1} << 32;
+    Engine engine(
+        model, weights, CacheForm::kExpanded,
+        std::min(o.slots, static_cast<int64_t>(problems.size()) * o.samples),
+        RolloutCapacity(tokenizer, bos, problems, o.max_tokens, config.max_position_embeddings));
+    std::vector<Sample> sampled =
+        Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
+                environment, rollout);
+    evaluations.push_back(Summarize(problems, sampled, o.samples));
+    if (kept) kept->insert(kept->end(), sampled.begin(), sampled.end());
+    if (kept_problems)
+      kept_problems->insert(kept_problems->end(), problems.begin(), problems.end());
+  }
+  return evaluations;
+}
+
 }  // namespace darkhorse

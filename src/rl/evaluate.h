@@ -37,4 +37,21 @@ double PassAtK(int64_t n, int64_t c, int64_t k);
 TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector<Sample>& samples,
                          int64_t samples_per_problem);
 
+struct EvaluationOptions {
+  int64_t problems = 128;  // held-out ones of each task
+  int64_t samples = 16;    // of each
+  int64_t max_tokens = 352;
+  SamplingParams sampling;
+  int64_t slots = 256;
+  uint64_t seed = 0;
+};
+
+// How good the model is at the environment's held-out problems: one evaluation a task and level.
+// kept, kept_problems: what it said to what.
+std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& packed_weights,
+                                     const Tokenizer& tokenizer, Environment& environment,
+                                     const EvaluationOptions& options,
+                                     std::vector<Sample>* kept = nullptr,
+                                     std::vector<Problem>* kept_problems = nullptr);
+
 }  // namespace darkhorse

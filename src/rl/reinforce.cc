@@ -37,12 +37,6 @@ struct Groups {
   std::vector<Sample> samples;  // group_size for each problem
 };
 
-// What a prompt begins with; -1 where documents are only separated.
-int32_t BosToken(const ModelConfig& config) {
-  return config.bos_token_id == config.eos_token_id ? -1
-                                                    : static_cast<int32_t>(config.bos_token_id);
-}
-
 class Loop {
  public:
   Loop(const ReinforceRecipe& recipe, const std::string& model_directory, Environment& environment)
@@ -321,32 +315,6 @@ double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
 }
 
 }  // namespace
-
-std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,
-                                     const Tokenizer& tokenizer, Environment& environment,
-                                     const EvaluationOptions& o, std::vector<Sample>* kept,
-                                     std::vector<Problem>* kept_problems) {
-  const ModelConfig& config = model.config();
-  const int32_t bos = BosToken(config);
-  std::vector<TaskEvaluation> evaluations;
-  uint64_t stream = 0;
-  for (const std::vector<Problem>& problems : environment.HeldOut(o.problems)) {
-    const RolloutOptions rollout{o.samples, o.max_tokens, o.sampling, o.seed, stream};
-    stream += uint64_t{1} << 32;
-    Engine engine(
-        model, weights, CacheForm::kExpanded,
-        std::min(o.slots, static_cast<int64_t>(problems.size()) * o.samples),
-        RolloutCapacity(tokenizer, bos, problems, o.max_tokens, config.max_position_embeddings));
-    std::vector<Sample> sampled =
-        Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
-                environment, rollout);
-    evaluations.push_back(Summarize(problems, sampled, o.samples));
-    if (kept) kept->insert(kept->end(), sampled.begin(), sampled.end());
-    if (kept_problems)
-      kept_problems->insert(kept_problems->end(), problems.begin(), problems.end());
-  }
-  return evaluations;
-}
 
 ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
                           const std::string& run, bool resume,

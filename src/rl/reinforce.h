@@ -59,21 +59,4 @@ struct ReinforceResult {
 ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
                           const std::string& run, bool resume, const ReinforceCallbacks& callbacks);
 
-struct EvaluationOptions {
-  int64_t problems = 128;  // held-out ones of each task
-  int64_t samples = 16;    // of each
-  int64_t max_tokens = 352;
-  SamplingParams sampling;
-  int64_t slots = 256;
-  uint64_t seed = 0;
-};
-
-// How good the model is at the environment's held-out problems: one evaluation a task and level.
-// kept, kept_problems: what it said to what.
-std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& packed_weights,
-                                     const Tokenizer& tokenizer, Environment& environment,
-                                     const EvaluationOptions& options,
-                                     std::vector<Sample>* kept = nullptr,
-                                     std::vector<Problem>* kept_problems = nullptr);
-
 }  // namespace darkhorse

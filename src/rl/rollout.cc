@@ -7,6 +7,11 @@
 
 namespace darkhorse {
 
+int32_t BosToken(const ModelConfig& config) {
+  return config.bos_token_id == config.eos_token_id ? -1
+                                                    : static_cast<int32_t>(config.bos_token_id);
+}
+
 std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem) {
   std::vector<int32_t> tokens;
   if (bos >= 0) tokens.push_back(bos);

@@ -30,6 +30,9 @@ struct RolloutOptions {
   uint64_t stream = 0;  // problem p's sample i draws from stream + p * samples + i
 };
 
+// What a prompt begins with; -1 where documents are only separated.
+int32_t BosToken(const ModelConfig& config);
+
 // How a problem's prompt becomes tokens: [bos] prompt. The completion begins where the corpus'
 // does.
 std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem);
