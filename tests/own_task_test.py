@@ -127,12 +127,14 @@ class Examples(OwnTask):
     def test_code_that_misbehaves_passes_no_test(self):
         tests = {"tests": ["assert f(1) == 2", "assert f(2) == 3"]}
         for code, score in (("def f(x): return x + 1", 1), ("def f(x): return 2", 0.5), ("def f(x): return x", 0),
-                            ("import sys; sys.exit(0)", 0), ("def f(x):", 0), ("while True: pass", 0),
-                            ("import os\nos._exit(0)", 0), ("f = lambda x: bytearray(1 << 30)", 0),
+                            ("import sys; sys.exit(0)", 0), ("def f(x):", 0), ("import os\nos._exit(0)", 0), ("f = lambda x: bytearray(1 << 30)", 0),
                             ("```python\ndef f(x):\n    return x + 1\n```", 1)):
             got = self.ask("unit_tests_reward.py", "p", f"<think></think><answer>{code}</answer>", tests)
             self.assertEqual(got, score, code)
         self.assertEqual(self.ask("unit_tests_reward.py", "p", "no answer", tests), 0)
+        endless = self.ask("unit_tests_reward.py", "p", "<think></think><answer>while True: pass</answer>",
+                           {"tests": ["assert True"]})
+        self.assertEqual(endless, 0)
 
 
 class Training(OwnTask):
@@ -185,6 +187,7 @@ class Training(OwnTask):
                                  "--samples", 2, "--completion-tokens", 4, "--count", 2, "--held-out-share", 1)
             self.assertEqual(result["tasks"][0]["problems"], 2)
             check = self.result("task", "check", "--problems", "rule.jsonl", "--rule", rule)
+            self.assertEqual(check["own_answers"], 40)
             self.assertEqual(check["own_answers_right"], 0 if rule == "regex" else 40)
 
     def test_evaluate_with_a_program(self):
