@@ -8,21 +8,40 @@
 namespace darkhorse {
 namespace {
 
-// First index at which the running sum exceeds u * total.
+constexpr size_t kMassBlock = 64;
+
+// Sum of the probabilities begin … end, in four chains so that additions overlap.
+template <typename Probability>
+double Mass(size_t begin, size_t end, const Probability& probability) {
+  double sum[4] = {};
+  size_t i = begin;
+  for (; i + 4 <= end; i += 4) {
+    for (size_t j = 0; j < 4; ++j) sum[j] += probability(i + j);
+  }
+  for (; i < end; ++i) sum[0] += probability(i);
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+// First index at which the running sum exceeds u * total: the block first, then the index in it.
 template <typename Probability>
 size_t PickByMass(size_t count, double u, const Probability& probability) {
+  const auto block_end = [&](size_t begin) { return std::min(begin + kMassBlock, count); };
   double total = 0;
-  for (size_t i = 0; i < count; ++i) total += probability(i);
+  for (size_t b = 0; b < count; b += kMassBlock) total += Mass(b, block_end(b), probability);
   const double wanted = u * total;
   double sum = 0;
-  size_t last_possible = 0;
-  for (size_t i = 0; i < count; ++i) {
-    if (probability(i) <= 0) continue;
-    last_possible = i;
-    sum += probability(i);
-    if (sum > wanted) return i;
+  for (size_t b = 0; b < count; b += kMassBlock) {
+    const double with_block = sum + Mass(b, block_end(b), probability);
+    for (size_t i = b; i < block_end(b) && with_block > wanted; ++i) {
+      sum += probability(i);
+      if (sum > wanted && probability(i) > 0) return i;
+    }
+    sum = with_block;
   }
-  return last_possible;  // rounding left the sum a hair short
+  // Rounding left the sum a hair short.
+  size_t last = count - 1;
+  while (last > 0 && probability(last) <= 0) --last;
+  return last;
 }
 
 }  // namespace
@@ -37,8 +56,9 @@ void SamplingParams::Validate() const {
 
 int32_t SampleToken(std::span<const float> p, const SamplingParams& params, double u) {
   CHECK(!p.empty());
-  const size_t best = static_cast<size_t>(std::max_element(p.begin(), p.end()) - p.begin());
-  if (params.temperature == 0) return static_cast<int32_t>(best);
+  if (params.temperature == 0) {
+    return static_cast<int32_t>(std::max_element(p.begin(), p.end()) - p.begin());
+  }
   if (params.top_k == 0 && params.top_p >= 1 && params.min_p <= 0) {
     return static_cast<int32_t>(
         PickByMass(p.size(), u, [&](size_t i) { return static_cast<double>(p[i]); }));
@@ -60,7 +80,9 @@ int32_t SampleToken(std::span<const float> p, const SamplingParams& params, doub
     while (n < keep && sum < params.top_p * kept_mass) sum += p[static_cast<size_t>(order[n++])];
     keep = std::max<size_t>(n, 1);
   }
-  while (keep > 1 && p[static_cast<size_t>(order[keep - 1])] < params.min_p * p[best]) --keep;
+  while (keep > 1 &&
+         p[static_cast<size_t>(order[keep - 1])] < params.min_p * p[static_cast<size_t>(order[0])])
+    --keep;
   return order[PickByMass(
       keep, u, [&](size_t i) { return static_cast<double>(p[static_cast<size_t>(order[i])]); })];
 }

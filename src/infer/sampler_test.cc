@@ -44,6 +44,23 @@ TEST(SampleToken, ZeroTemperatureTakesTheBestAndTheFirstOfEquals) {
   EXPECT_EQ(SampleToken(std::vector<float>{0.2f, 0.4f, 0.4f}, {.top_k = 1}, 0.99), 1);
 }
 
+TEST(SampleToken, OfManyTokensTakesTheOneWhereTheRunningSumPassesTheDraw) {
+  // Token i has probability proportional to i % 3: a third of them is impossible.
+  constexpr int kTokens = 1000;
+  std::vector<float> p(kTokens);
+  int total = 0;
+  for (int i = 0; i < kTokens; ++i) total += i % 3;
+  for (int i = 0; i < kTokens; ++i) {
+    p[static_cast<size_t>(i)] = static_cast<float>(i % 3) / static_cast<float>(total);
+  }
+  for (int part = 0; part < total; ++part) {
+    // In the middle of the part-th unit of mass, far from every border.
+    int sum = 0, expected = 0;
+    while (sum + expected % 3 <= part) sum += expected++ % 3;
+    EXPECT_EQ(SampleToken(p, {}, (part + 0.5) / total), expected) << part;
+  }
+}
+
 TEST(SampleToken, NeverTakesAnImpossibleToken) {
   const std::vector<float> p = {0, 0.5f, 0, 0.5f, 0};
   for (const double u : {0.0, 0.25, 0.5, 0.75, std::nextafter(1.0, 0.0)}) {

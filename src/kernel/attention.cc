@@ -129,6 +129,11 @@ void WriteKeyPanels(ConstMatrix keys, int64_t first_position, float* panels) {
     const int64_t count = std::min(kKeyPanel - lane, keys.rows - row);
     const float* from = keys.Row(row);
     float* to = panels + (j - lane) * dim + lane;
+    if (count == kKeyPanel) {
+      Kernels().gemm.pack_panels_nt(from, keys.stride, kKeyPanel, dim, to, dim * kKeyPanel);
+      row += count;
+      continue;
+    }
     for (int64_t d = 0; d < dim; ++d) {
       for (int64_t i = 0; i < count; ++i) to[d * kKeyPanel + i] = from[i * keys.stride + d];
     }

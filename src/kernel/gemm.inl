@@ -220,12 +220,15 @@ void PackSlivers(const float* a, int64_t stride, int64_t rows, int64_t k, float*
   }
 }
 
+static_assert(4 * kTileRows >= 16);  // PackSliversT writes sixteen floats over the next four k
 void PackSliversT(const float* a, int64_t stride, int64_t rows, int64_t k, float* slivers) {
   for (int64_t r = 0; r < rows; r += kTileRows) {
     const int64_t height = rows - r < kTileRows ? rows - r : kTileRows;
     for (int64_t i = 0; i < k; ++i, slivers += kTileRows) {
       const float* from = a + i * stride + r;
-      if (height == kTileRows) {
+      if (r + 16 <= rows && i + 3 < k) {
+        Store(slivers, Load(from));  // what it writes too much, the next k writes over
+      } else if (height == kTileRows) {
         __builtin_memcpy(slivers, from, kTileRows * sizeof(float));
       } else {
         for (int64_t x = 0; x < kTileRows; ++x) slivers[x] = x < height ? from[x] : 0;
