@@ -88,20 +88,22 @@ void Check(const CheckOptions& options) {
   for (const Problem* problem : all) completions.push_back(Completion("", problem->answer));
   for (size_t i = 0; i < all.size(); ++i) answers.push_back({all[i], completions[i]});
   const std::vector<Score> scores = environment->ScoreAll(answers);
-  int64_t right = 0;
+  int64_t own = 0, right = 0;
   for (size_t i = 0; i < all.size(); ++i) {
-    right += scores[i].correct;
-    if (!scores[i].correct) {
-      Note(fmt::format("{}: its own answer '{}' is worth {}: {}", all[i]->where,
-                       all[i]->answer.substr(0, all[i]->answer.find('\n')), scores[i].value,
-                       scores[i].why));
-    }
+    own += !all[i]->answer.empty();
+    right += scores[i].correct && !all[i]->answer.empty();
+    constexpr int64_t kShown = 10;
+    if (scores[i].correct || all[i]->answer.empty() || own - right > kShown) continue;
+    Note(fmt::format("{}: its own answer '{}' is worth {}: {}", all[i]->where,
+                     all[i]->answer.substr(0, all[i]->answer.find('\n')), scores[i].value,
+                     scores[i].why));
   }
   const auto held_out = environment->HeldOut(static_cast<int64_t>(all.size()));
   const size_t kept = held_out.empty() ? 0 : held_out.front().size();
   PrintResult({{"problems", all.size()},
                {"train", all.size() - kept},
                {"held_out", kept},
+               {"own_answers", own},
                {"own_answers_right", right},
                {"reward_program_failures", environment->TakeFaults().samples}},
               options.json);

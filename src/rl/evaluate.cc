@@ -80,6 +80,13 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
   return result;
 }
 
+double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
+  double sum = 0;
+  for (const TaskEvaluation& e : evaluations)
+    sum += e.pass_at_1.value / static_cast<double>(evaluations.size());
+  return sum;
+}
+
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,
                                      const Tokenizer& tokenizer, Environment& environment,
                                      const EvaluationOptions& o, std::vector<Sample>* kept,

@@ -37,6 +37,9 @@ double PassAtK(int64_t n, int64_t c, int64_t k);
 TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector<Sample>& samples,
                          int64_t samples_per_problem);
 
+// pass@1, the mean over tasks.
+double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
+
 struct EvaluationOptions {
   int64_t problems = 128;  // held-out ones of each task
   int64_t samples = 16;    // of each

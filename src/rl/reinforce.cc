@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -305,13 +304,6 @@ std::vector<TaskEvaluation> Loop::Evaluate() {
   return darkhorse::Evaluate(
       trainer_.model(), packed_.model(), tokenizer_, environment_,
       {rl.evaluate_problems, rl.evaluate_samples, rl.max_tokens, {}, rl.slots, kEvaluationSeed});
-}
-
-double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
-  double sum = 0;
-  for (const TaskEvaluation& e : evaluations)
-    sum += e.pass_at_1.value / static_cast<double>(evaluations.size());
-  return sum;
 }
 
 }  // namespace
