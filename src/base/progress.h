@@ -1,8 +1,7 @@
-// Progress as data and as text. Libraries report it through a callback; src/app alone prints.
+// Progress as text, and the clock that it is measured with.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 namespace darkhorse {
@@ -12,8 +11,6 @@ struct Progress {
   int64_t total = 0;   // 0: unknown
   double seconds = 0;  // since the start of the work that `done` counts
 };
-
-using ProgressCallback = std::function<void(const Progress&)>;
 
 double SteadySeconds();  // of a clock that only differences mean something of
 

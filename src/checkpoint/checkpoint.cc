@@ -43,7 +43,6 @@ std::string TokenizerConfigJson(const ModelConfig& config, const ModelFiles& fil
   const std::string eos = TokenText(tokenizer, config.eos_token_id);
   if (!bos.empty()) out["bos_token"] = bos;
   if (!eos.empty()) out["eos_token"] = out["pad_token"] = eos;
-  if (!files.chat_template.empty()) out["chat_template"] = files.chat_template;
   return out.dump(2) + "\n";
 }
 
@@ -72,9 +71,7 @@ void WriteModel(const std::string& directory, const ModelConfig& config, const P
     writer.Append({weights + param.offset, static_cast<size_t>(param.size)});
   }
   writer.Commit();
-  WriteFileAtomically(directory + "/generation_config.json", files.generation_config_json.empty()
-                                                                 ? GenerationConfigJson(config)
-                                                                 : files.generation_config_json);
+  WriteFileAtomically(directory + "/generation_config.json", GenerationConfigJson(config));
   if (files.tokenizer_json.empty()) return;
   WriteFileAtomically(directory + "/tokenizer.json", files.tokenizer_json);
   WriteFileAtomically(directory + "/tokenizer_config.json", TokenizerConfigJson(config, files));

@@ -17,10 +17,8 @@ namespace darkhorse {
 
 // What goes beside the weights. Texts are written as they are.
 struct ModelFiles {
-  DType dtype = DType::kF32;           // or kBf16: how matrices are stored
-  std::string tokenizer_json;          // none if empty
-  std::string chat_template;           // Jinja, for tokenizer_config.json; none if empty
-  std::string generation_config_json;  // "" : sample from the model as it is, temperature 1
+  DType dtype = DType::kF32;   // or kBf16: how matrices are stored
+  std::string tokenizer_json;  // none if empty
 };
 
 // What the trainer needs to go on exactly. `json` is one JSON object (recipe, counters); numbers

@@ -142,12 +142,10 @@ TEST_F(CheckpointTest, EqualStateGivesEqualBytes) {
 }
 
 TEST_F(CheckpointTest, WritesTokenizerAndGenerationConfigs) {
-  files_.chat_template = "{{ messages }}";
   PublishPlain(dir_ / "a");
   const auto tokenizer = nlohmann::json::parse(ReadFile(dir_ / "a/tokenizer_config.json"));
   EXPECT_EQ(tokenizer["bos_token"], "<s>");
   EXPECT_EQ(tokenizer["eos_token"], "</s>");
-  EXPECT_EQ(tokenizer["chat_template"], "{{ messages }}");
   const auto generation = nlohmann::json::parse(ReadFile(dir_ / "a/generation_config.json"));
   EXPECT_EQ(generation["eos_token_id"], 1);
 }

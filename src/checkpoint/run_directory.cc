@@ -101,9 +101,9 @@ void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on)
         "--out",
         path, what);
   };
-  for (const auto& [name, checksum] : now.items()) {
+  for (const auto& [name, checksum] : inputs) {
     if (!before.contains(name)) go_back("no " + name);
-    if (before[name] != checksum) go_back("another " + name);
+    if (JsonString(before, name, path) != HexU64(checksum)) go_back("another " + name);
   }
   for (const auto& [name, checksum] : before.items()) {
     if (!now.contains(name)) go_back(Printable(name) + ", which is missing now");

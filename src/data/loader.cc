@@ -4,16 +4,9 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "base/fields.h"
 #include "base/random.h"
 
 namespace darkhorse {
-
-void ListFields(LoaderOptions& options, FieldList& list) {
-  list.Add("sequence_length", options.sequence_length, "tokens a sequence; documents are packed");
-  list.Add("cross_documents", options.cross_documents,
-           "attention and positions run on from one document of a sequence to the next");
-}
 
 Loader::Loader(const TokenShard& shard, const std::string& shard_name, const LoaderOptions& options)
     : shard_(shard), options_(options) {

@@ -17,8 +17,6 @@
 
 namespace darkhorse {
 
-class FieldList;
-
 struct LoaderOptions {
   uint64_t seed = 0;
   int64_t sequence_length = 512;
@@ -26,8 +24,6 @@ struct LoaderOptions {
   bool shuffle = true;  // false: the shard's order
   bool repeat = true;   // false: the stream ends after one epoch, as evaluation wants it
 };
-// sequence_length and cross_documents: what a recipe chooses.
-void ListFields(LoaderOptions& options, FieldList& list);
 
 // Rows of the batch that attend to each other: consecutive tokens of one document.
 struct BatchSegment {
@@ -56,11 +52,6 @@ class Loader {
   // of the last one before it. Without `repeat` the batch may be short, or empty past the end.
   // Safe to call from many threads.
   TrainBatch Sequences(int64_t first, int64_t count) const;
-
-  // Batch `step` of a run whose batches all have this many sequences.
-  TrainBatch Batch(int64_t step, int64_t sequences) const {
-    return Sequences(step * sequences, sequences);
-  }
 
   // Sequences until every token has come once; the last one may reach into the next epoch.
   int64_t sequences_per_epoch() const;

@@ -114,12 +114,12 @@ TEST_F(LoaderTest, BatchIsAPureFunctionOfSeedAndStep) {
   const LoaderOptions options{.seed = 9, .sequence_length = 16};
   const Loader loader = Make(options);
   std::vector<TrainBatch> forward;
-  for (int step = 0; step < 60; ++step) forward.push_back(loader.Batch(step, 5));
+  for (int step = 0; step < 60; ++step) forward.push_back(loader.Sequences(5 * step, 5));
   for (const int step : {59, 0, 31, 30, 31, 2, 58, 1}) {
-    EXPECT_TRUE(Same(loader.Batch(step, 5), forward[step])) << step;
-    EXPECT_TRUE(Same(Make(options).Batch(step, 5), forward[step])) << step;
+    EXPECT_TRUE(Same(loader.Sequences(5 * step, 5), forward[step])) << step;
+    EXPECT_TRUE(Same(Make(options).Sequences(5 * step, 5), forward[step])) << step;
   }
-  EXPECT_FALSE(Same(Make({.seed = 10, .sequence_length = 16}).Batch(0, 5), forward[0]));
+  EXPECT_FALSE(Same(Make({.seed = 10, .sequence_length = 16}).Sequences(0, 5), forward[0]));
 }
 
 TEST_F(LoaderTest, BatchesOfAnySizeCutTheSameStream) {

@@ -1,27 +1,24 @@
 #include "rl/reinforce.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/progress.h"
+#include "checkpoint/checksums.h"
 #include "checkpoint/run_directory.h"
 #include "infer/packed.h"
 #include "model/cost.h"
 #include "rl/log.h"
 #include "rl/policy_step.h"
+#include "train/metrics.h"
 #include "train/trainer.h"
 
 namespace darkhorse {
 namespace {
-
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Streams of random numbers: a step's rounds of samples lie 2^20 apart, steps 2^32; evaluations use
 // another seed.
@@ -41,7 +38,7 @@ class Loop {
   Loop(const ReinforceRecipe& recipe, const std::string& model_directory, Environment& environment)
       : recipe_(recipe),
         environment_(environment),
-        config_((VerifyChecksums(model_directory), LoadModelConfig(model_directory))),
+        config_(LoadVerifiedModelConfig(model_directory)),
         tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(model_directory),
                                        model_directory + "/tokenizer.json")),
         trainer_(config_, recipe.optimizer),
@@ -249,17 +246,13 @@ void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
       metrics.entropy += update.entropy;
       metrics.grad_norm += update.grad_norm;
       updates += 1;
+      metrics.max_violation = std::max(metrics.max_violation, MaxViolation(update.load));
       const std::vector<float*> biases = RouterBiases(trainer_.bound_weights());
       for (size_t layer = 0; layer < update.load.size(); ++layer) {
         const auto& load = update.load[layer];
         metrics.load.resize(update.load.size());
         metrics.load[layer].resize(load.size());
         for (size_t e = 0; e < load.size(); ++e) metrics.load[layer][e] += load[e];
-        const double mean =
-            std::accumulate(load.begin(), load.end(), 0.0) / static_cast<double>(load.size());
-        metrics.max_violation =
-            std::max(metrics.max_violation,
-                     static_cast<double>(*std::max_element(load.begin(), load.end())) / mean - 1);
         if (rl.router_bias_gamma > 0 && biases[layer])
           UpdateRouterBias(load, static_cast<float>(rl.router_bias_gamma), biases[layer]);
       }
@@ -278,13 +271,13 @@ void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
 
 ReinforceMetrics Loop::Step() {
   ReinforceMetrics metrics;
-  const double start = Seconds();
+  const double start = SteadySeconds();
   packed_.Repack();
   const int64_t before = generated;
   const Groups groups = Collect(metrics);
-  metrics.sample_seconds = Seconds() - start;
+  metrics.sample_seconds = SteadySeconds() - start;
   metrics.generated_per_second = static_cast<double>(generated - before) / metrics.sample_seconds;
-  const double train_start = Seconds();
+  const double train_start = SteadySeconds();
   if (!groups.problems.empty()) Train(groups, metrics);
   ++completed;
   if (!reference_.empty() && recipe_.rl.reference_every > 0 &&
@@ -292,7 +285,7 @@ ReinforceMetrics Loop::Step() {
     std::copy(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size(),
               reference_.begin());
   }
-  metrics.train_seconds = Seconds() - train_start;
+  metrics.train_seconds = SteadySeconds() - train_start;
   metrics.step = completed;
   metrics.num_tokens = generated;
   return metrics;
@@ -322,10 +315,13 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
       MakeEnvironment(recipe.rl.tasks, recipe.problems, note);
   Loop loop(recipe, model_directory, *environment);
   MakeDirectories(run);
+  const RunInputs inputs = {{"model", CheckpointFingerprint(model_directory)}};
+  if (!loop.reference().empty()) loop.trainer().AddState("reference", loop.reference());
   ReinforceResult result;
   if (latest) {
     for (const std::string& warning : latest->warnings) note(warning);
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/true);
+    RecordInputs(run, inputs, /*goes_on=*/true);
     const LoopState state =
         ParseLoopState(loop.trainer().Load(latest->directory), latest->directory);
     if (state.problems != environment->Fingerprint()) {
@@ -339,14 +335,12 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
     loop.generated = state.generated;
     loop.trainer().optimizer().set_step(state.optimizer_step);
     result.best_accuracy = state.best_accuracy;
-    if (!loop.reference().empty())
-      SavedTrainerState(latest->directory).Read("reference", loop.reference());
     result.checkpoint = latest->directory;
     note(fmt::format("resuming from {}", latest->directory));
   } else {
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
+    RecordInputs(run, inputs, /*goes_on=*/false);
   }
-  if (!loop.reference().empty()) loop.trainer().AddState("reference", loop.reference());
   ReinforceLog log(run, loop.completed);
   TruncateJsonLines(run + "/timings.jsonl", loop.completed);
   TimingsFile timings(run + "/timings.jsonl");
@@ -368,9 +362,9 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
     ReinforceMetrics metrics = loop.Step();
     const bool last = metrics.step == recipe.rl.steps;
     if (recipe.rl.evaluate_every > 0 && (last || metrics.step % recipe.rl.evaluate_every == 0)) {
-      const double start = Seconds();
+      const double start = SteadySeconds();
       metrics.evaluation = loop.Evaluate();
-      metrics.evaluate_seconds = Seconds() - start;
+      metrics.evaluate_seconds = SteadySeconds() - start;
       if (MeanAccuracy(metrics.evaluation) > result.best_accuracy) {
         result.best_accuracy = MeanAccuracy(metrics.evaluation);
         PublishCheckpoint(run + "/best", loop.trainer().config(), loop.trainer().layout(),

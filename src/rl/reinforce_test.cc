@@ -185,6 +185,28 @@ TEST_F(ReinforceTest, StoppedAndResumedEndsInTheSameBytes) {
   ExpectSameRun("whole", "parts");
 }
 
+TEST_F(ReinforceTest, ResumingFromAnotherModelIsRefused) {
+  ReinforceRecipe recipe = Recipe();
+  int polls = 0;
+  Run(recipe, "run", false, {.stop = [&] { return polls++ == 2; }});
+  // The same model elsewhere is the same model.
+  const std::string json = LoadTokenizerJson(Base());
+  const std::string same = Publish("same", trainer_->config(), json);
+  Reinforce(recipe, same, RunPath("run"), true, {.stop = [] { return true; }});
+  const std::string other = Publish("other", trainer_->config(), json + " ");
+  ExpectMessage(MessageOf([&] {
+                  Reinforce(recipe, other, RunPath("run"), true, {.stop = [] { return true; }});
+                }),
+                {"inputs.json", "another model"});
+}
+
+TEST_F(ReinforceTest, CompletionsMayBeAsLongAsTheContextHolds) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 1;
+  recipe.rl.max_tokens = INT64_MAX;
+  EXPECT_TRUE(Run(recipe, "run").finished);
+}
+
 TEST_F(ReinforceTest, KilledAnywhereAndResumedEndsInTheSameBytes) {
   // What a kill leaves is the directory as it stands: copied after every step, with half a
   // line in the logs.
