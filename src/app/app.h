@@ -15,6 +15,7 @@ void RegisterPretrain(CLI::App& app);
 void RegisterReinforce(CLI::App& app);
 void RegisterRun(CLI::App& app);
 void RegisterGenerate(CLI::App& app);
+void RegisterChat(CLI::App& app);
 void RegisterEvaluate(CLI::App& app);
 void RegisterBench(CLI::App& app);
 void RegisterReport(CLI::App& app);

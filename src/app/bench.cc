@@ -30,6 +30,7 @@ struct BenchOptions {
   std::vector<int64_t> batches = {1, 32, 128};
   int64_t prompt_tokens = 64;
   int64_t new_tokens = 64;
+  std::string cache = "expanded";
   bool json = false;
 };
 
@@ -113,14 +114,15 @@ double DecodeTokensPerSecond(const BenchOptions& options, const Trainer& trainer
       requests[r].prompt.push_back(RandomToken(trainer.config(), index));
     }
     requests[r].stream = r;
-    requests[r].max_tokens = 1;
+    requests[r].max_tokens = 1 + options.new_tokens;
   }
-  Engine engine(trainer.model(), packed.model(), CacheForm::kExpanded, batch, Capacity(options));
-  engine.Generate(requests);  // warms up
-  // The prompts cost the same both times, so the difference is decoding.
-  const double prompts = SecondsOf([&] { engine.Generate(requests); });
-  for (GenerationRequest& request : requests) request.max_tokens = 1 + options.new_tokens;
+  const CacheForm form = options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
+  Engine engine(trainer.model(), packed.model(), form, batch, Capacity(options));
+  engine.Generate(requests);  // warms up: touches the whole cache
   const double whole = SecondsOf([&] { engine.Generate(requests); });
+  // The prompts cost the same both times, so the difference is decoding.
+  for (GenerationRequest& request : requests) request.max_tokens = 1;
+  const double prompts = SecondsOf([&] { engine.Generate(requests); });
   return static_cast<double>(batch * options.new_tokens) / (whole - prompts);
 }
 
@@ -163,6 +165,9 @@ void RegisterBench(CLI::App& app) {
       ->check(UpTo(kMaxBatch));
   command->add_option("--prompt-tokens", options->prompt_tokens, "context before decoding")
       ->check(UpTo(INT32_MAX));
+  command
+      ->add_option("--cache", options->cache, "of decoding: expanded (training's bits) or latent")
+      ->check(CLI::IsMember({"expanded", "latent"}));
   command->add_option("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
       ->check(UpTo(INT32_MAX));
   AddJsonFlag(*command, &options->json);

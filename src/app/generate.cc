@@ -49,12 +49,7 @@ std::vector<GenerationRequest> Requests(const GenerateOptions& options, const Lo
   std::vector<GenerationRequest> requests;
   for (const std::string& prompt : prompts) {
     GenerationRequest request;
-    // Documents of a model without a beginning mark of its own start with their first word.
-    const bool marked = loaded.config().bos_token_id != loaded.config().eos_token_id;
-    if (marked) request.prompt = {static_cast<int32_t>(loaded.config().bos_token_id)};
-    loaded.tokenizer().Encode(prompt, &request.prompt, options.special);
-    if (request.prompt.empty())
-      request.prompt = {static_cast<int32_t>(loaded.config().eos_token_id)};
+    request.prompt = loaded.PromptTokens(prompt, options.special);
     request.samples = options.samples;
     request.max_tokens = options.max_tokens;
     request.sampling = options.sampling;
@@ -151,12 +146,7 @@ void RegisterGenerate(CLI::App& app) {
       ->check(UpTo(1 << 20));
   command->add_option("--max-tokens", options->max_tokens, "longest completion")
       ->check(UpTo(INT32_MAX));
-  SamplingParams& sampling = options->sampling;
-  command->add_option("--temperature", sampling.temperature, "0: the most probable token");
-  command->add_option("--top-k", sampling.top_k, "keep the k most probable tokens; 0: all")
-      ->check(CLI::Range(int32_t{0}, INT32_MAX));
-  command->add_option("--top-p", sampling.top_p, "keep the most probable of this mass");
-  command->add_option("--min-p", sampling.min_p, "keep those this near to the most probable one");
+  AddSamplingFlags(*command, &options->sampling);
   command->add_option("--seed", options->seed, "same seed, same text");
   command->add_option("--stop", options->stop, "text ends before this string; may be repeated");
   command->add_option("--batch", options->batch, "sequences at once")->check(UpTo(kMaxBatch));

@@ -54,4 +54,14 @@ LoadedModel::LoadedModel(const std::string& directory)
   }
 }
 
+std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
+  std::vector<int32_t> tokens;
+  const auto eos = static_cast<int32_t>(config().eos_token_id);
+  const auto bos = static_cast<int32_t>(config().bos_token_id);
+  if (bos != eos) tokens.push_back(bos);
+  tokenizer_.Encode(text, &tokens, special);
+  if (tokens.empty()) tokens.push_back(eos);  // documents follow each other
+  return tokens;
+}
+
 }  // namespace darkhorse

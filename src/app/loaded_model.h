@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/buffer.h"
 #include "infer/packed.h"
@@ -29,6 +30,11 @@ class LoadedModel {
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const Transformer& model() const { return model_; }
   const ModelWeights& weights() const { return packed_.model(); }
+
+  // What a document that begins with `text` begins with, the beginning mark included where the
+  // model has one of its own; never empty. `special`: "<...>" of special tokens in the text are
+  // read as such.
+  std::vector<int32_t> PromptTokens(std::string_view text, bool special) const;
 
  private:
   Tokenizer tokenizer_;

@@ -30,6 +30,7 @@ void RegisterAll(CLI::App& app) {
   RegisterReinforce(app);
   RegisterRun(app);
   RegisterGenerate(app);
+  RegisterChat(app);
   RegisterEvaluate(app);
   RegisterBench(app);
   RegisterReport(app);

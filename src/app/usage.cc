@@ -92,4 +92,12 @@ void AddFieldFlags(CLI::App& command, const FieldList& fields) {
   }
 }
 
+void AddSamplingFlags(CLI::App& command, SamplingParams* sampling) {
+  command.add_option("--temperature", sampling->temperature, "0: the most probable token");
+  command.add_option("--top-k", sampling->top_k, "keep the k most probable tokens; 0: all")
+      ->check(CLI::Range(int32_t{0}, INT32_MAX));
+  command.add_option("--top-p", sampling->top_p, "keep the most probable of this mass");
+  command.add_option("--min-p", sampling->min_p, "keep those this near to the most probable one");
+}
+
 }  // namespace darkhorse

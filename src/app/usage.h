@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/fields.h"
+#include "infer/sampler.h"
 
 namespace darkhorse {
 
@@ -17,6 +18,9 @@ inline constexpr int64_t kMaxBatch = int64_t{1} << 16;
 
 // What a flag that counts something takes: 1 to `high`.
 inline CLI::Range UpTo(int64_t high) { return CLI::Range(int64_t{1}, high); }
+
+// --temperature, --top-k, --top-p and --min-p.
+void AddSamplingFlags(CLI::App& command, SamplingParams* sampling);
 
 // One flag for each field of a config struct, "--max-tokens" for max_tokens, with its help and
 // default. The struct must live as long as `command`.

@@ -1,0 +1,109 @@
+// `darkhorse chat`: one question a line, the answer as it is thought.
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <span>
+
+#include "app/app.h"
+#include "app/interrupt.h"
+#include "app/loaded_model.h"
+#include "app/output.h"
+#include "app/usage.h"
+#include "base/error.h"
+#include "infer/engine.h"
+#include "task/spoken_text.h"
+
+namespace darkhorse {
+namespace {
+
+struct ChatOptions {
+  std::string model;
+  int64_t max_tokens = 512;
+  SamplingParams sampling;
+  uint64_t seed = 0;
+  std::string color = "auto";
+};
+
+void Write(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+// The tags of thoughts are special tokens and are shown; the end mark is not.
+std::string Text(const LoadedModel& loaded, std::span<const int32_t> tokens) {
+  if (!tokens.empty() && tokens.back() == loaded.config().eos_token_id) {
+    tokens = tokens.first(tokens.size() - 1);
+  }
+  return loaded.tokenizer().Decode(tokens, /*skip_special_tokens=*/false);
+}
+
+// Answers one question; each is drawn from a random stream of its own, so that the same questions
+// in the same order get the same answers.
+void Answer(const LoadedModel& loaded, const ChatOptions& options, const std::string& question,
+            uint64_t turn, Engine& engine) {
+  GenerationRequest request;
+  request.prompt = loaded.PromptTokens(question + "\n", /*special=*/false);
+  request.max_tokens = options.max_tokens;
+  request.sampling = options.sampling;
+  request.seed = options.seed;
+  request.stream = turn;
+  request.stop_tokens = {static_cast<int32_t>(loaded.config().eos_token_id)};
+  const bool color =
+      options.color == "always" || (options.color == "auto" && isatty(STDOUT_FILENO));
+  SpokenText spoken(color);
+  const std::vector<Completion> completions = engine.Generate({request}, [&](const Completion& c) {
+    Write(spoken.Next(Text(loaded, c.tokens)));
+    return !Interrupted();
+  });
+  const Completion& completion = completions.front();
+  Write(spoken.End(Text(loaded, completion.tokens)) + "\n");
+  if (completion.finish == FinishReason::kLength) {
+    Note("cut off: the answer ran out of room; --max-tokens gives more");
+  }
+}
+
+void Run(const ChatOptions& options) {
+  options.sampling.Validate();
+  const LoadedModel loaded(options.model);
+  const int64_t capacity = loaded.config().max_position_embeddings;
+  RequireCacheMemory(loaded.config(), CacheForm::kLatent, 1, capacity,
+                     "choose a model with a shorter context");
+  Engine engine(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, capacity);
+  CatchInterrupts();
+  const bool terminal = isatty(STDIN_FILENO);
+  if (terminal) Note("one question a line, as the model's task words it; end with Ctrl-D");
+  std::string question;
+  for (uint64_t turn = 0; !Interrupted(); ++turn) {
+    if (terminal) std::fputs("> ", stderr);
+    if (!std::getline(std::cin, question)) break;
+    if (question.empty()) continue;
+    try {
+      Answer(loaded, options, question, turn, engine);
+    } catch (const Error& error) {  // a question too long; the next may be shorter
+      if (!terminal) throw;
+      Note(error.what());
+    }
+  }
+}
+
+}  // namespace
+
+void RegisterChat(CLI::App& app) {
+  const auto options = std::make_shared<ChatOptions>();
+  CLI::App* command =
+      app.add_subcommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
+  command->add_option("--model", options->model, "checkpoint directory")->required();
+  command->add_option("--max-tokens", options->max_tokens, "longest answer, thoughts included")
+      ->check(UpTo(INT32_MAX));
+  AddSamplingFlags(*command, &options->sampling);
+  command->add_option("--seed", options->seed, "same seed and questions, same answers");
+  command->add_option("--color", options->color, "dim the thoughts")
+      ->check(CLI::IsMember({"auto", "always", "never"}));
+  command->footer(
+      "Each line is a question of its own: a model trained on problems knows no conversation.\n"
+      "`darkhorse task show NAME` prints problems as they are worded.");
+  command->callback([options] { Run(*options); });
+}
+
+}  // namespace darkhorse
