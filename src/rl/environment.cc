@@ -12,18 +12,15 @@ class TaskEnvironment : public Environment {
  public:
   explicit TaskEnvironment(std::vector<WeightedTask> mixture) : mixture_(std::move(mixture)) {}
 
-  Problem TrainingProblem(uint64_t seed, uint64_t index) override {
-    double total = 0;
-    for (const WeightedTask& entry : mixture_) total += entry.weight;
-    double left = RandomUniform(seed, RandomStream::kRollout, index) * total;
-    const WeightedTask* chosen = &mixture_.back();
-    for (const WeightedTask& entry : mixture_) {
-      if ((left -= entry.weight) < 0) {
-        chosen = &entry;
-        break;
-      }
-    }
-    return MakeProblem(*chosen->task, seed, index, chosen->level, Split::kTrain);
+  std::vector<MixturePart> Parts() const override {
+    std::vector<MixturePart> parts;
+    for (const WeightedTask& entry : mixture_)
+      parts.push_back({fmt::format("{}:{}", entry.task->Name(), entry.level), entry.weight});
+    return parts;
+  }
+
+  Problem TrainingProblemOf(size_t part, uint64_t seed, uint64_t index) override {
+    return MakeProblem(*mixture_[part].task, seed, index, mixture_[part].level, Split::kTrain);
   }
 
   std::vector<std::vector<Problem>> HeldOut(int64_t count) const override {
@@ -51,6 +48,22 @@ class TaskEnvironment : public Environment {
 };
 
 }  // namespace
+
+size_t DrawPart(std::span<const double> weights, uint64_t seed, uint64_t index) {
+  double total = 0;
+  for (const double weight : weights) total += weight;
+  double left = RandomUniform(seed, RandomStream::kRollout, index) * total;
+  for (size_t part = 0; part + 1 < weights.size(); ++part) {
+    if ((left -= weights[part]) < 0) return part;
+  }
+  return weights.size() - 1;
+}
+
+Problem Environment::TrainingProblem(uint64_t seed, uint64_t index) {
+  std::vector<double> weights;
+  for (const MixturePart& part : Parts()) weights.push_back(part.weight);
+  return TrainingProblemOf(DrawPart(weights, seed, index), seed, index);
+}
 
 std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks) {
   std::vector<WeightedTask> mixture;

@@ -25,11 +25,23 @@ struct ScoringFaults {
   std::string last;  // what went wrong with the last one
 };
 
+// What training problems are drawn from: a task at a level, or a file.
+struct MixturePart {
+  std::string name;  // "countdown:1"
+  double weight = 1;
+};
+
+// The part that training problem `index` of the run with this seed comes from. Pure.
+size_t DrawPart(std::span<const double> weights, uint64_t seed, uint64_t index);
+
 class Environment {
  public:
   virtual ~Environment() = default;
-  // Training problem `index` of the run with this seed. Pure.
-  virtual Problem TrainingProblem(uint64_t seed, uint64_t index) = 0;
+  virtual std::vector<MixturePart> Parts() const = 0;  // at least one
+  // Training problem `index` of a part, in the run with this seed. Pure.
+  virtual Problem TrainingProblemOf(size_t part, uint64_t seed, uint64_t index) = 0;
+  // The same of the part that is drawn by the mixture's own weights.
+  Problem TrainingProblem(uint64_t seed, uint64_t index);
   // Held-out problems, at most `count` of each task; the same for every run. Each inner list is of
   // one task and level.
   virtual std::vector<std::vector<Problem>> HeldOut(int64_t count) const = 0;
@@ -55,8 +67,7 @@ struct WeightedTask {
 // known one) or level.
 std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks);
 
-// A mixture of built-in tasks: a training problem's task is drawn by weight, the problem made from
-// (seed, index).
+// A mixture of built-in tasks, each problem made from (seed, index).
 std::unique_ptr<Environment> MakeTaskEnvironment(const std::vector<std::string>& tasks);
 
 }  // namespace darkhorse

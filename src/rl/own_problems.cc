@@ -1,6 +1,7 @@
 #include "rl/own_problems.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 #include <optional>
 
@@ -46,7 +47,11 @@ class OwnEnvironment : public Environment {
     }
   }
 
-  Problem TrainingProblem(uint64_t seed, uint64_t index) override {
+  std::vector<MixturePart> Parts() const override {
+    return {{std::filesystem::path(file_).filename().string(), 1}};
+  }
+
+  Problem TrainingProblemOf(size_t, uint64_t seed, uint64_t index) override {
     if (split_.train.empty()) {
       Fail(
           "{}: all {} of its problems are held out, so there is none to train on; add problems or "
