@@ -228,6 +228,11 @@ class FromTextToText(CommandLine):
         self.assertEqual(len(json.loads(first)["completions"]), 3)
         stopped = json.loads(self.succeed(*sample, "--stop", "a"))["completions"]
         self.assertFalse(any("a" in completion["text"] for completion in stopped))
+        talk = ("chat", "--model", model, "--seed", 7, "--max-tokens", 4, "--color", "never")
+        both = self.succeed(*talk, stdin=b"the cat\n\na dog")  # an empty line asks nothing
+        one = self.succeed(*talk, stdin=b"the cat\n")
+        self.assertTrue(both.startswith(one) and len(both) > len(one) > 1, (one, both))
+        self.refuse(1, *talk, stdin=b"word " * 5000 + b"\n", says="the prompt has")
         info = json.loads(self.succeed("info", "--model", model, "--json"))
         self.assertLess(info["active_parameters"], info["parameters"])
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "run", says="run")
