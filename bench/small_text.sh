@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Pretrains size S on two real texts and, on the second, compares the mixture of experts with a dense model of the same active
-# size, at equal steps (equal FLOPs) and at equal time. Not run to the end yet: docs/LOG.md has no results of it.
+# size, at equal steps (equal FLOPs) and at equal time. Results: docs/LOG.md.
 #   bench/small_text.sh SHAKESPEARE.txt GSM8K.jsonl OUT [STEPS]
 set -euo pipefail
 shakespeare=$1 gsm8k=$2 out=$3 steps=${4:-60}
