@@ -39,20 +39,48 @@ Json ToJson(const TaskEvaluation& e) {
 std::string EvaluationJson(const TaskEvaluation& evaluation) { return Dump(ToJson(evaluation)); }
 
 std::string WriteLoopState(const LoopState& s) {
+  const GuardState& g = s.guards;
   return Dump(Json{{"completed", s.completed},
                    {"next_problem", s.next_problem},
                    {"generated", s.generated},
                    {"optimizer_step", s.optimizer_step},
                    {"best_accuracy", s.best_accuracy},
-                   {"problems", s.problems}});
+                   {"problems", s.problems},
+                   {"success", s.success},
+                   {"guards",
+                    {{"begun", g.begun},
+                     {"first_entropy", g.first_entropy},
+                     {"first_length", g.first_length},
+                     {"first_clipped", g.first_clipped},
+                     {"first_accuracy", g.first_accuracy},
+                     {"silent_steps", g.silent_steps},
+                     {"stale_evaluations", g.stale_evaluations},
+                     {"warned", g.warned}}},
+                   {"stopped", s.stopped}});
 }
 
 LoopState ParseLoopState(const std::string& text, const std::string& name) {
   try {
     const Json json = Json::parse(text);
-    return {json.at("completed").get<int64_t>(),    json.at("next_problem").get<int64_t>(),
-            json.at("generated").get<int64_t>(),    json.at("optimizer_step").get<int64_t>(),
-            json.at("best_accuracy").get<double>(), json.value("problems", "")};
+    LoopState s;
+    json.at("completed").get_to(s.completed);
+    json.at("next_problem").get_to(s.next_problem);
+    json.at("generated").get_to(s.generated);
+    json.at("optimizer_step").get_to(s.optimizer_step);
+    json.at("best_accuracy").get_to(s.best_accuracy);
+    json.at("problems").get_to(s.problems);
+    json.at("success").get_to(s.success);
+    json.at("stopped").get_to(s.stopped);
+    const Json& g = json.at("guards");
+    g.at("begun").get_to(s.guards.begun);
+    g.at("first_entropy").get_to(s.guards.first_entropy);
+    g.at("first_length").get_to(s.guards.first_length);
+    g.at("first_clipped").get_to(s.guards.first_clipped);
+    g.at("first_accuracy").get_to(s.guards.first_accuracy);
+    g.at("silent_steps").get_to(s.guards.silent_steps);
+    g.at("stale_evaluations").get_to(s.guards.stale_evaluations);
+    g.at("warned").get_to(s.guards.warned);
+    return s;
   } catch (const Json::exception&) {
     Fail("{}: its trainer state is not a reinforcement-learning run's; choose another --out", name);
   }
@@ -74,6 +102,7 @@ void ReinforceLog::Append(const ReinforceMetrics& m) {
             {"completions/max_length", m.max_length},
             {"completions/clipped_ratio", m.clipped_ratio},
             {"completions/mean_terminated_length", m.mean_terminated_length},
+            {"completions/repeated_ratio", m.repeated_ratio},
             {"frac_reward_zero_std", m.frac_reward_zero_std},
             {"entropy", m.entropy},
             {"kl", m.kl},
@@ -89,6 +118,13 @@ void ReinforceLog::Append(const ReinforceMetrics& m) {
   if (m.faults.samples > 0) json["reward_program/last_failure"] = m.faults.last;
   if (!m.evaluation.empty()) json["expert_load"] = m.load;
   for (const TaskEvaluation& e : m.evaluation) json["evaluation"].push_back(ToJson(e));
+  for (const PartShare& part : m.curriculum) {
+    json["curriculum/" + part.name + "/share"] = part.share;
+    json["curriculum/" + part.name + "/success"] = part.success;
+  }
+  for (const Warning& warning : m.warnings)
+    json["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
+  if (!m.stopped.empty()) json["stopped"] = m.stopped;
   metrics_.AppendLine(Dump(json));
   samples_.AppendLine(Dump(Json{{"step", m.step},
                                 {"task", m.shown_problem.task},

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "rl/curriculum.h"
+#include "rl/guards.h"
 #include "train/metrics.h"
 
 namespace darkhorse {
@@ -22,6 +24,9 @@ struct LoopState {
   int64_t optimizer_step = 0;
   double best_accuracy = -1;
   std::string problems;  // Environment::Fingerprint
+  PartSuccess success;   // of the curriculum
+  GuardState guards;
+  std::string stopped;  // why the run ended before its last step; "": it did not
 };
 std::string WriteLoopState(const LoopState& state);
 LoopState ParseLoopState(const std::string& json, const std::string& name);

@@ -46,9 +46,17 @@ void ListFields(ReinforceOptions& o, FieldList& list) {
 void ListFields(ReinforceRecipe& r, FieldList& list) {
   list.Section("rl", r.rl, "the run");
   list.Section("problems", r.problems, "problems and scoring of your own");
+  list.Section("probe", r.probe, "a look at the problems before the run");
+  list.Section("curriculum", r.curriculum, "which tasks of a mixture are practised most");
+  list.Section("stop", r.stop, "rules that end the run before rl.steps");
   list.Section("grpo", r.grpo, "the objective");
   list.Section("optimizer", r.optimizer, "the optimizer");
   list.Section("schedule", r.schedule, "the learning rate over the run");
+}
+
+double ForwardPasses(const ReinforceRecipe& r) {
+  return (r.rl.minibatches * r.rl.inner_epochs > 1 ? 1.0 : 0.0) + (r.grpo.kl_beta > 0 ? 1.0 : 0.0) +
+         3.0 * static_cast<double>(r.rl.inner_epochs);
 }
 
 void Validate(const ReinforceRecipe& r) {
@@ -57,6 +65,9 @@ void Validate(const ReinforceRecipe& r) {
   Validate(r.optimizer);
   Validate(r.schedule);
   Validate(r.problems);
+  Validate(r.probe);
+  Validate(r.curriculum);
+  Validate(r.stop, o.evaluate_every);
   if (r.problems.file.empty()) {
     ParseMixture(o.tasks);
   } else if (o.evaluate_every > 0 && r.problems.held_out_share == 0) {

@@ -6,8 +6,11 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "rl/curriculum.h"
 #include "rl/grpo.h"
+#include "rl/guards.h"
 #include "rl/own_problems.h"
+#include "rl/probe.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -41,6 +44,9 @@ struct ReinforceOptions {
 struct ReinforceRecipe {
   ReinforceOptions rl;
   ProblemsOptions problems;
+  ProbeOptions probe;
+  CurriculumOptions curriculum;
+  StopOptions stop;
   GrpoOptions grpo;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
@@ -49,5 +55,9 @@ struct ReinforceRecipe {
 void ListFields(ReinforceOptions& options, FieldList& list);
 void ListFields(ReinforceRecipe& recipe, FieldList& list);
 void Validate(const ReinforceRecipe& recipe);  // UsageError
+
+// What a sample costs in training, in forward passes: scoring by the old policy and the reference
+// where the recipe needs them, and three for each epoch's forward and backward.
+double ForwardPasses(const ReinforceRecipe& recipe);
 
 }  // namespace darkhorse

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
@@ -14,6 +15,8 @@
 #include "model/cost.h"
 #include "rl/log.h"
 #include "rl/policy_step.h"
+#include "rl/probe.h"
+#include "rl/sample_metrics.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 
@@ -33,12 +36,21 @@ struct Groups {
   std::vector<Sample> samples;  // group_size for each problem
 };
 
+// Refuses what cannot fit before any of it is allocated. No micro-batch has more rows than a step.
+ModelConfig Fitting(ModelConfig config, const ReinforceOptions& rl) {
+  const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
+  RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows));
+  return config;
+}
+
 class Loop {
  public:
   Loop(const ReinforceRecipe& recipe, const std::string& model_directory, Environment& environment)
-      : recipe_(recipe),
+      : success(environment.Parts().size(), 0.5),
+        recipe_(recipe),
         environment_(environment),
-        config_(LoadVerifiedModelConfig(model_directory)),
+        parts_(environment.Parts()),
+        config_(Fitting(LoadVerifiedModelConfig(model_directory), recipe.rl)),
         tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(model_directory),
                                        model_directory + "/tokenizer.json")),
         trainer_(config_, recipe.optimizer),
@@ -63,22 +75,22 @@ class Loop {
       0;  // index of the next training problem: refills make it more than step * prompts
   int64_t generated = 0;
   int64_t completed = 0;  // rollout steps done
+  PartSuccess success;    // of the curriculum
 
   ReinforceMetrics Step();
+  ProbeReport Probe();
   std::vector<TaskEvaluation> Evaluate();
   int32_t bos() const { return BosToken(config_); }
 
  private:
   Engine& EngineFor(const std::vector<Problem>& problems);
   std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round);
-  double Reward(const Sample& sample) const {
-    return sample.score.value - (sample.truncated ? recipe_.rl.overlong_penalty : 0.0);
-  }
   Groups Collect(ReinforceMetrics& metrics);
   void Train(const Groups& groups, ReinforceMetrics& metrics);
 
   const ReinforceRecipe& recipe_;
   Environment& environment_;
+  std::vector<MixturePart> parts_;
   ModelConfig config_;
   Tokenizer tokenizer_;
   Trainer trainer_;
@@ -116,43 +128,23 @@ std::vector<Sample> Loop::Sampled(const std::vector<Problem>& problems, int64_t 
                  problems, environment_, options);
 }
 
-void Describe(const std::vector<Sample>& samples, const std::vector<double>& rewards,
-              ReinforceMetrics& m) {
-  const double n = static_cast<double>(samples.size());
-  double terminated = 0, terminated_length = 0;
-  m.min_length = 1e18;
-  for (size_t i = 0; i < samples.size(); ++i) {
-    const double length = static_cast<double>(samples[i].completion.size());
-    m.reward += rewards[i] / n;
-    m.accuracy += samples[i].score.correct / n;
-    m.format_rate += WellFormed(samples[i].score) / n;
-    m.mean_length += length / n;
-    m.min_length = std::min(m.min_length, length);
-    m.max_length = std::max(m.max_length, length);
-    m.clipped_ratio += samples[i].truncated / n;
-    if (!samples[i].truncated) {
-      ++terminated;
-      terminated_length += length;
-    }
-  }
-  m.mean_terminated_length = terminated > 0 ? terminated_length / terminated : 0;
-  for (const double r : rewards) m.reward_std += (r - m.reward) * (r - m.reward) / n;
-  m.reward_std = std::sqrt(m.reward_std);
-}
-
 Groups Loop::Collect(ReinforceMetrics& metrics) {
   // Metrics describe the first round, an unbiased sample of the problems; refills replace its
   // groups without a signal.
   Groups kept;
   const int64_t wanted = recipe_.rl.prompts_per_step;
   const size_t group = static_cast<size_t>(recipe_.rl.group_size);
+  const std::vector<double> weights = CurriculumWeights(recipe_.curriculum, parts_, success);
+  std::vector<PartOutcome> outcomes(parts_.size());
   for (int64_t round = 0; round <= recipe_.rl.max_refills; ++round) {
     const int64_t missing = wanted - static_cast<int64_t>(kept.problems.size());
     if (missing <= 0) break;
     std::vector<Problem> problems;
+    std::vector<size_t> part_of;
     for (int64_t i = 0; i < missing; ++i) {
-      problems.push_back(
-          environment_.TrainingProblem(recipe_.rl.seed, static_cast<uint64_t>(next_problem++)));
+      const uint64_t index = static_cast<uint64_t>(next_problem++);
+      part_of.push_back(DrawPart(weights, recipe_.rl.seed, index));
+      problems.push_back(environment_.TrainingProblemOf(part_of.back(), recipe_.rl.seed, index));
     }
     std::vector<Sample> samples = Sampled(problems, round);
     for (const Sample& s : samples) {
@@ -163,9 +155,14 @@ Groups Loop::Collect(ReinforceMetrics& metrics) {
                                         /*with_mtp=*/false);
     }
     std::vector<double> rewards;
-    for (const Sample& s : samples) rewards.push_back(Reward(s));
+    for (const Sample& s : samples) {
+      rewards.push_back(RewardOf(recipe_.rl, s));
+      PartOutcome& outcome = outcomes[part_of[s.problem]];
+      ++outcome.samples;
+      outcome.right += s.score.correct;
+    }
     if (round == 0) {
-      Describe(samples, rewards, metrics);
+      DescribeSamples(recipe_.rl, samples, metrics);
       metrics.shown = samples.front();
       metrics.shown_problem = problems.front();
     } else {
@@ -189,13 +186,19 @@ Groups Loop::Collect(ReinforceMetrics& metrics) {
       metrics.frac_reward_zero_std =
           static_cast<double>(flat) / static_cast<double>(problems.size());
   }
+  if (recipe_.curriculum.by_success) {
+    UpdateSuccess(recipe_.curriculum, outcomes, success);
+    const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+    for (size_t i = 0; i < parts_.size(); ++i)
+      metrics.curriculum.push_back({parts_[i].name, weights[i] / total, success[i]});
+  }
   return kept;
 }
 
 void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
   const ReinforceOptions& rl = recipe_.rl;
   std::vector<double> rewards;
-  for (const Sample& s : groups.samples) rewards.push_back(Reward(s));
+  for (const Sample& s : groups.samples) rewards.push_back(RewardOf(rl, s));
   const std::vector<double> advantages = Advantages(recipe_.grpo, rewards, rl.group_size);
   std::vector<PolicySample> samples;
   for (size_t i = 0; i < groups.samples.size(); ++i) {
@@ -212,10 +215,7 @@ void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
     ScoreSamples(trainer_.model(), reference, rl.micro_batch_tokens, trainer_.arena(), samples,
                  &PolicySample::logp_ref);
   }
-  // Forward passes of the scoring above, forward and backward passes of each epoch below.
-  const double passes = (rl.minibatches * rl.inner_epochs > 1 ? 1.0 : 0.0) +
-                        (reference_.empty() ? 0.0 : 1.0) +
-                        3.0 * static_cast<double>(rl.inner_epochs);
+  const double passes = ForwardPasses(recipe_);
   for (const Sample& s : groups.samples) {
     const double tokens = static_cast<double>(s.prompt.size() + s.completion.size());
     metrics.flops += passes * tokens * ForwardFlopsPerToken(config_, (tokens + 1) / 2, false);
@@ -291,6 +291,11 @@ ReinforceMetrics Loop::Step() {
   return metrics;
 }
 
+ProbeReport Loop::Probe() {
+  packed_.Repack();
+  return darkhorse::Probe(recipe_, trainer_, packed_.model(), tokenizer_, environment_);
+}
+
 std::vector<TaskEvaluation> Loop::Evaluate() {
   packed_.Repack();
   const ReinforceOptions& rl = recipe_.rl;
@@ -318,6 +323,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   const RunInputs inputs = {{"model", CheckpointFingerprint(model_directory)}};
   if (!loop.reference().empty()) loop.trainer().AddState("reference", loop.reference());
   ReinforceResult result;
+  GuardState guards;
   if (latest) {
     for (const std::string& warning : latest->warnings) note(warning);
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/true);
@@ -330,7 +336,16 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
           "choose another --out",
           recipe.problems.file, run);
     }
+    if (state.success.size() != loop.success.size()) {
+      Fail(
+          "{}: its trainer state is of a mixture of {} tasks, the recipe's has {}; choose another "
+          "--out",
+          latest->directory, state.success.size(), loop.success.size());
+    }
     loop.completed = state.completed;
+    loop.success = state.success;
+    guards = state.guards;
+    result.stop_reason = state.stopped;
     loop.next_problem = state.next_problem;
     loop.generated = state.generated;
     loop.trainer().optimizer().set_step(state.optimizer_step);
@@ -340,6 +355,18 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   } else {
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
     RecordInputs(run, inputs, /*goes_on=*/false);
+    if (recipe.probe.problems > 0) {
+      const ProbeReport probe = loop.Probe();
+      WriteFileAtomically(run + "/probe.json", ProbeJson(probe));
+      for (const std::string& line : DescribeProbe(probe)) note(line);
+      // They count for nothing of the run.
+      const ScoringFaults faults = environment->TakeFaults();
+      if (faults.samples > 0)
+        note(fmt::format("probe: {} samples could not be scored; the last: {}", faults.samples,
+                         faults.last));
+      if (probe.hopeless && recipe.probe.stop_if_hopeless)
+        Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe.findings.front());
+    }
   }
   ReinforceLog log(run, loop.completed);
   TruncateJsonLines(run + "/timings.jsonl", loop.completed);
@@ -348,11 +375,13 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   const auto save = [&] {
     const LoopState state{loop.completed,       loop.next_problem,
                           loop.generated,       loop.trainer().optimizer().step(),
-                          result.best_accuracy, environment->Fingerprint()};
+                          result.best_accuracy, environment->Fingerprint(),
+                          loop.success,         guards,
+                          result.stop_reason};
     result.checkpoint = loop.trainer().Save(run, recipe.rl.keep_checkpoints, loop.files(),
                                             WriteLoopState(state), loop.completed);
   };
-  while (loop.completed < recipe.rl.steps) {
+  while (loop.completed < recipe.rl.steps && result.stop_reason.empty()) {
     if (callbacks.stop && callbacks.stop()) {
       if (loop.completed > 0) save();
       note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
@@ -365,25 +394,46 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
       const double start = SteadySeconds();
       metrics.evaluation = loop.Evaluate();
       metrics.evaluate_seconds = SteadySeconds() - start;
-      if (MeanAccuracy(metrics.evaluation) > result.best_accuracy) {
-        result.best_accuracy = MeanAccuracy(metrics.evaluation);
+      const double accuracy = MeanAccuracy(metrics.evaluation);
+      if (!last) metrics.stopped = StopReason(recipe.stop, accuracy, result.best_accuracy, guards);
+      if (accuracy > result.best_accuracy) {
+        result.best_accuracy = accuracy;
         PublishCheckpoint(run + "/best", loop.trainer().config(), loop.trainer().layout(),
                           loop.trainer().weights(), loop.files(), nullptr);
       }
     }
     metrics.scoring_can_fail = environment->CanFail();
     metrics.faults = environment->TakeFaults();
+    metrics.warnings = NewWarnings(metrics, guards);
+    result.stop_reason = metrics.stopped;
     log.Append(metrics);
     timings.Append(metrics.step,
                    metrics.sample_seconds + metrics.train_seconds + metrics.evaluate_seconds,
                    metrics.flops);
-    if (last || metrics.step % recipe.rl.checkpoint_every == 0) save();
+    const bool ends = last || !metrics.stopped.empty();
+    if (ends || metrics.step % recipe.rl.checkpoint_every == 0) save();
     if (callbacks.on_step) callbacks.on_step(metrics);
+    for (const Warning& warning : metrics.warnings)
+      note(fmt::format("warning: after step {}: {}", metrics.step, warning.text));
+    if (!metrics.stopped.empty())
+      note(fmt::format("finished after step {}: {}", metrics.step, metrics.stopped));
     result.last = std::move(metrics);
   }
   if (FileExists(run + "/best/config.json")) result.best_checkpoint = run + "/best";
   result.finished = true;
   return result;
+}
+
+ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_directory,
+                       const ReinforceCallbacks& callbacks) {
+  Validate(recipe);
+  if (recipe.probe.problems == 0)
+    FailUsage("probe.problems is 0; a probe takes at least 1 (16 is usual)");
+  const std::unique_ptr<Environment> environment =
+      MakeEnvironment(recipe.rl.tasks, recipe.problems, [&](const std::string& message) {
+        if (callbacks.on_note) callbacks.on_note(message);
+      });
+  return Loop(recipe, model_directory, *environment).Probe();
 }
 
 }  // namespace darkhorse

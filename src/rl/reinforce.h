@@ -11,6 +11,13 @@
 
 namespace darkhorse {
 
+// A part of the mixture under the curriculum.
+struct PartShare {
+  std::string name;
+  double share = 0;    // of this step's problems, as drawn from
+  double success = 0;  // running mean after it
+};
+
 // One step's outcome, under TRL's metric names where TRL has one (docs/recipes.md). All but the
 // timings is a pure function of recipe and model.
 struct ReinforceMetrics {
@@ -20,6 +27,7 @@ struct ReinforceMetrics {
   double format_rate = 0;
   double mean_length = 0, min_length = 0, max_length = 0, clipped_ratio = 0,
          mean_terminated_length = 0;
+  double repeated_ratio = 0;  // completions that end in one phrase over and over
   double frac_reward_zero_std = 0;
   double entropy = 0, kl = 0, loss = 0, grad_norm = 0, learning_rate = 0;
   double clip_ratio_low = 0, clip_ratio_high = 0;
@@ -31,6 +39,9 @@ struct ReinforceMetrics {
   ScoringFaults faults;                    // since the last step, evaluation included
   int64_t num_tokens = 0;                  // generated so far
   std::vector<TaskEvaluation> evaluation;  // where evaluated
+  std::vector<PartShare> curriculum;       // where success weighs the mixture
+  std::vector<Warning> warnings;           // new ones
+  std::string stopped;                     // why the run ends here, before rl.steps
   Sample shown;                            // one sample, to be read
   Problem shown_problem;
   // Timings, in timings.jsonl instead of metrics.jsonl.
@@ -51,6 +62,7 @@ struct ReinforceResult {
   std::string best_checkpoint;  // by held-out accuracy
   double best_accuracy = -1;
   bool finished = false;
+  std::string stop_reason;  // of a run that a stop rule finished before rl.steps
 };
 
 // Starts from the model at `model_directory`; `run` receives recipe.toml, metrics.jsonl,
@@ -58,5 +70,10 @@ struct ReinforceResult {
 // checkpoint and ends in the same bytes.
 ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
                           const std::string& run, bool resume, const ReinforceCallbacks& callbacks);
+
+// The probe alone (rl/probe.h): writes nothing. on_note receives what the user should know of the
+// problems.
+ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_directory,
+                       const ReinforceCallbacks& callbacks);
 
 }  // namespace darkhorse

@@ -22,7 +22,7 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
   const TrainingMemory memory = EstimateTrainingMemory(config, micro_batch_tokens);
   RequireMemory(static_cast<double>(memory.total()) + sizeof(float) * rotations,
                 fmt::format("computing {} tokens at once", micro_batch_tokens),
-                "lower train.micro_batch_tokens");
+                "lower micro_batch_tokens");
 }
 
 Trainer::Trainer(const ModelConfig& config, const OptimizerOptions& optimizer)

@@ -1,0 +1,117 @@
+#include "rl/guards.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "rl/reinforce.h"
+
+namespace darkhorse {
+namespace {
+
+// A policy that has learned all there is may be sure of itself.
+constexpr double kSolved = 0.95;
+constexpr int64_t kSilentSteps = 5;
+
+bool IsFinite(const ReinforceMetrics& m) {
+  return std::isfinite(m.loss) && std::isfinite(m.entropy) && std::isfinite(m.kl) &&
+         std::isfinite(m.grad_norm) && std::isfinite(m.reward);
+}
+
+void Begin(const ReinforceMetrics& m, GuardState& state) {
+  if (!state.begun) {
+    state.begun = true;
+    state.first_length = m.mean_length;
+    state.first_clipped = m.clipped_ratio;
+    state.first_accuracy = m.accuracy;
+  }
+  if (state.first_entropy == 0 && std::isfinite(m.entropy)) state.first_entropy = m.entropy;
+}
+
+}  // namespace
+
+void ListFields(StopOptions& o, FieldList& list) {
+  list.Add("accuracy", o.accuracy,
+           "end the run when held-out accuracy, the mean over tasks, reaches this; 0: never");
+  list.Add("patience", o.patience,
+           "end it after so many evaluations in a row without a new best; 0: never");
+}
+
+void Validate(const StopOptions& o, int64_t evaluate_every) {
+  if (!(o.accuracy >= 0 && o.accuracy <= 1))
+    FailUsage("stop.accuracy is {}; it must be in [0, 1]", o.accuracy);
+  if (o.patience < 0) FailUsage("stop.patience is {}; it cannot be negative", o.patience);
+  if (evaluate_every == 0 && (o.accuracy > 0 || o.patience > 0)) {
+    FailUsage(
+        "stop.{} needs evaluations, but rl.evaluate_every is 0; set it to the steps between them",
+        o.accuracy > 0 ? "accuracy" : "patience");
+  }
+}
+
+std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
+  Begin(m, state);
+  state.silent_steps = m.frac_reward_zero_std == 1 ? state.silent_steps + 1 : 0;
+  std::vector<Warning> warnings;
+  const auto warn = [&](bool seen, const char* name, auto text) {
+    if (!seen || std::count(state.warned.begin(), state.warned.end(), name)) return;
+    state.warned.push_back(name);
+    warnings.push_back({name, text()});
+  };
+  const bool solved = m.accuracy >= kSolved;
+  const bool trained = m.grad_norm != 0;
+  warn(!IsFinite(m), "not_finite", [&] {
+    return fmt::format(
+        "a number is not finite (loss {}, gradient {}, entropy {}, kl {}); go on from a checkpoint "
+        "before this step with a lower learning rate",
+        m.loss, m.grad_norm, m.entropy, m.kl);
+  });
+  warn(trained && m.entropy < 0.1 * state.first_entropy && !solved, "entropy_collapse", [&] {
+    return fmt::format(
+        "entropy is {:.3f} nats a token, {:.3f} at first: the policy has stopped exploring; lower "
+        "the learning rate, raise grpo.clip_high or set a small grpo.entropy_bonus",
+        m.entropy, state.first_entropy);
+  });
+  warn(m.mean_length > 3 * state.first_length && m.accuracy < state.first_accuracy + 0.05,
+       "length_explosion", [&] {
+         return fmt::format(
+             "completions are {:.0f} tokens long, {:.0f} at first, and accuracy has not risen with "
+             "them ({:.3f}, {:.3f} at first); lower the learning rate or set rl.overlong_penalty",
+             m.mean_length, state.first_length, m.accuracy, state.first_accuracy);
+       });
+  warn(m.clipped_ratio >= state.first_clipped + 0.2, "truncation", [&] {
+    return fmt::format(
+        "{:.0f} % of completions are cut off at rl.max_tokens, {:.0f} % at first; raise it, or set "
+        "rl.overlong_penalty (and leave rl.mask_truncated off)",
+        100 * m.clipped_ratio, 100 * state.first_clipped);
+  });
+  warn(m.repeated_ratio >= 0.2, "repetition", [&] {
+    return fmt::format(
+        "{:.0f} % of completions end in one phrase over and over; lower the learning rate or "
+        "rl.max_tokens",
+        100 * m.repeated_ratio);
+  });
+  warn(state.silent_steps >= kSilentSteps, "no_signal", [&] {
+    return fmt::format(
+        "in {} steps in a row every group's rewards were equal (accuracy {:.3f}): there is nothing "
+        "to learn from; choose {} problems or a larger rl.group_size",
+        state.silent_steps, m.accuracy, m.accuracy > 0.5 ? "harder" : "easier");
+  });
+  return warnings;
+}
+
+std::string StopReason(const StopOptions& options, double accuracy, double best_before,
+                       GuardState& state) {
+  state.stale_evaluations = accuracy > best_before ? 0 : state.stale_evaluations + 1;
+  if (options.accuracy > 0 && accuracy >= options.accuracy) {
+    return fmt::format("held-out accuracy is {:.3f}, stop.accuracy {}", accuracy, options.accuracy);
+  }
+  if (options.patience > 0 && state.stale_evaluations >= options.patience) {
+    return fmt::format(
+        "the last {} evaluations were no better than the best before them, {:.3f} (stop.patience "
+        "{})",
+        state.stale_evaluations, best_before, options.patience);
+  }
+  return "";
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,44 @@
+// What goes wrong in reinforcement learning, noticed while it does: warnings, each given once, and
+// rules that end a run. Pure functions of the metrics and of a state that checkpoints keep.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/fields.h"
+
+namespace darkhorse {
+
+struct ReinforceMetrics;
+
+struct StopOptions {
+  double accuracy = 0;
+  int64_t patience = 0;
+};
+void ListFields(StopOptions& options, FieldList& list);
+void Validate(const StopOptions& options, int64_t evaluate_every);  // UsageError
+
+struct GuardState {
+  // Of the first step; the entropy of the first that trained, 0 before.
+  bool begun = false;
+  double first_entropy = 0, first_length = 0, first_clipped = 0, first_accuracy = 0;
+  int64_t silent_steps = 0;         // in a row: no group had a signal
+  int64_t stale_evaluations = 0;    // in a row: held-out accuracy was not the best yet
+  std::vector<std::string> warned;  // names of the warnings given
+};
+
+struct Warning {
+  std::string name;  // "entropy_collapse"
+  std::string text;  // what was seen and what helps, one line
+};
+
+// Warnings that this step gives rise to and that were not given before (docs/recipes.md, "Guards").
+std::vector<Warning> NewWarnings(const ReinforceMetrics& metrics, GuardState& state);
+
+// After an evaluation: why the run ends here, or "". best_before: the best held-out accuracy of
+// the evaluations before this one.
+std::string StopReason(const StopOptions& options, double accuracy, double best_before,
+                       GuardState& state);
+
+}  // namespace darkhorse

@@ -1,0 +1,187 @@
+#include "rl/guards.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "checkpoint/scratch_directory.h"
+#include "rl/reinforce.h"
+#include "rl/sample_metrics.h"
+
+namespace darkhorse {
+namespace {
+
+ReinforceMetrics Healthy() {
+  ReinforceMetrics m;
+  m.reward = 0.3;
+  m.accuracy = 0.3;
+  m.mean_length = 50;
+  m.clipped_ratio = 0.05;
+  m.entropy = 0.8;
+  m.grad_norm = 0.5;
+  m.frac_reward_zero_std = 0.2;
+  return m;
+}
+
+std::vector<std::string> Names(const std::vector<Warning>& warnings) {
+  std::vector<std::string> names;
+  for (const Warning& warning : warnings) names.push_back(warning.name);
+  return names;
+}
+
+// Warnings of a run of a healthy step and then `steps` times that step as `change` makes it.
+template <typename Change>
+std::vector<std::string> WarnedBy(Change change, int steps = 1) {
+  GuardState state;
+  EXPECT_TRUE(NewWarnings(Healthy(), state).empty());
+  std::vector<std::string> all;
+  for (int i = 0; i < steps; ++i) {
+    ReinforceMetrics m = Healthy();
+    change(m);
+    for (const std::string& name : Names(NewWarnings(m, state))) all.push_back(name);
+  }
+  return all;
+}
+
+using List = std::vector<std::string>;
+
+TEST(GuardsTest, EachWarningIsGivenOnce) {
+  EXPECT_EQ(WarnedBy([](auto& m) { m.entropy = 0.07; }, 3), List{"entropy_collapse"});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.mean_length = 151; }, 3), List{"length_explosion"});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.clipped_ratio = 0.26; }, 3), List{"truncation"});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.repeated_ratio = 0.2; }, 3), List{"repetition"});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.loss = NAN; }, 3), List{"not_finite"});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.grad_norm = INFINITY; }, 3), List{"not_finite"});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.frac_reward_zero_std = 1; }, 9), List{"no_signal"});
+}
+
+TEST(GuardsTest, WhatLooksAlikeButIsWellGivesNone) {
+  EXPECT_EQ(WarnedBy([](auto& m) { m.entropy = 0.09; }), List{});
+  // Sure of itself because it is right.
+  EXPECT_EQ(WarnedBy([](auto& m) { m.entropy = 0.01, m.accuracy = 0.97; }), List{});
+  // A step without an update measures no entropy.
+  EXPECT_EQ(WarnedBy([](auto& m) { m.entropy = 0, m.grad_norm = 0; }), List{});
+  // Longer and better: what reinforcement learning is for.
+  EXPECT_EQ(WarnedBy([](auto& m) { m.mean_length = 170, m.accuracy = 0.6; }), List{});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.clipped_ratio = 0.2; }), List{});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.frac_reward_zero_std = 1; }, 4), List{});
+}
+
+TEST(GuardsTest, SilentStepsCountInARow) {
+  GuardState state;
+  for (int i = 0; i < 20; ++i) {
+    ReinforceMetrics m = Healthy();
+    if (i % 5 != 4) m.frac_reward_zero_std = 1;
+    EXPECT_TRUE(NewWarnings(m, state).empty()) << i;
+  }
+}
+
+TEST(GuardsTest, EntropyIsComparedWithTheFirstStepThatTrained) {
+  GuardState state;
+  ReinforceMetrics silent = Healthy();
+  silent.entropy = silent.grad_norm = 0;
+  NewWarnings(silent, state);
+  ReinforceMetrics broken = Healthy();
+  broken.entropy = NAN;
+  NewWarnings(broken, state);
+  NewWarnings(Healthy(), state);
+  EXPECT_EQ(state.first_entropy, 0.8);
+}
+
+TEST(GuardsTest, StopsAtTheAccuracyAsked) {
+  StopOptions options;
+  options.accuracy = 0.8;
+  GuardState state;
+  EXPECT_EQ(StopReason(options, 0.79, -1, state), "");
+  EXPECT_NE(StopReason(options, 0.8, 0.79, state).find("stop.accuracy 0.8"), std::string::npos);
+  options.accuracy = 0;
+  EXPECT_EQ(StopReason(options, 1, 0.79, state), "");
+}
+
+TEST(GuardsTest, StopsWhenPatienceEnds) {
+  StopOptions options;
+  options.patience = 2;
+  GuardState state;
+  double best = -1;
+  const auto evaluate = [&](double accuracy) {
+    const std::string reason = StopReason(options, accuracy, best, state);
+    best = std::max(best, accuracy);
+    return reason;
+  };
+  EXPECT_EQ(evaluate(0.3), "");
+  EXPECT_EQ(evaluate(0.3), "");  // as good is no better
+  EXPECT_EQ(evaluate(0.4), "");
+  EXPECT_EQ(evaluate(0.2), "");
+  EXPECT_NE(evaluate(0.4).find("last 2 evaluations"), std::string::npos);
+}
+
+TEST(GuardsTest, StopRulesNeedEvaluations) {
+  const auto message = [](double accuracy, int64_t patience, int64_t evaluate_every) {
+    return MessageOf([&] {
+      StopOptions options;
+      options.accuracy = accuracy;
+      options.patience = patience;
+      Validate(options, evaluate_every);
+    });
+  };
+  EXPECT_NE(message(0.5, 0, 0).find("stop.accuracy needs evaluations"), std::string::npos);
+  EXPECT_NE(message(0, 3, 0).find("stop.patience needs evaluations"), std::string::npos);
+  EXPECT_NE(message(1.5, 0, 1).find("stop.accuracy is 1.5"), std::string::npos);
+  EXPECT_NE(message(NAN, 0, 1).find("stop.accuracy is nan"), std::string::npos);
+  EXPECT_NE(message(0, -1, 1).find("stop.patience is -1"), std::string::npos);
+  EXPECT_EQ(message(0, 0, 0), "");
+}
+
+std::vector<int32_t> Phrases(size_t before, size_t phrase, size_t length) {
+  std::vector<int32_t> tokens;
+  for (size_t i = 0; i < before; ++i) tokens.push_back(static_cast<int32_t>(1000 + i));
+  for (size_t i = 0; i < length; ++i) tokens.push_back(static_cast<int32_t>(i % phrase));
+  return tokens;
+}
+
+TEST(SampleMetricsTest, FindsCompletionsThatEndInRepetition) {
+  EXPECT_TRUE(EndsInRepetition(Phrases(5, 1, 64)));
+  EXPECT_TRUE(EndsInRepetition(Phrases(0, 16, 64)));
+  EXPECT_TRUE(EndsInRepetition(Phrases(100, 7, 70)));
+  EXPECT_FALSE(EndsInRepetition(Phrases(0, 1, 63)));    // too short to say
+  EXPECT_FALSE(EndsInRepetition(Phrases(5, 1, 63)));    // the window begins before it
+  EXPECT_FALSE(EndsInRepetition(Phrases(0, 17, 170)));  // a long phrase may be a thought
+  std::vector<int32_t> broken = Phrases(0, 3, 64);
+  broken.push_back(77);
+  EXPECT_FALSE(EndsInRepetition(broken));
+}
+
+TEST(SampleMetricsTest, AnEndMarkIsNoPartOfWhatRepeats) {
+  Sample sample;
+  sample.completion = Phrases(0, 2, 64);
+  sample.completion.push_back(77);
+  ReinforceMetrics m;
+  DescribeSamples({}, {sample}, m);
+  EXPECT_EQ(m.repeated_ratio, 1);
+  sample.truncated = true;  // then 77 is text
+  m = {};
+  DescribeSamples({}, {sample}, m);
+  EXPECT_EQ(m.repeated_ratio, 0);
+}
+
+TEST(SampleMetricsTest, ASignalNeedsRewardsThatDifferAndASampleToTrainOn) {
+  std::vector<Sample> group(3);
+  ReinforceOptions options;
+  EXPECT_FALSE(HasSignal(options, group));
+  group[1].score.value = 0.1;
+  EXPECT_TRUE(HasSignal(options, group));
+  for (Sample& sample : group) sample.truncated = true;
+  EXPECT_TRUE(HasSignal(options, group));
+  options.mask_truncated = true;
+  EXPECT_FALSE(HasSignal(options, group));
+  group[2].truncated = false;
+  EXPECT_TRUE(HasSignal(options, group));
+  // The penalty alone can make rewards differ.
+  group[1].score.value = 0;
+  EXPECT_FALSE(HasSignal(options, group));
+  options.overlong_penalty = 0.5;
+  EXPECT_TRUE(HasSignal(options, group));
+}
+
+}  // namespace
+}  // namespace darkhorse

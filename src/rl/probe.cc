@@ -1,0 +1,310 @@
+#include "rl/probe.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/progress.h"
+#include "model/cost.h"
+#include "rl/policy_step.h"
+#include "rl/recipe.h"
+#include "rl/sample_metrics.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr uint64_t kProbeSeed = 0xd1b54a32d192ed03;
+
+double Count(int64_t n) { return static_cast<double>(n); }
+
+std::vector<Problem> Draw(const ReinforceRecipe& recipe, Environment& environment, size_t part) {
+  std::vector<Problem> problems;
+  for (int64_t i = 0; i < recipe.probe.problems; ++i) {
+    problems.push_back(
+        environment.TrainingProblemOf(part, recipe.rl.seed ^ kProbeSeed, static_cast<uint64_t>(i)));
+  }
+  return problems;
+}
+
+PartProbe Measure(const ReinforceOptions& rl, const MixturePart& mixed,
+                  const std::vector<Problem>& problems, std::vector<Sample> samples) {
+  PartProbe part;
+  part.name = mixed.name;
+  part.weight = mixed.weight;
+  const size_t group = static_cast<size_t>(rl.group_size);
+  for (size_t p = 0; p < problems.size(); ++p) {
+    const std::span<Sample> own = std::span(samples).subspan(p * group, group);
+    for (Sample& sample : own) sample.problem = p;
+    part.signal_groups += HasSignal(rl, own);
+    part.pass_at_group +=
+        std::ranges::any_of(own, [](const Sample& s) { return s.score.correct; }) /
+        static_cast<double>(problems.size());
+    part.prompt_length +=
+        static_cast<double>(own.front().prompt.size()) / static_cast<double>(problems.size());
+  }
+  part.evaluation = Summarize(problems, samples, rl.group_size);
+  return part;
+}
+
+// FLOP/s of a forward pass over a few micro-batches of the samples. Backward passes are the same
+// kernels on the same shapes.
+double MeasureTrainingSpeed(const ReinforceRecipe& recipe, Trainer& trainer,
+                            const std::vector<Sample>& samples) {
+  constexpr int64_t kMicroBatches = 4;
+  std::vector<PolicySample> scored;
+  int64_t rows = 0;
+  double flops = 0;
+  for (const Sample& sample : samples) {
+    if (sample.completion.empty()) continue;
+    const int64_t tokens = static_cast<int64_t>(sample.prompt.size() + sample.completion.size());
+    rows += tokens;
+    if (!scored.empty() && rows > kMicroBatches * recipe.rl.micro_batch_tokens) break;
+    scored.push_back({&sample, 0, false, {}, {}});
+    flops += Count(tokens) * ForwardFlopsPerToken(trainer.config(), Count(tokens + 1) / 2, false);
+  }
+  const double start = SteadySeconds();
+  ScoreSamples(trainer.model(), trainer.bound_weights(), recipe.rl.micro_batch_tokens,
+               trainer.arena(), scored, &PolicySample::logp_old);
+  return flops / (SteadySeconds() - start);
+}
+
+// Weighted mean over the parts of what training will see.
+struct Typical {
+  double prompt = 0, length = 0, signal = 0;
+};
+
+Typical TypicalOf(const std::vector<PartProbe>& parts) {
+  double total = 0;
+  for (const PartProbe& part : parts) total += part.weight;
+  Typical typical;
+  for (const PartProbe& part : parts) {
+    const double share = part.weight / total;
+    typical.prompt += share * part.prompt_length;
+    typical.length += share * part.evaluation.mean_length;
+    typical.signal += share * Count(part.signal_groups) / Count(part.evaluation.problems);
+  }
+  return typical;
+}
+
+double RunSeconds(const ReinforceRecipe& recipe, const ModelConfig& config,
+                  const ProbeReport& report, const Typical& typical) {
+  const ReinforceOptions& rl = recipe.rl;
+  // Each round draws anew what the ones before it left without a signal.
+  double rounds = 0, missing = 1;
+  for (int64_t round = 0; round <= rl.max_refills; ++round) {
+    rounds += missing;
+    missing *= 1 - typical.signal;
+  }
+  const double samples = Count(rl.prompts_per_step) * Count(rl.group_size);
+  const double generated = samples * rounds * typical.length;
+  const double tokens = typical.prompt + typical.length;
+  const double trained = samples * (1 - missing) * ForwardPasses(recipe) * tokens *
+                         ForwardFlopsPerToken(config, (tokens + 1) / 2, /*with_mtp=*/false);
+  const int64_t evaluations =
+      rl.evaluate_every > 0 ? (rl.steps + rl.evaluate_every - 1) / rl.evaluate_every : 0;
+  const double evaluated = Count(evaluations) * Count(static_cast<int64_t>(report.parts.size())) *
+                           Count(rl.evaluate_problems) * Count(rl.evaluate_samples) *
+                           typical.length;
+  return (Count(rl.steps) * generated + evaluated) / report.tokens_per_second +
+         Count(rl.steps) * trained / report.training_flops_per_second;
+}
+
+void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
+  const ReinforceOptions& rl = recipe.rl;
+  const TaskEvaluation& e = part->evaluation;
+  const bool silent = part->signal_groups == 0;
+  const auto say = [&](std::string cause, std::string cure) {
+    part->cause = std::move(cause);
+    part->cure = std::move(cure);
+  };
+  if (e.truncated_rate > 0.5) {
+    say("most completions are cut off",
+        fmt::format("raise rl.max_tokens (now {}; the model's context is the limit), or pretrain "
+                    "longer, so that the model learns to end",
+                    rl.max_tokens));
+  } else if (silent && e.format_rate == 0) {
+    say("no completion has the right form",
+        "pretrain on text that holds it: <think>…</think><answer>…</answer> after such prompts");
+  } else if (silent && e.pass_at_1.value > 1 - 1e-9) {
+    say("every answer is right already", "choose harder problems or a higher level");
+  } else if (part->pass_at_group == 0) {
+    say(silent ? "every answer is wrong"
+               : "every answer is wrong, so only the form can be learned as yet",
+        fmt::format("choose easier problems or a lower level, pretrain longer, or raise "
+                    "rl.group_size (now {})",
+                    rl.group_size));
+  } else if (silent) {
+    say("groups are all right, all wrong or trained on nothing",
+        fmt::format("raise rl.group_size (now {}) or choose problems in between", rl.group_size));
+  } else if (part->signal_groups * 10 < e.problems) {
+    say("fewer than a tenth of the groups have rewards that differ",
+        fmt::format("choose {} problems, or raise rl.group_size (now {}) or rl.max_refills (now "
+                    "{})",
+                    e.pass_at_1.value > 0.5 ? "harder" : "easier", rl.group_size, rl.max_refills));
+  }
+}
+
+}  // namespace
+
+void ListFields(ProbeOptions& o, FieldList& list) {
+  list.Add("problems", o.problems,
+           "training problems of each task tried before the run begins; 0: no probe");
+  list.Add("stop_if_hopeless", o.stop_if_hopeless,
+           "end with an error, not a warning, where none of them gives a signal");
+}
+
+void Validate(const ProbeOptions& o) {
+  if (o.problems < 0 || o.problems > 1 << 16)
+    FailUsage("probe.problems is {}; it must be from 0 to {}", o.problems, 1 << 16);
+  if (o.stop_if_hopeless && o.problems == 0)
+    FailUsage("probe.stop_if_hopeless needs a probe, but probe.problems is 0");
+}
+
+void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report) {
+  report->hopeless = std::ranges::all_of(
+      report->parts, [](const PartProbe& part) { return part.signal_groups == 0; });
+  // Parts in the same trouble share a line.
+  std::vector<std::pair<const PartProbe*, std::string>> lines;
+  for (PartProbe& part : report->parts) {
+    DiagnosePart(recipe, &part);
+    if (part.cause.empty()) continue;
+    const auto same = std::ranges::find_if(lines, [&](const auto& line) {
+      return line.first->cause == part.cause && line.first->cure == part.cure;
+    });
+    if (same == lines.end()) {
+      lines.emplace_back(&part, part.name);
+    } else {
+      same->second += ", " + part.name;
+    }
+  }
+  std::string all;
+  for (const auto& [part, names] : lines) {
+    const std::string line = fmt::format("{}: {}; {}", names, part->cause, part->cure);
+    if (report->hopeless) {
+      all += (all.empty() ? "" : " | ") + line;
+    } else {
+      report->findings.push_back(part->signal_groups == 0 ? "nothing to learn from in " + line
+                                                          : line);
+    }
+  }
+  if (report->hopeless) report->findings.push_back("nothing to learn from: " + all);
+}
+
+int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt) {
+  const ReinforceOptions& rl = recipe.rl;
+  const int64_t context = config.max_position_embeddings;
+  const int64_t longest = prompt + std::min(rl.max_tokens, context - prompt);
+  const TrainingMemory training =
+      EstimateTrainingMemory(config, std::max(longest, rl.micro_batch_tokens));
+  const int64_t copies = recipe.grpo.kl_beta > 0 ? 2 : 1;  // packed for sampling; the reference
+  const int64_t slots = std::min(rl.slots, rl.prompts_per_step * rl.group_size);
+  return training.total() + copies * training.weights +
+         slots * longest * ExpandedCacheBytesPerToken(config);
+}
+
+ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
+                  const ModelWeights& packed_weights, const Tokenizer& tokenizer,
+                  Environment& environment) {
+  CHECK(recipe.probe.problems > 0);
+  const ReinforceOptions& rl = recipe.rl;
+  const ModelConfig& config = trainer.config();
+  const std::vector<MixturePart> mixture = environment.Parts();
+  std::vector<Problem> problems;
+  for (size_t part = 0; part < mixture.size(); ++part) {
+    for (Problem& problem : Draw(recipe, environment, part)) problems.push_back(std::move(problem));
+  }
+  const int32_t bos = BosToken(config);
+  const int64_t capacity =
+      RolloutCapacity(tokenizer, bos, problems, rl.max_tokens, config.max_position_embeddings);
+  const int64_t slots = std::min({rl.slots, rl.prompts_per_step * rl.group_size,
+                                  static_cast<int64_t>(problems.size()) * rl.group_size});
+  RolloutOptions options;
+  options.samples = rl.group_size;
+  options.max_tokens = rl.max_tokens;
+  options.sampling.temperature = static_cast<float>(rl.temperature);
+  options.seed = rl.seed ^ kProbeSeed;
+  std::vector<Sample> samples;
+  ProbeReport report;
+  {
+    Engine engine(trainer.model(), packed_weights, CacheForm::kExpanded, slots, capacity);
+    const double start = SteadySeconds();
+    samples = Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
+                      environment, options);
+    double generated = 0;
+    for (const Sample& sample : samples) generated += static_cast<double>(sample.completion.size());
+    report.tokens_per_second = generated / (SteadySeconds() - start);
+  }
+  report.training_flops_per_second = MeasureTrainingSpeed(recipe, trainer, samples);
+  int64_t longest_prompt = 0;
+  for (const Sample& sample : samples)
+    longest_prompt = std::max(longest_prompt, static_cast<int64_t>(sample.prompt.size()));
+  const int64_t each = recipe.probe.problems;
+  for (size_t part = 0; part < mixture.size(); ++part) {
+    const int64_t begin = static_cast<int64_t>(part) * each, end = begin + each;
+    report.parts.push_back(
+        Measure(rl, mixture[part], {problems.begin() + begin, problems.begin() + end},
+                {samples.begin() + begin * rl.group_size, samples.begin() + end * rl.group_size}));
+  }
+  Diagnose(recipe, &report);
+  Typical typical = TypicalOf(report.parts);
+  report.seconds = RunSeconds(recipe, config, report, typical);
+  typical.length = Count(std::min(rl.max_tokens, capacity));
+  report.seconds_longest = RunSeconds(recipe, config, report, typical);
+  report.memory_bytes = ReinforceMemory(recipe, config, longest_prompt);
+  if (report.memory_bytes > PhysicalMemoryBytes()) {
+    report.findings.push_back(
+        fmt::format("the run takes about {} of memory, this machine has {}; lower rl.slots (now "
+                    "{}), rl.max_tokens or rl.micro_batch_tokens",
+                    FormatBytes(Count(report.memory_bytes)),
+                    FormatBytes(Count(PhysicalMemoryBytes())), rl.slots));
+  }
+  return report;
+}
+
+std::vector<std::string> DescribeProbe(const ProbeReport& report) {
+  std::vector<std::string> lines;
+  for (const PartProbe& part : report.parts) {
+    const TaskEvaluation& e = part.evaluation;
+    lines.push_back(fmt::format(
+        "probe of {}: pass@1 {:.3f}, pass@{} {:.3f}, right form {:.0f} %, cut off {:.0f} %, {:.0f} "
+        "tokens, a signal in {} of {} groups",
+        part.name, e.pass_at_1.value, e.samples, part.pass_at_group, 100 * e.format_rate,
+        100 * e.truncated_rate, e.mean_length, part.signal_groups, e.problems));
+  }
+  lines.push_back(fmt::format(
+      "probe: {} tokens/s; at this speed the run takes about {} ({} if all completions grow to "
+      "rl.max_tokens) and {} of memory",
+      FormatCount(report.tokens_per_second), FormatDuration(report.seconds),
+      FormatDuration(report.seconds_longest), FormatBytes(Count(report.memory_bytes))));
+  for (const std::string& finding : report.findings) lines.push_back("warning: " + finding);
+  return lines;
+}
+
+std::string ProbeJson(const ProbeReport& report) {
+  using Json = nlohmann::ordered_json;
+  Json json{{"hopeless", report.hopeless},
+            {"findings", report.findings},
+            {"tokens_per_second", report.tokens_per_second},
+            {"training_flops_per_second", report.training_flops_per_second},
+            {"seconds", report.seconds},
+            {"seconds_longest", report.seconds_longest},
+            {"memory_bytes", report.memory_bytes},
+            {"parts", Json::array()}};
+  for (const PartProbe& part : report.parts) {
+    const TaskEvaluation& e = part.evaluation;
+    json["parts"].push_back({{"name", part.name},
+                             {"problems", e.problems},
+                             {"samples", e.samples},
+                             {"pass@1", e.pass_at_1.value},
+                             {"pass@1_ci95", e.pass_at_1.half_width},
+                             {fmt::format("pass@{}", e.samples), part.pass_at_group},
+                             {"format_rate", e.format_rate},
+                             {"truncated_rate", e.truncated_rate},
+                             {"mean_length", e.mean_length},
+                             {"signal_groups", part.signal_groups}});
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,63 @@
+// Before hours of reinforcement learning: is there anything to learn from, how long will it take,
+// does it fit? A sample of training problems, tried by the model as it is. Nothing of the run is
+// touched: problems and samples come from another seed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/fields.h"
+#include "rl/evaluate.h"
+
+namespace darkhorse {
+
+struct ReinforceRecipe;
+class Trainer;
+
+struct ProbeOptions {
+  int64_t problems = 16;
+  bool stop_if_hopeless = false;
+};
+void ListFields(ProbeOptions& options, FieldList& list);
+void Validate(const ProbeOptions& options);  // UsageError
+
+// A task at a level, or a file.
+struct PartProbe {
+  std::string name;
+  double weight = 1;
+  TaskEvaluation evaluation;  // group_size samples a problem
+  double pass_at_group = 0;   // problems solved by one of their samples at least
+  double prompt_length = 0;   // tokens, mean
+  int64_t signal_groups = 0;  // groups whose rewards differ, out of evaluation.problems
+  std::string cause, cure;    // what stands in the way, and what to change; "": nothing
+};
+
+struct ProbeReport {
+  std::vector<PartProbe> parts;
+  bool hopeless = false;              // no group of any part has a signal
+  std::vector<std::string> findings;  // one line each: what stands in the way and what to change
+  double tokens_per_second = 0;       // generated and scored
+  double training_flops_per_second = 0;
+  double seconds = 0;          // of the whole run, if completions stay as long as they are
+  double seconds_longest = 0;  // if all grow to rl.max_tokens
+  int64_t memory_bytes = 0;
+};
+
+ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
+                  const ModelWeights& packed_weights, const Tokenizer& tokenizer,
+                  Environment& environment);
+
+// What can be said from the counts alone: fills cause and cure of the parts, findings and hopeless.
+void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report);
+
+// Bytes of a run whose longest prompt has `prompt` tokens: weights, gradients, moments and
+// activations, packed weights, reference, key/value cache.
+int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt);
+
+// For people, a line each: every part, speed and cost, findings.
+std::vector<std::string> DescribeProbe(const ProbeReport& report);
+std::string ProbeJson(const ProbeReport& report);
+
+}  // namespace darkhorse

@@ -1,0 +1,102 @@
+#include "rl/probe.h"
+
+#include <gtest/gtest.h>
+
+#include "model/cost.h"
+#include "rl/recipe.h"
+#include "rl/tiny_policy.h"
+
+namespace darkhorse {
+namespace {
+
+PartProbe Part(const std::string& name, double pass_at_1, double pass_at_group, double format,
+               double truncated, int64_t signal_groups) {
+  PartProbe part;
+  part.name = name;
+  part.evaluation.problems = 20;
+  part.evaluation.samples = 8;
+  part.evaluation.pass_at_1.value = pass_at_1;
+  part.evaluation.format_rate = format;
+  part.evaluation.truncated_rate = truncated;
+  part.pass_at_group = pass_at_group;
+  part.signal_groups = signal_groups;
+  return part;
+}
+
+ProbeReport Diagnosed(std::vector<PartProbe> parts) {
+  ProbeReport report;
+  report.parts = std::move(parts);
+  Diagnose(ReinforceRecipe(), &report);
+  return report;
+}
+
+void ExpectFinding(const PartProbe& part, bool hopeless, const std::string& cause,
+                   const std::string& cure) {
+  const ProbeReport report = Diagnosed({part});
+  EXPECT_EQ(report.hopeless, hopeless) << part.name;
+  ASSERT_EQ(report.findings.size(), 1u) << part.name;
+  const std::string& line = report.findings[0];
+  EXPECT_EQ(line.starts_with("nothing to learn from: "), hopeless) << line;
+  EXPECT_NE(line.find(part.name + ": " + cause), std::string::npos) << line;
+  EXPECT_NE(line.find(cure), std::string::npos) << line;
+  EXPECT_EQ(line.find('\n'), std::string::npos);
+}
+
+TEST(ProbeTest, NamesWhatStandsInTheWayAndWhatToChange) {
+  ExpectFinding(Part("cut", 0, 0, 0, 1, 0), true, "most completions are cut off",
+                "raise rl.max_tokens (now 352");
+  ExpectFinding(Part("formless", 0, 0, 0, 0.1, 0), true, "no completion has the right form",
+                "<answer>");
+  ExpectFinding(Part("easy", 1, 1, 1, 0, 0), true, "every answer is right", "harder");
+  ExpectFinding(Part("hard", 0, 0, 1, 0, 0), true, "every answer is wrong;", "rl.group_size");
+  ExpectFinding(Part("split", 0.5, 0.5, 1, 0, 0), true, "groups are all right, all wrong",
+                "rl.group_size (now 16)");
+  ExpectFinding(Part("form", 0, 0, 0.5, 0, 15), false, "every answer is wrong, so only the form",
+                "easier");
+  ExpectFinding(Part("long", 0.1, 0.5, 0.4, 0.6, 10), false, "most completions are cut off",
+                "rl.max_tokens");
+  ExpectFinding(Part("rare", 0.01, 0.05, 1, 0, 1), false, "fewer than a tenth", "easier");
+  ExpectFinding(Part("seldom", 0.99, 1, 1, 0, 1), false, "fewer than a tenth", "harder");
+}
+
+TEST(ProbeTest, IsContentWithAModelThatCanLearn) {
+  const ProbeReport report = Diagnosed({Part("good", 0.2, 0.9, 0.9, 0.05, 18)});
+  EXPECT_FALSE(report.hopeless);
+  EXPECT_TRUE(report.findings.empty());
+  // Two groups of twenty are not fewer than a tenth.
+  EXPECT_TRUE(Diagnosed({Part("some", 0.02, 0.1, 0.9, 0.05, 2)}).findings.empty());
+}
+
+TEST(ProbeTest, OnePartWithASignalIsEnough) {
+  const PartProbe silent = Part("a:1", 0, 0, 1, 0, 0);
+  ProbeReport report = Diagnosed({silent, Part("b:1", 0.2, 0.9, 0.9, 0, 18)});
+  EXPECT_FALSE(report.hopeless);
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_TRUE(report.findings[0].starts_with("nothing to learn from in a:1: every answer is wrong"))
+      << report.findings[0];
+  // Parts in the same trouble share a line.
+  report = Diagnosed({silent, Part("b:1", 1, 1, 1, 0, 0), Part("c:1", 0, 0, 1, 0, 0)});
+  EXPECT_TRUE(report.hopeless);
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_NE(report.findings[0].find("a:1, c:1: every answer is wrong"), std::string::npos);
+  EXPECT_NE(report.findings[0].find("| b:1: every answer is right"), std::string::npos);
+}
+
+TEST(ProbeTest, MemoryCountsReferenceAndCache) {
+  ReinforceRecipe recipe;
+  recipe.rl.max_tokens = 20;
+  recipe.rl.slots = 8;
+  const ModelConfig config = TinyPolicyConfig();
+  const int64_t plain = ReinforceMemory(recipe, config, 10);
+  const TrainingMemory training = EstimateTrainingMemory(config, recipe.rl.micro_batch_tokens);
+  EXPECT_EQ(plain,
+            training.total() + training.weights + 8 * 30 * ExpandedCacheBytesPerToken(config));
+  recipe.grpo.kl_beta = 0.1;
+  EXPECT_EQ(ReinforceMemory(recipe, config, 10) - plain, training.weights);
+  recipe.rl.max_tokens = 1000;  // the context holds 64
+  EXPECT_EQ(ReinforceMemory(recipe, config, 10) - plain,
+            training.weights + 8 * 34 * ExpandedCacheBytesPerToken(config));
+}
+
+}  // namespace
+}  // namespace darkhorse

@@ -1,0 +1,213 @@
+// Probe, curriculum, guards and stop rules in whole runs.
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.h"
+#include "rl/tiny_run.h"
+
+namespace darkhorse {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+class RunRulesTest : public ReinforceTest {
+ protected:
+  static std::vector<Json> Metrics(const std::string& run) {
+    std::istringstream text(ReadFile(RunPath(run) + "/metrics.jsonl"));
+    std::vector<Json> lines;
+    for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+    return lines;
+  }
+  // Notes of a run, a line each.
+  static ReinforceCallbacks Noting(std::string* notes) {
+    return {.on_note = [notes](const std::string& note) { *notes += note + "\n"; }};
+  }
+  static ReinforceRecipe Mixed() {
+    ReinforceRecipe recipe = Recipe();
+    recipe.rl.tasks = {"parity:1", "parity:2=2", "gcd:1"};
+    recipe.rl.max_tokens = 20;
+    recipe.curriculum.by_success = true;
+    recipe.curriculum.rate = 0.5;
+    return recipe;
+  }
+  // Two tokens hold no answer.
+  static ReinforceRecipe Hopeless() {
+    ReinforceRecipe recipe = Recipe();
+    recipe.rl.max_tokens = 2;
+    recipe.probe.problems = 4;
+    return recipe;
+  }
+};
+
+TEST_F(RunRulesTest, AProbeChangesNothingOfTheRun) {
+  ReinforceRecipe recipe = FullRecipe();
+  recipe.probe.problems = 0;
+  Run(recipe, "without");
+  recipe.probe.problems = 5;
+  std::string notes;
+  Run(recipe, "with", false, Noting(&notes));
+  ExpectSameRun("without", "with");
+  EXPECT_FALSE(FileExists(RunPath("without") + "/probe.json"));
+  const Json probe = Json::parse(ReadFile(RunPath("with") + "/probe.json"));
+  EXPECT_EQ(probe["hopeless"], false);
+  EXPECT_EQ(probe["parts"][0]["name"], "parity:1");
+  EXPECT_EQ(probe["parts"][0]["problems"], 5);
+  EXPECT_GT(probe["seconds"], 0);
+  EXPECT_GE(probe["seconds_longest"], probe["seconds"]);
+  ExpectMessage(notes, {"probe of parity:1: pass@1", "pass@4", "the run takes about"});
+}
+
+TEST_F(RunRulesTest, TheProbeMeasuresEveryPartAndWritesNothing) {
+  ReinforceRecipe recipe = Mixed();
+  recipe.probe.problems = 6;
+  const ProbeReport report = ProbeModel(recipe, Base(), {});
+  ASSERT_EQ(report.parts.size(), 3u);
+  EXPECT_EQ(report.parts[1].name, "parity:2");
+  EXPECT_EQ(report.parts[2].evaluation.task, "gcd");
+  EXPECT_EQ(report.parts[2].evaluation.problems, 6);
+  EXPECT_EQ(report.parts[2].evaluation.samples, recipe.rl.group_size);
+  // The same samples every time.
+  const ProbeReport again = ProbeModel(recipe, Base(), {});
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(report.parts[i].evaluation.mean_length, again.parts[i].evaluation.mean_length);
+    EXPECT_EQ(report.parts[i].signal_groups, again.parts[i].signal_groups);
+  }
+  recipe.probe.problems = 0;
+  ExpectMessage(MessageOf([&] { ProbeModel(recipe, Base(), {}); }), {"probe.problems is 0"});
+}
+
+TEST_F(RunRulesTest, AHopelessRunIsWarnedOfOrRefused) {
+  ReinforceRecipe recipe = Hopeless();
+  recipe.rl.steps = 1;
+  std::string notes;
+  EXPECT_TRUE(Run(recipe, "warned", false, Noting(&notes)).finished);
+  ExpectMessage(notes, {"warning: nothing to learn from: parity:1: most completions are cut off",
+                        "raise rl.max_tokens (now 2"});
+  recipe.probe.stop_if_hopeless = true;
+  ExpectMessage(MessageOf([&] { Run(recipe, "refused"); }),
+                {"nothing to learn from", "rl.max_tokens", "probe.stop_if_hopeless"});
+  EXPECT_FALSE(FileExists(RunPath("refused") + "/checkpoints"));
+  // Another recipe may begin where nothing was.
+  EXPECT_TRUE(Run(Recipe(), "refused").finished);
+}
+
+TEST_F(RunRulesTest, TheProbeDoesNotComeAgainWhenARunGoesOn) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.probe.problems = 3;
+  int polls = 0;
+  Run(recipe, "run", false, {.stop = [&] { return polls++ == 2; }});
+  std::string notes;
+  Run(recipe, "run", true, Noting(&notes));
+  EXPECT_EQ(notes.find("probe"), std::string::npos) << notes;
+}
+
+TEST_F(RunRulesTest, CurriculumFollowsSuccess) {
+  ReinforceRecipe recipe = Mixed();
+  recipe.rl.prompts_per_step = 16;
+  Run(recipe, "run");
+  const std::vector<Json> lines = Metrics("run");
+  // At first the recipe's own weights, 1 : 2 : 1.
+  EXPECT_EQ(lines.front()["curriculum/parity:1/share"], 0.25);
+  EXPECT_EQ(lines.front()["curriculum/parity:2/share"], 0.5);
+  // The base has never seen a gcd: seven steps halve its success from 1/2 each.
+  EXPECT_LT(lines.back()["curriculum/gcd:1/success"], 0.1);
+  EXPECT_LT(lines.back()["curriculum/gcd:1/share"], 0.15);
+  for (const Json& line : lines) {
+    double sum = 0;
+    for (const char* name : {"parity:1", "parity:2", "gcd:1"})
+      sum += line["curriculum/" + std::string(name) + "/share"].get<double>();
+    EXPECT_NEAR(sum, 1, 4 * 0x1p-53);
+  }
+  recipe.curriculum.by_success = false;
+  Run(recipe, "off");
+  EXPECT_FALSE(Metrics("off").back().contains("curriculum/parity:1/share"));
+}
+
+TEST_F(RunRulesTest, ACurriculumResumesToTheSameBytes) {
+  const ReinforceRecipe recipe = Mixed();
+  std::vector<std::string> copies;
+  Run(recipe, "whole", false, {.on_step = [&](const ReinforceMetrics& m) {
+        copies.push_back("step" + std::to_string(m.step));
+        fs::copy(RunPath("whole"), RunPath(copies.back()), fs::copy_options::recursive);
+      }});
+  ASSERT_EQ(copies.size(), 7u);
+  for (const std::string& copy : copies) {
+    EXPECT_TRUE(Run(recipe, copy, /*resume=*/true).finished);
+    ExpectSameRun("whole", copy);
+  }
+}
+
+TEST_F(RunRulesTest, EndsWhereAStopRuleSaysSo) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.stop.accuracy = 1e-9;
+  recipe.rl.evaluate_every = 2;
+  recipe.rl.evaluate_problems = 32;
+  recipe.rl.checkpoint_every = 5;
+  std::string notes;
+  const ReinforceResult result = Run(recipe, "run", false, Noting(&notes));
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.last.step, 2);
+  ExpectMessage(result.stop_reason, {"stop.accuracy"});
+  ExpectMessage(notes, {"finished after step 2: held-out accuracy"});
+  EXPECT_EQ(result.checkpoint, RunPath("run") + "/checkpoints/step-00000002");
+  EXPECT_EQ(Metrics("run").back()["stopped"], result.stop_reason);
+  // It is over: going on changes nothing.
+  const std::string metrics = ReadFile(RunPath("run") + "/metrics.jsonl");
+  const ReinforceResult again = Run(recipe, "run", true);
+  EXPECT_TRUE(again.finished);
+  EXPECT_EQ(again.stop_reason, result.stop_reason);
+  EXPECT_EQ(ReadFile(RunPath("run") + "/metrics.jsonl"), metrics);
+}
+
+TEST_F(RunRulesTest, PatienceAndWarningsOutliveAKill) {
+  ReinforceRecipe recipe = Hopeless();  // never better than at its first evaluation
+  recipe.rl.steps = 9;
+  recipe.rl.evaluate_every = 2;
+  recipe.stop.patience = 3;
+  const ReinforceResult whole = Run(recipe, "whole");
+  EXPECT_EQ(whole.last.step, 8);
+  std::vector<std::string> warned;
+  for (const Json& line : Metrics("whole")) {
+    for (const Json& warning : line.value("warnings", Json::array()))
+      warned.push_back(std::to_string(line["step"].get<int>()) + " " +
+                       warning["name"].get<std::string>());
+  }
+  EXPECT_EQ(warned, std::vector<std::string>{"5 no_signal"});
+  for (const int after : {1, 4, 6}) {
+    const std::string parts = "parts" + std::to_string(after);
+    int polls = 0;
+    Run(recipe, parts, false, {.stop = [&] { return polls++ == after; }});
+    EXPECT_EQ(Run(recipe, parts, true).stop_reason, whole.stop_reason);
+    EXPECT_EQ(ReadFile(RunPath(parts) + "/metrics.jsonl"),
+              ReadFile(RunPath("whole") + "/metrics.jsonl"));
+  }
+}
+
+TEST_F(RunRulesTest, RefusesWhatNoMachineHolds) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.prompts_per_step = 1 << 18;
+  recipe.rl.micro_batch_tokens = INT64_MAX;  // 2^26 rows then, of over 2^10 floats each
+  ExpectMessage(MessageOf([&] { Run(recipe, "run"); }), {"memory", "this machine has"});
+}
+
+TEST_F(RunRulesTest, RefusesRulesThatCannotWork) {
+  const auto message = [](auto change) {
+    ReinforceRecipe recipe = Recipe();
+    change(recipe);
+    return MessageOf([&] { Run(recipe, "run"); });
+  };
+  ExpectMessage(message([](ReinforceRecipe& r) { r.stop.patience = 1, r.rl.evaluate_every = 0; }),
+                {"stop.patience", "rl.evaluate_every is 0"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.probe.problems = -1; }),
+                {"probe.problems is -1"});
+  ExpectMessage(
+      message([](ReinforceRecipe& r) { r.probe.stop_if_hopeless = true, r.probe.problems = 0; }),
+      {"probe.stop_if_hopeless needs a probe"});
+  ExpectMessage(message([](ReinforceRecipe& r) { r.curriculum.floor = 0; }),
+                {"curriculum.floor is 0"});
+}
+
+}  // namespace
+}  // namespace darkhorse
