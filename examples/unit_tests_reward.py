@@ -16,7 +16,7 @@ import sys
 
 SECONDS = 2
 MEMORY = 256 << 20
-# The last line proves that the test came to its end; its word is not known before that.
+# The last line says that the test came to its end: an exit in the answer is no success. An answer that reads the word itself can cheat.
 HARNESS = """
 import sys
 scope = {}

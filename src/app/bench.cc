@@ -100,6 +100,10 @@ Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& traine
           {"where_time_goes", BenchLayers(recipe, input, step, rounds, trainer)}};
 }
 
+CacheForm Form(const BenchOptions& options) {
+  return options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
+}
+
 // Tokens of a decoded sequence.
 int64_t Capacity(const BenchOptions& options) {
   return options.prompt_tokens + options.new_tokens + 1;
@@ -116,8 +120,7 @@ double DecodeTokensPerSecond(const BenchOptions& options, const Trainer& trainer
     requests[r].stream = r;
     requests[r].max_tokens = 1 + options.new_tokens;
   }
-  const CacheForm form = options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
-  Engine engine(trainer.model(), packed.model(), form, batch, Capacity(options));
+  Engine engine(trainer.model(), packed.model(), Form(options), batch, Capacity(options));
   engine.Generate(requests);  // warms up: touches the whole cache
   const double whole = SecondsOf([&] { engine.Generate(requests); });
   // The prompts cost the same both times, so the difference is decoding.
@@ -136,7 +139,7 @@ void Run(const BenchOptions& options) {
   }
   RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens);
   const int64_t largest = *std::max_element(options.batches.begin(), options.batches.end());
-  RequireCacheMemory(recipe.model, CacheForm::kExpanded, largest, Capacity(options),
+  RequireCacheMemory(recipe.model, Form(options), largest, Capacity(options),
                      "lower --batches or --new-tokens");
   Trainer trainer(recipe.model, recipe.optimizer);
   trainer.Initialize(kSeed);

@@ -65,7 +65,7 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
 
 void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on) {
   const std::string path = run + "/recipe.toml";
-  if (!goes_on || !FileExists(path)) {
+  if (!FileExists(path)) {
     MakeDirectories(run);
     WriteFileAtomically(path, toml);
     return;
@@ -78,9 +78,10 @@ void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on)
     if (!has_old && !has_new) return;
     if (has_old == has_new && old_line == new_line) continue;
     Fail(
-        "{}: the run was started with '{}', now it is '{}'; go on with the same recipe, or choose "
-        "another --out",
-        path, has_old ? old_line : "nothing", has_new ? new_line : "nothing");
+        "{}: the run {} with '{}', now it is '{}'; go on with the same recipe, or choose another "
+        "--out",
+        path, goes_on ? "was started" : "in this folder was started",
+        has_old ? old_line : "nothing", has_new ? new_line : "nothing");
   }
 }
 
@@ -89,6 +90,7 @@ void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on)
   const std::string path = run + "/inputs.json";
   ordered_json now = ordered_json::object();
   for (const auto& [name, checksum] : inputs) now[name] = HexU64(checksum);
+  // Without a checkpoint nothing has come of earlier inputs.
   if (!goes_on || !FileExists(path)) {
     MakeDirectories(run);
     WriteFileAtomically(path, now.dump(1) + "\n");

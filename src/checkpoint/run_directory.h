@@ -30,8 +30,9 @@ struct LatestCheckpoint {
 // decision.
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 
-// A run is what its recipe says, from first step to last. Writes <run>/recipe.toml; for a run that
-// goes on and has one, throws an Error naming the first line that differs.
+// A run is what its recipe says, from first step to last. Writes <run>/recipe.toml; where there is
+// one, of this run (goes_on) or of whatever run lies there, throws an Error naming the first line
+// that differs.
 void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on);
 
 // What a run reads besides its recipe: a name, and a checksum of the content.

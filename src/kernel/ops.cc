@@ -1,7 +1,6 @@
 #include "kernel/ops.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -164,12 +163,6 @@ void AddInPlace(ConstMatrix x, Matrix y) {
   ForRows(x.rows, x.cols, [&](int64_t row) { loop(x.Row(row), y.Row(row), x.cols); });
 }
 
-void Axpy(float a, ConstMatrix x, Matrix y) {
-  CheckSameShape(x, y);
-  const auto loop = Kernels().ops.axpy;
-  ForRows(x.rows, x.cols, [&](int64_t row) { loop(a, x.Row(row), y.Row(row), x.cols); });
-}
-
 void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y) {
   CHECK(y.cols == x.cols && y.rows == static_cast<int64_t>(index.size()));
   const size_t bytes = static_cast<size_t>(x.cols) * sizeof(float);
@@ -206,17 +199,6 @@ double SumSquares(const float* x, int64_t n) {
   double sum = 0;
   for (const double p : partial) sum += p;
   return sum;
-}
-
-bool HasNonFinite(const float* x, int64_t n) {
-  const auto loop = Kernels().ops.has_non_finite;
-  std::atomic<bool> found{false};
-  ParallelForRange(n, kGrain, [&](int64_t begin, int64_t end) {
-    if (!found.load(std::memory_order_relaxed) && loop(x + begin, end - begin)) {
-      found.store(true, std::memory_order_relaxed);
-    }
-  });
-  return found.load();
 }
 
 void AdamWUpdate(const AdamWParams& p, const float* grad, float* w, float* m, float* v, int64_t n) {

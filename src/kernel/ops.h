@@ -54,9 +54,8 @@ void LogSoftmaxRows(ConstMatrix logits, const int32_t* target, float* logp, floa
 void LogSoftmaxBackwardRows(Matrix logits, const int32_t* target, const float* dlogp,
                             const float* dentropy);
 
-// y = x + y; y = a * x + y; elementwise.
+// y = x + y, elementwise.
 void AddInPlace(ConstMatrix x, Matrix y);
-void Axpy(float a, ConstMatrix x, Matrix y);
 
 // y[row] = x[index[row]] (gather rows); index -1 gives a zero row.
 void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y);
@@ -67,8 +66,6 @@ void ScatterAddRows(ConstMatrix dy, std::span<const int32_t> token, Matrix dtabl
 // Sum of squares of x[0..n) in double: chunks of a fixed size, summed in order. Deterministic,
 // threaded.
 double SumSquares(const float* x, int64_t n);
-// True if any element is NaN or infinite.
-bool HasNonFinite(const float* x, int64_t n);
 
 // AdamW on n elements (Loshchilov & Hutter 2019): m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
 // w -= lr * ( (m/bias1) / (sqrt(v/bias2) + eps) + weight_decay * w ), g = grad * grad_scale.

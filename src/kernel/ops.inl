@@ -173,12 +173,6 @@ void AddLoop(const float* x, float* y, int64_t n) {
   ForLanes(n, [=](int64_t i, auto io) { io.Put(y + i, Add(io.Get(x + i), io.Get(y + i))); });
 }
 
-void AxpyLoop(float a, const float* x, float* y, int64_t n) {
-  const V factor = Set1(a);
-  ForLanes(n,
-           [=](int64_t i, auto io) { io.Put(y + i, Fma(factor, io.Get(x + i), io.Get(y + i))); });
-}
-
 // Products of floats are exact in double, so fused or not is the same.
 double SumSquaresLoop(const float* x, int64_t n) {
   double sums[16] = {};
@@ -193,13 +187,6 @@ double SumSquaresLoop(const float* x, int64_t n) {
     for (int j = 0; j < half; ++j) sums[j] += sums[j + half];
   }
   return sums[0];
-}
-
-// 0 * x is NaN exactly where x is NaN or infinite.
-bool HasNonFiniteLoop(const float* x, int64_t n) {
-  V sums = Zero();
-  ForLanes(n, [=, &sums](int64_t i, auto io) { sums = Fma(io.Get(x + i), Zero(), sums); });
-  return !(ReduceAdd(sums) == 0.0f);
 }
 
 void AdamWLoop(const AdamWStep& step, const float* grad, float* w, float* m, float* v, int64_t n) {
@@ -239,9 +226,7 @@ constexpr OpsLoops MakeOpsLoops() {
           SoftmaxStatsLoop,
           LogSoftmaxBackwardLoop,
           AddLoop,
-          AxpyLoop,
           SumSquaresLoop,
-          HasNonFiniteLoop,
           AdamWLoop,
           AttentionForwardLoop,
           AttentionBackwardLoop};

@@ -101,9 +101,7 @@ struct OpsLoops {
   // logits -> dlogits, all but the target's own +dlogp.
   void (*log_softmax_backward)(float* logits, const LogSoftmaxGradient& gradient, int64_t n);
   void (*add)(const float* x, float* y, int64_t n);
-  void (*axpy)(float a, const float* x, float* y, int64_t n);
   double (*sum_squares)(const float* x, int64_t n);
-  bool (*has_non_finite)(const float* x, int64_t n);
   void (*adamw)(const AdamWStep& step, const float* grad, float* w, float* m, float* v, int64_t n);
   void (*attention_forward)(const AttentionForwardArgs& args);
   void (*attention_backward)(const AttentionBackwardArgs& args);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/parallel.h"
 
 namespace darkhorse {
 namespace {
@@ -48,17 +47,7 @@ RopeCache::RopeCache(const ModelConfig& config)
   const double mscale = yarn.type == "yarn" ? YarnMscale(yarn.factor, yarn.mscale) /
                                                   YarnMscale(yarn.factor, yarn.mscale_all_dim)
                                             : 1.0;
-  cos_sin_.resize(static_cast<size_t>(max_position_ * dim_));
-  ParallelForRange(max_position_, 256, [&](int64_t begin, int64_t end) {
-    for (int64_t position = begin; position < end; ++position) {
-      float* row = cos_sin_.data() + position * dim_;
-      for (size_t j = 0; j < frequencies.size(); ++j) {
-        const double angle = static_cast<double>(position) * frequencies[j];
-        row[2 * j] = static_cast<float>(std::cos(angle) * mscale);
-        row[2 * j + 1] = static_cast<float>(std::sin(angle) * mscale);
-      }
-    }
-  });
+  cos_sin_ = RopeCosSin(frequencies, mscale, max_position_);
 }
 
 RopeTable RopeCache::table() const { return {dim_, cos_sin_.data(), max_position_}; }

@@ -119,6 +119,7 @@ void Limit(int resource, int64_t value) {
     // all of the user's.
     Limit(RLIMIT_NPROC, limits.threads);
   }
+  WriteFileRaw("/proc/self/oom_score_adj", "1000");  // before the run itself
   Limit(RLIMIT_CPU, limits.cpu_seconds);
   Limit(RLIMIT_AS, limits.memory_bytes);
   Limit(RLIMIT_CORE, 0);

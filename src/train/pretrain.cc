@@ -172,11 +172,13 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   while (trainer.optimizer().step() < options.steps) {
     const int64_t step = trainer.optimizer().step();
     if (callbacks.stop && callbacks.stop()) {
-      if (step > 0)
-        result.checkpoint =
-            trainer.Save(run, options.keep_checkpoints, files, "{}", trainer.optimizer().step());
-      note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
-                       step));
+      if (step > 0) {
+        result.checkpoint = trainer.Save(run, options.keep_checkpoints, files, "{}", step);
+        note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
+                         step));
+      } else {
+        note("stopped before the first step; there is nothing to save");
+      }
       return result;
     }
     const double start = SteadySeconds();
