@@ -8,6 +8,7 @@
 #include "app/problem_flags.h"
 #include "app/recipes.h"
 #include "app/report.h"
+#include "base/error.h"
 
 namespace darkhorse {
 namespace {
@@ -18,13 +19,26 @@ struct ReinforceArguments {
   std::string model;
   std::string out;
   bool resume = false;
+  bool probe_only = false;
   bool json = false;
 };
+
+void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& arguments) {
+  const ProbeReport report = ProbeModel(recipe, arguments.model, {.on_note = Note});
+  if (arguments.json) {
+    PrintResult(Json::parse(ProbeJson(report)), true);
+    return;
+  }
+  for (const std::string& line : DescribeProbe(report)) PrintText(line + "\n");
+}
 
 void Run(const ReinforceArguments& arguments) {
   ReinforceRecipe recipe;
   arguments.recipe.Apply(FieldsOf(recipe));
   arguments.problems.Apply(&recipe.problems);
+  if (arguments.probe_only) return ProbeOnly(recipe, arguments);
+  if (arguments.out.empty())
+    FailUsage("--out is required: the run directory to write (--probe-only writes none)");
   CatchInterrupts();
   const ReinforceResult result = [&] {
     ReinforceView view(recipe.rl.steps);
@@ -32,6 +46,7 @@ void Run(const ReinforceArguments& arguments) {
   }();
   Json json{
       {"run", arguments.out}, {"checkpoint", result.checkpoint}, {"finished", result.finished}};
+  if (!result.stop_reason.empty()) json["stop_reason"] = result.stop_reason;
   if (!result.best_checkpoint.empty()) json["best_checkpoint"] = result.best_checkpoint;
   if (result.last.step > 0) {
     json["step"] = result.last.step;
@@ -54,8 +69,11 @@ void RegisterReinforce(CLI::App& app) {
   command->add_option("--model", arguments->model, "checkpoint directory to start from")
       ->required();
   arguments->problems.Register(*command);
-  command->add_option("--out", arguments->out, "run directory to write")->required();
+  command->add_option("--out", arguments->out, "run directory to write");
   command->add_flag("--resume", arguments->resume, "go on with the run in --out, exactly");
+  command->add_flag("--probe-only", arguments->probe_only,
+                    "only try training problems: is there anything to learn, how long will it "
+                    "take, how much memory; writes nothing");
   AddJsonFlag(*command, &arguments->json);
   command->footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<ReinforceRecipe>());
   command->callback([arguments] { Run(*arguments); });
