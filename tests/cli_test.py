@@ -236,6 +236,10 @@ class FromTextToText(CommandLine):
         info = json.loads(self.succeed("info", "--model", model, "--json"))
         self.assertLess(info["active_parameters"], info["parameters"])
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "run", says="run")
+        (self.folder / "other").mkdir()
+        foreign = self.write("other/recipe.toml", "of = 'another run'\n")
+        self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "other", says="another run")
+        self.assertEqual(foreign.read_text(), "of = 'another run'\n")
         (self.folder / "hostile").mkdir()
         config = json.loads((model / "config.json").read_text())
         for name in ("tokenizer.json", "model.safetensors"):
@@ -323,7 +327,7 @@ class Extremes(CommandLine):
                     says="vocab_size")
 
     def test_more_memory_than_there_is(self):
-        self.refuse(1, "bench", "tiny", "--set", "model.hidden_size=32768", "--set",
+        self.refuse(1, "bench", "tiny", "--set", "model.hidden_size=8192", "--set",
                     "model.vocab_size=16777216", says="of memory, this machine has")
         self.refuse(1, "bench", "tiny", "--batches", 65536, "--prompt-tokens", 2**30, "--set",
                     "model.max_position_embeddings=2147483647", says="of memory, this machine has")

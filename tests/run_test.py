@@ -64,7 +64,7 @@ overlong_penalty = 0.5
 """
 
 # Written anew by every call, or with times in them.
-OF_THE_CALL = ("report.html", "figures", "tensorboard", "timings.jsonl")
+OF_THE_CALL = ("report.html", "figures", "tensorboard", "timings.jsonl", "probe.json")
 
 
 class Run(unittest.TestCase):

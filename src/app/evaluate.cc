@@ -94,7 +94,7 @@ void RegisterEvaluate(CLI::App& app) {
   command->add_option("--sequence-length", options->sequence_length, "tokens of a sequence")
       ->check(UpTo(INT32_MAX));
   command->add_option("--max-tokens", options->max_tokens, "of the shard, for the loss")
-      ->check(UpTo(INT64_MAX));
+      ->check(UpTo(int64_t{1} << 40));
   command->add_option("--task", options->tasks, "name or name:level; may be repeated");
   options->problem_flags.Register(*command);
   command->add_option("--held-out-share", options->problems.held_out_share,

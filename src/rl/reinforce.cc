@@ -353,11 +353,10 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
     result.checkpoint = latest->directory;
     note(fmt::format("resuming from {}", latest->directory));
   } else {
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
-    RecordInputs(run, inputs, /*goes_on=*/false);
+    std::string probe_json;
     if (recipe.probe.problems > 0) {
       const ProbeReport probe = loop.Probe();
-      WriteFileAtomically(run + "/probe.json", ProbeJson(probe));
+      probe_json = ProbeJson(probe);
       for (const std::string& line : DescribeProbe(probe)) note(line);
       // They count for nothing of the run.
       const ScoringFaults faults = environment->TakeFaults();
@@ -367,6 +366,10 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
       if (probe.hopeless && recipe.probe.stop_if_hopeless)
         Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe.findings.front());
     }
+    // Only now, so that after a refusal another recipe may begin here.
+    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
+    RecordInputs(run, inputs, /*goes_on=*/false);
+    if (!probe_json.empty()) WriteFileAtomically(run + "/probe.json", probe_json);
   }
   ReinforceLog log(run, loop.completed);
   TruncateJsonLines(run + "/timings.jsonl", loop.completed);
