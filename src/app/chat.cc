@@ -59,7 +59,9 @@ void Answer(const LoadedModel& loaded, const ChatOptions& options, const std::st
   const Completion& completion = completions.front();
   Write(spoken.End(Text(loaded, completion.tokens)) + "\n");
   if (completion.finish == FinishReason::kLength) {
-    Note("cut off: the answer ran out of room; --max-tokens gives more");
+    const bool asked = static_cast<int64_t>(completion.tokens.size()) >= options.max_tokens;
+    Note(asked ? "cut off: the answer ran out of room; --max-tokens gives more"
+               : "cut off: the model's context is full");
   }
 }
 

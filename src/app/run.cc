@@ -159,6 +159,31 @@ class Stages {
   CorpusMix mix_;
 };
 
+// Two measurements of the same tasks side by side, figure by figure.
+Json BeforeAndAfter(const Json& base, const Json& reinforced) {
+  Json all = Json::object();
+  for (size_t i = 0; i < base.size() && i < reinforced.size(); ++i) {
+    Json& task =
+        all[fmt::format("{} level {}", base[i].value("task", ""), base[i].value("level", 1))];
+    for (const auto& [name, value] : base[i].items()) {
+      if (!value.is_number_float() || !reinforced[i].contains(name)) continue;
+      task[name] =
+          fmt::format("{:.3f} -> {:.3f}", value.get<double>(), reinforced[i][name].get<double>());
+    }
+  }
+  return all;
+}
+
+Json ForPeople(Json result) {
+  if (result.contains("base") && result.contains("reinforced")) {
+    result["base -> reinforced"] = BeforeAndAfter(result["base"], result["reinforced"]);
+    result["ask it"] = fmt::format("darkhorse chat --model {}", result["model"].get<std::string>());
+  }
+  result.erase("base");
+  result.erase("reinforced");
+  return result;
+}
+
 void Run(const RunArguments& arguments) {
   RunRecipe recipe;
   arguments.recipe.Apply(FieldsOf(recipe));
@@ -168,7 +193,7 @@ void Run(const RunArguments& arguments) {
   result["finished"] = Stages(recipe, arguments.out, arguments.json).Run(&result);
   if (FileExists(arguments.out + "/base/checkpoints"))
     result["report"] = WriteReport(arguments.out);
-  PrintResult(result, arguments.json);
+  PrintResult(arguments.json ? result : ForPeople(result), arguments.json);
 }
 
 }  // namespace

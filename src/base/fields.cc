@@ -251,7 +251,7 @@ std::string SpellValue(const Field& field) {
 std::string FieldsToToml(const FieldList& fields, bool help) {
   std::string out;
   std::string section;
-  for (const Field& field : fields.fields()) {
+  const auto add = [&](const Field& field) {
     if (SectionOf(field.path) != section) {
       section = SectionOf(field.path);
       out += fmt::format("\n[{}]{}\n", section, help ? "  # " + fields.SectionHelp(section) : "");
@@ -259,6 +259,13 @@ std::string FieldsToToml(const FieldList& fields, bool help) {
     const std::string name = field.path.substr(section.empty() ? 0 : section.size() + 1);
     const std::string line = fmt::format("{} = {}", name, SpellValue(field));
     out += help ? fmt::format("{:<40} # {}\n", line, field.help) : line + "\n";
+  };
+  // TOML has no way back to the top level once a section has begun.
+  for (const Field& field : fields.fields()) {
+    if (SectionOf(field.path).empty()) add(field);
+  }
+  for (const Field& field : fields.fields()) {
+    if (!SectionOf(field.path).empty()) add(field);
   }
   return out;
 }

@@ -167,5 +167,21 @@ TEST(NearestName, CountsEditsAndLooksIntoSections) {
   EXPECT_EQ(NearestName("x", {}), "");
 }
 
+struct PartThenWhole {
+  Inner part;
+  int64_t whole = 3;
+};
+void ListFields(PartThenWhole& options, FieldList& list) {
+  list.Section("part", options.part, "a part");
+  list.Add("whole", options.whole, "of the whole, listed behind its part");
+}
+
+TEST(ToToml, FieldsOfTheWholeStandBeforeItsParts) {
+  PartThenWhole written, read;
+  written.whole = 4;
+  ParseToml(ToToml(written), "r.toml", FieldsOf(read));
+  EXPECT_EQ(read.whole, 4);
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -69,6 +69,11 @@ void Validate(const ReinforceRecipe& r) {
   Validate(r.curriculum);
   Validate(r.stop, o.evaluate_every);
   if (r.problems.file.empty()) {
+    if (o.tasks.empty()) {
+      FailUsage(
+          "no task to practise: name a file of problems (--problems, with --rule or --reward), or "
+          "tasks in rl.tasks");
+    }
     ParseMixture(o.tasks);
   } else if (o.evaluate_every > 0 && r.problems.held_out_share == 0) {
     FailUsage(
