@@ -386,9 +386,13 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   };
   while (loop.completed < recipe.rl.steps && result.stop_reason.empty()) {
     if (callbacks.stop && callbacks.stop()) {
-      if (loop.completed > 0) save();
-      note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
-                       loop.completed));
+      if (loop.completed > 0) {
+        save();
+        note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
+                         loop.completed));
+      } else {
+        note("stopped before the first step; there is nothing to save");
+      }
       return result;
     }
     ReinforceMetrics metrics = loop.Step();
