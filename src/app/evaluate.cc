@@ -97,12 +97,7 @@ void RegisterEvaluate(CLI::App& app) {
       ->check(UpTo(int64_t{1} << 40));
   command->add_option("--task", options->tasks, "name or name:level; may be repeated");
   options->problem_flags.Register(*command);
-  command->add_option("--held-out-share", options->problems.held_out_share,
-                      "of --problems, by their prompts' hash: those it is measured with; 1: all");
-  command->add_option("--reward-processes", options->problems.reward_processes,
-                      "copies of the reward program, side by side");
-  command->add_option("--reward-seconds", options->problems.reward_seconds,
-                      "of the reward program for one sample");
+  AddScoringFlags(*command, &options->problems);
   command->add_option("--count", options->evaluation.problems, "held-out problems of each task")
       ->check(UpTo(1 << 20));
   command->add_option("--samples", options->evaluation.samples, "completions of each problem")

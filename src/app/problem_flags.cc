@@ -23,4 +23,13 @@ void ProblemFlags::Apply(ProblemsOptions* options) const {
   Validate(*options);
 }
 
+void AddScoringFlags(CLI::App& command, ProblemsOptions* options) {
+  command.add_option("--held-out-share", options->held_out_share,
+                     "of --problems, by their prompts' hash: kept out of training, measured with");
+  command.add_option("--reward-processes", options->reward_processes,
+                     "copies of the reward program, side by side");
+  command.add_option("--reward-seconds", options->reward_seconds,
+                     "of the reward program for one sample");
+}
+
 }  // namespace darkhorse

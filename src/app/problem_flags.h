@@ -16,4 +16,8 @@ struct ProblemFlags {
   void Apply(ProblemsOptions* options) const;
 };
 
+// The fields of `options` that a command without a recipe needs: --held-out-share,
+// --reward-processes and --reward-seconds.
+void AddScoringFlags(CLI::App& command, ProblemsOptions* options);
+
 }  // namespace darkhorse

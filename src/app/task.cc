@@ -141,12 +141,7 @@ void RegisterTask(CLI::App& app) {
   CLI::App* check = command->add_subcommand(
       "check", "Read a file of your own problems and score its own answers, as training would");
   check_options->flags.Register(*check);
-  check->add_option("--held-out-share", check_options->problems.held_out_share,
-                    "of the problems, by their prompts' hash");
-  check->add_option("--reward-processes", check_options->problems.reward_processes,
-                    "copies of the reward program, side by side");
-  check->add_option("--reward-seconds", check_options->problems.reward_seconds,
-                    "of the reward program for one sample");
+  AddScoringFlags(*check, &check_options->problems);
   AddJsonFlag(*check, &check_options->json);
   check->callback([check_options] { Check(*check_options); });
 }
