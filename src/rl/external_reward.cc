@@ -264,15 +264,6 @@ void ExternalReward::Stop(Copy& copy) {
   copy.pid = -1;
 }
 
-void ExternalReward::Give(Copy& copy, size_t request, const std::vector<std::string>& lines) {
-  if (copy.pid > 0 && !copy.reply.empty()) Stop(copy);  // it wrote more than it was asked
-  copy.cannot_start = copy.pid <= 0 ? Start(copy) : "";
-  copy.request = request;
-  copy.pending = lines[request];
-  copy.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                     std::chrono::duration<double>(limits_.seconds));
-}
-
 // Reads what is there; false at the end of the stream.
 static bool Drain(int fd, std::string& into, size_t limit) {
   char buffer[4096];
@@ -283,6 +274,16 @@ static bool Drain(int fd, std::string& into, size_t limit) {
     into.append(buffer, static_cast<size_t>(count));
   }
   return true;
+}
+
+void ExternalReward::Give(Copy& copy, size_t request, const std::vector<std::string>& lines) {
+  if (copy.pid > 0) Drain(copy.out, copy.reply, kMaxReply);
+  if (copy.pid > 0 && !copy.reply.empty()) Stop(copy);  // it wrote more than it was asked
+  copy.cannot_start = copy.pid <= 0 ? Start(copy) : "";
+  copy.request = request;
+  copy.pending = lines[request];
+  copy.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                     std::chrono::duration<double>(limits_.seconds));
 }
 
 // Moves a busy copy on; true once its request has a score.
@@ -317,7 +318,7 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
   if (end != std::string::npos) {
     line = copy.reply.substr(0, end);
     copy.reply.erase(0, end + 1);
-    failure = ParseReply(line, request, score);
+    failure = ParseReply(line, first_id_ + request, score);
   } else if (copy.reply.size() > kMaxReply) {
     line = copy.reply;
     failure = fmt::format("wrote {} bytes without an end of line", copy.reply.size());
@@ -366,7 +367,8 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
 
 std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> requests) {
   std::vector<std::string> lines;
-  for (size_t i = 0; i < requests.size(); ++i) lines.push_back(RequestLine(i, requests[i]));
+  for (size_t i = 0; i < requests.size(); ++i)
+    lines.push_back(RequestLine(first_id_ + i, requests[i]));
   std::vector<Score> scores(requests.size());
   for (size_t next = 0, done = 0; done < requests.size();) {
     std::vector<pollfd> waits;
@@ -389,6 +391,7 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
       if (copy->request && Advance(*copy, scores)) ++done;
     }
   }
+  first_id_ += requests.size();
   for (size_t i = 0; i < requests.size(); ++i) {
     const Extracted answer = ExtractAnswer(requests[i].completion);
     if (answer.found && answer.answer.size() <= kMaxAnswerLength) scores[i].parsed = answer.answer;

@@ -70,6 +70,7 @@ class ExternalReward {
   std::vector<std::unique_ptr<Copy>> copies_;
   int64_t failures_ = 0;
   std::string last_failure_;
+  size_t first_id_ = 0;  // of the next ScoreAll: an id comes once, so a late line fits no request
   bool isolated_ = true;
   bool proven_ = false;  // a copy was isolated
 };

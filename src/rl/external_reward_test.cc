@@ -110,6 +110,23 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
   EXPECT_TRUE(reward.ScoreAll({}).empty());
 }
 
+TEST_F(ExternalRewardTest, ALateSecondLineScoresNoOtherSample) {
+  ExternalReward reward(Python("    reply(int(c == 'good'))\n"
+                               "    if c == 'good':\n"
+                               "        time.sleep(0.1)\n"
+                               "        reply(1)\n"),
+                        {.processes = 1, .seconds = kPatience});
+  EXPECT_EQ(reward.ScoreAll(Requests({"good"}))[0].value, 1);
+  usleep(300000);
+  EXPECT_EQ(reward.ScoreAll(Requests({"bad"}))[0].value, 0);
+}
+
+TEST_F(ExternalRewardTest, IsTheFirstToGoWhenTheMachineHasNoMemoryLeft) {
+  ExternalReward reward(Python("    reply(int(open('/proc/self/oom_score_adj').read()) / 1000)\n"),
+                        {.processes = 1, .seconds = kPatience});
+  EXPECT_EQ(reward.ScoreAll(Requests({"any"}))[0].value, 1);
+}
+
 TEST_F(ExternalRewardTest, AnyLanguageAndAnyBytes) {
   // A shell program that never parses; completions that are not UTF-8, hold line ends, or are long.
   ExternalReward reward(
