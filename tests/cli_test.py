@@ -398,6 +398,29 @@ class Bench(CommandLine):
             self.assertGreater(parts[part]["milliseconds"], 0, part)
         self.assertAlmostEqual(sum(part["share"] for part in parts.values()), 1)
 
+    def test_decoding_is_beside_its_roofline(self):
+        result = json.loads(self.succeed("bench", "tiny", "--rounds", 1, "--batches", 1, 2, "--new-tokens", 4,
+                                         "--json"))
+        for batch in ("1", "2"):
+            self.assertGreater(result["decoding_tokens_per_second"][batch], 0)
+            self.assertGreater(result["decoding_share_of_roofline"][batch], 0)
+
+
+class Recipes(CommandLine):
+    def test_a_command_takes_its_section_of_a_run(self):
+        whole = json.loads(self.succeed("info", "countdown", "--json"))
+        self.assertEqual(whole["hidden_size"], 128)
+        changed = json.loads(self.succeed("info", "countdown", "--set", "model.hidden_size=64", "--json"))
+        self.assertEqual(changed["hidden_size"], 64)
+        self.refuse(2, "info", "countdown", "--set", "pretrain.model.hidden_size=64", says="model.hidden_size")
+
+    def test_another_command_s_recipe_is_refused(self):
+        for command, recipe, owner in (("pretrain", "own", "reinforce"), ("reinforce", "s", "pretrain"),
+                                       ("run", "s", "pretrain"), ("run", "own", "reinforce")):
+            needs = {"pretrain": ("--data", "none"), "reinforce": ("--model", "none"), "run": ()}[command]
+            self.refuse(2, command, recipe, *needs, "--out", "none",
+                        says=f"a recipe of `darkhorse {owner}`, not of `darkhorse {command}`")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -198,6 +198,44 @@ class Training(OwnTask):
         self.assertEqual(result["tasks"][0]["task"], "problems.jsonl")
 
 
+class Bench(OwnTask):
+    def test_a_step_of_reinforcement(self):
+        settings = {"rl.prompts_per_step": 2, "rl.group_size": 4, "rl.max_tokens": 8}
+        result = self.result("bench", "countdown", "--model", self.model, "--rounds", 1, *self.sets(settings))
+        step = result["reinforcement"]
+        self.assertLessEqual(step["mean_length"], 8)
+        for figure in ("step_seconds", "samples_per_minute", "sampled_tokens_per_second",
+                       "sampling_share_of_roofline"):
+            self.assertGreater(step[figure], 0, figure)
+        self.assertAlmostEqual(sum(step["where_time_goes"].values()), 1)
+
+
+class Interrupted(OwnTask):
+    def test_a_reward_that_hangs_does_not_hold_it(self):
+        # Rows' own answers are scored at once; the model's are thought about for ever.
+        self.write("rows.jsonl", ROWS)
+        self.write("hangs.py", "import json, pathlib, sys, time\nfor line in sys.stdin:\n"
+                   "    request = json.loads(line)\n"
+                   "    if request['completion'] != '<think></think><answer>' + request['answer'] + '</answer>':\n"
+                   "        pathlib.Path('hanging').touch()\n"
+                   "        time.sleep(999)\n"
+                   "    print(json.dumps({'id': request['id'], 'score': 1}), flush=True)\n")
+        command = self.reinforce("hangs", "--problems", "rows.jsonl", "--reward", f"{PYTHON} hangs.py",
+                                 probe__problems=0, problems__reward_seconds=600)
+        run = subprocess.Popen([PROGRAM, *map(str, command), "--json"], cwd=self.folder, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not (self.folder / "hanging").exists():
+            self.assertLess(time.monotonic(), deadline)
+            self.assertIsNone(run.poll())
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        out, error = run.communicate(timeout=60)  # the program's own limit is ten times that
+        self.assertEqual(run.returncode, 0, error)
+        self.assertFalse(json.loads(out)["finished"])
+        self.assertIn("stopped before the first step", error)
+
+
 class BadInput(OwnTask):
     def setUp(self):
         self.write("rows.jsonl", ROWS)

@@ -1,19 +1,20 @@
 // `darkhorse bench`: how fast a recipe's model trains and decodes here, beside what the machine can
 // do. Weights and tokens are random: speed does not depend on them, but for the balance of experts.
+// Given a checkpoint, how fast it is reinforced, which depends on what it says.
 #include <algorithm>
 #include <chrono>
 
 #include "app/app.h"
 #include "app/bench_layers.h"
+#include "app/bench_sampling.h"
 #include "app/live.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
-#include "app/recipes.h"
+#include "app/run_recipe.h"
 #include "app/usage.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "infer/engine.h"
 #include "infer/packed.h"
 #include "model/cost.h"
 #include "train/recipe.h"
@@ -26,6 +27,7 @@ constexpr uint64_t kSeed = 1;
 
 struct BenchOptions {
   RecipeArguments recipe;
+  std::string model;
   int64_t rounds = 3;
   std::vector<int64_t> batches = {1, 32, 128};
   int64_t prompt_tokens = 64;
@@ -104,53 +106,43 @@ CacheForm Form(const BenchOptions& options) {
   return options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
 }
 
-// Tokens of a decoded sequence.
-int64_t Capacity(const BenchOptions& options) {
-  return options.prompt_tokens + options.new_tokens + 1;
-}
-
-double DecodeTokensPerSecond(const BenchOptions& options, const Trainer& trainer,
-                             const PackedWeights& packed, int64_t batch) {
-  std::vector<GenerationRequest> requests(static_cast<size_t>(batch));
-  for (size_t r = 0; r < requests.size(); ++r) {
-    for (int64_t i = 0; i < options.prompt_tokens; ++i) {
-      const int64_t index = static_cast<int64_t>(r) * options.prompt_tokens + i;
-      requests[r].prompt.push_back(RandomToken(trainer.config(), index));
-    }
-    requests[r].stream = r;
-    requests[r].max_tokens = 1 + options.new_tokens;
-  }
-  Engine engine(trainer.model(), packed.model(), Form(options), batch, Capacity(options));
-  engine.Generate(requests);  // warms up: touches the whole cache
-  const double whole = SecondsOf([&] { engine.Generate(requests); });
-  // The prompts cost the same both times, so the difference is decoding.
-  for (GenerationRequest& request : requests) request.max_tokens = 1;
-  const double prompts = SecondsOf([&] { engine.Generate(requests); });
-  return static_cast<double>(batch * options.new_tokens) / (whole - prompts);
-}
-
-void Run(const BenchOptions& options) {
-  PretrainRecipe recipe;
-  options.recipe.Apply(FieldsOf(recipe));
-  Validate(recipe);
-  if (options.prompt_tokens + options.new_tokens >= recipe.model.max_position_embeddings) {
+Json BenchBase(const BenchOptions& options) {
+  const PretrainRecipe recipe = ReadPretrainRecipe(options.recipe);
+  DecodingBench decoding{Form(options), 1, options.prompt_tokens, options.new_tokens};
+  if (decoding.capacity() > recipe.model.max_position_embeddings) {
     FailUsage("bench: --prompt-tokens and --new-tokens exceed max_position_embeddings = {}",
               recipe.model.max_position_embeddings);
   }
   RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens);
   const int64_t largest = *std::max_element(options.batches.begin(), options.batches.end());
-  RequireCacheMemory(recipe.model, Form(options), largest, Capacity(options),
+  RequireCacheMemory(recipe.model, decoding.form, largest, decoding.capacity(),
                      "lower --batches or --new-tokens");
   Trainer trainer(recipe.model, recipe.optimizer);
   trainer.Initialize(kSeed);
-  Json result{{"threads", NumThreads()}, {"peak_gflops", PeakGflops()}};
+  Json result;
   Note("training");
   result["training"] = BenchTraining(recipe, options.rounds, trainer);
   const PackedWeights packed(trainer.config(), trainer.layout(), trainer.weights());
-  Json& decoding = result["decoding_tokens_per_second"];
+  Json speeds, shares;
   for (const int64_t batch : options.batches) {
     Note(fmt::format("decoding {} sequences", batch));
-    decoding[std::to_string(batch)] = DecodeTokensPerSecond(options, trainer, packed, batch);
+    decoding.sequences = batch;
+    const DecodingSpeed speed = BenchDecoding(trainer.model(), packed.model(), decoding);
+    speeds[std::to_string(batch)] = speed.tokens_per_second;
+    shares[std::to_string(batch)] = speed.share_of_roofline;
+  }
+  result["decoding_tokens_per_second"] = std::move(speeds);
+  result["decoding_share_of_roofline"] = std::move(shares);
+  return result;
+}
+
+void Run(const BenchOptions& options) {
+  Json result{{"threads", NumThreads()}, {"peak_gflops", PeakGflops()}};
+  if (options.model.empty()) {
+    result.update(BenchBase(options));
+  } else {
+    result["reinforcement"] =
+        BenchReinforcement(ReadReinforceRecipe(options.recipe), options.model, options.rounds);
   }
   PrintResult(result, options.json);
 }
@@ -159,10 +151,15 @@ void Run(const BenchOptions& options) {
 
 void RegisterBench(CLI::App& app) {
   const auto options = std::make_shared<BenchOptions>();
-  CLI::App* command =
-      app.add_subcommand("bench", "Measure training and decoding speed of a recipe's model");
+  CLI::App* command = app.add_subcommand(
+      "bench",
+      "Measure training and decoding speed of a recipe's model, or a model's reinforcement");
   options->recipe.Register(*command);
-  command->add_option("--rounds", options->rounds, "training rounds; the median counts")
+  command->add_option(
+      "--model", options->model,
+      "checkpoint directory: measures a step of the recipe's reinforcement learning "
+      "on it instead");
+  command->add_option("--rounds", options->rounds, "training rounds or steps; the median counts")
       ->check(UpTo(1000));
   command->add_option("--batches", options->batches, "sequences decoded at once; several values")
       ->check(UpTo(kMaxBatch));

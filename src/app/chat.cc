@@ -6,11 +6,11 @@
 #include <span>
 
 #include "app/app.h"
-#include "app/interrupt.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
 #include "app/usage.h"
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "infer/engine.h"
 #include "task/spoken_text.h"
 

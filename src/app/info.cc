@@ -3,7 +3,7 @@
 
 #include "app/app.h"
 #include "app/output.h"
-#include "app/recipes.h"
+#include "app/run_recipe.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -89,18 +89,17 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
 int64_t Either(int64_t given, int64_t own) { return given > 0 ? given : own; }
 
 Json Describe(const InfoOptions& options) {
-  PretrainRecipe recipe;
   if (!options.recipe.recipe.empty()) {
     if (!options.model.empty()) FailUsage("info: give a recipe or --model, not both");
-    options.recipe.Apply(FieldsOf(recipe));
-    Validate(recipe);
+    const PretrainRecipe recipe = ReadPretrainRecipe(options.recipe);
     return DescribeModel(recipe.model, Either(options.context, recipe.train.sequence_length),
                          Either(options.micro_batch_tokens, recipe.train.micro_batch_tokens));
   }
   if (options.model.empty()) return DescribeMachine();
   const ModelConfig config = LoadModelConfig(options.model);
-  return DescribeModel(config, Either(options.context, config.max_position_embeddings),
-                       Either(options.micro_batch_tokens, recipe.train.micro_batch_tokens));
+  return DescribeModel(
+      config, Either(options.context, config.max_position_embeddings),
+      Either(options.micro_batch_tokens, PretrainRecipe().train.micro_batch_tokens));
 }
 
 void Run(const InfoOptions& options) { PrintResult(Describe(options), options.json); }

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "app/interrupt.h"
+#include "base/interrupt.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "kernel/peak.h"
@@ -45,7 +45,7 @@ ReinforceCallbacks ReinforceView::Callbacks() {
 
 void ReinforceView::Show(const ReinforceMetrics& m) {
   ++measured_steps_;
-  measured_seconds_ += m.sample_seconds + m.train_seconds + m.evaluate_seconds;
+  measured_seconds_ += m.sample_seconds + m.score_seconds + m.train_seconds + m.evaluate_seconds;
   const double eta = static_cast<double>(steps_ - m.step) * measured_seconds_ /
                      static_cast<double>(measured_steps_);
   const std::string unscored =

@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "app/usage.h"
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/parallel.h"
 
 namespace darkhorse {
@@ -57,6 +58,8 @@ int Main(int argc, char** argv) {
     return Report(2, error.what());
   } catch (const Error& error) {
     return Report(1, error.what());
+  } catch (const Interruption&) {
+    return Report(1, "stopped; nothing was saved");
   } catch (const std::bad_alloc&) {
     return Report(1, "out of memory; choose smaller sizes or a machine with more");
   } catch (const std::exception& error) {

@@ -2,11 +2,11 @@
 #include "train/pretrain.h"
 
 #include "app/app.h"
-#include "app/interrupt.h"
 #include "app/live.h"
 #include "app/output.h"
-#include "app/recipes.h"
 #include "app/report.h"
+#include "app/run_recipe.h"
+#include "base/interrupt.h"
 
 namespace darkhorse {
 namespace {
@@ -20,9 +20,7 @@ struct PretrainArguments {
 };
 
 void Run(const PretrainArguments& arguments) {
-  PretrainRecipe recipe;
-  arguments.recipe.Apply(FieldsOf(recipe));
-  Validate(recipe);  // before the slower look at the data
+  const PretrainRecipe recipe = ReadPretrainRecipe(arguments.recipe);
   CatchInterrupts();
   const PretrainResult result = [&] {
     PretrainView view(recipe.train.steps);

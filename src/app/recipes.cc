@@ -35,9 +35,4 @@ void RecipeArguments::Register(CLI::App& command, bool required) {
       ->allow_extra_args(false);
 }
 
-void RecipeArguments::Apply(const FieldList& fields) const {
-  ParseToml(ReadRecipe(recipe), recipe, fields);
-  for (const std::string& assignment : overrides) SetField(fields, assignment);
-}
-
 }  // namespace darkhorse

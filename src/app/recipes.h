@@ -5,8 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "base/fields.h"
-
 namespace darkhorse {
 
 // Text of the built-in recipe of that name, or of the file at that path. UsageError: names the
@@ -20,8 +18,6 @@ struct RecipeArguments {
   std::vector<std::string> overrides;
 
   void Register(CLI::App& command, bool required = true);
-  // The recipe, then the overrides, into the struct behind `fields`.
-  void Apply(const FieldList& fields) const;
 };
 
 }  // namespace darkhorse

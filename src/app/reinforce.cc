@@ -2,13 +2,13 @@
 #include "rl/reinforce.h"
 
 #include "app/app.h"
-#include "app/interrupt.h"
 #include "app/live.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
-#include "app/recipes.h"
 #include "app/report.h"
+#include "app/run_recipe.h"
 #include "base/error.h"
+#include "base/interrupt.h"
 
 namespace darkhorse {
 namespace {
@@ -33,8 +33,7 @@ void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& argument
 }
 
 void Run(const ReinforceArguments& arguments) {
-  ReinforceRecipe recipe;
-  arguments.recipe.Apply(FieldsOf(recipe));
+  ReinforceRecipe recipe = ReadReinforceRecipe(arguments.recipe);
   arguments.problems.Apply(&recipe.problems);
   if (arguments.probe_only) return ProbeOnly(recipe, arguments);
   if (arguments.out.empty())

@@ -4,15 +4,14 @@
 #include <chrono>
 
 #include "app/app.h"
-#include "app/interrupt.h"
 #include "app/live.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
-#include "app/recipes.h"
 #include "app/report.h"
 #include "app/run_recipe.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/progress.h"
 #include "checkpoint/run_directory.h"
 #include "data/prepare.h"
@@ -36,6 +35,14 @@ std::string SplitPattern(int64_t digits) {
   return pattern.replace(at, number.size(), fmt::format("|\\p{{N}}{{1,{}}}|", digits));
 }
 
+Json ReadMeasurement(const std::string& path) {
+  try {
+    return Json::parse(ReadFile(path));
+  } catch (const Json::exception&) {
+    Fail("{}: is damaged; remove it, and it is measured again", path);
+  }
+}
+
 struct RunArguments {
   RecipeArguments recipe;
   std::string out;
@@ -49,17 +56,18 @@ class Stages {
 
   bool Run(Json* result) {
     RecordRecipe(out_, ToToml(recipe_), /*goes_on=*/true);
-    Tokenize();
-    Prepare();
-    if (Interrupted()) return false;
-    const std::string base = PretrainBase();
-    if (base.empty()) return false;
-    (*result)["base"] = Measure(base, "base");
-    const std::string policy = ReinforceBase(base);
-    if (policy.empty()) return false;
-    (*result)["reinforced"] = Measure(policy, "reinforced");
-    (*result)["model"] = policy;
-    return true;
+    try {
+      Tokenize();
+      Prepare();
+      const std::string base = PretrainBase();
+      (*result)["base"] = Measure(base, "base");
+      const std::string policy = ReinforceBase(base);
+      (*result)["reinforced"] = Measure(policy, "reinforced");
+      (*result)["model"] = policy;
+      return true;
+    } catch (const Interruption&) {
+      return false;
+    }
   }
 
  private:
@@ -92,6 +100,7 @@ class Stages {
     options.eos_token = kEos;
     options.recognise_special = true;  // the corpus' own tags
     const auto make = [&](uint64_t index, std::string* document) {
+      LeaveIfInterrupted();
       *document = CorpusDocument(mix_, recipe_.corpus.seed, index);
       return true;
     };
@@ -107,7 +116,8 @@ class Stages {
     PretrainView view(recipe_.pretrain.train.steps);
     const PretrainResult result =
         Pretrain(recipe_.pretrain, Path("data"), Path("base"), /*resume=*/true, view.Callbacks());
-    return result.finished ? result.checkpoint : "";
+    if (!result.finished) throw Interruption();
+    return result.checkpoint;
   }
 
   std::string ReinforceBase(const std::string& base) {
@@ -115,7 +125,7 @@ class Stages {
     ReinforceView view(recipe_.reinforce.rl.steps);
     const ReinforceResult result =
         Reinforce(recipe_.reinforce, base, Path("reinforced"), /*resume=*/true, view.Callbacks());
-    if (!result.finished) return "";
+    if (!result.finished) throw Interruption();
     // The last checkpoint, not the best: best/ was chosen on the very problems that it would be
     // measured on.
     return result.checkpoint;
@@ -123,7 +133,7 @@ class Stages {
 
   Json Measure(const std::string& model_directory, const std::string& name) {
     const std::string path = Path(name + ".json");
-    if (FileExists(path)) return Json::parse(ReadFile(path));
+    if (FileExists(path)) return ReadMeasurement(path);
     Note(fmt::format("measuring the {} model on held-out problems", name));
     const LoadedModel loaded(model_directory);
     const ReinforceOptions& rl = recipe_.reinforce.rl;
@@ -185,9 +195,7 @@ Json ForPeople(Json result) {
 }
 
 void Run(const RunArguments& arguments) {
-  RunRecipe recipe;
-  arguments.recipe.Apply(FieldsOf(recipe));
-  Validate(recipe);
+  const RunRecipe recipe = ReadRunRecipe(arguments.recipe);
   CatchInterrupts();
   Json result{{"run", arguments.out}};
   result["finished"] = Stages(recipe, arguments.out, arguments.json).Run(&result);

@@ -2,11 +2,57 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "base/error.h"
 
 namespace darkhorse {
+namespace {
+
+// Whether every name at the top of the recipe is one of `Recipe`'s.
+template <typename Recipe>
+bool Fits(const std::vector<std::string>& keys) {
+  Recipe defaults;
+  const FieldList fields = FieldsOf(defaults);
+  return std::ranges::all_of(keys, [&](const std::string& key) {
+    return fields.Find(key) != nullptr || fields.IsSection(key);
+  });
+}
+
+template <typename Recipe>
+constexpr const char* kCommand = nullptr;
+template <>
+constexpr const char* kCommand<RunRecipe> = "run";
+template <>
+constexpr const char* kCommand<PretrainRecipe> = "pretrain";
+template <>
+constexpr const char* kCommand<ReinforceRecipe> = "reinforce";
+
+// A recipe that fits neither, or both, is read as `Recipe`; its unknown names are told of then.
+template <typename Recipe, typename Other>
+void RefuseOther(const RecipeArguments& arguments, const std::vector<std::string>& keys) {
+  if (Fits<Recipe>(keys) || !Fits<Other>(keys)) return;
+  FailUsage("{} is a recipe of `darkhorse {}`, not of `darkhorse {}`", arguments.recipe,
+            kCommand<Other>, kCommand<Recipe>);
+}
+
+template <typename Recipe, typename Other>
+Recipe ReadPart(const RecipeArguments& arguments, Recipe RunRecipe::*part) {
+  const std::string text = ReadRecipe(arguments.recipe);
+  const std::vector<std::string> keys = TomlKeys(text, arguments.recipe);
+  RefuseOther<Recipe, Other>(arguments, keys);
+  RunRecipe whole;
+  if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
+    ParseToml(text, arguments.recipe, FieldsOf(whole));
+  } else {
+    ParseToml(text, arguments.recipe, FieldsOf(whole.*part));
+  }
+  for (const std::string& override : arguments.overrides) SetField(FieldsOf(whole.*part), override);
+  return whole.*part;
+}
+
+}  // namespace
 
 CorpusMix GeneratedCorpus::Mix() const {
   CorpusMix mix;
@@ -66,6 +112,29 @@ void Validate(const RunRecipe& r) {
   if (!(r.corpus.ordered >= 0 && r.corpus.ordered <= 1)) {
     FailUsage("corpus.ordered is {}; it must be in [0, 1]", r.corpus.ordered);
   }
+}
+
+RunRecipe ReadRunRecipe(const RecipeArguments& arguments) {
+  const std::string text = ReadRecipe(arguments.recipe);
+  const std::vector<std::string> keys = TomlKeys(text, arguments.recipe);
+  RefuseOther<RunRecipe, PretrainRecipe>(arguments, keys);
+  RefuseOther<RunRecipe, ReinforceRecipe>(arguments, keys);
+  RunRecipe recipe;
+  ParseToml(text, arguments.recipe, FieldsOf(recipe));
+  for (const std::string& override : arguments.overrides) SetField(FieldsOf(recipe), override);
+  Validate(recipe);
+  return recipe;
+}
+
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments) {
+  PretrainRecipe recipe =
+      ReadPart<PretrainRecipe, ReinforceRecipe>(arguments, &RunRecipe::pretrain);
+  Validate(recipe);
+  return recipe;
+}
+
+ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments) {
+  return ReadPart<ReinforceRecipe, PretrainRecipe>(arguments, &RunRecipe::reinforce);
 }
 
 }  // namespace darkhorse

@@ -1,6 +1,8 @@
-// The recipe of `darkhorse run`: from nothing to a model that reasons.
+// The recipe of `darkhorse run`: from nothing to a model that reasons; and how each command reads
+// its own.
 #pragma once
 
+#include "app/recipes.h"
 #include "base/fields.h"
 #include "rl/recipe.h"
 #include "task/corpus.h"
@@ -33,5 +35,12 @@ struct RunRecipe {
 };
 void ListFields(RunRecipe& recipe, FieldList& list);
 void Validate(const RunRecipe& recipe);  // UsageError: before the first stage, not after an hour
+
+// The recipe of a command that pretrains, or that reinforces: one written for it, or that section
+// of a recipe of `darkhorse run`; overrides are of the section's own fields. UsageError: also where
+// it is for another command. A reinforcement recipe is validated once its problems are known.
+RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments);
+ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments);
 
 }  // namespace darkhorse

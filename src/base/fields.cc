@@ -159,7 +159,10 @@ Literal ListFromText(std::string_view text, const FieldPointer& type) {
   Literal list = Literal::array();
   while (!Trim(text).empty()) {
     const size_t comma = std::min(text.find(','), text.size());
-    list.push_back(FromText(Trim(text.substr(0, comma)), type));
+    std::string_view item = Trim(text.substr(0, comma));
+    if (item.size() >= 2 && item.front() == '"' && item.back() == '"')
+      item = item.substr(1, item.size() - 2);  // as a recipe spells it
+    list.push_back(FromText(item, type));
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return list;
@@ -210,14 +213,22 @@ std::vector<std::string> FieldList::Names() const {
   return names;
 }
 
-void ParseToml(std::string_view text, const std::string& name, const FieldList& fields) {
-  toml::table table;
+static toml::table Parsed(std::string_view text, const std::string& name) {
   try {
-    table = toml::parse(text);
+    return toml::parse(text);
   } catch (const toml::parse_error& error) {
     FailUsage("{}:{}: not TOML: {}", name, error.source().begin.line, error.description());
   }
-  AssignToml(table, "", name, fields);
+}
+
+void ParseToml(std::string_view text, const std::string& name, const FieldList& fields) {
+  AssignToml(Parsed(text, name), "", name, fields);
+}
+
+std::vector<std::string> TomlKeys(std::string_view text, const std::string& name) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : Parsed(text, name)) keys.emplace_back(key.str());
+  return keys;
 }
 
 void SetField(const FieldList& fields, std::string_view assignment) {

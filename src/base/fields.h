@@ -79,6 +79,9 @@ FieldList FieldsOf(T& config) {
 // line, and for an unknown key the nearest known one.
 void ParseToml(std::string_view text, const std::string& name, const FieldList& fields);
 
+// Names at the top level of a TOML document: they tell which struct it is for. UsageError.
+std::vector<std::string> TomlKeys(std::string_view text, const std::string& name);
+
 // Assigns one field from "path=value", as in `--set model.hidden_size=512`. Lists are comma
 // separated, with or without brackets. UsageError: names the path, the value and the cure.
 void SetField(const FieldList& fields, std::string_view assignment);

@@ -118,6 +118,13 @@ TEST(Fields, SetAssignsFromText) {
   EXPECT_EQ(outer.inner.sizes, (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(outer.inner.ratio, 1e-3);
   EXPECT_TRUE(outer.weights.empty());
+  SetField(fields, "files=[\"a\", \"b\"]");  // as TOML spells it
+  EXPECT_EQ(outer.files, (std::vector<std::string>{"a", "b"}));
+}
+
+TEST(Fields, TomlKeysAreThoseOfTheTopLevel) {
+  EXPECT_EQ(TomlKeys("count = 1\n[inner]\nwidth = 2\n[inner.deep]\nx = 1\n", "r.toml"),
+            (std::vector<std::string>{"count", "inner"}));
 }
 
 TEST(Fields, SetErrorsNameTheCure) {

@@ -19,6 +19,7 @@ enum class RandomStream : uint32_t {
   kCorpus = 5,  // (document, draw)
   kTest = 6,
   kRollout = 7,  // (step, prompt)
+  kReward = 8,   // (round of samples, sample)
 };
 
 // Ten Philox rounds over a 128-bit counter with a 64-bit key.

@@ -65,6 +65,7 @@ void Engine::Admit(const std::vector<GenerationRequest>& requests, std::vector<S
 TokenBatch Engine::PlanStep(const std::vector<GenerationRequest>& requests,
                             std::vector<Sequence*>& sampled) {
   TokenBatch batch;
+  EngineStep& step = stats_.steps.emplace_back();
   int64_t prefill_left = prefill_rows_;
   for (Sequence& sequence : running_) {
     const GenerationRequest& request = requests[sequence.completion.request];
@@ -79,12 +80,16 @@ TokenBatch Engine::PlanStep(const std::vector<GenerationRequest>& requests,
     batch.segments.push_back({batch.rows(), rows, sequence.computed, sequence.slot});
     for (int64_t i = 0; i < rows; ++i)
       batch.tokens.push_back(sequence.token(request, sequence.computed + i));
+    step.rows += rows;
+    step.attended += rows * sequence.computed + rows * (rows + 1) / 2;
     sequence.computed += rows;
+    step.cached += sequence.computed;
     if (sequence.computed == length) {
       sequence.row = batch.rows() - 1;
       sampled.push_back(&sequence);
     }
   }
+  step.sampled = static_cast<int64_t>(sampled.size());
   return batch;
 }
 
@@ -187,7 +192,6 @@ std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& r
     const TokenBatch batch = PlanStep(requests, sampled);
     const ConstMatrix hidden = model_.Forward(weights_, batch, &cache_, arena_, nullptr);
     SampleStep(requests, sampled, hidden, on_token);
-    ++stats_.steps;
     for (Sequence& sequence : running_) {
       if (!sequence.done) continue;
       free_slots_.push_back(sequence.slot);

@@ -36,12 +36,21 @@ struct Completion {
   FinishReason finish = FinishReason::kLength;
 };
 
-// Called after each token of any completion; returning false cancels that completion. Null: none.
+// Called after each token of any completion; returning false cancels that completion.
+// What it throws leaves the engine usable. Null: none.
 using TokenCallback = std::function<bool(const Completion& so_far)>;
 
-// Where the time of a Generate call went, and how much was done.
+// One forward pass: what a roofline needs to know of it.
+struct EngineStep {
+  int64_t rows = 0;      // tokens computed
+  int64_t sampled = 0;   // of them, those that a token was sampled from
+  int64_t attended = 0;  // tokens that they attended to, themselves included, summed over rows
+  int64_t cached = 0;    // tokens of cache read, each once a sequence
+};
+
+// How much a Generate call did.
 struct GenerationStats {
-  int64_t steps = 0;          // forward passes
+  std::vector<EngineStep> steps;
   int64_t prompt_tokens = 0;  // rows computed for prompts
   int64_t generated_tokens = 0;
   int64_t shared_tokens = 0;  // prompt rows copied instead of computed

@@ -1,6 +1,7 @@
 #include "model/cost.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "model/head.h"
 #include "model/params.h"
@@ -46,22 +47,26 @@ RowFloats LayerFloats(const ModelConfig& c, bool moe) {
           c.hidden_size + std::max(attention.scratch, feed_forward.scratch)};
 }
 
+// Of all matrices but the head; `visited`: the share of the routed experts to count.
+double MatrixFloats(const ModelConfig& config, double visited) {
+  double floats = 0;
+  const ParamLayout layout(config);  // outlives the loop over its list
+  for (const ParamInfo& param : layout.params()) {
+    if (param.kind != ParamKind::kMatrix && param.kind != ParamKind::kRouter) continue;
+    const bool routed = param.name.find(".mlp.experts.") != std::string::npos;
+    floats += (routed ? visited : 1) * static_cast<double>(param.size);
+  }
+  return floats;
+}
+
 }  // namespace
 
 double ForwardFlopsPerToken(const ModelConfig& config, double context, bool with_mtp) {
   ModelConfig counted = config;
   if (!with_mtp) counted.num_nextn_predict_layers = 0;
-  double touched = 0;                 // weights that one token is multiplied with
-  const ParamLayout layout(counted);  // outlives the loop over its list
-  for (const ParamInfo& param : layout.params()) {
-    const bool routed = param.name.find(".mlp.experts.") != std::string::npos;
-    const double share = routed ? static_cast<double>(config.num_experts_per_tok) /
-                                      static_cast<double>(config.n_routed_experts)
-                                : 1;
-    if (param.kind == ParamKind::kMatrix || param.kind == ParamKind::kRouter) {
-      touched += share * static_cast<double>(param.size);
-    }
-  }
+  const double visited = static_cast<double>(config.num_experts_per_tok) /
+                         static_cast<double>(config.n_routed_experts);
+  double touched = MatrixFloats(counted, visited);  // that one token is multiplied with
   // The head is one tensor, tied or not, and each module multiplies by it once more.
   touched += static_cast<double>((1 + counted.num_nextn_predict_layers) * config.vocab_size *
                                  config.hidden_size);
@@ -70,6 +75,16 @@ double ForwardFlopsPerToken(const ModelConfig& config, double context, bool with
                                                (config.qk_head_dim() + config.v_head_dim)) *
                            context;
   return 2 * (touched + attention);
+}
+
+double WeightBytesRead(const ModelConfig& config, int64_t rows) {
+  ModelConfig counted = config;
+  counted.num_nextn_predict_layers = 0;
+  const double skipped = 1 - static_cast<double>(config.num_experts_per_tok) /
+                                 static_cast<double>(config.n_routed_experts);
+  const double visited = 1 - std::pow(skipped, static_cast<double>(rows));
+  const auto head = static_cast<double>(config.vocab_size * config.hidden_size);
+  return sizeof(float) * (MatrixFloats(counted, visited) + head);
 }
 
 int64_t LatentCacheBytesPerToken(const ModelConfig& config) {

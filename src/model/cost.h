@@ -17,6 +17,11 @@ inline double TrainingFlopsPerToken(const ModelConfig& config, double context) {
   return 3 * ForwardFlopsPerToken(config, context, /*with_mtp=*/true);
 }
 
+// Bytes of the weight matrices that a forward pass of `rows` tokens reads from memory, each once:
+// all but the embedding table; of the experts the share 1 - (1 - k/E)^rows that the tokens visit
+// where their choices are independent.
+double WeightBytesRead(const ModelConfig& config, int64_t rows);
+
 // Bytes that one token of context occupies in each form of the key/value cache (model/kv_cache.h).
 int64_t LatentCacheBytesPerToken(const ModelConfig& config);
 int64_t ExpandedCacheBytesPerToken(const ModelConfig& config);

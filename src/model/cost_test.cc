@@ -51,6 +51,16 @@ TEST(Cost, TyingChangesNothingAndAModuleAddsALayerAndAHead) {
   EXPECT_EQ(ForwardFlopsPerToken(config, 10, true), plain + 2 * module);
 }
 
+TEST(Cost, WeightsReadByOneTokenAreThoseItIsMultipliedWith) {
+  EXPECT_EQ(WeightBytesRead(Small(), 1), 4 * ForwardFlopsPerToken(Small(), 0, false) / 2);
+  // Two tokens that choose 2 of 4 experts each miss one with probability 1/4.
+  const double experts = 4 * 3 * 8 * 7;
+  EXPECT_EQ(WeightBytesRead(Small(), 2) - WeightBytesRead(Small(), 1),
+            4 * experts * (3.0 / 4 - 1.0 / 2));
+  const double all = 2 * kAttentionWeights + 3 * 8 * 16 + 8 * 4 + 5.0 / 4 * experts + kHeadWeights;
+  EXPECT_EQ(WeightBytesRead(Small(), 1000), 4 * all);
+}
+
 TEST(Cost, CacheBytesAreWhatTheCacheAllocates) {
   const int64_t tokens = 1024;  // whole panels
   const ModelConfig config = Small();

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "task/markup.h"
 
 namespace darkhorse {
@@ -371,6 +372,11 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
     lines.push_back(RequestLine(first_id_ + i, requests[i]));
   std::vector<Score> scores(requests.size());
   for (size_t next = 0, done = 0; done < requests.size();) {
+    if (Interrupted()) {
+      for (const auto& copy : copies_) Stop(*copy), copy->request.reset();
+      first_id_ += requests.size();
+      throw Interruption();
+    }
     std::vector<pollfd> waits;
     Clock::time_point deadline = Clock::time_point::max();
     for (const auto& copy : copies_) {

@@ -47,7 +47,7 @@ class ExternalReward {
 
   // One score a request, in order; correct where it is 1. Where the program failed, or could not be
   // started, it is 0 and `why` says how, with the offending line or the last one it wrote to
-  // standard error. UsageError: meta that is not JSON.
+  // standard error. UsageError: meta that is not JSON. Interruption (base/interrupt.h).
   std::vector<Score> ScoreAll(std::span<const RewardRequest> requests);
 
   int64_t failures() const { return failures_; }  // samples that the program failed on

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "rl/reinforce.h"
+#include "rl/metrics.h"
 
 namespace darkhorse {
 namespace {

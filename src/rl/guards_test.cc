@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "checkpoint/scratch_directory.h"
-#include "rl/reinforce.h"
+#include "rl/metrics.h"
 #include "rl/sample_metrics.h"
 
 namespace darkhorse {

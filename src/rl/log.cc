@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "checkpoint/run_directory.h"
-#include "rl/reinforce.h"
+#include "rl/metrics.h"
 
 namespace darkhorse {
 namespace {
@@ -40,13 +40,13 @@ std::string EvaluationJson(const TaskEvaluation& evaluation) { return Dump(ToJso
 
 std::string WriteLoopState(const LoopState& s) {
   const GuardState& g = s.guards;
-  return Dump(Json{{"completed", s.completed},
-                   {"next_problem", s.next_problem},
-                   {"generated", s.generated},
+  return Dump(Json{{"completed", s.position.completed},
+                   {"next_problem", s.position.next_problem},
+                   {"generated", s.position.generated},
                    {"optimizer_step", s.optimizer_step},
                    {"best_accuracy", s.best_accuracy},
                    {"problems", s.problems},
-                   {"success", s.success},
+                   {"success", s.position.success},
                    {"guards",
                     {{"begun", g.begun},
                      {"first_entropy", g.first_entropy},
@@ -63,13 +63,13 @@ LoopState ParseLoopState(const std::string& text, const std::string& name) {
   try {
     const Json json = Json::parse(text);
     LoopState s;
-    json.at("completed").get_to(s.completed);
-    json.at("next_problem").get_to(s.next_problem);
-    json.at("generated").get_to(s.generated);
+    json.at("completed").get_to(s.position.completed);
+    json.at("next_problem").get_to(s.position.next_problem);
+    json.at("generated").get_to(s.position.generated);
     json.at("optimizer_step").get_to(s.optimizer_step);
     json.at("best_accuracy").get_to(s.best_accuracy);
     json.at("problems").get_to(s.problems);
-    json.at("success").get_to(s.success);
+    json.at("success").get_to(s.position.success);
     json.at("stopped").get_to(s.stopped);
     const Json& g = json.at("guards");
     g.at("begun").get_to(s.guards.begun);

@@ -5,26 +5,20 @@
 #include <cstdint>
 #include <string>
 
-#include "rl/curriculum.h"
 #include "rl/guards.h"
+#include "rl/learner.h"
 #include "train/metrics.h"
 
 namespace darkhorse {
-
-struct ReinforceMetrics;
-struct TaskEvaluation;
 
 // One JSON object: pass@k with 95 % half-widths, maj@k, rates, mean length.
 std::string EvaluationJson(const TaskEvaluation& evaluation);
 
 struct LoopState {
-  int64_t completed = 0;
-  int64_t next_problem = 0;
-  int64_t generated = 0;
+  Position position;
   int64_t optimizer_step = 0;
   double best_accuracy = -1;
   std::string problems;  // Environment::Fingerprint
-  PartSuccess success;   // of the curriculum
   GuardState guards;
   std::string stopped;  // why the run ended before its last step; "": it did not
 };

@@ -27,6 +27,9 @@ void ListFields(ReinforceOptions& o, FieldList& list) {
   list.Add("mask_truncated", o.mask_truncated, "completions cut off at max_tokens teach nothing");
   list.Add("overlong_penalty", o.overlong_penalty,
            "taken off the reward of a completion cut off at max_tokens");
+  list.Add("random_rewards", o.random_rewards,
+           "a control: training rewards are 0 or 1 by lot, whatever was said; measurements stay "
+           "true");
   list.Add("minibatches", o.minibatches, "optimizer steps on a step's samples");
   list.Add("inner_epochs", o.inner_epochs, "passes over a step's samples");
   list.Add("micro_batch_tokens", o.micro_batch_tokens, "tokens computed at once");

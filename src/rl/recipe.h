@@ -28,6 +28,7 @@ struct ReinforceOptions {
   bool mask_truncated =
       false;  // a completion cut off at max_tokens teaches nothing (docs/LOG.md: or never to stop)
   double overlong_penalty = 0;  // or: taken off its reward
+  bool random_rewards = false;  // a control: 0 or 1 by lot, whatever was said
   int64_t minibatches = 1;      // optimizer steps on a step's samples
   int64_t inner_epochs = 1;     // passes over them
   int64_t micro_batch_tokens = 4096;

@@ -1,307 +1,186 @@
 #include "rl/reinforce.h"
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
-#include <numeric>
-#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/progress.h"
-#include "checkpoint/checksums.h"
 #include "checkpoint/run_directory.h"
-#include "infer/packed.h"
-#include "model/cost.h"
+#include "rl/learner.h"
 #include "rl/log.h"
-#include "rl/policy_step.h"
-#include "rl/probe.h"
-#include "rl/sample_metrics.h"
 #include "train/metrics.h"
-#include "train/trainer.h"
 
 namespace darkhorse {
+
 namespace {
 
-// Streams of random numbers: a step's rounds of samples lie 2^20 apart, steps 2^32; evaluations use
-// another seed.
-uint64_t StreamOf(int64_t step, int64_t round) {
-  return static_cast<uint64_t>(step) << 32 | static_cast<uint64_t>(round) << 20;
-}
-constexpr uint64_t kEvaluationSeed = 0x9e3779b97f4a7c15;
-
-// What a step trains on: groups of samples whose rewards differ.
-struct Groups {
-  std::vector<Problem> problems;
-  std::vector<Sample> samples;  // group_size for each problem
-};
-
-// Refuses what cannot fit before any of it is allocated. No micro-batch has more rows than a step.
-ModelConfig Fitting(ModelConfig config, const ReinforceOptions& rl) {
-  const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
-  RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows));
-  return config;
-}
-
-class Loop {
+class Run {
  public:
-  Loop(const ReinforceRecipe& recipe, const std::string& model_directory, Environment& environment)
-      : success(environment.Parts().size(), 0.5),
-        recipe_(recipe),
-        environment_(environment),
-        parts_(environment.Parts()),
-        config_(Fitting(LoadVerifiedModelConfig(model_directory), recipe.rl)),
-        tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(model_directory),
-                                       model_directory + "/tokenizer.json")),
-        trainer_(config_, recipe.optimizer),
-        packed_(config_, trainer_.layout(), trainer_.weights()) {
-    if (tokenizer_.vocab_size() > config_.vocab_size) {
-      Fail("{}: the tokenizer has {} ids but the model only {}; they do not belong together",
-           model_directory, tokenizer_.vocab_size(), config_.vocab_size);
-    }
-    // Problems that cannot work are better known now than after hours.
-    CheckPrompts(tokenizer_, bos(), environment.AllProblems(), config_.max_position_embeddings);
-    environment.TrainingProblem(recipe.rl.seed, 0);
-    files_.tokenizer_json = LoadTokenizerJson(model_directory);
-    LoadWeights(model_directory, config_, trainer_.layout(), trainer_.weights());
-    if (recipe.grpo.kl_beta > 0)
-      reference_.assign(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size());
+  Run(const ReinforceRecipe& recipe, const std::string& model_directory, const std::string& run,
+      const ReinforceCallbacks& callbacks)
+      : recipe_(recipe),
+        run_(run),
+        callbacks_(callbacks),
+        environment_(MakeEnvironment(recipe.rl.tasks, recipe.problems,
+                                     [this](const std::string& message) { Note(message); })),
+        learner_(recipe, model_directory, *environment_),
+        inputs_{{"model", CheckpointFingerprint(model_directory)}} {
+    if (!learner_.reference().empty())
+      learner_.trainer().AddState("reference", learner_.reference());
   }
 
-  Trainer& trainer() { return trainer_; }
-  const ModelFiles& files() const { return files_; }
-  std::vector<float>& reference() { return reference_; }
-  int64_t next_problem =
-      0;  // index of the next training problem: refills make it more than step * prompts
-  int64_t generated = 0;
-  int64_t completed = 0;  // rollout steps done
-  PartSuccess success;    // of the curriculum
-
-  ReinforceMetrics Step();
-  ProbeReport Probe();
-  std::vector<TaskEvaluation> Evaluate();
-  int32_t bos() const { return BosToken(config_); }
+  void Begin();
+  void GoOn(const LatestCheckpoint& latest);
+  ReinforceResult Loop();
 
  private:
-  Engine& EngineFor(const std::vector<Problem>& problems);
-  std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round);
-  Groups Collect(ReinforceMetrics& metrics);
-  void Train(const Groups& groups, ReinforceMetrics& metrics);
+  void Note(const std::string& message) const {
+    if (callbacks_.on_note) callbacks_.on_note(message);
+  }
+  void Evaluate(bool last, ReinforceMetrics& metrics);
+  void Save();
+  void Leave();
 
   const ReinforceRecipe& recipe_;
-  Environment& environment_;
-  std::vector<MixturePart> parts_;
-  ModelConfig config_;
-  Tokenizer tokenizer_;
-  Trainer trainer_;
-  PackedWeights packed_;
-  std::optional<Engine> engine_;
-  int64_t capacity_ = 0;  // of engine_: tokens of a sequence
-  ModelFiles files_;
-  std::vector<float> reference_;
+  const std::string run_;
+  const ReinforceCallbacks& callbacks_;
+  const std::unique_ptr<Environment> environment_;
+  Learner learner_;
+  const RunInputs inputs_;
+  GuardState guards_;
+  ReinforceResult result_;
 };
 
-Engine& Loop::EngineFor(const std::vector<Problem>& problems) {
-  const int64_t needed = RolloutCapacity(tokenizer_, bos(), problems, recipe_.rl.max_tokens,
-                                         config_.max_position_embeddings);
-  if (needed > capacity_) {
-    // Steps of this size spare a new cache for every prompt that is a little longer.
-    constexpr int64_t kGrowth = 64;
-    capacity_ =
-        std::min((needed + kGrowth - 1) / kGrowth * kGrowth, config_.max_position_embeddings);
-    const int64_t slots =
-        std::min(recipe_.rl.slots, recipe_.rl.prompts_per_step * recipe_.rl.group_size);
-    engine_.reset();
-    engine_.emplace(trainer_.model(), packed_.model(), CacheForm::kExpanded, slots, capacity_);
+void Run::Begin() {
+  MakeDirectories(run_);
+  std::string probe_json;
+  if (recipe_.probe.problems > 0) {
+    const ProbeReport probe = learner_.Probe();
+    probe_json = ProbeJson(probe);
+    for (const std::string& line : DescribeProbe(probe)) Note(line);
+    // They count for nothing of the run.
+    const ScoringFaults faults = environment_->TakeFaults();
+    if (faults.samples > 0)
+      Note(fmt::format("probe: {} samples could not be scored; the last: {}", faults.samples,
+                       faults.last));
+    if (probe.hopeless && recipe_.probe.stop_if_hopeless)
+      Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe.findings.front());
   }
-  return *engine_;
+  // Only now, so that after a refusal another recipe may begin here.
+  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false);
+  RecordInputs(run_, inputs_, /*goes_on=*/false);
+  if (!probe_json.empty()) WriteFileAtomically(run_ + "/probe.json", probe_json);
 }
 
-std::vector<Sample> Loop::Sampled(const std::vector<Problem>& problems, int64_t round) {
-  RolloutOptions options;
-  options.samples = recipe_.rl.group_size;
-  options.max_tokens = recipe_.rl.max_tokens;
-  options.sampling.temperature = static_cast<float>(recipe_.rl.temperature);
-  options.seed = recipe_.rl.seed;
-  options.stream = StreamOf(completed, round);
-  return Rollout(EngineFor(problems), tokenizer_, bos(), static_cast<int32_t>(config_.eos_token_id),
-                 problems, environment_, options);
+void Run::GoOn(const LatestCheckpoint& latest) {
+  for (const std::string& warning : latest.warnings) Note(warning);
+  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/true);
+  RecordInputs(run_, inputs_, /*goes_on=*/true);
+  const LoopState state =
+      ParseLoopState(learner_.trainer().Load(latest.directory), latest.directory);
+  if (state.problems != environment_->Fingerprint()) {
+    Fail(
+        "{}: has changed since the run in {} began with it; put back the file as it was, or "
+        "choose another --out",
+        recipe_.problems.file, run_);
+  }
+  if (state.position.success.size() != learner_.position.success.size()) {
+    Fail(
+        "{}: its trainer state is of a mixture of {} tasks, the recipe's has {}; choose another "
+        "--out",
+        latest.directory, state.position.success.size(), learner_.position.success.size());
+  }
+  learner_.position = state.position;
+  learner_.trainer().optimizer().set_step(state.optimizer_step);
+  guards_ = state.guards;
+  result_.stop_reason = state.stopped;
+  result_.best_accuracy = state.best_accuracy;
+  result_.checkpoint = latest.directory;
+  Note(fmt::format("resuming from {}", latest.directory));
 }
 
-Groups Loop::Collect(ReinforceMetrics& metrics) {
-  // Metrics describe the first round, an unbiased sample of the problems; refills replace its
-  // groups without a signal.
-  Groups kept;
-  const int64_t wanted = recipe_.rl.prompts_per_step;
-  const size_t group = static_cast<size_t>(recipe_.rl.group_size);
-  const std::vector<double> weights = CurriculumWeights(recipe_.curriculum, parts_, success);
-  std::vector<PartOutcome> outcomes(parts_.size());
-  for (int64_t round = 0; round <= recipe_.rl.max_refills; ++round) {
-    const int64_t missing = wanted - static_cast<int64_t>(kept.problems.size());
-    if (missing <= 0) break;
-    std::vector<Problem> problems;
-    std::vector<size_t> part_of;
-    for (int64_t i = 0; i < missing; ++i) {
-      const uint64_t index = static_cast<uint64_t>(next_problem++);
-      part_of.push_back(DrawPart(weights, recipe_.rl.seed, index));
-      problems.push_back(environment_.TrainingProblemOf(part_of.back(), recipe_.rl.seed, index));
-    }
-    std::vector<Sample> samples = Sampled(problems, round);
-    for (const Sample& s : samples) {
-      const double length = static_cast<double>(s.completion.size());
-      generated += static_cast<int64_t>(s.completion.size());
-      metrics.flops +=
-          length * ForwardFlopsPerToken(config_, static_cast<double>(s.prompt.size()) + length / 2,
-                                        /*with_mtp=*/false);
-    }
-    std::vector<double> rewards;
-    for (const Sample& s : samples) {
-      rewards.push_back(RewardOf(recipe_.rl, s));
-      PartOutcome& outcome = outcomes[part_of[s.problem]];
-      ++outcome.samples;
-      outcome.right += s.score.correct;
-    }
-    if (round == 0) {
-      DescribeSamples(recipe_.rl, samples, metrics);
-      metrics.shown = samples.front();
-      metrics.shown_problem = problems.front();
-    } else {
-      ++metrics.refills;
-    }
-    int64_t flat = 0;
-    for (size_t p = 0; p < problems.size(); ++p) {
-      const auto begin = rewards.begin() + static_cast<int64_t>(p * group);
-      const auto [low, high] = std::minmax_element(begin, begin + static_cast<int64_t>(group));
-      if (*low == *high) {
-        ++flat;
-        continue;
-      }
-      kept.problems.push_back(problems[p]);
-      for (size_t i = 0; i < group; ++i) {
-        kept.samples.push_back(std::move(samples[p * group + i]));
-        kept.samples.back().problem = kept.problems.size() - 1;
-      }
-    }
-    if (round == 0)
-      metrics.frac_reward_zero_std =
-          static_cast<double>(flat) / static_cast<double>(problems.size());
-  }
-  if (recipe_.curriculum.by_success) {
-    UpdateSuccess(recipe_.curriculum, outcomes, success);
-    const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-    for (size_t i = 0; i < parts_.size(); ++i)
-      metrics.curriculum.push_back({parts_[i].name, weights[i] / total, success[i]});
-  }
-  return kept;
-}
-
-void Loop::Train(const Groups& groups, ReinforceMetrics& metrics) {
-  const ReinforceOptions& rl = recipe_.rl;
-  std::vector<double> rewards;
-  for (const Sample& s : groups.samples) rewards.push_back(RewardOf(rl, s));
-  const std::vector<double> advantages = Advantages(recipe_.grpo, rewards, rl.group_size);
-  std::vector<PolicySample> samples;
-  for (size_t i = 0; i < groups.samples.size(); ++i) {
-    const Sample& s = groups.samples[i];
-    samples.push_back({&s, advantages[i], rl.mask_truncated && s.truncated, {}, {}});
-  }
-  // A single update on fresh samples finds the old log-probabilities in its own forward pass.
-  if (rl.minibatches * rl.inner_epochs > 1) {
-    ScoreSamples(trainer_.model(), trainer_.bound_weights(), rl.micro_batch_tokens,
-                 trainer_.arena(), samples, &PolicySample::logp_old);
-  }
-  if (!reference_.empty()) {
-    const ModelWeights reference = Bind(config_, trainer_.layout(), reference_.data());
-    ScoreSamples(trainer_.model(), reference, rl.micro_batch_tokens, trainer_.arena(), samples,
-                 &PolicySample::logp_ref);
-  }
-  const double passes = ForwardPasses(recipe_);
-  for (const Sample& s : groups.samples) {
-    const double tokens = static_cast<double>(s.prompt.size() + s.completion.size());
-    metrics.flops += passes * tokens * ForwardFlopsPerToken(config_, (tokens + 1) / 2, false);
-  }
-  const double lr_factor = LearningRateFactor(recipe_.schedule, completed, rl.steps);
-  metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
-  GrpoMetrics sum;
-  double updates = 0;
-  const size_t minibatches = std::min(static_cast<size_t>(rl.minibatches), groups.problems.size());
-  for (int64_t epoch = 0; epoch < rl.inner_epochs; ++epoch) {
-    for (size_t part = 0; part < minibatches; ++part) {
-      // Whole groups: their advantages belong together.
-      const size_t group = static_cast<size_t>(rl.group_size);
-      const size_t begin = groups.problems.size() * part / minibatches * group;
-      const size_t end = groups.problems.size() * (part + 1) / minibatches * group;
-      GrpoScale scale;
-      scale.max_tokens = rl.max_tokens;
-      for (size_t i = begin; i < end; ++i) {
-        if (samples[i].masked) continue;
-        ++scale.samples;
-        scale.tokens += static_cast<int64_t>(samples[i].sample->completion.size());
-      }
-      if (scale.tokens == 0) continue;  // all cut off: momentum alone must not move the policy
-      const PolicyMetrics update =
-          PolicyUpdate(trainer_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor,
-                       std::span<const PolicySample>(samples).subspan(begin, end - begin));
-      sum.Add(update.grpo);
-      metrics.entropy += update.entropy;
-      metrics.grad_norm += update.grad_norm;
-      updates += 1;
-      metrics.max_violation = std::max(metrics.max_violation, MaxViolation(update.load));
-      const std::vector<float*> biases = RouterBiases(trainer_.bound_weights());
-      for (size_t layer = 0; layer < update.load.size(); ++layer) {
-        const auto& load = update.load[layer];
-        metrics.load.resize(update.load.size());
-        metrics.load[layer].resize(load.size());
-        for (size_t e = 0; e < load.size(); ++e) metrics.load[layer][e] += load[e];
-        if (rl.router_bias_gamma > 0 && biases[layer])
-          UpdateRouterBias(load, static_cast<float>(rl.router_bias_gamma), biases[layer]);
-      }
-    }
-  }
-  if (updates == 0) return;
-  metrics.loss = sum.loss / updates;
-  metrics.entropy /= updates;
-  metrics.grad_norm /= updates;
-  metrics.sampling_gap = sum.sampling_gap;
-  const double tokens = static_cast<double>(std::max<int64_t>(1, sum.tokens));
-  metrics.kl = sum.kl / tokens;
-  metrics.clip_ratio_low = static_cast<double>(sum.clipped_low) / tokens;
-  metrics.clip_ratio_high = static_cast<double>(sum.clipped_high) / tokens;
-}
-
-ReinforceMetrics Loop::Step() {
-  ReinforceMetrics metrics;
+void Run::Evaluate(bool last, ReinforceMetrics& metrics) {
   const double start = SteadySeconds();
-  packed_.Repack();
-  const int64_t before = generated;
-  const Groups groups = Collect(metrics);
-  metrics.sample_seconds = SteadySeconds() - start;
-  metrics.generated_per_second = static_cast<double>(generated - before) / metrics.sample_seconds;
-  const double train_start = SteadySeconds();
-  if (!groups.problems.empty()) Train(groups, metrics);
-  ++completed;
-  if (!reference_.empty() && recipe_.rl.reference_every > 0 &&
-      completed % recipe_.rl.reference_every == 0) {
-    std::copy(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size(),
-              reference_.begin());
-  }
-  metrics.train_seconds = SteadySeconds() - train_start;
-  metrics.step = completed;
-  metrics.num_tokens = generated;
-  return metrics;
+  metrics.evaluation = learner_.Evaluate();
+  metrics.evaluate_seconds = SteadySeconds() - start;
+  const double accuracy = MeanAccuracy(metrics.evaluation);
+  if (!last) metrics.stopped = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
+  if (accuracy <= result_.best_accuracy) return;
+  result_.best_accuracy = accuracy;
+  Trainer& trainer = learner_.trainer();
+  PublishCheckpoint(run_ + "/best", trainer.config(), trainer.layout(), trainer.weights(),
+                    learner_.files(), nullptr);
 }
 
-ProbeReport Loop::Probe() {
-  packed_.Repack();
-  return darkhorse::Probe(recipe_, trainer_, packed_.model(), tokenizer_, environment_);
+void Run::Save() {
+  const LoopState state{learner_.position,
+                        learner_.trainer().optimizer().step(),
+                        result_.best_accuracy,
+                        environment_->Fingerprint(),
+                        guards_,
+                        result_.stop_reason};
+  result_.checkpoint = learner_.trainer().Save(run_, recipe_.rl.keep_checkpoints, learner_.files(),
+                                               WriteLoopState(state), learner_.position.completed);
 }
 
-std::vector<TaskEvaluation> Loop::Evaluate() {
-  packed_.Repack();
+// The user asked to stop, between two updates.
+void Run::Leave() {
+  if (learner_.position.completed == 0)
+    return Note("stopped before the first step; nothing to save");
+  Save();
+  Note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
+                   learner_.position.completed));
+}
+
+ReinforceResult Run::Loop() {
+  ReinforceLog log(run_, learner_.position.completed);
+  TruncateJsonLines(run_ + "/timings.jsonl", learner_.position.completed);
+  TimingsFile timings(run_ + "/timings.jsonl");
   const ReinforceOptions& rl = recipe_.rl;
-  return darkhorse::Evaluate(
-      trainer_.model(), packed_.model(), tokenizer_, environment_,
-      {rl.evaluate_problems, rl.evaluate_samples, rl.max_tokens, {}, rl.slots, kEvaluationSeed});
+  while (learner_.position.completed < rl.steps && result_.stop_reason.empty()) {
+    ReinforceMetrics metrics;
+    try {
+      if (callbacks_.stop && callbacks_.stop()) throw Interruption();
+      metrics = learner_.Step();
+    } catch (const Interruption&) {
+      Leave();
+      return result_;
+    }
+    const bool last = metrics.step == rl.steps;
+    if (rl.evaluate_every > 0 && (last || metrics.step % rl.evaluate_every == 0)) {
+      try {
+        Evaluate(last, metrics);
+      } catch (const Interruption&) {
+        // The step is not whole without its evaluation, and cannot be undone.
+        Note(fmt::format("stopped in the evaluation after step {}; {}", metrics.step,
+                         result_.checkpoint.empty()
+                             ? "nothing was saved yet"
+                             : "the run can be resumed from " + result_.checkpoint));
+        return result_;
+      }
+    }
+    metrics.scoring_can_fail = environment_->CanFail();
+    metrics.faults = environment_->TakeFaults();
+    metrics.warnings = NewWarnings(metrics, guards_);
+    result_.stop_reason = metrics.stopped;
+    log.Append(metrics);
+    timings.Append(metrics.step,
+                   metrics.sample_seconds + metrics.score_seconds + metrics.train_seconds +
+                       metrics.evaluate_seconds,
+                   metrics.flops);
+    const bool ends = last || !metrics.stopped.empty();
+    if (ends || metrics.step % rl.checkpoint_every == 0) Save();
+    if (callbacks_.on_step) callbacks_.on_step(metrics);
+    for (const Warning& warning : metrics.warnings)
+      Note(fmt::format("warning: after step {}: {}", metrics.step, warning.text));
+    if (!metrics.stopped.empty())
+      Note(fmt::format("finished after step {}: {}", metrics.step, metrics.stopped));
+    result_.last = std::move(metrics);
+  }
+  if (FileExists(run_ + "/best/config.json")) result_.best_checkpoint = run_ + "/best";
+  result_.finished = true;
+  return result_;
 }
 
 }  // namespace
@@ -310,125 +189,20 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
                           const std::string& run, bool resume,
                           const ReinforceCallbacks& callbacks) {
   Validate(recipe);
-  const auto note = [&](const std::string& message) {
-    if (callbacks.on_note) callbacks.on_note(message);
-  };
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume)
     Fail("{}: holds a run already; add --resume to go on with it, or choose another --out", run);
-  const std::unique_ptr<Environment> environment =
-      MakeEnvironment(recipe.rl.tasks, recipe.problems, note);
-  Loop loop(recipe, model_directory, *environment);
-  MakeDirectories(run);
-  const RunInputs inputs = {{"model", CheckpointFingerprint(model_directory)}};
-  if (!loop.reference().empty()) loop.trainer().AddState("reference", loop.reference());
-  ReinforceResult result;
-  GuardState guards;
+  Run loop(recipe, model_directory, run, callbacks);
   if (latest) {
-    for (const std::string& warning : latest->warnings) note(warning);
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/true);
-    RecordInputs(run, inputs, /*goes_on=*/true);
-    const LoopState state =
-        ParseLoopState(loop.trainer().Load(latest->directory), latest->directory);
-    if (state.problems != environment->Fingerprint()) {
-      Fail(
-          "{}: has changed since the run in {} began with it; put back the file as it was, or "
-          "choose another --out",
-          recipe.problems.file, run);
-    }
-    if (state.success.size() != loop.success.size()) {
-      Fail(
-          "{}: its trainer state is of a mixture of {} tasks, the recipe's has {}; choose another "
-          "--out",
-          latest->directory, state.success.size(), loop.success.size());
-    }
-    loop.completed = state.completed;
-    loop.success = state.success;
-    guards = state.guards;
-    result.stop_reason = state.stopped;
-    loop.next_problem = state.next_problem;
-    loop.generated = state.generated;
-    loop.trainer().optimizer().set_step(state.optimizer_step);
-    result.best_accuracy = state.best_accuracy;
-    result.checkpoint = latest->directory;
-    note(fmt::format("resuming from {}", latest->directory));
+    loop.GoOn(*latest);
   } else {
-    std::string probe_json;
-    if (recipe.probe.problems > 0) {
-      const ProbeReport probe = loop.Probe();
-      probe_json = ProbeJson(probe);
-      for (const std::string& line : DescribeProbe(probe)) note(line);
-      // They count for nothing of the run.
-      const ScoringFaults faults = environment->TakeFaults();
-      if (faults.samples > 0)
-        note(fmt::format("probe: {} samples could not be scored; the last: {}", faults.samples,
-                         faults.last));
-      if (probe.hopeless && recipe.probe.stop_if_hopeless)
-        Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe.findings.front());
+    try {
+      loop.Begin();
+    } catch (const Interruption&) {
+      return {};  // nothing was begun
     }
-    // Only now, so that after a refusal another recipe may begin here.
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
-    RecordInputs(run, inputs, /*goes_on=*/false);
-    if (!probe_json.empty()) WriteFileAtomically(run + "/probe.json", probe_json);
   }
-  ReinforceLog log(run, loop.completed);
-  TruncateJsonLines(run + "/timings.jsonl", loop.completed);
-  TimingsFile timings(run + "/timings.jsonl");
-
-  const auto save = [&] {
-    const LoopState state{loop.completed,       loop.next_problem,
-                          loop.generated,       loop.trainer().optimizer().step(),
-                          result.best_accuracy, environment->Fingerprint(),
-                          loop.success,         guards,
-                          result.stop_reason};
-    result.checkpoint = loop.trainer().Save(run, recipe.rl.keep_checkpoints, loop.files(),
-                                            WriteLoopState(state), loop.completed);
-  };
-  while (loop.completed < recipe.rl.steps && result.stop_reason.empty()) {
-    if (callbacks.stop && callbacks.stop()) {
-      if (loop.completed > 0) {
-        save();
-        note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
-                         loop.completed));
-      } else {
-        note("stopped before the first step; there is nothing to save");
-      }
-      return result;
-    }
-    ReinforceMetrics metrics = loop.Step();
-    const bool last = metrics.step == recipe.rl.steps;
-    if (recipe.rl.evaluate_every > 0 && (last || metrics.step % recipe.rl.evaluate_every == 0)) {
-      const double start = SteadySeconds();
-      metrics.evaluation = loop.Evaluate();
-      metrics.evaluate_seconds = SteadySeconds() - start;
-      const double accuracy = MeanAccuracy(metrics.evaluation);
-      if (!last) metrics.stopped = StopReason(recipe.stop, accuracy, result.best_accuracy, guards);
-      if (accuracy > result.best_accuracy) {
-        result.best_accuracy = accuracy;
-        PublishCheckpoint(run + "/best", loop.trainer().config(), loop.trainer().layout(),
-                          loop.trainer().weights(), loop.files(), nullptr);
-      }
-    }
-    metrics.scoring_can_fail = environment->CanFail();
-    metrics.faults = environment->TakeFaults();
-    metrics.warnings = NewWarnings(metrics, guards);
-    result.stop_reason = metrics.stopped;
-    log.Append(metrics);
-    timings.Append(metrics.step,
-                   metrics.sample_seconds + metrics.train_seconds + metrics.evaluate_seconds,
-                   metrics.flops);
-    const bool ends = last || !metrics.stopped.empty();
-    if (ends || metrics.step % recipe.rl.checkpoint_every == 0) save();
-    if (callbacks.on_step) callbacks.on_step(metrics);
-    for (const Warning& warning : metrics.warnings)
-      note(fmt::format("warning: after step {}: {}", metrics.step, warning.text));
-    if (!metrics.stopped.empty())
-      note(fmt::format("finished after step {}: {}", metrics.step, metrics.stopped));
-    result.last = std::move(metrics);
-  }
-  if (FileExists(run + "/best/config.json")) result.best_checkpoint = run + "/best";
-  result.finished = true;
-  return result;
+  return loop.Loop();
 }
 
 ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_directory,
@@ -440,7 +214,7 @@ ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_d
       MakeEnvironment(recipe.rl.tasks, recipe.problems, [&](const std::string& message) {
         if (callbacks.on_note) callbacks.on_note(message);
       });
-  return Loop(recipe, model_directory, *environment).Probe();
+  return Learner(recipe, model_directory, *environment).Probe();
 }
 
 }  // namespace darkhorse

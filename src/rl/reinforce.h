@@ -4,51 +4,12 @@
 
 #include <functional>
 #include <string>
-#include <vector>
 
-#include "rl/evaluate.h"
+#include "rl/metrics.h"
+#include "rl/probe.h"
 #include "rl/recipe.h"
 
 namespace darkhorse {
-
-// A part of the mixture under the curriculum.
-struct PartShare {
-  std::string name;
-  double share = 0;    // of this step's problems, as drawn from
-  double success = 0;  // running mean after it
-};
-
-// One step's outcome, under TRL's metric names where TRL has one (docs/recipes.md). All but the
-// timings is a pure function of recipe and model.
-struct ReinforceMetrics {
-  int64_t step = 0;
-  double reward = 0, reward_std = 0;
-  double accuracy = 0;
-  double format_rate = 0;
-  double mean_length = 0, min_length = 0, max_length = 0, clipped_ratio = 0,
-         mean_terminated_length = 0;
-  double repeated_ratio = 0;  // completions that end in one phrase over and over
-  double frac_reward_zero_std = 0;
-  double entropy = 0, kl = 0, loss = 0, grad_norm = 0, learning_rate = 0;
-  double clip_ratio_low = 0, clip_ratio_high = 0;
-  double sampling_gap = 0;  // largest |log p(training) - log p(sampling)| of a token
-  double max_violation = 0;
-  std::vector<std::vector<int64_t>> load;  // tokens to each expert, [MoE layer][expert], this step
-  int64_t refills = 0;
-  bool scoring_can_fail = false;           // a program of the user's scores
-  ScoringFaults faults;                    // since the last step, evaluation included
-  int64_t num_tokens = 0;                  // generated so far
-  std::vector<TaskEvaluation> evaluation;  // where evaluated
-  std::vector<PartShare> curriculum;       // where success weighs the mixture
-  std::vector<Warning> warnings;           // new ones
-  std::string stopped;                     // why the run ends here, before rl.steps
-  Sample shown;                            // one sample, to be read
-  Problem shown_problem;
-  // Timings, in timings.jsonl instead of metrics.jsonl.
-  double flops = 0;  // the model's own operations, sampling and training
-  double sample_seconds = 0, train_seconds = 0, evaluate_seconds = 0;
-  double generated_per_second = 0;
-};
 
 struct ReinforceCallbacks {
   std::function<void(const ReinforceMetrics&)> on_step;

@@ -128,6 +128,20 @@ TEST_F(ReinforceTest, RewardRises) {
   }
 }
 
+TEST_F(ReinforceTest, RandomRewardsAreByLotAndAccuracyIsNot) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 1;
+  recipe.rl.prompts_per_step = 64;
+  const ReinforceMetrics earned = Run(recipe, "earned").last;
+  recipe.rl.random_rewards = true;
+  const ReinforceMetrics by_lot = Run(recipe, "by-lot").last;
+  EXPECT_EQ(by_lot.accuracy, earned.accuracy);  // the same samples
+  // 256 draws of a fair coin: six standard errors are 0.19. What was earned is at most 0.28 on
+  // average (tiny_run.h).
+  EXPECT_NEAR(by_lot.reward, 0.5, 0.19);
+  EXPECT_NE(by_lot.reward, earned.reward);
+}
+
 TEST_F(ReinforceTest, NothingToLearnFromLeavesTheModelAsItIs) {
   // Two tokens hold no answer: every reward is minus the penalty, no group has a signal.
   ReinforceRecipe recipe = Recipe();

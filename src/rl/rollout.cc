@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/parallel.h"
+#include "base/progress.h"
 
 namespace darkhorse {
 
@@ -55,7 +57,8 @@ int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
 
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
                             const std::vector<Problem>& problems, Environment& environment,
-                            const RolloutOptions& options) {
+                            const RolloutOptions& options, RolloutCost* cost) {
+  const double start = SteadySeconds();
   std::vector<GenerationRequest> requests(problems.size());
   for (size_t p = 0; p < problems.size(); ++p) {
     requests[p].prompt = PromptTokens(tokenizer, bos, problems[p]);
@@ -66,7 +69,10 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
     requests[p].stream = options.stream + p * static_cast<uint64_t>(options.samples);
     requests[p].stop_tokens = {eos};
   }
-  std::vector<Completion> completions = engine.Generate(requests);
+  std::vector<Completion> completions = engine.Generate(requests, [](const Completion&) {
+    LeaveIfInterrupted();
+    return true;
+  });
   std::vector<Sample> samples(completions.size());
   ParallelFor(static_cast<int64_t>(samples.size()), [&](int64_t i) {
     Completion& completion = completions[static_cast<size_t>(i)];
@@ -82,7 +88,9 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
   });
   std::vector<Answer> answers;
   for (const Sample& sample : samples) answers.push_back({&problems[sample.problem], sample.text});
+  const double sampled = SteadySeconds();
   std::vector<Score> scores = environment.ScoreAll(answers);
+  if (cost) *cost = {sampled - start, SteadySeconds() - sampled, engine.stats().steps};
   for (size_t i = 0; i < samples.size(); ++i) samples[i].score = std::move(scores[i]);
   return samples;
 }

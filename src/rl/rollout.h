@@ -30,6 +30,12 @@ struct RolloutOptions {
   uint64_t stream = 0;  // problem p's sample i draws from stream + p * samples + i
 };
 
+// Where a rollout's time went.
+struct RolloutCost {
+  double sample_seconds = 0, score_seconds = 0;
+  std::vector<EngineStep> steps;
+};
+
 // What a prompt begins with; -1 where documents are only separated.
 int32_t BosToken(const ModelConfig& config);
 
@@ -47,8 +53,9 @@ void CheckPrompts(const Tokenizer& tokenizer, int32_t bos,
                   const std::vector<const Problem*>& problems, int64_t context);
 
 // Ordered by problem, then sample; scored by the environment that the problems are of.
+// Interruption (base/interrupt.h).
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
                             const std::vector<Problem>& problems, Environment& environment,
-                            const RolloutOptions& options);
+                            const RolloutOptions& options, RolloutCost* cost = nullptr);
 
 }  // namespace darkhorse

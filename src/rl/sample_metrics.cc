@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "rl/reinforce.h"
+#include "rl/metrics.h"
 
 namespace darkhorse {
 

@@ -1,0 +1,41 @@
+// How fast a model samples, beside the roofline: what the same operations and bytes would take if
+// only the cores' peak or only the memory's bandwidth bound them, whichever is the slower.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "app/output.h"
+#include "infer/engine.h"
+#include "rl/recipe.h"
+
+namespace darkhorse {
+
+// Seconds that these forward passes take at least on this machine: of each pass the operations at
+// the measured peak, or its weights and cache, each read once, at the measured bandwidth.
+double RooflineSeconds(const ModelConfig& config, CacheForm form,
+                       std::span<const EngineStep> steps);
+
+struct DecodingBench {
+  CacheForm form = CacheForm::kExpanded;
+  int64_t sequences = 1;
+  int64_t prompt_tokens = 64, new_tokens = 64;  // of each
+  int64_t capacity() const { return prompt_tokens + new_tokens + 1; }
+};
+
+struct DecodingSpeed {
+  double tokens_per_second;
+  double share_of_roofline;
+};
+
+// Random prompts, computed before the clock starts. Weights: packed (infer/packed.h).
+DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weights,
+                            const DecodingBench& options);
+
+// Steps of reinforcement learning on the checkpoint at `model_directory`, with its own problems and
+// lengths of completions: samples a minute, sampling beside its roofline, and how sampling, scoring
+// and training share a step's time. Medians of `rounds` steps; one before them warms up.
+Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_directory,
+                        int64_t rounds);
+
+}  // namespace darkhorse
