@@ -79,10 +79,10 @@ def value(expression):
         return None
 
 
-def countdown_reward(prompts, completions, **_):
+def countdown_reward(prompts, texts):
     """1 for an expression of exactly the prompt's numbers that makes its target, 0.1 for the form."""
     rewards = []
-    for prompt, completion in zip(prompts, completions):
+    for prompt, completion in zip(prompts, texts):
         target, *numbers = map(int, re.findall(r"\d+", prompt))
         match = ANSWER.search(completion)
         if not match:
@@ -114,8 +114,8 @@ learning_rate = {args.learning_rate}
     with open(os.path.join(out, "timings.jsonl")) as file:
         seconds = [json.loads(line)["seconds"] for line in file]
     with open(os.path.join(out, "metrics.jsonl")) as file:
-        lengths = [json.loads(line)["completions/mean_length"] for line in file]
-    return seconds[1:], lengths[1:]
+        lines = [json.loads(line) for line in file]
+    return seconds[1:], [line["completions/mean_length"] for line in lines][1:], [line["reward"] for line in lines][1:]
 
 
 def trl_seconds(args, work):
@@ -135,10 +135,15 @@ def trl_seconds(args, work):
     tokenizer.padding_side = "left"
     dataset = Dataset.from_list([{"prompt": tokenizer.bos_token + p} for p in problems])
     model = DeepseekV3ForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+    def reward(prompts, completion_ids, **_):
+        # The tags are special tokens, which the trainer's own text lacks.
+        texts = [tokenizer.decode(ids).split(tokenizer.eos_token)[0] for ids in completion_ids]
+        return countdown_reward(prompts, texts)
+
     samples = args.prompts * args.group
     if samples % args.micro_batch:
         sys.exit(f"--micro-batch must divide prompts * group = {samples}")
-    begun, seconds, lengths = [0.0], [], []
+    begun, seconds, lengths, rewards = [0.0], [], [], []
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *_, **__):
@@ -149,10 +154,11 @@ def trl_seconds(args, work):
 
         def on_log(self, _, __, ___, logs=None, **____):
             if logs and "completions/mean_length" in logs:
-                lengths.append(logs["completions/mean_length"])
+                lengths.append(float(logs["completions/mean_length"]))
+                rewards.append(float(logs["reward"]))
 
     trainer = GRPOTrainer(
-        model=model, processing_class=tokenizer, train_dataset=dataset, reward_funcs=countdown_reward, callbacks=[Clock()],
+        model=model, processing_class=tokenizer, train_dataset=dataset, reward_funcs=reward, callbacks=[Clock()],
         args=GRPOConfig(
             output_dir=os.path.join(work, "trl"), max_steps=args.steps, learning_rate=args.learning_rate, beta=0.0,
             per_device_train_batch_size=args.micro_batch, gradient_accumulation_steps=samples // args.micro_batch,
@@ -160,7 +166,7 @@ def trl_seconds(args, work):
             loss_type="dapo", bf16=False, fp16=False, use_cpu=True, gradient_checkpointing=False, report_to=[], logging_steps=1,
             save_strategy="no", disable_tqdm=not args.verbose, dataloader_pin_memory=False))
     trainer.train()
-    return seconds[1:], lengths[1:]
+    return seconds[1:], lengths[1:], rewards[1:]
 
 
 def main():
@@ -180,9 +186,9 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         rows = {"darkhorse": darkhorse_seconds(args, work), "trl": trl_seconds(args, work)}
     result = {}
-    for name, (seconds, lengths) in rows.items():
+    for name, (seconds, lengths, rewards) in rows.items():
         result[name] = {"samples_per_minute": 60 * samples / statistics.median(seconds), "seconds": seconds,
-                        "mean_length": statistics.mean(lengths)}
+                        "mean_length": statistics.mean(lengths), "reward": statistics.mean(rewards)}
     result["ratio"] = result["darkhorse"]["samples_per_minute"] / result["trl"]["samples_per_minute"]
     print(json.dumps(result, indent=1))
 

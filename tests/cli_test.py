@@ -70,6 +70,11 @@ class Usage(CommandLine):
         self.refuse(2, "info", "--jsn=1", says="unknown flag '--jsn'; did you mean '--json'?")
         self.refuse(2, "task", "show", "countdown", "--treads", 2, says="did you mean '--threads'?")
         self.refuse(2, "task", "list", "extra", says="unexpected 'extra'")
+        self.refuse(2, "inof", "--json", says="unknown command 'inof'; did you mean 'info'?")
+
+    def test_help_is_a_command_too(self):
+        self.assertEqual(self.succeed("help"), self.succeed("--help"))
+        self.assertEqual(self.succeed("help", "task", "show"), self.succeed("task", "show", "--help"))
 
     def test_missing_and_unreadable_values(self):
         self.refuse(2, says="subcommand is required")
@@ -218,6 +223,10 @@ class FromTextToText(CommandLine):
             "train.micro_batch_tokens=512", "--set", "model.vocab_size=320"))
         self.assertTrue(run["finished"])
         model = self.folder / run["checkpoint"]
+        for command in ("generate", "evaluate", "info"):
+            more = ("--task", "sum") if command == "evaluate" else ()
+            self.refuse(1, command, "--model", "run", *more, says="run: is a run, not a checkpoint; its newest "
+                        "checkpoint is run/checkpoints/step-00000030")
         loss = json.loads(self.succeed("evaluate", "--model", model, "--data", "data", "--json"))
         # A uniform guess has ln(320) = 5.77 nats.
         self.assertLess(loss["loss"], 5.0)

@@ -130,6 +130,36 @@ class Report(unittest.TestCase):
         self.assertEqual({p.stem for p in (self.run_directory / "figures").iterdir()},
                          {"loss", "max_violation", "learning_rate", "grad_norm"})
 
+    def test_what_the_probe_the_guards_and_the_curriculum_say(self):
+        lines = list(reinforcement_lines(20))
+        lines[4]["warnings"] = [{"name": "entropy_collapse", "text": "entropy <is> low; raise it"}]
+        for step, line in enumerate(lines):
+            line |= {"curriculum/gcd:1/share": 0.5 + step / 100, "curriculum/gcd:1/success": step / 20}
+        lines[-1] |= {"stopped": "held-out accuracy is 0.9", "reward_program/failures": 3}
+        self.write("metrics.jsonl", lines)
+        (self.run_directory / "probe.json").write_text(json.dumps(
+            {"findings": ["nothing <to> learn"], "parts": [
+                {"name": "gcd:1", "problems": 16, "pass@1": 0.125, "format_rate": 0.75, "truncated_rate": 0,
+                 "mean_length": 33, "signal_groups": 7}]}))
+        text = self.report().text
+        for says in ("Before the first step", "12.5 %", "nothing <to> learn", "After step 5: entropy <is> low; raise it",
+                     "After step 20: the run ended: held-out accuracy is 0.9", "Curriculum", "69.0 %", "95.0 %",
+                     "Samples that the reward program failed on"):
+            self.assertIn(says, text)
+        for damaged in ("", "{", "[]", '{"parts": 3}', '{"parts": [1], "findings": [2]}'):
+            (self.run_directory / "probe.json").write_text(damaged)
+            self.report()
+
+    def test_a_file_of_problems_has_no_level(self):
+        lines = list(reinforcement_lines(10))
+        for line in lines:
+            for task in line.get("evaluation", []):
+                del task["level"]
+        self.write("metrics.jsonl", lines)
+        text = self.report().text
+        self.assertIn("Held-out pass@k: countdown", text)
+        self.assertNotIn("level", text)
+
     def test_reinforcement_with_hostile_completions(self):
         self.write("metrics.jsonl", reinforcement_lines(20))
         self.write_samples("samples.jsonl")

@@ -8,7 +8,6 @@
 #include "app/bench_layers.h"
 #include "app/bench_sampling.h"
 #include "app/live.h"
-#include "app/loaded_model.h"
 #include "app/output.h"
 #include "app/run_recipe.h"
 #include "app/usage.h"
@@ -114,9 +113,6 @@ Json BenchBase(const BenchOptions& options) {
               recipe.model.max_position_embeddings);
   }
   RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens);
-  const int64_t largest = *std::max_element(options.batches.begin(), options.batches.end());
-  RequireCacheMemory(recipe.model, decoding.form, largest, decoding.capacity(),
-                     "lower --batches or --new-tokens");
   Trainer trainer(recipe.model, recipe.optimizer);
   trainer.Initialize(kSeed);
   Json result;

@@ -69,8 +69,6 @@ void Run(const ChatOptions& options) {
   options.sampling.Validate();
   const LoadedModel loaded(options.model);
   const int64_t capacity = loaded.config().max_position_embeddings;
-  RequireCacheMemory(loaded.config(), CacheForm::kLatent, 1, capacity,
-                     "choose a model with a shorter context");
   Engine engine(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, capacity);
   CatchInterrupts();
   const bool terminal = isatty(STDIN_FILENO);

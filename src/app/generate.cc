@@ -17,6 +17,8 @@
 namespace darkhorse {
 namespace {
 
+constexpr int64_t kMaxPromptBytes = 64 << 20;
+
 struct GenerateOptions {
   std::string model;
   std::vector<std::string> prompts;
@@ -38,7 +40,7 @@ std::vector<std::string> Prompts(const GenerateOptions& options) {
     prompts.emplace_back(std::istreambuf_iterator<char>(std::cin),
                          std::istreambuf_iterator<char>());
   } else if (!options.prompt_file.empty()) {
-    prompts.push_back(ReadFile(options.prompt_file));
+    prompts.push_back(ReadFile(options.prompt_file, kMaxPromptBytes));
   }
   if (prompts.empty()) prompts.emplace_back();  // a document from nothing
   return prompts;
@@ -107,8 +109,6 @@ void Run(const GenerateOptions& options) {
   const int64_t slots =
       std::min(options.batch, options.samples * static_cast<int64_t>(prompts.size()));
   const CacheForm form = options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
-  RequireCacheMemory(loaded.config(), form, slots, capacity,
-                     "lower --batch or --max-tokens, or choose --cache latent");
   Engine engine(loaded.model(), loaded.weights(), form, slots, capacity);
 
   const auto begin = std::chrono::steady_clock::now();

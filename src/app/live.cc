@@ -71,7 +71,7 @@ std::string DescribeFaults(const ScoringFaults& faults) {
 }
 
 std::string Describe(const TaskEvaluation& e) {
-  std::string text = fmt::format("{} level {}:", e.task, e.level);
+  std::string text = TaskName(ToJson(e)) + ":";
   for (const auto& [k, interval] : e.pass_at_k) {
     if (k == 1 || k == e.samples)
       text += fmt::format(" pass@{} {:.3f} ±{:.3f},", k, interval.value, interval.half_width);

@@ -4,7 +4,6 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
-#include "model/cost.h"
 
 namespace darkhorse {
 namespace {
@@ -30,15 +29,6 @@ FloatBuffer ReadWeights(const std::string& directory, const ModelConfig& config,
 }
 
 }  // namespace
-
-void RequireCacheMemory(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
-                        std::string_view cure) {
-  const int64_t token = form == CacheForm::kLatent ? LatentCacheBytesPerToken(config)
-                                                   : ExpandedCacheBytesPerToken(config);
-  RequireMemory(
-      static_cast<double>(token) * static_cast<double>(slots) * static_cast<double>(capacity),
-      fmt::format("the cache of {} sequences of {} tokens", slots, capacity), cure);
-}
 
 LoadedModel::LoadedModel(const std::string& directory)
     : tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json")),

@@ -14,10 +14,6 @@
 
 namespace darkhorse {
 
-// Error if this machine cannot hold the engine's cache; `cure` names what to lower.
-void RequireCacheMemory(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
-                        std::string_view cure);
-
 class LoadedModel {
  public:
   // Error: a checkpoint that is damaged, lacks a file, or whose tokenizer has ids that the model

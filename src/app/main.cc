@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "app/app.h"
 #include "app/usage.h"
@@ -46,7 +49,14 @@ int Main(int argc, char** argv) {
   CLI::App app("Makes and runs small reasoning models the DeepSeek-R1 way, on CPUs.", "darkhorse");
   try {
     RegisterAll(app);
-    app.parse(argc, argv);
+    // `darkhorse help COMMAND` is what many type.
+    std::vector<std::string> arguments(argv + std::min(1, argc), argv + argc);
+    if (!arguments.empty() && arguments.front() == "help") {
+      arguments.erase(arguments.begin());
+      arguments.push_back("--help");
+    }
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+    app.parse(arguments);
     // A full disk shows when the buffer is written.
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) Fail("cannot write the result to stdout");
     return 0;

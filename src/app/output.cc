@@ -18,10 +18,15 @@ std::string SpellForPeople(const Json& value) {
 void AppendForPeople(const Json& object, const std::string& indent, std::string* out) {
   size_t width = 0;
   for (const auto& [name, value] : object.items()) width = std::max(width, name.size());
+  const auto nested = [&](const std::string& heading, const Json& value) {
+    *out += fmt::format("{}{}\n", indent, heading);
+    AppendForPeople(value, indent + "  ", out);
+  };
   for (const auto& [name, value] : object.items()) {
     if (value.is_object()) {
-      *out += fmt::format("{}{}\n", indent, name);
-      AppendForPeople(value, indent + "  ", out);
+      nested(name, value);
+    } else if (value.is_array() && !value.empty() && value.front().is_object()) {
+      for (size_t i = 0; i < value.size(); ++i) nested(fmt::format("{} {}", name, i + 1), value[i]);
     } else {
       *out += fmt::format("{}{:<{}}  {}\n", indent, name, width, SpellForPeople(value));
     }
@@ -44,6 +49,13 @@ void PrintResult(const Json& result, bool json) {
     AppendForPeople(result, "", &text);
   }
   PrintText(text);
+}
+
+std::string TaskName(const Json& evaluation) {
+  const std::string task = evaluation.value("task", "");
+  const auto level = evaluation.find("level");
+  if (level == evaluation.end() || !level->is_number_integer()) return task;
+  return fmt::format("{} level {}", task, level->get<int64_t>());
 }
 
 void Note(const std::string& text) {

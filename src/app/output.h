@@ -14,8 +14,11 @@ using Json = nlohmann::ordered_json;
 void AddJsonFlag(CLI::App& command, bool* json);
 
 // One JSON object on one line, or for people one "name  value" a line, parts of nested objects
-// indented.
+// indented and the objects of a list numbered.
 void PrintResult(const Json& result, bool json);
+
+// "countdown level 1" of an evaluation as JSON; a file of problems has no levels.
+std::string TaskName(const Json& evaluation);
 
 // As it is, for text that is the result.
 void PrintText(std::string_view text);

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "app/output.h"
+
 namespace darkhorse {
 namespace {
 
@@ -72,12 +74,6 @@ std::vector<Point> PassCurve(const Json& task) {
 
 }  // namespace
 
-std::string TaskName(const Json& evaluation) {
-  const double level = NumberAt(evaluation, "level");
-  const std::string task = evaluation["task"].get<std::string>();
-  return std::isfinite(level) ? fmt::format("{} level {}", task, level) : task;
-}
-
 std::vector<NamedChart> PretrainingCharts(const RunRecord& run) {
   const auto& lines = run.metrics;
   return WithPoints({
@@ -134,6 +130,11 @@ std::vector<NamedChart> ReinforcementCharts(const RunRecord& run) {
                    {"cut off", Curve(lines, "completions/clipped_ratio"), Style::kTrend},
                    {"right form", Curve(lines, "format_rate"), Style::kTrend}},
         .percent = true}},
+      {"unscored",
+       {.title = "Samples that the reward program failed on",
+        .x_label = "step",
+        .series = {{"failures", CurveUnlessZero(lines, "reward_program/failures"), Style::kTrend}},
+        .from_zero = true}},
       {"rl_grad_norm",
        {.title = "Gradient norm, before clipping",
         .x_label = "step",

@@ -18,7 +18,4 @@ std::vector<NamedChart> PretrainingCharts(const RunRecord& run);
 std::vector<NamedChart> ReinforcementCharts(const RunRecord& run);
 std::vector<NamedChart> PassAtKCharts(const Evaluation& before, const Evaluation& after);
 
-// "countdown level 1"
-std::string TaskName(const Json& evaluation);
-
 }  // namespace darkhorse

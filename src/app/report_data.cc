@@ -31,9 +31,13 @@ std::vector<Json> ReadLines(const std::string& path) {
 }
 
 RunRecord ReadRun(const std::string& directory) {
-  return {directory, ReadIfThere(directory + "/recipe.toml"),
-          ReadLines(directory + "/metrics.jsonl"), ReadLines(directory + "/samples.jsonl"),
-          ReadLines(directory + "/timings.jsonl")};
+  return {directory,
+          ReadIfThere(directory + "/recipe.toml"),
+          ReadLines(directory + "/metrics.jsonl"),
+          ReadLines(directory + "/samples.jsonl"),
+          ReadLines(directory + "/timings.jsonl"),
+          Json::parse(RepairUtf8(ReadIfThere(directory + "/probe.json")), nullptr,
+                      /*allow_exceptions=*/false)};
 }
 
 Json OnlyEvaluations(const Json& tasks) {
@@ -131,8 +135,10 @@ std::string TensorBoardFileOf(const RunRecord& run) {
     if (line.contains("evaluation")) {
       for (const Json& task : OnlyEvaluations(line["evaluation"])) {
         const double level = NumberAt(task, "level");
-        const std::string prefix =
-            fmt::format("eval/{}:{}/", task["task"].get<std::string>(), level);
+        const std::string task_name = task["task"].get<std::string>();
+        const std::string prefix = std::isfinite(level)
+                                       ? fmt::format("eval/{}:{}/", task_name, level)
+                                       : fmt::format("eval/{}/", task_name);
         for (const auto& [name, value] : task.items()) {
           if (value.is_number() && name != "level")
             scalars.push_back({prefix + name, value.get<double>()});

@@ -20,6 +20,7 @@ struct RunRecord {
   std::vector<Json> metrics;  // objects with an integer "step", in the file's order
   std::vector<Json> samples;  // likewise
   std::vector<Json> timings;  // likewise
+  Json probe;                 // of a reinforcement run: what `--probe-only --json` prints
   bool present() const { return !metrics.empty(); }
   bool is_reinforcement() const { return present() && metrics.front().contains("reward"); }
 };

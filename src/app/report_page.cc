@@ -6,8 +6,11 @@
 #include <cmath>
 #include <optional>
 
+#include "app/output.h"
 #include "app/report_charts.h"
 #include "app/report_markup.h"
+#include "app/report_parts.h"
+#include "app/report_reinforcement.h"
 #include "app/run_recipe.h"
 #include "base/error.h"
 #include "base/progress.h"
@@ -15,9 +18,6 @@
 
 namespace darkhorse {
 namespace {
-
-constexpr size_t kThoughts = 8;         // shown, evenly spaced over the run
-constexpr size_t kThoughtBytes = 6000;  // of each
 
 constexpr char kStyle[] =
     R"(*{box-sizing:border-box}html{background:var(--paper);color:var(--ink);font:17px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
@@ -38,50 +38,10 @@ std::string Tile(const std::string& value, const std::string& name) {
                      EscapeMarkup(name));
 }
 
-std::string Charts(const std::vector<NamedChart>& charts) {
-  std::string out = "<div class=\"charts\">\n";
-  for (const NamedChart& named : charts) {
-    out += fmt::format("<figure style=\"margin:0\"{}>{}</figure>\n",
-                       charts.size() == 1 ? " class=\"only\"" : "", DrawChart(named.chart));
-  }
-  return out + "</div>\n";
-}
-
-std::string Section(const std::string& title, const std::string& text) {
-  return fmt::format("<h2>{}</h2>\n<p class=\"soft\">{}</p>\n", EscapeMarkup(title),
-                     EscapeMarkup(text));
-}
-
-class Table {
- public:
-  explicit Table(const std::vector<std::string>& head) { Row(head, "th"); }
-  void Add(const std::vector<std::string>& cells) { Row(cells, "td"); }
-  std::string Html() const {
-    return "<div class=\"scroll\"><table>\n" + rows_ + "</table></div>\n";
-  }
-
- private:
-  void Row(const std::vector<std::string>& cells, std::string_view tag) {
-    rows_ += "<tr>";
-    for (const std::string& cell : cells)
-      rows_ += fmt::format("<{0}>{1}</{0}>", tag, EscapeMarkup(cell));
-    rows_ += "</tr>\n";
-  }
-  std::string rows_;
-};
-
-std::string Percent(double share) {
-  return std::isfinite(share) ? fmt::format("{:.1f} %", 100 * share) : "–";
-}
-
 std::string PercentWithSpread(const Json& task, const std::string& field) {
   const double value = NumberAt(task, field), half = NumberAt(task, field + "_ci95");
   if (!std::isfinite(value) || !std::isfinite(half)) return Percent(value);
   return fmt::format("{:.1f} ± {:.1f} %", 100 * value, 100 * half);
-}
-
-std::string OrDash(double value, int digits) {
-  return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "–";
 }
 
 // "3.41e15": three digits say all.
@@ -192,11 +152,11 @@ std::string Tiles(const ReportData& data, const ReportOptions& options) {
 
 std::string HeldOut(const ReportData& data) {
   if (data.before.tasks.empty() && data.after.tasks.empty()) return "";
-  std::string out = Section(
+  std::string out = ReportSection(
       "On held-out problems",
       "pass@k: the probability that at least one of k samples is right, unbiased; ± is a 95 % "
       "interval over problems. maj@k: the most frequent answer of k samples is right.");
-  out += Charts(PassAtKCharts(data.before, data.after));
+  out += DrawCharts(PassAtKCharts(data.before, data.after));
   const Json& shown = data.after.tasks.empty() ? data.before.tasks : data.after.tasks;
   for (const Json& task : shown) {
     const double samples = NumberAt(task, "samples");
@@ -217,69 +177,13 @@ std::string HeldOut(const ReportData& data) {
   return out;
 }
 
-std::string Reinforcement(const RunRecord& run) {
-  if (!run.present()) return "";
-  const double gap = [&] {
-    double worst = 0;
-    for (const Point& p : Curve(run.metrics, "sampling/logp_gap_max")) worst = std::max(worst, p.y);
-    return worst;
-  }();
-  return Section("Reinforcement learning",
-                 fmt::format("{} steps. Points are steps, the strong line is their moving average; "
-                             "hover for values. Largest difference between the log-probability of "
-                             "a token as sampled and as trained on: {:.3g}.",
-                             run.metrics.size(), gap)) +
-         Charts(ReinforcementCharts(run));
-}
-
-std::string TextAt(const Json& line, const std::string& field) {
-  const auto found = line.find(field);
-  return found != line.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-// The thinking dimmed, up to where it ends.
-std::string DimThought(const std::string& escaped) {
-  constexpr std::string_view kOpen = "&lt;think&gt;", kClose = "&lt;/think&gt;";
-  const size_t begin = escaped.find(kOpen);
-  if (begin == std::string::npos) return escaped;
-  const size_t close = escaped.find(kClose, begin);
-  const size_t end = close == std::string::npos ? escaped.size() : close + kClose.size();
-  return fmt::format("{}<span class=\"think\">{}</span>{}", escaped.substr(0, begin),
-                     escaped.substr(begin, end - begin), escaped.substr(end));
-}
-
-std::string Thought(const Json& sample) {
-  std::string completion = TextAt(sample, "completion");
-  const size_t size = completion.size();
-  if (size > kThoughtBytes) completion.resize(kThoughtBytes);
-  const double reward = NumberAt(sample, "reward");
-  std::string out = fmt::format(
-      "<article><header><b>Step {}</b><span class=\"{}\">reward {}</span><span "
-      "class=\"soft\">{}</span></header>\n<pre><span class=\"prompt\">{}</span>{}",
-      sample["step"].get<int64_t>(), reward >= 1 ? "good" : "bad", OrDash(reward, 2),
-      EscapeMarkup(TextAt(sample, "why")), EscapeMarkup(TextAt(sample, "prompt")),
-      DimThought(EscapeMarkup(completion)));
-  if (size > kThoughtBytes) out += fmt::format("\n… and {} bytes more", size - kThoughtBytes);
-  return out + "</pre></article>\n";
-}
-
-std::string Thoughts(const std::vector<Json>& samples) {
-  if (samples.empty()) return "";
-  std::string out = Section("Thoughts over time",
-                            "The first completion of a step's first problem, not chosen; the "
-                            "prompt stands before it. All are in samples.jsonl.");
-  const size_t count = std::min(kThoughts, samples.size());
-  for (size_t i = 0; i < count; ++i)
-    out += Thought(samples[count == 1 ? 0 : i * (samples.size() - 1) / (count - 1)]);
-  return out;
-}
-
 std::string Pretraining(const RunRecord& run) {
   if (!run.present()) return "";
   const double tokens = LastOf(run, "tokens");
-  return Section("Pretraining", fmt::format("{} steps, {} tokens.", run.metrics.size(),
-                                            FormatCount(std::isfinite(tokens) ? tokens : 0))) +
-         Charts(PretrainingCharts(run));
+  return ReportSection("Pretraining",
+                       fmt::format("{} steps, {} tokens.", run.metrics.size(),
+                                   FormatCount(std::isfinite(tokens) ? tokens : 0))) +
+         DrawCharts(PretrainingCharts(run));
 }
 
 // Each layer's counts over their mean.
@@ -305,10 +209,11 @@ std::string ExpertLoad(const RunRecord& run, const std::string& stage) {
     if (load == run.metrics[i].end() || !load->is_array()) continue;
     const std::string map = DrawHeatMap(RelativeLoad(*load));
     if (map.empty()) return "";
-    return Section("Load of the experts in " + stage,
-                   fmt::format("Tokens that each routed expert received in step {}, as a multiple "
-                               "of an even load.",
-                               run.metrics[i]["step"].get<int64_t>())) +
+    return ReportSection(
+               "Load of the experts in " + stage,
+               fmt::format("Tokens that each routed expert received in step {}, as a multiple "
+                           "of an even load.",
+                           run.metrics[i]["step"].get<int64_t>())) +
            map;
   }
   return "";
@@ -335,12 +240,13 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
   }
   if (rows == 0) return "";
   if (rows > 1) add("both", "", total);
-  return Section("Cost",
-                 fmt::format("Operations are those of the model's matrix products and attention, a "
-                             "multiply-add counting two, evaluations left out; time and core-hours "
-                             "are those of the steps, evaluations included. Money at ${:g} a core "
-                             "an hour: set yours with darkhorse report RUN --price.",
-                             options.price_per_core_hour)) +
+  return ReportSection(
+             "Cost",
+             fmt::format("Operations are those of the model's matrix products and attention, a "
+                         "multiply-add counting two, evaluations left out; time and core-hours "
+                         "are those of the steps, evaluations included. Money at ${:g} a core "
+                         "an hour: set yours with darkhorse report RUN --price.",
+                         options.price_per_core_hour)) +
          table.Html();
 }
 
@@ -369,8 +275,8 @@ std::string ReportPage(const ReportData& data, const ReportOptions& options) {
              "<meta name=\"color-scheme\" content=\"light dark\">\n"
              "<title>{} · darkhorse</title>\n<style>\n{}{}</style>\n</head>\n<body>\n",
              EscapeMarkup(data.name), ChartStyle(), kStyle) +
-         Header(data) + Tiles(data, options) + HeldOut(data) + Reinforcement(data.reinforcement) +
-         Thoughts(data.reinforcement.samples) + Pretraining(data.pretraining) +
+         Header(data) + Tiles(data, options) + HeldOut(data) +
+         ReinforcementSections(data.reinforcement) + Pretraining(data.pretraining) +
          ExpertLoad(data.pretraining, "pretraining") +
          ExpertLoad(data.reinforcement, "reinforcement") + Costs(data, options) + Recipes(data) +
          "</body>\n</html>\n";

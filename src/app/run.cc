@@ -173,8 +173,7 @@ class Stages {
 Json BeforeAndAfter(const Json& base, const Json& reinforced) {
   Json all = Json::object();
   for (size_t i = 0; i < base.size() && i < reinforced.size(); ++i) {
-    Json& task =
-        all[fmt::format("{} level {}", base[i].value("task", ""), base[i].value("level", 1))];
+    Json& task = all[TaskName(base[i])];
     for (const auto& [name, value] : base[i].items()) {
       if (!value.is_number_float() || !reinforced[i].contains(name)) continue;
       task[name] =

@@ -45,6 +45,7 @@ Recipe ReadPart(const RecipeArguments& arguments, Recipe RunRecipe::*part) {
   RunRecipe whole;
   if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
     ParseToml(text, arguments.recipe, FieldsOf(whole));
+    whole.pretrain.model.vocab_size = whole.vocab_size;  // of the tokenizer that it trains
   } else {
     ParseToml(text, arguments.recipe, FieldsOf(whole.*part));
   }

@@ -41,6 +41,10 @@ std::vector<std::string> KnownSubcommands(const CLI::App* app) {
 
 std::string FirstUnknown(const CLI::App& app) {
   const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
+  // Without a command, what stands where one should comes first; its flags are unknown because of
+  // it.
+  if (app.get_subcommands().empty() && !rest.empty() && !rest.front().starts_with("-"))
+    return rest.front();
   const auto flag = std::find_if(rest.begin(), rest.end(),
                                  [](const std::string& text) { return text.starts_with("--"); });
   if (flag != rest.end()) return flag->substr(0, flag->find('='));

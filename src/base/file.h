@@ -19,7 +19,7 @@ namespace darkhorse {
 [[noreturn]] void FailSystem(std::string_view verb, const std::string& path, int error_number);
 
 // The whole file, which may be empty. Throws Error if it cannot be read or exceeds max_bytes.
-std::string ReadFile(const std::string& path, int64_t max_bytes = int64_t{1} << 40);
+std::string ReadFile(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
 
 bool FileExists(const std::string& path);
 

@@ -1,6 +1,7 @@
 #include "checkpoint/checkpoint.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
@@ -17,6 +18,23 @@ using nlohmann::ordered_json;
 
 constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;
 constexpr const char* kTrainerFormat = "darkhorse-trainer-1";
+
+// A run's directory is easily taken for one of its checkpoints: Error naming the newest of those.
+void RefuseRunDirectory(const std::string& directory) {
+  namespace fs = std::filesystem;
+  if (FileExists(directory + "/config.json")) return;
+  for (const char* stage : {"/reinforced/checkpoints", "/checkpoints", "/base/checkpoints"}) {
+    std::string newest;
+    std::error_code error;  // a folder that is not there has no entries
+    for (fs::directory_iterator it(directory + stage, error), end; !error && it != end;
+         it.increment(error)) {
+      if (it->path().filename().string().starts_with("step-"))
+        newest = std::max(newest, it->path().string());
+    }
+    if (!newest.empty())
+      Fail("{}: is a run, not a checkpoint; its newest checkpoint is {}", directory, newest);
+  }
+}
 
 std::string StateName(const std::string& directory) { return directory + "/trainer_state.json"; }
 
@@ -177,6 +195,7 @@ void PublishCheckpoint(const std::string& directory, const ModelConfig& config,
 }
 
 ModelConfig LoadModelConfig(const std::string& directory) {
+  RefuseRunDirectory(directory);
   const std::string name = directory + "/config.json";
   return ParseConfigJson(ReadFile(name, kMaxJsonBytes), name);
 }
@@ -206,6 +225,7 @@ void LoadWeights(const std::string& directory, const ModelConfig& config, const 
 }
 
 std::string LoadTokenizerJson(const std::string& directory) {
+  RefuseRunDirectory(directory);
   return ReadFile(directory + "/tokenizer.json", kMaxJsonBytes);
 }
 

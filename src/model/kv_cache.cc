@@ -4,14 +4,31 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "kernel/attention.h"
+#include "model/cost.h"
 
 namespace darkhorse {
+namespace {
+
+// The config, if this machine can hold the cache.
+const ModelConfig& Fitting(const ModelConfig& config, CacheForm form, int64_t slots,
+                           int64_t capacity) {
+  const int64_t token = form == CacheForm::kLatent ? LatentCacheBytesPerToken(config)
+                                                   : ExpandedCacheBytesPerToken(config);
+  RequireMemory(
+      static_cast<double>(token) * static_cast<double>(slots) * static_cast<double>(capacity),
+      fmt::format("the cache of {} sequences of {} tokens", slots, capacity),
+      "run fewer at once, or shorter ones");
+  return config;
+}
+
+}  // namespace
 
 KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity)
     : form_(form),
-      layers_(config.num_hidden_layers),
+      layers_(Fitting(config, form, slots, capacity).num_hidden_layers),
       slots_(slots),
       capacity_((capacity + kKeyPanel - 1) / kKeyPanel * kKeyPanel),
       heads_(form == CacheForm::kExpanded ? config.num_attention_heads : 1),

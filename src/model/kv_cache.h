@@ -18,6 +18,7 @@ enum class CacheForm { kExpanded, kLatent };
 class KvCache {
  public:
   // Room for `slots` sequences of up to `capacity` tokens in each of the main model's layers.
+  // Error: this machine cannot hold it.
   KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity);
 
   CacheForm form() const { return form_; }

@@ -15,7 +15,7 @@ struct Interval {
 
 struct TaskEvaluation {
   std::string task;
-  int level = 1;
+  int level = 1;  // 0: none
   int64_t problems = 0;
   int64_t samples = 0;  // per problem
   Interval pass_at_1;

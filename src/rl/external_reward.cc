@@ -401,6 +401,10 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
   for (size_t i = 0; i < requests.size(); ++i) {
     const Extracted answer = ExtractAnswer(requests[i].completion);
     if (answer.found && answer.answer.size() <= kMaxAnswerLength) scores[i].parsed = answer.answer;
+    auto& parts = scores[i].parts;
+    const auto named = [](const auto& part) { return part.first == "format"; };
+    if (std::none_of(parts.begin(), parts.end(), named))
+      parts.emplace_back("format", answer.found ? 1 : 0);
   }
   return scores;
 }

@@ -102,8 +102,10 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
     for (size_t i = 0; i < 40; ++i) {
       EXPECT_EQ(scores[i].value, 0.25 * static_cast<double>(i % 5));
       EXPECT_EQ(scores[i].correct, i % 5 == 4);
-      ASSERT_EQ(scores[i].parts.size(), 1u);
+      ASSERT_EQ(scores[i].parts.size(), 2u);
       EXPECT_EQ(scores[i].parts[0], (std::pair<std::string, double>{"all", 1}));
+      // It says nothing of the form, and these completions have no tags.
+      EXPECT_EQ(scores[i].parts[1], (std::pair<std::string, double>{"format", 0}));
     }
   }
   EXPECT_EQ(reward.failures(), 0);

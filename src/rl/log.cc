@@ -22,7 +22,10 @@ std::string Dump(const Json& json) {
 }
 
 Json ToJson(const TaskEvaluation& e) {
-  Json json{{"task", e.task}, {"level", e.level}, {"problems", e.problems}, {"samples", e.samples}};
+  Json json{{"task", e.task}};
+  if (e.level > 0) json["level"] = e.level;
+  json["problems"] = e.problems;
+  json["samples"] = e.samples;
   for (const auto& [k, interval] : e.pass_at_k) {
     json["pass@" + std::to_string(k)] = interval.value;
     json["pass@" + std::to_string(k) + "_ci95"] = interval.half_width;

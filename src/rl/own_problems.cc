@@ -97,6 +97,12 @@ class OwnEnvironment : public Environment {
   void Introduce(const std::function<void(const std::string&)>& note) {
     note(fmt::format("{}: {} problems to train on, {} held out", file_, split_.train.size(),
                      split_.held_out.size()));
+    constexpr size_t kFew = 20;
+    if (!split_.held_out.empty() && split_.held_out.size() < kFew) {
+      note(fmt::format(
+          "{} held-out problems measure coarsely: raise problems.held_out_share or add problems",
+          split_.held_out.size()));
+    }
     if (program_) TryProgram(note);
   }
 

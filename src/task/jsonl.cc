@@ -51,6 +51,7 @@ class RowReader {
     if (json.is_discarded() || !json.is_object()) Bad("not a JSON object");
     Problem row;
     row.task = std::filesystem::path(name_).filename().string();
+    row.level = 0;
     row.where = fmt::format("{}:{}", name_, line_);
     row.prompt = Prompt(json);
     row.answer = Answer(json);

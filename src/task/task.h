@@ -15,7 +15,7 @@ namespace darkhorse {
 
 struct Problem {
   std::string task;
-  int level = 1;
+  int level = 1;  // 0: of a file, which has none
   uint64_t seed = 0;
   uint64_t index = 0;
   std::string prompt;            // ends with a newline; the completion starts with <think>
