@@ -57,19 +57,20 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
     requests[r].stream = r;
     requests[r].max_tokens = 1 + options.new_tokens;
   }
-  Engine engine(model, weights, options.form, options.sequences, options.capacity());
+  // All prompts are computed in one step, so that the others are decoding alone.
+  const int64_t prompt_rows = options.sequences * options.prompt_tokens;
+  Engine engine(model, weights, options.form, options.sequences, options.capacity(), prompt_rows);
   engine.Generate(requests);  // warms up: touches the whole cache
-  const double start = SteadySeconds();
-  engine.Generate(requests);
-  const double prompts_start = SteadySeconds();
-  // The prompts cost the same both times, so the difference is decoding.
-  std::vector<EngineStep> steps = engine.stats().steps;
-  for (GenerationRequest& request : requests) request.max_tokens = 1;
-  engine.Generate(requests);
-  const double seconds = (prompts_start - start) - (SteadySeconds() - prompts_start);
-  steps.erase(steps.begin(), steps.begin() + static_cast<int64_t>(engine.stats().steps.size()));
-  return {static_cast<double>(options.sequences * options.new_tokens) / seconds,
-          RooflineSeconds(model.config(), options.form, steps) / seconds};
+  int64_t tokens = 0;
+  double start = 0;
+  engine.Generate(requests, [&](const Completion&) {
+    if (++tokens == options.sequences) start = SteadySeconds();
+    return true;
+  });
+  const double seconds = SteadySeconds() - start;
+  const std::vector<EngineStep>& steps = engine.stats().steps;
+  return {static_cast<double>(tokens - options.sequences) / seconds,
+          RooflineSeconds(model.config(), options.form, std::span(steps).subspan(1)) / seconds};
 }
 
 Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_directory,

@@ -23,7 +23,7 @@ Documents ReadAll(const std::string& path, const CorpusOptions& options = {}) {
 // Several times the buffer, and not a multiple of it.
 std::string LongText() {
   std::string text;
-  for (int i = 0; text.size() < 1'000'000; ++i) text += fmt::format("line {}\n", i * i);
+  for (int i = 0; text.size() < 1'000'000; ++i) text += fmt::format("line {}\n", int64_t{i} * i);
   return text;
 }
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
-#include <regex>
+#include <sstream>
 
 namespace darkhorse {
 namespace {
@@ -13,11 +13,16 @@ namespace {
 // ModelConfig's.
 std::vector<std::string> DeclaredMembers() {
   std::ifstream file(DARKHORSE_SOURCE_DIR "/src/model/config.h");
-  const std::regex member(R"(^  (?:int64_t|double|bool|std::string) (\w+)(?: = .*)?;.*)");
   std::vector<std::string> names;
-  std::smatch match;
   for (std::string line; std::getline(file, line);) {
-    if (std::regex_match(line, match, member)) names.push_back(match[1]);
+    // "  double rms_norm_eps = 1e-6;"
+    std::istringstream words(line);
+    std::string type, name;
+    words >> type >> name;
+    const bool member =
+        type == "int64_t" || type == "double" || type == "bool" || type == "std::string";
+    if (member && line.starts_with("  " + type) && name.find('(') == std::string::npos)
+      names.push_back(name.substr(0, name.find(';')));
   }
   return names;
 }
