@@ -400,7 +400,7 @@ class Info(CommandLine):
 class Bench(CommandLine):
     def test_every_part_of_a_step_has_its_share(self):
         training = json.loads(self.succeed(
-            "bench", "tiny", "--rounds", 1, "--batches", 2, "--new-tokens", 4, "--json"))["training"]
+            "bench", "tiny", "--rounds", 1, "--batches", 2, "--new-tokens", 8, "--json"))["training"]
         parts = training["where_time_goes"]
         for part in ("attention", "experts_and_dispatch", "router", "dense_feed_forward",
                      "head_and_loss", "mtp_modules_without_head", "optimizer"):
@@ -408,7 +408,7 @@ class Bench(CommandLine):
         self.assertAlmostEqual(sum(part["share"] for part in parts.values()), 1)
 
     def test_decoding_is_beside_its_roofline(self):
-        result = json.loads(self.succeed("bench", "tiny", "--rounds", 1, "--batches", 1, 2, "--new-tokens", 4,
+        result = json.loads(self.succeed("bench", "tiny", "--rounds", 1, "--batches", 1, 2, "--new-tokens", 8,
                                          "--json"))
         for batch in ("1", "2"):
             self.assertGreater(result["decoding_tokens_per_second"][batch], 0)

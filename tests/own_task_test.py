@@ -208,6 +208,8 @@ class Bench(OwnTask):
                        "sampling_share_of_roofline"):
             self.assertGreater(step[figure], 0, figure)
         self.assertAlmostEqual(sum(step["where_time_goes"].values()), 1)
+        for field, value in (("rl.group_size", 0), ("rl.max_tokens", 0), ("grpo.objective", "cilp")):
+            self.refuse(2, "bench", "countdown", "--model", self.model, "--set", f"{field}={value}", says=field)
 
 
 class Interrupted(OwnTask):
@@ -234,6 +236,48 @@ class Interrupted(OwnTask):
         self.assertEqual(run.returncode, 0, error)
         self.assertFalse(json.loads(out)["finished"])
         self.assertIn("stopped before the first step", error)
+
+
+    def test_inside_any_part_of_a_step_nothing_is_lost(self):
+        # The program stops answering at its Nth sample unless released: 4 of them are the file's own answers,
+        # then come 16 of a step and 8 of its evaluation, in turn.
+        self.write("rows.jsonl", ROWS)
+        self.write("stops.py", "import json, pathlib, sys, time\nfor n, line in enumerate(sys.stdin, 1):\n"
+                   "    request = json.loads(line)\n"
+                   "    if not pathlib.Path('released').exists() and n == int(pathlib.Path('stop_at').read_text()):\n"
+                   "        pathlib.Path('stopped').touch()\n"
+                   "        time.sleep(999)\n"
+                   "    score = len(request['completion']) % 3 / 2\n"
+                   "    print(json.dumps({'id': request['id'], 'score': score}), flush=True)\n")
+        scored = ("--problems", "rows.jsonl", "--reward", f"{PYTHON} stops.py", "--json")
+        settings = {"probe__problems": 0, "problems__reward_seconds": 600, "problems__reward_processes": 1,
+                    "rl__max_refills": 0, "rl__evaluate_every": 1, "rl__checkpoint_every": 3, "rl__steps": 3}
+        released, stopped = self.folder / "released", self.folder / "stopped"
+        released.touch()
+        self.program(*self.reinforce("undisturbed", *scored, **settings))
+        for stop_at, done in ((4 + 16 + 3, 1), (4 + 16 + 8 + 5, 1), (4 + 2 * 24 + 16 + 8, 3)):
+            released.unlink()
+            stopped.unlink(missing_ok=True)
+            self.write("stop_at", str(stop_at))
+            out = f"stopped-{stop_at}"
+            run = subprocess.Popen([PROGRAM, *map(str, self.reinforce(out, *scored, **settings))], cwd=self.folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            deadline = time.monotonic() + 60
+            while not stopped.exists():
+                self.assertLess(time.monotonic(), deadline)
+                self.assertIsNone(run.poll())
+                time.sleep(0.02)
+            run.send_signal(signal.SIGINT)
+            _, error = run.communicate(timeout=60)
+            self.assertIn(f"stopped after step {done}; its state is saved", error)
+            released.touch()
+            resumed = self.result(*self.reinforce(out, *scored[:-1], "--resume", **settings))
+            self.assertTrue(resumed["finished"])
+            for name in ("metrics.jsonl", "samples.jsonl", "best/model.safetensors",
+                         *(f"checkpoints/step-00000003/{file}" for file in
+                           ("model.safetensors", "optimizer.safetensors", "trainer_state.json"))):
+                self.assertEqual((self.folder / "undisturbed" / name).read_bytes(),
+                                 (self.folder / out / name).read_bytes(), f"{stop_at}: {name}")
 
 
 class BadInput(OwnTask):

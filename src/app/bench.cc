@@ -42,11 +42,6 @@ double SecondsOf(const Function& function) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
 int32_t RandomToken(const ModelConfig& config, int64_t index) {
   return static_cast<int32_t>(RandomBits(kSeed, RandomStream::kTest, static_cast<uint64_t>(index)) %
                               static_cast<uint64_t>(config.vocab_size));
@@ -125,10 +120,11 @@ Json BenchBase(const BenchOptions& options) {
     decoding.sequences = batch;
     const DecodingSpeed speed = BenchDecoding(trainer.model(), packed.model(), decoding);
     speeds[std::to_string(batch)] = speed.tokens_per_second;
-    shares[std::to_string(batch)] = speed.share_of_roofline;
+    if (decoding.form == CacheForm::kExpanded)
+      shares[std::to_string(batch)] = speed.share_of_roofline;
   }
   result["decoding_tokens_per_second"] = std::move(speeds);
-  result["decoding_share_of_roofline"] = std::move(shares);
+  if (!shares.empty()) result["decoding_share_of_roofline"] = std::move(shares);
   return result;
 }
 
@@ -165,7 +161,7 @@ void RegisterBench(CLI::App& app) {
       ->add_option("--cache", options->cache, "of decoding: expanded (training's bits) or latent")
       ->check(CLI::IsMember({"expanded", "latent"}));
   command->add_option("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
-      ->check(UpTo(INT32_MAX));
+      ->check(CLI::Range(8, INT32_MAX));
   AddJsonFlag(*command, &options->json);
   command->callback([options] { Run(*options); });
 }

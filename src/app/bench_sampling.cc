@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/live.h"
+#include "base/error.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/random.h"
@@ -18,29 +19,20 @@ double BandwidthGBs() {
   return bandwidth;
 }
 
+}  // namespace
+
 double Median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
   return values[values.size() / 2];
 }
 
-}  // namespace
-
-double RooflineSeconds(const ModelConfig& config, CacheForm form,
-                       std::span<const EngineStep> steps) {
-  const double cache =
-      static_cast<double>(form == CacheForm::kLatent ? LatentCacheBytesPerToken(config)
-                                                     : ExpandedCacheBytesPerToken(config));
-  const double head = 2 * static_cast<double>(config.vocab_size * config.hidden_size);
+double RooflineSeconds(const ModelConfig& config, std::span<const EngineStep> steps) {
+  const auto cache = static_cast<double>(ExpandedCacheBytesPerToken(config));
   double seconds = 0;
   for (const EngineStep& step : steps) {
-    if (step.rows == 0) continue;
-    const auto rows = static_cast<double>(step.rows);
-    const double context = static_cast<double>(step.attended) / rows;
-    const double flops = rows * ForwardFlopsPerToken(config, context, /*with_mtp=*/false) -
-                         static_cast<double>(step.rows - step.sampled) * head;
     const double bytes =
         WeightBytesRead(config, step.rows) + static_cast<double>(step.cached) * cache;
-    seconds += std::max(flops / (1e9 * PeakGflops()), bytes / (1e9 * BandwidthGBs()));
+    seconds += std::max(Flops(config, step) / (1e9 * PeakGflops()), bytes / (1e9 * BandwidthGBs()));
   }
   return seconds;
 }
@@ -57,20 +49,30 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
     requests[r].stream = r;
     requests[r].max_tokens = 1 + options.new_tokens;
   }
-  // All prompts are computed in one step, so that the others are decoding alone.
+  // The prompts take at most a quarter of the steps.
   const int64_t prompt_rows = options.sequences * options.prompt_tokens;
-  Engine engine(model, weights, options.form, options.sequences, options.capacity(), prompt_rows);
+  Engine engine(model, weights, options.form, options.sequences, options.capacity(),
+                std::max<int64_t>(1024, 4 * prompt_rows / options.new_tokens));
   engine.Generate(requests);  // warms up: touches the whole cache
-  int64_t tokens = 0;
-  double start = 0;
+  // begun[i]: when the first token of step i was sampled.
+  std::vector<double> begun;
   engine.Generate(requests, [&](const Completion&) {
-    if (++tokens == options.sequences) start = SteadySeconds();
+    if (begun.size() < engine.stats().steps.size())
+      begun.resize(engine.stats().steps.size(), SteadySeconds());
     return true;
   });
-  const double seconds = SteadySeconds() - start;
-  const std::vector<EngineStep>& steps = engine.stats().steps;
-  return {static_cast<double>(tokens - options.sequences) / seconds,
-          RooflineSeconds(model.config(), options.form, std::span(steps).subspan(1)) / seconds};
+  // The steps in which every sequence decodes.
+  const std::vector<EngineStep>& all = engine.stats().steps;
+  const auto decodes = [&](const EngineStep& step) {
+    return step.rows == options.sequences && step.sampled == options.sequences;
+  };
+  const auto first = std::find_if(all.begin(), all.end(), decodes);
+  const auto last = std::find_if_not(first, all.end(), decodes) - 1;
+  CHECK(first < last);
+  const double seconds = begun[static_cast<size_t>(last - all.begin())] -
+                         begun[static_cast<size_t>(first - all.begin())];
+  return {static_cast<double>((last - first) * options.sequences) / seconds,
+          RooflineSeconds(model.config(), {first + 1, last + 1}) / seconds};
 }
 
 Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_directory,
@@ -86,23 +88,24 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     const auto generated = static_cast<double>(learner.position.generated - before);
     const double whole = m.sample_seconds + m.score_seconds + m.train_seconds;
     seconds.push_back(whole);
-    sample.push_back(m.sample_seconds / whole);
-    score.push_back(m.score_seconds / whole);
-    train.push_back(m.train_seconds / whole);
+    sample.push_back(m.sample_seconds);
+    score.push_back(m.score_seconds);
+    train.push_back(m.train_seconds);
     length.push_back(m.mean_length);
     speed.push_back(generated / m.sample_seconds);
-    share.push_back(
-        RooflineSeconds(learner.trainer().config(), CacheForm::kExpanded, m.engine_steps) /
-        m.sample_seconds);
+    share.push_back(RooflineSeconds(learner.trainer().config(), m.engine_steps) / m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);
+  const double parts = Median(sample) + Median(score) + Median(train);
   return {{"step_seconds", Median(seconds)},
           {"samples_per_minute", 60 * samples / Median(seconds)},
           {"mean_length", Median(length)},
           {"sampled_tokens_per_second", Median(speed)},
           {"sampling_share_of_roofline", Median(share)},
           {"where_time_goes",
-           {{"sample", Median(sample)}, {"score", Median(score)}, {"train", Median(train)}}}};
+           {{"sample", Median(sample) / parts},
+            {"score", Median(score) / parts},
+            {"train", Median(train) / parts}}}};
 }
 
 }  // namespace darkhorse

@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "app/output.h"
 #include "infer/engine.h"
@@ -11,10 +12,12 @@
 
 namespace darkhorse {
 
-// Seconds that these forward passes take at least on this machine: of each pass the operations at
-// the measured peak, or its weights and cache, each read once, at the measured bandwidth.
-double RooflineSeconds(const ModelConfig& config, CacheForm form,
-                       std::span<const EngineStep> steps);
+double Median(std::vector<double> values);
+
+// Seconds of these forward passes with the expanded cache: of each the operations at the measured
+// peak, or its weights and cache, each read once, at the bandwidth measured from memory, whichever
+// is more. Models that fit the processor's caches can be faster.
+double RooflineSeconds(const ModelConfig& config, std::span<const EngineStep> steps);
 
 struct DecodingBench {
   CacheForm form = CacheForm::kExpanded;
@@ -28,7 +31,8 @@ struct DecodingSpeed {
   double share_of_roofline;
 };
 
-// Random prompts, computed before the clock starts. Weights: packed (infer/packed.h).
+// Random prompts, computed before the clock starts. new_tokens: at least 8. Weights: packed
+// (infer/packed.h).
 DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weights,
                             const DecodingBench& options);
 

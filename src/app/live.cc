@@ -39,13 +39,14 @@ void PretrainView::Show(const StepMetrics& m) {
 
 ReinforceCallbacks ReinforceView::Callbacks() {
   return {.on_step = [this](const ReinforceMetrics& metrics) { Show(metrics); },
+          .on_evaluation = [this](const ReinforceMetrics& metrics) { ShowEvaluation(metrics); },
           .on_note = Note,
           .stop = Interrupted};
 }
 
 void ReinforceView::Show(const ReinforceMetrics& m) {
   ++measured_steps_;
-  measured_seconds_ += m.sample_seconds + m.score_seconds + m.train_seconds + m.evaluate_seconds;
+  measured_seconds_ += m.sample_seconds + m.score_seconds + m.train_seconds;
   const double eta = static_cast<double>(steps_ - m.step) * measured_seconds_ /
                      static_cast<double>(measured_steps_);
   const std::string unscored =
@@ -62,8 +63,14 @@ void ReinforceView::Show(const ReinforceMetrics& m) {
     Note(fmt::format("after step {}: {}; each costs its sample only, {} so far", m.step,
                      DescribeFaults(m.faults), faults_));
   }
+}
+
+void ReinforceView::ShowEvaluation(const ReinforceMetrics& m) {
+  measured_seconds_ += m.evaluate_seconds;
   for (const TaskEvaluation& e : m.evaluation)
     Note(fmt::format("after step {}: {}", m.step, Describe(e)));
+  if (m.evaluation_faults.samples > 0)
+    Note(fmt::format("in its evaluation {}", DescribeFaults(m.evaluation_faults)));
 }
 
 std::string DescribeFaults(const ScoringFaults& faults) {

@@ -33,6 +33,7 @@ class ReinforceView {
 
  private:
   void Show(const ReinforceMetrics& metrics);
+  void ShowEvaluation(const ReinforceMetrics& metrics);
   int64_t steps_;
   int64_t measured_steps_ = 0;
   double measured_seconds_ = 0;

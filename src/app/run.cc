@@ -154,6 +154,10 @@ class Stages {
       Note(fmt::format("{}: {}", name, Describe(evaluation)));
       json.push_back(ToJson(evaluation));
     }
+    if (const ScoringFaults faults = environment->TakeFaults(); faults.samples > 0) {
+      Note(DescribeFaults(faults));
+      json.front()["reward_program_failures"] = faults.samples;
+    }
     for (size_t i = 0; i < 3 && i < problems.size() && !json_; ++i) {
       const Sample& sample = samples[i * static_cast<size_t>(recipe_.evaluate_samples)];
       PrintText(fmt::format("--- a thought of the {} model: {}\n{}{}\n", name, sample.score.why,

@@ -48,6 +48,10 @@ struct EngineStep {
   int64_t cached = 0;    // tokens of cache read, each once a sequence
 };
 
+// Operations of a pass: the products and attention of its rows, the head of those sampled from. A
+// multiply-add counts 2; decoding from latents takes more than this counts.
+double Flops(const ModelConfig& config, const EngineStep& step);
+
 // How much a Generate call did.
 struct GenerationStats {
   std::vector<EngineStep> steps;
@@ -73,7 +77,6 @@ class Engine {
   ~Engine();
 
   const GenerationStats& stats() const { return stats_; }
-  int64_t cache_bytes() const { return cache_.bytes(); }
 
  private:
   struct Sequence;

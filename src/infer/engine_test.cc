@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "infer/packed.h"
@@ -158,6 +159,46 @@ TEST(Engine, StopsAtStopTokensLengthAndCallback) {
        engine.Generate(requests, [](const Completion& c) { return c.tokens.size() < 3; })) {
     EXPECT_LE(completion.tokens.size(), 3u);
   }
+}
+
+TEST(Engine, ACallbackThatThrowsLeavesItUsable) {
+  Model m;
+  const auto requests = Requests(m.config);
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 4, 400, 50);
+  const auto undisturbed = engine.Generate(requests);
+  int calls = 0;
+  const auto throws = [&](const Completion&) {
+    if (++calls == 100) throw Interruption();
+    return true;
+  };
+  EXPECT_THROW(engine.Generate(requests, throws), Interruption);
+  ExpectSame(engine.Generate(requests), undisturbed);
+}
+
+TEST(Engine, StepsAddUpToTheWork) {
+  Model m;
+  auto requests = Requests(m.config);
+  for (GenerationRequest& request : requests) request.samples = 1;  // no row is shared
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 4, 400, 50);
+  int64_t tokens = 0, attended = 0;
+  for (const Completion& c : engine.Generate(requests)) {
+    const auto prompt = static_cast<int64_t>(requests[c.request].prompt.size());
+    const auto generated = static_cast<int64_t>(c.tokens.size());
+    tokens += generated;
+    // The last token is sampled and never computed.
+    attended += (prompt + generated - 1) * (prompt + generated) / 2;
+  }
+  EngineStep sum;
+  for (const EngineStep& step : engine.stats().steps) {
+    sum.rows += step.rows;
+    sum.sampled += step.sampled;
+    sum.attended += step.attended;
+  }
+  EXPECT_EQ(sum.sampled, tokens);
+  EXPECT_EQ(sum.rows, engine.stats().prompt_tokens + tokens - 5);
+  EXPECT_EQ(sum.attended, attended);  // a row at position p attends to p + 1 tokens
 }
 
 TEST(Engine, RefusesBadPrompts) {

@@ -71,7 +71,10 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
                                        samples.data() + (p + 1) * static_cast<size_t>(n)));
   }
   result.majority = MeanInterval(majority);
-  for (int64_t k = 1; k <= n; k *= 2) {
+  std::vector<int64_t> ks;
+  for (int64_t k = 1; k < n; k *= 2) ks.push_back(k);
+  ks.push_back(n);
+  for (const int64_t k : ks) {
     std::vector<double> values;
     for (const int64_t c : right) values.push_back(PassAtK(n, c, k));
     result.pass_at_k.emplace_back(k, MeanInterval(values));

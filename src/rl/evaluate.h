@@ -19,7 +19,7 @@ struct TaskEvaluation {
   int64_t problems = 0;
   int64_t samples = 0;  // per problem
   Interval pass_at_1;
-  std::vector<std::pair<int64_t, Interval>> pass_at_k;  // k = 1, 2, 4, … up to samples
+  std::vector<std::pair<int64_t, Interval>> pass_at_k;  // k = 1, 2, 4, …, samples
   Interval majority;       // maj@samples: the most frequent parsed answer is right (R1's cons@k)
   double format_rate = 0;  // completions whose form is right
   double truncated_rate = 0;

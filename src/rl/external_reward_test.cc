@@ -115,11 +115,11 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
 TEST_F(ExternalRewardTest, ALateSecondLineScoresNoOtherSample) {
   ExternalReward reward(Python("    reply(int(c == 'good'))\n"
                                "    if c == 'good':\n"
-                               "        time.sleep(0.1)\n"
+                               "        time.sleep(0.3)\n"
                                "        reply(1)\n"),
                         {.processes = 1, .seconds = kPatience});
   EXPECT_EQ(reward.ScoreAll(Requests({"good"}))[0].value, 1);
-  usleep(300000);
+  // The line comes once the next sample is with the program, or before, and both are one to it.
   EXPECT_EQ(reward.ScoreAll(Requests({"bad"}))[0].value, 0);
 }
 

@@ -123,10 +123,13 @@ GrpoMetrics GrpoSampleLoss(const GrpoOptions& o, const GrpoScale& scale, const G
       metrics.loss -= w * importance * std::min(r * a, clipped * a);
       gradient = active ? -w * importance * r * a : 0.0;
       through_ratio = true;
+      metrics.clipped_low += r < 1 - o.clip_low && a < 0;
+      metrics.clipped_high += r > 1 + o.clip_high && a > 0;
     } else if (o.objective == "cispo") {
       const double weight = std::min(r, 1 + o.clip_high);
       metrics.loss -= w * importance * weight * a * logp;
       gradient = -w * importance * weight * a;
+      metrics.clipped_high += r > 1 + o.clip_high && a != 0;
     } else {
       metrics.loss -= w * importance * a * logp;
       gradient = -w * importance * a;
@@ -144,8 +147,6 @@ GrpoMetrics GrpoSampleLoss(const GrpoOptions& o, const GrpoScale& scale, const G
     }
     dlogp[t] = static_cast<float>(gradient);
     dentropy[t] = static_cast<float>(-o.entropy_bonus * w);
-    metrics.clipped_low += r < 1 - o.clip_low && a < 0;
-    metrics.clipped_high += r > 1 + o.clip_high && a > 0;
     metrics.ratio_sum += r;
     ++metrics.tokens;
   }

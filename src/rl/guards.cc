@@ -50,7 +50,8 @@ void Validate(const StopOptions& o, int64_t evaluate_every) {
 
 std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
   Begin(m, state);
-  state.silent_steps = m.frac_reward_zero_std == 1 ? state.silent_steps + 1 : 0;
+  const bool trained = m.grad_norm != 0;
+  state.silent_steps = m.frac_reward_zero_std == 1 && !trained ? state.silent_steps + 1 : 0;
   std::vector<Warning> warnings;
   const auto warn = [&](bool seen, const char* name, auto text) {
     if (!seen || std::count(state.warned.begin(), state.warned.end(), name)) return;
@@ -58,7 +59,6 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
     warnings.push_back({name, text()});
   };
   const bool solved = m.accuracy >= kSolved;
-  const bool trained = m.grad_norm != 0;
   warn(!IsFinite(m), "not_finite", [&] {
     return fmt::format(
         "a number is not finite (loss {}, gradient {}, entropy {}, kl {}); go on from a checkpoint "

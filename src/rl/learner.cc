@@ -23,6 +23,11 @@ uint64_t StreamOf(int64_t step, int64_t round) {
 }
 constexpr uint64_t kEvaluationSeed = 0x9e3779b97f4a7c15;
 
+const ReinforceRecipe& Checked(const ReinforceRecipe& recipe) {
+  Validate(recipe);
+  return recipe;
+}
+
 // Refuses what cannot fit before any of it is allocated. No micro-batch has more rows than a step.
 ModelConfig Fitting(ModelConfig config, const ReinforceOptions& rl) {
   const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
@@ -34,7 +39,7 @@ ModelConfig Fitting(ModelConfig config, const ReinforceOptions& rl) {
 
 Learner::Learner(const ReinforceRecipe& recipe, const std::string& model_directory,
                  Environment& environment)
-    : recipe_(recipe),
+    : recipe_(Checked(recipe)),
       environment_(environment),
       parts_(environment.Parts()),
       config_(Fitting(LoadVerifiedModelConfig(model_directory), recipe.rl)),
@@ -56,6 +61,12 @@ Learner::Learner(const ReinforceRecipe& recipe, const std::string& model_directo
     reference_.assign(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size());
 }
 
+// Before others take engines of their own: two caches at once were more memory than the run needs.
+void Learner::ReleaseEngine() {
+  engine_.reset();
+  capacity_ = 0;
+}
+
 Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
   const int64_t needed = RolloutCapacity(tokenizer_, bos(), problems, recipe_.rl.max_tokens,
                                          config_.max_position_embeddings);
@@ -64,10 +75,9 @@ Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
     constexpr int64_t kGrowth = 64;
     capacity_ =
         std::min((needed + kGrowth - 1) / kGrowth * kGrowth, config_.max_position_embeddings);
-    const int64_t slots =
-        std::min(recipe_.rl.slots, recipe_.rl.prompts_per_step * recipe_.rl.group_size);
     engine_.reset();
-    engine_.emplace(trainer_.model(), packed_.model(), CacheForm::kExpanded, slots, capacity_);
+    engine_.emplace(trainer_.model(), packed_.model(), CacheForm::kExpanded,
+                    RolloutSlots(recipe_.rl), capacity_);
   }
   return *engine_;
 }
@@ -93,6 +103,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   metrics.sample_seconds += cost.sample_seconds;
   metrics.score_seconds += cost.score_seconds;
   metrics.engine_steps.insert(metrics.engine_steps.end(), cost.steps.begin(), cost.steps.end());
+  for (const EngineStep& step : cost.steps) metrics.flops += Flops(config_, step);
   return samples;
 }
 
@@ -116,13 +127,7 @@ Learner::Groups Learner::Collect(ReinforceMetrics& metrics) {
       problems.push_back(environment_.TrainingProblemOf(part_of.back(), recipe_.rl.seed, index));
     }
     std::vector<Sample> samples = Sampled(problems, round, metrics);
-    for (const Sample& s : samples) {
-      const double length = static_cast<double>(s.completion.size());
-      position.generated += static_cast<int64_t>(s.completion.size());
-      metrics.flops +=
-          length * ForwardFlopsPerToken(config_, static_cast<double>(s.prompt.size()) + length / 2,
-                                        /*with_mtp=*/false);
-    }
+    for (const Sample& s : samples) position.generated += static_cast<int64_t>(s.completion.size());
     std::vector<double> rewards;
     for (const Sample& s : samples) {
       rewards.push_back(RewardOf(recipe_.rl, s));
@@ -141,10 +146,8 @@ Learner::Groups Learner::Collect(ReinforceMetrics& metrics) {
     for (size_t p = 0; p < problems.size(); ++p) {
       const auto begin = rewards.begin() + static_cast<int64_t>(p * group);
       const auto [low, high] = std::minmax_element(begin, begin + static_cast<int64_t>(group));
-      if (*low == *high) {
-        ++flat;
-        continue;
-      }
+      flat += *low == *high;
+      if (!HasSignal(recipe_.rl, std::span(samples).subspan(p * group, group))) continue;
       kept.problems.push_back(problems[p]);
       for (size_t i = 0; i < group; ++i) {
         kept.samples.push_back(std::move(samples[p * group + i]));
@@ -269,11 +272,13 @@ ReinforceMetrics Learner::Step() {
 }
 
 ProbeReport Learner::Probe() {
+  ReleaseEngine();
   packed_.Repack();
   return darkhorse::Probe(recipe_, trainer_, packed_.model(), tokenizer_, environment_);
 }
 
 std::vector<TaskEvaluation> Learner::Evaluate() {
+  ReleaseEngine();
   packed_.Repack();
   const ReinforceOptions& rl = recipe_.rl;
   return darkhorse::Evaluate(

@@ -25,9 +25,9 @@ struct Position {
 
 class Learner {
  public:
-  // Starts from the checkpoint at `model_directory`. Error: one that is damaged or does not fit
-  // this machine, problems whose prompts leave no room in its context. The recipe and the
-  // environment must outlive the learner.
+  // Starts from the checkpoint at `model_directory`. UsageError: a recipe that cannot work. Error:
+  // one that is damaged or does not fit this machine, problems whose prompts leave no room in its
+  // context. The recipe and the environment must outlive the learner.
   Learner(const ReinforceRecipe& recipe, const std::string& model_directory,
           Environment& environment);
 
@@ -52,6 +52,7 @@ class Learner {
   };
 
   int32_t bos() const { return BosToken(config_); }
+  void ReleaseEngine();
   Engine& EngineFor(const std::vector<Problem>& problems);
   std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round,
                               ReinforceMetrics& metrics);

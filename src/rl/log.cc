@@ -59,7 +59,8 @@ std::string WriteLoopState(const LoopState& s) {
                      {"silent_steps", g.silent_steps},
                      {"stale_evaluations", g.stale_evaluations},
                      {"warned", g.warned}}},
-                   {"stopped", s.stopped}});
+                   {"stopped", s.stopped},
+                   {"unevaluated", {s.unevaluated.metrics, s.unevaluated.sample}}});
 }
 
 LoopState ParseLoopState(const std::string& text, const std::string& name) {
@@ -74,6 +75,8 @@ LoopState ParseLoopState(const std::string& text, const std::string& name) {
     json.at("problems").get_to(s.problems);
     json.at("success").get_to(s.position.success);
     json.at("stopped").get_to(s.stopped);
+    json.at("unevaluated").at(0).get_to(s.unevaluated.metrics);
+    json.at("unevaluated").at(1).get_to(s.unevaluated.sample);
     const Json& g = json.at("guards");
     g.at("begun").get_to(s.guards.begun);
     g.at("first_entropy").get_to(s.guards.first_entropy);
@@ -93,7 +96,7 @@ ReinforceLog::ReinforceLog(const std::string& run, int64_t last_step)
     : metrics_(Truncated(run + "/metrics.jsonl", last_step)),
       samples_(Truncated(run + "/samples.jsonl", last_step)) {}
 
-void ReinforceLog::Append(const ReinforceMetrics& m) {
+StepLines DescribeStep(const ReinforceMetrics& m) {
   Json json{{"step", m.step},
             {"num_tokens", m.num_tokens},
             {"reward", m.reward},
@@ -119,22 +122,35 @@ void ReinforceLog::Append(const ReinforceMetrics& m) {
             {"refills", m.refills}};
   if (m.scoring_can_fail) json["reward_program/failures"] = m.faults.samples;
   if (m.faults.samples > 0) json["reward_program/last_failure"] = m.faults.last;
-  if (!m.evaluation.empty()) json["expert_load"] = m.load;
-  for (const TaskEvaluation& e : m.evaluation) json["evaluation"].push_back(ToJson(e));
+  if (m.with_load) json["expert_load"] = m.load;
   for (const PartShare& part : m.curriculum) {
     json["curriculum/" + part.name + "/share"] = part.share;
     json["curriculum/" + part.name + "/success"] = part.success;
   }
   for (const Warning& warning : m.warnings)
     json["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
-  if (!m.stopped.empty()) json["stopped"] = m.stopped;
-  metrics_.AppendLine(Dump(json));
-  samples_.AppendLine(Dump(Json{{"step", m.step},
+  return {Dump(json), Dump(Json{{"step", m.step},
                                 {"task", m.shown_problem.task},
                                 {"prompt", m.shown_problem.prompt},
                                 {"completion", m.shown.text},
                                 {"reward", m.shown.score.value},
-                                {"why", m.shown.score.why}}));
+                                {"why", m.shown.score.why}})};
+}
+
+StepLines WithEvaluation(StepLines lines, const ReinforceMetrics& m) {
+  Json json = Json::parse(lines.metrics);
+  json["evaluation"] = Json::array();
+  for (const TaskEvaluation& e : m.evaluation) json["evaluation"].push_back(ToJson(e));
+  if (m.evaluation_faults.samples > 0)
+    json["evaluation/reward_program_failures"] = m.evaluation_faults.samples;
+  if (!m.stopped.empty()) json["stopped"] = m.stopped;
+  lines.metrics = Dump(json);
+  return lines;
+}
+
+void ReinforceLog::Append(const StepLines& lines) {
+  metrics_.AppendLine(lines.metrics);
+  samples_.AppendLine(lines.sample);
 }
 
 }  // namespace darkhorse

@@ -14,13 +14,24 @@ namespace darkhorse {
 // One JSON object: pass@k with 95 % half-widths, maj@k, rates, mean length.
 std::string EvaluationJson(const TaskEvaluation& evaluation);
 
+// What a step writes, a line a file.
+struct StepLines {
+  std::string metrics, sample;  // JSON objects
+  bool empty() const { return metrics.empty(); }
+};
+// Without its evaluation.
+StepLines DescribeStep(const ReinforceMetrics& metrics);
+// The same with it.
+StepLines WithEvaluation(StepLines lines, const ReinforceMetrics& metrics);
+
 struct LoopState {
   Position position;
   int64_t optimizer_step = 0;
   double best_accuracy = -1;
   std::string problems;  // Environment::Fingerprint
   GuardState guards;
-  std::string stopped;  // why the run ended before its last step; "": it did not
+  std::string stopped;    // why the run ended before its last step; "": it did not
+  StepLines unevaluated;  // of the step just done, where its evaluation was interrupted
 };
 std::string WriteLoopState(const LoopState& state);
 LoopState ParseLoopState(const std::string& json, const std::string& name);
@@ -29,7 +40,7 @@ class ReinforceLog {
  public:
   // Lines of steps after `last_step`, left by a run killed after its last checkpoint, are removed.
   ReinforceLog(const std::string& run, int64_t last_step);
-  void Append(const ReinforceMetrics& metrics);
+  void Append(const StepLines& lines);
 
  private:
   JsonLinesFile metrics_;

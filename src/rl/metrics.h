@@ -32,9 +32,12 @@ struct ReinforceMetrics {
   double sampling_gap = 0;  // largest |log p(training) - log p(sampling)| of a token
   double max_violation = 0;
   std::vector<std::vector<int64_t>> load;  // tokens to each expert, [MoE layer][expert], this step
+  bool with_load =
+      false;  // worth a look now and then, not a line of hundreds of numbers every step
   int64_t refills = 0;
-  bool scoring_can_fail = false;           // a program of the user's scores
-  ScoringFaults faults;                    // since the last step, evaluation included
+  bool scoring_can_fail = false;  // a program of the user's scores
+  ScoringFaults faults;           // of the step
+  ScoringFaults evaluation_faults;
   int64_t num_tokens = 0;                  // generated so far
   std::vector<TaskEvaluation> evaluation;  // where evaluated
   std::vector<PartShare> curriculum;       // where success weighs the mixture

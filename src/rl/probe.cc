@@ -198,9 +198,8 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
   const TrainingMemory training =
       EstimateTrainingMemory(config, std::max(longest, rl.micro_batch_tokens));
   const int64_t copies = recipe.grpo.kl_beta > 0 ? 2 : 1;  // packed for sampling; the reference
-  const int64_t slots = std::min(rl.slots, rl.prompts_per_step * rl.group_size);
   return training.total() + copies * training.weights +
-         slots * longest * ExpandedCacheBytesPerToken(config);
+         RolloutSlots(rl) * longest * ExpandedCacheBytesPerToken(config);
 }
 
 ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
@@ -217,8 +216,8 @@ ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
   const int32_t bos = BosToken(config);
   const int64_t capacity =
       RolloutCapacity(tokenizer, bos, problems, rl.max_tokens, config.max_position_embeddings);
-  const int64_t slots = std::min({rl.slots, rl.prompts_per_step * rl.group_size,
-                                  static_cast<int64_t>(problems.size()) * rl.group_size});
+  const int64_t slots =
+      std::min(RolloutSlots(rl), static_cast<int64_t>(problems.size()) * rl.group_size);
   RolloutOptions options;
   options.samples = rl.group_size;
   options.max_tokens = rl.max_tokens;

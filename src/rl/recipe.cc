@@ -121,4 +121,8 @@ void Validate(const ReinforceRecipe& r) {
     FailUsage("rl.overlong_penalty is {}; it must be in [0, 1]", o.overlong_penalty);
 }
 
+int64_t RolloutSlots(const ReinforceOptions& o) {
+  return std::min(o.slots, o.prompts_per_step * o.group_size);
+}
+
 }  // namespace darkhorse

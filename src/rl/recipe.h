@@ -57,6 +57,9 @@ void ListFields(ReinforceOptions& options, FieldList& list);
 void ListFields(ReinforceRecipe& recipe, FieldList& list);
 void Validate(const ReinforceRecipe& recipe);  // UsageError
 
+// Sequences sampled at once in a step.
+int64_t RolloutSlots(const ReinforceOptions& options);
+
 // What a sample costs in training, in forward passes: scoring by the old policy and the reference
 // where the recipe needs them, and three for each epoch's forward and backward.
 double ForwardPasses(const ReinforceRecipe& recipe);

@@ -1,6 +1,7 @@
 #include "rl/reinforce.h"
 
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -38,9 +39,14 @@ class Run {
   void Note(const std::string& message) const {
     if (callbacks_.on_note) callbacks_.on_note(message);
   }
-  void Evaluate(bool last, ReinforceMetrics& metrics);
-  void Save();
-  void Leave();
+  bool EvaluationDue(int64_t step) const {
+    const int64_t every = recipe_.rl.evaluate_every;
+    return every > 0 && (step == recipe_.rl.steps || step % every == 0);
+  }
+  void Step();
+  void Evaluate(ReinforceMetrics& metrics);
+  void Finish(StepLines lines, ReinforceMetrics& metrics);
+  void Save(const StepLines& unevaluated = {});
 
   const ReinforceRecipe& recipe_;
   const std::string run_;
@@ -49,6 +55,9 @@ class Run {
   Learner learner_;
   const RunInputs inputs_;
   GuardState guards_;
+  StepLines unevaluated_;
+  std::optional<ReinforceLog> log_;
+  std::optional<TimingsFile> timings_;
   ReinforceResult result_;
 };
 
@@ -94,18 +103,21 @@ void Run::GoOn(const LatestCheckpoint& latest) {
   learner_.position = state.position;
   learner_.trainer().optimizer().set_step(state.optimizer_step);
   guards_ = state.guards;
+  unevaluated_ = state.unevaluated;
   result_.stop_reason = state.stopped;
   result_.best_accuracy = state.best_accuracy;
   result_.checkpoint = latest.directory;
   Note(fmt::format("resuming from {}", latest.directory));
 }
 
-void Run::Evaluate(bool last, ReinforceMetrics& metrics) {
+void Run::Evaluate(ReinforceMetrics& metrics) {
   const double start = SteadySeconds();
   metrics.evaluation = learner_.Evaluate();
   metrics.evaluate_seconds = SteadySeconds() - start;
+  metrics.evaluation_faults = environment_->TakeFaults();
   const double accuracy = MeanAccuracy(metrics.evaluation);
-  if (!last) metrics.stopped = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
+  if (metrics.step < recipe_.rl.steps)
+    metrics.stopped = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
   if (accuracy <= result_.best_accuracy) return;
   result_.best_accuracy = accuracy;
   Trainer& trainer = learner_.trainer();
@@ -113,73 +125,86 @@ void Run::Evaluate(bool last, ReinforceMetrics& metrics) {
                     learner_.files(), nullptr);
 }
 
-void Run::Save() {
+void Run::Save(const StepLines& unevaluated) {
   const LoopState state{learner_.position,
                         learner_.trainer().optimizer().step(),
                         result_.best_accuracy,
                         environment_->Fingerprint(),
                         guards_,
-                        result_.stop_reason};
+                        result_.stop_reason,
+                        unevaluated};
   result_.checkpoint = learner_.trainer().Save(run_, recipe_.rl.keep_checkpoints, learner_.files(),
                                                WriteLoopState(state), learner_.position.completed);
 }
 
-// The user asked to stop, between two updates.
-void Run::Leave() {
-  if (learner_.position.completed == 0)
-    return Note("stopped before the first step; nothing to save");
-  Save();
-  Note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
-                   learner_.position.completed));
-}
-
-ReinforceResult Run::Loop() {
-  ReinforceLog log(run_, learner_.position.completed);
-  TruncateJsonLines(run_ + "/timings.jsonl", learner_.position.completed);
-  TimingsFile timings(run_ + "/timings.jsonl");
+// The step's evaluation where one is due, its lines, its checkpoint.
+void Run::Finish(StepLines lines, ReinforceMetrics& metrics) {
   const ReinforceOptions& rl = recipe_.rl;
-  while (learner_.position.completed < rl.steps && result_.stop_reason.empty()) {
-    ReinforceMetrics metrics;
+  const bool last = metrics.step == rl.steps;
+  if (EvaluationDue(metrics.step)) {
     try {
-      if (callbacks_.stop && callbacks_.stop()) throw Interruption();
-      metrics = learner_.Step();
+      Evaluate(metrics);
     } catch (const Interruption&) {
-      Leave();
-      return result_;
+      Save(lines);
+      throw;
     }
-    const bool last = metrics.step == rl.steps;
-    if (rl.evaluate_every > 0 && (last || metrics.step % rl.evaluate_every == 0)) {
-      try {
-        Evaluate(last, metrics);
-      } catch (const Interruption&) {
-        // The step is not whole without its evaluation, and cannot be undone.
-        Note(fmt::format("stopped in the evaluation after step {}; {}", metrics.step,
-                         result_.checkpoint.empty()
-                             ? "nothing was saved yet"
-                             : "the run can be resumed from " + result_.checkpoint));
-        return result_;
-      }
-    }
-    metrics.scoring_can_fail = environment_->CanFail();
-    metrics.faults = environment_->TakeFaults();
-    metrics.warnings = NewWarnings(metrics, guards_);
-    result_.stop_reason = metrics.stopped;
-    log.Append(metrics);
-    timings.Append(metrics.step,
+    lines = WithEvaluation(std::move(lines), metrics);
+    if (callbacks_.on_evaluation) callbacks_.on_evaluation(metrics);
+  }
+  result_.stop_reason = metrics.stopped;
+  log_->Append(lines);
+  timings_->Append(metrics.step,
                    metrics.sample_seconds + metrics.score_seconds + metrics.train_seconds +
                        metrics.evaluate_seconds,
                    metrics.flops);
-    const bool ends = last || !metrics.stopped.empty();
-    if (ends || metrics.step % rl.checkpoint_every == 0) Save();
-    if (callbacks_.on_step) callbacks_.on_step(metrics);
-    for (const Warning& warning : metrics.warnings)
-      Note(fmt::format("warning: after step {}: {}", metrics.step, warning.text));
-    if (!metrics.stopped.empty())
-      Note(fmt::format("finished after step {}: {}", metrics.step, metrics.stopped));
-    result_.last = std::move(metrics);
+  const bool ends = last || !metrics.stopped.empty();
+  if (ends || metrics.step % rl.checkpoint_every == 0) Save();
+  if (!metrics.stopped.empty())
+    Note(fmt::format("finished after step {}: {}", metrics.step, metrics.stopped));
+}
+
+void Run::Step() {
+  ReinforceMetrics metrics;
+  try {
+    if (callbacks_.stop && callbacks_.stop()) throw Interruption();
+    metrics = learner_.Step();
+  } catch (const Interruption&) {
+    if (learner_.position.completed > 0) Save();
+    throw;
+  }
+  metrics.scoring_can_fail = environment_->CanFail();
+  metrics.faults = environment_->TakeFaults();
+  metrics.with_load = EvaluationDue(metrics.step);
+  metrics.warnings = NewWarnings(metrics, guards_);
+  if (callbacks_.on_step) callbacks_.on_step(metrics);
+  for (const Warning& warning : metrics.warnings)
+    Note(fmt::format("warning: after step {}: {}", metrics.step, warning.text));
+  Finish(DescribeStep(metrics), metrics);
+  result_.last = std::move(metrics);
+}
+
+ReinforceResult Run::Loop() {
+  // Of a step whose evaluation was interrupted nothing was written yet.
+  const int64_t written = learner_.position.completed - (unevaluated_.empty() ? 0 : 1);
+  log_.emplace(run_, written);
+  TruncateJsonLines(run_ + "/timings.jsonl", written);
+  timings_.emplace(run_ + "/timings.jsonl");
+  try {
+    if (!unevaluated_.empty()) {
+      ReinforceMetrics metrics;  // the rest of it is in the lines
+      metrics.step = learner_.position.completed;
+      Finish(unevaluated_, metrics);
+      result_.last.evaluation = std::move(metrics.evaluation);
+    }
+    while (learner_.position.completed < recipe_.rl.steps && result_.stop_reason.empty()) Step();
+    result_.finished = true;
+  } catch (const Interruption&) {
+    Note(result_.checkpoint.empty()
+             ? "stopped before the first step; there is nothing to save"
+             : fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
+                           learner_.position.completed));
   }
   if (FileExists(run_ + "/best/config.json")) result_.best_checkpoint = run_ + "/best";
-  result_.finished = true;
   return result_;
 }
 
@@ -192,17 +217,19 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume)
     Fail("{}: holds a run already; add --resume to go on with it, or choose another --out", run);
-  Run loop(recipe, model_directory, run, callbacks);
-  if (latest) {
-    loop.GoOn(*latest);
-  } else {
-    try {
-      loop.Begin();
-    } catch (const Interruption&) {
-      return {};  // nothing was begun
+  std::optional<Run> loop;
+  try {
+    loop.emplace(recipe, model_directory, run, callbacks);
+    if (latest) {
+      loop->GoOn(*latest);
+    } else {
+      loop->Begin();
     }
+  } catch (const Interruption&) {
+    if (callbacks.on_note) callbacks.on_note("stopped before the first step; nothing has changed");
+    return {};
   }
-  return loop.Loop();
+  return loop->Loop();
 }
 
 ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_directory,

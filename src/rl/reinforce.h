@@ -12,7 +12,8 @@
 namespace darkhorse {
 
 struct ReinforceCallbacks {
-  std::function<void(const ReinforceMetrics&)> on_step;
+  std::function<void(const ReinforceMetrics&)> on_step;        // before its evaluation
+  std::function<void(const ReinforceMetrics&)> on_evaluation;  // of a step: `evaluation` is filled
   std::function<void(const std::string&)> on_note;
   std::function<bool()> stop;  // polled between steps: true saves and returns
 };

@@ -81,15 +81,17 @@ TEST_F(ReinforceTest, CompletionsMayBeAsLongAsTheContextHolds) {
 }
 
 TEST_F(ReinforceTest, KilledAnywhereAndResumedEndsInTheSameBytes) {
-  // What a kill leaves is the directory as it stands: copied after every step, with half a
-  // line in the logs.
+  // What a kill leaves is the directory as it stands: copied after every step and every evaluation,
+  // with half a line in the logs.
   for (const ReinforceRecipe& recipe : {Recipe(), FullRecipe()}) {
     const std::string whole = recipe.grpo.kl_beta > 0 ? "full" : "plain";
     std::vector<std::string> copies;
-    Run(recipe, whole, false, {.on_step = [&](const ReinforceMetrics& m) {
-          copies.push_back(whole + std::to_string(m.step));
-          fs::copy(RunPath(whole), RunPath(copies.back()), fs::copy_options::recursive);
-        }});
+    const auto copy_run = [&](const ReinforceMetrics& m) {
+      copies.push_back(fmt::format("{}{}-{}", whole, m.step, copies.size()));
+      fs::copy(RunPath(whole), RunPath(copies.back()), fs::copy_options::recursive);
+    };
+    Run(recipe, whole, false, {.on_step = copy_run, .on_evaluation = copy_run});
+    EXPECT_EQ(copies.size(), 7u + 3u);
     for (const std::string& copy : copies) {
       for (const char* file : {"metrics.jsonl", "samples.jsonl"}) {
         const std::string path = RunPath(copy) + "/" + file;
@@ -166,7 +168,7 @@ TEST_F(ReinforceTest, KeepsTheBestCheckpointByHeldOutAccuracy) {
   recipe.grpo.entropy_bonus = 10;  // ruins the model step by step
   double best = -1;
   const ReinforceResult result =
-      Run(recipe, "run", false, {.on_step = [&](const ReinforceMetrics& m) {
+      Run(recipe, "run", false, {.on_evaluation = [&](const ReinforceMetrics& m) {
             ASSERT_EQ(m.evaluation.size(), 1u);
             best = std::max(best, m.evaluation[0].pass_at_1.value);
           }});
