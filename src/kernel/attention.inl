@@ -70,6 +70,11 @@ void MultiplyRows(const SmallProduct& t) {
   for (; column + 16 * kPanels <= t.columns; column += 16 * kPanels) {
     MultiplyPanels<kRows, kPanels, kTransposed>(t, column, WholeLanes{});
   }
+  // Two where there are two: both halves of a value of 32 floats are then read at once.
+  if constexpr (kPanels > 2) {
+    for (; column + 32 <= t.columns; column += 32)
+      MultiplyPanels<kRows, 2, kTransposed>(t, column, WholeLanes{});
+  }
   for (; column + 16 <= t.columns; column += 16)
     MultiplyPanels<kRows, 1, kTransposed>(t, column, WholeLanes{});
   if (column < t.columns) {
