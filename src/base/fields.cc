@@ -256,7 +256,11 @@ void AssignText(const Field& field, std::string_view text) {
 // strings are TOML escapes too.
 std::string SpellValue(const Field& field) {
   if (const auto* value = std::get_if<float*>(&field.value)) return fmt::format("{}", **value);
-  return ToLiteral(field.value).dump();
+  try {
+    return ToLiteral(field.value).dump();
+  } catch (const Literal::type_error&) {
+    FailUsage("{} is not UTF-8, so no recipe can hold it; rename what it names", field.path);
+  }
 }
 
 std::string FieldsToToml(const FieldList& fields, bool help) {

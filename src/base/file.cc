@@ -136,16 +136,6 @@ void RequireReplaceable(const std::string& path, mode_t kind) {
        KindName(kind));
 }
 
-void SyncPath(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) FailSystem("open", path, errno);
-  const int result = fsync(fd);
-  const int error_number = errno;
-  close(fd);
-  // Some network file systems cannot sync a directory; they order the rename themselves.
-  if (result != 0 && error_number != EINVAL) FailSystem("sync", path, error_number);
-}
-
 }  // namespace
 
 void FailSystem(std::string_view verb, const std::string& path, int error_number) {
@@ -156,6 +146,16 @@ void FailSystem(std::string_view verb, const std::string& path, int error_number
 bool FileExists(const std::string& path) {
   struct stat status;
   return stat(path.c_str(), &status) == 0;
+}
+
+void SyncPath(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) FailSystem("open", path, errno);
+  const int result = fsync(fd);
+  const int error_number = errno;
+  close(fd);
+  // Some network file systems cannot sync a directory; they order the rename themselves.
+  if (result != 0 && error_number != EINVAL) FailSystem("sync", path, error_number);
 }
 
 void MakeDirectories(const std::string& path) {

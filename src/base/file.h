@@ -23,6 +23,9 @@ std::string ReadFile(const std::string& path, int64_t max_bytes = int64_t{1} << 
 
 bool FileExists(const std::string& path);
 
+// Returns once the file or directory is on the disk.
+void SyncPath(const std::string& path);
+
 // Creates the directory and its missing parents.
 void MakeDirectories(const std::string& path);
 

@@ -2,12 +2,18 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "base/error.h"
 #include "base/progress.h"
 
 namespace darkhorse {
 
 int64_t PhysicalMemoryBytes() {
+  if (const char* value = std::getenv("DARKHORSE_MEMORY")) {
+    const int64_t bytes = std::atoll(value);
+    if (bytes > 0) return bytes;
+  }
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) *
          static_cast<int64_t>(sysconf(_SC_PAGESIZE));
 }

@@ -22,5 +22,13 @@ TEST(Memory, RefusesWhatTheMachineCannotHold) {
   }
 }
 
+TEST(Memory, MayBeLessThanTheMachineS) {
+  setenv("DARKHORSE_MEMORY", "1000", 1);
+  EXPECT_EQ(PhysicalMemoryBytes(), 1000);
+  setenv("DARKHORSE_MEMORY", "much", 1);
+  EXPECT_GT(PhysicalMemoryBytes(), 1 << 20);
+  unsetenv("DARKHORSE_MEMORY");
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -18,8 +18,8 @@ namespace darkhorse {
 int NumThreads();
 void SetNumThreads(int threads);  // >= 1
 
-// Inside a parallel loop's body: true, and which of the NumThreads() threads runs it (0: the
-// caller). Outside: false, 0.
+// Inside the body of a loop that several threads share: true, and which of the NumThreads() threads
+// runs it (0: the caller). Elsewhere: false, 0.
 bool InParallelLoop();
 int ThreadIndex();
 

@@ -1,6 +1,7 @@
 #include "checkpoint/checkpoint.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
@@ -220,6 +221,10 @@ void LoadWeights(const std::string& directory, const ModelConfig& config, const 
     const ModelTensors::Entry& entry = tensors.entries().at(param.name);
     float* out = weights + param.offset;
     ReadFloats(*entry.tensor, entry.file->path(), {out, static_cast<size_t>(param.size)});
+    if (!std::all_of(out, out + param.size, [](float x) { return std::isfinite(x); })) {
+      Fail("{}: {} holds numbers that are not finite; take an earlier checkpoint or a sound copy",
+           entry.file->path(), param.name);
+    }
     std::fill(out + param.size, weights + end, 0.0f);
   });
 }

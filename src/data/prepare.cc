@@ -102,6 +102,8 @@ class Preparer {
 
   PrepareStatistics Finish() {
     CheckSplits();
+    // Files of two calls must not be taken for one: while they change there is no train.bin.
+    std::filesystem::remove(PathOf(kTrainShard));
     WriteFileAtomically(PathOf("tokenizer.json"), tokenizer_.ToJson());
     if (validation_) {
       validation_->Commit();

@@ -209,6 +209,42 @@ TEST(Prepare, FailureLeavesWhatStoodThere) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "out"), {}), 3);
 }
 
+int g_steps_left = 0;
+
+TEST(Prepare, EndedAnywhereItLeavesNoFilesOfTwoCalls) {
+  const TestFolder folder;
+  PrepareOptions other = Options();
+  other.split_seed = 7;
+  const auto prepare = [&](const PrepareOptions& options, const std::string& name) {
+    PrepareGenerated(MakeDocument, 200, TestTokenizer(), options, folder / name);
+  };
+  prepare(Options(), "old");
+  prepare(other, "new");
+  const auto same = [&](const std::string& name) {
+    return ReadFile(folder / "out/train.bin") == ReadFile(folder / (name + "/train.bin")) &&
+           ReadFile(folder / "out/val.bin") == ReadFile(folder / (name + "/val.bin"));
+  };
+  ASSERT_NE(ReadFile(folder / "old/val.bin"), ReadFile(folder / "new/val.bin"));
+  bool finished = false;
+  int without = 0;
+  for (int steps = 1; !finished; ++steps) {
+    prepare(Options(), "out");
+    g_steps_left = steps;
+    publication_hook = [](const char*) {
+      if (--g_steps_left == 0) throw Error("ended here");
+    };
+    finished = ErrorOf([&] { prepare(other, "out"); }).empty();
+    publication_hook = nullptr;
+    if (FileExists(folder / "out/train.bin")) {
+      EXPECT_TRUE(same("old") || same("new")) << steps;
+    } else {
+      ++without;
+    }
+  }
+  EXPECT_TRUE(same("new"));
+  EXPECT_GT(without, 0);
+}
+
 TEST(Prepare, ImpossibleWishesAreNamed) {
   const TestFolder folder;
   const auto error = [&](PrepareOptions options, int64_t documents) {

@@ -47,8 +47,9 @@ size_t PickByMass(size_t count, double u, const Probability& probability) {
 }  // namespace
 
 void SamplingParams::Validate() const {
-  if (!(temperature >= 0 && temperature <= 100))
-    FailUsage("temperature is {}; it must be in [0, 100]", temperature);
+  // Below, its inverse is beyond what a logit can be multiplied with.
+  if (!(temperature == 0 || (temperature >= 1e-6f && temperature <= 100)))
+    FailUsage("temperature is {}; it must be 0 or in [1e-6, 100]", temperature);
   if (top_k < 0) FailUsage("top_k is {}; it must be 0 (off) or positive", top_k);
   if (!(top_p > 0 && top_p <= 1)) FailUsage("top_p is {}; it must be in (0, 1]", top_p);
   if (!(min_p >= 0 && min_p < 1)) FailUsage("min_p is {}; it must be in [0, 1)", min_p);

@@ -72,6 +72,7 @@ TEST(SampleToken, NeverTakesAnImpossibleToken) {
 TEST(SamplingParams, RefusesImpossibleValues) {
   EXPECT_THROW(SamplingParams{.temperature = -1}.Validate(), UsageError);
   EXPECT_THROW(SamplingParams{.temperature = NAN}.Validate(), UsageError);
+  EXPECT_THROW(SamplingParams{.temperature = 1e-39f}.Validate(), UsageError);
   EXPECT_THROW(SamplingParams{.top_k = -1}.Validate(), UsageError);
   EXPECT_THROW(SamplingParams{.top_p = 0}.Validate(), UsageError);
   EXPECT_THROW(SamplingParams{.top_p = 1.5f}.Validate(), UsageError);

@@ -4,7 +4,7 @@
 
 // A register tile of R rows and P panels. B's element (k, j) of panel p is b[p*b_panel + k*b_stride
 // + j]. Only the last panel may be narrower than 16: it has `tail` columns.
-template <int R, int P, bool kSlivers, bool kMaskedB>
+template <int R, int P, bool kSlivers>
 inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b_stride,
                      int64_t b_panel, int64_t k, float* c, int64_t c_stride, int tail,
                      bool accumulate) {
@@ -27,7 +27,7 @@ inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b
     V column[P];
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
-      column[p] = kMaskedB && p == P - 1 ? LoadN(b + p * b_panel, tail) : Load(b + p * b_panel);
+      column[p] = Load(b + p * b_panel);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -52,10 +52,10 @@ inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b
 }
 
 // Calls GemmTile<R, P> for R = rows, 1 <= rows <= kRows.
-template <int kRows, int P, bool kSlivers, bool kMaskedB, typename... Args>
+template <int kRows, int P, bool kSlivers, typename... Args>
 inline void GemmTileOfRows(int rows, Args... args) {
-  if (rows == kRows) return GemmTile<kRows, P, kSlivers, kMaskedB>(args...);
-  if constexpr (kRows > 1) GemmTileOfRows<kRows - 1, P, kSlivers, kMaskedB>(rows, args...);
+  if (rows == kRows) return GemmTile<kRows, P, kSlivers>(args...);
+  if constexpr (kRows > 1) GemmTileOfRows<kRows - 1, P, kSlivers>(rows, args...);
 }
 
 // Panels side by side in a tile of `rows` rows, so that there are accumulators enough to hide the
@@ -74,7 +74,7 @@ inline int NextRows(int64_t left, bool slivers) {
 
 // All rows against P panels. Rows of A that come from memory (`fetch`: the first pass over them)
 // are asked for a tile ahead.
-template <int P, bool kSlivers, bool kMaskedB>
+template <int P, bool kSlivers>
 inline void GemmColumn(const float* a, int64_t a_stride, int64_t rows, const float* b,
                        int64_t b_stride, int64_t b_panel, int64_t k, float* c, int64_t c_stride,
                        int tail, bool accumulate, bool fetch = false) {
@@ -87,81 +87,69 @@ inline void GemmColumn(const float* a, int64_t a_stride, int64_t rows, const flo
         for (int64_t at = 0; at < k; at += 16) __builtin_prefetch(row + at);
       }
     }
-    GemmTileOfRows<kTileRows, P, kSlivers, kMaskedB>(count, a + i * (kSlivers ? k : a_stride),
-                                                     a_stride, b, b_stride, b_panel, k,
-                                                     c + i * c_stride, c_stride, tail, accumulate);
+    GemmTileOfRows<kTileRows, P, kSlivers>(count, a + i * (kSlivers ? k : a_stride), a_stride, b,
+                                           b_stride, b_panel, k, c + i * c_stride, c_stride, tail,
+                                           accumulate);
     i += count;
   }
 }
 
 // All rows against all panels, P at a time. A panel stays in the first-level cache while the rows
 // pass by.
-template <int P, bool kSlivers, bool kRowsB>
+template <int P, bool kSlivers>
 inline void GemmColumns(const float* a, int64_t a_stride, int64_t rows, const float* b,
                         int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
                         int64_t c_stride, bool accumulate) {
   int64_t j = 0;
   for (; j + 16 * P <= cols; j += 16 * P) {
-    GemmColumn<P, kSlivers, false>(a, a_stride, rows, b + j / 16 * b_panel, b_stride, b_panel, k,
-                                   c + j, c_stride, 16, accumulate, !kSlivers && j == 0);
+    GemmColumn<P, kSlivers>(a, a_stride, rows, b + j / 16 * b_panel, b_stride, b_panel, k, c + j,
+                            c_stride, 16, accumulate, !kSlivers && j == 0);
   }
   for (; j < cols; j += 16) {
     const int tail = cols - j < 16 ? static_cast<int>(cols - j) : 16;
     const float* panel = b + j / 16 * b_panel;
-    if (kRowsB && tail < 16) {
-      GemmColumn<1, kSlivers, kRowsB>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j,
-                                      c_stride, tail, accumulate);
-    } else {
-      GemmColumn<1, kSlivers, false>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j,
-                                     c_stride, tail, accumulate);
-    }
+    GemmColumn<1, kSlivers>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j, c_stride, tail,
+                            accumulate);
   }
 }
 
 // Few rows: one tile high, as many panels wide as the registers hold.
-template <int kRows, bool kRowsB>
+template <int kRows>
 inline void GemmFewRows(int64_t rows, const float* a, int64_t a_stride, const float* b,
                         int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
                         int64_t c_stride, bool accumulate) {
   if (rows == kRows) {
-    return GemmColumns<PanelsWide(kRows), false, kRowsB>(a, a_stride, rows, b, b_stride, b_panel,
-                                                         cols, k, c, c_stride, accumulate);
+    return GemmColumns<PanelsWide(kRows), false>(a, a_stride, rows, b, b_stride, b_panel, cols, k,
+                                                 c, c_stride, accumulate);
   }
   if constexpr (kRows > 1) {
-    GemmFewRows<kRows - 1, kRowsB>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
-                                   accumulate);
+    GemmFewRows<kRows - 1>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
+                           accumulate);
   }
 }
 
-template <bool kRowsB>
 inline void GemmAnyRows(const float* a, int64_t a_stride, int64_t rows, const float* b,
                         int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
                         int64_t c_stride, bool accumulate) {
   if (rows <= kTileRows) {
-    GemmFewRows<kTileRows, kRowsB>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
-                                   accumulate);
+    GemmFewRows<kTileRows>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
+                           accumulate);
   } else {
-    GemmColumns<PanelsWide(kTileRows), false, kRowsB>(a, a_stride, rows, b, b_stride, b_panel, cols,
-                                                      k, c, c_stride, accumulate);
+    GemmColumns<PanelsWide(kTileRows), false>(a, a_stride, rows, b, b_stride, b_panel, cols, k, c,
+                                              c_stride, accumulate);
   }
 }
 
 void PanelProduct(const float* a, int64_t a_stride, int64_t rows, const float* panels,
                   int64_t panel_stride, int64_t cols, int64_t k, float* c, int64_t c_stride,
                   bool accumulate) {
-  GemmAnyRows<false>(a, a_stride, rows, panels, kPanel, panel_stride, cols, k, c, c_stride,
-                     accumulate);
-}
-
-void RowsProduct(const float* a, int64_t a_stride, int64_t rows, const float* b, int64_t b_stride,
-                 int64_t cols, int64_t k, float* c, int64_t c_stride, bool accumulate) {
-  GemmAnyRows<true>(a, a_stride, rows, b, b_stride, kPanel, cols, k, c, c_stride, accumulate);
+  GemmAnyRows(a, a_stride, rows, panels, kPanel, panel_stride, cols, k, c, c_stride, accumulate);
 }
 
 void SliverProduct(const float* slivers, int64_t rows, const float* panels, int64_t panel_stride,
                    int64_t cols, int64_t k, float* c, int64_t c_stride, bool accumulate) {
-  GemmColumns<PanelsWide(kTileRows), true, false>(slivers, 0, rows, panels, kPanel, panel_stride,
-                                                  cols, k, c, c_stride, accumulate);
+  GemmColumns<PanelsWide(kTileRows), true>(slivers, 0, rows, panels, kPanel, panel_stride, cols, k,
+                                           c, c_stride, accumulate);
 }
 
 // Transposes rows x k, element (r, i) to out[i * width + r]; rows <= width, the rest zero.
@@ -259,6 +247,6 @@ float FmaProbe(int64_t rounds) {
 }
 
 constexpr GemmLoops MakeGemmLoops() {
-  return {kTileRows,    PanelProduct, SliverProduct, RowsProduct, PackPanelsNT,
-          PackPanelsNN, PackSlivers,  PackSliversT,  FmaProbe,    kTileVectors * 16};
+  return {kTileRows,   PanelProduct, SliverProduct, PackPanelsNT,     PackPanelsNN,
+          PackSlivers, PackSliversT, FmaProbe,      kTileVectors * 16};
 }

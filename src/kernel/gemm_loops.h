@@ -28,10 +28,6 @@ struct GemmLoops {
   void (*sliver_product)(const float* slivers, int64_t rows, const float* panels,
                          int64_t panel_stride, int64_t cols, int64_t k, float* c, int64_t c_stride,
                          bool accumulate);
-  // C[rows, cols] = A[rows, k] . B[k, cols], both row-major. For small k (B is walked by rows).
-  void (*rows_product)(const float* a, int64_t a_stride, int64_t rows, const float* b,
-                       int64_t b_stride, int64_t cols, int64_t k, float* c, int64_t c_stride,
-                       bool accumulate);
 
   // B^T given as W[cols, k] (a linear layer's weight), or B[k, cols], to panels.
   void (*pack_panels_nt)(const float* w, int64_t stride, int64_t cols, int64_t k, float* panels,

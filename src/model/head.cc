@@ -10,7 +10,7 @@ namespace darkhorse {
 namespace {
 
 // Logits held at once: enough rows that the products run at full speed, few enough that they take
-// 32 MiB at most.
+// 32 MiB at most, up to vocabularies of 131,072.
 constexpr int64_t kLogitFloats = int64_t{1} << 23;
 
 // Row indices that have a target; the head computes these only.

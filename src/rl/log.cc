@@ -153,4 +153,9 @@ void ReinforceLog::Append(const StepLines& lines) {
   samples_.AppendLine(lines.sample);
 }
 
+void ReinforceLog::Sync() {
+  metrics_.Sync();
+  samples_.Sync();
+}
+
 }  // namespace darkhorse

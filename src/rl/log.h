@@ -41,6 +41,7 @@ class ReinforceLog {
   // Lines of steps after `last_step`, left by a run killed after its last checkpoint, are removed.
   ReinforceLog(const std::string& run, int64_t last_step);
   void Append(const StepLines& lines);
+  void Sync();  // before a checkpoint that counts on the lines
 
  private:
   JsonLinesFile metrics_;

@@ -133,6 +133,7 @@ void Run::Save(const StepLines& unevaluated) {
                         guards_,
                         result_.stop_reason,
                         unevaluated};
+  log_->Sync();
   result_.checkpoint = learner_.trainer().Save(run_, recipe_.rl.keep_checkpoints, learner_.files(),
                                                WriteLoopState(state), learner_.position.completed);
 }

@@ -1,4 +1,5 @@
-// What a Tokenizer consists of. Filled by tokenizer_json.cc, used by tokenizer.cc.
+// What a Tokenizer consists of. Filled by tokenizer_read.cc and tokenizer_train.cc, used by
+// tokenizer.cc.
 #pragma once
 
 #include <cstdint>

@@ -38,6 +38,8 @@ void JsonLinesFile::AppendLine(std::string_view json) {
   if (!written || std::fflush(file_) != 0) FailSystem("append to", path_, errno);
 }
 
+void JsonLinesFile::Sync() { SyncPath(path_); }
+
 void MetricsFile::Append(const StepMetrics& m, bool with_load) {
   std::string line = fmt::format(
       R"({{"step": {}, "tokens": {}, "loss": {}, "mtp_loss": {}, "balance_loss": {}, "max_violation": {}, "learning_rate": {}, "grad_norm": {})",

@@ -23,6 +23,8 @@ class JsonLinesFile {
   JsonLinesFile& operator=(const JsonLinesFile&) = delete;
   ~JsonLinesFile();
   void AppendLine(std::string_view json);
+  // On the disk before a checkpoint that counts on them, and their file's name with them.
+  void Sync();
 
  private:
   std::string path_;

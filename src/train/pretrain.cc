@@ -192,6 +192,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     timings_file.Append(metrics.step, SteadySeconds() - start, metrics.flops);
     result.last = metrics;
     if (last || metrics.step % options.checkpoint_every == 0) {
+      metrics_file.Sync();
       result.checkpoint =
           trainer.Save(run, options.keep_checkpoints, files, "{}", trainer.optimizer().step());
     }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "checkpoint/scratch_directory.h"
 #include "data/prepare.h"
 #include "data/shard.h"
 #include "train/trainer.h"
@@ -21,15 +22,12 @@ namespace fs = std::filesystem;
 class PretrainTest : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = testing::TempDir() + "pretrain_" +
-            testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(root_);
+    root_ = scratch_ / "run";
     MakeDirectories(root_ + "/data");
     WriteFileAtomically(root_ + "/data/tokenizer.json", "{}");
     WriteShard(kTrainShard, 0, 400);
     WriteShard(kValidationShard, 1000, 40);
   }
-  void TearDown() override { fs::remove_all(root_); }
 
   // Documents that count up or down by a fixed stride modulo 29: learnable from context, not from
   // frequency.
@@ -89,6 +87,7 @@ class PretrainTest : public testing::Test {
     }
   }
 
+  ScratchDirectory scratch_;
   std::string root_;
 };
 
