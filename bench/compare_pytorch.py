@@ -190,7 +190,7 @@ def train(args, config):
     ours = []
     for _ in range(args.alternations):
         ours.append(undisturbed(args, lambda: darkhorse(
-            args, "bench", args.recipe, "--rounds", "3", "--batches", "1", "--new-tokens", "1",
+            args, "bench", args.recipe, "--rounds", "3", "--batches", "1", "--new-tokens", "8",
             *settings(f"model.vocab_size={args.vocab_size}", f"train.sequence_length={SEQUENCE}",
                       f"train.tokens_per_step={args.tokens_per_step}",
                       f"train.micro_batch_tokens={args.darkhorse_micro_batch_tokens}",

@@ -70,6 +70,8 @@ class Usage(CommandLine):
         self.refuse(2, "inof", says="unknown command 'inof'; did you mean 'info'?")
         self.refuse(2, "tokenizer", "trian", says="did you mean 'train'?")
         self.refuse(2, "info", "--modle", "x", says="unknown flag '--modle'; did you mean '--model'?")
+        self.refuse(2, "chat", "--resume", says="unknown flag '--resume'; see darkhorse chat --help")
+        self.refuse(2, "info", ".", says="a checkpoint is given with --model")
         self.refuse(2, "info", "--jsn=1", says="unknown flag '--jsn'; did you mean '--json'?")
         self.refuse(2, "task", "show", "countdown", "--treads", 2, says="did you mean '--threads'?")
         self.refuse(2, "task", "list", "extra", says="unexpected 'extra'")
@@ -445,7 +447,7 @@ class RecipeKinds(CommandLine):
                                        ("run", "s", "pretrain"), ("run", "own", "reinforce")):
             needs = {"pretrain": ("--data", "none"), "reinforce": ("--model", "none"), "run": ()}[command]
             self.refuse(2, command, recipe, *needs, "--out", "none",
-                        says=f"a recipe of `darkhorse {owner}`, not of `darkhorse {command}`")
+                        says=f"a recipe of `darkhorse {owner}`; this takes one of `darkhorse {command}`")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ resumed, evaluation, and everything that can be wrong with a file or a reward pr
 
 own_task_test.py PROGRAM"""
 
+import fcntl
 import json
+import os
 import pathlib
 import random
 import signal
@@ -172,6 +174,18 @@ class Training(OwnTask):
         self.refuse(1, *self.reinforce("whole", "--problems", EXAMPLES / "problems.jsonl", "--rule", "exact",
                                        "--resume", rl__steps=3), says="recipe.toml")
 
+    def test_one_process_at_a_time(self):
+        self.write("rows.jsonl", ROWS)
+        command = self.reinforce("shared", "--problems", "rows.jsonl", "--rule", "numeric")
+        (self.folder / "shared").mkdir()
+        holder = os.open(self.folder / "shared", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(holder, fcntl.LOCK_EX)
+            self.refuse(1, *command, says="shared: another process is at work in it")
+        finally:
+            os.close(holder)
+        self.program(*command)
+
     def test_a_changed_file_is_another_run(self):
         self.write("mine.jsonl", ROWS)
         scored = ("--problems", "mine.jsonl", "--rule", "numeric")
@@ -210,6 +224,16 @@ class Bench(OwnTask):
         self.assertAlmostEqual(sum(step["where_time_goes"].values()), 1)
         for field, value in (("rl.group_size", 0), ("rl.max_tokens", 0), ("grpo.objective", "cilp")):
             self.refuse(2, "bench", "countdown", "--model", self.model, "--set", f"{field}={value}", says=field)
+
+
+class Probe(OwnTask):
+    def test_a_rule_that_cannot_read_the_answers_is_named(self):
+        # The model answers with sums, the rule reads letters.
+        self.write("letters.jsonl", "".join(row(prompt=f"make {i} from 1 {i - 1} 0", answer="A") for i in range(2, 18)))
+        probe = self.result(*self.reinforce("none", "--problems", "letters.jsonl", "--rule", "choice", "--probe-only",
+                                            probe__problems=8, rl__group_size=8, rl__max_tokens=64))
+        self.assertIn("answers stand between their tags", probe["findings"][0])
+        self.assertEqual(probe["parts"][0]["format_rate"], 0)
 
 
 class Interrupted(OwnTask):

@@ -4,8 +4,12 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 namespace darkhorse {
+
+// As it was called.
+const std::string& ProgramName();
 
 void RegisterTokenizer(CLI::App& app);
 void RegisterData(CLI::App& app);

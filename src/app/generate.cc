@@ -130,6 +130,14 @@ void Run(const GenerateOptions& options) {
     result.push_back(Describe(completion, text));
   }
   if (options.json) PrintResult({{"completions", result}}, true);
+  // Tags are special tokens, and their absence is puzzling.
+  const bool hidden = std::ranges::any_of(completions, [&](const Completion& completion) {
+    std::vector<int32_t> tokens = completion.tokens;
+    if (completion.finish == FinishReason::kStop) tokens.pop_back();  // the end mark
+    return loaded.tokenizer().Decode(tokens, true) != loaded.tokenizer().Decode(tokens, false);
+  });
+  if (hidden && !options.special)
+    Note("special tokens, such as tags of thoughts, are not shown; --special shows them");
 }
 
 }  // namespace

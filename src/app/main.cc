@@ -40,6 +40,8 @@ void RegisterAll(CLI::App& app) {
   RegisterReport(app);
 }
 
+std::string g_program = "darkhorse";
+
 int Report(int code, const std::string& message) {
   std::fprintf(stderr, "darkhorse: error: %s\n", message.c_str());
   return code;
@@ -47,6 +49,7 @@ int Report(int code, const std::string& message) {
 
 int Main(int argc, char** argv) {
   CLI::App app("Makes and runs small reasoning models the DeepSeek-R1 way, on CPUs.", "darkhorse");
+  if (argc > 0) g_program = argv[0];
   try {
     RegisterAll(app);
     // `darkhorse help COMMAND` is what many type.
@@ -78,6 +81,9 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
+
+const std::string& ProgramName() { return g_program; }
+
 }  // namespace darkhorse
 
 int main(int argc, char** argv) { return darkhorse::Main(argc, argv); }

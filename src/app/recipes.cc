@@ -1,5 +1,7 @@
 #include "app/recipes.h"
 
+#include <filesystem>
+
 #include "app/embedded_recipes.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -17,6 +19,8 @@ std::string ReadRecipe(const std::string& name_or_path) {
   for (const EmbeddedRecipe& recipe : EmbeddedRecipes()) {
     if (name_or_path == recipe.name) return recipe.text;
   }
+  if (std::filesystem::is_directory(name_or_path))
+    FailUsage("{} is a folder, not a recipe; a checkpoint is given with --model", name_or_path);
   if (FileExists(name_or_path)) return ReadFile(name_or_path, 1 << 20);
   FailUsage(
       "'{}' is neither a file nor a built-in recipe; the nearest built-in one is '{}' (of {})",

@@ -1,6 +1,8 @@
 // `darkhorse reinforce`: a model to a better one, by reinforcement learning on verifiable problems.
 #include "rl/reinforce.h"
 
+#include <optional>
+
 #include "app/app.h"
 #include "app/live.h"
 #include "app/output.h"
@@ -17,6 +19,7 @@ struct ReinforceArguments {
   RecipeArguments recipe;
   ProblemFlags problems;
   std::string model;
+  std::optional<double> held_out_share;
   std::string out;
   bool resume = false;
   bool probe_only = false;
@@ -34,6 +37,7 @@ void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& argument
 
 void Run(const ReinforceArguments& arguments) {
   ReinforceRecipe recipe = ReadReinforceRecipe(arguments.recipe);
+  if (arguments.held_out_share) recipe.problems.held_out_share = *arguments.held_out_share;
   arguments.problems.Apply(&recipe.problems);
   if (arguments.probe_only) return ProbeOnly(recipe, arguments);
   if (arguments.out.empty())
@@ -68,6 +72,8 @@ void RegisterReinforce(CLI::App& app) {
   command->add_option("--model", arguments->model, "checkpoint directory to start from")
       ->required();
   arguments->problems.Register(*command);
+  command->add_option("--held-out-share", arguments->held_out_share,
+                      "of --problems: problems.held_out_share of the recipe");
   command->add_option("--out", arguments->out, "run directory to write");
   command->add_flag("--resume", arguments->resume, "go on with the run in --out, exactly");
   command->add_flag("--probe-only", arguments->probe_only,

@@ -118,7 +118,7 @@ std::string Header(const ReportData& data) {
   if (const auto recipe = Parsed<RunRecipe>(data.recipe)) {
     out += fmt::format(
         "<p class=\"soft\">The corpus has {} documents: {} work a problem, {} are sheets of "
-        "arithmetic, the rest is other text.</p>\n",
+        "arithmetic, the rest guesses.</p>\n",
         recipe->corpus.documents, Percent(recipe->corpus.worked_share),
         Percent(recipe->corpus.facts_share));
   }

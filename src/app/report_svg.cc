@@ -139,7 +139,7 @@ std::string HoverColumns(const Chart& chart, const Axis& x) {
       for (const Point& p : drawn[s]) {
         if (p.x != stops[i]) continue;
         text += fmt::format("\n{}: {}", chart.series[s].name, YText(chart, p.y));
-        if (p.spread > 0) text += fmt::format(" ± {}", YText(chart, p.spread));
+        if (p.spread > 1e-9) text += fmt::format(" ± {}", YText(chart, p.spread));
       }
     }
     out += fmt::format(

@@ -46,6 +46,7 @@ Json ReadMeasurement(const std::string& path) {
 struct RunArguments {
   RecipeArguments recipe;
   std::string out;
+  bool resume = false;  // for who expects it: a run always goes on
   bool json = false;
 };
 
@@ -74,7 +75,7 @@ class Stages {
   std::string Path(const std::string& name) const { return out_ + "/" + name; }
 
   void Tokenize() {
-    if (FileExists(Path("tokenizer.json"))) return;
+    if (FileExists(Path("tokenizer.json"))) return Note("the tokenizer is there already");
     Note("training the tokenizer");
     int64_t index = 0;
     TokenizerTrainOptions options;
@@ -92,7 +93,8 @@ class Stages {
   }
 
   void Prepare() {
-    if (FileExists(Path("data/" + std::string(kTrainShard)))) return;
+    if (FileExists(Path("data/" + std::string(kTrainShard))))
+      return Note("the corpus is there already");
     Note("writing the corpus");
     StatusLine status;
     PrepareOptions options;
@@ -133,7 +135,10 @@ class Stages {
 
   Json Measure(const std::string& model_directory, const std::string& name) {
     const std::string path = Path(name + ".json");
-    if (FileExists(path)) return ReadMeasurement(path);
+    if (FileExists(path)) {
+      Note(fmt::format("the {} model is measured already", name));
+      return ReadMeasurement(path);
+    }
     Note(fmt::format("measuring the {} model on held-out problems", name));
     const LoadedModel loaded(model_directory);
     const ReinforceOptions& rl = recipe_.reinforce.rl;
@@ -190,7 +195,8 @@ Json BeforeAndAfter(const Json& base, const Json& reinforced) {
 Json ForPeople(Json result) {
   if (result.contains("base") && result.contains("reinforced")) {
     result["base -> reinforced"] = BeforeAndAfter(result["base"], result["reinforced"]);
-    result["ask it"] = fmt::format("darkhorse chat --model {}", result["model"].get<std::string>());
+    result["ask it"] =
+        fmt::format("{} chat --model {}", ProgramName(), result["model"].get<std::string>());
   }
   result.erase("base");
   result.erase("reinforced");
@@ -201,7 +207,9 @@ void Run(const RunArguments& arguments) {
   const RunRecipe recipe = ReadRunRecipe(arguments.recipe);
   CatchInterrupts();
   Json result{{"run", arguments.out}};
-  result["finished"] = Stages(recipe, arguments.out, arguments.json).Run(&result);
+  const bool finished = Stages(recipe, arguments.out, arguments.json).Run(&result);
+  if (!finished) Note("the same command goes on with it");
+  result["finished"] = finished;
   if (FileExists(arguments.out + "/base/checkpoints"))
     result["report"] = WriteReport(arguments.out);
   PrintResult(arguments.json ? result : ForPeople(result), arguments.json);
@@ -216,6 +224,8 @@ void RegisterRun(CLI::App& app) {
   arguments->recipe.Register(*command);
   command->add_option("--out", arguments->out, "run directory; finished stages in it are kept")
       ->required();
+  command->add_flag("--resume", arguments->resume,
+                    "as always: finished stages are kept, an interrupted one goes on, exactly");
   AddJsonFlag(*command, &arguments->json);
   command->footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<RunRecipe>());
   command->callback([arguments] { Run(*arguments); });

@@ -33,8 +33,9 @@ constexpr const char* kCommand<ReinforceRecipe> = "reinforce";
 template <typename Recipe, typename Other>
 void RefuseOther(const RecipeArguments& arguments, const std::vector<std::string>& keys) {
   if (Fits<Recipe>(keys) || !Fits<Other>(keys)) return;
-  FailUsage("{} is a recipe of `darkhorse {}`, not of `darkhorse {}`", arguments.recipe,
-            kCommand<Other>, kCommand<Recipe>);
+  FailUsage("{} is a recipe of `darkhorse {}`; this takes one of `darkhorse {}`{}",
+            arguments.recipe, kCommand<Other>, kCommand<Recipe>,
+            std::is_same_v<Recipe, RunRecipe> ? "" : " or `darkhorse run`");
 }
 
 template <typename Recipe, typename Other>

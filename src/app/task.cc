@@ -98,6 +98,11 @@ void Check(const CheckOptions& options) {
                      all[i]->answer.substr(0, all[i]->answer.find('\n')), scores[i].value,
                      scores[i].why));
   }
+  if (own > 0 && right == 0 && problems.rule != "regex") {
+    Note(
+        "no row's own answer is right by this scorer: the two do not fit each other, unless the "
+        "answers are targets rather than solutions");
+  }
   const auto held_out = environment->HeldOut(static_cast<int64_t>(all.size()));
   const size_t kept = held_out.empty() ? 0 : held_out.front().size();
   PrintResult({{"problems", all.size()},

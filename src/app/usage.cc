@@ -70,8 +70,11 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
     return fmt::format("{} (see {} --help)", message, path);
   }
   if (unknown.starts_with("-")) {
-    return fmt::format("{}: unknown flag '{}'; did you mean '{}'?", path, unknown,
-                       NearestName(unknown, KnownFlags(command)));
+    const std::string nearest = NearestName(unknown, KnownFlags(command));
+    const bool near = EditDistance(unknown, nearest) * 2 <= static_cast<int>(unknown.size());
+    return fmt::format(
+        "{}: unknown flag '{}'; {}", path, unknown,
+        near ? fmt::format("did you mean '{}'?", nearest) : fmt::format("see {} --help", path));
   }
   const std::vector<std::string> subcommands = KnownSubcommands(command);
   if (subcommands.empty()) {

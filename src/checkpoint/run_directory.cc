@@ -1,5 +1,9 @@
 #include "checkpoint/run_directory.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -111,6 +115,19 @@ void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on)
     if (!now.contains(name)) go_back(Printable(name) + ", which is missing now");
   }
 }
+
+RunLock::RunLock(const std::string& run) {
+  MakeDirectories(run);
+  directory_ = open(run.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory_ < 0) FailSystem("open", run, errno);
+  // A file system that has no locks gives none: then nothing is known, and nothing refused.
+  if (flock(directory_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    close(directory_);
+    Fail("{}: another process is at work in it; wait for its end, or choose another --out", run);
+  }
+}
+
+RunLock::~RunLock() { close(directory_); }
 
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {
   RemoveLeftovers(CheckpointsOf(run));

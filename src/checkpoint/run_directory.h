@@ -19,6 +19,18 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
                         const ParamLayout& layout, const float* weights, const ModelFiles& files,
                         const TrainerState& state);
 
+// While it lives no other process may write the run: Error if one does. Makes the directory.
+class RunLock {
+ public:
+  explicit RunLock(const std::string& run);
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+  ~RunLock();
+
+ private:
+  int directory_;
+};
+
 struct LatestCheckpoint {
   int64_t step = 0;
   std::string directory;

@@ -43,6 +43,8 @@ PartProbe Measure(const ReinforceOptions& rl, const MixturePart& mixed,
     part.prompt_length +=
         static_cast<double>(own.front().prompt.size()) / static_cast<double>(problems.size());
   }
+  for (const Sample& sample : samples)
+    part.answered += !sample.score.parsed.empty() / static_cast<double>(samples.size());
   part.evaluation = Summarize(problems, samples, rl.group_size);
   return part;
 }
@@ -123,6 +125,9 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
         fmt::format("raise rl.max_tokens (now {}; the model's context is the limit), or pretrain "
                     "longer, so that the model learns to end",
                     rl.max_tokens));
+  } else if (silent && e.format_rate == 0 && part->answered > 0) {
+    say("answers stand between their tags, but none is one that the scorer can read",
+        "choose another rule, mend the program, or pretrain on answers of its kind");
   } else if (silent && e.format_rate == 0) {
     say("no completion has the right form",
         "pretrain on text that holds it: <think>…</think><answer>…</answer> after such prompts");

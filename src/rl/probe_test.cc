@@ -47,6 +47,9 @@ TEST(ProbeTest, NamesWhatStandsInTheWayAndWhatToChange) {
                 "raise rl.max_tokens (now 352");
   ExpectFinding(Part("formless", 0, 0, 0, 0.1, 0), true, "no completion has the right form",
                 "<answer>");
+  PartProbe unreadable = Part("unreadable", 0, 0, 0, 0.1, 0);
+  unreadable.answered = 0.8;
+  ExpectFinding(unreadable, true, "answers stand between their tags", "choose another rule");
   ExpectFinding(Part("easy", 1, 1, 1, 0, 0), true, "every answer is right", "harder");
   ExpectFinding(Part("hard", 0, 0, 1, 0, 0), true, "every answer is wrong;", "rl.group_size");
   ExpectFinding(Part("split", 0.5, 0.5, 1, 0, 0), true, "groups are all right, all wrong",

@@ -62,7 +62,6 @@ class Run {
 };
 
 void Run::Begin() {
-  MakeDirectories(run_);
   std::string probe_json;
   if (recipe_.probe.problems > 0) {
     const ProbeReport probe = learner_.Probe();
@@ -107,7 +106,9 @@ void Run::GoOn(const LatestCheckpoint& latest) {
   result_.stop_reason = state.stopped;
   result_.best_accuracy = state.best_accuracy;
   result_.checkpoint = latest.directory;
-  Note(fmt::format("resuming from {}", latest.directory));
+  const bool done = learner_.position.completed >= recipe_.rl.steps || !state.stopped.empty();
+  Note(fmt::format("{} {}", done && unevaluated_.empty() ? "finished already:" : "resuming from",
+                   latest.directory));
 }
 
 void Run::Evaluate(ReinforceMetrics& metrics) {
@@ -215,12 +216,15 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
                           const std::string& run, bool resume,
                           const ReinforceCallbacks& callbacks) {
   Validate(recipe);
+  std::optional<RunLock> lock;  // of a new run only when nothing is wrong with what it needs
+  if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume)
     Fail("{}: holds a run already; add --resume to go on with it, or choose another --out", run);
   std::optional<Run> loop;
   try {
     loop.emplace(recipe, model_directory, run, callbacks);
+    if (!lock) lock.emplace(run);
     if (latest) {
       loop->GoOn(*latest);
     } else {

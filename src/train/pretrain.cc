@@ -133,7 +133,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   const auto note = [&](const std::string& message) {
     if (callbacks.on_note) callbacks.on_note(message);
   };
-  MakeDirectories(run);
+  const RunLock lock(run);
   RunInputs inputs = {{kTrainShard, train.checksum()}};
   if (validation) inputs.emplace_back(kValidationShard, validation->checksum());
   const std::string metrics_path = run + "/metrics.jsonl";
@@ -148,7 +148,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     trainer.Load(latest->directory);
     TruncateJsonLines(metrics_path, latest->step);
     result.checkpoint = latest->directory;
-    note(fmt::format("resuming from {}", latest->directory));
+    note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
+                     latest->directory));
   } else {
     trainer.Initialize(options.seed);
     TruncateJsonLines(metrics_path, 0);
