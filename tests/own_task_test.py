@@ -226,16 +226,6 @@ class Bench(OwnTask):
             self.refuse(2, "bench", "countdown", "--model", self.model, "--set", f"{field}={value}", says=field)
 
 
-class Probe(OwnTask):
-    def test_a_rule_that_cannot_read_the_answers_is_named(self):
-        # The model answers with sums, the rule reads letters.
-        self.write("letters.jsonl", "".join(row(prompt=f"make {i} from 1 {i - 1} 0", answer="A") for i in range(2, 18)))
-        probe = self.result(*self.reinforce("none", "--problems", "letters.jsonl", "--rule", "choice", "--probe-only",
-                                            probe__problems=8, rl__group_size=8, rl__max_tokens=64))
-        self.assertIn("answers stand between their tags", probe["findings"][0])
-        self.assertEqual(probe["parts"][0]["format_rate"], 0)
-
-
 class Interrupted(OwnTask):
     def test_a_reward_that_hangs_does_not_hold_it(self):
         # Rows' own answers are scored at once; the model's are thought about for ever.

@@ -59,6 +59,30 @@ TEST_F(RunRulesTest, AProbeChangesNothingOfTheRun) {
   ExpectMessage(notes, {"probe of parity:1: pass@1", "pass@4", "the run takes about"});
 }
 
+TEST_F(RunRulesTest, TheProbeTellsAnswersThatCannotBeReadFromNone) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.probe.problems = 8;
+  std::string rows;
+  for (uint64_t i = 0; i < 16; ++i) {
+    // The model answers in words, the rule reads numbers.
+    const std::string prompt =
+        MakeProblem(FindTask("parity"), 1, i, 1, Split::kTrain).prompt;  // ends with a newline
+    rows += "{\"prompt\": \"" + prompt.substr(0, prompt.size() - 1) + "\", \"answer\": 7}\n";
+  }
+  recipe.problems.file = RunPath("words.jsonl");
+  WriteFileAtomically(recipe.problems.file, rows);
+  recipe.problems.rule = "numeric";
+  recipe.problems.held_out_share = 0.25;
+  const ProbeReport report = ProbeModel(recipe, Base(), {});
+  ASSERT_EQ(report.parts.size(), 1u);
+  EXPECT_EQ(report.parts[0].evaluation.format_rate, 0);
+  // Half of its answers stand between tags (tiny_run.h); of 32 none is less likely than 2^-32.
+  EXPECT_GT(report.parts[0].answered, 0);
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_NE(report.findings[0].find("answers stand between their tags"), std::string::npos)
+      << report.findings[0];
+}
+
 TEST_F(RunRulesTest, TheProbeMeasuresEveryPartAndWritesNothing) {
   ReinforceRecipe recipe = Mixed();
   recipe.probe.problems = 6;
