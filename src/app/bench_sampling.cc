@@ -81,7 +81,7 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
       MakeEnvironment(recipe.rl.tasks, recipe.problems, Note);
   Learner learner(recipe, model_directory, *environment);
   learner.Step();
-  std::vector<double> seconds, sample, score, train, length, speed, share, trained;
+  std::vector<double> seconds, sample, score, train, length, speed, share;
   for (int64_t round = 0; round < rounds; ++round) {
     const int64_t before = learner.position.generated;
     const ReinforceMetrics m = learner.Step();

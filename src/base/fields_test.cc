@@ -122,6 +122,17 @@ TEST(Fields, SetAssignsFromText) {
   EXPECT_EQ(outer.files, (std::vector<std::string>{"a", "b"}));
 }
 
+TEST(Fields, WhatIsNotUtf8IsRefusedByName) {
+  Outer outer;
+  outer.name = "p\xe9.jsonl";
+  try {
+    ToToml(outer);
+    ADD_FAILURE();
+  } catch (const UsageError& error) {
+    EXPECT_TRUE(std::string(error.what()).starts_with("name is not UTF-8")) << error.what();
+  }
+}
+
 TEST(Fields, TomlKeysAreThoseOfTheTopLevel) {
   EXPECT_EQ(TomlKeys("count = 1\n[inner]\nwidth = 2\n[inner.deep]\nx = 1\n", "r.toml"),
             (std::vector<std::string>{"count", "inner"}));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
@@ -10,6 +9,7 @@
 #include "base/parallel.h"
 #include "checkpoint/config_json.h"
 #include "checkpoint/json_input.h"
+#include "checkpoint/run_directory.h"
 
 namespace darkhorse {
 namespace {
@@ -19,23 +19,6 @@ using nlohmann::ordered_json;
 
 constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;
 constexpr const char* kTrainerFormat = "darkhorse-trainer-1";
-
-// A run's directory is easily taken for one of its checkpoints: Error naming the newest of those.
-void RefuseRunDirectory(const std::string& directory) {
-  namespace fs = std::filesystem;
-  if (FileExists(directory + "/config.json")) return;
-  for (const char* stage : {"/reinforced/checkpoints", "/checkpoints", "/base/checkpoints"}) {
-    std::string newest;
-    std::error_code error;  // a folder that is not there has no entries
-    for (fs::directory_iterator it(directory + stage, error), end; !error && it != end;
-         it.increment(error)) {
-      if (it->path().filename().string().starts_with("step-"))
-        newest = std::max(newest, it->path().string());
-    }
-    if (!newest.empty())
-      Fail("{}: is a run, not a checkpoint; its newest checkpoint is {}", directory, newest);
-  }
-}
 
 std::string StateName(const std::string& directory) { return directory + "/trainer_state.json"; }
 

@@ -129,6 +129,16 @@ RunLock::RunLock(const std::string& run) {
 
 RunLock::~RunLock() { close(directory_); }
 
+void RefuseRunDirectory(const std::string& directory) {
+  if (FileExists(directory + "/config.json")) return;
+  for (const char* stage : {"/reinforced", "", "/base"}) {
+    const std::set<int64_t> steps = ListSteps(directory + stage);
+    if (steps.empty()) continue;
+    Fail("{}: is a run, not a checkpoint; its newest checkpoint is {}", directory,
+         StepDirectory(directory + stage, *steps.rbegin()));
+  }
+}
+
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {
   RemoveLeftovers(CheckpointsOf(run));
   LatestCheckpoint latest;

@@ -31,6 +31,10 @@ class RunLock {
   int directory_;
 };
 
+// A run is easily taken for one of its checkpoints: Error naming the newest, where `directory` is
+// one of `pretrain`, `reinforce` or `run`.
+void RefuseRunDirectory(const std::string& directory);
+
 struct LatestCheckpoint {
   int64_t step = 0;
   std::string directory;

@@ -373,7 +373,11 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
   std::vector<Score> scores(requests.size());
   for (size_t next = 0, done = 0; done < requests.size();) {
     if (Interrupted()) {
-      for (const auto& copy : copies_) Stop(*copy), copy->request.reset();
+      for (const auto& copy : copies_) {
+        Stop(*copy);
+        copy->request.reset();
+        copy->retried = false;
+      }
       first_id_ += requests.size();
       throw Interruption();
     }

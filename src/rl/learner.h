@@ -26,8 +26,8 @@ struct Position {
 class Learner {
  public:
   // Starts from the checkpoint at `model_directory`. UsageError: a recipe that cannot work. Error:
-  // one that is damaged or does not fit this machine, problems whose prompts leave no room in its
-  // context. The recipe and the environment must outlive the learner.
+  // a checkpoint that is damaged or does not fit this machine, problems whose prompts leave no room
+  // in its context. The recipe and the environment must outlive the learner.
   Learner(const ReinforceRecipe& recipe, const std::string& model_directory,
           Environment& environment);
 

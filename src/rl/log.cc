@@ -96,7 +96,7 @@ ReinforceLog::ReinforceLog(const std::string& run, int64_t last_step)
     : metrics_(Truncated(run + "/metrics.jsonl", last_step)),
       samples_(Truncated(run + "/samples.jsonl", last_step)) {}
 
-StepLines DescribeStep(const ReinforceMetrics& m) {
+StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
   Json json{{"step", m.step},
             {"num_tokens", m.num_tokens},
             {"reward", m.reward},
@@ -122,7 +122,7 @@ StepLines DescribeStep(const ReinforceMetrics& m) {
             {"refills", m.refills}};
   if (m.scoring_can_fail) json["reward_program/failures"] = m.faults.samples;
   if (m.faults.samples > 0) json["reward_program/last_failure"] = m.faults.last;
-  if (m.with_load) json["expert_load"] = m.load;
+  if (with_load) json["expert_load"] = m.load;
   for (const PartShare& part : m.curriculum) {
     json["curriculum/" + part.name + "/share"] = part.share;
     json["curriculum/" + part.name + "/success"] = part.success;

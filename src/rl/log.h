@@ -19,8 +19,9 @@ struct StepLines {
   std::string metrics, sample;  // JSON objects
   bool empty() const { return metrics.empty(); }
 };
-// Without its evaluation.
-StepLines DescribeStep(const ReinforceMetrics& metrics);
+// Without its evaluation. with_load: the load of each expert too; worth a look now and then, not a
+// line of hundreds of numbers every step.
+StepLines DescribeStep(const ReinforceMetrics& metrics, bool with_load);
 // The same with it.
 StepLines WithEvaluation(StepLines lines, const ReinforceMetrics& metrics);
 

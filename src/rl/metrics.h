@@ -32,8 +32,6 @@ struct ReinforceMetrics {
   double sampling_gap = 0;  // largest |log p(training) - log p(sampling)| of a token
   double max_violation = 0;
   std::vector<std::vector<int64_t>> load;  // tokens to each expert, [MoE layer][expert], this step
-  bool with_load =
-      false;  // worth a look now and then, not a line of hundreds of numbers every step
   int64_t refills = 0;
   bool scoring_can_fail = false;  // a program of the user's scores
   ScoringFaults faults;           // of the step

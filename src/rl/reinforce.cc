@@ -176,12 +176,11 @@ void Run::Step() {
   }
   metrics.scoring_can_fail = environment_->CanFail();
   metrics.faults = environment_->TakeFaults();
-  metrics.with_load = EvaluationDue(metrics.step);
   metrics.warnings = NewWarnings(metrics, guards_);
   if (callbacks_.on_step) callbacks_.on_step(metrics);
   for (const Warning& warning : metrics.warnings)
     Note(fmt::format("warning: after step {}: {}", metrics.step, warning.text));
-  Finish(DescribeStep(metrics), metrics);
+  Finish(DescribeStep(metrics, EvaluationDue(metrics.step)), metrics);
   result_.last = std::move(metrics);
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <numeric>
 
 #include "base/file.h"
@@ -38,7 +39,11 @@ void JsonLinesFile::AppendLine(std::string_view json) {
   if (!written || std::fflush(file_) != 0) FailSystem("append to", path_, errno);
 }
 
-void JsonLinesFile::Sync() { SyncPath(path_); }
+void JsonLinesFile::Sync() {
+  SyncPath(path_);
+  const std::string parent = std::filesystem::path(path_).parent_path().string();
+  SyncPath(parent.empty() ? "." : parent);
+}
 
 void MetricsFile::Append(const StepMetrics& m, bool with_load) {
   std::string line = fmt::format(
