@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
@@ -15,18 +16,32 @@
 namespace darkhorse {
 namespace {
 
-// How long a thread looks for work, or for the end of work, before it sleeps: about 50
-// microseconds, the length of a typical serial stretch between two loops.
-constexpr int kSpins = 1500;
+// How long a thread looks for work, or for the end of work, before it sleeps: longer than the
+// serial stretches between the loops of a forward pass, for a thread that sleeps comes too late for
+// a loop of a few microseconds; no longer, for others may want the core.
+constexpr std::chrono::microseconds kPatience{100};
 
 thread_local bool t_in_loop = false;
 thread_local int t_thread_index = 0;
 
-inline void Pause() {
+// Time to wait awake. Looks at the clock once in a few pauses, which last from 20 ns to 50.
+class Patience {
+ public:
+  // Pauses a moment; false once kPatience has passed.
+  bool Pause() {
 #if defined(__x86_64__)
-  __builtin_ia32_pause();
+    __builtin_ia32_pause();
 #endif
-}
+    if (++pauses_ % 16 != 0) return true;
+    const auto now = std::chrono::steady_clock::now();
+    if (pauses_ == 16) since_ = now;
+    return now - since_ < kPatience;
+  }
+
+ private:
+  int pauses_ = 0;
+  std::chrono::steady_clock::time_point since_;
+};
 
 class Pool {
  public:
@@ -50,14 +65,9 @@ class Pool {
     generation_.notify_all();
     Work();
     generation_.fetch_add(1);  // even: closed; a thread that comes now turns back
-    for (int spin = 0;; ++spin) {
-      const int inside = inside_.load();
-      if (inside == 0) break;
-      if (spin < kSpins) {
-        Pause();
-      } else {
-        inside_.wait(inside);
-      }
+    Patience patience;
+    for (int inside; (inside = inside_.load()) != 0;) {
+      if (!patience.Pause()) inside_.wait(inside);
     }
     if (error_) std::rethrow_exception(error_);
     return true;
@@ -84,13 +94,11 @@ class Pool {
       uint32_t seen = 0;
       for (;;) {
         uint32_t generation = generation_.load();
-        for (int spin = 0; generation == seen || generation % 2 == 0;
+        for (Patience patience; generation == seen || generation % 2 == 0;
              generation = generation_.load()) {
-          if (spin++ < kSpins) {
-            Pause();
-          } else {
-            generation_.wait(generation);
-          }
+          if (patience.Pause()) continue;
+          generation_.wait(generation);
+          patience = {};  // what it woke for may have closed, and the next loop be near
         }
         seen = generation;
         // Enter, then look again: either we see that the loop has closed, or its caller sees us

@@ -21,8 +21,11 @@ constexpr int64_t kPackedB = int64_t{1} << 19;  // floats of B packed at once
 // Rows of A this far apart are packed when this many columns share the cost.
 constexpr int64_t kPackStride = 1024;
 constexpr int64_t kPackCols = 128;
-// Below this many multiply-adds waking a thread costs more than it saves.
+// A product of fewer multiply-adds than kSerial whose B has fewer floats than kSerialB lasts less
+// than a microsecond or two; sharing it would cost more than it saves. (Of few rows, reading B is
+// what lasts.)
 constexpr int64_t kSerial = 1 << 17;
+constexpr int64_t kSerialB = 1 << 13;
 
 enum class Right { kNT, kNN, kPanels };  // B is W[N,K], B[K,N], or W packed
 
@@ -149,7 +152,8 @@ void Run(const Product& p) {
   const int64_t m = p.c.rows;
   const int64_t n = p.c.cols;
   if (m == 0 || n == 0) return;
-  const int threads = m * n * p.k < kSerial || InParallelLoop() ? 1 : NumThreads();
+  const bool small = m * n * p.k < kSerial && n * p.k < kSerialB;
+  const int threads = small || InParallelLoop() ? 1 : NumThreads();
   int64_t row_step = m;
   int64_t col_step = RoundUp(n, kPanel);
   double best = Cost(p, m, n);
@@ -216,15 +220,6 @@ void PackNT(ConstMatrix w, float* packed) {
 void GemmPacked(ConstMatrix a, const float* packed, Matrix c, bool accumulate) {
   CHECK(c.rows == a.rows);
   Run({a.data, a.stride, false, packed, 0, Right::kPanels, c, a.cols, accumulate});
-}
-
-void Linear(ConstMatrix x, const Weight& weight, Matrix y) {
-  CHECK(weight.w.rows == y.cols && weight.w.cols == x.cols);
-  if (weight.packed != nullptr) {
-    GemmPacked(x, weight.packed, y);
-  } else {
-    GemmNT(x, weight.w, y);
-  }
 }
 
 namespace {

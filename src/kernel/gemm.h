@@ -36,8 +36,6 @@ struct Weight {
   Matrix w;                       // [out, in]
   const float* packed = nullptr;  // PackedSize(out, in) floats
 };
-// y = x . W^T by whichever form the weight has.
-void Linear(ConstMatrix x, const Weight& weight, Matrix y);
 
 // Grouped products for mixture of experts: rows of the batch are sorted by group, group g owns rows
 // [row_begin[g], row_begin[g+1]). row_begin has groups+1 entries. Empty groups cost nothing; work

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/arena.h"
+#include "model/linear.h"
 #include "model/reference_cases.h"
 #include "model/reference_gradient.h"
 #include "model/transformer.h"
@@ -124,7 +125,7 @@ TEST_P(GoldenModelTest, ReferenceAndFastModelGiveTheLogitsOfTransformers) {
   Arena arena;
   const Matrix hidden = Transformer(config).Forward(model, golden.c.batch, nullptr, arena, nullptr);
   const Matrix fast = arena.NewMatrix(hidden.rows, config.vocab_size);
-  Linear(hidden, model.lm_head, fast);
+  LinearForward(hidden, model.lm_head, fast);
 
   double worst = 0, worst_fast = 0;
   for (size_t row = 0; row < golden.logits.size(); ++row) {
