@@ -241,7 +241,7 @@ FileWriter::~FileWriter() {
 }
 
 void FileWriter::Write(std::span<const std::byte> bytes) {
-  CHECK(fd_ >= 0);
+  CHECK(fd_ >= 0 && !finished_);
   position_ += static_cast<int64_t>(bytes.size());
   if (buffer_.size() + bytes.size() > kBufferBytes) Flush();
   if (bytes.size() > kBufferBytes) return WriteThrough(bytes);
@@ -263,11 +263,17 @@ void FileWriter::Flush() {
   buffer_.clear();
 }
 
-void FileWriter::Commit() {
+void FileWriter::Finish() {
   CHECK(fd_ >= 0);
+  if (finished_) return;
   Flush();
   Step("sync");
   if (fsync(fd_) != 0) FailSystem("write", path_, errno);
+  finished_ = true;
+}
+
+void FileWriter::Commit() {
+  Finish();
   Step("rename");
   if (rename(temporary_.c_str(), path_.c_str()) != 0) FailSystem("write", path_, errno);
   close(std::exchange(fd_, -1));

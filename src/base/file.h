@@ -63,7 +63,9 @@ class FileWriter {
   void Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
   // Bytes written so far: the offset of the next Write.
   int64_t position() const { return position_; }
-  // Syncs, renames to `path`, syncs the directory.
+  // Puts all that was written on the disk: what may fail for want of room. No more writes.
+  void Finish();
+  // Finishes, renames to `path`, syncs the directory.
   void Commit();
 
  private:
@@ -75,6 +77,7 @@ class FileWriter {
   int fd_ = -1;
   int64_t position_ = 0;
   std::vector<std::byte> buffer_;
+  bool finished_ = false;
 };
 
 void WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes);

@@ -1,5 +1,5 @@
-// SIGINT and SIGTERM as a flag: long commands poll it between steps, so that they save before they
-// exit, and whatever may take long inside a step gives up when it is set.
+// SIGINT and SIGTERM as a flag: long commands poll it between steps and inside them, so that they
+// save before they exit and do so soon.
 #pragma once
 
 namespace darkhorse {

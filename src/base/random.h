@@ -18,7 +18,7 @@ enum class RandomStream : uint32_t {
   kTask = 4,    // (index, draw)
   kCorpus = 5,  // (document, draw)
   kTest = 6,
-  kRollout = 7,  // (step, prompt)
+  kRollout = 7,  // (index of a problem), or (epoch, place): which problem comes
   kReward = 8,   // (round of samples, sample)
 };
 

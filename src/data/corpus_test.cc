@@ -81,6 +81,15 @@ TEST(Corpus, DamagedCompressionIsAnError) {
     }
     folder.Write(name, text);
     EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / name); }), name);
+    // Members may follow each other; what is none may not.
+    folder.Write(name, good + good);
+    EXPECT_EQ(ReadAll(folder / name), Documents{text + text});
+    std::string second = good + good;
+    second[good.size()] ^= 1;
+    folder.Write(name, second);
+    EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / name); }), name);
+    folder.Write(name, "");
+    EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / name); }), "truncated");
   }
 }
 

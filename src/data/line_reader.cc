@@ -36,30 +36,55 @@ class PlainSource : public ByteSource {
   int64_t position_ = 0;
 };
 
+// One gzip member after another, as `gzip -d` reads them. (zlib's own reader takes whatever follows
+// the first member and is none for padding, and leaves it out.)
 class GzipSource : public ByteSource {
  public:
-  explicit GzipSource(const std::string& path)
-      : path_(path), file_(gzopen(path.c_str(), "rb"), &gzclose) {
-    if (!file_) Fail("{}: cannot be opened ({})", path, std::strerror(errno));
-    gzbuffer(file_.get(), kBufferBytes);
+  explicit GzipSource(const std::string& path) : path_(path), file_(path) {
+    buffer_.resize(kBufferBytes);
+    constexpr int kGzipOnly = 15 + 16;  // the largest window; a gzip header is required
+    CHECK(inflateInit2(&stream_, kGzipOnly) == Z_OK);
   }
+  GzipSource(const GzipSource&) = delete;
+  GzipSource& operator=(const GzipSource&) = delete;
+  ~GzipSource() override { inflateEnd(&stream_); }
+
   size_t Read(char* out, size_t capacity) override {
-    const int count = gzread(file_.get(), out, static_cast<unsigned>(capacity));
-    // zlib passes a file without the gzip magic through as it is.
-    if (gzdirect(file_.get()) != 0) Fail("{}: not gzip data; rename or recompress it", path_);
-    int code = Z_OK;
-    const char* message = gzerror(file_.get(), &code);
-    if (count < 0 || code == Z_BUF_ERROR) {
-      Fail("{}: damaged or truncated gzip data ({}); fetch or compress the file again", path_,
-           code == Z_BUF_ERROR ? "unexpected end of file" : message);
+    stream_.next_out = reinterpret_cast<Bytef*>(out);
+    stream_.avail_out = static_cast<uInt>(capacity);
+    while (stream_.avail_out == capacity) {
+      if (stream_.avail_in == 0 && !Refill()) break;
+      const int code = inflate(&stream_, Z_NO_FLUSH);
+      inside_ = code == Z_OK || code == Z_BUF_ERROR;
+      if (code == Z_STREAM_END) {
+        CHECK(inflateReset(&stream_) == Z_OK);
+      } else if (!inside_) {
+        Fail("{}: no gzip data, or damaged ({}); fetch or compress the file again", path_,
+             stream_.msg != nullptr ? stream_.msg : "no reason given");
+      }
     }
-    return static_cast<size_t>(count);
+    return capacity - stream_.avail_out;
   }
-  int64_t disk_position() const override { return gzoffset(file_.get()); }
+  int64_t disk_position() const override { return file_.disk_position(); }
 
  private:
+  // False at the end of the file, which may only come between two members, and not before the
+  // first.
+  bool Refill() {
+    const size_t count = file_.Read(buffer_.data(), buffer_.size());
+    stream_.next_in = reinterpret_cast<Bytef*>(buffer_.data());
+    stream_.avail_in = static_cast<uInt>(count);
+    if (count == 0 && inside_) {
+      Fail("{}: truncated gzip data; fetch or compress the file again", path_);
+    }
+    return count > 0;
+  }
+
   std::string path_;
-  std::unique_ptr<gzFile_s, int (*)(gzFile)> file_;
+  PlainSource file_;
+  z_stream stream_{};
+  std::string buffer_;
+  bool inside_ = true;  // of a member
 };
 
 class ZstdSource : public ByteSource {
@@ -100,7 +125,7 @@ class ZstdSource : public ByteSource {
   std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context_;
   std::string buffer_;
   ZSTD_inBuffer input_{nullptr, 0, 0};
-  size_t pending_ = 0;
+  size_t pending_ = 1;  // 0: between two frames, where the file may end
   bool flushing_ = false;
 };
 

@@ -102,9 +102,14 @@ class Preparer {
 
   PrepareStatistics Finish() {
     CheckSplits();
+    FileWriter tokenizer(PathOf("tokenizer.json"));
+    tokenizer.Write(tokenizer_.ToJson());
+    tokenizer.Finish();
+    if (validation_) validation_->Finish();
+    train_->Finish();
     // Files of two calls must not be taken for one: while they change there is no train.bin.
     std::filesystem::remove(PathOf(kTrainShard));
-    WriteFileAtomically(PathOf("tokenizer.json"), tokenizer_.ToJson());
+    tokenizer.Commit();
     if (validation_) {
       validation_->Commit();
     } else {

@@ -227,14 +227,20 @@ TEST(Prepare, EndedAnywhereItLeavesNoFilesOfTwoCalls) {
   ASSERT_NE(ReadFile(folder / "old/val.bin"), ReadFile(folder / "new/val.bin"));
   bool finished = false;
   int without = 0;
+  static bool s_renamed;  // up to the first renaming nothing has changed
   for (int steps = 1; !finished; ++steps) {
     prepare(Options(), "out");
     g_steps_left = steps;
-    publication_hook = [](const char*) {
+    s_renamed = false;
+    publication_hook = [](const char* step) {
+      s_renamed = s_renamed || std::string_view(step) == "rename";
       if (--g_steps_left == 0) throw Error("ended here");
     };
     finished = ErrorOf([&] { prepare(other, "out"); }).empty();
     publication_hook = nullptr;
+    if (!s_renamed) {
+      EXPECT_TRUE(same("old")) << steps;
+    }
     if (FileExists(folder / "out/train.bin")) {
       EXPECT_TRUE(same("old") || same("new")) << steps;
     } else {

@@ -108,7 +108,7 @@ void ShardWriter::WriteTokens(std::span<const int32_t> tokens) {
 }
 
 void ShardWriter::Append(std::span<const int32_t> tokens, int64_t text_bytes) {
-  CHECK(!tokens.empty());
+  CHECK(!tokens.empty() && !finished_);
   if (TokenBits(info_.vocab_size) == 16) {
     WriteTokens<uint16_t>(tokens);
   } else {
@@ -134,7 +134,9 @@ void ShardWriter::FinishBlock() {
   block_.clear();
 }
 
-void ShardWriter::Commit() {
+void ShardWriter::Finish() {
+  if (finished_) return;
+  finished_ = true;
   const int64_t token_bytes = tokens() * (TokenBits(info_.vocab_size) / 8);
   Write(std::vector<std::byte>(RoundUpTo8(token_bytes) - token_bytes));
   Write(std::as_bytes(std::span(offsets_)));
@@ -143,6 +145,11 @@ void ShardWriter::Commit() {
   FinishBlock();
   footer.checksum = Combine(block_checksums_);
   file_.Write(std::as_bytes(std::span(&footer.checksum, 1)));
+  file_.Finish();
+}
+
+void ShardWriter::Commit() {
+  Finish();
   file_.Commit();
 }
 

@@ -29,6 +29,8 @@ class ShardWriter {
   // One document: at least one token, each id in [0, vocab_size). text_bytes: how long the text was
   // that became these tokens.
   void Append(std::span<const int32_t> tokens, int64_t text_bytes);
+  // No more documents: all is on the disk, and Commit() needs no more room.
+  void Finish();
   void Commit();
 
   int64_t documents() const { return static_cast<int64_t>(offsets_.size()) - 1; }
@@ -46,6 +48,7 @@ class ShardWriter {
   uint64_t text_bytes_ = 0;
   std::vector<std::byte> block_;  // not yet written
   std::vector<uint64_t> block_checksums_;
+  bool finished_ = false;
 };
 
 // A shard that has been read and found whole: lengths, checksum, order of documents and every id
