@@ -114,6 +114,9 @@ class Tokenizer(CommandLine):
         self.refuse(1, "tokenizer", "train", self.write("a.pdf", "x"), "--out", "t.json", says="a.pdf")
         self.refuse(2, "tokenizer", "train", "corpus.txt", "--out", "t.json", "--vocab-size", 10,
                   says="vocab_size")
+        self.refuse(2, "tokenizer", "train", "corpus.txt", "--out", "t.json", "--pattern", "(",
+                    says='the pattern "("')
+        self.refuse(1, "tokenizer", "train", "corpus.txt", "--out", "no/t.json", says="no/t.json")
         self.refuse(1, "tokenizer", "encode", "--tokenizer", "none.json", says="none.json")
         broken = self.write("broken.json", "{")
         self.refuse(1, "tokenizer", "encode", "--tokenizer", broken, says="broken.json")
@@ -205,10 +208,9 @@ class Recipes(CommandLine):
         for assignment, says in (("model.num_experts_per_tok=99", "num_experts_per_tok"),
                                  ("model.n_group=3", "n_group"),
                                  ("model.qk_rope_head_dim=7", "qk_rope_head_dim"),
-                                 ("model.hidden_size=0", "hidden_size")):
-            run = self.run_program(*self.pretrain("tiny", "--set", assignment))
-            self.assertIn(run.returncode, (1, 2))
-            self.assertIn(says, run.stderr.decode().splitlines()[-1])
+                                 ("model.hidden_size=0", "hidden_size"),
+                                 ("train.router_bias_stop=-1", "router_bias_stop")):
+            self.refuse(2, *self.pretrain("tiny", "--set", assignment), says=says)
 
 
 class FromTextToText(CommandLine):
@@ -252,8 +254,11 @@ class FromTextToText(CommandLine):
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "run", says="run")
         (self.folder / "other").mkdir()
         foreign = self.write("other/recipe.toml", "of = 'another run'\n")
+        lines = self.write("other/metrics.jsonl", '{"step":1}\n')
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "other", says="another run")
         self.assertEqual(foreign.read_text(), "of = 'another run'\n")
+        self.assertEqual(lines.read_text(), '{"step":1}\n')
+        self.refuse_what_belongs_to_others(corpus, model)
         (self.folder / "hostile").mkdir()
         config = json.loads((model / "config.json").read_text())
         for name in ("tokenizer.json", "model.safetensors"):
@@ -274,6 +279,31 @@ class FromTextToText(CommandLine):
             file.write(b"\xff")
         self.refuse(1, "generate", "--model", model, says="model.safetensors")
 
+
+    def refuse_what_belongs_to_others(self, corpus, model):
+        """A tokenizer, and shards, of another model."""
+        special = [word for i in range(400) for word in ("--special-tokens", f"<special {i}>")]
+        self.succeed("tokenizer", "train", corpus, "--out", "larger.json", "--vocab-size", 700, *special)
+        (self.folder / "mixed").mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (self.folder / "mixed" / name).symlink_to(model / name)
+        (self.folder / "mixed/tokenizer.json").symlink_to(self.folder / "larger.json")
+        self.refuse(1, "generate", "--model", "mixed",
+                    says="ids but config.json's vocab_size is")
+        self.succeed("data", "prepare", corpus, "--tokenizer", "larger.json", "--out", "theirs",
+                     "--validation-fraction", 0.1, "--eos-token", "<special 0>")
+        self.refuse(1, "evaluate", "--model", model, "--data", "theirs", says="another tokenizer")
+        shutil.copytree(self.folder / "data", self.folder / "swapped")
+        shutil.copy(self.folder / "larger.json", self.folder / "swapped/tokenizer.json")
+        self.refuse(1, "pretrain", "tiny", "--data", "swapped", "--out", "swapped-run",
+                    says="not the tokenizer that train.bin was made with")
+        shutil.copy(self.folder / "theirs/val.bin", self.folder / "data/val.bin")
+        self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "swapped-run",
+                    says="made with another tokenizer")
+        # A copy without the optimizer's state is a model still.
+        shutil.copytree(model, self.folder / "light")
+        (self.folder / "light/optimizer.safetensors").unlink()
+        self.succeed("generate", "--model", "light", "--max-tokens", 2)
 
     def refuse_a_weight_that_is_no_number(self, model):
         shutil.copytree(model, self.folder / "broken")

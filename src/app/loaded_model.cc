@@ -31,15 +31,16 @@ FloatBuffer ReadWeights(const std::string& directory, const ModelConfig& config,
 }  // namespace
 
 LoadedModel::LoadedModel(const std::string& directory)
-    : tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json")),
-      model_(Checked(directory)),
+    : model_(Checked(directory)),
+      tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json")),
       layout_(model_.config()),
       buffer_(ReadWeights(directory, model_.config(), layout_)),
       packed_(model_.config(), layout_, buffer_.data()) {
   if (tokenizer_.vocab_size() > config().vocab_size) {
     Fail(
         "{}: tokenizer.json has {} ids but config.json's vocab_size is {}; they belong to "
-        "different models",
+        "different "
+        "models, put the model's own tokenizer.json there",
         directory, tokenizer_.vocab_size(), config().vocab_size);
   }
 }

@@ -33,8 +33,8 @@ class LoadedModel {
   std::vector<int32_t> PromptTokens(std::string_view text, bool special) const;
 
  private:
+  Transformer model_;  // first: with it all files are verified
   Tokenizer tokenizer_;
-  Transformer model_;
   ParamLayout layout_;
   FloatBuffer buffer_;
   PackedWeights packed_;

@@ -41,6 +41,7 @@ std::string ReadInput(const std::string& path) {
 
 void Train(const TrainOptions& options) {
   CorpusReader corpus(options.inputs, options.corpus);
+  FileWriter out(options.out);  // fails now rather than after the work
   StatusLine status;
   const auto begin = std::chrono::steady_clock::now();
   const auto show = [&](const char* phase, int64_t done, int64_t total) {
@@ -54,7 +55,8 @@ void Train(const TrainOptions& options) {
   const CorpusReport& report = corpus.report();
   if (report.documents == 0) Fail("{}: no documents in it", options.inputs.front());
   for (const std::string& line : report.first_malformed) Note("skipped " + line);
-  WriteFileAtomically(options.out, tokenizer.ToJson());
+  out.Write(tokenizer.ToJson());
+  out.Commit();
   PrintResult({{"tokenizer", options.out},
                {"vocab_size", tokenizer.vocab_size()},
                {"hash", HexU64(tokenizer.hash())},

@@ -20,7 +20,8 @@ using nlohmann::ordered_json;
 constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;
 constexpr const char* kTrainerFormat = "darkhorse-trainer-1";
 
-std::string StateName(const std::string& directory) { return directory + "/trainer_state.json"; }
+std::string StateName(const std::string& directory) { return directory + "/" + kTrainerStateFile; }
+std::string OptimizerName(const std::string& directory) { return directory + "/" + kOptimizerFile; }
 
 // The text of an added token in tokenizer.json; "" if there is none with this id.
 std::string TokenText(const json& tokenizer, int64_t id) {
@@ -89,7 +90,7 @@ void WriteTrainerState(const std::string& directory, const TrainerState& state) 
   for (const auto& [name, values] : state.tensors) {
     specs.push_back({name, DType::kF32, {static_cast<int64_t>(values.size())}});
   }
-  SafetensorsWriter writer(directory + "/optimizer.safetensors", std::move(specs), {});
+  SafetensorsWriter writer(OptimizerName(directory), std::move(specs), {});
   for (const auto& [name, values] : state.tensors) writer.Append(values);
   writer.Commit();
 }
@@ -185,7 +186,7 @@ ModelConfig LoadModelConfig(const std::string& directory) {
 }
 
 ModelConfig LoadVerifiedModelConfig(const std::string& directory) {
-  VerifyChecksums(directory);
+  VerifyChecksums(directory, Verify::kModel);
   const ModelConfig config = LoadModelConfig(directory);
   CompareTensors(ModelTensors(directory), directory, config, ParamLayout(config));
   return config;
@@ -218,7 +219,7 @@ std::string LoadTokenizerJson(const std::string& directory) {
 }
 
 SavedTrainerState::SavedTrainerState(const std::string& directory)
-    : directory_(directory), tensors_(directory + "/optimizer.safetensors") {
+    : directory_(directory), tensors_(OptimizerName(directory)) {
   const std::string name = StateName(directory);
   const nlohmann::json state = ParseJsonObject(ReadFile(name, kMaxJsonBytes), name);
   if (const std::string format = JsonString(state, "format", name); format != kTrainerFormat) {

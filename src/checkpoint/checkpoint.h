@@ -38,8 +38,8 @@ void PublishCheckpoint(const std::string& directory, const ModelConfig& config,
 
 ModelConfig LoadModelConfig(const std::string& directory);
 
-// The same after the checksums, where there are any, have been verified and the tensors compared
-// with the configuration: what follows may allocate what the configuration asks for.
+// The same after the model's checksums, where there are any, have been verified and the tensors
+// compared with the configuration: what follows may allocate what the configuration asks for.
 ModelConfig LoadVerifiedModelConfig(const std::string& directory);
 
 // Fills the layout's buffer (padding too, with zeros) from the directory's tensors, converting to

@@ -116,7 +116,7 @@ TEST_F(CheckpointTest, RoundTripIsExact) {
   Publish(12);
   const std::string directory = StepDirectory(run(), 12);
   EXPECT_TRUE(directory.ends_with("run/checkpoints/step-00000012"));
-  EXPECT_TRUE(VerifyChecksums(directory));
+  EXPECT_TRUE(VerifyChecksums(directory, Verify::kModelAndTrainer));
   EXPECT_EQ(LoadModelConfig(directory), config_);
   // Padding included: the buffer came back as it was.
   EXPECT_EQ(Loaded(directory), weights_);
@@ -174,26 +174,42 @@ TEST_F(CheckpointTest, EveryFlippedBitIsFound) {
     const std::string good = ReadFile(name);
     for (const size_t byte : {size_t{0}, size_t{9}, good.size() / 2, good.size() - 1}) {
       FlipBit(name, byte);
-      EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a"); }), "") << name << " " << byte;
+      EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }), "")
+          << name << " " << byte;
       WriteFileAtomically(name, good);
     }
     // The list's own last byte is an end of line: cutting it off loses nothing.
     const size_t cut = name.ends_with("checksums.json") ? 3 : 1;
     WriteFileAtomically(name, std::string_view(good).substr(0, good.size() - cut));
-    EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a"); }), "") << name;
+    EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }), "")
+        << name;
     WriteFileAtomically(name, good);
   }
-  EXPECT_TRUE(VerifyChecksums(dir_ / "a"));
+  EXPECT_TRUE(VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer));
   FlipBit(dir_ / "a/model.safetensors", 3000);
-  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a"); }), "model.safetensors: damaged"));
+  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }),
+                   "model.safetensors: damaged"));
   fs::remove(dir_ / "a/model.safetensors");
-  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a"); }), "cannot open"));
+  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }),
+                   "model.safetensors: is missing"));
+}
+
+TEST_F(CheckpointTest, AModelNeedsNothingOfTheTrainers) {
+  TrainerState state;
+  state.step = 3;
+  PublishCheckpoint(dir_ / "a", config_, layout_, weights_.data(), {}, &state);
+  EXPECT_TRUE(VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer));
+  fs::remove(dir_ / "a/optimizer.safetensors");
+  EXPECT_TRUE(VerifyChecksums(dir_ / "a", Verify::kModel));
+  EXPECT_EQ(LoadVerifiedModelConfig(dir_ / "a"), config_);
+  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }),
+                   "optimizer.safetensors: is missing"));
 }
 
 TEST_F(CheckpointTest, ForeignCheckpointsHaveNoChecksums) {
   PublishPlain(dir_ / "a");
   fs::remove(dir_ / "a/checksums.json");
-  EXPECT_FALSE(VerifyChecksums(dir_ / "a"));
+  EXPECT_FALSE(VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer));
 }
 
 TEST_F(CheckpointTest, TensorsMustBelongToTheConfig) {

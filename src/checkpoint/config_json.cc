@@ -149,7 +149,7 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name) {
   config.moe_intermediate_size = read.Int("moe_intermediate_size");
   config.first_k_dense_replace = read.Int("first_k_dense_replace");
   config.n_routed_experts = read.Int("n_routed_experts");
-  config.n_shared_experts = read.Int("n_shared_experts", v3 ? 1 : 0);
+  config.n_shared_experts = read.Int("n_shared_experts", v3 ? 1 : 2);
   config.num_experts_per_tok = read.Int("num_experts_per_tok");
   config.n_group = read.Int("n_group", v3 ? 8 : 1);
   config.topk_group = read.Int("topk_group", v3 ? 4 : 1);
@@ -162,8 +162,8 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name) {
   config.rms_norm_eps = read.Number("rms_norm_eps", 1e-6);
   config.initializer_range = read.Number("initializer_range", 0.02);
   config.tie_word_embeddings = read.Bool("tie_word_embeddings", false);
-  config.bos_token_id = TokenId(read, "bos_token_id", 0);
-  config.eos_token_id = TokenId(read, "eos_token_id", 1);
+  config.bos_token_id = TokenId(read, "bos_token_id", v3 ? 0 : 1);
+  config.eos_token_id = TokenId(read, "eos_token_id", v3 ? 1 : 2);
   ReadRope(read, config);
   try {
     CheckDimensions(config);

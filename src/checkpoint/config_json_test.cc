@@ -126,19 +126,25 @@ TEST(ConfigJsonTest, IgnoresWhatDoesNotChangeTheMathematics) {
 
 TEST(ConfigJsonTest, AbsentRoutingFieldsTakeTransformersDefaults) {
   json object = Parsed(ModelConfig());
-  for (const char* key : {"scoring_func", "topk_method", "norm_topk_prob", "n_group", "topk_group",
-                          "routed_scaling_factor", "n_shared_experts"}) {
+  for (const char* key :
+       {"scoring_func", "topk_method", "norm_topk_prob", "n_group", "topk_group",
+        "routed_scaling_factor", "n_shared_experts", "bos_token_id", "eos_token_id"}) {
     object.erase(key);
   }
   const ModelConfig v3 = Read(object);
   EXPECT_EQ(v3.n_group, 8);
   EXPECT_EQ(v3.topk_group, 4);
   EXPECT_EQ(v3.routed_scaling_factor, 2.5);
+  EXPECT_EQ(v3.n_shared_experts, 1);
+  EXPECT_EQ(v3.eos_token_id, 1);
   object["model_type"] = "deepseek_v2";
   const ModelConfig v2 = Read(object);
   EXPECT_EQ(v2.scoring_func, "softmax");
   EXPECT_EQ(v2.topk_method, "greedy");
   EXPECT_FALSE(v2.norm_topk_prob);
+  EXPECT_EQ(v2.n_shared_experts, 2);
+  EXPECT_EQ(v2.bos_token_id, 1);
+  EXPECT_EQ(v2.eos_token_id, 2);
 }
 
 TEST(ConfigJsonTest, EndTokensMayBeAList) {
@@ -159,6 +165,23 @@ TEST(ConfigJsonTest, RefusesOtherMathematics) {
   EXPECT_TRUE(Says(
       Refusal(With("rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"attention_factor", 1.5}})),
       "attention_factor"));
+}
+
+TEST(ConfigJsonTest, RefusesYarnThatComputesNoNumbers) {
+  const auto refusal = [](const char* key, double value) {
+    json yarn = {{"type", "yarn"}, {"factor", 4}};
+    yarn[key] = value;
+    return Refusal(With("rope_scaling", yarn));
+  };
+  EXPECT_TRUE(Says(refusal("factor", 0.5), "factor is 0.5"));
+  EXPECT_TRUE(Says(refusal("beta_fast", 0), "beta_fast is 0"));
+  EXPECT_TRUE(Says(refusal("beta_slow", -1), "beta_slow -1"));
+  EXPECT_TRUE(Says(refusal("beta_slow", 32), "beta_fast is 32"));
+  EXPECT_TRUE(Says(refusal("mscale", -1), "mscale is -1"));
+  EXPECT_TRUE(Says(
+      Refusal(With("rope_scaling",
+                   {{"type", "yarn"}, {"factor", 4}, {"original_max_position_embeddings", 0}})),
+      "original_max_position_embeddings is 0"));
 }
 
 TEST(ConfigJsonTest, RefusesBadValuesByName) {

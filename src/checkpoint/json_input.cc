@@ -51,7 +51,9 @@ int64_t IntOf(const json& value, const std::string& key, const std::string& name
   const bool fits = value.is_number_integer() &&
                     !(value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX);
   if (!fits || value.get<int64_t>() < low || value.get<int64_t>() > high) {
-    Fail("{}: '{}' must be an integer from {} to {}", name, key, low, high);
+    Fail("{}: '{}' must be an integer {}", name, key,
+         high == INT64_MAX ? fmt::format("of at least {} and below 2^63", low)
+                           : fmt::format("from {} to {}", low, high));
   }
   return value.get<int64_t>();
 }

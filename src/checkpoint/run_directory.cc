@@ -147,7 +147,7 @@ std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {
     latest.step = *step;
     latest.directory = StepDirectory(run, *step);
     try {
-      if (VerifyChecksums(latest.directory)) return latest;
+      if (VerifyChecksums(latest.directory, Verify::kModelAndTrainer)) return latest;
       latest.warnings.push_back(
           fmt::format("{}: passed over: checksums.json is missing", latest.directory));
     } catch (const Error& error) {

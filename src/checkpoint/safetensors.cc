@@ -70,9 +70,13 @@ TensorView ParseTensor(const std::string& name, const json& entry, std::span<con
     Fail("{}: 'data_offsets' must be [begin, end]", where);
   }
   const auto offset = [&](size_t i) {
-    return IntOf((*offsets)[i], "data_offsets", where, 0, static_cast<int64_t>(data.size()));
+    return IntOf((*offsets)[i], "data_offsets", where, 0, INT64_MAX);
   };
   const int64_t begin = offset(0), end = offset(1);
+  if (end > static_cast<int64_t>(data.size())) {
+    Fail("{}: ends {} bytes behind the end of the file; the file is truncated, fetch it again",
+         where, end - static_cast<int64_t>(data.size()));
+  }
   const int64_t bytes = ByteSize(tensor.shape, DTypeBytes(tensor.dtype), where);
   if (begin > end || end - begin != bytes) {
     Fail(

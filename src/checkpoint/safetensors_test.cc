@@ -125,6 +125,8 @@ TEST(SafetensorsTest, RefusesBrokenHeaders) {
   std::string truncated = FileOf("{" + Tensor("a", "[1]", "[0,4]") + "}", 4);
   truncated.resize(20);
   EXPECT_TRUE(Says(ParseMessage(truncated), "truncated"));
+  EXPECT_TRUE(Says(ParseMessage(FileOf("{" + Tensor("a", "[2]", "[0,8]") + "}", 5)),
+                   "ends 3 bytes behind the end of the file; the file is truncated"));
   EXPECT_TRUE(Says(Message("[]", 0), "expected a JSON object"));
   EXPECT_TRUE(Says(Message("{\"a\":", 0), "not valid JSON"));
   EXPECT_TRUE(Says(Message("{\"\xff\":1}", 0), "not valid JSON"));
@@ -145,10 +147,10 @@ TEST(SafetensorsTest, RefusesBrokenTensors) {
   EXPECT_TRUE(Says(one("[2]", "[0,8]", "F8_E4M3"), "dtype 'F8_E4M3' is not supported"));
   EXPECT_TRUE(Says(one("[3]", "[0,8]"), "do not hold the 12 bytes"));
   EXPECT_TRUE(Says(one("[2]", "[8,0]"), "do not hold"));
-  EXPECT_TRUE(Says(one("[2]", "[0,16]"), "integer from 0 to 8"));
-  EXPECT_TRUE(Says(one("[2]", "[-8,0]"), "integer from 0 to 8"));
-  EXPECT_TRUE(Says(one("[2]", "[0,18446744073709551615]"), "integer from 0 to 8"));
-  EXPECT_TRUE(Says(one("[2]", "[0.0,8]"), "integer from 0 to 8"));
+  EXPECT_TRUE(Says(one("[2]", "[0,16]"), "ends 8 bytes behind the end of the file"));
+  EXPECT_TRUE(Says(one("[2]", "[-8,0]"), "integer of at least 0"));
+  EXPECT_TRUE(Says(one("[2]", "[0,18446744073709551615]"), "integer of at least 0"));
+  EXPECT_TRUE(Says(one("[2]", "[0.0,8]"), "integer of at least 0"));
   EXPECT_TRUE(Says(one("[2]", "[0]"), "must be [begin, end]"));
   EXPECT_TRUE(Says(one("[-2]", "[0,8]"), "must be an integer"));
   EXPECT_TRUE(Says(one("[4294967296,4294967296]", "[0,0]"), "overflows"));

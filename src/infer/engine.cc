@@ -1,6 +1,7 @@
 #include "infer/engine.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -137,6 +138,9 @@ void Engine::SampleStep(const std::vector<GenerationRequest>& requests,
   LogSoftmaxRows(logits, chosen.data(), logp.data(), nullptr);
 
   for (size_t i = 0; i < sampled.size(); ++i) {
+    if (!std::isfinite(logp[i])) {
+      Fail("the model's logits are not finite; take an earlier checkpoint or a sound copy");
+    }
     Sequence& sequence = *sampled[i];
     const GenerationRequest& request = requests[sequence.completion.request];
     Completion& completion = sequence.completion;

@@ -1,6 +1,7 @@
 // Generation with continuous batching: token ids in, token ids out. Sequences of unequal length
 // share each step; one that ends frees its slot for the next at once. A prompt that several samples
-// share is computed once. The engine knows nothing of text.
+// share is computed once, as long as one of them is in a slot when the next takes its own. The
+// engine knows nothing of text.
 #pragma once
 
 #include <cstdint>

@@ -115,6 +115,8 @@ TEST(Engine, LogProbabilitiesAreTrainingsBitForBit) {
     }
   }
   EXPECT_GT(engine.stats().shared_tokens, 0);
+  EXPECT_EQ(engine.stats().prompt_tokens + engine.stats().shared_tokens,
+            3 * (1 + 5 + 17 + 64 + 130));
 }
 
 TEST(Engine, SlotsChunksThreadsAndPackingDoNotChangeABit) {
@@ -133,6 +135,49 @@ TEST(Engine, SlotsChunksThreadsAndPackingDoNotChangeABit) {
       one,
       Engine(m.transformer, packed.model(), CacheForm::kExpanded, 4, 400, 64).Generate(requests));
   SetNumThreads(threads);
+}
+
+// The latent form's bits depend on which of a prompt's rows are computed together (16 and more are
+// expanded), and on nothing else: not on the batch's other sequences, nor on whether a sibling
+// computed the prompt.
+TEST(Engine, LatentCacheIsOfOneSequenceOnly) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  const auto generate = [&](const std::vector<GenerationRequest>& requests, int64_t slots,
+                            int64_t prefill_rows, int64_t* shared) {
+    Engine engine(m.transformer, weights, CacheForm::kLatent, slots, 400, prefill_rows);
+    auto completions = engine.Generate(requests);
+    *shared = engine.stats().shared_tokens;
+    return completions;
+  };
+  int64_t shared = 0;
+  auto requests = Requests(m.config);
+  for (GenerationRequest& request : requests) request.samples = 1;
+  // In one step some prompts are expanded, others absorbed, others go on.
+  const auto alone = generate(requests, 1, 1000, &shared);
+  ExpectSame(alone, generate(requests, 5, 1000, &shared));
+  ExpectSame(alone, generate(requests, 2, 1000, &shared));
+
+  GenerationRequest group = requests[3];
+  ASSERT_EQ(group.prompt.size(), 64u);
+  group.samples = 3;
+  const auto each = generate({group}, 1, 63, &shared);
+  EXPECT_EQ(shared, 0);
+  ExpectSame(each, generate({group}, 3, 63, &shared));
+  EXPECT_EQ(shared, 2 * 63);
+
+  // The same model: rounding apart, the same choices.
+  const auto expanded =
+      Engine(m.transformer, weights, CacheForm::kExpanded, 5, 400, 1000).Generate(requests);
+  for (size_t i = 0; i < alone.size(); ++i) EXPECT_EQ(alone[i].tokens, expanded[i].tokens);
+}
+
+TEST(Engine, LogitsThatAreNoNumbersAreAnError) {
+  Model m;
+  m.Bound().norm[0] = NAN;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 5, 400);
+  EXPECT_THROW(engine.Generate(Requests(m.config)), Error);
 }
 
 TEST(Engine, StopsAtStopTokensLengthAndCallback) {

@@ -75,8 +75,22 @@ void ModelConfig::Validate() const {
   if (!rope_scaling.type.empty() && rope_scaling.type != "yarn") {
     Fail("config: rope_scaling type is '{}'; only yarn is known (or null)", rope_scaling.type);
   }
-  if (rope_scaling.type == "yarn" && !(rope_scaling.factor >= 1)) {
-    Fail("config: rope_scaling factor is {}; it must be at least 1", rope_scaling.factor);
+  if (rope_scaling.type == "yarn") {
+    const RopeScaling& yarn = rope_scaling;
+    if (!(yarn.factor >= 1))
+      Fail("config: rope_scaling factor is {}; it must be at least 1", yarn.factor);
+    RequirePositive("rope_scaling original_max_position_embeddings",
+                    yarn.original_max_position_embeddings);
+    if (!(yarn.beta_slow > 0 && yarn.beta_fast > yarn.beta_slow)) {
+      Fail(
+          "config: rope_scaling beta_fast is {} and beta_slow {}; both must be above 0, beta_fast "
+          "above beta_slow (32 and 1 are usual)",
+          yarn.beta_fast, yarn.beta_slow);
+    }
+    if (!(yarn.mscale >= 0 && yarn.mscale_all_dim >= 0)) {
+      Fail("config: rope_scaling mscale is {} and mscale_all_dim {}; neither may be negative",
+           yarn.mscale, yarn.mscale_all_dim);
+    }
   }
   if (!(rope_theta > 1)) Fail("config: rope_theta is {}; it must exceed 1", rope_theta);
   if (!(rms_norm_eps > 0)) Fail("config: rms_norm_eps is {}; it must be positive", rms_norm_eps);

@@ -1,5 +1,6 @@
 // The model's configuration: Hugging Face's config.json of `deepseek_v3`, same field names, same
-// meaning. A dense model is the same code with first_k_dense_replace = num_hidden_layers.
+// meaning. A dense model is the same code with no MoE layers: first_k_dense_replace as large as
+// num_hidden_layers and num_nextn_predict_layers together.
 #pragma once
 
 #include <cstdint>

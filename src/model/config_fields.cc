@@ -27,7 +27,7 @@ void ListFields(ModelConfig& c, FieldList& list) {
   list.Add("intermediate_size", c.intermediate_size, "width of a dense layer's feed-forward");
   list.Add("moe_intermediate_size", c.moe_intermediate_size, "width of one expert");
   list.Add("first_k_dense_replace", c.first_k_dense_replace,
-           "so many first layers are dense; num_hidden_layers: no MoE at all");
+           "so many first layers are dense, MTP modules counted as the last layers");
   list.Add("n_routed_experts", c.n_routed_experts, "experts to choose from in a layer");
   list.Add("n_shared_experts", c.n_shared_experts, "experts that every token visits");
   list.Add("num_experts_per_tok", c.num_experts_per_tok, "routed experts a token visits");

@@ -95,8 +95,8 @@ void SelectExperts(const ModelConfig& config, const float* scores, const float* 
       keep[static_cast<size_t>(best)] = true;
       group[static_cast<size_t>(best)] = kMinusInfinity;
     }
-    // Masked with -inf, as DeepSeek's own code does; Hugging Face's 0.0 can admit experts of other
-    // groups under negative biases.
+    // Masked with -inf, as DeepSeek's own code does; with 0.0, as in transformers' V2, experts of
+    // other groups under negative biases.
     for (int64_t i = 0; i < experts; ++i) {
       if (!keep[static_cast<size_t>(i / size)]) choice[static_cast<size_t>(i)] = kMinusInfinity;
     }

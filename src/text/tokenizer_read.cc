@@ -432,7 +432,7 @@ Tokenizer Tokenizer::FromJson(std::string_view text, const std::string& name_for
   try {
     root = json::parse(text);
   } catch (const json::exception& error) {
-    Fail("{}: no valid JSON: {}", name_for_errors, error.what());
+    Fail("{}: no valid JSON ({}); fetch the file again", name_for_errors, error.what());
   }
   return Tokenizer(Reader(root, name_for_errors).Read());
 }

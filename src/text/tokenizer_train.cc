@@ -241,6 +241,11 @@ void CheckOptions(const TokenizerTrainOptions& options) {
     FailUsage("vocab_size = {} is too small: 256 bytes and {} special tokens need {}",
               options.vocab_size, options.special_tokens.size(), least);
   }
+  try {
+    Regex(options.pattern, "pattern");
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
   if (options.min_frequency < 1) {
     FailUsage("min_frequency = {} must be at least 1", options.min_frequency);
   }

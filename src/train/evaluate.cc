@@ -1,6 +1,7 @@
 #include "train/evaluate.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "model/head.h"
@@ -63,6 +64,8 @@ EvaluationLoss EvaluateLoss(const Transformer& model, const ModelWeights& weight
       ++result.tokens;
     }
   }
+  if (!std::isfinite(sum))
+    Fail("the loss is {}; take an earlier checkpoint or a sound copy of the model", sum);
   result.loss = sum / static_cast<double>(std::max<int64_t>(1, result.tokens));
   return result;
 }

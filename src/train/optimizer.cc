@@ -84,8 +84,8 @@ double Optimizer::Step(const float* grads, double lr_factor, float* weights) {
   const double norm = GradientNorm(layout_, grads);
   if (!std::isfinite(norm)) {
     Fail(
-        "the gradient is not finite (norm {}) at step {}; lower the learning rate and go on from "
-        "the last checkpoint",
+        "the gradient is not finite (norm {}) at step {}; start another run with a lower learning "
+        "rate (the checkpoints so far are untouched)",
         norm, step_ + 1);
   }
   ++step_;

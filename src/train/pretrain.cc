@@ -29,9 +29,11 @@ double StepFlops(const ModelConfig& config, const TokenBatch& batch) {
   return flops;
 }
 
-// One optimizer step on batch `step`, gradients accumulated over micro-batches.
-StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_t first_sequence,
-                      int64_t sequences, Trainer& trainer) {
+// One optimizer step on batch `step`, gradients accumulated over micro-batches. Nothing, and
+// nothing of the model changed, where stop() says so between two of them.
+std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader& loader,
+                                     int64_t first_sequence, int64_t sequences,
+                                     const std::function<bool()>& stop, Trainer& trainer) {
   const double start = SteadySeconds();
   const PretrainOptions& options = recipe.train;
   const int64_t step = trainer.optimizer().step();
@@ -46,6 +48,7 @@ StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_
   double flops = 0;
   trainer.ZeroGradients();
   for (int64_t first = 0; first < sequences; first += at_once) {
+    if (stop()) return std::nullopt;
     const TrainBatch rows =
         loader.Sequences(first_sequence + first, std::min(at_once, sequences - first));
     const TokenBatch batch = ToTokenBatch(rows, options.sequence_length);
@@ -70,8 +73,8 @@ StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_
   }
   if (!std::isfinite(metrics.loss)) {
     Fail(
-        "the loss is {} at step {}; lower optimizer.learning_rate and resume from the last "
-        "checkpoint",
+        "the loss is {} at step {}; start another run with a lower optimizer.learning_rate (the "
+        "checkpoints so far are untouched)",
         metrics.loss, step + 1);
   }
   metrics.grad_norm = trainer.Update(lr_factor);
@@ -151,10 +154,10 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
                      latest->directory));
   } else {
-    trainer.Initialize(options.seed);
-    TruncateJsonLines(metrics_path, 0);
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
     RecordInputs(run, inputs, /*goes_on=*/false);
+    TruncateJsonLines(metrics_path, 0);
+    trainer.Initialize(options.seed);
   }
   MetricsFile metrics_file(metrics_path);
   TruncateJsonLines(run + "/timings.jsonl", latest ? latest->step : 0);
@@ -170,10 +173,15 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
                         options.sequence_length, options.cross_documents, options.evaluate_tokens)
         .loss;
   };
+  const std::function<bool()> stop = callbacks.stop ? callbacks.stop : [] { return false; };
   while (trainer.optimizer().step() < options.steps) {
     const int64_t step = trainer.optimizer().step();
-    if (callbacks.stop && callbacks.stop()) {
+    const double start = SteadySeconds();
+    std::optional<StepMetrics> computed = TrainStep(recipe, loader, SequencesBefore(options, step),
+                                                    SequencesAt(options, step), stop, trainer);
+    if (!computed) {
       if (step > 0) {
+        metrics_file.Sync();
         result.checkpoint = trainer.Save(run, options.keep_checkpoints, files, "{}", step);
         note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
                          step));
@@ -182,9 +190,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
       }
       return result;
     }
-    const double start = SteadySeconds();
-    StepMetrics metrics = TrainStep(recipe, loader, SequencesBefore(options, step),
-                                    SequencesAt(options, step), trainer);
+    StepMetrics& metrics = *computed;
     const bool last = metrics.step == options.steps;
     const bool evaluates =
         last || (options.evaluate_every > 0 && metrics.step % options.evaluate_every == 0);

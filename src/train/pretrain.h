@@ -33,7 +33,7 @@ struct StepMetrics {
 struct PretrainCallbacks {
   std::function<void(const StepMetrics&)> on_step;
   std::function<void(const std::string& message)> on_note;  // resumed, saved, ...
-  std::function<bool()> stop;  // polled between steps: true saves and returns
+  std::function<bool()> stop;  // polled before each micro-batch: true saves and returns
 };
 
 struct PretrainResult {

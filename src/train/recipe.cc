@@ -86,6 +86,10 @@ void Validate(const PretrainRecipe& r) {
     FailUsage(
         "train.mtp_lambda, train.balance_alpha and train.router_bias_gamma cannot be negative");
   }
+  if (!(t.router_bias_stop >= 0 && t.router_bias_stop <= 1)) {
+    FailUsage("train.router_bias_stop is {}; it is a share of the steps, from 0 to 1",
+              t.router_bias_stop);
+  }
 }
 
 int64_t SequencesAt(const PretrainOptions& o, int64_t step) {
