@@ -6,11 +6,7 @@ row's other columns). A line goes out: the same id, and a score from 0 to 1. Thi
 like "make 10 from 2 3 4": 1 for an expression that makes the number out of just these, and a little
 for one that comes near."""
 
-import ast
-import json
-import operator
-import re
-import sys
+import ast, json, operator, re, sys
 from fractions import Fraction
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}

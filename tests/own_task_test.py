@@ -149,7 +149,7 @@ class Training(OwnTask):
             self.assertEqual(line["reward_program/failures"], 0)
         self.assertEqual(self.metrics("whole")[1]["evaluation"][0]["task"], "problems.jsonl")
         # The moments are counted in steps made, plus a random delay.
-        choose = random.Random()
+        choose, kills = random.Random(), 0
         for kill in range(3):
             process = subprocess.Popen(
                 [PROGRAM, *map(str, self.reinforce("killed", *scored, *(["--resume"] if kill else []),
@@ -161,7 +161,8 @@ class Training(OwnTask):
                 time.sleep(0.002)
             time.sleep(choose.uniform(0, 0.2))
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            kills += process.wait() == -signal.SIGKILL
+        self.assertGreater(kills, 0)
         self.program(*self.reinforce("killed", *scored, "--resume", rl__steps=3))
         for name in ("metrics.jsonl", "samples.jsonl", "checkpoints/step-00000003/model.safetensors",
                      "checkpoints/step-00000003/trainer_state.json"):
@@ -282,8 +283,10 @@ class Interrupted(OwnTask):
                 self.assertIsNone(run.poll())
                 time.sleep(0.02)
             run.send_signal(signal.SIGINT)
-            _, error = run.communicate(timeout=60)
+            output, error = run.communicate(timeout=60)
             self.assertIn(f"stopped after step {done}; its state is saved", error)
+            self.assertEqual(run.returncode, 0, error)
+            self.assertFalse(json.loads(output)["finished"])
             released.touch()
             resumed = self.result(*self.reinforce(out, *scored[:-1], "--resume", **settings))
             self.assertTrue(resumed["finished"])

@@ -24,7 +24,6 @@ struct EvaluateOptions {
   int64_t max_tokens = 1 << 20;
   std::vector<std::string> tasks;
   ProblemFlags problem_flags;
-  ProblemsOptions problems;
   EvaluationOptions evaluation;
   bool json = false;
 };
@@ -62,7 +61,7 @@ void EvaluateOn(Environment& environment, const EvaluateOptions& options, const 
 }
 
 void Run(const EvaluateOptions& options) {
-  ProblemsOptions problems = options.problems;
+  ProblemsOptions problems;
   options.problem_flags.Apply(&problems);
   if (options.data.empty() && options.tasks.empty() && problems.file.empty()) {
     FailUsage(
@@ -97,7 +96,6 @@ void RegisterEvaluate(CLI::App& app) {
       ->check(UpTo(int64_t{1} << 40));
   command->add_option("--task", options->tasks, "name or name:level; may be repeated");
   options->problem_flags.Register(*command);
-  AddScoringFlags(*command, &options->problems);
   command->add_option("--count", options->evaluation.problems, "held-out problems of each task")
       ->check(UpTo(1 << 20));
   command->add_option("--samples", options->evaluation.samples, "completions of each problem")

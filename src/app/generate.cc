@@ -46,6 +46,15 @@ std::vector<std::string> Prompts(const GenerateOptions& options) {
   return prompts;
 }
 
+// The end mark, and those of the stops that are a token each: special ones show in no text.
+std::vector<int32_t> StopTokens(const GenerateOptions& options, const LoadedModel& loaded) {
+  std::vector<int32_t> tokens = {static_cast<int32_t>(loaded.config().eos_token_id)};
+  for (const std::string& stop : options.stop) {
+    if (const auto id = loaded.tokenizer().TokenId(stop)) tokens.push_back(*id);
+  }
+  return tokens;
+}
+
 std::vector<GenerationRequest> Requests(const GenerateOptions& options, const LoadedModel& loaded,
                                         const std::vector<std::string>& prompts) {
   std::vector<GenerationRequest> requests;
@@ -57,7 +66,7 @@ std::vector<GenerationRequest> Requests(const GenerateOptions& options, const Lo
     request.sampling = options.sampling;
     request.seed = options.seed;
     request.stream = static_cast<uint64_t>(options.samples) * requests.size();
-    request.stop_tokens = {static_cast<int32_t>(loaded.config().eos_token_id)};
+    request.stop_tokens = StopTokens(options, loaded);
     requests.push_back(std::move(request));
   }
   return requests;
@@ -82,6 +91,8 @@ Json Describe(const Completion& completion, const std::string& text) {
           {"text", text},
           {"tokens", completion.tokens.size()},
           {"logp", logp},
+          {"ids", completion.tokens},
+          {"logprobs", completion.logp},
           {"finish", Describe(completion.finish)}};
 }
 

@@ -16,16 +16,20 @@ namespace {
 
 constexpr char kVersion[] = "darkhorse 0.1.0";
 
-void RegisterAll(CLI::App& app) {
-  app.set_version_flag("--version", kVersion, "print the version");
+// --threads may stand before and behind a command.
+void AddThreads(CLI::App& app) {
   app.add_option_function<int>("--threads", SetNumThreads,
                                "threads to compute with; results do not depend on it")
       ->default_str(std::to_string(NumThreads()))
       ->check(CLI::Range(1, 4096));
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+    AddThreads(*command);
+}
+
+void RegisterAll(CLI::App& app) {
+  app.set_version_flag("--version", kVersion, "print the version");
   app.require_subcommand(1);
-  // Subcommands inherit these: every option shows its default, --threads may stand anywhere.
-  app.option_defaults()->always_capture_default();
-  app.fallthrough();
+  app.option_defaults()->always_capture_default();  // subcommands inherit it
   RegisterTokenizer(app);
   RegisterData(app);
   RegisterTask(app);
@@ -38,6 +42,7 @@ void RegisterAll(CLI::App& app) {
   RegisterEvaluate(app);
   RegisterBench(app);
   RegisterReport(app);
+  AddThreads(app);
 }
 
 std::string g_program = "darkhorse";

@@ -10,6 +10,21 @@ void ProblemFlags::Register(CLI::App& command) {
                      "how their answers are scored: exact, numeric, choice, regex or math");
   command.add_option("--reward", reward,
                      "or the shell command of a program that scores, as in \"python3 reward.py\"");
+  const ProblemsOptions defaults;
+  const auto described = [](const char* what, const auto& value) {
+    return fmt::format("{} (default: what a recipe says, else {})", what, value);
+  };
+  command.add_option(
+      "--held-out-share", held_out_share,
+      described("of --problems, by their prompts' hash: kept out of training, measured "
+                "with",
+                defaults.held_out_share));
+  command.add_option(
+      "--reward-processes", reward_processes,
+      described("copies of the reward program, side by side", defaults.reward_processes));
+  command.add_option("--reward-seconds", reward_seconds,
+                     described("of the reward program for one sample, its start included",
+                               defaults.reward_seconds));
 }
 
 void ProblemFlags::Apply(ProblemsOptions* options) const {
@@ -20,16 +35,10 @@ void ProblemFlags::Apply(ProblemsOptions* options) const {
     options->rule = rule;
     options->reward = reward;
   }
+  if (held_out_share) options->held_out_share = *held_out_share;
+  if (reward_processes) options->reward_processes = *reward_processes;
+  if (reward_seconds) options->reward_seconds = *reward_seconds;
   Validate(*options);
-}
-
-void AddScoringFlags(CLI::App& command, ProblemsOptions* options) {
-  command.add_option("--held-out-share", options->held_out_share,
-                     "of --problems, by their prompts' hash: kept out of training, measured with");
-  command.add_option("--reward-processes", options->reward_processes,
-                     "copies of the reward program, side by side");
-  command.add_option("--reward-seconds", options->reward_seconds,
-                     "of the reward program for one sample");
 }
 
 }  // namespace darkhorse

@@ -1,7 +1,8 @@
-// --problems, --rule and --reward: problems of the user's, where a command can work on them.
+// --problems and how they are scored: problems of the user's, where a command can work on them.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 
 #include "rl/own_problems.h"
@@ -11,13 +12,13 @@ namespace darkhorse {
 struct ProblemFlags {
   std::string file, rule, reward;
 
+  std::optional<double> held_out_share;
+  std::optional<int64_t> reward_processes;
+  std::optional<double> reward_seconds;
+
   void Register(CLI::App& command);
   // Over what a recipe says: a rule replaces its program, a program its rule. UsageError.
   void Apply(ProblemsOptions* options) const;
 };
-
-// The fields of `options` that a command without a recipe needs: --held-out-share,
-// --reward-processes and --reward-seconds.
-void AddScoringFlags(CLI::App& command, ProblemsOptions* options);
 
 }  // namespace darkhorse

@@ -1,6 +1,7 @@
 // `darkhorse reinforce`: a model to a better one, by reinforcement learning on verifiable problems.
 #include "rl/reinforce.h"
 
+#include <filesystem>
 #include <optional>
 
 #include "app/app.h"
@@ -10,6 +11,7 @@
 #include "app/report.h"
 #include "app/run_recipe.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/interrupt.h"
 
 namespace darkhorse {
@@ -19,7 +21,6 @@ struct ReinforceArguments {
   RecipeArguments recipe;
   ProblemFlags problems;
   std::string model;
-  std::optional<double> held_out_share;
   std::string out;
   bool resume = false;
   bool probe_only = false;
@@ -37,7 +38,6 @@ void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& argument
 
 void Run(const ReinforceArguments& arguments) {
   ReinforceRecipe recipe = ReadReinforceRecipe(arguments.recipe);
-  if (arguments.held_out_share) recipe.problems.held_out_share = *arguments.held_out_share;
   arguments.problems.Apply(&recipe.problems);
   if (arguments.probe_only) return ProbeOnly(recipe, arguments);
   if (arguments.out.empty())
@@ -58,7 +58,10 @@ void Run(const ReinforceArguments& arguments) {
   }
   for (const TaskEvaluation& evaluation : result.last.evaluation)
     json["evaluation"].push_back(ToJson(evaluation));
-  if (!result.checkpoint.empty()) json["report"] = WriteReport(arguments.out);
+  // Stopped in the first step's evaluation, a run has a checkpoint and no line yet.
+  if (const std::string lines = arguments.out + "/metrics.jsonl";
+      FileExists(lines) && std::filesystem::file_size(lines) > 0)
+    json["report"] = WriteReport(arguments.out);
   PrintResult(json, arguments.json);
 }
 
@@ -72,8 +75,6 @@ void RegisterReinforce(CLI::App& app) {
   command->add_option("--model", arguments->model, "checkpoint directory to start from")
       ->required();
   arguments->problems.Register(*command);
-  command->add_option("--held-out-share", arguments->held_out_share,
-                      "of --problems: problems.held_out_share of the recipe");
   command->add_option("--out", arguments->out, "run directory to write");
   command->add_flag("--resume", arguments->resume, "go on with the run in --out, exactly");
   command->add_flag("--probe-only", arguments->probe_only,

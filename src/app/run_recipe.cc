@@ -78,7 +78,7 @@ void ListFields(GeneratedCorpus& c, FieldList& list) {
   list.Add("give_up", c.give_up,
            "probabilities of giving up after a failure; each trace has one of them");
   list.Add("max_attempts", c.max_attempts, "a trace gives up after so many");
-  list.Add("check", c.check, "share of traces that check a found result");
+  list.Add("check", c.check, "share of countdown's traces that check a found result");
   list.Add("ordered", c.ordered,
            "share of countdown traces that go through the attempts in a fixed order");
   list.Add("seed", c.seed, "of the corpus");

@@ -72,13 +72,12 @@ void ScoreOne(const ProblemOptions& options) {
 
 struct CheckOptions {
   ProblemFlags flags;
-  ProblemsOptions problems;
   bool json = false;
 };
 
 // What training would read and how it would score: every row, its own answer given to the scorer.
 void Check(const CheckOptions& options) {
-  ProblemsOptions problems = options.problems;
+  ProblemsOptions problems;
   options.flags.Apply(&problems);
   if (problems.file.empty()) FailUsage("task check: give --problems, the file to check");
   const std::unique_ptr<Environment> environment = MakeOwnEnvironment(problems, Note);
@@ -146,7 +145,6 @@ void RegisterTask(CLI::App& app) {
   CLI::App* check = command->add_subcommand(
       "check", "Read a file of your own problems and score its own answers, as training would");
   check_options->flags.Register(*check);
-  AddScoringFlags(*check, &check_options->problems);
   AddJsonFlag(*check, &check_options->json);
   check->callback([check_options] { Check(*check_options); });
 }

@@ -1,5 +1,7 @@
 #include "rl/environment.h"
 
+#include <cmath>
+
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
@@ -71,8 +73,8 @@ std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks) {
     for (const TaskShare& share : ParseTaskShares(entry)) {
       const Task& task = FindTask(share.task);
       task.Make(0, 0, share.level);  // throws for a level the task does not have
-      if (!(share.weight > 0))
-        FailUsage("task {}: weight is {}; it must be positive", entry, share.weight);
+      if (!(share.weight > 0 && std::isfinite(share.weight)))
+        FailUsage("task {}: weight is {}; it must be a positive number", entry, share.weight);
       mixture.push_back({&task, share.level, share.weight});
     }
   }

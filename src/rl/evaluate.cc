@@ -9,12 +9,17 @@
 namespace darkhorse {
 namespace {
 
+// 1.96 standard errors. Where all values agree the sample shows no spread, and of a share of 0 or 1
+// that interval would be empty: then Wilson's bound, the farthest share that would still show so
+// few (or so many) in one case of twenty.
 Interval MeanInterval(const std::vector<double>& values) {
+  constexpr double kZ = 1.96;
   const double n = static_cast<double>(values.size());
   double mean = 0, squares = 0;
   for (const double v : values) mean += v / n;
   for (const double v : values) squares += (v - mean) * (v - mean);
-  return {mean, n > 1 ? 1.96 * std::sqrt(squares / (n - 1) / n) : 0};
+  if (squares == 0) return {mean, kZ * kZ / (n + kZ * kZ)};
+  return {mean, kZ * std::sqrt(squares / (n - 1) / n)};
 }
 
 // Whether the answer most samples gave is right; the first of equally frequent ones. Samples

@@ -10,7 +10,7 @@ namespace darkhorse {
 
 struct Interval {
   double value = 0;
-  double half_width = 0;  // 95 %: 1.96 standard errors over problems
+  double half_width = 0;  // 95 %, over problems
 };
 
 struct TaskEvaluation {
@@ -20,7 +20,8 @@ struct TaskEvaluation {
   int64_t samples = 0;  // per problem
   Interval pass_at_1;
   std::vector<std::pair<int64_t, Interval>> pass_at_k;  // k = 1, 2, 4, …, samples
-  Interval majority;       // maj@samples: the most frequent parsed answer is right (R1's cons@k)
+  Interval majority;       // maj@samples: the most frequent parsed answer is right (R1's cons@k);
+                           // answers are the same if their texts are
   double format_rate = 0;  // completions whose form is right
   double truncated_rate = 0;
   double mean_length = 0;  // tokens

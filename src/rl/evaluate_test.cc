@@ -97,11 +97,15 @@ TEST(Summarize, FirstOfEquallyFrequentAnswersIsTheMajority) {
       Summarize(Problems(1), {Made(0, "4", false, 1), Made(0, "5", true, 1)}, 2).majority.value, 0);
 }
 
-TEST(Summarize, OneProblemHasNoInterval) {
+TEST(Summarize, WhereAllProblemsAgreeTheIntervalIsWilsons) {
   const TaskEvaluation e = Summarize(Problems(1), {Made(0, "5", true, 1)}, 1);
   EXPECT_EQ(e.pass_at_1.value, 1);
-  EXPECT_EQ(e.pass_at_1.half_width, 0);
   EXPECT_EQ(e.pass_at_k.size(), 1u);
+  // One of one: from z^2 / (1 + z^2) below. Four of four: 0.51 to 1 (Newcombe 1998, method 3).
+  EXPECT_NEAR(e.pass_at_1.half_width, 0.7935, 1e-4);
+  std::vector<Sample> samples;
+  for (size_t p = 0; p < 4; ++p) samples.push_back(Made(p, "5", true, 1));
+  EXPECT_NEAR(Summarize(Problems(4), samples, 1).majority.half_width, 0.4899, 1e-4);
 }
 
 TEST(Summarize, IntervalsCoverNineteenTimesInTwenty) {

@@ -63,6 +63,16 @@ std::string RequestLine(size_t id, const RewardRequest& r) {
          "\n";
 }
 
+// Whether a line answers nothing that is asked now: an empty one, or one for an earlier id (ids
+// come once).
+bool IsStray(std::string_view line, size_t id) {
+  if (line.find_first_not_of(" \t\r") == line.npos) return true;
+  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return false;
+  const Json theirs = json.value("id", Json());
+  return theirs.is_number_unsigned() && theirs.get<size_t>() < id;
+}
+
 // The score of a reply, or what is wrong with it.
 std::string ParseReply(std::string_view line, size_t id, Score& score) {
   Json json;
@@ -278,8 +288,6 @@ static bool Drain(int fd, std::string& into, size_t limit) {
 }
 
 void ExternalReward::Give(Copy& copy, size_t request, const std::vector<std::string>& lines) {
-  if (copy.pid > 0) Drain(copy.out, copy.reply, kMaxReply);
-  if (copy.pid > 0 && !copy.reply.empty()) Stop(copy);  // it wrote more than it was asked
   copy.cannot_start = copy.pid <= 0 ? Start(copy) : "";
   copy.request = request;
   copy.pending = lines[request];
@@ -291,6 +299,7 @@ void ExternalReward::Give(Copy& copy, size_t request, const std::vector<std::str
 bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
   if (!copy.cannot_start.empty()) {
     ++failures_;
+    scores[*copy.request].failed = true;
     last_failure_ = scores[*copy.request].why = "the reward program " + copy.cannot_start;
     copy.request.reset();
     copy.retried = false;
@@ -315,10 +324,15 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
   const size_t request = *copy.request;
   Score score;
   std::string failure, line;
-  const size_t end = copy.reply.find('\n');
-  if (end != std::string::npos) {
+  bool late = false;
+  size_t end;
+  while ((end = copy.reply.find('\n')) != std::string::npos) {
     line = copy.reply.substr(0, end);
     copy.reply.erase(0, end + 1);
+    if (!IsStray(line, first_id_ + request)) break;
+    line.clear();
+  }
+  if (end != std::string::npos) {
     failure = ParseReply(line, first_id_ + request, score);
   } else if (copy.reply.size() > kMaxReply) {
     line = copy.reply;
@@ -333,15 +347,17 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
     }
     failure = info.si_pid == copy.pid ? DescribeExit(info) : "closed its output";
     line = copy.reply;
-    // It may have met a limit on its whole life through no fault of this sample.
-    if (copy.answered > 0 && !copy.retried) {
-      Stop(copy);
-      copy.retried = true;
-      return false;
-    }
   } else if (Clock::now() >= copy.deadline) {
-    failure = fmt::format("gave no answer within {} s", limits_.seconds);
+    failure = fmt::format("gave no answer within {} s (problems.reward_seconds)", limits_.seconds);
+    late = true;
   } else {
+    return false;
+  }
+  // It may have met a limit on its whole life, or said something about an earlier sample: what a
+  // fresh copy does is this sample's own.
+  if (!failure.empty() && !late && copy.answered > 0 && !copy.retried) {
+    Stop(copy);
+    copy.retried = true;
     return false;
   }
 
@@ -351,6 +367,7 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
   } else {
     ++failures_;
     score = {};
+    score.failed = true;
     score.why = "the reward program " + failure;
     if (!line.empty()) score.why += ": " + Shown(line);
     const std::string complaint = LastLine(copy.complaint);

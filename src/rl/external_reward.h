@@ -46,9 +46,11 @@ class ExternalReward {
   ~ExternalReward();  // ends the copies and all that they started
 
   // One score a request, in order; correct where it is 1. Where the program sends no part "format",
-  // it is whether the tags are in order. Where the program failed, or could not be started, it is 0
-  // and `why` says how, with the offending line or the last one it wrote to standard error.
-  // UsageError: meta that is not JSON. Interruption (base/interrupt.h).
+  // it is whether the tags are in order. Where the program failed, or could not be started, it is
+  // `failed` and `why` says how, with the offending line or the last one it wrote to standard
+  // error; unless it gave no answer in time, a copy started anew was tried before. Empty lines, and
+  // lines about samples that have been answered, are passed over. UsageError: meta that is not
+  // JSON. Interruption (base/interrupt.h).
   std::vector<Score> ScoreAll(std::span<const RewardRequest> requests);
 
   int64_t failures() const { return failures_; }  // samples that the program failed on

@@ -42,6 +42,7 @@ class ExternalRewardTest : public testing::Test {
   }
   static void ExpectFailure(const Score& score, const std::string& part) {
     EXPECT_EQ(score.value, 0);
+    EXPECT_TRUE(score.failed);
     EXPECT_FALSE(score.correct);
     EXPECT_NE(score.why.find(part), std::string::npos) << score.why << " lacks " << part;
   }
@@ -118,9 +119,25 @@ TEST_F(ExternalRewardTest, ALateSecondLineScoresNoOtherSample) {
                                "        time.sleep(0.3)\n"
                                "        reply(1)\n"),
                         {.processes = 1, .seconds = kPatience});
-  EXPECT_EQ(reward.ScoreAll(Requests({"good"}))[0].value, 1);
-  // The line comes once the next sample is with the program, or before, and both are one to it.
-  EXPECT_EQ(reward.ScoreAll(Requests({"bad"}))[0].value, 0);
+  // The line comes once the next sample is with the program, or before.
+  const auto scores = reward.ScoreAll(Requests({"good", "bad", "good", "bad"}));
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(scores[i].value, i % 2 == 0) << scores[i].why;
+  EXPECT_EQ(reward.failures(), 0);
+}
+
+// What a program says beside its answers is charged to no sample, whenever it arrives.
+TEST_F(ExternalRewardTest, WhatComesBesideAnAnswerCostsNothing) {
+  for (const char* more : {"print(flush=True)", "print('{\"debug\": 1}', flush=True)",
+                           "print('thinking', end='', flush=True)"}) {
+    for (const char* pause : {"0", "0.05"}) {
+      ExternalReward reward(
+          Python(fmt::format("    reply(1)\n    time.sleep({})\n    {}\n", pause, more)),
+          {.processes = 1, .seconds = kPatience});
+      for (const Score& score : reward.ScoreAll(Requests(std::vector<std::string>(6, "any"))))
+        EXPECT_EQ(score.value, 1) << more << ": " << score.why;
+      EXPECT_EQ(reward.failures(), 0) << more;
+    }
+  }
 }
 
 TEST_F(ExternalRewardTest, IsTheFirstToGoWhenTheMachineHasNoMemoryLeft) {

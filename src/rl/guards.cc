@@ -61,8 +61,9 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
   const bool solved = m.accuracy >= kSolved;
   warn(!IsFinite(m), "not_finite", [&] {
     return fmt::format(
-        "a number is not finite (loss {}, gradient {}, entropy {}, kl {}); go on from a checkpoint "
-        "before this step with a lower learning rate",
+        "a number is not finite (loss {}, gradient {}, entropy {}, kl {}); start another run with "
+        "a "
+        "lower learning rate, --model may be a checkpoint from before this step",
         m.loss, m.grad_norm, m.entropy, m.kl);
   });
   warn(trained && m.entropy < 0.1 * state.first_entropy && !solved, "entropy_collapse", [&] {

@@ -167,6 +167,33 @@ TEST(SampleMetricsTest, AnEndMarkIsNoPartOfWhatRepeats) {
   EXPECT_EQ(m.repeated_ratio, 0);
 }
 
+TEST(SampleMetricsTest, ASampleWithoutAScoreMovesNothing) {
+  ReinforceOptions options;
+  options.group_size = 4;
+  std::vector<Sample> samples(8);
+  for (size_t i = 0; i < 4; ++i) samples[i].score = {.value = 0.7, .correct = true};
+  samples[1].score = {.failed = true};
+  samples[5].score = {.value = 1, .correct = true};
+  samples[6].score = {.failed = true};
+  const std::span<const Sample> first = std::span(samples).first(4),
+                                second = std::span(samples).last(4);
+  EXPECT_FALSE(HasSignal(options, first));  // it is no worse than its siblings
+  EXPECT_TRUE(HasSignal(options, second));
+  const std::vector<double> rewards = RewardsOf(options, samples);
+  EXPECT_DOUBLE_EQ(rewards[1], 0.7);
+  EXPECT_DOUBLE_EQ(rewards[6], 1.0 / 3);
+  EXPECT_EQ(rewards[5], 1);
+  EXPECT_TRUE(IsMasked(options, samples[6]));
+  EXPECT_FALSE(IsMasked(options, samples[5]));
+  ReinforceMetrics m;
+  DescribeSamples(options, samples, m);
+  EXPECT_DOUBLE_EQ(m.reward, (3 * 0.7 + 1) / 6);
+  EXPECT_DOUBLE_EQ(m.accuracy, 4.0 / 6);
+  for (Sample& sample : samples) sample.score.failed = true;
+  EXPECT_FALSE(HasSignal(options, second));
+  EXPECT_EQ(RewardsOf(options, samples), std::vector<double>(8, 0.0));
+}
+
 TEST(SampleMetricsTest, ASignalNeedsRewardsThatDifferAndASampleToTrainOn) {
   std::vector<Sample> group(3);
   ReinforceOptions options;

@@ -98,6 +98,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
     for (size_t i = 0; i < samples.size(); ++i) {
       const double lot = RandomUniform(recipe_.rl.seed, RandomStream::kReward, options.stream, i);
       samples[i].score.value = lot < 0.5 ? 0 : 1;
+      samples[i].score.failed = false;
     }
   }
   metrics.sample_seconds += cost.sample_seconds;
@@ -128,9 +129,8 @@ Learner::Groups Learner::Collect(ReinforceMetrics& metrics) {
     }
     std::vector<Sample> samples = Sampled(problems, round, metrics);
     for (const Sample& s : samples) position.generated += static_cast<int64_t>(s.completion.size());
-    std::vector<double> rewards;
     for (const Sample& s : samples) {
-      rewards.push_back(RewardOf(recipe_.rl, s));
+      if (s.score.failed) continue;
       PartOutcome& outcome = outcomes[part_of[s.problem]];
       ++outcome.samples;
       outcome.right += s.score.correct;
@@ -144,10 +144,9 @@ Learner::Groups Learner::Collect(ReinforceMetrics& metrics) {
     }
     int64_t flat = 0;
     for (size_t p = 0; p < problems.size(); ++p) {
-      const auto begin = rewards.begin() + static_cast<int64_t>(p * group);
-      const auto [low, high] = std::minmax_element(begin, begin + static_cast<int64_t>(group));
-      flat += *low == *high;
-      if (!HasSignal(recipe_.rl, std::span(samples).subspan(p * group, group))) continue;
+      const auto own = std::span(samples).subspan(p * group, group);
+      flat += !RewardsDiffer(recipe_.rl, own);
+      if (!HasSignal(recipe_.rl, own)) continue;
       kept.problems.push_back(problems[p]);
       for (size_t i = 0; i < group; ++i) {
         kept.samples.push_back(std::move(samples[p * group + i]));
@@ -169,13 +168,12 @@ Learner::Groups Learner::Collect(ReinforceMetrics& metrics) {
 
 void Learner::Train(const Groups& groups, ReinforceMetrics& metrics) {
   const ReinforceOptions& rl = recipe_.rl;
-  std::vector<double> rewards;
-  for (const Sample& s : groups.samples) rewards.push_back(RewardOf(rl, s));
-  const std::vector<double> advantages = Advantages(recipe_.grpo, rewards, rl.group_size);
+  const std::vector<double> advantages =
+      Advantages(recipe_.grpo, RewardsOf(rl, groups.samples), rl.group_size);
   std::vector<PolicySample> samples;
   for (size_t i = 0; i < groups.samples.size(); ++i) {
     const Sample& s = groups.samples[i];
-    samples.push_back({&s, advantages[i], rl.mask_truncated && s.truncated, {}, {}});
+    samples.push_back({&s, advantages[i], IsMasked(rl, s), {}, {}});
   }
   // A single update on fresh samples finds the old log-probabilities in its own forward pass.
   if (rl.minibatches * rl.inner_epochs > 1) {

@@ -31,6 +31,7 @@ Json ToJson(const TaskEvaluation& e) {
     json["pass@" + std::to_string(k) + "_ci95"] = interval.half_width;
   }
   json["maj@" + std::to_string(e.samples)] = e.majority.value;
+  json["maj@" + std::to_string(e.samples) + "_ci95"] = e.majority.half_width;
   json["format_rate"] = e.format_rate;
   json["truncated_rate"] = e.truncated_rate;
   json["mean_length"] = e.mean_length;

@@ -196,15 +196,18 @@ void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report) {
   if (report->hopeless) report->findings.push_back("nothing to learn from: " + all);
 }
 
-int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt) {
+int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt,
+                        int64_t held_out) {
   const ReinforceOptions& rl = recipe.rl;
   const int64_t context = config.max_position_embeddings;
   const int64_t longest = prompt + std::min(rl.max_tokens, context - prompt);
   const TrainingMemory training =
       EstimateTrainingMemory(config, std::max(longest, rl.micro_batch_tokens));
   const int64_t copies = recipe.grpo.kl_beta > 0 ? 2 : 1;  // packed for sampling; the reference
+  // Rollouts and evaluations have an engine of their own, one at a time.
+  const int64_t evaluated = std::min(rl.slots, held_out * rl.evaluate_samples);
   return training.total() + copies * training.weights +
-         RolloutSlots(rl) * longest * ExpandedCacheBytesPerToken(config);
+         std::max(RolloutSlots(rl), evaluated) * longest * ExpandedCacheBytesPerToken(config);
 }
 
 ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
@@ -255,7 +258,11 @@ ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
   report.seconds = RunSeconds(recipe, config, report, typical);
   typical.length = Count(std::min(rl.max_tokens, capacity));
   report.seconds_longest = RunSeconds(recipe, config, report, typical);
-  report.memory_bytes = ReinforceMemory(recipe, config, longest_prompt);
+  size_t held_out = 0;
+  for (const auto& part : environment.HeldOut(rl.evaluate_problems))
+    held_out = std::max(held_out, part.size());
+  report.memory_bytes =
+      ReinforceMemory(recipe, config, longest_prompt, static_cast<int64_t>(held_out));
   if (report.memory_bytes > PhysicalMemoryBytes()) {
     report.findings.push_back(
         fmt::format("the run takes about {} of memory, this machine has {}; lower rl.slots (now "

@@ -53,9 +53,11 @@ ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
 // What can be said from the counts alone: fills cause and cure of the parts, findings and hopeless.
 void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report);
 
-// Bytes of a run whose longest prompt has `prompt` tokens: weights, gradients, moments and
-// activations, packed weights, reference, key/value cache.
-int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt);
+// Bytes of a run whose longest prompt has `prompt` tokens and whose largest part has `held_out`
+// problems to evaluate on: weights, gradients, moments and activations, packed weights, reference,
+// key/value cache.
+int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt,
+                        int64_t held_out);
 
 // For people, a line each: every part, speed and cost, findings.
 std::vector<std::string> DescribeProbe(const ProbeReport& report);

@@ -75,6 +75,13 @@ void Run::Begin() {
     if (probe.hopeless && recipe_.probe.stop_if_hopeless)
       Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe.findings.front());
   }
+  if (recipe_.rl.temperature != 1) {
+    Note(
+        fmt::format("rl.temperature is {}: completions are drawn from another distribution than "
+                    "the one that is "
+                    "trained, and importance weights and sampling/logp_gap_max do not see it",
+                    recipe_.rl.temperature));
+  }
   // Only now, so that after a refusal another recipe may begin here.
   RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false);
   RecordInputs(run_, inputs_, /*goes_on=*/false);

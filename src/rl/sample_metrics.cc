@@ -7,17 +7,49 @@
 
 namespace darkhorse {
 
+namespace {
+
 double RewardOf(const ReinforceOptions& options, const Sample& sample) {
   return sample.score.value - (sample.truncated ? options.overlong_penalty : 0.0);
 }
 
-bool HasSignal(const ReinforceOptions& options, std::span<const Sample> group) {
-  bool differ = false, trained = !options.mask_truncated;
-  for (const Sample& sample : group) {
-    differ |= RewardOf(options, sample) != RewardOf(options, group.front());
-    trained |= !sample.truncated;
+bool WasScored(const Sample& sample) { return !sample.score.failed; }
+
+}  // namespace
+
+std::vector<double> RewardsOf(const ReinforceOptions& options, std::span<const Sample> samples) {
+  std::vector<double> rewards;
+  const size_t size = static_cast<size_t>(options.group_size);
+  for (size_t begin = 0; begin < samples.size(); begin += size) {
+    const auto group = samples.subspan(begin, std::min(size, samples.size() - begin));
+    double sum = 0, scored = 0;
+    for (const Sample& sample : group) {
+      if (!WasScored(sample)) continue;
+      sum += RewardOf(options, sample);
+      ++scored;
+    }
+    for (const Sample& sample : group)
+      rewards.push_back(WasScored(sample) ? RewardOf(options, sample)
+                                          : sum / std::max(1.0, scored));
   }
-  return differ && trained;
+  return rewards;
+}
+
+bool RewardsDiffer(const ReinforceOptions& options, std::span<const Sample> group) {
+  const auto first = std::find_if(group.begin(), group.end(), WasScored);
+  return std::any_of(first, group.end(), [&](const Sample& sample) {
+    return WasScored(sample) && RewardOf(options, sample) != RewardOf(options, *first);
+  });
+}
+
+bool IsMasked(const ReinforceOptions& options, const Sample& sample) {
+  return !WasScored(sample) || (options.mask_truncated && sample.truncated);
+}
+
+bool HasSignal(const ReinforceOptions& options, std::span<const Sample> group) {
+  return RewardsDiffer(options, group) &&
+         std::any_of(group.begin(), group.end(),
+                     [&](const Sample& sample) { return !IsMasked(options, sample); });
 }
 
 bool EndsInRepetition(std::span<const int32_t> tokens) {
@@ -34,13 +66,17 @@ bool EndsInRepetition(std::span<const int32_t> tokens) {
 void DescribeSamples(const ReinforceOptions& options, const std::vector<Sample>& samples,
                      ReinforceMetrics& m) {
   const double n = static_cast<double>(samples.size());
+  const double scored = std::max<double>(
+      1, static_cast<double>(std::count_if(samples.begin(), samples.end(), WasScored)));
   double terminated = 0, terminated_length = 0;
   m.min_length = 1e18;
   for (const Sample& sample : samples) {
     const double length = static_cast<double>(sample.completion.size());
-    m.reward += RewardOf(options, sample) / n;
-    m.accuracy += sample.score.correct / n;
-    m.format_rate += WellFormed(sample.score) / n;
+    if (WasScored(sample)) {
+      m.reward += RewardOf(options, sample) / scored;
+      m.accuracy += sample.score.correct / scored;
+      m.format_rate += WellFormed(sample.score) / scored;
+    }
     m.mean_length += length / n;
     m.min_length = std::min(m.min_length, length);
     m.max_length = std::max(m.max_length, length);
@@ -55,8 +91,9 @@ void DescribeSamples(const ReinforceOptions& options, const std::vector<Sample>&
   }
   m.mean_terminated_length = terminated > 0 ? terminated_length / terminated : 0;
   for (const Sample& sample : samples) {
+    if (!WasScored(sample)) continue;
     const double off = RewardOf(options, sample) - m.reward;
-    m.reward_std += off * off / n;
+    m.reward_std += off * off / scored;
   }
   m.reward_std = std::sqrt(m.reward_std);
 }

@@ -12,8 +12,16 @@ namespace darkhorse {
 
 struct ReinforceMetrics;
 
-// What a sample earns: its score, less the penalty for running out of room.
-double RewardOf(const ReinforceOptions& options, const Sample& sample);
+// What each sample earns: its score, less the penalty for running out of room. Samples lie group by
+// group; one whose scorer failed takes the mean of its group's others (0 if there are none): it has
+// the advantage 0 and moves nothing.
+std::vector<double> RewardsOf(const ReinforceOptions& options, std::span<const Sample> samples);
+
+// Whether the rewards of a group's scored samples differ.
+bool RewardsDiffer(const ReinforceOptions& options, std::span<const Sample> group);
+
+// Contributes nothing to the loss.
+bool IsMasked(const ReinforceOptions& options, const Sample& sample);
 
 // Whether a group's rewards differ and a sample that they move is trained on.
 bool HasSignal(const ReinforceOptions& options, std::span<const Sample> group);
@@ -22,7 +30,7 @@ bool HasSignal(const ReinforceOptions& options, std::span<const Sample> group);
 // A closing end mark is not the caller's to pass.
 bool EndsInRepetition(std::span<const int32_t> tokens);
 
-// Reward, accuracy, format, lengths, repetition.
+// Reward, accuracy and format of those that could be scored; lengths, repetition.
 void DescribeSamples(const ReinforceOptions& options, const std::vector<Sample>& samples,
                      ReinforceMetrics& metrics);
 

@@ -29,9 +29,17 @@ const Json* Find(const Json& row, std::span<const char* const> names) {
   return nullptr;
 }
 
+// The columns that are neither the prompt nor the answer.
 std::string Meta(Json row) {
-  for (const char* name : kPromptColumns) row.erase(name);
-  for (const char* name : kAnswerColumns) row.erase(name);
+  const auto erase = [&](std::span<const char* const> names) {
+    for (const char* name : names) {
+      if (!row.contains(name) || row[name].is_null()) continue;
+      row.erase(name);  // the first there is; one behind it is another column
+      return;
+    }
+  };
+  erase(kPromptColumns);
+  erase(kAnswerColumns);
   return row.dump();
 }
 
@@ -72,6 +80,7 @@ class RowReader {
       if (!message->is_object() || message->value("role", Json()) != "user") continue;
       const Json content = message->value("content", Json());
       if (content.is_string()) return content.get<std::string>();
+      if (content.is_array()) Bad("the user's message is in parts; only text is read");
     }
     Bad("field prompt has no message of the user");
   }
@@ -88,7 +97,10 @@ class RowReader {
       Bad("no field answer (or solution, ground_truth, reward_model.ground_truth)");
     }
     if (answer->is_number()) return answer->dump();
-    if (!answer->is_string()) Bad("the answer is neither text nor a number");
+    if (!answer->is_string()) {
+      if (answers_ == AnswerColumn::kOptional) return answer->dump();  // the program knows it
+      Bad("the answer is neither text nor a number");
+    }
     const std::string text = answer->get<std::string>();
     const size_t mark = text.rfind("####");
     return std::string(TrimAscii(mark == text.npos ? text : text.substr(mark + 4)));

@@ -69,6 +69,23 @@ TEST(JsonlTest, AnswersMayBeLeftOutForAVerifier) {
   EXPECT_EQ(rows[0].meta, R"({"tests":["f(1) == 1"]})");
 }
 
+TEST(JsonlTest, AVerifierGetsAnyAnswerAndEveryOtherColumn) {
+  const std::string text =
+      R"({"prompt":"p","reward_model":{"style":"rule","ground_truth":{"target":3,"numbers":[1,2]}}})"
+      "\n"
+      R"({"prompt":"p","question":"q","answer":"a","solution":"s"})";
+  const auto rows = ParseProblems(text, "v.jsonl", AnswerColumn::kOptional);
+  EXPECT_EQ(rows[0].answer, R"({"numbers":[1,2],"target":3})");
+  EXPECT_EQ(rows[1].meta, R"({"question":"q","solution":"s"})");
+  EXPECT_EQ(MessageOf([&] { ParseProblems(text, "v.jsonl"); }),
+            "v.jsonl:1: the answer is neither text nor a number");
+  EXPECT_EQ(MessageOf([&] {
+              ParseProblems(R"({"prompt":[{"role":"user","content":[{"type":"text"}]}]})",
+                            "v.jsonl");
+            }),
+            "v.jsonl:1: the user's message is in parts; only text is read");
+}
+
 TEST(JsonlTest, DeepNestingIsAnError) {
   const std::string deep(100000, '['), shut(100000, ']');
   EXPECT_EQ(MessageOf([&] {
