@@ -2,7 +2,7 @@
 """darkhorse's reinforcement learning beside TRL's GRPOTrainer: the same checkpoint, the same problems,
 the same group size and token budget, the same cores.
 
-    python bench/compare_trl.py --model runs/countdown/base/checkpoints/step-000900
+    python bench/compare_trl.py --model runs/countdown/base/checkpoints/step-00000900
 
 Needs torch, transformers, trl and datasets, in an environment of their own. The checkpoint is one of
 darkhorse's that knows countdown. Both sides take --steps optimizer steps on --prompts problems times

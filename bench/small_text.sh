@@ -15,7 +15,7 @@ prepare() {  # name, then what data prepare and tokenizer train read
 # A constant rate, so that every evaluation along the way compares like with like.
 train() {  # run, data, steps, overrides
   local run=$1 data=$2 n=$3; shift 3
-  [ -e "$out/$run" ] || "$darkhorse" pretrain s --data "$out/$data" --out "$out/$run" --set train.steps="$n" --set train.tokens_per_step=8192 \
+  "$darkhorse" pretrain s --data "$out/$data" --out "$out/$run" --resume --set train.steps="$n" --set train.tokens_per_step=8192 \
     --set train.evaluate_every=10 --set train.checkpoint_every="$n" --set train.router_bias_gamma=0.01 --set schedule.schedule=constant \
     --set schedule.warmup_steps=10 "$@"
 }
