@@ -180,6 +180,7 @@ class Report(unittest.TestCase):
         page = self.report()
         self.assertIn("25.0 % → 75.0 %", page.text)
         self.assertIn("25 → 75", page.text)  # mean length
+        self.assertIn("held-out pass@1 (base → reinforced)", page.text)
         self.assertTrue((self.run_directory / "figures/pass_at_k.svg").exists())
         for stage in ("base", "reinforced"):
             self.assertTrue((self.run_directory / stage / "tensorboard/events.out.tfevents.darkhorse").exists())

@@ -132,7 +132,9 @@ std::string Tiles(const ReportData& data, const ReportOptions& options) {
     const double after = MeanOver(data.after.tasks, field);
     const auto spell = [&](double v) { return percent ? Percent(v) : OrDash(v, 0); };
     if (!std::isfinite(after)) return;
-    out += Tile(std::isfinite(before) ? spell(before) + " → " + spell(after) : spell(after), name);
+    const bool both = std::isfinite(before);
+    out += Tile(both ? spell(before) + " → " + spell(after) : spell(after),
+                name + " (" + (both ? data.before.when + " → " : "") + data.after.when + ")");
   };
   change("pass@1", "held-out pass@1", true);
   change("mean_length", "mean length of a response, tokens", false);
