@@ -39,8 +39,7 @@ LoadedModel::LoadedModel(const std::string& directory)
   if (tokenizer_.vocab_size() > config().vocab_size) {
     Fail(
         "{}: tokenizer.json has {} ids but config.json's vocab_size is {}; they belong to "
-        "different "
-        "models, put the model's own tokenizer.json there",
+        "different models, put the model's own tokenizer.json there",
         directory, tokenizer_.vocab_size(), config().vocab_size);
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -15,10 +16,11 @@ namespace {
 Interval MeanInterval(const std::vector<double>& values) {
   constexpr double kZ = 1.96;
   const double n = static_cast<double>(values.size());
-  double mean = 0, squares = 0;
-  for (const double v : values) mean += v / n;
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  if (*low == *high) return {mean, kZ * kZ / (n + kZ * kZ)};
+  double squares = 0;
   for (const double v : values) squares += (v - mean) * (v - mean);
-  if (squares == 0) return {mean, kZ * kZ / (n + kZ * kZ)};
   return {mean, kZ * std::sqrt(squares / (n - 1) / n)};
 }
 

@@ -106,6 +106,11 @@ TEST(Summarize, WhereAllProblemsAgreeTheIntervalIsWilsons) {
   std::vector<Sample> samples;
   for (size_t p = 0; p < 4; ++p) samples.push_back(Made(p, "5", true, 1));
   EXPECT_NEAR(Summarize(Problems(4), samples, 1).majority.half_width, 0.4899, 1e-4);
+  // So many that sums of their shares of one are not exact.
+  for (size_t p = 4; p < 117; ++p) samples.push_back(Made(p, "5", true, 1));
+  const TaskEvaluation many = Summarize(Problems(117), samples, 1);
+  EXPECT_EQ(many.pass_at_1.value, 1);
+  EXPECT_NEAR(many.pass_at_1.half_width, 0.0318, 1e-4);
 }
 
 TEST(Summarize, IntervalsCoverNineteenTimesInTwenty) {

@@ -197,6 +197,7 @@ struct ExternalReward::Copy {
   bool retried = false;
   std::string pending;  // of the request's line, not yet written
   std::string reply, complaint;
+  std::string stray;  // the last line passed over since the request came
   std::string cannot_start;
   Clock::time_point deadline;
 };
@@ -290,6 +291,7 @@ static bool Drain(int fd, std::string& into, size_t limit) {
 void ExternalReward::Give(Copy& copy, size_t request, const std::vector<std::string>& lines) {
   copy.cannot_start = copy.pid <= 0 ? Start(copy) : "";
   copy.request = request;
+  copy.stray.clear();
   copy.pending = lines[request];
   copy.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                      std::chrono::duration<double>(limits_.seconds));
@@ -330,7 +332,7 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
     line = copy.reply.substr(0, end);
     copy.reply.erase(0, end + 1);
     if (!IsStray(line, first_id_ + request)) break;
-    line.clear();
+    copy.stray = std::exchange(line, "");
   }
   if (end != std::string::npos) {
     failure = ParseReply(line, first_id_ + request, score);
@@ -350,6 +352,7 @@ bool ExternalReward::Advance(Copy& copy, std::vector<Score>& scores) {
   } else if (Clock::now() >= copy.deadline) {
     failure = fmt::format("gave no answer within {} s (problems.reward_seconds)", limits_.seconds);
     late = true;
+    line = copy.stray;  // it may have answered to a wrong id
   } else {
     return false;
   }

@@ -125,6 +125,14 @@ TEST_F(ExternalRewardTest, ALateSecondLineScoresNoOtherSample) {
   EXPECT_EQ(reward.failures(), 0);
 }
 
+TEST_F(ExternalRewardTest, AnswersToAWrongIdAreShownWhenTimeIsUp) {
+  ExternalReward reward(Python("    print('{\"id\": 0, \"score\": 1}', flush=True)\n"),
+                        {.processes = 1, .seconds = 1});
+  EXPECT_EQ(reward.ScoreAll(Requests({"first"}))[0].value, 1);
+  ExpectFailure(reward.ScoreAll(Requests({"second"}))[0],
+                "(problems.reward_seconds): {\"id\": 0, \"score\": 1}");
+}
+
 // What a program says beside its answers is charged to no sample, whenever it arrives.
 TEST_F(ExternalRewardTest, WhatComesBesideAnAnswerCostsNothing) {
   for (const char* more : {"print(flush=True)", "print('{\"debug\": 1}', flush=True)",
