@@ -45,7 +45,7 @@ file(GLOB app_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/app/*.cc)
 include(cmake/recipes.cmake)
 add_executable(darkhorse ${app_sources} ${CMAKE_BINARY_DIR}/embedded_recipes.cc)
 target_link_libraries(darkhorse PRIVATE dh_base dh_kernel dh_text dh_data dh_model dh_checkpoint dh_infer dh_train dh_task dh_rl)
-# Heavy headers that only src/app may see; parsing them once saves most of its build time.
-target_precompile_headers(darkhorse PRIVATE <CLI/CLI.hpp> <fmt/format.h> <nlohmann/json.hpp>)
+# Heavy headers that most of src/app sees.
+target_precompile_headers(darkhorse PRIVATE <fmt/format.h> <nlohmann/json.hpp>)
 target_compile_options(darkhorse PRIVATE -fpch-preprocess)  # what ccache asks for
 install(TARGETS darkhorse)

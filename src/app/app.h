@@ -3,25 +3,26 @@
 // errors and 1 for all others.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
+
+#include "app/command.h"
 
 namespace darkhorse {
 
 // As it was called.
 const std::string& ProgramName();
 
-void RegisterTokenizer(CLI::App& app);
-void RegisterData(CLI::App& app);
-void RegisterTask(CLI::App& app);
-void RegisterInfo(CLI::App& app);
-void RegisterPretrain(CLI::App& app);
-void RegisterReinforce(CLI::App& app);
-void RegisterRun(CLI::App& app);
-void RegisterGenerate(CLI::App& app);
-void RegisterChat(CLI::App& app);
-void RegisterEvaluate(CLI::App& app);
-void RegisterBench(CLI::App& app);
-void RegisterReport(CLI::App& app);
+void RegisterTokenizer(Command app);
+void RegisterData(Command app);
+void RegisterTask(Command app);
+void RegisterInfo(Command app);
+void RegisterPretrain(Command app);
+void RegisterReinforce(Command app);
+void RegisterRun(Command app);
+void RegisterGenerate(Command app);
+void RegisterChat(Command app);
+void RegisterEvaluate(Command app);
+void RegisterBench(Command app);
+void RegisterReport(Command app);
 
 }  // namespace darkhorse

@@ -7,10 +7,10 @@
 #include "app/app.h"
 #include "app/bench_layers.h"
 #include "app/bench_sampling.h"
+#include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
 #include "app/run_recipe.h"
-#include "app/usage.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
@@ -141,29 +141,27 @@ void Run(const BenchOptions& options) {
 
 }  // namespace
 
-void RegisterBench(CLI::App& app) {
+void RegisterBench(Command app) {
   const auto options = std::make_shared<BenchOptions>();
-  CLI::App* command = app.add_subcommand(
+  Command command = app.AddCommand(
       "bench",
       "Measure training and decoding speed of a recipe's model, or a model's reinforcement");
-  options->recipe.Register(*command);
-  command->add_option(
-      "--model", options->model,
-      "checkpoint directory: measures a step of the recipe's reinforcement learning "
-      "on it instead");
-  command->add_option("--rounds", options->rounds, "training rounds or steps; the median counts")
-      ->check(UpTo(1000));
-  command->add_option("--batches", options->batches, "sequences decoded at once; several values")
-      ->check(UpTo(kMaxBatch));
-  command->add_option("--prompt-tokens", options->prompt_tokens, "context before decoding")
-      ->check(UpTo(INT32_MAX));
-  command
-      ->add_option("--cache", options->cache, "of decoding: expanded (training's bits) or latent")
-      ->check(CLI::IsMember({"expanded", "latent"}));
-  command->add_option("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
-      ->check(CLI::Range(8, INT32_MAX));
-  AddJsonFlag(*command, &options->json);
-  command->callback([options] { Run(*options); });
+  options->recipe.Register(command);
+  command.Add("--model", options->model,
+              "checkpoint directory: measures a step of the recipe's reinforcement learning "
+              "on it instead");
+  command.Add("--rounds", options->rounds, "training rounds or steps; the median counts")
+      .Within(1, 1000);
+  command.Add("--batches", options->batches, "sequences decoded at once; several values")
+      .Within(1, kMaxBatch);
+  command.Add("--prompt-tokens", options->prompt_tokens, "context before decoding")
+      .Within(1, INT32_MAX);
+  command.Add("--cache", options->cache, "of decoding: expanded (training's bits) or latent")
+      .OneOf({"expanded", "latent"});
+  command.Add("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
+      .Within(8, INT32_MAX);
+  AddJsonFlag(command, &options->json);
+  command.Runs([options] { Run(*options); });
 }
 
 }  // namespace darkhorse

@@ -6,9 +6,9 @@
 #include <span>
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
-#include "app/usage.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "infer/engine.h"
@@ -89,21 +89,20 @@ void Run(const ChatOptions& options) {
 
 }  // namespace
 
-void RegisterChat(CLI::App& app) {
+void RegisterChat(Command app) {
   const auto options = std::make_shared<ChatOptions>();
-  CLI::App* command =
-      app.add_subcommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
-  command->add_option("--model", options->model, "checkpoint directory")->required();
-  command->add_option("--max-tokens", options->max_tokens, "longest answer, thoughts included")
-      ->check(UpTo(INT32_MAX));
-  AddSamplingFlags(*command, &options->sampling);
-  command->add_option("--seed", options->seed, "same seed and questions, same answers");
-  command->add_option("--color", options->color, "dim the thoughts")
-      ->check(CLI::IsMember({"auto", "always", "never"}));
-  command->footer(
+  Command command =
+      app.AddCommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
+  command.Add("--model", options->model, "checkpoint directory").Required();
+  command.Add("--max-tokens", options->max_tokens, "longest answer, thoughts included")
+      .Within(1, INT32_MAX);
+  AddSamplingFlags(command, &options->sampling);
+  command.Add("--seed", options->seed, "same seed and questions, same answers");
+  command.Add("--color", options->color, "dim the thoughts").OneOf({"auto", "always", "never"});
+  command.Footer(
       "Each line is a question of its own: a model trained on problems knows no conversation.\n"
       "`darkhorse task show NAME` prints problems as they are worded.");
-  command->callback([options] { Run(*options); });
+  command.Runs([options] { Run(*options); });
 }
 
 }  // namespace darkhorse

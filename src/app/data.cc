@@ -1,7 +1,7 @@
 // `darkhorse data prepare`: documents to token shards.
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/output.h"
-#include "app/usage.h"
 #include "base/error.h"
 #include "base/progress.h"
 #include "data/prepare.h"
@@ -73,27 +73,25 @@ void Run(const DataOptions& options) {
 
 }  // namespace
 
-void RegisterData(CLI::App& app) {
-  CLI::App* data = app.add_subcommand("data", "Turn text into token shards");
-  data->require_subcommand(1);
+void RegisterData(Command app) {
+  Command data = app.AddCommand("data", "Turn text into token shards");
+  data.NeedsCommand();
   const auto options = std::make_shared<DataOptions>();
-  CLI::App* command = data->add_subcommand(
-      "prepare", "Tokenise documents into a folder with train.bin and val.bin");
-  command->add_option("inputs", options->inputs,
-                      "files or folders of .txt and .jsonl, each possibly .gz or .zst");
-  command->add_option("--generate", options->generate,
-                      "make documents of these tasks instead, such as countdown:1=0.7,sum:2=0.3");
-  command->add_option("--documents", options->documents, "how many to generate");
-  command->add_option("--seed", options->seed, "of generated documents");
-  command
-      ->add_option("--tokenizer", options->tokenizer,
-                   "tokenizer.json, or a directory that holds one")
-      ->required();
-  command->add_option("--out", options->out, "folder to write")->required();
-  AddFieldFlags(*command, FieldsOf(options->corpus));
-  AddFieldFlags(*command, FieldsOf(options->prepare));
-  AddJsonFlag(*command, &options->json);
-  command->callback([options] { Run(*options); });
+  Command command =
+      data.AddCommand("prepare", "Tokenise documents into a folder with train.bin and val.bin");
+  command.Add("inputs", options->inputs,
+              "files or folders of .txt and .jsonl, each possibly .gz or .zst");
+  command.Add("--generate", options->generate,
+              "make documents of these tasks instead, such as countdown:1=0.7,sum:2=0.3");
+  command.Add("--documents", options->documents, "how many to generate");
+  command.Add("--seed", options->seed, "of generated documents");
+  command.Add("--tokenizer", options->tokenizer, "tokenizer.json, or a directory that holds one")
+      .Required();
+  command.Add("--out", options->out, "folder to write").Required();
+  AddFieldFlags(command, FieldsOf(options->corpus));
+  AddFieldFlags(command, FieldsOf(options->prepare));
+  AddJsonFlag(command, &options->json);
+  command.Runs([options] { Run(*options); });
 }
 
 }  // namespace darkhorse

@@ -4,11 +4,11 @@
 #include <cmath>
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/live.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
-#include "app/usage.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "data/prepare.h"
@@ -84,31 +84,29 @@ void Run(const EvaluateOptions& options) {
 
 }  // namespace
 
-void RegisterEvaluate(CLI::App& app) {
+void RegisterEvaluate(Command app) {
   const auto options = std::make_shared<EvaluateOptions>();
-  CLI::App* command = app.add_subcommand("evaluate", "Held-out loss or task scores of a model");
-  command->add_option("--model", options->model, "checkpoint directory")->required();
-  command->add_option("--data", options->data,
-                      "a shard, or a folder of `data prepare` (its val.bin)");
-  command->add_option("--sequence-length", options->sequence_length, "tokens of a sequence")
-      ->check(UpTo(INT32_MAX));
-  command->add_option("--max-tokens", options->max_tokens, "of the shard, for the loss")
-      ->check(UpTo(int64_t{1} << 40));
-  command->add_option("--task", options->tasks, "name or name:level; may be repeated");
-  options->problem_flags.Register(*command);
-  command->add_option("--count", options->evaluation.problems, "held-out problems of each task")
-      ->check(UpTo(1 << 20));
-  command->add_option("--samples", options->evaluation.samples, "completions of each problem")
-      ->check(UpTo(1 << 20));
-  command->add_option("--completion-tokens", options->evaluation.max_tokens, "longest completion")
-      ->check(UpTo(INT32_MAX));
-  command->add_option("--batch", options->evaluation.slots, "sequences at once")
-      ->check(UpTo(kMaxBatch));
-  command->add_option("--temperature", options->evaluation.sampling.temperature,
-                      "of the samples; 0: the most probable token");
-  command->add_option("--seed", options->evaluation.seed, "of the samples");
-  AddJsonFlag(*command, &options->json);
-  command->callback([options] { Run(*options); });
+  Command command = app.AddCommand("evaluate", "Held-out loss or task scores of a model");
+  command.Add("--model", options->model, "checkpoint directory").Required();
+  command.Add("--data", options->data, "a shard, or a folder of `data prepare` (its val.bin)");
+  command.Add("--sequence-length", options->sequence_length, "tokens of a sequence")
+      .Within(1, INT32_MAX);
+  command.Add("--max-tokens", options->max_tokens, "of the shard, for the loss")
+      .Within(1, int64_t{1} << 40);
+  command.Add("--task", options->tasks, "name or name:level; may be repeated");
+  options->problem_flags.Register(command);
+  command.Add("--count", options->evaluation.problems, "held-out problems of each task")
+      .Within(1, 1 << 20);
+  command.Add("--samples", options->evaluation.samples, "completions of each problem")
+      .Within(1, 1 << 20);
+  command.Add("--completion-tokens", options->evaluation.max_tokens, "longest completion")
+      .Within(1, INT32_MAX);
+  command.Add("--batch", options->evaluation.slots, "sequences at once").Within(1, kMaxBatch);
+  command.Add("--temperature", options->evaluation.sampling.temperature,
+              "of the samples; 0: the most probable token");
+  command.Add("--seed", options->evaluation.seed, "of the samples");
+  AddJsonFlag(command, &options->json);
+  command.Runs([options] { Run(*options); });
 }
 
 }  // namespace darkhorse

@@ -6,9 +6,9 @@
 #include <iterator>
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
-#include "app/usage.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
@@ -153,29 +153,27 @@ void Run(const GenerateOptions& options) {
 
 }  // namespace
 
-void RegisterGenerate(CLI::App& app) {
+void RegisterGenerate(Command app) {
   const auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "Sample text from a model");
-  command->add_option("--model", options->model, "checkpoint directory")->required();
-  command->add_option("--prompt", options->prompts,
-                      "text to continue; may be repeated; none: a document from nothing");
-  command->add_option("--prompt-file", options->prompt_file,
-                      "file with one more prompt; - for standard input");
-  command->add_option("--samples", options->samples, "completions of each prompt")
-      ->check(UpTo(1 << 20));
-  command->add_option("--max-tokens", options->max_tokens, "longest completion")
-      ->check(UpTo(INT32_MAX));
-  AddSamplingFlags(*command, &options->sampling);
-  command->add_option("--seed", options->seed, "same seed, same text");
-  command->add_option("--stop", options->stop, "text ends before this string; may be repeated");
-  command->add_option("--batch", options->batch, "sequences at once")->check(UpTo(kMaxBatch));
+  Command command = app.AddCommand("generate", "Sample text from a model");
+  command.Add("--model", options->model, "checkpoint directory").Required();
+  command.Add("--prompt", options->prompts,
+              "text to continue; may be repeated; none: a document from nothing");
+  command.Add("--prompt-file", options->prompt_file,
+              "file with one more prompt; - for standard input");
+  command.Add("--samples", options->samples, "completions of each prompt").Within(1, 1 << 20);
+  command.Add("--max-tokens", options->max_tokens, "longest completion").Within(1, INT32_MAX);
+  AddSamplingFlags(command, &options->sampling);
+  command.Add("--seed", options->seed, "same seed, same text");
+  command.Add("--stop", options->stop, "text ends before this string; may be repeated");
+  command.Add("--batch", options->batch, "sequences at once").Within(1, kMaxBatch);
   command
-      ->add_option("--cache", options->cache,
-                   "expanded: training's bits; latent: small memory, for long contexts")
-      ->check(CLI::IsMember({"expanded", "latent"}));
-  command->add_flag("--special", options->special, "read and show special tokens in text");
-  AddJsonFlag(*command, &options->json);
-  command->callback([options] { Run(*options); });
+      .Add("--cache", options->cache,
+           "expanded: training's bits; latent: small memory, for long contexts")
+      .OneOf({"expanded", "latent"});
+  command.Add("--special", options->special, "read and show special tokens in text");
+  AddJsonFlag(command, &options->json);
+  command.Runs([options] { Run(*options); });
 }
 
 }  // namespace darkhorse

@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/output.h"
 #include "app/run_recipe.h"
 #include "base/error.h"
@@ -106,25 +107,24 @@ void Run(const InfoOptions& options) { PrintResult(Describe(options), options.js
 
 }  // namespace
 
-void RegisterInfo(CLI::App& app) {
+void RegisterInfo(Command app) {
   const auto options = std::make_shared<InfoOptions>();
-  CLI::App* command =
-      app.add_subcommand("info", "Describe this machine, a checkpoint, or the model of a recipe");
-  options->recipe.Register(*command, /*required=*/false);
-  command->add_option("--model", options->model,
-                      "checkpoint directory; neither this nor a recipe: the machine");
+  Command command =
+      app.AddCommand("info", "Describe this machine, a checkpoint, or the model of a recipe");
+  options->recipe.Register(command, /*required=*/false);
+  command.Add("--model", options->model,
+              "checkpoint directory; neither this nor a recipe: the machine");
   command
-      ->add_option(
-          "--context", options->context,
-          "tokens of a document, for FLOPs per token; 0: the recipe's sequences, or the model's "
-          "longest")
-      ->check(CLI::Range(int64_t{0}, int64_t{INT32_MAX}));
+      .Add("--context", options->context,
+           "tokens of a document, for FLOPs per token; 0: the recipe's sequences, or the model's "
+           "longest")
+      .Within(0, INT32_MAX);
   command
-      ->add_option("--micro-batch-tokens", options->micro_batch_tokens,
-                   "tokens computed at once in training, for its memory; 0: the recipe's")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
-  AddJsonFlag(*command, &options->json);
-  command->callback([options] { Run(*options); });
+      .Add("--micro-batch-tokens", options->micro_batch_tokens,
+           "tokens computed at once in training, for its memory; 0: the recipe's")
+      .Within(0, int64_t{1} << 20);
+  AddJsonFlag(command, &options->json);
+  command.Runs([options] { Run(*options); });
 }
 
 }  // namespace darkhorse

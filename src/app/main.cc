@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "app/app.h"
-#include "app/usage.h"
+#include "app/command.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/parallel.h"
@@ -17,19 +17,17 @@ namespace {
 constexpr char kVersion[] = "darkhorse 0.1.0";
 
 // --threads may stand before and behind a command.
-void AddThreads(CLI::App& app) {
-  app.add_option_function<int>("--threads", SetNumThreads,
-                               "threads to compute with; results do not depend on it")
-      ->default_str(std::to_string(NumThreads()))
-      ->check(CLI::Range(1, 4096));
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
-    AddThreads(*command);
+void AddThreads(Command command) {
+  const auto set = [](const std::string& text) { SetNumThreads(std::stoi(text)); };
+  command
+      .AddFunction("--threads", set, "INT", std::to_string(NumThreads()),
+                   "threads to compute with; results do not depend on it")
+      .Within(1, 4096);
+  for (const Command& inner : command.Commands()) AddThreads(inner);
 }
 
-void RegisterAll(CLI::App& app) {
-  app.set_version_flag("--version", kVersion, "print the version");
-  app.require_subcommand(1);
-  app.option_defaults()->always_capture_default();  // subcommands inherit it
+void RegisterAll(Command app) {
+  app.NeedsCommand();
   RegisterTokenizer(app);
   RegisterData(app);
   RegisterTask(app);
@@ -53,25 +51,21 @@ int Report(int code, const std::string& message) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Makes and runs small reasoning models the DeepSeek-R1 way, on CPUs.", "darkhorse");
+  Program program("darkhorse", kVersion,
+                  "Makes and runs small reasoning models the DeepSeek-R1 way, on CPUs.");
   if (argc > 0) g_program = argv[0];
   try {
-    RegisterAll(app);
+    RegisterAll(program.command());
     // `darkhorse help COMMAND` is what many type.
     std::vector<std::string> arguments(argv + std::min(1, argc), argv + argc);
     if (!arguments.empty() && arguments.front() == "help") {
       arguments.erase(arguments.begin());
       arguments.push_back("--help");
     }
-    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
-    app.parse(arguments);
+    program.Run(std::move(arguments));
     // A full disk shows when the buffer is written.
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) Fail("cannot write the result to stdout");
     return 0;
-  } catch (const CLI::Success& success) {  // --help, --version
-    return app.exit(success);
-  } catch (const CLI::ParseError& error) {
-    return Report(2, ExplainUsage(app, error));
   } catch (const UsageError& error) {
     return Report(2, error.what());
   } catch (const Error& error) {

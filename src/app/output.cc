@@ -35,10 +35,6 @@ void AppendForPeople(const Json& object, const std::string& indent, std::string*
 
 }  // namespace
 
-void AddJsonFlag(CLI::App& command, bool* json) {
-  command.add_flag("--json", *json, "print the result as one JSON object");
-}
-
 void PrintText(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 void PrintResult(const Json& result, bool json) {

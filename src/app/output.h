@@ -1,7 +1,6 @@
 // What the commands print: results on stdout, progress on stderr.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,9 +8,6 @@
 namespace darkhorse {
 
 using Json = nlohmann::ordered_json;
-
-// Adds --json, which sets *json.
-void AddJsonFlag(CLI::App& command, bool* json);
 
 // One JSON object on one line, or for people one "name  value" a line, parts of nested objects
 // indented and the objects of a list numbered.

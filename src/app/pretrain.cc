@@ -2,6 +2,7 @@
 #include "train/pretrain.h"
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
 #include "app/report.h"
@@ -40,16 +41,16 @@ void Run(const PretrainArguments& arguments) {
 
 }  // namespace
 
-void RegisterPretrain(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("pretrain", "Train a model on token shards");
+void RegisterPretrain(Command app) {
+  Command command = app.AddCommand("pretrain", "Train a model on token shards");
   const auto arguments = std::make_shared<PretrainArguments>();
-  arguments->recipe.Register(*command);
-  command->add_option("--data", arguments->data, "folder that `data prepare` wrote")->required();
-  command->add_option("--out", arguments->out, "run directory to write")->required();
-  command->add_flag("--resume", arguments->resume, "go on with the run in --out, exactly");
-  AddJsonFlag(*command, &arguments->json);
-  command->footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<PretrainRecipe>());
-  command->callback([arguments] { Run(*arguments); });
+  arguments->recipe.Register(command);
+  command.Add("--data", arguments->data, "folder that `data prepare` wrote").Required();
+  command.Add("--out", arguments->out, "run directory to write").Required();
+  command.Add("--resume", arguments->resume, "go on with the run in --out, exactly");
+  AddJsonFlag(command, &arguments->json);
+  command.Footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<PretrainRecipe>());
+  command.Runs([arguments] { Run(*arguments); });
 }
 
 }  // namespace darkhorse

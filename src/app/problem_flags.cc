@@ -4,27 +4,25 @@
 
 namespace darkhorse {
 
-void ProblemFlags::Register(CLI::App& command) {
-  command.add_option("--problems", file, "JSON Lines of your own problems: docs/your-own-task.md");
-  command.add_option("--rule", rule,
-                     "how their answers are scored: exact, numeric, choice, regex or math");
-  command.add_option("--reward", reward,
-                     "or the shell command of a program that scores, as in \"python3 reward.py\"");
+void ProblemFlags::Register(Command command) {
+  command.Add("--problems", file, "JSON Lines of your own problems: docs/your-own-task.md");
+  command.Add("--rule", rule,
+              "how their answers are scored: exact, numeric, choice, regex or math");
+  command.Add("--reward", reward,
+              "or the shell command of a program that scores, as in \"python3 reward.py\"");
   const ProblemsOptions defaults;
   const auto described = [](const char* what, const auto& value) {
     return fmt::format("{} (default: what a recipe says, else {})", what, value);
   };
-  command.add_option(
-      "--held-out-share", held_out_share,
-      described("of --problems, by their prompts' hash: kept out of training, measured "
-                "with",
-                defaults.held_out_share));
-  command.add_option(
-      "--reward-processes", reward_processes,
-      described("copies of the reward program, side by side", defaults.reward_processes));
-  command.add_option("--reward-seconds", reward_seconds,
-                     described("of the reward program for one sample, its start included",
-                               defaults.reward_seconds));
+  command.Add("--held-out-share", held_out_share,
+              described("of --problems, by their prompts' hash: kept out of training, measured "
+                        "with",
+                        defaults.held_out_share));
+  command.Add("--reward-processes", reward_processes,
+              described("copies of the reward program, side by side", defaults.reward_processes));
+  command.Add("--reward-seconds", reward_seconds,
+              described("of the reward program for one sample, its start included",
+                        defaults.reward_seconds));
 }
 
 void ProblemFlags::Apply(ProblemsOptions* options) const {

@@ -1,10 +1,10 @@
 // --problems and how they are scored: problems of the user's, where a command can work on them.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 
+#include "app/command.h"
 #include "rl/own_problems.h"
 
 namespace darkhorse {
@@ -16,7 +16,7 @@ struct ProblemFlags {
   std::optional<int64_t> reward_processes;
   std::optional<double> reward_seconds;
 
-  void Register(CLI::App& command);
+  void Register(Command command);
   // Over what a recipe says: a rule replaces its program, a program its rule. UsageError.
   void Apply(ProblemsOptions* options) const;
 };

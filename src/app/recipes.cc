@@ -27,16 +27,15 @@ std::string ReadRecipe(const std::string& name_or_path) {
       name_or_path, NearestName(name_or_path, RecipeNames()), fmt::join(RecipeNames(), ", "));
 }
 
-void RecipeArguments::Register(CLI::App& command, bool required) {
+void RecipeArguments::Register(Command command, bool required) {
   command
-      .add_option(
-          "recipe", recipe,
-          fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(), ", ")))
-      ->required(required);
+      .Add("recipe", recipe,
+           fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(), ", ")))
+      .Required(required);
   command
-      .add_option("--set", overrides,
-                  "override a field of the recipe, as in --set train.steps=100; may be repeated")
-      ->allow_extra_args(false);
+      .Add("--set", overrides,
+           "override a field of the recipe, as in --set train.steps=100; may be repeated")
+      .OneValueEachTime();
 }
 
 }  // namespace darkhorse

@@ -1,9 +1,10 @@
 // Recipes: TOML files, those of recipes/ built into the program by name.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
+
+#include "app/command.h"
 
 namespace darkhorse {
 
@@ -17,7 +18,7 @@ struct RecipeArguments {
   std::string recipe;
   std::vector<std::string> overrides;
 
-  void Register(CLI::App& command, bool required = true);
+  void Register(Command command, bool required = true);
 };
 
 }  // namespace darkhorse

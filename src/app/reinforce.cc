@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
@@ -67,22 +68,21 @@ void Run(const ReinforceArguments& arguments) {
 
 }  // namespace
 
-void RegisterReinforce(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
+void RegisterReinforce(Command app) {
+  Command command = app.AddCommand(
       "reinforce", "Improve a model by reinforcement learning on problems with verifiable answers");
   const auto arguments = std::make_shared<ReinforceArguments>();
-  arguments->recipe.Register(*command);
-  command->add_option("--model", arguments->model, "checkpoint directory to start from")
-      ->required();
-  arguments->problems.Register(*command);
-  command->add_option("--out", arguments->out, "run directory to write");
-  command->add_flag("--resume", arguments->resume, "go on with the run in --out, exactly");
-  command->add_flag("--probe-only", arguments->probe_only,
-                    "only try training problems: is there anything to learn, how long will it "
-                    "take, how much memory; writes nothing");
-  AddJsonFlag(*command, &arguments->json);
-  command->footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<ReinforceRecipe>());
-  command->callback([arguments] { Run(*arguments); });
+  arguments->recipe.Register(command);
+  command.Add("--model", arguments->model, "checkpoint directory to start from").Required();
+  arguments->problems.Register(command);
+  command.Add("--out", arguments->out, "run directory to write");
+  command.Add("--resume", arguments->resume, "go on with the run in --out, exactly");
+  command.Add("--probe-only", arguments->probe_only,
+              "only try training problems: is there anything to learn, how long will it "
+              "take, how much memory; writes nothing");
+  AddJsonFlag(command, &arguments->json);
+  command.Footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<ReinforceRecipe>());
+  command.Runs([arguments] { Run(*arguments); });
 }
 
 }  // namespace darkhorse

@@ -1,5 +1,6 @@
 // `darkhorse report`: a run directory to a page with curves, and to TensorBoard's event files.
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/output.h"
 #include "app/report.h"
 
@@ -14,18 +15,17 @@ struct ReportArguments {
 
 }  // namespace
 
-void RegisterReport(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("report", "Write a run's report.html, curves and TensorBoard event files");
+void RegisterReport(Command app) {
+  Command command =
+      app.AddCommand("report", "Write a run's report.html, curves and TensorBoard event files");
   const auto arguments = std::make_shared<ReportArguments>();
-  command->add_option("run", arguments->run, "run directory of pretrain, reinforce or run")
-      ->required();
+  command.Add("run", arguments->run, "run directory of pretrain, reinforce or run").Required();
   command
-      ->add_option("--price", arguments->options.price_per_core_hour,
-                   "what a core costs an hour, in dollars")
-      ->check(CLI::NonNegativeNumber);
-  AddJsonFlag(*command, &arguments->json);
-  command->callback([arguments] {
+      .Add("--price", arguments->options.price_per_core_hour,
+           "what a core costs an hour, in dollars")
+      .AtLeastZero();
+  AddJsonFlag(command, &arguments->json);
+  command.Runs([arguments] {
     PrintResult({{"report", WriteReport(arguments->run, arguments->options)}}, arguments->json);
   });
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/live.h"
 #include "app/loaded_model.h"
 #include "app/output.h"
@@ -217,18 +218,17 @@ void Run(const RunArguments& arguments) {
 
 }  // namespace
 
-void RegisterRun(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
+void RegisterRun(Command app) {
+  Command command = app.AddCommand(
       "run", "Make a reasoning model from nothing: corpus, base model, reinforcement learning");
   const auto arguments = std::make_shared<RunArguments>();
-  arguments->recipe.Register(*command);
-  command->add_option("--out", arguments->out, "run directory; finished stages in it are kept")
-      ->required();
-  command->add_flag("--resume", arguments->resume,
-                    "as always: finished stages are kept, an interrupted one goes on, exactly");
-  AddJsonFlag(*command, &arguments->json);
-  command->footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<RunRecipe>());
-  command->callback([arguments] { Run(*arguments); });
+  arguments->recipe.Register(command);
+  command.Add("--out", arguments->out, "run directory; finished stages in it are kept").Required();
+  command.Add("--resume", arguments->resume,
+              "as always: finished stages are kept, an interrupted one goes on, exactly");
+  AddJsonFlag(command, &arguments->json);
+  command.Footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<RunRecipe>());
+  command.Runs([arguments] { Run(*arguments); });
 }
 
 }  // namespace darkhorse

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
 #include "base/error.h"
@@ -113,40 +114,40 @@ void Check(const CheckOptions& options) {
               options.json);
 }
 
-void AddProblemFlags(CLI::App& command, ProblemOptions* options) {
-  command.add_option("task", options->task, "a name from `darkhorse task list`")->required();
-  command.add_option("--level", options->level, "difficulty, from 1");
-  command.add_option("--seed", options->seed, "which series of problems");
-  command.add_option("--index", options->index, "which problem of the series");
-  command.add_flag("--held-out", options->held_out, "from the problems kept out of training");
+void AddProblemFlags(Command command, ProblemOptions* options) {
+  command.Add("task", options->task, "a name from `darkhorse task list`").Required();
+  command.Add("--level", options->level, "difficulty, from 1");
+  command.Add("--seed", options->seed, "which series of problems");
+  command.Add("--index", options->index, "which problem of the series");
+  command.Add("--held-out", options->held_out, "from the problems kept out of training");
   AddJsonFlag(command, &options->json);
 }
 
 }  // namespace
 
-void RegisterTask(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("task", "Verifiable problems: list, show, score, check");
-  command->require_subcommand(1);
+void RegisterTask(Command app) {
+  Command command = app.AddCommand("task", "Verifiable problems: list, show, score, check");
+  command.NeedsCommand();
   const auto json = std::make_shared<bool>(false);
-  CLI::App* list = command->add_subcommand("list", "The built-in tasks");
-  AddJsonFlag(*list, json.get());
-  list->callback([json] { List(*json); });
+  Command list = command.AddCommand("list", "The built-in tasks");
+  AddJsonFlag(list, json.get());
+  list.Runs([json] { List(*json); });
   const auto show_options = std::make_shared<ProblemOptions>();
-  CLI::App* show = command->add_subcommand("show", "A problem and a completion that solves it");
-  AddProblemFlags(*show, show_options.get());
-  show->callback([show_options] { Show(*show_options); });
+  Command show = command.AddCommand("show", "A problem and a completion that solves it");
+  AddProblemFlags(show, show_options.get());
+  show.Runs([show_options] { Show(*show_options); });
   const auto score_options = std::make_shared<ProblemOptions>();
-  CLI::App* score = command->add_subcommand("score", "The reward of a completion of a problem");
-  AddProblemFlags(*score, score_options.get());
-  score->add_option("completion", score_options->completion,
-                    "file with <think>…</think><answer>…</answer>; - for standard input");
-  score->callback([score_options] { ScoreOne(*score_options); });
+  Command score = command.AddCommand("score", "The reward of a completion of a problem");
+  AddProblemFlags(score, score_options.get());
+  score.Add("completion", score_options->completion,
+            "file with <think>…</think><answer>…</answer>; - for standard input");
+  score.Runs([score_options] { ScoreOne(*score_options); });
   const auto check_options = std::make_shared<CheckOptions>();
-  CLI::App* check = command->add_subcommand(
+  Command check = command.AddCommand(
       "check", "Read a file of your own problems and score its own answers, as training would");
-  check_options->flags.Register(*check);
-  AddJsonFlag(*check, &check_options->json);
-  check->callback([check_options] { Check(*check_options); });
+  check_options->flags.Register(check);
+  AddJsonFlag(check, &check_options->json);
+  check.Runs([check_options] { Check(*check_options); });
 }
 
 }  // namespace darkhorse

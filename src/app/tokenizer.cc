@@ -9,8 +9,8 @@
 #include <sstream>
 
 #include "app/app.h"
+#include "app/flags.h"
 #include "app/output.h"
-#include "app/usage.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
@@ -94,54 +94,51 @@ void Decode(const CodeOptions& options) {
   PrintText(text);
 }
 
-void AddCodeFlags(CLI::App& command, CodeOptions* options, const std::string& special_help) {
-  command
-      .add_option("--tokenizer", options->tokenizer,
-                  "tokenizer.json, or a directory that holds one")
-      ->required();
-  command.add_option("input", options->input, "file to read; - for standard input");
-  command.add_flag("--special", options->special, special_help);
+void AddCodeFlags(Command command, CodeOptions* options, const std::string& special_help) {
+  command.Add("--tokenizer", options->tokenizer, "tokenizer.json, or a directory that holds one")
+      .Required();
+  command.Add("input", options->input, "file to read; - for standard input");
+  command.Add("--special", options->special, special_help);
   AddJsonFlag(command, &options->json);
 }
 
-void RegisterTrain(CLI::App& parent) {
+void RegisterTrain(Command parent) {
   const auto options = std::make_shared<TrainOptions>();
   // DeepSeek's, so that begin and end of a document have the ids 0 and 1 of ModelConfig's defaults.
   options->tokenizer.special_tokens = {"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"};
-  CLI::App* command = parent.add_subcommand("train", "Train a byte-level BPE tokenizer on text");
+  Command command = parent.AddCommand("train", "Train a byte-level BPE tokenizer on text");
   command
-      ->add_option("inputs", options->inputs,
-                   "files or folders of .txt and .jsonl, each possibly .gz or .zst")
-      ->required();
-  command->add_option("--out", options->out, "tokenizer.json to write")->required();
+      .Add("inputs", options->inputs,
+           "files or folders of .txt and .jsonl, each possibly .gz or .zst")
+      .Required();
+  command.Add("--out", options->out, "tokenizer.json to write").Required();
   TokenizerTrainOptions& tokenizer = options->tokenizer;
-  command->add_option("--vocab-size", tokenizer.vocab_size,
-                      "special tokens, 256 bytes and merges together");
-  command->add_option("--special-tokens", tokenizer.special_tokens,
-                      "tokens that text is never split into; ids from 0");
-  command->add_option("--pattern", tokenizer.pattern,
-                      "regular expression that splits text into words; empty: the built-in one");
-  command->add_option("--min-frequency", tokenizer.min_frequency,
-                      "a pair seen less often is not merged");
-  AddFieldFlags(*command, FieldsOf(options->corpus));
-  AddJsonFlag(*command, &options->json);
-  command->callback([options] { Train(*options); });
+  command.Add("--vocab-size", tokenizer.vocab_size,
+              "special tokens, 256 bytes and merges together");
+  command.Add("--special-tokens", tokenizer.special_tokens,
+              "tokens that text is never split into; ids from 0");
+  command.Add("--pattern", tokenizer.pattern,
+              "regular expression that splits text into words; empty: the built-in one");
+  command.Add("--min-frequency", tokenizer.min_frequency, "a pair seen less often is not merged");
+  AddFieldFlags(command, FieldsOf(options->corpus));
+  AddJsonFlag(command, &options->json);
+  command.Runs([options] { Train(*options); });
 }
 
 }  // namespace
 
-void RegisterTokenizer(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("tokenizer", "Train a tokenizer, encode and decode text");
-  command->require_subcommand(1);
-  RegisterTrain(*command);
+void RegisterTokenizer(Command app) {
+  Command command = app.AddCommand("tokenizer", "Train a tokenizer, encode and decode text");
+  command.NeedsCommand();
+  RegisterTrain(command);
   const auto encode = std::make_shared<CodeOptions>();
-  CLI::App* encode_command = command->add_subcommand("encode", "Text to token ids");
-  AddCodeFlags(*encode_command, encode.get(), "recognise special tokens written in the text");
-  encode_command->callback([encode] { Encode(*encode); });
+  Command encode_command = command.AddCommand("encode", "Text to token ids");
+  AddCodeFlags(encode_command, encode.get(), "recognise special tokens written in the text");
+  encode_command.Runs([encode] { Encode(*encode); });
   const auto decode = std::make_shared<CodeOptions>();
-  CLI::App* decode_command = command->add_subcommand("decode", "Token ids to text");
-  AddCodeFlags(*decode_command, decode.get(), "show special tokens");
-  decode_command->callback([decode] { Decode(*decode); });
+  Command decode_command = command.AddCommand("decode", "Token ids to text");
+  AddCodeFlags(decode_command, decode.get(), "show special tokens");
+  decode_command.Runs([decode] { Decode(*decode); });
 }
 
 }  // namespace darkhorse

@@ -1,8 +1,12 @@
-#include "app/usage.h"
+#include "app/command.h"
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
+
+#include "base/error.h"
+#include "base/nearest_name.h"
 
 namespace darkhorse {
 namespace {
@@ -51,15 +55,7 @@ std::string FirstUnknown(const CLI::App& app) {
   return rest.empty() ? "" : rest.front();
 }
 
-std::string TypeName(const Field& field) {
-  static constexpr const char* kNames[] = {"BOOL",  "INT",  "INT",     "UINT",      "FLOAT",
-                                           "FLOAT", "TEXT", "INT,...", "FLOAT,...", "TEXT,..."};
-  static_assert(std::size(kNames) == std::variant_size_v<FieldPointer>);
-  return kNames[field.value.index()];
-}
-
-}  // namespace
-
+// What is wrong with the command line that `app` failed to parse.
 std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* command = DeepestParsed(&app);
   const std::string path = CommandPath(command);
@@ -84,27 +80,89 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
                      NearestName(unknown, subcommands));
 }
 
-void AddFieldFlags(CLI::App& command, const FieldList& fields) {
-  for (const Field& field : fields.fields()) {
-    std::string flag = "--" + field.path;
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    if (auto* const* value = std::get_if<bool*>(&field.value)) {
-      command.add_flag(flag, **value, field.help);
-      continue;
-    }
-    const auto assign = [field](const std::string& text) { AssignText(field, text); };
-    command.add_option_function<std::string>(flag, assign, field.help)
-        ->type_name(TypeName(field))
-        ->default_str(SpellValue(field));
-  }
+}  // namespace
+
+Flag& Flag::Required(bool required) {
+  option_->required(required);
+  return *this;
 }
 
-void AddSamplingFlags(CLI::App& command, SamplingParams* sampling) {
-  command.add_option("--temperature", sampling->temperature, "0: the most probable token");
-  command.add_option("--top-k", sampling->top_k, "keep the k most probable tokens; 0: all")
-      ->check(CLI::Range(int32_t{0}, INT32_MAX));
-  command.add_option("--top-p", sampling->top_p, "keep the most probable of this mass");
-  command.add_option("--min-p", sampling->min_p, "keep those this near to the most probable one");
+Flag& Flag::Within(int64_t low, int64_t high) {
+  option_->check(CLI::Range(low, high));
+  return *this;
+}
+
+Flag& Flag::AtLeastZero() {
+  option_->check(CLI::NonNegativeNumber);
+  return *this;
+}
+
+Flag& Flag::OneOf(const std::vector<std::string>& values) {
+  option_->check(CLI::IsMember(values));
+  return *this;
+}
+
+Flag& Flag::OneValueEachTime() {
+  option_->allow_extra_args(false);
+  return *this;
+}
+
+Flag Command::AddValue(const std::string& name, FlagValue value, const std::string& help) {
+  return std::visit(
+      [&](auto* target) {
+        if constexpr (std::is_same_v<decltype(target), bool*>) {
+          return Flag(app_->add_flag(name, *target, help));
+        } else {
+          return Flag(app_->add_option(name, *target, help));
+        }
+      },
+      value);
+}
+
+Flag Command::AddFunction(const std::string& name, std::function<void(const std::string&)> function,
+                          const std::string& type, const std::string& standard,
+                          const std::string& help) {
+  return Flag(app_->add_option_function<std::string>(name, function, help)
+                  ->type_name(type)
+                  ->default_str(standard));
+}
+
+Command Command::AddCommand(const std::string& name, const std::string& help) {
+  return Command(app_->add_subcommand(name, help));
+}
+
+void Command::NeedsCommand() { app_->require_subcommand(1); }
+
+void Command::Footer(const std::string& text) { app_->footer(text); }
+
+void Command::Runs(std::function<void()> run) { app_->callback(std::move(run)); }
+
+std::vector<Command> Command::Commands() const {
+  std::vector<Command> commands;
+  for (CLI::App* command : app_->get_subcommands([](CLI::App*) { return true; }))
+    commands.emplace_back(command);
+  return commands;
+}
+
+Program::Program(const std::string& name, const std::string& version, const std::string& help)
+    : app_(std::make_unique<CLI::App>(help, name)) {
+  app_->set_version_flag("--version", version, "print the version");
+  app_->option_defaults()->always_capture_default();  // commands inherit it
+}
+
+Program::~Program() = default;
+
+Command Program::command() { return Command(app_.get()); }
+
+void Program::Run(std::vector<std::string> arguments) {
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+  try {
+    app_->parse(arguments);
+  } catch (const CLI::Success& success) {  // --help, --version
+    app_->exit(success);
+  } catch (const CLI::ParseError& error) {
+    FailUsage("{}", ExplainUsage(*app_, error));
+  }
 }
 
 }  // namespace darkhorse
