@@ -13,11 +13,11 @@ namespace darkhorse {
 namespace {
 
 // Blocks, in floats: a panel of kBlockK rows stays in a first-level cache, kBlockM x kBlockK of A
-// in a second-level one, and kBlockK x kBlockN of packed B in the third.
+// and kPackedB of B in a second-level one, and kBlockK x kBlockN of packed B in the third.
 constexpr int64_t kBlockK = 512;
 constexpr int64_t kBlockM = 96;
 constexpr int64_t kBlockN = 1024;
-constexpr int64_t kPackedB = int64_t{1} << 19;  // floats of B packed at once
+constexpr int64_t kPackedB = int64_t{1} << 17;  // packed at once, or kBlockK rows
 // Rows of A this far apart are packed when this many columns share the cost.
 constexpr int64_t kPackStride = 1024;
 constexpr int64_t kPackCols = 128;
@@ -228,34 +228,52 @@ namespace {
 // together.
 class GroupedWork {
  public:
-  void Add(const Product& p) {
-    constexpr int64_t kRows = 1024;  // the most that one item holds
-    constexpr int64_t kCols = 128;
-    for (int64_t row = 0; row < p.c.rows; row += kRows) {
-      for (int64_t col = 0; col < p.c.cols; col += kCols) {
-        items_.push_back(
-            {p, {row, std::min(kRows, p.c.rows - row), col, std::min(kCols, p.c.cols - col)}});
-      }
-    }
-  }
+  void Add(const Product& p) { products_.push_back(p); }
 
   void Run() {
+    std::vector<Item> items = Items(kWidest);
+    const int64_t enough = int64_t{4} * NumThreads();
+    for (int64_t cols = kWidest;
+         static_cast<int64_t>(items.size()) < enough && cols > kNarrowest;) {
+      cols /= 2;
+      items = Items(cols);
+    }
     const auto cost = [](const Item& x) {
-      return Cost(x.product, x.block.rows, x.block.cols) * static_cast<double>(x.product.k);
+      return Cost(*x.product, x.block.rows, x.block.cols) * static_cast<double>(x.product->k);
     };
-    std::stable_sort(items_.begin(), items_.end(),
+    std::stable_sort(items.begin(), items.end(),
                      [&](const Item& x, const Item& y) { return cost(x) > cost(y); });
     const GemmLoops& loops = Kernels().gemm;
-    ParallelFor(static_cast<int64_t>(items_.size()),
-                [&](int64_t i) { RunBlock(loops, items_[i].product, items_[i].block); });
+    ParallelFor(static_cast<int64_t>(items.size()),
+                [&](int64_t i) { RunBlock(loops, *items[i].product, items[i].block); });
   }
 
  private:
+  static constexpr int64_t kRows = 1024;  // the most that one item holds
+  // Each item reads, and may pack, all of its rows of A: the wider the better, where there are
+  // items enough for the threads to share evenly.
+  static constexpr int64_t kWidest = 512;
+  static constexpr int64_t kNarrowest = 128;
+
   struct Item {
-    Product product;
+    const Product* product;
     Block block;
   };
-  std::vector<Item> items_;
+
+  std::vector<Item> Items(int64_t width) const {
+    std::vector<Item> items;
+    for (const Product& p : products_) {
+      for (int64_t row = 0; row < p.c.rows; row += kRows) {
+        const int64_t rows = std::min(kRows, p.c.rows - row);
+        for (int64_t col = 0; col < p.c.cols; col += width) {
+          items.push_back({&p, {row, rows, col, std::min(width, p.c.cols - col)}});
+        }
+      }
+    }
+    return items;
+  }
+
+  std::vector<Product> products_;
 };
 
 }  // namespace

@@ -2,12 +2,11 @@
 // and with kTileRows (rows of the register tile), kTileVectors (accumulators that fit the
 // registers) and kMaxPanels defined.
 
-// A register tile of R rows and P panels. B's element (k, j) of panel p is b[p*b_panel + k*b_stride
-// + j]. Only the last panel may be narrower than 16: it has `tail` columns.
+// A register tile of R rows and P panels. B's element (k, j) of panel p is b[p*b_panel + k*16 + j].
+// Only the last panel may be narrower than 16: it has `tail` columns.
 template <int R, int P, bool kSlivers>
-inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b_stride,
-                     int64_t b_panel, int64_t k, float* c, int64_t c_stride, int tail,
-                     bool accumulate) {
+inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b_panel, int64_t k,
+                     float* c, int64_t c_stride, int tail, bool accumulate) {
   V acc[R][P];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -23,12 +22,10 @@ inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b
       }
     }
   }
-  for (int64_t i = 0; i < k; ++i) {
+  const auto step = [&]() __attribute__((always_inline)) {
     V column[P];
 #pragma GCC unroll 16
-    for (int p = 0; p < P; ++p) {
-      column[p] = Load(b + p * b_panel);
-    }
+    for (int p = 0; p < P; ++p) column[p] = Load(b + p * b_panel);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const V x = Set1(kSlivers ? a[r] : a[r * a_stride]);
@@ -36,8 +33,16 @@ inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b
       for (int p = 0; p < P; ++p) acc[r][p] = Fma(x, column[p], acc[r][p]);
     }
     a += kSlivers ? kTileRows : 1;
-    b += b_stride;
+    b += kPanel;
+  };
+  int64_t i = 0;
+  if constexpr (R == kTileRows) {  // where nearly all time goes: less counting for each product
+    for (; i + 4 <= k; i += 4) {
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u) step();
+    }
   }
+  for (; i < k; ++i) step();
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
@@ -76,8 +81,8 @@ inline int NextRows(int64_t left, bool slivers) {
 // are asked for a tile ahead.
 template <int P, bool kSlivers>
 inline void GemmColumn(const float* a, int64_t a_stride, int64_t rows, const float* b,
-                       int64_t b_stride, int64_t b_panel, int64_t k, float* c, int64_t c_stride,
-                       int tail, bool accumulate, bool fetch = false) {
+                       int64_t b_panel, int64_t k, float* c, int64_t c_stride, int tail,
+                       bool accumulate, bool fetch = false) {
   for (int64_t i = 0; i < rows;) {
     const int count = NextRows(rows - i, kSlivers);
     if (fetch && i + count < rows) {
@@ -88,9 +93,25 @@ inline void GemmColumn(const float* a, int64_t a_stride, int64_t rows, const flo
       }
     }
     GemmTileOfRows<kTileRows, P, kSlivers>(count, a + i * (kSlivers ? k : a_stride), a_stride, b,
-                                           b_stride, b_panel, k, c + i * c_stride, c_stride, tail,
+                                           b_panel, k, c + i * c_stride, c_stride, tail,
                                            accumulate);
     i += count;
+  }
+}
+
+// All rows against the last panels, at most P: all at once, for few accumulators would wait for
+// each other.
+template <int P, bool kSlivers>
+inline void GemmLastColumns(const float* a, int64_t a_stride, int64_t rows, const float* b,
+                            int64_t b_panel, int64_t cols, int64_t k, float* c, int64_t c_stride,
+                            bool accumulate) {
+  if (cols > 16 * (P - 1)) {
+    return GemmColumn<P, kSlivers>(a, a_stride, rows, b, b_panel, k, c, c_stride,
+                                   static_cast<int>(cols - 16 * (P - 1)), accumulate);
+  }
+  if constexpr (P > 1) {
+    GemmLastColumns<P - 1, kSlivers>(a, a_stride, rows, b, b_panel, cols, k, c, c_stride,
+                                     accumulate);
   }
 }
 
@@ -98,58 +119,54 @@ inline void GemmColumn(const float* a, int64_t a_stride, int64_t rows, const flo
 // pass by.
 template <int P, bool kSlivers>
 inline void GemmColumns(const float* a, int64_t a_stride, int64_t rows, const float* b,
-                        int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
-                        int64_t c_stride, bool accumulate) {
+                        int64_t b_panel, int64_t cols, int64_t k, float* c, int64_t c_stride,
+                        bool accumulate) {
   int64_t j = 0;
   for (; j + 16 * P <= cols; j += 16 * P) {
-    GemmColumn<P, kSlivers>(a, a_stride, rows, b + j / 16 * b_panel, b_stride, b_panel, k, c + j,
-                            c_stride, 16, accumulate, !kSlivers && j == 0);
+    GemmColumn<P, kSlivers>(a, a_stride, rows, b + j / 16 * b_panel, b_panel, k, c + j, c_stride,
+                            16, accumulate, !kSlivers && j == 0);
   }
-  for (; j < cols; j += 16) {
-    const int tail = cols - j < 16 ? static_cast<int>(cols - j) : 16;
-    const float* panel = b + j / 16 * b_panel;
-    GemmColumn<1, kSlivers>(a, a_stride, rows, panel, b_stride, b_panel, k, c + j, c_stride, tail,
-                            accumulate);
+  if (j < cols) {
+    GemmLastColumns<P, kSlivers>(a, a_stride, rows, b + j / 16 * b_panel, b_panel, cols - j, k,
+                                 c + j, c_stride, accumulate);
   }
 }
 
 // Few rows: one tile high, as many panels wide as the registers hold.
 template <int kRows>
 inline void GemmFewRows(int64_t rows, const float* a, int64_t a_stride, const float* b,
-                        int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
-                        int64_t c_stride, bool accumulate) {
+                        int64_t b_panel, int64_t cols, int64_t k, float* c, int64_t c_stride,
+                        bool accumulate) {
   if (rows == kRows) {
-    return GemmColumns<PanelsWide(kRows), false>(a, a_stride, rows, b, b_stride, b_panel, cols, k,
-                                                 c, c_stride, accumulate);
+    return GemmColumns<PanelsWide(kRows), false>(a, a_stride, rows, b, b_panel, cols, k, c,
+                                                 c_stride, accumulate);
   }
   if constexpr (kRows > 1) {
-    GemmFewRows<kRows - 1>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
-                           accumulate);
+    GemmFewRows<kRows - 1>(rows, a, a_stride, b, b_panel, cols, k, c, c_stride, accumulate);
   }
 }
 
 inline void GemmAnyRows(const float* a, int64_t a_stride, int64_t rows, const float* b,
-                        int64_t b_stride, int64_t b_panel, int64_t cols, int64_t k, float* c,
-                        int64_t c_stride, bool accumulate) {
+                        int64_t b_panel, int64_t cols, int64_t k, float* c, int64_t c_stride,
+                        bool accumulate) {
   if (rows <= kTileRows) {
-    GemmFewRows<kTileRows>(rows, a, a_stride, b, b_stride, b_panel, cols, k, c, c_stride,
-                           accumulate);
+    GemmFewRows<kTileRows>(rows, a, a_stride, b, b_panel, cols, k, c, c_stride, accumulate);
   } else {
-    GemmColumns<PanelsWide(kTileRows), false>(a, a_stride, rows, b, b_stride, b_panel, cols, k, c,
-                                              c_stride, accumulate);
+    GemmColumns<PanelsWide(kTileRows), false>(a, a_stride, rows, b, b_panel, cols, k, c, c_stride,
+                                              accumulate);
   }
 }
 
 void PanelProduct(const float* a, int64_t a_stride, int64_t rows, const float* panels,
                   int64_t panel_stride, int64_t cols, int64_t k, float* c, int64_t c_stride,
                   bool accumulate) {
-  GemmAnyRows(a, a_stride, rows, panels, kPanel, panel_stride, cols, k, c, c_stride, accumulate);
+  GemmAnyRows(a, a_stride, rows, panels, panel_stride, cols, k, c, c_stride, accumulate);
 }
 
 void SliverProduct(const float* slivers, int64_t rows, const float* panels, int64_t panel_stride,
                    int64_t cols, int64_t k, float* c, int64_t c_stride, bool accumulate) {
-  GemmColumns<PanelsWide(kTileRows), true>(slivers, 0, rows, panels, kPanel, panel_stride, cols, k,
-                                           c, c_stride, accumulate);
+  GemmColumns<PanelsWide(kTileRows), true>(slivers, 0, rows, panels, panel_stride, cols, k, c,
+                                           c_stride, accumulate);
 }
 
 // Transposes rows x k, element (r, i) to out[i * width + r]; rows <= width, the rest zero.
@@ -208,18 +225,24 @@ void PackSlivers(const float* a, int64_t stride, int64_t rows, int64_t k, float*
   }
 }
 
-static_assert(4 * kTileRows >= 16);  // PackSliversT writes sixteen floats over the next four k
+// Some rows of A^T at a time, so that its lines are read in order and once.
 void PackSliversT(const float* a, int64_t stride, int64_t rows, int64_t k, float* slivers) {
-  for (int64_t r = 0; r < rows; r += kTileRows) {
-    const int64_t height = rows - r < kTileRows ? rows - r : kTileRows;
-    for (int64_t i = 0; i < k; ++i, slivers += kTileRows) {
-      const float* from = a + i * stride + r;
-      if (r + 16 <= rows && i + 3 < k) {
-        Store(slivers, Load(from));  // what it writes too much, the next k writes over
-      } else if (height == kTileRows) {
-        __builtin_memcpy(slivers, from, kTileRows * sizeof(float));
-      } else {
-        for (int64_t x = 0; x < kTileRows; ++x) slivers[x] = x < height ? from[x] : 0;
+  constexpr int64_t kChunk = 8;
+  constexpr int64_t kReach = (kTileRows + 3) / 4 * 4;  // whole registers
+  static_assert(kReach <= 2 * kTileRows);
+  for (int64_t begin = 0; begin < k; begin += kChunk) {
+    const int64_t end = k - begin < kChunk ? k : begin + kChunk;
+    for (int64_t r = 0; r < rows; r += kTileRows) {
+      const int64_t height = rows - r < kTileRows ? rows - r : kTileRows;
+      const float* from = a + begin * stride + r;
+      float* to = slivers + r * k + begin * kTileRows;
+      int64_t i = begin;
+      // What this writes too much, the next k writes over.
+      for (; r + kReach <= rows && i < end && i + 1 < k; ++i, from += stride, to += kTileRows) {
+        __builtin_memcpy(to, from, kReach * sizeof(float));
+      }
+      for (; i < end; ++i, from += stride, to += kTileRows) {
+        for (int64_t x = 0; x < kTileRows; ++x) to[x] = x < height ? from[x] : 0;
       }
     }
   }

@@ -1,9 +1,7 @@
 // The inner loops of matrix products: single-threaded, on cache-sized blocks. gemm.cc blocks and
-// threads them; attention uses them on its scratch. Two forms of the right-hand side B[k, cols]:
-//   panels: element (k, j) at panels[(j/16) * panel_stride + k*16 + j%16], panel_stride >= 16*k,
-//   the last panel padded with
-//           finite numbers (the layout of kKeyPanel in attention.h);
-//   rows:   element (k, j) at b[k*b_stride + j], nothing read beyond cols.
+// threads them. The right-hand side B[k, cols] lies in panels: element (k, j) at
+// panels[(j/16) * panel_stride + k*16 + j%16], panel_stride >= 16*k, the last panel padded with
+// finite numbers (the layout of kKeyPanel in attention.h).
 // Each element of C is the chain of fused multiply-adds over k in ascending order that gemm.h
 // defines, starting from the old C where `accumulate`, else from 0. Any rows, cols, k >= 0; strides
 // in floats; C overlaps nothing.

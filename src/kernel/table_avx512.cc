@@ -11,7 +11,7 @@ namespace darkhorse {
 namespace {
 #include "kernel/simd_avx512.inl"
 
-constexpr int kTileRows = 12, kTileVectors = 24, kMaxPanels = 8;
+constexpr int kTileRows = 6, kTileVectors = 24, kMaxPanels = 8;
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
 }  // namespace
