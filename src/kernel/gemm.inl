@@ -3,10 +3,11 @@
 // registers) and kMaxPanels defined.
 
 // A register tile of R rows and P panels. B's element (k, j) of panel p is b[p*b_panel + k*16 + j].
-// Only the last panel may be narrower than 16: it has `tail` columns.
+// Only the last panel may be narrower than 16: it has `tail` columns. Meanwhile the R rows of A
+// from `next` on, if not null, are fetched into the caches.
 template <int R, int P, bool kSlivers>
 inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b_panel, int64_t k,
-                     float* c, int64_t c_stride, int tail, bool accumulate) {
+                     float* c, int64_t c_stride, int tail, bool accumulate, const float* next) {
   V acc[R][P];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -38,6 +39,10 @@ inline void GemmTile(const float* a, int64_t a_stride, const float* b, int64_t b
   int64_t i = 0;
   if constexpr (R == kTileRows) {  // where nearly all time goes: less counting for each product
     for (; i + 4 <= k; i += 4) {
+      if (next != nullptr && i % 16 == 0) {
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) __builtin_prefetch(next + r * a_stride + i);
+      }
 #pragma GCC unroll 4
       for (int u = 0; u < 4; ++u) step();
     }
@@ -77,24 +82,18 @@ inline int NextRows(int64_t left, bool slivers) {
   return static_cast<int>((left + 1) / 2);
 }
 
-// All rows against P panels. Rows of A that come from memory (`fetch`: the first pass over them)
-// are asked for a tile ahead.
+// All rows against P panels. `fetch`: it is the first pass over A, whose rows may come from memory.
 template <int P, bool kSlivers>
 inline void GemmColumn(const float* a, int64_t a_stride, int64_t rows, const float* b,
                        int64_t b_panel, int64_t k, float* c, int64_t c_stride, int tail,
                        bool accumulate, bool fetch = false) {
   for (int64_t i = 0; i < rows;) {
     const int count = NextRows(rows - i, kSlivers);
-    if (fetch && i + count < rows) {
-      const int next = NextRows(rows - i - count, kSlivers);
-      for (int r = 0; r < next; ++r) {
-        const float* row = a + (i + count + r) * a_stride;
-        for (int64_t at = 0; at < k; at += 16) __builtin_prefetch(row + at);
-      }
-    }
+    const bool ahead = fetch && i + count + kTileRows <= rows;
+    const float* next = ahead ? a + (i + count) * a_stride : nullptr;
     GemmTileOfRows<kTileRows, P, kSlivers>(count, a + i * (kSlivers ? k : a_stride), a_stride, b,
-                                           b_panel, k, c + i * c_stride, c_stride, tail,
-                                           accumulate);
+                                           b_panel, k, c + i * c_stride, c_stride, tail, accumulate,
+                                           next);
     i += count;
   }
 }
