@@ -192,14 +192,19 @@ void PackPanelsNT(const float* w, int64_t stride, int64_t cols, int64_t k, float
   }
 }
 
+// As many of B's rows at a time as a processor prefetches side by side.
 void PackPanelsNN(const float* b, int64_t stride, int64_t cols, int64_t k, float* panels,
                   int64_t panel_stride) {
-  for (int64_t j = 0; j < cols; j += kPanel) {
-    const int width = cols - j < kPanel ? static_cast<int>(cols - j) : kPanel;
-    float* panel = panels + j / kPanel * panel_stride;
-    for (int64_t i = 0; i < k; ++i) {
-      const float* row = b + i * stride + j;
-      Store(panel + i * kPanel, width == kPanel ? Load(row) : LoadN(row, width));
+  constexpr int64_t kChunk = 4;
+  for (int64_t begin = 0; begin < k; begin += kChunk) {
+    const int64_t end = k - begin < kChunk ? k : begin + kChunk;
+    for (int64_t j = 0; j < cols; j += kPanel) {
+      const int width = cols - j < kPanel ? static_cast<int>(cols - j) : kPanel;
+      float* panel = panels + j / kPanel * panel_stride;
+      for (int64_t i = begin; i < end; ++i) {
+        const float* row = b + i * stride + j;
+        Store(panel + i * kPanel, width == kPanel ? Load(row) : LoadN(row, width));
+      }
     }
   }
 }
