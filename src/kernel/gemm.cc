@@ -136,14 +136,14 @@ void RunBlock(const GemmLoops& loops, const Product& p, const Block& block) {
   }
 }
 
-// Cost of a rectangle in FMA-instruction times of sixteen lanes per k: the products, and packing B
-// (and A where transposed).
+// Cost of a rectangle in FMA-instruction times of sixteen lanes per k: the products, packing B, and
+// reading A, or packing it where transposed.
 double Cost(const Product& p, int64_t rows, int64_t cols) {
   const double product =
       static_cast<double>(rows) * static_cast<double>(RoundUp(cols, kPanel)) / 16;
   const double pack_b = p.right == Right::kPanels ? 0 : static_cast<double>(cols) / 2;
-  const double pack_a = p.a_transposed ? static_cast<double>(rows) / 2 : 0;
-  return product + pack_b + pack_a;
+  const double read_a = static_cast<double>(rows) / (p.a_transposed ? 2 : 8);
+  return product + pack_b + read_a;
 }
 
 // Splits C over down x across threads so that the largest share costs least.
