@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kBlockK = 512;
 constexpr int64_t kBlockM = 96;
 constexpr int64_t kBlockN = 1024;
+constexpr int64_t kUpperBlockM = 48;  // rows where only what is right of the diagonal is wanted
 constexpr int64_t kPackedB = int64_t{1} << 17;  // packed at once, or kBlockK rows
 // Rows of A this far apart are packed when this many columns share the cost.
 constexpr int64_t kPackStride = 1024;
@@ -40,6 +41,7 @@ struct Product {
   Matrix c;
   int64_t k;
   bool accumulate;
+  bool upper = false;  // C is square, and left of the diagonal anything or nothing may be written
 };
 
 // A rectangle of C: the unit of work of one thread.
@@ -119,6 +121,7 @@ void RunRows(const GemmLoops& loops, const Product& p, int64_t row, int64_t rows
 void RunBlock(const GemmLoops& loops, const Product& p, const Block& block) {
   if (p.k == 0 && !p.accumulate) Clear(p.c, block);
   const int64_t col_end = block.col + block.cols;
+  const int64_t block_m = p.upper ? kUpperBlockM : kBlockM;
   for (int64_t col = block.col; col < col_end; col += kBlockN) {
     const int64_t cols = std::min(kBlockN, col_end - col);
     const bool packed = p.right == Right::kPanels;
@@ -128,9 +131,11 @@ void RunBlock(const GemmLoops& loops, const Product& p, const Block& block) {
       const int64_t k = std::min(depth, p.k - k0);
       const float* panels =
           packed ? p.b + col / kPanel * p.k * kPanel : PackB(loops, p, col, cols, k0, k);
-      for (int64_t row = 0; row < block.rows; row += kBlockM) {
-        const int64_t rows = std::min(kBlockM, block.rows - row);
-        RunRows(loops, p, block.row + row, rows, col, cols, k0, k, panels);
+      for (int64_t row = block.row; row < block.row + block.rows; row += block_m) {
+        const int64_t rows = std::min(block_m, block.row + block.rows - row);
+        const int64_t left = p.upper ? std::max<int64_t>(0, row - col) / kPanel * kPanel : 0;
+        if (left >= cols) break;
+        RunRows(loops, p, row, rows, col + left, cols - left, k0, k, panels + left * k);
       }
     }
   }
@@ -190,6 +195,22 @@ void GemmNN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate) {
 void GemmTN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate) {
   CHECK(a.rows == b.rows && c.rows == a.cols && c.cols == b.cols);
   Run({a.data, a.stride, true, b.data, b.stride, Right::kNN, c, a.rows, accumulate});
+}
+
+void Syrk(ConstMatrix a, Matrix c) {
+  CHECK(c.rows == a.rows && c.cols == a.rows);
+  RunBlock(Kernels().gemm,
+           {a.data, a.stride, false, a.data, a.stride, Right::kNT, c, a.cols, false, true},
+           {0, c.rows, 0, c.cols});
+  // Multiplication commutes, so element (i, j) is the chain of (j, i). Some rows at a time, whose
+  // lines stay in the first-level cache.
+  constexpr int64_t kRows = 16;
+  for (int64_t begin = 0; begin < c.rows; begin += kRows) {
+    const int64_t end = std::min(begin + kRows, c.rows);
+    for (int64_t i = begin + 1; i < c.rows; ++i) {
+      for (int64_t j = begin; j < std::min(i, end); ++j) c(i, j) = c(j, i);
+    }
+  }
 }
 
 void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,

@@ -20,6 +20,10 @@ void GemmNN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate = false);
 // C[M,N] = A[K,M]^T . B[K,N]   (its weight gradient: dout^T . x, usually accumulated)
 void GemmTN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate = false);
 
+// C[M,M] = A[M,K] . A^T, bit for bit GemmNT(a, a, c) for little more than half its work. By the
+// calling thread alone.
+void Syrk(ConstMatrix a, Matrix c);
+
 // The scalar definition of the above, for tests: opa/opb read element (m,k) and (k,n).
 void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
                    bool accumulate);

@@ -51,15 +51,15 @@ struct Shape {
 
 std::string Name(const Shape& s) { return fmt::format("M={} N={} K={}", s.m, s.n, s.k); }
 
-// Around the tiles (4, 6, 12 rows; 16 columns), the blocks (gemm.cc: K 512, M 96, N 1024), B packed
-// in two parts (2^19 floats), A packed for its stride (1024, with 128 columns) and the few-rows
-// path.
+// Around the tiles (4 and 6 rows; 16, 32 and 64 columns), the blocks (gemm.cc: K 512, M 96, N
+// 1024), B packed in parts of 512 and of 1024 (2^17 floats), A packed for its stride (1024, with
+// 128 columns) and the few-rows path.
 std::vector<Shape> Shapes() {
-  std::vector<Shape> shapes = {{0, 5, 3},      {5, 0, 3},       {3, 5, 0},      {1, 1, 1},
-                               {1, 2, 300},    {13, 17, 19},    {7, 15, 257},   {8, 33, 256},
-                               {5, 64, 513},   {191, 31, 29},   {193, 47, 5},   {397, 18, 7},
-                               {2, 1025, 3},   {3, 2060, 2},    {97, 101, 103}, {64, 96, 640},
-                               {3, 512, 1600}, {5, 1024, 1030}, {14, 130, 1100}};
+  std::vector<Shape> shapes = {{0, 5, 3},      {5, 0, 3},       {3, 5, 0},       {1, 1, 1},
+                               {1, 2, 300},    {13, 17, 19},    {7, 15, 257},    {8, 33, 256},
+                               {5, 64, 513},   {191, 31, 29},   {193, 47, 5},    {397, 18, 7},
+                               {2, 1025, 3},   {3, 2060, 2},    {97, 101, 103},  {64, 96, 640},
+                               {3, 512, 1600}, {5, 1024, 1030}, {14, 130, 1100}, {9, 100, 1600}};
   for (int64_t m = 1; m <= 26; ++m) shapes.push_back({m, 1 + (m * 37) % 150, 1 + (m * 11) % 40});
   return shapes;
 }
@@ -129,6 +129,24 @@ TEST_F(GemmTest, EveryFormIsTheChain) {
         Owned expected = start;
         GemmReference(a.view(), a_t, b.view(), b_t, expected.view(), add);
         Everywhere([&] { CheckForm(form, s, slack, add, a, b, start, expected); });
+      }
+    }
+  }
+}
+
+TEST_F(GemmTest, SyrkIsTheProductWithItself) {
+  uint64_t seed = 100;
+  for (const int64_t m : {0, 1, 2, 15, 16, 17, 47, 48, 49, 63, 64, 100, 200, 1030}) {
+    for (const int64_t k : {0, 1, 7, 64, 530}) {
+      const Owned a(m, k, 3, ++seed);
+      const Owned start(m, m, 5, ++seed);
+      Owned expected = start;
+      GemmNT(a.view(), a.view(), expected.view());
+      for (const KernelTable* row : SupportedKernels()) {
+        SelectKernels(*row);
+        Owned c = start;
+        Syrk(a.view(), c.view());
+        EXPECT_TRUE(c.SameBits(expected)) << row->name << " M=" << m << " K=" << k;
       }
     }
   }

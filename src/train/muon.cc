@@ -38,8 +38,8 @@ void Orthogonalise(Matrix m, Arena& arena) {
   const Matrix poly = arena.NewMatrix(n, n);
   Matrix next = arena.NewMatrix(n, x.cols);
   for (int step = 0; step < kSteps; ++step) {
-    GemmNT(x, x, gram);
-    GemmNN(gram, gram, poly);
+    Syrk(x, gram);
+    Syrk(gram, poly);  // its own transpose
     for (int64_t i = 0; i < gram.size(); ++i) poly.data[i] = kB * gram.data[i] + kC * poly.data[i];
     for (int64_t i = 0; i < n; ++i) poly(i, i) += kA;  // a X + (b A + c A^2) X as one product
     GemmNN(poly, x, next);
