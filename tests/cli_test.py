@@ -152,6 +152,7 @@ class Data(CommandLine):
                   says="did you mean 'countdown'?")
         self.refuse(2, *self.prepare("--generate", "countdown:99", "--documents", 9), says="level")
         self.refuse(2, *self.prepare("--generate", "countdown"), says="--documents")
+        self.refuse(2, *self.prepare("a.txt", "--documents", 9), says="leave it out for files")
 
     def test_bad_input(self):
         self.tokenizer()

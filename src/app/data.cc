@@ -52,6 +52,9 @@ void Run(const DataOptions& options) {
   if (options.inputs.empty() == options.generate.empty()) {
     FailUsage("data prepare: give either files and folders to read, or --generate TASKS");
   }
+  if (options.generate.empty() && options.documents != 0) {
+    FailUsage("data prepare: --documents is how many --generate makes; leave it out for files");
+  }
   if (!options.generate.empty() && options.documents < 1) {
     FailUsage("data prepare: --generate needs --documents, how many to make");
   }

@@ -15,7 +15,7 @@ void ListFields(RopeScaling& r, FieldList& list) {
 
 void ListFields(ModelConfig& c, FieldList& list) {
   list.Add("model_type", c.model_type, "\"deepseek_v3\" or \"deepseek_v2\"");
-  list.Add("vocab_size", c.vocab_size, "tokens the embedding knows; at least the tokenizer's");
+  list.Add("vocab_size", c.vocab_size, "tokens the embedding knows; in pretraining, those of the data");
   list.Add("hidden_size", c.hidden_size, "width of the residual stream");
   list.Add("num_hidden_layers", c.num_hidden_layers, "layers, without MTP modules");
   list.Add("num_attention_heads", c.num_attention_heads, "attention heads");
