@@ -85,7 +85,7 @@ class Usage(CommandLine):
         self.refuse(2, says="subcommand is required")
         self.refuse(2, "tokenizer", says="subcommand is required")
         self.refuse(2, "tokenizer", "encode", says="--tokenizer is required")
-        self.refuse(2, "task", "show", "countdown", "--level", "high", says="--level = high")
+        self.refuse(2, "task", "show", "countdown", "--level", "high", says="--level: 'high' is not an integer")
         self.refuse(2, "--threads", 0, "task", "list", says="--threads")
         self.refuse(2, "data", "prepare", "x.txt", "--tokenizer", "t", "--out", "o", "--max-tokens",
                   "many", says="max_tokens = many does not fit; it must be an integer")
@@ -165,6 +165,10 @@ class Data(CommandLine):
         self.refuse(1, *self.prepare("corpus.txt", "--eos-token", "<eot>"), says="<eot>")
         self.refuse(2, *self.prepare("corpus.txt", "--validation-fraction", 2),
                   says="validation_fraction")
+        rows = self.write("rows.jsonl", '{"question": "1+1?"}\n' * 3)
+        why = '3 were skipped, the first: ' + str(rows) + ':1: no field "text"'
+        self.refuse(1, *self.prepare(rows), says=why)
+        self.refuse(1, "tokenizer", "train", rows, "--out", "t.json", says=why)
         self.assertFalse((self.folder / "shards/train.bin").exists())
 
 
@@ -333,6 +337,22 @@ class FromTextToText(CommandLine):
         self.refuse(1, "evaluate", "--model", result["checkpoint"], "--data", "data", says="val.bin")
 
 
+    def test_an_end_token_is_optional(self):
+        self.tokenizer()
+        corpus = self.write("c.txt", "the cat sat on the mat\n" * 200)
+        self.succeed("data", "prepare", corpus, "--tokenizer", "tokenizer.json", "--out", "data",
+                     "--validation-fraction", 0, "--eos-token", "")
+        pretrain = ("pretrain", "tiny", "--data", "data", "--out", "run", "--json",
+                    "--set", "train.steps=2", "--set", "train.tokens_per_step=512",
+                    "--set", "train.micro_batch_tokens=512")
+        checkpoint = json.loads(self.succeed(*pretrain))["checkpoint"]
+        self.assertTrue(json.loads(self.succeed(*pretrain, "--resume"))["finished"])
+        config = json.loads((self.folder / checkpoint / "config.json").read_text())
+        self.assertIsNone(config["eos_token_id"])
+        self.succeed("generate", "--model", checkpoint, "--prompt", "the", "--max-tokens", 4)
+        self.refuse(2, "generate", "--model", checkpoint, says="the prompt is empty")
+
+
 class Extremes(CommandLine):
     """Numbers at the end of every range: refused in one line that names the flag, before anything is
     read, computed or allocated."""
@@ -359,7 +379,10 @@ class Extremes(CommandLine):
         self.refuse_values(prepare, "--max-document-bytes", (2**63, 10**30))
         self.refuse_values(("tokenizer", "train", "x.txt", "--out", "o"), "--vocab-size",
                            (2**31, 2**63))
-        self.refuse_values(("--threads", 1), "--threads", (0, -1, 2**31))
+        self.refuse_values(("--threads", 1), "--threads", (0, -1, 2**31, "0x10"))
+        self.refuse_values(("generate", "--model", "none"), "--seed", (-1, 2**64, "x"))
+        self.refuse_values(("generate", "--model", "none"), "--samples", ("0x2", "2.5", ""))
+        self.refuse_values(("generate", "--model", "none"), "--temperature", ("nan", "inf", "hot"))
 
     def test_after_the_tokenizer_is_read(self):
         self.tokenizer()

@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/nearest_name.h"
@@ -80,6 +82,29 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
                      NearestName(unknown, subcommands));
 }
 
+// Numbers are decimal and finite: CLI11 alone takes 010 for 8, and -1 for the largest unsigned one.
+template <typename T>
+std::string WhyNoNumber(const std::string& text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size()) {
+    if constexpr (std::is_integral_v<T>) return "";
+    if (std::isfinite(static_cast<double>(value))) return "";
+  }
+  if constexpr (!std::is_integral_v<T>) return fmt::format("'{}' is not a number", text);
+  if (error == std::errc::result_out_of_range) return fmt::format("{} is too far from 0", text);
+  return fmt::format("'{}' is not an integer{}", text, std::is_signed_v<T> ? "" : " of at least 0");
+}
+
+template <typename T>
+struct NumberOf {
+  using type = T;
+};
+template <typename T>
+struct NumberOf<std::vector<T>> : NumberOf<T> {};
+template <typename T>
+struct NumberOf<std::optional<T>> : NumberOf<T> {};
+
 }  // namespace
 
 Flag& Flag::Required(bool required) {
@@ -113,7 +138,12 @@ Flag Command::AddValue(const std::string& name, FlagValue value, const std::stri
         if constexpr (std::is_same_v<decltype(target), bool*>) {
           return Flag(app_->add_flag(name, *target, help));
         } else {
-          return Flag(app_->add_option(name, *target, help));
+          CLI::Option* option = app_->add_option(name, *target, help);
+          using Number = typename NumberOf<std::remove_pointer_t<decltype(target)>>::type;
+          if constexpr (std::is_arithmetic_v<Number>) {
+            option->check(WhyNoNumber<Number>, "");
+          }
+          return Flag(option);
         }
       },
       value);

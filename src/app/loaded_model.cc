@@ -48,8 +48,12 @@ std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool speci
   std::vector<int32_t> tokens;
   const auto eos = static_cast<int32_t>(config().eos_token_id);
   const auto bos = static_cast<int32_t>(config().bos_token_id);
-  if (bos != eos) tokens.push_back(bos);
+  if (bos >= 0 && bos != eos) tokens.push_back(bos);
   tokenizer_.Encode(text, &tokens, special);
+  if (tokens.empty() && eos < 0) {
+    FailUsage(
+        "the prompt is empty, and this model knows no token that begins a document; give one");
+  }
   if (tokens.empty()) tokens.push_back(eos);  // documents follow each other
   return tokens;
 }

@@ -1,6 +1,7 @@
 #include "app/output.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,6 +34,21 @@ void AppendForPeople(const Json& object, const std::string& indent, std::string*
   }
 }
 
+int64_t TerminalColumns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// What fits on a line of a terminal with the cursor behind it: characters of UTF-8, all narrow.
+std::string FirstColumns(const std::string& text, int64_t columns) {
+  size_t end = 0;
+  for (int64_t shown = 0; end < text.size() && shown + 1 < columns; ++shown) {
+    ++end;
+    while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
+  }
+  return text.substr(0, end);
+}
+
 }  // namespace
 
 void PrintText(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
@@ -62,20 +78,28 @@ void Note(const std::string& text) {
 StatusLine::StatusLine() : terminal_(isatty(STDERR_FILENO)), next_(Clock::now()) {}
 
 StatusLine::~StatusLine() {
+  if (!held_.empty()) Print(held_);
   if (open_) std::fputc('\n', stderr);
 }
 
 void StatusLine::Show(const std::string& text) {
   const Clock::time_point now = Clock::now();
-  if (now < next_) return;
+  if (now < next_) {
+    held_ = text;
+    return;
+  }
+  Print(text);
+  next_ = now + (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10));
+}
+
+void StatusLine::Print(const std::string& text) {
+  held_.clear();
   if (terminal_) {
-    std::fprintf(stderr, "\r\033[K%s", text.c_str());
+    std::fprintf(stderr, "\r\033[K%s", FirstColumns(text, TerminalColumns()).c_str());
     std::fflush(stderr);
     open_ = true;
-    next_ = now + std::chrono::milliseconds(100);
   } else {
     std::fprintf(stderr, "%s\n", text.c_str());
-    next_ = now + std::chrono::seconds(10);
   }
 }
 

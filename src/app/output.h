@@ -22,8 +22,8 @@ void PrintText(std::string_view text);
 // A line for people on stderr.
 void Note(const std::string& text);
 
-// A line on stderr that is overwritten: at most ten times a second on a terminal, else printed
-// anew every ten seconds. The destructor ends it.
+// A line on stderr that is overwritten: at most ten times a second on a terminal, cut to its width,
+// else printed anew every ten seconds. The destructor prints what was shown last and ends it.
 class StatusLine {
  public:
   StatusLine();
@@ -33,9 +33,12 @@ class StatusLine {
   void Show(const std::string& text);
 
  private:
+  void Print(const std::string& text);
+
   using Clock = std::chrono::steady_clock;
   bool terminal_;
   Clock::time_point next_;
+  std::string held_;   // shown last, but too soon to be printed
   bool open_ = false;  // the cursor stands behind a line
 };
 

@@ -53,7 +53,9 @@ void Train(const TrainOptions& options) {
   const Tokenizer tokenizer =
       TrainTokenizer([&](std::string* text) { return corpus.Next(text); }, options.tokenizer, show);
   const CorpusReport& report = corpus.report();
-  if (report.documents == 0) Fail("{}: no documents in it", options.inputs.front());
+  if (report.documents == 0) {
+    Fail("{}: no documents in it{}", options.inputs.front(), FirstSkipped(report));
+  }
   for (const std::string& line : report.first_malformed) Note("skipped " + line);
   out.Write(tokenizer.ToJson());
   out.Commit();
@@ -85,7 +87,8 @@ void Decode(const CodeOptions& options) {
     if (error != std::errc() || end != word.data() + word.size() || id < 0 ||
         id >= tokenizer.vocab_size()) {
       Fail("{}: '{}' is not a token id of this tokenizer; ids are 0 to {}, separated by spaces",
-           options.input, word, tokenizer.vocab_size() - 1);
+           options.input, word.size() > 40 ? word.substr(0, 40) + "…" : word,
+           tokenizer.vocab_size() - 1);
     }
     ids.push_back(id);
   }

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -160,8 +161,12 @@ void SyncPath(const std::string& path) {
 
 void MakeDirectories(const std::string& path) {
   std::error_code error;
+  std::vector<std::string> missing;  // innermost first
+  for (std::string at = path; !fs::exists(at, error); at = ParentOf(at)) missing.push_back(at);
   fs::create_directories(path, error);
   if (error) FailSystem("create the directory", path, error.value());
+  // A directory survives a power cut once the one that names it is on disk.
+  for (auto made = missing.rbegin(); made != missing.rend(); ++made) SyncPath(ParentOf(*made));
 }
 
 std::string ReadFile(const std::string& path, int64_t max_bytes) {

@@ -51,8 +51,10 @@ std::string TokenizerConfigJson(const ModelConfig& config, const ModelFiles& fil
 
 std::string GenerationConfigJson(const ModelConfig& config) {
   ordered_json out;
-  out["bos_token_id"] = config.bos_token_id;
-  out["eos_token_id"] = config.eos_token_id;
+  out["bos_token_id"] = nullptr;  // there is none
+  if (config.bos_token_id >= 0) out["bos_token_id"] = config.bos_token_id;
+  out["eos_token_id"] = nullptr;
+  if (config.eos_token_id >= 0) out["eos_token_id"] = config.eos_token_id;
   out["do_sample"] = true;
   out["temperature"] = 1.0;
   out["top_p"] = 1.0;

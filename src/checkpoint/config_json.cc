@@ -22,6 +22,7 @@ class Reader {
     const auto found = object_.find(key);
     return found == object_.end() || found->is_null() ? nullptr : &*found;
   }
+  bool Has(const std::string& key) const { return object_.contains(key); }  // null included
   int64_t Int(const std::string& key) const { return JsonInt(object_, key, name_, 0, INT64_MAX); }
   int64_t Int(const std::string& key, int64_t absent) const {
     return Find(key) ? Int(key) : absent;
@@ -61,9 +62,11 @@ class Reader {
   std::string name_;
 };
 
+// -1: null, there is no such token.
 int64_t TokenId(const Reader& read, const std::string& key, int64_t absent) {
+  if (!read.Has(key)) return absent;
   const json* value = read.Find(key);
-  if (!value) return absent;
+  if (!value) return -1;
   if (!value->is_array()) return IntOf(*value, key, read.name(), 0, INT32_MAX);
   // Several end tokens: the first is the one a document ends with; the others matter to chat only.
   if (value->empty()) Fail("{}: '{}' is an empty list", read.name(), key);
@@ -225,8 +228,10 @@ std::string WriteConfigJson(const ModelConfig& config, std::string_view torch_dt
   out["hidden_act"] = "silu";
   out["attention_bias"] = false;
   out["attention_dropout"] = 0.0;
-  out["bos_token_id"] = config.bos_token_id;
-  out["eos_token_id"] = config.eos_token_id;
+  out["bos_token_id"] = nullptr;  // there is none
+  if (config.bos_token_id >= 0) out["bos_token_id"] = config.bos_token_id;
+  out["eos_token_id"] = nullptr;
+  if (config.eos_token_id >= 0) out["eos_token_id"] = config.eos_token_id;
   out["use_cache"] = true;
   return out.dump(2) + "\n";
 }

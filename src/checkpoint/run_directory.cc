@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -29,7 +30,11 @@ std::set<int64_t> ListSteps(const std::string& run) {
     if (!name.starts_with(kPrefix) || name.size() > 24) continue;
     if (name.find_first_not_of("0123456789", kPrefix.size()) != std::string::npos) continue;
     if (name.size() == kPrefix.size()) continue;
-    const int64_t step = std::stoll(name.substr(kPrefix.size()));
+    int64_t step = 0;
+    if (std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), step).ec !=
+        std::errc()) {
+      continue;
+    }
     // Only the one spelling that StepDirectory uses.
     if (fs::path(StepDirectory(run, step)).filename() == name) steps.insert(step);
   }

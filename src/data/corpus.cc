@@ -61,6 +61,12 @@ void ListFields(CorpusOptions& options, FieldList& list) {
   list.Add("max_document_bytes", options.max_document_bytes, "longer documents are malformed");
 }
 
+std::string FirstSkipped(const CorpusReport& report) {
+  if (report.first_malformed.empty()) return "";
+  return fmt::format("; {} were skipped, the first: {}", report.malformed,
+                     report.first_malformed.front());
+}
+
 std::vector<std::string> FindCorpusFiles(const std::vector<std::string>& paths) {
   std::vector<std::string> files;
   for (const std::string& path : paths) {

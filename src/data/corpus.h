@@ -34,6 +34,10 @@ struct CorpusReport {
   static constexpr size_t kMaxNamed = 5;
 };
 
+// "; 7 were skipped, the first: FILE:1: WHY" for an error about a corpus that holds nothing, or
+// nothing at all.
+std::string FirstSkipped(const CorpusReport& report);
+
 // The corpus files under the paths: a path that is a file must end in .txt or .jsonl, each possibly
 // with .gz or .zst behind; of a folder all files that do, at any depth, in bytewise order of their
 // paths, hidden ones and links to folders left out. Error: a path that does not exist, a file of

@@ -100,8 +100,9 @@ class Preparer {
     progress_(report);
   }
 
-  PrepareStatistics Finish() {
-    CheckSplits();
+  // `skipped`: FirstSkipped of the corpus.
+  PrepareStatistics Finish(const std::string& skipped = "") {
+    CheckSplits(skipped);
     FileWriter tokenizer(PathOf("tokenizer.json"));
     tokenizer.Write(tokenizer_.ToJson());
     tokenizer.Finish();
@@ -146,10 +147,13 @@ class Preparer {
     statistics_.longest_document = std::max(statistics_.longest_document, tokens);
   }
 
-  void CheckSplits() const {
+  void CheckSplits(const std::string& skipped) const {
     if (statistics_.documents == 0) {
       Fail(
-          "the corpus holds no document with text; check the paths and the name of the text field");
+          "the corpus holds no document with text{}; check the paths and the name of the text "
+          "field "
+          "(--field, --format)",
+          skipped);
     }
     const bool no_train = statistics_.train_documents == 0;
     if (no_train || (validation_ && statistics_.validation_documents == 0)) {
@@ -210,7 +214,7 @@ PrepareStatistics PrepareFiles(const std::vector<std::string>& paths,
                         : std::min(1.0, static_cast<double>(reader.disk_bytes_read()) /
                                             static_cast<double>(reader.disk_bytes())));
   }
-  PrepareStatistics statistics = preparer.Finish();
+  PrepareStatistics statistics = preparer.Finish(FirstSkipped(reader.report()));
   statistics.corpus = reader.report();
   return statistics;
 }

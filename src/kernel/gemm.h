@@ -28,8 +28,7 @@ void Syrk(ConstMatrix a, Matrix c);
 void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
                    bool accumulate);
 
-// A weight matrix W[N,K] packed once for many products x . W^T (decoding, rollouts). Opaque layout,
-// depends on Kernels().
+// A weight matrix W[N,K] packed once for many products x . W^T (decoding, rollouts). Opaque layout.
 int64_t PackedSize(int64_t n, int64_t k);  // floats needed
 void PackNT(ConstMatrix w, float* packed);
 // C[M,N] = A[M,K] . W^T. Fast for one row (bandwidth-bound) as for thousands. Bit-equal to GemmNT.

@@ -230,80 +230,82 @@ std::vector<int64_t> GroupBorders() { return {0, 0, 1, 8, 8, 60, 61, 1100, 1100}
 
 TEST_F(GemmTest, GroupedLinearIsOneProductPerGroup) {
   const std::vector<int64_t> begin = GroupBorders();
-  const int64_t n = 133;
-  const int64_t k = 21;
-  const Owned x(begin.back(), k, 3, 1);
-  std::vector<Owned> w;
-  std::vector<std::vector<float>> packed(begin.size() - 1);
-  for (size_t g = 0; g + 1 < begin.size(); ++g) w.emplace_back(n, k, 2, 10 + g);
-  Owned expected(begin.back(), n, 1, 2);
-  const Owned start = expected;
-  for (size_t g = 0; g + 1 < begin.size(); ++g) {
-    const int64_t rows = begin[g + 1] - begin[g];
-    GemmReference(x.view().Rows(begin[g], rows), false, w[g].view(), true,
-                  expected.view().Rows(begin[g], rows), false);
-  }
-  Everywhere([&] {
-    std::vector<Weight> weights;
-    for (size_t g = 0; g < w.size(); ++g) {
-      weights.push_back({w[g].view(), nullptr});
-      if (g % 2 == 0) continue;  // some packed, some not
-      packed[g].assign(static_cast<size_t>(PackedSize(n, k)), NAN);
-      PackNT(w[g].view(), packed[g].data());
-      weights.back().packed = packed[g].data();
-    }
-    Owned c = start;
-    GroupedLinear(x.view(), begin, weights, c.view());
-    EXPECT_TRUE(c.SameBits(expected));
-  });
-}
-
-TEST_F(GemmTest, GroupedGemmNNIsOneProductPerGroup) {
-  const std::vector<int64_t> begin = GroupBorders();
-  const int64_t n = 21;
-  const int64_t k = 133;
-  const Owned x(begin.back(), n, 3, 1);
-  std::vector<Owned> w;
-  std::vector<Weight> weights;
-  for (size_t g = 0; g + 1 < begin.size(); ++g) w.emplace_back(n, k, 2, 10 + g);
-  for (Owned& matrix : w) weights.push_back({matrix.view(), nullptr});
-  const Owned start(begin.back(), k, 1, 2);
-  for (const bool accumulate : {false, true}) {
-    Owned expected = start;
-    for (size_t g = 0; g < w.size(); ++g) {
+  for (const int64_t n : {133, 700}) {  // narrower and wider than one item
+    const int64_t k = 21;
+    const Owned x(begin.back(), k, 3, 1);
+    std::vector<Owned> w;
+    std::vector<std::vector<float>> packed(begin.size() - 1);
+    for (size_t g = 0; g + 1 < begin.size(); ++g) w.emplace_back(n, k, 2, 10 + g);
+    Owned expected(begin.back(), n, 1, 2);
+    const Owned start = expected;
+    for (size_t g = 0; g + 1 < begin.size(); ++g) {
       const int64_t rows = begin[g + 1] - begin[g];
-      GemmReference(x.view().Rows(begin[g], rows), false, w[g].view(), false,
-                    expected.view().Rows(begin[g], rows), accumulate);
+      GemmReference(x.view().Rows(begin[g], rows), false, w[g].view(), true,
+                    expected.view().Rows(begin[g], rows), false);
     }
     Everywhere([&] {
+      std::vector<Weight> weights;
+      for (size_t g = 0; g < w.size(); ++g) {
+        weights.push_back({w[g].view(), nullptr});
+        if (g % 2 == 0) continue;  // some packed, some not
+        packed[g].assign(static_cast<size_t>(PackedSize(n, k)), NAN);
+        PackNT(w[g].view(), packed[g].data());
+        weights.back().packed = packed[g].data();
+      }
       Owned c = start;
-      GroupedGemmNN(x.view(), begin, weights, c.view(), accumulate);
+      GroupedLinear(x.view(), begin, weights, c.view());
       EXPECT_TRUE(c.SameBits(expected));
     });
   }
 }
 
+TEST_F(GemmTest, GroupedGemmNNIsOneProductPerGroup) {
+  const std::vector<int64_t> begin = GroupBorders();
+  for (const int64_t k : {133, 700}) {
+    const int64_t n = 21;
+    const Owned x(begin.back(), n, 3, 1);
+    std::vector<Owned> w;
+    std::vector<Weight> weights;
+    for (size_t g = 0; g + 1 < begin.size(); ++g) w.emplace_back(n, k, 2, 10 + g);
+    for (Owned& matrix : w) weights.push_back({matrix.view(), nullptr});
+    const Owned start(begin.back(), k, 1, 2);
+    for (const bool accumulate : {false, true}) {
+      Owned expected = start;
+      for (size_t g = 0; g < w.size(); ++g) {
+        const int64_t rows = begin[g + 1] - begin[g];
+        GemmReference(x.view().Rows(begin[g], rows), false, w[g].view(), false,
+                      expected.view().Rows(begin[g], rows), accumulate);
+      }
+      Everywhere([&] {
+        Owned c = start;
+        GroupedGemmNN(x.view(), begin, weights, c.view(), accumulate);
+        EXPECT_TRUE(c.SameBits(expected));
+      });
+    }
+  }
+}
+
 TEST_F(GemmTest, GroupedGemmTNAccumulatesEachGroup) {
   const std::vector<int64_t> begin = GroupBorders();
-  const int64_t n = 13;
-  const int64_t k = 35;
-  const Owned dy(begin.back(), n, 3, 1);
-  const Owned x(begin.back(), k, 1, 2);
-  std::vector<Owned> start;
-  for (size_t g = 0; g + 1 < begin.size(); ++g) start.emplace_back(n, k, 2, 10 + g);
-  std::vector<Owned> expected = start;
-  for (size_t g = 0; g < start.size(); ++g) {
-    const int64_t rows = begin[g + 1] - begin[g];
-    GemmReference(dy.view().Rows(begin[g], rows), true, x.view().Rows(begin[g], rows), false,
-                  expected[g].view(), true);
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{13, 35}, {1030, 3}, {5, 700}}) {
+    const Owned dy(begin.back(), n, 3, 1);
+    const Owned x(begin.back(), k, 1, 2);
+    std::vector<Owned> start;
+    for (size_t g = 0; g + 1 < begin.size(); ++g) start.emplace_back(n, k, 2, 10 + g);
+    std::vector<Owned> expected = start;
+    for (size_t g = 0; g < start.size(); ++g) {
+      const int64_t rows = begin[g + 1] - begin[g];
+      GemmReference(dy.view().Rows(begin[g], rows), true, x.view().Rows(begin[g], rows), false,
+                    expected[g].view(), true);
+    }
+    Everywhere([&] {
+      std::vector<Owned> grads = start;
+      std::vector<Weight> weights;
+      for (Owned& matrix : grads) weights.push_back({matrix.view(), nullptr});
+      GroupedGemmTN(dy.view(), x.view(), begin, weights);
+      for (size_t g = 0; g < grads.size(); ++g) EXPECT_TRUE(grads[g].SameBits(expected[g])) << g;
+    });
   }
-  Everywhere([&] {
-    std::vector<Owned> grads = start;
-    std::vector<Weight> weights;
-    for (Owned& matrix : grads) weights.push_back({matrix.view(), nullptr});
-    GroupedGemmTN(dy.view(), x.view(), begin, weights);
-    for (size_t g = 0; g < grads.size(); ++g) EXPECT_TRUE(grads[g].SameBits(expected[g])) << g;
-  });
 }
 
 // The table's loops, alone.

@@ -15,7 +15,8 @@ void ListFields(RopeScaling& r, FieldList& list) {
 
 void ListFields(ModelConfig& c, FieldList& list) {
   list.Add("model_type", c.model_type, "\"deepseek_v3\" or \"deepseek_v2\"");
-  list.Add("vocab_size", c.vocab_size, "tokens the embedding knows; in pretraining, those of the data");
+  list.Add("vocab_size", c.vocab_size,
+           "tokens the embedding knows; in pretraining, those of the data");
   list.Add("hidden_size", c.hidden_size, "width of the residual stream");
   list.Add("num_hidden_layers", c.num_hidden_layers, "layers, without MTP modules");
   list.Add("num_attention_heads", c.num_attention_heads, "attention heads");
@@ -44,8 +45,8 @@ void ListFields(ModelConfig& c, FieldList& list) {
   list.Add("rms_norm_eps", c.rms_norm_eps, "added to the mean square");
   list.Add("initializer_range", c.initializer_range, "standard deviation of initial weights");
   list.Add("tie_word_embeddings", c.tie_word_embeddings, "the head is the embedding");
-  list.Add("bos_token_id", c.bos_token_id, "token that starts a document");
-  list.Add("eos_token_id", c.eos_token_id, "token that ends a document");
+  list.Add("bos_token_id", c.bos_token_id, "token that starts a document; -1: none");
+  list.Add("eos_token_id", c.eos_token_id, "token that ends a document; -1: none");
   list.Section("rope_scaling", c.rope_scaling, "extension of the context");
 }
 

@@ -31,7 +31,9 @@ void RouteBackward(const PassContext& pass, const MoeWeights& w, const Routing& 
                    const float* dweight, ConstMatrix x, float balance_alpha, Matrix dx,
                    MoeWeights& grads);
 
-// The balance loss itself, sum over sequences of sum_i f_i P_i (eq. 17-20), alpha not applied.
+// The balance loss itself, sum over sequences of sum_i f_i P_i (eq. 17-20), alpha not applied. f_i
+// counts the experts that were visited; the paper's would be those of the best scores without bias
+// and groups, which are not the ones whose load is to be balanced.
 double BalanceLoss(const PassContext& pass, const Routing& routing);
 
 // Adds to counts[E] how many of the T*K choices fell on each expert.

@@ -85,6 +85,47 @@ class OptimizerTest : public testing::Test {
   ParamLayout layout_{TinyConfig()};
 };
 
+// M = mu M + g, U = NS(g + mu M), W = (1 - lr decay) W - lr 0.2 sqrt(max(A,B)) U, g clipped.
+TEST_F(OptimizerTest, MuonFollowsItsFormula) {
+  OptimizerOptions options;
+  options.learning_rate = 0.01;
+  options.muon_momentum = 0.9;
+  options.weight_decay = 0.3;
+  options.max_grad_norm = 2;
+  Optimizer optimizer(layout_, options);
+  std::vector<float> weights = Buffer(1);
+  std::vector<float> w = weights, m(w.size());
+  Arena arena;
+  for (int step = 1; step <= 3; ++step) {
+    const std::vector<float> grads = Buffer(static_cast<uint64_t>(20 + step));
+    const float clip = static_cast<float>(2 / GradientNorm(layout_, grads.data()));
+    ASSERT_LT(clip, 1);
+    optimizer.Step(grads.data(), 0.5, weights.data());
+    int matrices = 0;
+    for (const ParamInfo& param : layout_.params()) {
+      if (param.kind != ParamKind::kMatrix) continue;
+      ++matrices;
+      const Matrix update = arena.NewMatrix(param.shape[0], param.shape[1]);
+      const size_t offset = static_cast<size_t>(param.offset);
+      for (size_t i = 0; i < static_cast<size_t>(param.size); ++i) {
+        const float g = clip * grads[offset + i];
+        m[offset + i] = 0.9f * m[offset + i] + g;
+        update.data[i] = g + 0.9f * m[offset + i];
+      }
+      Orthogonalise(update, arena);
+      const double scale = 0.2 * std::sqrt(std::max(param.shape[0], param.shape[1]));
+      for (size_t i = 0; i < static_cast<size_t>(param.size); ++i) {
+        const double want = (1 - 0.005 * 0.3) * w[offset + i] - 0.005 * scale * update.data[i];
+        // Some five roundings of each term, 2^-24 of it at most.
+        const double bound = 5 * 6e-8 * (std::abs(w[offset + i]) + 0.005 * scale);
+        EXPECT_NEAR(weights[offset + i], want, bound) << param.name;
+        w[offset + i] = weights[offset + i];
+      }
+    }
+    EXPECT_GT(matrices, 3);
+  }
+}
+
 TEST_F(OptimizerTest, AdamWFollowsItsFormula) {
   OptimizerOptions options;
   options.optimizer = "adamw";
