@@ -33,7 +33,7 @@ inline void MultiplyPanels(const SmallProduct& t, int64_t column, Lanes io) {
   const int64_t lda = t.lda;
   const int64_t b_row = t.b_row;
   const int64_t b_panel = t.b_panel;
-  for (int64_t k = 0; k < t.k; ++k) {
+  const auto step = [&]() __attribute__((always_inline)) {
     V bk[kPanels];
 #pragma GCC unroll 4
     for (int p = 0; p < kPanels; ++p) bk[p] = io.Get(b + p * b_panel);
@@ -45,7 +45,15 @@ inline void MultiplyPanels(const SmallProduct& t, int64_t column, Lanes io) {
     }
     a += kTransposed ? lda : 1;
     b += b_row;
+  };
+  int64_t k = 0;
+  if constexpr (kRows == kQueryRows) {  // as in GemmTile: less counting where the time goes
+    for (; k + 4 <= t.k; k += 4) {
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u) step();
+    }
   }
+  for (; k < t.k; ++k) step();
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
