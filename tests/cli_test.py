@@ -85,7 +85,8 @@ class Usage(CommandLine):
         self.refuse(2, says="subcommand is required")
         self.refuse(2, "tokenizer", says="subcommand is required")
         self.refuse(2, "tokenizer", "encode", says="--tokenizer is required")
-        self.refuse(2, "task", "show", "countdown", "--level", "high", says="--level: 'high' is not an integer")
+        self.refuse(2, "task", "show", "countdown", "--level", "high",
+                    says="--level: 'high' is not an integer")
         self.refuse(2, "--threads", 0, "task", "list", says="--threads")
         self.refuse(2, "data", "prepare", "x.txt", "--tokenizer", "t", "--out", "o", "--max-tokens",
                   "many", says="max_tokens = many does not fit; it must be an integer")
@@ -336,7 +337,6 @@ class FromTextToText(CommandLine):
         self.assertNotIn("validation_loss", result)
         self.refuse(1, "evaluate", "--model", result["checkpoint"], "--data", "data", says="val.bin")
 
-
     def test_an_end_token_is_optional(self):
         self.tokenizer()
         corpus = self.write("c.txt", "the cat sat on the mat\n" * 200)
@@ -345,7 +345,9 @@ class FromTextToText(CommandLine):
         pretrain = ("pretrain", "tiny", "--data", "data", "--out", "run", "--json",
                     "--set", "train.steps=2", "--set", "train.tokens_per_step=512",
                     "--set", "train.micro_batch_tokens=512")
-        checkpoint = json.loads(self.succeed(*pretrain))["checkpoint"]
+        first = self.run_program(*pretrain, "--resume")
+        self.assertIn("run holds no run to go on with", first.stderr.decode())
+        checkpoint = json.loads(first.stdout)["checkpoint"]
         self.assertTrue(json.loads(self.succeed(*pretrain, "--resume"))["finished"])
         config = json.loads((self.folder / checkpoint / "config.json").read_text())
         self.assertIsNone(config["eos_token_id"])
@@ -379,9 +381,9 @@ class Extremes(CommandLine):
         self.refuse_values(prepare, "--max-document-bytes", (2**63, 10**30))
         self.refuse_values(("tokenizer", "train", "x.txt", "--out", "o"), "--vocab-size",
                            (2**31, 2**63))
-        self.refuse_values(("--threads", 1), "--threads", (0, -1, 2**31, "0x10"))
+        self.refuse_values(("--threads", 1), "--threads", (0, -1, 2**31, "0x10", "010"))
         self.refuse_values(("generate", "--model", "none"), "--seed", (-1, 2**64, "x"))
-        self.refuse_values(("generate", "--model", "none"), "--samples", ("0x2", "2.5", ""))
+        self.refuse_values(("generate", "--model", "none"), "--samples", ("0x2", "010", "2.5", ""))
         self.refuse_values(("generate", "--model", "none"), "--temperature", ("nan", "inf", "hot"))
 
     def test_after_the_tokenizer_is_read(self):

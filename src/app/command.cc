@@ -82,12 +82,16 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
                      NearestName(unknown, subcommands));
 }
 
-// Numbers are decimal and finite: CLI11 alone takes 010 for 8, and -1 for the largest unsigned one.
+// Numbers are decimal and finite: CLI11, which converts what this lets through, takes 010 for 8,
+// and -1 for the largest unsigned one.
 template <typename T>
 std::string WhyNoNumber(const std::string& text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc() && end == text.data() + text.size()) {
+    const size_t first = text.find_first_not_of('-');
+    const bool octal = text[first] == '0' && first + 1 < text.size();
+    if (std::is_integral_v<T> && octal) return fmt::format("write {} without leading zeros", text);
     if constexpr (std::is_integral_v<T>) return "";
     if (std::isfinite(static_cast<double>(value))) return "";
   }
@@ -109,6 +113,11 @@ struct NumberOf<std::optional<T>> : NumberOf<T> {};
 
 Flag& Flag::Required(bool required) {
   option_->required(required);
+  return *this;
+}
+
+Flag& Flag::Integer() {
+  option_->check(WhyNoNumber<int64_t>, "");
   return *this;
 }
 

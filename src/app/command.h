@@ -26,6 +26,7 @@ class Flag {
  public:
   explicit Flag(CLI::Option* option) : option_(option) {}
   Flag& Required(bool required = true);
+  Flag& Integer();  // for AddFunction; Add knows by the variable's type
   Flag& Within(int64_t low, int64_t high);
   Flag& AtLeastZero();
   Flag& OneOf(const std::vector<std::string>& values);

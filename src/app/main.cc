@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -19,17 +18,11 @@ constexpr char kVersion[] = "darkhorse 0.1.0";
 
 // --threads may stand before and behind a command.
 void AddThreads(Command command) {
-  const auto set = [](const std::string& text) {
-    int threads = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
-    if (error != std::errc() || end != text.data() + text.size() || threads < 1) {
-      FailUsage("--threads: '{}' is not an integer from 1 to 4096", text);
-    }
-    SetNumThreads(threads);
-  };
+  const auto set = [](const std::string& text) { SetNumThreads(std::stoi(text)); };
   command
       .AddFunction("--threads", set, "INT", std::to_string(NumThreads()),
                    "threads to compute with; results do not depend on it")
+      .Integer()
       .Within(1, 4096);
   for (const Command& inner : command.Commands()) AddThreads(inner);
 }

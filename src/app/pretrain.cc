@@ -7,6 +7,7 @@
 #include "app/output.h"
 #include "app/report.h"
 #include "app/run_recipe.h"
+#include "base/file.h"
 #include "base/interrupt.h"
 
 namespace darkhorse {
@@ -22,6 +23,8 @@ struct PretrainArguments {
 
 void Run(const PretrainArguments& arguments) {
   const PretrainRecipe recipe = ReadPretrainRecipe(arguments.recipe);
+  if (arguments.resume && !FileExists(arguments.out + "/recipe.toml"))
+    Note(arguments.out + " holds no run to go on with: starting one");
   CatchInterrupts();
   const PretrainResult result = [&] {
     PretrainView view(recipe.train.steps);

@@ -12,8 +12,8 @@
 namespace darkhorse {
 namespace {
 
-// Blocks, in floats: a panel of kBlockK rows stays in a first-level cache, kBlockM x kBlockK of A
-// and kPackedB of B in a second-level one, and kBlockK x kBlockN of packed B in the third.
+// Blocks, in floats: kBlockM x kBlockK of A and kPackedB of B stay in a second-level cache, and
+// kBlockK x kBlockN of packed B in the third.
 constexpr int64_t kBlockK = 512;
 constexpr int64_t kBlockM = 96;
 constexpr int64_t kBlockN = 1024;

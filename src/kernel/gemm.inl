@@ -114,8 +114,8 @@ inline void GemmLastColumns(const float* a, int64_t a_stride, int64_t rows, cons
   }
 }
 
-// All rows against all panels, P at a time. A panel stays in the first-level cache while the rows
-// pass by.
+// All rows against all panels, P at a time, which stay in a first- or second-level cache while the
+// rows pass by.
 template <int P, bool kSlivers>
 inline void GemmColumns(const float* a, int64_t a_stride, int64_t rows, const float* b,
                         int64_t b_panel, int64_t cols, int64_t k, float* c, int64_t c_stride,
@@ -145,21 +145,15 @@ inline void GemmFewRows(int64_t rows, const float* a, int64_t a_stride, const fl
   }
 }
 
-inline void GemmAnyRows(const float* a, int64_t a_stride, int64_t rows, const float* b,
-                        int64_t b_panel, int64_t cols, int64_t k, float* c, int64_t c_stride,
-                        bool accumulate) {
-  if (rows <= kTileRows) {
-    GemmFewRows<kTileRows>(rows, a, a_stride, b, b_panel, cols, k, c, c_stride, accumulate);
-  } else {
-    GemmColumns<PanelsWide(kTileRows), false>(a, a_stride, rows, b, b_panel, cols, k, c, c_stride,
-                                              accumulate);
-  }
-}
-
 void PanelProduct(const float* a, int64_t a_stride, int64_t rows, const float* panels,
                   int64_t panel_stride, int64_t cols, int64_t k, float* c, int64_t c_stride,
                   bool accumulate) {
-  GemmAnyRows(a, a_stride, rows, panels, panel_stride, cols, k, c, c_stride, accumulate);
+  if (rows <= kTileRows) {
+    return GemmFewRows<kTileRows>(rows, a, a_stride, panels, panel_stride, cols, k, c, c_stride,
+                                  accumulate);
+  }
+  GemmColumns<PanelsWide(kTileRows), false>(a, a_stride, rows, panels, panel_stride, cols, k, c,
+                                            c_stride, accumulate);
 }
 
 void SliverProduct(const float* slivers, int64_t rows, const float* panels, int64_t panel_stride,

@@ -154,7 +154,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
                      latest->directory));
   } else {
-    if (resume) note(fmt::format("{} has no checkpoint: starting from the first step", run));
+    if (resume && FileExists(run + "/recipe.toml"))
+      note(fmt::format("{} has no checkpoint yet: starting from the first step", run));
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
     RecordInputs(run, inputs, /*goes_on=*/false);
     TruncateJsonLines(metrics_path, 0);
