@@ -72,6 +72,7 @@ class Usage(CommandLine):
         self.refuse(2, "info", "--modle", "x", says="unknown flag '--modle'; did you mean '--model'?")
         self.refuse(2, "chat", "--resume", says="unknown flag '--resume'; see darkhorse chat --help")
         self.refuse(2, "info", ".", says="a checkpoint is given with --model")
+        self.refuse(2, "info", "--model", ".", "--set", "model.hidden_size=8", says="--set changes a recipe")
         self.refuse(2, "info", "--jsn=1", says="unknown flag '--jsn'; did you mean '--json'?")
         self.refuse(2, "task", "show", "countdown", "--treads", 2, says="did you mean '--threads'?")
         self.refuse(2, "task", "list", "extra", says="unexpected 'extra'")
@@ -154,6 +155,7 @@ class Data(CommandLine):
         self.refuse(2, *self.prepare("--generate", "countdown:99", "--documents", 9), says="level")
         self.refuse(2, *self.prepare("--generate", "countdown"), says="--documents")
         self.refuse(2, *self.prepare("a.txt", "--documents", 9), says="leave it out for files")
+        self.refuse(2, *self.prepare("a.txt", "--separator", "---"), says="--split-text")
 
     def test_bad_input(self):
         self.tokenizer()
@@ -254,7 +256,12 @@ class FromTextToText(CommandLine):
         both = self.succeed(*talk, stdin=b"the cat\n\na dog")  # an empty line asks nothing
         one = self.succeed(*talk, stdin=b"the cat\n")
         self.assertTrue(both.startswith(one) and len(both) > len(one) > 1, (one, both))
-        self.refuse(1, *talk, stdin=b"word " * 5000 + b"\n", says="the prompt has")
+        # What cannot be answered is said, and the rest is answered all the same.
+        run = self.run_program(*talk, stdin=b"word " * 5000 + b"\nthe cat\n")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"the prompt has", run.stderr)
+        self.assertIn(b"questions without an answer: 1", run.stderr)
+        self.assertGreater(len(run.stdout), 1)
         info = json.loads(self.succeed("info", "--model", model, "--json"))
         self.assertLess(info["active_parameters"], info["parameters"])
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "run", says="run")
@@ -264,6 +271,9 @@ class FromTextToText(CommandLine):
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "other", says="another run")
         self.assertEqual(foreign.read_text(), "of = 'another run'\n")
         self.assertEqual(lines.read_text(), '{"step":1}\n')
+        for foreign in ("data", model):  # folders that hold something else
+            self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", foreign, says="it is no run to go on with")
+            self.assertFalse((self.folder / foreign / "recipe.toml").exists())
         self.refuse_what_belongs_to_others(corpus, model)
         (self.folder / "hostile").mkdir()
         config = json.loads((model / "config.json").read_text())

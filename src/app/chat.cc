@@ -74,6 +74,7 @@ void Run(const ChatOptions& options) {
   const bool terminal = isatty(STDIN_FILENO);
   if (terminal) Note("one question a line, as the model's task words it; end with Ctrl-D");
   std::string question;
+  int64_t unanswered = 0;
   for (uint64_t turn = 0; !Interrupted(); ++turn) {
     if (terminal) std::fputs("> ", stderr);
     if (!std::getline(std::cin, question)) break;
@@ -81,10 +82,11 @@ void Run(const ChatOptions& options) {
     try {
       Answer(loaded, options, question, turn, engine);
     } catch (const Error& error) {  // a question too long; the next may be shorter
-      if (!terminal) throw;
       Note(error.what());
+      ++unanswered;
     }
   }
+  if (unanswered > 0 && !terminal) Fail("questions without an answer: {}; see above", unanswered);
 }
 
 }  // namespace

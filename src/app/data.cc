@@ -58,6 +58,9 @@ void Run(const DataOptions& options) {
   if (!options.generate.empty() && options.documents < 1) {
     FailUsage("data prepare: --generate needs --documents, how many to make");
   }
+  if (!options.corpus.separator.empty() && !options.corpus.split_text) {
+    FailUsage("data prepare: --separator says where --split-text cuts; give that too");
+  }
   const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
   const PrepareStatistics done = Prepare(options, tokenizer);
   for (const std::string& line : done.corpus.first_malformed) Note("skipped " + line);

@@ -96,6 +96,7 @@ Json Describe(const InfoOptions& options) {
     return DescribeModel(recipe.model, Either(options.context, recipe.train.sequence_length),
                          Either(options.micro_batch_tokens, recipe.train.micro_batch_tokens));
   }
+  if (!options.recipe.overrides.empty()) FailUsage("info: --set changes a recipe; give one");
   if (options.model.empty()) return DescribeMachine();
   const ModelConfig config = LoadModelConfig(options.model);
   return DescribeModel(

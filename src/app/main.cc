@@ -47,7 +47,7 @@ void RegisterAll(Command app) {
 std::string g_program = "darkhorse";
 
 int Report(int code, const std::string& message) {
-  std::fprintf(stderr, "darkhorse: error: %s\n", message.c_str());
+  std::fprintf(stderr, "darkhorse: error: %s\n", WithoutControls(message).c_str());
   return code;
 }
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/error.h"
+
 namespace darkhorse {
 namespace {
 
@@ -72,7 +74,8 @@ std::string TaskName(const Json& evaluation) {
 
 void Note(const std::string& text) {
   // A status line that the cursor stands behind makes way; it is shown again at its next change.
-  std::fprintf(stderr, "%sdarkhorse: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", text.c_str());
+  std::fprintf(stderr, "%sdarkhorse: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
+               WithoutControls(text).c_str());
 }
 
 StatusLine::StatusLine() : terminal_(isatty(STDERR_FILENO)), next_(Clock::now()) {}

@@ -7,6 +7,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace darkhorse {
@@ -32,6 +33,9 @@ template <typename... Args>
 [[noreturn]] void FailUsage(fmt::format_string<Args...> format, Args&&... args) {
   throw UsageError(fmt::format(format, std::forward<Args>(args)...));
 }
+
+// For a terminal: control characters, which a file's names may hold, are replaced by '?'.
+std::string WithoutControls(std::string_view text);
 
 [[noreturn]] void CheckFailed(const char* file, int line, const char* what);
 

@@ -404,6 +404,26 @@ TEST_F(CheckpointTest, FingerprintFollowsTheContentAndNotTheName) {
   EXPECT_NE(CheckpointFingerprint(dir_ / "a"), CheckpointFingerprint(dir_ / "c"));
 }
 
+TEST_F(CheckpointTest, ARunGoesOnOnlyWithItsOwnRecipe) {
+  const auto message = [&](const std::string& folder, const std::string& toml) {
+    return MessageOf([&] { RecordRecipe(folder, toml, /*goes_on=*/true); });
+  };
+  const std::string recipe = "[model]\na = 1\n\n[train]\na = 2\n";
+  EXPECT_EQ(message(run(), recipe), "");
+  EXPECT_EQ(message(run(), recipe), "");
+  EXPECT_TRUE(Says(message(run(), "[model]\na = 1\n\n[train]\na = 3\n"),
+                   "was started with 'a = 2' in [train], now it is 'a = 3'"));
+  EXPECT_TRUE(Says(message(run(), "[model]\n"), "'a = 1' in [model], now it is 'nothing'"));
+  // A run that lost its recipe, a checkpoint, prepared data: nothing is written to them.
+  MakeDirectories(run() + "/checkpoints");
+  fs::remove(run() + "/recipe.toml");
+  PublishPlain(dir_ / "model");
+  for (const std::string& folder : {run(), std::string(dir_ / "model")}) {
+    EXPECT_TRUE(Says(message(folder, recipe), "choose another --out"));
+    EXPECT_FALSE(FileExists(folder + "/recipe.toml"));
+  }
+}
+
 TEST_F(CheckpointTest, ARunGoesOnOnlyWithTheInputsItBeganWith) {
   const auto message = [&](const RunInputs& inputs) {
     return MessageOf([&] { RecordInputs(run(), inputs, /*goes_on=*/true); });

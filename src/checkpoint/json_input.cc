@@ -67,11 +67,7 @@ std::string JsonString(const json& object, const std::string& key, const std::st
 
 std::string Printable(std::string_view text) {
   constexpr size_t kLongest = 200;
-  std::string out;
-  for (const char c : text.substr(0, kLongest)) {
-    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  }
-  return text.size() > kLongest ? out + "..." : out;
+  return WithoutControls(text.substr(0, kLongest)) + (text.size() > kLongest ? "..." : "");
 }
 
 }  // namespace darkhorse

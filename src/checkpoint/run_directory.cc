@@ -75,22 +75,32 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
 void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on) {
   const std::string path = run + "/recipe.toml";
   if (!FileExists(path)) {
+    // Every run has its recipe before anything else.
+    if (FileExists(run + "/tokenizer.json") || FileExists(CheckpointsOf(run))) {
+      Fail(
+          "{}: holds other files and no recipe.toml, so it is no run to go on with; choose another "
+          "--out",
+          run);
+    }
     MakeDirectories(run);
     WriteFileAtomically(path, toml);
     return;
   }
   std::istringstream before(ReadFile(path)), now(toml);
-  std::string old_line, new_line;
+  std::string old_line, new_line, section;
   for (;;) {
     const bool has_old = static_cast<bool>(std::getline(before, old_line));
     const bool has_new = static_cast<bool>(std::getline(now, new_line));
     if (!has_old && !has_new) return;
-    if (has_old == has_new && old_line == new_line) continue;
+    if (has_old == has_new && old_line == new_line) {
+      if (new_line.starts_with('[')) section = " in " + new_line;
+      continue;
+    }
     Fail(
-        "{}: the run {} with '{}', now it is '{}'; go on with the same recipe, or choose another "
+        "{}: the run {} with '{}'{}, now it is '{}'; go on with the same recipe, or choose another "
         "--out",
         path, goes_on ? "was started" : "in this folder was started",
-        has_old ? old_line : "nothing", has_new ? new_line : "nothing");
+        has_old ? old_line : "nothing", section, has_new ? new_line : "nothing");
   }
 }
 

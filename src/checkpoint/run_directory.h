@@ -48,7 +48,8 @@ std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 
 // A run is what its recipe says, from first step to last. Writes <run>/recipe.toml; where there is
 // one, of this run (goes_on) or of whatever run lies there, throws an Error naming the first line
-// that differs.
+// that differs. Error too where the folder holds a checkpoint, prepared data, or a run without its
+// recipe.
 void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on);
 
 // What a run reads besides its recipe: a name, and a checksum of the content.

@@ -73,6 +73,16 @@ void Engine::Admit(const std::vector<GenerationRequest>& requests, std::vector<S
   }
 }
 
+// Rows of a prompt to compute now, where `left` are to come and there is room for `room`; 0: none
+// in this step. A latent cache's bits depend on the rows computed together, so its chunks depend on
+// the prompt alone: as large as a step allows or not at all, and the last row, which a sibling has
+// to compute by itself, always by itself.
+int64_t Engine::PromptChunk(int64_t left, int64_t room) const {
+  if (cache_.form() == CacheForm::kExpanded) return std::min(left, room);
+  const int64_t chunk = std::min(left - 1, prefill_rows_);
+  return chunk <= room ? chunk : 0;
+}
+
 TokenBatch Engine::PlanStep(const std::vector<GenerationRequest>& requests,
                             std::vector<Sequence*>& sampled) {
   TokenBatch batch;
@@ -83,7 +93,7 @@ TokenBatch Engine::PlanStep(const std::vector<GenerationRequest>& requests,
     const int64_t length = sequence.length(request);
     int64_t rows = length - sequence.computed;
     if (rows > 1) {
-      rows = std::min(rows, prefill_left);
+      rows = PromptChunk(rows, prefill_left);
       prefill_left -= rows;
       if (rows == 0) continue;
     }

@@ -69,9 +69,9 @@ class Engine {
   Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
          int64_t capacity, int64_t prefill_rows = 1024);
 
-  // All completions, ordered by request, then sample. Same requests, same result, whatever the
-  // slots, chunks and threads (bit for bit with the expanded cache). Error: an empty prompt, one
-  // beyond the capacity, a token outside the vocabulary.
+  // All completions, ordered by request, then sample. The bits of one depend on its request and
+  // sample alone, and with a latent cache on prefill_rows: not on the other requests, the slots or
+  // the threads. Error: an empty prompt, one beyond the capacity, a token outside the vocabulary.
   std::vector<Completion> Generate(const std::vector<GenerationRequest>& requests,
                                    const TokenCallback& on_token = {});
 
@@ -82,6 +82,7 @@ class Engine {
  private:
   struct Sequence;
   void Admit(const std::vector<GenerationRequest>& requests, std::vector<Sequence>& pending);
+  int64_t PromptChunk(int64_t left, int64_t room) const;
   TokenBatch PlanStep(const std::vector<GenerationRequest>& requests,
                       std::vector<Sequence*>& sampled);
   void SampleStep(const std::vector<GenerationRequest>& requests,

@@ -138,38 +138,36 @@ TEST(Engine, SlotsChunksThreadsAndPackingDoNotChangeABit) {
 }
 
 // The latent form's bits depend on which of a prompt's rows are computed together (16 and more are
-// expanded), and on nothing else: not on the batch's other sequences, nor on whether a sibling
-// computed the prompt.
+// expanded), hence on prefill_rows, and on nothing else: not on the batch's other sequences, nor on
+// whether a sibling computed the prompt.
 TEST(Engine, LatentCacheIsOfOneSequenceOnly) {
   Model m;
   const ModelWeights weights = m.Bound();
-  const auto generate = [&](const std::vector<GenerationRequest>& requests, int64_t slots,
-                            int64_t prefill_rows, int64_t* shared) {
-    Engine engine(m.transformer, weights, CacheForm::kLatent, slots, 400, prefill_rows);
-    auto completions = engine.Generate(requests);
-    *shared = engine.stats().shared_tokens;
-    return completions;
-  };
-  int64_t shared = 0;
-  auto requests = Requests(m.config);
-  for (GenerationRequest& request : requests) request.samples = 1;
-  // In one step some prompts are expanded, others absorbed, others go on.
-  const auto alone = generate(requests, 1, 1000, &shared);
-  ExpectSame(alone, generate(requests, 5, 1000, &shared));
-  ExpectSame(alone, generate(requests, 2, 1000, &shared));
+  const auto requests = Requests(m.config);
+  auto singles = requests;  // no sample waits for a sibling, so their prompts share steps
+  for (GenerationRequest& request : singles) request.samples = 1;
+  for (const int64_t prefill_rows : {1000, 130, 63, 20, 1}) {
+    int64_t shared = 0;
+    const auto generate = [&](const std::vector<GenerationRequest>& some, int64_t slots) {
+      Engine engine(m.transformer, weights, CacheForm::kLatent, slots, 400, prefill_rows);
+      auto completions = engine.Generate(some);
+      shared = engine.stats().shared_tokens;
+      return completions;
+    };
+    // One at a time; then in one step some prompts are expanded, others absorbed, others go on.
+    const auto alone = generate(requests, 1);
+    EXPECT_EQ(shared, 0);
+    ExpectSame(alone, generate(requests, 2));
+    ExpectSame(alone, generate(requests, 5));
+    ExpectSame(alone, generate(requests, 15));
+    EXPECT_GT(shared, 0);
+    ExpectSame(generate(singles, 1), generate(singles, 5));
 
-  GenerationRequest group = requests[3];
-  ASSERT_EQ(group.prompt.size(), 64u);
-  group.samples = 3;
-  const auto each = generate({group}, 1, 63, &shared);
-  EXPECT_EQ(shared, 0);
-  ExpectSame(each, generate({group}, 3, 63, &shared));
-  EXPECT_EQ(shared, 2 * 63);
-
-  // The same model: rounding apart, the same choices.
-  const auto expanded =
-      Engine(m.transformer, weights, CacheForm::kExpanded, 5, 400, 1000).Generate(requests);
-  for (size_t i = 0; i < alone.size(); ++i) EXPECT_EQ(alone[i].tokens, expanded[i].tokens);
+    // The same model: rounding apart, the same choices.
+    const auto expanded = Engine(m.transformer, weights, CacheForm::kExpanded, 5, 400, prefill_rows)
+                              .Generate(requests);
+    for (size_t i = 0; i < alone.size(); ++i) EXPECT_EQ(alone[i].tokens, expanded[i].tokens);
+  }
 }
 
 TEST(Engine, LogitsThatAreNoNumbersAreAnError) {
@@ -203,6 +201,24 @@ TEST(Engine, StopsAtStopTokensLengthAndCallback) {
   for (const Completion& completion :
        engine.Generate(requests, [](const Completion& c) { return c.tokens.size() < 3; })) {
     EXPECT_LE(completion.tokens.size(), 3u);
+  }
+}
+
+TEST(Engine, StopsWhereTheModelsContextEnds) {
+  Model m;
+  ModelConfig config = m.config;
+  config.max_position_embeddings = 150;  // ends before the cache does
+  const Transformer transformer(config);
+  auto requests = Requests(config);
+  for (GenerationRequest& request : requests) {
+    request.stop_tokens.clear();
+    request.max_tokens = 1000;
+  }
+  const ModelWeights weights = m.Bound();
+  Engine engine(transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  for (const Completion& completion : engine.Generate(requests)) {
+    EXPECT_EQ(completion.finish, FinishReason::kLength);
+    EXPECT_EQ(requests[completion.request].prompt.size() + completion.tokens.size(), 150u);
   }
 }
 

@@ -308,7 +308,77 @@ TEST_F(GemmTest, GroupedGemmTNAccumulatesEachGroup) {
   }
 }
 
-// The table's loops, alone.
+// A buffer for packed matrices that sees what is written beyond its end.
+class Guarded {
+ public:
+  explicit Guarded(int64_t floats) : floats_(static_cast<size_t>(floats)) {
+    data_.assign(floats_, NAN);
+    data_.resize(floats_ + 64, kGuard);
+  }
+  float* data() { return data_.data(); }
+  float operator[](int64_t i) const { return data_[static_cast<size_t>(i)]; }
+  bool intact() const {
+    return std::all_of(data_.begin() + static_cast<int64_t>(floats_), data_.end(),
+                       [](float x) { return x == kGuard; });
+  }
+
+ private:
+  static constexpr float kGuard = 12345;
+  size_t floats_;
+  std::vector<float> data_;
+};
+
+// The table's loops, alone: what is packed is where gemm_loops.h says, and zero beyond the edges;
+// nothing else is written.
+TEST_F(GemmTest, PackingFollowsTheLayout) {
+  for (const KernelTable* row : SupportedKernels()) {
+    SCOPED_TRACE(row->name);
+    const GemmLoops& loops = row->gemm;
+    const int64_t tile = loops.tile_rows;
+    for (const int64_t k : {1, 2, 7, 8, 9, 31}) {
+      for (int64_t rows = 1; rows <= 40; ++rows) {
+        const Owned plain(rows, k, 3, 1);
+        const Owned transposed(k, rows, 5, 2);
+        const auto check = [&](const char* what, auto pack, const Owned& from, bool is_transposed,
+                               int64_t width) {
+          Guarded packed((rows + width - 1) / width * width * k);
+          pack(from.view(), packed.data());
+          EXPECT_TRUE(packed.intact()) << what << " of " << rows << " x " << k;
+          for (int64_t i = 0; i < (rows + width - 1) / width * width; ++i) {
+            for (int64_t j = 0; j < k; ++j) {
+              const float expected = i >= rows       ? 0
+                                     : is_transposed ? from.view()(j, i)
+                                                     : from.view()(i, j);
+              ASSERT_EQ(packed[i / width * width * k + j * width + i % width], expected)
+                  << what << " of " << rows << " x " << k << " at " << i << ", " << j;
+            }
+          }
+        };
+        check(
+            "pack_slivers",
+            [&](ConstMatrix m, float* to) { loops.pack_slivers(m.data, m.stride, rows, k, to); },
+            plain, false, tile);
+        check(
+            "pack_slivers_t",
+            [&](ConstMatrix m, float* to) { loops.pack_slivers_t(m.data, m.stride, rows, k, to); },
+            transposed, true, tile);
+        check(
+            "pack_panels_nt",
+            [&](ConstMatrix m, float* to) {
+              loops.pack_panels_nt(m.data, m.stride, rows, k, to, k * kPanel);
+            },
+            plain, false, kPanel);
+        check(
+            "pack_panels_nn",
+            [&](ConstMatrix m, float* to) {
+              loops.pack_panels_nn(m.data, m.stride, rows, k, to, k * kPanel);
+            },
+            transposed, true, kPanel);
+      }
+    }
+  }
+}
+
 TEST_F(GemmTest, LoopsAreTheChain) {
   for (const KernelTable* row : SupportedKernels()) {
     SCOPED_TRACE(row->name);
@@ -322,14 +392,18 @@ TEST_F(GemmTest, LoopsAreTheChain) {
         Owned expected = start;
         GemmReference(a.view(), false, b.view(), false, expected.view(), accumulate);
         const int64_t tile = loops.tile_rows;
-        std::vector<float> slivers(static_cast<size_t>((s.m + tile - 1) / tile * tile * s.k), NAN);
-        std::vector<float> panels(static_cast<size_t>(PackedSize(s.n, s.k)), NAN);
+        Guarded slivers((s.m + tile - 1) / tile * tile * s.k);
+        Guarded panels(PackedSize(s.n, s.k));
         loops.pack_slivers(a.view().data, a.view().stride, s.m, s.k, slivers.data());
         loops.pack_panels_nn(b.view().data, b.view().stride, s.n, s.k, panels.data(), s.k * kPanel);
-        Owned d = start;
+        Owned c = start;
         loops.sliver_product(slivers.data(), s.m, panels.data(), s.k * kPanel, s.n, s.k,
-                             d.view().data, d.view().stride, accumulate);
-        EXPECT_TRUE(d.SameBits(expected)) << "sliver_product " << Name(s);
+                             c.view().data, c.view().stride, accumulate);
+        EXPECT_TRUE(c.SameBits(expected)) << "sliver_product " << Name(s);
+        Owned d = start;
+        loops.panel_product(a.view().data, a.view().stride, s.m, panels.data(), s.k * kPanel, s.n,
+                            s.k, d.view().data, d.view().stride, accumulate);
+        EXPECT_TRUE(d.SameBits(expected)) << "panel_product " << Name(s);
       }
     }
   }

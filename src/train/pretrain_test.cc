@@ -9,9 +9,11 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "checkpoint/run_directory.h"
 #include "checkpoint/scratch_directory.h"
 #include "data/prepare.h"
 #include "data/shard.h"
+#include "model/loss.h"
 #include "train/trainer.h"
 
 namespace darkhorse {
@@ -204,6 +206,79 @@ TEST_F(PretrainTest, BalancingKeepsExpertsInUse) {
   recipe.train.router_bias_gamma = 0;
   const auto without = Pretrain(recipe, Data(), Run("without"), false, {});
   EXPECT_LT(with.last.max_violation, without.last.max_violation);
+}
+
+TEST_F(PretrainTest, TheBatchRampConsumesEachSequenceOnce) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 8;
+  recipe.train.batch_ramp_steps = 4;
+  recipe.train.checkpoint_every = 2;
+  std::vector<int64_t> sequences, tokens;
+  Pretrain(recipe, Data(), Run("whole"), false, {.on_step = [&](const StepMetrics& m) {
+             sequences.push_back(std::lround(m.tokens_per_second * m.seconds) /
+                                 recipe.train.sequence_length);
+             tokens.push_back(m.tokens);
+           }});
+  // From an eighth of the 8 sequences, linearly, rounded down.
+  EXPECT_EQ(sequences, (std::vector<int64_t>{1, 2, 4, 6, 8, 8, 8, 8}));
+  int64_t sum = 0;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    sum += sequences[i] * recipe.train.sequence_length;
+    EXPECT_EQ(tokens[i], sum) << i;
+  }
+  // And it goes on where it stopped.
+  int steps = 0;
+  Pretrain(recipe, Data(), Run("parts"), false, {.stop = [&] { return steps++ == 4; }});
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
+  EXPECT_EQ(Bytes("whole", "metrics.jsonl"), Bytes("parts", "metrics.jsonl"));
+}
+
+TEST_F(PretrainTest, RouterBiasesStayAfterTheirLastStep) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 20;
+  recipe.train.checkpoint_every = 5;
+  recipe.train.keep_checkpoints = 4;
+  recipe.train.router_bias_gamma = 0.25;  // sums are exact
+  const auto biases = [&](const std::string& run, int64_t step) {
+    const std::string directory = StepDirectory(Run(run), step);
+    Trainer trainer(LoadModelConfig(directory), recipe.optimizer);
+    trainer.Load(directory);
+    std::vector<float> all;
+    for (const float* bias : RouterBiases(trainer.bound_weights()))
+      if (bias) all.insert(all.end(), bias, bias + recipe.model.n_routed_experts);
+    return all;
+  };
+  recipe.train.router_bias_stop = 0.5;
+  Pretrain(recipe, Data(), Run("stopped"), false, {});
+  recipe.train.router_bias_stop = 1;
+  Pretrain(recipe, Data(), Run("whole"), false, {});
+  const std::vector<float> at_the_end = biases("stopped", 10);
+  EXPECT_EQ(biases("whole", 10), at_the_end);
+  EXPECT_NE(biases("stopped", 5), at_the_end);
+  EXPECT_EQ(biases("stopped", 15), at_the_end);
+  EXPECT_EQ(biases("stopped", 20), at_the_end);
+  EXPECT_NE(biases("whole", 15), at_the_end);  // an odd number of quarters later
+}
+
+TEST_F(PretrainTest, TheBalanceLossIsAMeanOverTheStepsSequences) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 1;
+  recipe.train.balance_alpha = 1e6;  // its gradient is all there is
+  const auto norm = [&](int64_t sequences, int64_t at_once) {
+    recipe.train.tokens_per_step = sequences * recipe.train.sequence_length;
+    recipe.train.micro_batch_tokens = at_once * recipe.train.sequence_length;
+    static int run = 0;
+    return Pretrain(recipe, Data(), Run(std::to_string(run++)), false, {}).last.grad_norm;
+  };
+  // With sequences much alike a mean of 16 is as long as one of 8, with independent ones 0.7 times;
+  // a sum would be 1.4 to 2 times as long.
+  const double eight = norm(8, 8);
+  const double sixteen = norm(16, 16);
+  EXPECT_GT(eight, 1e3);
+  EXPECT_LT(sixteen, 1.2 * eight);
+  EXPECT_GT(sixteen, 0.5 * eight);
+  // Micro-batches only add in another order.
+  EXPECT_NEAR(norm(16, 2), sixteen, 1e-4 * sixteen);
 }
 
 TEST_F(PretrainTest, RefusesWhatCannotWork) {
