@@ -108,6 +108,12 @@ class Tokenizer(CommandLine):
         self.assertEqual(out.count(b"\n"), 1)
         self.assertTrue(json.loads(out)["ids"])
 
+    def test_no_control_character_of_a_file_reaches_the_terminal(self):
+        content = json.loads(self.tokenizer().read_text())
+        content["model"]["vocab"]["red\x1b[31m\n"] = content["model"]["vocab"]["e"]
+        hostile = self.write("hostile.json", json.dumps(content))
+        self.refuse(1, "tokenizer", "encode", "--tokenizer", hostile, says="red?[31m?")
+
     def test_bad_input(self):
         tokenizer = self.tokenizer()
         self.refuse(1, "tokenizer", "train", "none.txt", "--out", "t.json", says="none.txt: no such file")
