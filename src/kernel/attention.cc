@@ -13,6 +13,8 @@
 namespace darkhorse {
 namespace {
 
+static_assert(kKeyPanel == kPanel);  // WriteKeyPanels packs as products do
+
 int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // Memory that a thread keeps for its next call.

@@ -1,8 +1,8 @@
 // Causal softmax attention over one document's keys, never holding T x T. For one head and a query
 // at document position p:
 //   o = sum_{j <= p} softmax_j(scale * q.k_j) v_j
-// computed over key blocks of kKeyBlock positions anchored at the document's first position, with a
-// running maximum and sum (Milakov & Gimelshein 2018; FlashAttention, Dao et al. 2022). The
+// computed over key blocks of 64 positions (kKeyBlock) anchored at the document's first position,
+// with a running maximum and sum (Milakov & Gimelshein 2018; FlashAttention, Dao et al. 2022). The
 // operations on a query row depend on its own position only: not on which other queries are
 // computed with it, nor on the chunk its keys arrived in. So a token decoded alone, prefilled in
 // any chunking, or trained in any packing gets the same bits.
@@ -15,7 +15,6 @@
 
 namespace darkhorse {
 
-inline constexpr int64_t kKeyBlock = 64;  // positions per block of the running softmax
 inline constexpr int64_t kKeyPanel =
     16;  // keys are stored in panels [dim][16]: element (j, d) at ((j/16)*dim + d)*16 + j%16
 

@@ -1,7 +1,6 @@
 // Attention tiles on sixteen lanes. Included by ops.inl.
 
 constexpr int kQueryRows = 6;
-constexpr int kBlock = 64;  // kKeyBlock
 
 // A product of small matrices, C = start * C + A . B: every element one chain of fused
 // multiply-adds over k in order.
@@ -140,17 +139,17 @@ inline float BlockMax(float* scores, float scale, int64_t visible, int64_t panel
 void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t rows,
                  int64_t block_begin, const float* v, int64_t v_panel, int64_t v_row,
                  const RunningRows& state) {
-  alignas(64) float scores[kQueryRows * kBlock];
+  alignas(64) float scores[kQueryRows * kKeyBlock];
   alignas(64) float rescale[16] = {};
   const int64_t last_position = args.position + first_row + rows - 1;
-  const int64_t keys = Smaller(kBlock, last_position + 1 - block_begin);
+  const int64_t keys = Smaller(kKeyBlock, last_position + 1 - block_begin);
   const int64_t panels = (keys + 15) / 16;
   Multiply<false>(rows, {args.q + first_row * args.q_stride, args.q_stride, args.dk,
                          args.key_panels + block_begin * args.dk, 16 * args.dk, 16, nullptr, scores,
-                         kBlock, panels * 16});
+                         kKeyBlock, panels * 16});
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t visible = args.position + first_row + r + 1 - block_begin;
-    const float block_max = BlockMax(scores + r * kBlock, args.scale, visible, panels);
+    const float block_max = BlockMax(scores + r * kKeyBlock, args.scale, visible, panels);
     const float old_max = state.max[r];
     const float max = old_max > block_max ? old_max : block_max;
     rescale[r] = old_max - max;
@@ -158,7 +157,7 @@ void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t ro
   }
   Store(rescale, Exp(Load(rescale)));
   for (int64_t r = 0; r < rows; ++r) {
-    float* s = scores + r * kBlock;
+    float* s = scores + r * kKeyBlock;
     V sum = Mul(Load(state.sum + r * 16), Set1(rescale[r]));
     for (int64_t p = 0; p < panels; ++p) {
       const V e = Exp(Sub(Load(s + p * 16), Set1(state.max[r])));
@@ -167,7 +166,7 @@ void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t ro
     }
     Store(state.sum + r * 16, sum);
   }
-  Multiply<false>(rows, {scores, kBlock, keys, v, v_panel, v_row, rescale, state.acc,
+  Multiply<false>(rows, {scores, kKeyBlock, keys, v, v_panel, v_row, rescale, state.acc,
                          state.acc_stride, args.dv});
 }
 
@@ -178,11 +177,11 @@ void FinishRow(const float* acc, V sum, float* out, int64_t dv) {
            [=](int64_t i, auto io) { io.Put(out + i, Add(Div(io.Get(acc + i), sum), Zero())); });
 }
 
-// Rows of v [count, dv] -> strips of sixteen columns, [strip][kBlock][16].
+// Rows of v [count, dv] -> strips of sixteen columns, [strip][kKeyBlock][16].
 void CopyStrips(const float* v, int64_t v_stride, int64_t count, int64_t dv, float* strips) {
   for (int64_t row = 0; row < count; ++row) {
     ForLanes(dv, [=](int64_t i, auto io) {
-      Store(strips + (i / 16 * kBlock + row) * 16, io.Get(v + row * v_stride + i));
+      Store(strips + (i / 16 * kKeyBlock + row) * 16, io.Get(v + row * v_stride + i));
     });
   }
 }
@@ -198,16 +197,16 @@ void AttentionForwardLoop(const AttentionForwardArgs& args) {
   // Copied once for several tiles, v's rows no longer compete for the same cache sets; one tile
   // reads them in place.
   const bool copy = args.queries > kQueryRows;
-  for (int64_t begin = 0; begin <= last_position; begin += kBlock) {
+  for (int64_t begin = 0; begin <= last_position; begin += kKeyBlock) {
     const float* v = args.v + begin * args.v_stride;
     if (copy)
-      CopyStrips(v, args.v_stride, Smaller(kBlock, last_position + 1 - begin), args.dv, strips);
+      CopyStrips(v, args.v_stride, Smaller(kKeyBlock, last_position + 1 - begin), args.dv, strips);
     for (int64_t row = 0; row < args.queries; row += kQueryRows) {
       const int64_t rows = Smaller(kQueryRows, args.queries - row);
       if (args.position + row + rows - 1 < begin) continue;
       const RunningRows state = {args.max + row, sums + row * 16, acc + row * acc_stride,
                                  acc_stride};
-      AttendBlock(args, row, rows, begin, copy ? strips : v, copy ? kBlock * 16 : 16,
+      AttendBlock(args, row, rows, begin, copy ? strips : v, copy ? kKeyBlock * 16 : 16,
                   copy ? 16 : args.v_stride, state);
     }
   }
@@ -231,7 +230,7 @@ void ProbabilitiesRow(const AttentionBackwardArgs& args, int64_t row, int64_t vi
   const V scale = Set1(args.scale);
   const V lse = Set1(args.lse[row]);
   const V dot = Set1(args.row_dot[row]);
-  for (int64_t i = 0; i < kBlock; i += 16) {
+  for (int64_t i = 0; i < kKeyBlock; i += 16) {
     V p = Zero();
     V ds = Zero();
     if (i < visible) {
@@ -252,8 +251,8 @@ constexpr float kOnes[kQueryRows] = {1, 1, 1, 1, 1, 1};
 // One block of queries against one block of keys: adds its share to dq, dkey and dvalue.
 void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64_t key_begin,
                    float* p, float* ds) {
-  const int64_t queries = Smaller(kBlock, args.positions - query_begin);
-  const int64_t keys = Smaller(kBlock, args.positions - key_begin);
+  const int64_t queries = Smaller(kKeyBlock, args.positions - query_begin);
+  const int64_t keys = Smaller(kKeyBlock, args.positions - key_begin);
   const int64_t strip = args.padded * 16;
   // The first share is written, the others are added: key blocks come in order, the diagonal block
   // first for its keys.
@@ -265,41 +264,41 @@ void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64
     const int64_t tile_keys = Smaller(keys, query + rows - key_begin);
     Multiply<false>(rows, {args.q + query * args.q_stride, args.q_stride, args.dk,
                            args.k_panels + key_begin * args.dk, 16 * args.dk, 16, nullptr,
-                           p + i * kBlock, kBlock, RoundUp16(tile_keys)});
+                           p + i * kKeyBlock, kKeyBlock, RoundUp16(tile_keys)});
     Multiply<false>(rows, {args.dout + query * args.dout_stride, args.dout_stride, args.dv,
                            args.v_panels + key_begin * args.dv, 16 * args.dv, 16, nullptr,
-                           ds + i * kBlock, kBlock, RoundUp16(tile_keys)});
+                           ds + i * kKeyBlock, kKeyBlock, RoundUp16(tile_keys)});
     for (int64_t r = i; r < i + rows; ++r) {
       ProbabilitiesRow(args, query_begin + r, Smaller(keys, query_begin + r + 1 - key_begin),
-                       p + r * kBlock, ds + r * kBlock);
+                       p + r * kKeyBlock, ds + r * kKeyBlock);
     }
-    Multiply<false>(rows,
-                    {ds + i * kBlock, kBlock, tile_keys, args.k_strips + key_begin * 16, strip, 16,
-                     query_start, args.dq + query * args.dq_stride, args.dq_stride, args.dk});
+    Multiply<false>(
+        rows, {ds + i * kKeyBlock, kKeyBlock, tile_keys, args.k_strips + key_begin * 16, strip, 16,
+               query_start, args.dq + query * args.dq_stride, args.dq_stride, args.dk});
   }
   for (int64_t j = 0; j < keys; j += kQueryRows) {
     const int64_t rows = Smaller(kQueryRows, keys - j);
     const int64_t key = key_begin + j;
     const int64_t from = Larger(0, key - query_begin);  // no earlier query sees these keys
     const int64_t count = queries - from;
-    Multiply<true>(rows, {p + from * kBlock + j, kBlock, count,
+    Multiply<true>(rows, {p + from * kKeyBlock + j, kKeyBlock, count,
                           args.dout_strips + (query_begin + from) * 16, strip, 16, key_start,
                           args.dvalue + key * args.dvalue_stride, args.dvalue_stride, args.dv});
-    Multiply<true>(rows, {ds + from * kBlock + j, kBlock, count,
+    Multiply<true>(rows, {ds + from * kKeyBlock + j, kKeyBlock, count,
                           args.q_strips + (query_begin + from) * 16, strip, 16, key_start,
                           args.dkey + key * args.dkey_stride, args.dkey_stride, args.dk});
   }
 }
 
 void AttentionBackwardLoop(const AttentionBackwardArgs& args) {
-  alignas(64) float p[kBlock * kBlock];
-  alignas(64) float ds[kBlock * kBlock];
+  alignas(64) float p[kKeyBlock * kKeyBlock];
+  alignas(64) float ds[kKeyBlock * kKeyBlock];
   for (int64_t row = 0; row < args.positions; ++row) {
     args.row_dot[row] =
         DotLoop(args.dout + row * args.dout_stride, args.out + row * args.out_stride, args.dv);
   }
-  for (int64_t key = 0; key < args.positions; key += kBlock) {
-    for (int64_t query = key; query < args.positions; query += kBlock)
+  for (int64_t key = 0; key < args.positions; key += kKeyBlock) {
+    for (int64_t query = key; query < args.positions; query += kKeyBlock)
       BackwardBlock(args, query, key, p, ds);
   }
 }

@@ -75,12 +75,13 @@ struct AttentionBackwardArgs {
   float* row_dot;  // [positions] scratch
 };
 
+inline constexpr int64_t kKeyBlock = 64;    // positions per block of the running softmax
 inline constexpr int64_t kQueryBlock = 48;  // a multiple of the tile's 6 rows
 
 // Partial sums and accumulators of the queries, and one key block's v in strips of 16 columns.
 constexpr int64_t AttentionForwardScratch(int64_t queries, int64_t dv) {
   const int64_t padded = (dv + 15) / 16 * 16;
-  return queries * (16 + padded) + 64 * padded;
+  return queries * (16 + padded) + kKeyBlock * padded;
 }
 
 struct OpsLoops {
