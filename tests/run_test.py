@@ -5,8 +5,10 @@ again ends in the same bytes as one that nobody disturbed.
 
 run_test.py PROGRAM"""
 
+import fcntl
 import hashlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -120,6 +122,15 @@ class Run(unittest.TestCase):
                               "pretrain.train.steps=31"], cwd=self.folder, capture_output=True)
         self.assertEqual(run.returncode, 1)
         self.assertIn(b"the run was started with", run.stderr)
+
+    def test_two_at_once_are_refused(self):
+        folder = os.open(self.folder / "whole", os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        run = subprocess.run([PROGRAM, "run", "tiny_run.toml", "--out", "whole"], cwd=self.folder,
+                             capture_output=True, timeout=120)
+        self.assertEqual(run.returncode, 1, run.stderr.decode())
+        self.assertIn(b"whole: ", run.stderr)
 
     def lines(self, name):
         path = self.folder / name

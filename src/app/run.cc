@@ -57,6 +57,7 @@ class Stages {
       : recipe_(recipe), out_(out), json_(json), mix_(recipe.corpus.Mix()) {}
 
   bool Run(Json* result) {
+    const RunLock lock(out_);
     RecordRecipe(out_, ToToml(recipe_), /*goes_on=*/true);
     try {
       Tokenize();

@@ -174,24 +174,48 @@ TEST_F(CheckpointTest, EveryFlippedBitIsFound) {
     const std::string good = ReadFile(name);
     for (const size_t byte : {size_t{0}, size_t{9}, good.size() / 2, good.size() - 1}) {
       FlipBit(name, byte);
-      EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }), "")
+      EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModel); }), "")
           << name << " " << byte;
       WriteFileAtomically(name, good);
     }
     // The list's own last byte is an end of line: cutting it off loses nothing.
     const size_t cut = name.ends_with("checksums.json") ? 3 : 1;
     WriteFileAtomically(name, std::string_view(good).substr(0, good.size() - cut));
-    EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }), "")
-        << name;
+    EXPECT_NE(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModel); }), "") << name;
     WriteFileAtomically(name, good);
   }
-  EXPECT_TRUE(VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer));
+  EXPECT_TRUE(VerifyChecksums(dir_ / "a", Verify::kModel));
   FlipBit(dir_ / "a/model.safetensors", 3000);
-  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }),
+  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModel); }),
                    "model.safetensors: damaged"));
   fs::remove(dir_ / "a/model.safetensors");
-  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }),
+  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModel); }),
                    "model.safetensors: is missing"));
+}
+
+// A list that leaves a file out would vouch for whatever stands there.
+TEST_F(CheckpointTest, ChecksumsMustNameWhatIsLoaded) {
+  TrainerState state;
+  PublishCheckpoint(dir_ / "a", config_, layout_, weights_.data(), {}, &state);
+  const std::string name = dir_ / "a/checksums.json";
+  const std::string good = ReadFile(name);
+  for (const char* file :
+       {"config.json", "model.safetensors", "trainer_state.json", "optimizer.safetensors"}) {
+    const bool of_model = file[0] == 'c' || file[0] == 'm';
+    std::string other = good;
+    const size_t at = other.find(fmt::format("\"{}\"", file));
+    ASSERT_NE(at, std::string::npos) << file;
+    other.replace(at + 1, 1, "X");
+    WriteFileAtomically(dir_ / ("a/X" + std::string(file + 1)),
+                        ReadFile(dir_ / ("a/" + std::string(file))));
+    WriteFileAtomically(name, other);
+    const auto verify = [&](Verify what) {
+      return MessageOf([&] { VerifyChecksums(dir_ / "a", what); });
+    };
+    EXPECT_TRUE(Says(verify(Verify::kModelAndTrainer), fmt::format("does not list {}", file)));
+    EXPECT_EQ(verify(Verify::kModel).empty(), !of_model) << file << verify(Verify::kModel);
+    WriteFileAtomically(name, good);
+  }
 }
 
 TEST_F(CheckpointTest, AModelNeedsNothingOfTheTrainers) {
@@ -421,6 +445,13 @@ TEST_F(CheckpointTest, ARunGoesOnOnlyWithItsOwnRecipe) {
   for (const std::string& folder : {run(), std::string(dir_ / "model")}) {
     EXPECT_TRUE(Says(message(folder, recipe), "choose another --out"));
     EXPECT_FALSE(FileExists(folder + "/recipe.toml"));
+  }
+  for (const char* name : {"best", "metrics.jsonl", "samples.jsonl", "timings.jsonl", "inputs.json",
+                           "report.html", "tokenizer.json"}) {
+    const std::string folder = dir_ / fmt::format("with {}", name);
+    MakeDirectories(folder);
+    WriteFileAtomically(folder + "/" + name, "another's");
+    EXPECT_TRUE(Says(message(folder, recipe), fmt::format("holds other files ({})", name)));
   }
 }
 

@@ -69,6 +69,14 @@ bool VerifyChecksums(const std::string& directory, Verify what) {
       !sums["files"].is_object()) {
     Fail("{}: not a '{}' file; restore it, or delete it to go unverified", name, kFormat);
   }
+  std::vector<const char*> needed = {"config.json", "model.safetensors"};
+  if (what == Verify::kModelAndTrainer) {
+    needed.insert(needed.end(), {kTrainerStateFile, kOptimizerFile});
+  }
+  for (const char* file : needed) {
+    if (sums["files"].contains(file)) continue;
+    Fail("{}: does not list {}; restore it, or delete it to go unverified", name, file);
+  }
   std::vector<FileSum> expected;
   for (const auto& [file, entry] : sums["files"].items()) {
     if (file.empty() || file[0] == '.' || file.find('/') != std::string::npos ||

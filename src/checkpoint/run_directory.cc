@@ -20,6 +20,11 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "step-";
 
+// What a run or one of its stages writes over or cuts to its last step: never another program's.
+constexpr const char* kWritten[] = {"tokenizer.json", "checkpoints",   "best",
+                                    "metrics.jsonl",  "samples.jsonl", "timings.jsonl",
+                                    "inputs.json",    "report.html"};
+
 std::string CheckpointsOf(const std::string& run) { return run + "/checkpoints"; }
 
 std::set<int64_t> ListSteps(const std::string& run) {
@@ -76,11 +81,12 @@ void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on)
   const std::string path = run + "/recipe.toml";
   if (!FileExists(path)) {
     // Every run has its recipe before anything else.
-    if (FileExists(run + "/tokenizer.json") || FileExists(CheckpointsOf(run))) {
+    for (const char* name : kWritten) {
+      if (!FileExists(run + "/" + name)) continue;
       Fail(
-          "{}: holds other files and no recipe.toml, so it is no run to go on with; choose another "
-          "--out",
-          run);
+          "{}: holds other files ({}) and no recipe.toml, so it is no run to go on with; choose "
+          "another --out",
+          run, name);
     }
     MakeDirectories(run);
     WriteFileAtomically(path, toml);

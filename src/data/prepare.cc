@@ -37,6 +37,21 @@ struct Document {
   bool validation = false;
 };
 
+// Shards stand in a folder of their own: one that holds a model, or a tokenizer that made no shard
+// there, is another's.
+void RefuseForeignFolder(const std::string& folder, const Tokenizer& tokenizer) {
+  if (FileExists(folder + "/config.json")) {
+    Fail("{}: is a checkpoint, whose tokenizer.json would be replaced; choose another --out",
+         folder);
+  }
+  const std::string other = folder + "/tokenizer.json";
+  if (FileExists(folder + "/" + kTrainShard) || !FileExists(other)) return;
+  if (Tokenizer::Load(other).hash() != tokenizer.hash()) {
+    Fail("{}: is another tokenizer and would be replaced; move it away or choose another --out",
+         other);
+  }
+}
+
 // Fills the two shards of one folder.
 class Preparer {
  public:
@@ -53,6 +68,7 @@ class Preparer {
     info_.vocab_size = tokenizer.vocab_size();
     info_.bos_id = FindToken(tokenizer, options.bos_token, "bos_token");
     info_.eos_id = FindToken(tokenizer, options.eos_token, "eos_token");
+    RefuseForeignFolder(out, tokenizer);
     MakeDirectories(out);
     train_.emplace(PathOf(kTrainShard), info_);
     if (options.validation_fraction > 0) validation_.emplace(PathOf(kValidationShard), info_);

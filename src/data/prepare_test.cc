@@ -209,6 +209,30 @@ TEST(Prepare, FailureLeavesWhatStoodThere) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "out"), {}), 3);
 }
 
+TEST(Prepare, FoldersOfAnotherAreRefused) {
+  const TestFolder folder;
+  const Tokenizer other =
+      TrainTokenizer(std::vector<std::string>{"something else"},
+                     {.vocab_size = 262, .special_tokens = {kEos}, .pattern = ""});
+  const auto prepare = [&](const Tokenizer& tokenizer, const std::string& name) {
+    return ErrorOf([&] { PrepareGenerated(MakeDocument, 9, tokenizer, Options(), folder / name); });
+  };
+  // A model, and a tokenizer that someone trained into the folder.
+  for (const char* name : {"model", "words"}) {
+    MakeDirectories(folder / name);
+    WriteFileAtomically(folder / name + "/tokenizer.json", other.ToJson());
+  }
+  WriteFileAtomically(folder / "model" + "/config.json", "{}");
+  EXPECT_CONTAINS(prepare(TestTokenizer(), "model"), "is a checkpoint");
+  EXPECT_CONTAINS(prepare(other, "model"), "is a checkpoint");
+  EXPECT_CONTAINS(prepare(TestTokenizer(), "words"), "is another tokenizer");
+  EXPECT_EQ(ReadFile(folder / "words/tokenizer.json"), other.ToJson());
+  EXPECT_FALSE(FileExists(folder / "words/train.bin"));
+  // The same tokenizer, and shards of another, which go with their tokenizer.
+  EXPECT_EQ(prepare(other, "words"), "");
+  EXPECT_EQ(prepare(TestTokenizer(), "words"), "");
+}
+
 int g_steps_left = 0;
 
 TEST(Prepare, EndedAnywhereItLeavesNoFilesOfTwoCalls) {

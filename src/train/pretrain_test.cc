@@ -180,6 +180,33 @@ TEST_F(PretrainTest, StateAddedIsSavedAndLoadedWithTheRest) {
   EXPECT_EQ(loader.optimizer().step(), 5);
 }
 
+// A checkpoint that cannot be loaded must not take the place of one that can.
+TEST_F(PretrainTest, WhatIsNotFiniteIsNotSaved) {
+  Trainer trainer(Recipe().model, {});
+  trainer.Initialize(1);
+  const std::string good = trainer.Save(Run("run"), 1, {}, "{}", 1);
+  const auto message = [&] {
+    try {
+      trainer.Save(Run("run"), 1, {}, "{}", 2);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  float* last = trainer.weights() + trainer.layout().buffer_size() - 1;
+  const float before = std::exchange(*last, NAN);
+  EXPECT_TRUE(message().starts_with("the weights are not all finite after step 2")) << message();
+  *last = before;
+  for (auto& [name, values] : trainer.optimizer().State()) {
+    const float moment = std::exchange(values[values.size() / 2], INFINITY);
+    EXPECT_TRUE(message().starts_with("the optimizer's moments are not all finite")) << message();
+    values[values.size() / 2] = moment;
+  }
+  EXPECT_TRUE(FileExists(good));
+  EXPECT_FALSE(FileExists(Run("run") + "/checkpoints/step-00000002"));
+  EXPECT_EQ(message(), "");
+}
+
 TEST_F(PretrainTest, ThreadsDoNotChangeABit) {
   const int threads = NumThreads();
   SetNumThreads(1);

@@ -1,14 +1,36 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "base/progress.h"
 #include "checkpoint/run_directory.h"
 #include "model/cost.h"
 
 namespace darkhorse {
+
+namespace {
+
+void RequireFinite(std::string_view what, std::span<const float> values, int64_t step) {
+  std::atomic<bool> finite{true};
+  ParallelForRange(static_cast<int64_t>(values.size()), 1 << 16, [&](int64_t begin, int64_t end) {
+    if (!std::all_of(values.data() + begin, values.data() + end,
+                     [](float x) { return std::isfinite(x); })) {
+      finite = false;
+    }
+  });
+  if (finite) return;
+  Fail(
+      "{} are not all finite after step {}, so they are not saved; start another run with a lower "
+      "optimizer.learning_rate (the checkpoints so far are untouched)",
+      what, step);
+}
+
+}  // namespace
 
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens) {
   const auto weights = static_cast<double>(ParamLayout(config).buffer_size());
@@ -42,10 +64,15 @@ void Trainer::ZeroGradients() { std::fill(grads_.begin(), grads_.end(), 0.0f); }
 
 std::string Trainer::Save(const std::string& run, int64_t keep, const ModelFiles& files,
                           const std::string& json, int64_t step) {
+  // A checkpoint that cannot be loaded must not stand before, or crowd out, one that can.
+  RequireFinite("the weights", weights_, step);
   TrainerState state;
   state.step = step;
   state.json = json;
-  for (const auto& [name, values] : optimizer_.State()) state.tensors.emplace_back(name, values);
+  for (const auto& [name, values] : optimizer_.State()) {
+    RequireFinite("the optimizer's moments", values, step);
+    state.tensors.emplace_back(name, values);
+  }
   for (const auto& [name, values] : extra_state_) state.tensors.emplace_back(name, values);
   return PublishStep(run, keep, config(), layout_, weights_.data(), files, state);
 }
