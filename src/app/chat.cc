@@ -86,6 +86,7 @@ void Run(const ChatOptions& options) {
       ++unanswered;
     }
   }
+  if (std::ferror(stdin)) Fail("standard input cannot be read; check where it comes from");
   if (unanswered > 0 && !terminal) Fail("questions without an answer: {}; see above", unanswered);
 }
 

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
-#include <iostream>
 #include <iterator>
 
 #include "app/app.h"
@@ -37,8 +36,7 @@ struct GenerateOptions {
 std::vector<std::string> Prompts(const GenerateOptions& options) {
   std::vector<std::string> prompts = options.prompts;
   if (options.prompt_file == "-") {
-    prompts.emplace_back(std::istreambuf_iterator<char>(std::cin),
-                         std::istreambuf_iterator<char>());
+    prompts.push_back(ReadStandardInput(kMaxPromptBytes));
   } else if (!options.prompt_file.empty()) {
     prompts.push_back(ReadFile(options.prompt_file, kMaxPromptBytes));
   }

@@ -1,7 +1,6 @@
 // `darkhorse task list|show|score|check`: look at problems and verify answers by hand.
 #include "task/task.h"
 
-#include <iostream>
 #include <iterator>
 
 #include "app/app.h"
@@ -57,9 +56,8 @@ void Show(const ProblemOptions& options) {
 
 void ScoreOne(const ProblemOptions& options) {
   const Problem problem = MakeProblem(options);
-  const std::string completion = options.completion == "-"
-                                     ? std::string{std::istreambuf_iterator<char>(std::cin), {}}
-                                     : ReadFile(options.completion);
+  const std::string completion =
+      options.completion == "-" ? ReadStandardInput() : ReadFile(options.completion);
   const Score score = FindTask(options.task).ScoreCompletion(completion, problem);
   Json parts = Json::object();
   for (const auto& [name, value] : score.parts) parts[name] = value;

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <iostream>
 #include <iterator>
 #include <sstream>
 
@@ -36,7 +35,7 @@ struct CodeOptions {
 
 std::string ReadInput(const std::string& path) {
   if (path != "-") return ReadFile(path);
-  return {std::istreambuf_iterator<char>(std::cin), {}};
+  return ReadStandardInput();
 }
 
 void Train(const TrainOptions& options) {

@@ -137,6 +137,27 @@ void RequireReplaceable(const std::string& path, mode_t kind) {
        KindName(kind));
 }
 
+// All that is left to read, fd closed behind it.
+std::string ReadAll(int fd, const std::string& path, int64_t max_bytes) {
+  std::string text;
+  for (;;) {
+    // No trust in st_size: pipes and /proc report 0.
+    const size_t old_size = text.size();
+    text.resize(old_size + std::max<size_t>(old_size, 1 << 16));
+    const ssize_t got = read(fd, text.data() + old_size, text.size() - old_size);
+    const int error_number = errno;
+    text.resize(old_size + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && error_number == EINTR) continue;
+    if (got <= 0 || static_cast<int64_t>(text.size()) > max_bytes) {
+      close(fd);
+      if (got < 0) FailSystem("read", path, error_number);
+      if (got == 0) return text;
+      Fail("{}: larger than the {} bytes such a file may have; is it the right file?", path,
+           max_bytes);
+    }
+  }
+}
+
 }  // namespace
 
 void FailSystem(std::string_view verb, const std::string& path, int error_number) {
@@ -162,7 +183,10 @@ void SyncPath(const std::string& path) {
 void MakeDirectories(const std::string& path) {
   std::error_code error;
   std::vector<std::string> missing;  // innermost first
-  for (std::string at = path; !fs::exists(at, error); at = ParentOf(at)) missing.push_back(at);
+  // "." and "/" are their own parents, and may be out of sight of who may not search them.
+  for (std::string at = path; !fs::exists(at, error) && ParentOf(at) != at; at = ParentOf(at)) {
+    missing.push_back(at);
+  }
   fs::create_directories(path, error);
   if (error) FailSystem("create the directory", path, error.value());
   // A directory survives a power cut once the one that names it is on disk.
@@ -172,32 +196,28 @@ void MakeDirectories(const std::string& path) {
 std::string ReadFile(const std::string& path, int64_t max_bytes) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) FailSystem("open", path, errno);
-  std::string text;
-  for (;;) {
-    // No trust in st_size: pipes and /proc report 0.
-    const size_t old_size = text.size();
-    text.resize(old_size + std::max<size_t>(old_size, 1 << 16));
-    const ssize_t got = read(fd, text.data() + old_size, text.size() - old_size);
-    const int error_number = errno;
-    text.resize(old_size + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    if (got < 0 && error_number == EINTR) continue;
-    if (got <= 0 || static_cast<int64_t>(text.size()) > max_bytes) {
-      close(fd);
-      if (got < 0) FailSystem("read", path, error_number);
-      if (got == 0) return text;
-      Fail("{}: larger than the {} bytes such a file may have; is it the right file?", path,
-           max_bytes);
-    }
-  }
+  return ReadAll(fd, path, max_bytes);
+}
+
+std::string ReadStandardInput(int64_t max_bytes) {
+  const std::string name = "standard input";
+  const int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) FailSystem("read", name, errno);
+  return ReadAll(fd, name, max_bytes);
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a pipe that nobody writes to would be waited for.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) FailSystem("open", path, errno);
   struct stat status;
   int error_number = fstat(fd, &status) == 0 ? 0 : errno;
   if (error_number == 0 && S_ISDIR(status.st_mode)) error_number = EISDIR;
-  if (error_number == 0 && S_ISREG(status.st_mode) && status.st_size == 0) {
+  if (error_number == 0 && !S_ISREG(status.st_mode)) {
+    close(fd);
+    Fail("{}: is {}; name a file", path, KindName(status.st_mode));
+  }
+  if (error_number == 0 && status.st_size == 0) {
     close(fd);
     Fail("{}: the file is empty; make or fetch it again", path);
   }

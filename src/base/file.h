@@ -21,6 +21,9 @@ namespace darkhorse {
 // The whole file, which may be empty. Throws Error if it cannot be read or exceeds max_bytes.
 std::string ReadFile(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
 
+// The same of what standard input still holds.
+std::string ReadStandardInput(int64_t max_bytes = int64_t{1} << 32);
+
 bool FileExists(const std::string& path);
 
 // Returns once the file or directory is on the disk.
@@ -29,8 +32,8 @@ void SyncPath(const std::string& path);
 // Creates the directory and its missing parents.
 void MakeDirectories(const std::string& path);
 
-// A non-empty file mapped read-only. Movable; unmaps when destroyed. The file must not be truncated
-// while mapped: every writer here replaces files and never shortens one in place.
+// A non-empty plain file mapped read-only. Movable; unmaps when destroyed. The file must not be
+// truncated while mapped: every writer here replaces files and never shortens one in place.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);

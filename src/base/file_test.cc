@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -141,6 +142,43 @@ TEST_F(FileTest, ErrorsNameTheFileAndTheCure) {
   WriteFileAtomically(Path("big"), "12345");
   EXPECT_TRUE(contains(MessageOf([&] { ReadFile(Path("big"), 4); }), "larger than"));
   EXPECT_EQ(ReadFile(Path("big"), 5), "12345");
+}
+
+// A reader would wait for a writer that never comes.
+TEST_F(FileTest, APipeIsNotMapped) {
+  ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
+  const int code = InChild([&] {
+    alarm(10);
+    const std::string message = MessageOf([&] { MappedFile(Path("pipe")); });
+    _exit(message.find("is a device, pipe or socket; name a file") != std::string::npos ? 4 : 5);
+  });
+  EXPECT_EQ(code, 4);
+}
+
+TEST_F(FileTest, StandardInputIsReadToItsEndOrRefused) {
+  WriteFileAtomically(Path("a"), std::string(3'000'000, 'x'));
+  const auto read = [&](const std::string& path, int64_t limit) {
+    return InChild([&] {
+      dup2(open(path.c_str(), O_RDONLY), STDIN_FILENO);
+      _exit(ReadStandardInput(limit) == std::string(3'000'000, 'x') ? 4 : 5);
+    });
+  };
+  EXPECT_EQ(read(Path("a"), 3'000'000), 4);
+  EXPECT_EQ(read(Path("a"), 2'999'999), 2);
+  EXPECT_EQ(read(dir_, 3'000'000), 2);
+}
+
+// Nothing exists then, not even ".".
+TEST_F(FileTest, AFolderThatMayNotBeSearchedIsAnError) {
+  MakeDirectories(Path("closed"));
+  const int code = InChild([&] {
+    alarm(10);
+    if (chdir(Path("closed").c_str()) != 0 || chmod(".", 0) != 0) _exit(6);
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(7);  // root searches everything
+    MakeDirectories("a/b");
+  });
+  EXPECT_EQ(code, 2);
+  chmod(Path("closed").c_str(), 0700);
 }
 
 TEST_F(FileTest, FullDiskLeavesTheOldFileAndNoTemporary) {

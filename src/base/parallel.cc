@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -89,7 +90,7 @@ class Pool {
 
   void Spawn() {
     const int index = static_cast<int>(workers_.size());
-    workers_.emplace_back([this, index] {
+    const auto work = [this, index] {
       t_thread_index = index + 1;
       uint32_t seen = 0;
       for (;;) {
@@ -107,7 +108,13 @@ class Pool {
         if (generation_.load() == generation && index < limit_) Work();
         if (inside_.fetch_sub(1) == 1) inside_.notify_all();
       }
-    });
+    };
+    try {
+      workers_.emplace_back(work);
+    } catch (const std::system_error& error) {
+      Fail("thread {} could not be started: {}; lower --threads or raise the limit (ulimit -u)",
+           index + 1, error.what());
+    }
     workers_.back().detach();
   }
 

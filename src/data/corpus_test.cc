@@ -43,6 +43,16 @@ TEST(Corpus, CompressedFilesMayHaveSeveralParts) {
             Documents{text + "more"});
 }
 
+// As tar and tapes leave them.
+TEST(Corpus, ZerosBetweenAndBehindGzipMembersAreNoText) {
+  const TestFolder folder;
+  const std::string zeros(3'000'000, '\0');
+  EXPECT_EQ(ReadAll(folder.Write("a.txt.gz", Gzip("one") + zeros + Gzip("two") + zeros)),
+            Documents{"onetwo"});
+  EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder.Write("b.txt.gz", Gzip("one") + zeros + "x")); }),
+                  "b.txt.gz");
+}
+
 TEST(Corpus, HighlyCompressedTextArrivesWhole) {
   const TestFolder folder;
   const std::string text(5'000'000, 'a');

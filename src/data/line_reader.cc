@@ -54,6 +54,11 @@ class GzipSource : public ByteSource {
     stream_.avail_out = static_cast<uInt>(capacity);
     while (stream_.avail_out == capacity) {
       if (stream_.avail_in == 0 && !Refill()) break;
+      // Zeros fill up the last block of a tape.
+      for (; !inside_ && stream_.avail_in > 0 && *stream_.next_in == 0; --stream_.avail_in) {
+        ++stream_.next_in;
+      }
+      if (stream_.avail_in == 0) continue;
       const int code = inflate(&stream_, Z_NO_FLUSH);
       inside_ = code == Z_OK || code == Z_BUF_ERROR;
       if (code == Z_STREAM_END) {

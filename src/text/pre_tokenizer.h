@@ -29,6 +29,9 @@ class PreTokenizer {
   // Puts a space before each piece that does not start with one.
   void AddPrefixSpace() { steps_.emplace_back(); }
 
+  // Splits and prefixes so far. Split recurses once for each.
+  size_t steps() const { return steps_.size(); }
+
   // Calls on_word(word) for each word of valid UTF-8 text, in order. The word lives during the call
   // only.
   template <typename OnWord>

@@ -3,6 +3,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "text/utf8.h"
 
@@ -13,6 +15,8 @@ namespace {
 constexpr size_t kMaxPatternBytes = 1 << 16;
 constexpr uint32_t kHeapLimitKib = 256 << 10;
 constexpr size_t kJitStackBytes = 1 << 20;
+// A harmless pattern takes a step or two for each byte it swallows.
+constexpr uint64_t kMatchStepsPerByte = 8;
 
 // What a thread needs to match. One match's offsets are copied out before the next, so all patterns
 // share it.
@@ -79,7 +83,9 @@ Regex::Regex(const std::string& pattern, const std::string& where, uint32_t matc
 
 bool Regex::Search(std::string_view text, size_t start, bool newer, TextRange* match) const {
   MatchScratch& scratch = Scratch();
-  pcre2_set_match_limit(scratch.context, match_limit_);
+  const uint64_t limit = match_limit_ + kMatchStepsPerByte * text.size();
+  pcre2_set_match_limit(scratch.context,
+                        static_cast<uint32_t>(std::min<uint64_t>(limit, UINT32_MAX)));
   const auto* code = static_cast<const pcre2_code*>((newer ? newer_ : code_).get());
   const auto run = [&](uint32_t options) {
     return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,

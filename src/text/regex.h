@@ -26,7 +26,7 @@ struct TextRange {
 // Immutable; may be used from many threads at once.
 class Regex {
  public:
-  // Backtracking steps of one match: some seconds.
+  // Backtracking steps of one match, besides some for each byte of the text: some seconds.
   static constexpr uint32_t kDefaultMatchLimit = 50'000'000;
   // Error: the pattern does not compile; names `where`.
   Regex(const std::string& pattern, const std::string& where,

@@ -59,6 +59,15 @@ TEST(Regex, HostilePatternIsStopped) {
   EXPECT_THROW(Regex("\\C", "test"), Error);
 }
 
+// A long text is no hostile pattern: the limit grows with it.
+TEST(Regex, WorkMayGrowWithTheText) {
+  const std::string text = std::string(100'000, ' ') + "a";
+  const Regex regex("\\s*[\\r\\n]+|\\s+(?!\\S)", "test", /*match_limit=*/1000);
+  TextRange match;
+  ASSERT_TRUE(regex.Search(text, 0, /*newer=*/false, &match));
+  EXPECT_EQ(match.end, text.size() - 2);
+}
+
 // A megabyte of anything one pattern swallows at once must neither overflow the JIT's stack nor
 // meet the work limit.
 TEST(Regex, LongRunsAreOneWord) {

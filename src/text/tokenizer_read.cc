@@ -20,6 +20,7 @@ using nlohmann::json;
 constexpr int64_t kMaxFileBytes = 256 << 20;
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxAddedTokenBytes = 1024;
+constexpr size_t kMaxPreTokenizerSteps = 256;
 
 // A value of the file and where it stands there, for errors.
 struct Field {
@@ -297,6 +298,9 @@ class Reader {
     const Field type = step["type"];
     const std::string& name = type.String();
     if (*byte_level) Fail("{} comes after ByteLevel, which must be the last", step.where);
+    if (data_->pre_tokenizer.steps() >= kMaxPreTokenizerSteps) {
+      Fail("{} is one step too many: at most {} are supported", step.where, kMaxPreTokenizerSteps);
+    }
     if (name == "Sequence") {
       const Field list = step["pretokenizers"];
       for (size_t i = 0; i < list.ArraySize(); ++i) ReadPreTokenizer(list.At(i), byte_level);

@@ -207,6 +207,16 @@ TEST(Tokenizer, SpoiltFilesAreNamed) {
   expect(with_pattern({{"Regex", "a"}}, "Sideways"), "Sideways");
   expect(with_pattern({{"Glob", "a"}}, "Isolated"), "String");
   EXPECT_EQ(with_pattern({{"Regex", "a"}}, "Isolated"), "no error");
+  // Each step is a call deeper.
+  const auto with_steps = [&](size_t count) {
+    return spoil([&](json& f) {
+      json steps(count, {{"type", "Digits"}});
+      steps.push_back(f["pre_tokenizer"]);
+      f["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+    });
+  };
+  expect(with_steps(60'000), "pretokenizers[256] is one step too many: at most 256");
+  EXPECT_EQ(with_steps(200), "no error");
 }
 
 TEST(Tokenizer, MissingFileIsNamed) {
