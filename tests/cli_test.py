@@ -7,6 +7,7 @@ cli_test.py PROGRAM"""
 import json
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,9 +25,9 @@ class CommandLine(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def run_program(self, *arguments, stdin=b""):
+    def run_program(self, *arguments, stdin=b"", **more):
         return subprocess.run([PROGRAM, *map(str, arguments)], input=stdin, cwd=self.folder,
-                              capture_output=True, timeout=60, env=ENVIRONMENT)
+                              capture_output=True, timeout=60, env=ENVIRONMENT, **more)
 
     def succeed(self, *arguments, stdin=b""):
         """Standard output of a run that must succeed."""
@@ -401,6 +402,9 @@ class Extremes(CommandLine):
         self.refuse_values(("generate", "--model", "none"), "--seed", (-1, 2**64, "x"))
         self.refuse_values(("generate", "--model", "none"), "--samples", ("0x2", "010", "2.5", ""))
         self.refuse_values(("generate", "--model", "none"), "--temperature", ("nan", "inf", "hot"))
+        self.refuse_values(("report", "none"), "--price", ("-1", "nan", "inf", "1e300"))
+        error = self.run_program("report", "none", "--price", "-1").stderr
+        self.assertLess(len(error), 200, error)
 
     def test_after_the_tokenizer_is_read(self):
         self.tokenizer()
@@ -470,6 +474,20 @@ class Outputs(CommandLine):
         self.assertTrue((self.folder / "big_disk/train.bin").exists())
 
 
+    def test_a_limit_of_file_size_is_an_error_like_a_full_disk(self):
+        self.write("corpus.txt", "the cat sat on the mat, the rat ate the oat\n" * 20)
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+        run = self.run_program("tokenizer", "train", "corpus.txt", "--out", "t.json", "--vocab-size", 300,
+                               preexec_fn=limit)
+        self.assertEqual(run.returncode, 1, run.stderr.decode())
+        self.assertIn("free some space (or raise the limit)", run.stderr.decode())
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["corpus.txt"])
+        with open("/dev/full", "wb") as full:
+            run = subprocess.run([PROGRAM, "task", "list"], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"cannot write the result to stdout; free some space", run.stderr)
+
+
 class Info(CommandLine):
     def test_a_recipe(self):
         memory = json.loads(self.succeed("info", "tiny", "--json"))["training_memory_bytes"]
@@ -478,6 +496,19 @@ class Info(CommandLine):
         half = json.loads(self.succeed("info", "tiny", "--micro-batch-tokens", 1024, "--json"))
         self.assertLess(half["training_memory_bytes"]["activations"], memory["activations"])
         self.refuse(2, "info", "tiny", "--model", ".", says="not both")
+        for field, value in (("q_lora_rank", 24), ("kv_lora_rank", 40), ("qk_nope_head_dim", 20), ("v_head_dim", 12),
+                             ("qk_rope_head_dim", 10), ("intermediate_size", 100), ("moe_intermediate_size", 36),
+                             ("first_k_dense_replace", 0), ("n_shared_experts", 3)):
+            changed = json.loads(self.succeed("info", "tiny", "--set", f"model.{field}={value}", "--json"))
+            self.assertEqual(changed[field], value)
+
+    def test_the_machine(self):
+        machine = json.loads(self.succeed("info", "--json"))
+        self.assertEqual(machine["cores"], len(os.sched_getaffinity(0)))
+        self.assertEqual(machine["memory_bytes"], int(ENVIRONMENT["DARKHORSE_MEMORY"]))
+        self.assertIn(machine["isa"], machine["supported_isas"].split())
+        for measured in ("peak_gflops", "bandwidth_gb_s"):
+            self.assertGreater(machine[measured], 0)
         self.refuse(2, "info", "tinny", says="'tiny'")
 
     def test_bad_input(self):

@@ -193,6 +193,14 @@ class Report(unittest.TestCase):
         page = self.report()
         self.assertIn("1 steps", page.text)
 
+    def test_numbers_so_large_that_a_tick_is_lost_in_their_rounding(self):
+        large = 2.0**60
+        self.write("metrics.jsonl", [{"step": step, "loss": large + step * 256, "grad_norm": 1e308 * (-1)**step}
+                                     for step in (1, 2, 3)])
+        self.report()
+        self.write("metrics.jsonl", [{"step": 2**62 + step, "loss": 5e-324 * step} for step in (0, 1024)])
+        self.report()
+
     def test_no_run(self):
         run = subprocess.run([PROGRAM, "report", self.run_directory], capture_output=True, timeout=60)
         self.assertEqual(run.returncode, 1)

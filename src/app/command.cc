@@ -126,8 +126,8 @@ Flag& Flag::Within(int64_t low, int64_t high) {
   return *this;
 }
 
-Flag& Flag::AtLeastZero() {
-  option_->check(CLI::NonNegativeNumber);
+Flag& Flag::WithinReals(double low, double high) {
+  option_->check(CLI::Range(low, high));
   return *this;
 }
 

@@ -28,7 +28,7 @@ class Flag {
   Flag& Required(bool required = true);
   Flag& Integer();  // for AddFunction; Add knows by the variable's type
   Flag& Within(int64_t low, int64_t high);
-  Flag& AtLeastZero();
+  Flag& WithinReals(double low, double high);
   Flag& OneOf(const std::vector<std::string>& values);
   Flag& OneValueEachTime();  // of a list: "--set a=1 --set b=2", not "--set a=1 b=2"
 

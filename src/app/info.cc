@@ -1,5 +1,6 @@
 // `darkhorse info`: the machine, a checkpoint, or a recipe's model.
 #include <fstream>
+#include <thread>
 
 #include "app/app.h"
 #include "app/flags.h"
@@ -43,6 +44,7 @@ Json DescribeMachine() {
   }
   Note("measuring the peak and the memory bandwidth");
   return {{"cpu", CpuName()},
+          {"cores", std::thread::hardware_concurrency()},
           {"threads", NumThreads()},
           {"isa", Kernels().name},
           {"supported_isas", isas},
@@ -61,9 +63,16 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
       {"model_type", config.model_type},
       {"hidden_size", config.hidden_size},
       {"num_hidden_layers", config.num_hidden_layers},
+      {"first_k_dense_replace", config.first_k_dense_replace},
       {"moe_layers", std::max<int64_t>(0, config.num_hidden_layers - config.first_k_dense_replace)},
       {"num_attention_heads", config.num_attention_heads},
+      {"q_lora_rank", config.q_lora_rank},
       {"kv_lora_rank", config.kv_lora_rank},
+      {"qk_nope_head_dim", config.qk_nope_head_dim},
+      {"qk_rope_head_dim", config.qk_rope_head_dim},
+      {"v_head_dim", config.v_head_dim},
+      {"intermediate_size", config.intermediate_size},
+      {"moe_intermediate_size", config.moe_intermediate_size},
       {"n_routed_experts", config.n_routed_experts},
       {"num_experts_per_tok", config.num_experts_per_tok},
       {"n_shared_experts", config.n_shared_experts},

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -55,6 +56,7 @@ int Main(int argc, char** argv) {
   Program program("darkhorse", kVersion,
                   "Makes and runs small reasoning models the DeepSeek-R1 way, on CPUs.");
   if (argc > 0) g_program = argv[0];
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error of write, which names the cure
   try {
     RegisterAll(program.command());
     // `darkhorse help COMMAND` is what many type.
@@ -65,7 +67,9 @@ int Main(int argc, char** argv) {
     }
     program.Run(std::move(arguments));
     // A full disk shows when the buffer is written.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout)) Fail("cannot write the result to stdout");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+      Fail("cannot write the result to stdout; free some space, or check where it is sent");
+    }
     return 0;
   } catch (const UsageError& error) {
     return Report(2, error.what());

@@ -23,7 +23,7 @@ void RegisterReport(Command app) {
   command
       .Add("--price", arguments->options.price_per_core_hour,
            "what a core costs an hour, in dollars")
-      .AtLeastZero();
+      .WithinReals(0, 1e6);
   AddJsonFlag(command, &arguments->json);
   command.Runs([arguments] {
     PrintResult({{"report", WriteReport(arguments->run, arguments->options)}}, arguments->json);

@@ -13,7 +13,8 @@ namespace {
 
 constexpr double kWidth = 640, kHeight = 320;
 constexpr double kLeft = 60, kRight = 20, kTop = 58, kBottom = 46;
-constexpr size_t kMostPoints = 240;  // drawn of a series; more are averaged
+constexpr size_t kMostPoints = 240;                     // drawn of a series; more are averaged
+constexpr double kSmallest = 1e-100, kLargest = 1e100;  // numbers that an axis can hold
 
 struct Axis {
   double low = 0, high = 1, step = 0.2;
@@ -23,10 +24,12 @@ struct Axis {
   }
 };
 
-// Ticks at multiples of 1, 2 or 5 times a power of ten, about `count` of them.
+// Ticks at multiples of 1, 2 or 5 times a power of ten, about `count` of them. A range that is lost
+// in its numbers' rounding is widened.
 Axis MakeAxis(double low, double high, int count, double from, double to) {
-  if (!(high > low)) {
-    const double room = low == 0 ? 1 : std::abs(low) * 0.1;
+  const double size = std::max(std::abs(low), std::abs(high));
+  if (!(high - low > 1e-9 * size && high - low > kSmallest)) {
+    const double room = size > kSmallest ? size * 0.1 : 1;
     if (low != 0) low -= room;
     high += room;
   }
@@ -54,7 +57,8 @@ double X(const Chart& chart, double x) { return chart.log2_x ? std::log2(x) : x;
 std::vector<Point> Drawn(const std::vector<Point>& points) {
   std::vector<Point> finite;
   for (const Point& p : points) {
-    if (std::isfinite(p.x) && std::isfinite(p.y) && std::isfinite(p.spread)) finite.push_back(p);
+    const double size = std::max({std::abs(p.x), std::abs(p.y), std::abs(p.spread)});
+    if (size <= kLargest && !std::isnan(p.x + p.y + p.spread)) finite.push_back(p);
   }
   if (finite.size() <= kMostPoints) return finite;
   std::vector<Point> means;
@@ -150,20 +154,28 @@ std::string HoverColumns(const Chart& chart, const Axis& x) {
   return out;
 }
 
+// The multiples of an axis' step on it.
+std::vector<double> Ticks(const Axis& axis) {
+  std::vector<double> ticks;
+  for (double i = std::ceil(axis.low / axis.step - 1e-9) + 0.0;
+       i * axis.step <= axis.high + axis.step * 1e-9; ++i) {
+    ticks.push_back(i * axis.step);
+  }
+  return ticks;
+}
+
 std::string Grid(const Chart& chart, const Axis& x, const Axis& y) {
   std::string out;
-  for (double i = std::ceil(y.low / y.step - 1e-9) + 0.0; i * y.step <= y.high + y.step * 1e-9;
-       ++i) {
-    const double at = y(i * y.step);
+  for (const double tick : Ticks(y)) {
+    const double at = y(tick);
     out += fmt::format(
         "<path class=\"grid\" d=\"M{} {:.1f}H{}\"/><text class=\"tick\" x=\"{}\" "
         "y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
-        kLeft, at, kWidth - kRight, kLeft - 8, at + 4.5, YText(chart, i * y.step));
+        kLeft, at, kWidth - kRight, kLeft - 8, at + 4.5, YText(chart, tick));
   }
-  for (double i = std::ceil(x.low / x.step - 1e-9) + 0.0; i * x.step <= x.high + x.step * 1e-9;
-       ++i) {
-    const double at = x(i * x.step);
-    const double value = chart.log2_x ? std::exp2(i * x.step) : i * x.step;
+  for (const double tick : Ticks(x)) {
+    const double at = x(tick);
+    const double value = chart.log2_x ? std::exp2(tick) : tick;
     out += fmt::format(
         "<path class=\"axis\" d=\"M{0:.1f} {1}v5\"/><text class=\"tick\" "
         "x=\"{0:.1f}\" y=\"{2}\" text-anchor=\"middle\">{3}</text>\n",

@@ -20,7 +20,7 @@ using Literal = nlohmann::ordered_json;
 
 const char* TypeName(const FieldPointer& pointer) {
   static constexpr const char* kNames[] = {
-      "true or false",     "an integer",       "an integer", "a non-negative integer",
+      "true or false",     "an integer",       "an integer", "an integer from 0 to 2^63 - 1",
       "a number",          "a number",         "a string",   "a list of integers",
       "a list of numbers", "a list of strings"};
   static_assert(std::size(kNames) == std::variant_size_v<FieldPointer>);
@@ -46,7 +46,8 @@ bool Convert(const Literal& literal, T& value) {
   if (!literal.is_number_integer()) return false;
   if (literal.is_number_unsigned()) {
     const auto number = literal.get<uint64_t>();
-    if (!std::in_range<T>(number)) return false;
+    // What TOML's integers cannot hold could be set but not written to a recipe.
+    if (!std::in_range<T>(number) || !std::in_range<int64_t>(number)) return false;
     value = static_cast<T>(number);
     return true;
   }

@@ -92,7 +92,7 @@ TEST(Fields, TomlErrorsNameLineAndCure) {
   EXPECT_EQ(TomlError("count = 3000000000\n"),
             "r.toml:1: count = 3000000000 does not fit; it must be an integer");
   EXPECT_EQ(TomlError("seed = -1\n"),
-            "r.toml:1: seed = -1 does not fit; it must be a non-negative integer");
+            "r.toml:1: seed = -1 does not fit; it must be an integer from 0 to 2^63 - 1");
   EXPECT_EQ(TomlError("[inner]\nratio = nan\n"),
             "r.toml:2: inner.ratio = null does not fit; it must be a number");
   EXPECT_EQ(TomlError("files = ['x', 1]\n"),
@@ -141,6 +141,10 @@ TEST(Fields, TomlKeysAreThoseOfTheTopLevel) {
 TEST(Fields, SetErrorsNameTheCure) {
   EXPECT_EQ(SetError("inner.widht=1"),
             "--set inner.widht=1: 'inner.widht' is unknown; did you mean 'inner.width'?");
+  // A recipe must read back: TOML's integers end there.
+  EXPECT_EQ(SetError("seed=9223372036854775807"), "no error");
+  EXPECT_EQ(SetError("seed=9223372036854775808"),
+            "seed = 9223372036854775808 does not fit; it must be an integer from 0 to 2^63 - 1");
   EXPECT_EQ(SetError("count=many"), "count = many does not fit; it must be an integer");
   EXPECT_EQ(SetError("count"),
             "--set count: write it as field=value, such as --set model.hidden_size=512");

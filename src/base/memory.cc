@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/progress.h"
@@ -14,8 +16,11 @@ int64_t PhysicalMemoryBytes() {
     const int64_t bytes = std::atoll(value);
     if (bytes > 0) return bytes;
   }
-  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) *
-         static_cast<int64_t>(sysconf(_SC_PAGESIZE));
+  const int64_t machine =
+      static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(sysconf(_SC_PAGESIZE));
+  int64_t container = 0;  // stays 0 where there is no limit: no such file, or "max"
+  std::ifstream("/sys/fs/cgroup/memory.max") >> container;
+  return container > 0 ? std::min(machine, container) : machine;
 }
 
 void RequireMemory(double bytes, std::string_view what, std::string_view cure) {

@@ -6,8 +6,8 @@
 
 namespace darkhorse {
 
-// The machine's, or DARKHORSE_MEMORY of the environment, in bytes: for containers that may take
-// less.
+// In bytes: the machine's, or its container's limit (cgroup v2) if that is less. DARKHORSE_MEMORY
+// of the environment, if set, stands for both.
 int64_t PhysicalMemoryBytes();
 
 // Error "<what> needs 3.10 TiB of memory, this machine has 62.7 GiB; <cure>" if it has less than

@@ -195,6 +195,10 @@ TEST(ConfigJsonTest, RefusesBadValuesByName) {
   EXPECT_TRUE(Says(Refusal(With("norm_topk_prob", 1)), "'norm_topk_prob' must be true or false"));
   EXPECT_TRUE(Says(Refusal(With("num_experts_per_tok", 17)), "config.json: config: num_experts"));
   EXPECT_TRUE(Says(Refusal(With("eos_token_id", json::array())), "empty list"));
+  // 0 in f32, and weights that overflow.
+  EXPECT_TRUE(Says(Refusal(With("rms_norm_eps", 1e-60)), "rms_norm_eps is 1e-60; it must be from"));
+  EXPECT_TRUE(
+      Says(Refusal(With("initializer_range", 1e30)), "initializer_range is 1e+30; it must"));
   json object = Parsed(ModelConfig());
   object.erase("vocab_size");
   EXPECT_TRUE(Says(Refusal(object), "'vocab_size' is missing"));

@@ -93,9 +93,10 @@ void ModelConfig::Validate() const {
     }
   }
   if (!(rope_theta > 1)) Fail("config: rope_theta is {}; it must exceed 1", rope_theta);
-  if (!(rms_norm_eps > 0)) Fail("config: rms_norm_eps is {}; it must be positive", rms_norm_eps);
-  if (!(initializer_range > 0))
-    Fail("config: initializer_range is {}; it must be positive", initializer_range);
+  if (!(rms_norm_eps >= 1e-30 && rms_norm_eps <= 1))
+    Fail("config: rms_norm_eps is {}; it must be from 1e-30 to 1", rms_norm_eps);
+  if (!(initializer_range > 0 && initializer_range <= 10))
+    Fail("config: initializer_range is {}; it must be positive and at most 10", initializer_range);
 }
 
 double ModelConfig::SoftmaxScale() const {
