@@ -6,7 +6,8 @@ Needs torch and transformers, so it is run by hand and its output is checked in:
 Weights are integers times 2^-8, exact in every format. The weights travel as a published
 checkpoint does (config.json + safetensors with the published names), so the loading of transformers
 is part of what is compared. rms_norm_eps stays at 1e-6: the norms of the two latents have that value
-in transformers whatever the configuration says.
+in transformers whatever the configuration says. Its grouped products take rows of whole 16
+bytes: hidden_size and moe_intermediate_size are multiples of 4.
 """
 
 import json
@@ -52,6 +53,11 @@ CASES = {
     "v2": dict(V2, topk_method="group_limited_greedy", n_routed_experts=6, n_group=3, topk_group=2,
                routed_scaling_factor=16.0, qk_rope_head_dim=6,
                rope_scaling=yarn(40.0, 32, 4.0, 1.0, 0.707, 0.707)),
+    "v3_other_sizes": dict(vocab_size=23, hidden_size=12, num_hidden_layers=3, num_attention_heads=3,
+                           q_lora_rank=7, kv_lora_rank=4, qk_nope_head_dim=5, qk_rope_head_dim=6,
+                           v_head_dim=3, intermediate_size=9, moe_intermediate_size=8,
+                           n_routed_experts=5, n_shared_experts=2, num_experts_per_tok=1,
+                           max_position_embeddings=32, rope_theta=700.0),
 }
 
 

@@ -111,7 +111,7 @@ INSTANTIATE_TEST_SUITE_P(Files, GoldenModelTest, testing::ValuesIn(GoldenFiles()
                            return std::filesystem::path(test.param).stem().string();
                          });
 
-TEST(GoldenModelFilesTest, Exist) { EXPECT_GE(GoldenFiles().size(), 8u); }
+TEST(GoldenModelFilesTest, Exist) { EXPECT_GE(GoldenFiles().size(), 9u); }
 
 TEST_P(GoldenModelTest, ReferenceAndFastModelGiveTheLogitsOfTransformers) {
   const Golden golden = ReadGolden(GetParam());
@@ -127,8 +127,15 @@ TEST_P(GoldenModelTest, ReferenceAndFastModelGiveTheLogitsOfTransformers) {
   const Matrix fast = arena.NewMatrix(hidden.rows, config.vocab_size);
   LinearForward(hidden, model.lm_head, fast);
 
+  const size_t rows = golden.c.batch.tokens.size();
+  ASSERT_EQ(golden.logits.size(), rows);
+  ASSERT_EQ(golden.mtp_logp.size(), static_cast<size_t>(config.num_nextn_predict_layers));
+  for (size_t k = 0; k < golden.mtp_logp.size(); ++k) {
+    ASSERT_EQ(golden.mtp_logp[k].size(), rows - 2 - k);
+  }
   double worst = 0, worst_fast = 0;
-  for (size_t row = 0; row < golden.logits.size(); ++row) {
+  for (size_t row = 0; row < rows; ++row) {
+    ASSERT_EQ(golden.logits[row].size(), static_cast<size_t>(config.vocab_size));
     for (int64_t v = 0; v < config.vocab_size; ++v) {
       const Taped<double>& want = reference.output().logits[static_cast<int64_t>(row)][v];
       const double theirs = golden.logits[row][v], ours = fast(static_cast<int64_t>(row), v);
