@@ -30,6 +30,11 @@ void ForRows(int64_t rows, int64_t cols, const Body& body) {
   });
 }
 
+float LogProbability(float logit, const SoftmaxStats& stats) {
+  return static_cast<float>(static_cast<double>(logit) - static_cast<double>(stats.max) -
+                            std::log(static_cast<double>(stats.sum)));
+}
+
 float Entropy(const SoftmaxStats& stats) {
   return static_cast<float>(std::log(static_cast<double>(stats.sum)) -
                             static_cast<double>(stats.weighted) / static_cast<double>(stats.sum));
@@ -131,20 +136,19 @@ void LogSoftmaxRows(ConstMatrix logits, const int32_t* target, float* logp, floa
     const float* x = logits.Row(row);
     const SoftmaxStats stats = loop(x, entropy != nullptr, logits.cols);
     CHECK(target[row] >= 0 && target[row] < logits.cols);
-    logp[row] =
-        static_cast<float>(static_cast<double>(x[target[row]]) - static_cast<double>(stats.max) -
-                           std::log(static_cast<double>(stats.sum)));
+    logp[row] = LogProbability(x[target[row]], stats);
     if (entropy) entropy[row] = Entropy(stats);
   });
 }
 
 void LogSoftmaxBackwardRows(Matrix logits, const int32_t* target, const float* dlogp,
-                            const float* dentropy) {
+                            const float* dentropy, float* logp) {
   const OpsLoops& ops = Kernels().ops;
   ForRows(logits.rows, logits.cols, [&](int64_t row) {
     float* x = logits.Row(row);
     CHECK(target[row] >= 0 && target[row] < logits.cols);
     const SoftmaxStats stats = ops.softmax_stats(x, dentropy != nullptr, logits.cols);
+    if (logp) logp[row] = LogProbability(x[target[row]], stats);
     const LogSoftmaxGradient gradient = {
         stats.max,
         1.0f / stats.sum,
@@ -173,6 +177,43 @@ void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y) {
       std::memset(y.Row(row), 0, bytes);
     } else {
       std::memcpy(y.Row(row), x.Row(source), bytes);
+    }
+  });
+}
+
+void CombineRows(ConstMatrix x, const int32_t* slot, const float* weight, int64_t k, Matrix y) {
+  CHECK(x.cols == y.cols && x.rows == y.rows * k);
+  const OpsLoops& ops = Kernels().ops;
+  ForRows(y.rows, k * y.cols, [&](int64_t row) {
+    for (int64_t j = row * k; j < (row + 1) * k; ++j) {
+      if (weight) {
+        ops.add_scaled(weight[j], x.Row(slot[j]), y.Row(row), y.cols);
+      } else {
+        ops.add(x.Row(slot[j]), y.Row(row), y.cols);
+      }
+    }
+  });
+}
+
+void CombineRowsBackward(ConstMatrix dy, ConstMatrix x, const int32_t* slot, const float* weight,
+                         int64_t k, Matrix dx, float* dweight) {
+  CheckSameShape(x, dx);
+  CHECK(x.cols == dy.cols && x.rows == dy.rows * k);
+  const auto loop = Kernels().ops.scale_and_dot;
+  ParallelForRange(x.rows, 4 * RowGrain(x.cols), [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin; first < end; first += 4) {
+      ScaleAndDotArgs args;
+      for (int64_t i = 0; i < 4; ++i) {
+        const int64_t j = std::min(first + i, end - 1);  // beyond the last: the last again
+        args.weight[i] = weight[j];
+        args.dy[i] = dy.Row(j / k);
+        args.x[i] = x.Row(slot[j]);
+        args.dx[i] = dx.Row(slot[j]);
+      }
+      double dot[4];
+      loop(args, x.cols, dot);
+      for (int64_t j = first; j < std::min(first + 4, end); ++j)
+        dweight[j] = static_cast<float>(dot[j - first]);
     }
   });
 }

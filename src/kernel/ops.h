@@ -50,15 +50,25 @@ void SoftmaxRows(ConstMatrix x, Matrix y);
 // log-probabilities agree bit for bit.
 void LogSoftmaxRows(ConstMatrix logits, const int32_t* target, float* logp, float* entropy);
 // logits -> dlogits in place: dlogit = dlogp * (onehot(target) - p) + dentropy * d(entropy)/dlogit.
-// dentropy may be null.
+// dentropy may be null; so may logp, which takes what LogSoftmaxRows would give.
 void LogSoftmaxBackwardRows(Matrix logits, const int32_t* target, const float* dlogp,
-                            const float* dentropy);
+                            const float* dentropy, float* logp);
 
 // y = x + y, elementwise.
 void AddInPlace(ConstMatrix x, Matrix y);
 
 // y[row] = x[index[row]] (gather rows); index -1 gives a zero row.
 void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y);
+
+// Row t of a [T, D] matrix stands for k rows of a [T * k, D] one: those of slot[t * k + i], i < k,
+// each of one t only. Combining experts: y[t] += sum of weight[t * k + i] * x[slot[t * k + i]], i
+// in order. weight null: all 1.
+void CombineRows(ConstMatrix x, const int32_t* slot, const float* weight, int64_t k, Matrix y);
+// dx[slot[j]] = weight[j] * dy[j / k], written; dweight[j] = dy[j / k] . x[slot[j]], written,
+// summed in double. dx may alias x.
+void CombineRowsBackward(ConstMatrix dy, ConstMatrix x, const int32_t* slot, const float* weight,
+                         int64_t k, Matrix dx, float* dweight);
+
 // Embedding gradient: dtable[token[row]] += dy[row], rows of equal token in ascending row order;
 // token -1 adds nothing.
 void ScatterAddRows(ConstMatrix dy, std::span<const int32_t> token, Matrix dtable);

@@ -173,6 +173,28 @@ void AddLoop(const float* x, float* y, int64_t n) {
   ForLanes(n, [=](int64_t i, auto io) { io.Put(y + i, Add(io.Get(x + i), io.Get(y + i))); });
 }
 
+void AddScaledLoop(float weight, const float* x, float* y, int64_t n) {
+  const V w = Set1(weight);
+  ForLanes(n,
+           [=](int64_t i, auto io) { io.Put(y + i, Add(io.Get(y + i), Mul(w, io.Get(x + i)))); });
+}
+
+// A row's sum is one chain; four rows' chains run beside each other.
+void ScaleAndDotLoop(const ScaleAndDotArgs& args, int64_t n, double dot[4]) {
+  double sums[4] = {};
+  for (int64_t i = 0; i < n; ++i) {
+    for (int row = 0; row < 4; ++row)
+      sums[row] += static_cast<double>(args.dy[row][i]) * static_cast<double>(args.x[row][i]);
+  }
+  for (int row = 0; row < 4; ++row) {
+    dot[row] = sums[row];
+    const V w = Set1(args.weight[row]);
+    const float* dy = args.dy[row];
+    float* dx = args.dx[row];
+    ForLanes(n, [=](int64_t i, auto io) { io.Put(dx + i, Mul(w, io.Get(dy + i))); });
+  }
+}
+
 // Products of floats are exact in double, so fused or not is the same.
 double SumSquaresLoop(const float* x, int64_t n) {
   double sums[16] = {};
@@ -226,6 +248,8 @@ constexpr OpsLoops MakeOpsLoops() {
           SoftmaxStatsLoop,
           LogSoftmaxBackwardLoop,
           AddLoop,
+          AddScaledLoop,
+          ScaleAndDotLoop,
           SumSquaresLoop,
           AdamWLoop,
           AttentionForwardLoop,

@@ -75,6 +75,13 @@ struct AttentionBackwardArgs {
   float* row_dot;  // [positions] scratch
 };
 
+struct ScaleAndDotArgs {
+  float weight[4];
+  const float* dy[4];
+  const float* x[4];
+  float* dx[4];
+};
+
 inline constexpr int64_t kKeyBlock = 64;    // positions per block of the running softmax
 inline constexpr int64_t kQueryBlock = 48;  // a multiple of the tile's 6 rows
 
@@ -102,6 +109,10 @@ struct OpsLoops {
   // logits -> dlogits, all but the target's own +dlogp.
   void (*log_softmax_backward)(float* logits, const LogSoftmaxGradient& gradient, int64_t n);
   void (*add)(const float* x, float* y, int64_t n);
+  // y += weight * x, product and sum rounded each.
+  void (*add_scaled)(float weight, const float* x, float* y, int64_t n);
+  // Four rows at once: dx = weight * dy; returns in `dot` the products dy . x, elements in order.
+  void (*scale_and_dot)(const ScaleAndDotArgs& args, int64_t n, double dot[4]);
   double (*sum_squares)(const float* x, int64_t n);
   void (*adamw)(const AdamWStep& step, const float* grad, float* w, float* m, float* v, int64_t n);
   void (*attention_forward)(const AttentionForwardArgs& args);

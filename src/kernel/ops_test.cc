@@ -157,7 +157,7 @@ std::vector<RowCase> RowCases() {
        [](int64_t n, int64_t b, int64_t e) {
          TestMatrix x = Input(1, n);
          LogSoftmaxBackwardRows(x.view().Rows(b, e - b), Targets(n).data() + b,
-                                RowFloats(4).data() + b, RowFloats(5).data() + b);
+                                RowFloats(4).data() + b, RowFloats(5).data() + b, nullptr);
          return std::vector<float>(x.view().Row(b), x.view().Row(e - 1) + n);
        }},
       {"rope",
@@ -453,7 +453,7 @@ TEST(LogSoftmax, ExcludedLogitsAreHarmlessAndNanIsNot) {
   EXPECT_TRUE(std::isnan(logp[1]) && std::isnan(entropy[1]));
   EXPECT_TRUE(std::isnan(logp[2]));
   const std::vector<float> ones = {1, 1, 1};
-  LogSoftmaxBackwardRows(x, target.data(), ones.data(), ones.data());
+  LogSoftmaxBackwardRows(x, target.data(), ones.data(), ones.data(), nullptr);
   EXPECT_EQ(x(0, 1), 0.0f);
   EXPECT_FLOAT_EQ(x(0, 0), 0.5f);
   EXPECT_TRUE(std::isnan(x(1, 0)));
@@ -467,8 +467,11 @@ TEST(LogSoftmax, BackwardIsTheGradient) {
     const std::vector<float> dentropy = RowFloats(6);
     for (const bool with_entropy : {false, true}) {
       TestMatrix dx = x;
+      std::vector<float> logp(kRows), logp_expected(kRows);
+      LogSoftmaxRows(x, target.data(), logp_expected.data(), nullptr);
       LogSoftmaxBackwardRows(dx, target.data(), dlogp.data(),
-                             with_entropy ? dentropy.data() : nullptr);
+                             with_entropy ? dentropy.data() : nullptr, logp.data());
+      EXPECT_TRUE(SameBits(logp, logp_expected));
       for (int64_t r = 0; r < kRows; ++r) {
         const size_t t = static_cast<size_t>(target[static_cast<size_t>(r)]);
         const double a = dlogp[static_cast<size_t>(r)];
@@ -519,6 +522,50 @@ TEST(Rows, GatherAndScatterKeepTheOrder) {
   for (int64_t r = 0; r < kTokens; ++r) {
     const int32_t from = token[static_cast<size_t>(r)];
     for (int64_t c = 0; c < kN; ++c) EXPECT_EQ(gathered(r, c), from < 0 ? 0.0f : table(from, c));
+  }
+}
+
+// Against the definition, element by element in its order: equal bits.
+TEST(Rows, CombineAndItsGradientAreTheirDefinition) {
+  for (const int64_t n : {1, 17, 64, 150}) {
+    for (const int64_t k : {1, 2, 3, 8}) {
+      constexpr int64_t kTokens = 61;
+      const TestMatrix x = TestMatrix::Random(1, kTokens * k, n, 2);
+      const TestMatrix dy = TestMatrix::Random(2, kTokens, n, 1);
+      const std::vector<float> weight = TestMatrix::Random(3, 1, kTokens * k).all();
+      std::vector<int32_t> slot(static_cast<size_t>(kTokens * k));
+      for (size_t j = 0; j < slot.size(); ++j)
+        slot[j] = static_cast<int32_t>(j * 487 % slot.size());  // 487 is prime
+      const TestMatrix y0 = TestMatrix::Random(4, kTokens, n, 3);
+      TestMatrix weighted = y0, plain = y0, dx(kTokens * k, n, 2);
+      std::vector<float> dweight(slot.size());
+      for (int64_t j = 0; j < kTokens * k; ++j) {
+        const int64_t from = slot[static_cast<size_t>(j)];
+        double dot = 0;
+        for (int64_t c = 0; c < n; ++c) {
+          const float product = weight[static_cast<size_t>(j)] * x(from, c);
+          weighted(j / k, c) += product;
+          plain(j / k, c) += x(from, c);
+          dx(from, c) = weight[static_cast<size_t>(j)] * dy(j / k, c);
+          dot += static_cast<double>(dy(j / k, c)) * static_cast<double>(x(from, c));
+        }
+        dweight[static_cast<size_t>(j)] = static_cast<float>(dot);
+      }
+      std::vector<float> expected = weighted.all();
+      for (const auto& part : {plain.all(), dx.all(), dweight}) Append(part, &expected);
+      const auto run = [&] {
+        TestMatrix a = y0, b = y0, c = x;
+        std::vector<float> d(slot.size());
+        CombineRows(x, slot.data(), weight.data(), k, a);
+        CombineRows(x, slot.data(), nullptr, k, b);
+        CombineRowsBackward(dy, c, slot.data(), weight.data(), k, c, d.data());
+        std::vector<float> all = a.all();
+        for (const auto& part : {b.all(), c.all(), d}) Append(part, &all);
+        return all;
+      };
+      EXPECT_TRUE(SameBits(run(), expected)) << n << " columns, " << k << " a token";
+      ExpectSameEverywhere(run);
+    }
   }
 }
 

@@ -83,12 +83,9 @@ void HeadBackward(ConstMatrix hidden, const Weight& lm_head, const int32_t* targ
       chunk_dlogp[i] = dlogp[chunk.rows[i]];
       if (dentropy) chunk_dentropy[i] = dentropy[chunk.rows[i]];
     }
-    if (logp) {
-      LogSoftmaxRows(chunk.logits, chunk.target.data(), chunk_logp.data(), nullptr);
-      for (size_t i = 0; i < n; ++i) logp[chunk.rows[i]] = chunk_logp[i];
-    }
     LogSoftmaxBackwardRows(chunk.logits, chunk.target.data(), chunk_dlogp.data(),
-                           dentropy ? chunk_dentropy.data() : nullptr);
+                           dentropy ? chunk_dentropy.data() : nullptr, chunk_logp.data());
+    for (size_t i = 0; logp && i < n; ++i) logp[chunk.rows[i]] = chunk_logp[i];
     const Matrix dchunk = arena.NewMatrix(static_cast<int64_t>(n), hidden.cols);
     LinearBackward(chunk.logits, chunk.hidden, lm_head, dchunk, /*add_to_dx=*/false, dlm_head);
     ScatterAddRows(dchunk, chunk.rows, dhidden);

@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/parallel.h"
 #include "kernel/ops.h"
 
 namespace darkhorse {
 namespace {
-
-constexpr int64_t kCombineRows = 16;
 
 // A counting sort, stable in token order.
 Dispatch SortByExpert(const PassContext& pass, const Routing& routing, int64_t rows) {
@@ -51,16 +48,7 @@ void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Mat
   GroupedLinear(s.x, s.dispatch.row_begin, w.up_proj, s.up);
   SwiGluForward(s.gate, s.up, s.activated);
   GroupedLinear(s.activated, s.dispatch.row_begin, w.down_proj, s.out);
-  ParallelForRange(x.rows, kCombineRows, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      for (int64_t i = t * k; i < (t + 1) * k; ++i) {
-        const float weight = s.routing.weight[i];
-        const float* out = s.out.Row(s.dispatch.slot[i]);
-        float* row = y.Row(t);
-        for (int64_t j = 0; j < y.cols; ++j) row[j] += weight * out[j];
-      }
-    }
-  });
+  CombineRows(s.out, s.dispatch.slot, s.routing.weight, k, y);
   if (w.shared.gate_proj.w.data) MlpForward(pass, w.shared, x, y, &s.shared);
 }
 
@@ -75,22 +63,7 @@ void MoeBackward(const PassContext& pass, const MoeWeights& w, const MoeSaved& s
   const Matrix dgate = pass.arena.NewMatrix(visits, s.gate.cols);
   const Matrix dup = pass.arena.NewMatrix(visits, s.gate.cols);
 
-  ParallelForRange(x.rows, kCombineRows, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const float* d = dy.Row(t);
-      for (int64_t i = t * k; i < (t + 1) * k; ++i) {
-        const float* out = s.out.Row(s.dispatch.slot[i]);
-        float* row = dout.Row(s.dispatch.slot[i]);
-        const float weight = s.routing.weight[i];
-        double dot = 0;
-        for (int64_t j = 0; j < dy.cols; ++j) {
-          dot += static_cast<double>(d[j]) * out[j];
-          row[j] = weight * d[j];
-        }
-        dweight[i] = static_cast<float>(dot);
-      }
-    }
-  });
+  CombineRowsBackward(dy, s.out, s.dispatch.slot, s.routing.weight, k, dout, dweight);
   const auto& begin = s.dispatch.row_begin;
   GroupedGemmTN(dout, s.activated, begin, grads.down_proj);
   GroupedGemmNN(dout, begin, w.down_proj, dactivated);
@@ -100,16 +73,8 @@ void MoeBackward(const PassContext& pass, const MoeWeights& w, const MoeSaved& s
   const Matrix dvisit = dout;  // its gradient is spent; the rows are reused for the inputs'
   GroupedGemmNN(dgate, begin, w.gate_proj, dvisit);
   GroupedGemmNN(dup, begin, w.up_proj, dvisit, /*accumulate=*/true);
-  ParallelForRange(x.rows, kCombineRows, [&](int64_t first, int64_t last) {
-    for (int64_t t = first; t < last; ++t) {
-      float* row = dx.Row(t);
-      std::fill(row, row + dx.cols, 0.0f);
-      for (int64_t i = t * k; i < (t + 1) * k; ++i) {
-        const float* d = dvisit.Row(s.dispatch.slot[i]);
-        for (int64_t j = 0; j < dx.cols; ++j) row[j] += d[j];
-      }
-    }
-  });
+  for (int64_t t = 0; t < dx.rows; ++t) std::fill(dx.Row(t), dx.Row(t) + dx.cols, 0.0f);
+  CombineRows(dvisit, s.dispatch.slot, nullptr, k, dx);
   RouteBackward(pass, w, s.routing, dweight, x, balance_alpha, dx, grads);
   if (w.shared.gate_proj.w.data)
     MlpBackward(pass, w.shared, s.shared, dy, x, dx, /*add_to_dx=*/true, grads.shared);
