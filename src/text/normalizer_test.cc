@@ -54,11 +54,12 @@ TEST(Normalizer, EveryCharacter) {
 // Letters that compose, marks of many classes, Hangul's parts, compatibility characters, and
 // others.
 TEST(Normalizer, MixedText) {
-  const std::string pieces[] = {"a",          "e",          "\u00e9", "\u0301", "\u0323", "\u0327",
-                                "\u0345",     "\u05b0",     "\u0e38", "\u1e69", "\u1100", "\u1161",
-                                "\u11a8",     "\uac00",     "\ufdfa", "\ufb01", "\u212b", "\u0958",
-                                "\u20d0",     "\u3099",     "\u304b", "\u0000", " ",      "\u4f60",
-                                "\U0001d15e", "\U0001f600", "\u0f71", "\u0f72"};
+  const std::string pieces[] = {
+      "a",          "e",          "\u00e9", "\u0301",          "\u0323", "\u0327",
+      "\u0345",     "\u05b0",     "\u0e38", "\u1e69",          "\u1100", "\u1161",
+      "\u11a8",     "\uac00",     "\ufdfa", "\ufb01",          "\u212b", "\u0958",
+      "\u20d0",     "\u3099",     "\u304b", std::string(1, 0), " ",      "\u4f60",
+      "\U0001d15e", "\U0001f600", "\u0f71", "\u0f72"};
   for (uint64_t n = 0; n < 20'000; ++n) {
     RandomSequence random(13, RandomStream::kTest, n);
     std::string text;
