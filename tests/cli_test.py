@@ -9,6 +9,7 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -269,6 +270,16 @@ class FromTextToText(CommandLine):
         self.assertIn(b"the prompt has", run.stderr)
         self.assertIn(b"questions without an answer: 1", run.stderr)
         self.assertGreater(len(run.stdout), 1)
+        # An interruption at the question is an end like any other.
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            chat = subprocess.Popen([PROGRAM, *map(str, talk)], cwd=self.folder, stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+            chat.stdin.write(b"the cat\n")
+            chat.stdin.flush()
+            self.assertTrue(chat.stdout.readline())
+            chat.send_signal(stop)
+            error = chat.communicate(timeout=60)[1]
+            self.assertEqual(chat.returncode, 0, error.decode())
         info = json.loads(self.succeed("info", "--model", model, "--json"))
         self.assertLess(info["active_parameters"], info["parameters"])
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "run", says="run")
@@ -496,6 +507,7 @@ class Info(CommandLine):
         half = json.loads(self.succeed("info", "tiny", "--micro-batch-tokens", 1024, "--json"))
         self.assertLess(half["training_memory_bytes"]["activations"], memory["activations"])
         self.refuse(2, "info", "tiny", "--model", ".", says="not both")
+        self.refuse(2, "info", "tinny", says="'tiny'")
         for field, value in (("q_lora_rank", 24), ("kv_lora_rank", 40), ("qk_nope_head_dim", 20), ("v_head_dim", 12),
                              ("qk_rope_head_dim", 10), ("intermediate_size", 100), ("moe_intermediate_size", 36),
                              ("first_k_dense_replace", 0), ("n_shared_experts", 3)):
@@ -509,7 +521,6 @@ class Info(CommandLine):
         self.assertIn(machine["isa"], machine["supported_isas"].split())
         for measured in ("peak_gflops", "bandwidth_gb_s"):
             self.assertGreater(machine[measured], 0)
-        self.refuse(2, "info", "tinny", says="'tiny'")
 
     def test_bad_input(self):
         self.refuse(1, "info", "--model", "none", says="none/config.json")

@@ -130,7 +130,17 @@ class Run(unittest.TestCase):
         run = subprocess.run([PROGRAM, "run", "tiny_run.toml", "--out", "whole"], cwd=self.folder,
                              capture_output=True, timeout=120)
         self.assertEqual(run.returncode, 1, run.stderr.decode())
-        self.assertIn(b"whole: ", run.stderr)
+        self.assertIn(b"whole: another process is at work in it", run.stderr)
+
+    def test_what_another_left_is_not_adopted(self):
+        for name in ("data", "base.json"):
+            out = self.folder / f"with {name}"
+            (out / name).mkdir(parents=True)
+            run = subprocess.run([PROGRAM, "run", "tiny_run.toml", "--out", out], cwd=self.folder,
+                                 capture_output=True, timeout=120)
+            self.assertEqual(run.returncode, 1, run.stderr.decode())
+            self.assertIn(f"holds other files ({name})".encode(), run.stderr)
+            self.assertEqual([path.name for path in out.iterdir()], [name])
 
     def lines(self, name):
         path = self.folder / name

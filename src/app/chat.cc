@@ -86,7 +86,8 @@ void Run(const ChatOptions& options) {
       ++unanswered;
     }
   }
-  if (std::ferror(stdin)) Fail("standard input cannot be read; check where it comes from");
+  if (std::ferror(stdin) && !Interrupted())
+    Fail("standard input cannot be read; check where it comes from");
   if (unanswered > 0 && !terminal) Fail("questions without an answer: {}; see above", unanswered);
 }
 

@@ -1,6 +1,5 @@
 // `darkhorse info`: the machine, a checkpoint, or a recipe's model.
 #include <fstream>
-#include <thread>
 
 #include "app/app.h"
 #include "app/flags.h"
@@ -44,7 +43,7 @@ Json DescribeMachine() {
   }
   Note("measuring the peak and the memory bandwidth");
   return {{"cpu", CpuName()},
-          {"cores", std::thread::hardware_concurrency()},
+          {"cores", AvailableCores()},
           {"threads", NumThreads()},
           {"isa", Kernels().name},
           {"supported_isas", isas},

@@ -58,7 +58,8 @@ class Stages {
 
   bool Run(Json* result) {
     const RunLock lock(out_);
-    RecordRecipe(out_, ToToml(recipe_), /*goes_on=*/true);
+    RecordRecipe(out_, ToToml(recipe_), /*goes_on=*/true,
+                 {"data", "base", "base.json", "reinforced", "reinforced.json"});
     try {
       Tokenize();
       Prepare();

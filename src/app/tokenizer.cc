@@ -53,7 +53,8 @@ void Train(const TrainOptions& options) {
       TrainTokenizer([&](std::string* text) { return corpus.Next(text); }, options.tokenizer, show);
   const CorpusReport& report = corpus.report();
   if (report.documents == 0) {
-    Fail("{}: no documents in it{}", options.inputs.front(), FirstSkipped(report));
+    Fail("{}: no documents in it{}; name files with text", options.inputs.front(),
+         FirstSkipped(report));
   }
   for (const std::string& line : report.first_malformed) Note("skipped " + line);
   out.Write(tokenizer.ToJson());

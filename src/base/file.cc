@@ -396,4 +396,14 @@ void RemoveDirectory(const std::string& path) {
 
 void RemoveLeftovers(const std::string& directory) { RemoveLeftoversOf(directory, nullptr); }
 
+bool HasLeftover(const std::string& path) {
+  const std::string wanted = fs::path(path).filename().string();
+  std::error_code ignored;  // no such directory: no leftover
+  for (const fs::directory_entry& entry : fs::directory_iterator(ParentOf(path), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.substr(0, TemporarySuffix(name, "tmp")) == wanted && name != wanted) return true;
+  }
+  return false;
+}
+
 }  // namespace darkhorse

@@ -116,6 +116,9 @@ void RemoveDirectory(const std::string& path);
 // one never came. Does nothing if the directory is missing.
 void RemoveLeftovers(const std::string& directory);
 
+// Whether a killed writer of the file `path` left its temporary.
+bool HasLeftover(const std::string& path);
+
 // 64 bits that change when the bytes do (XXH64 with seed 0; not cryptographic).
 uint64_t Checksum64(std::span<const std::byte> bytes);
 inline uint64_t Checksum64(std::string_view text) {

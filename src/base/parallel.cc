@@ -136,9 +136,7 @@ int DefaultThreads() {
     const int threads = std::atoi(value);
     if (threads >= 1) return threads;
   }
-  cpu_set_t cpus;
-  if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0) return std::max(1, CPU_COUNT(&cpus));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return AvailableCores();
 }
 
 int& Threads() {
@@ -147,6 +145,12 @@ int& Threads() {
 }
 
 }  // namespace
+
+int AvailableCores() {
+  cpu_set_t cpus;
+  if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0) return std::max(1, CPU_COUNT(&cpus));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 int NumThreads() { return Threads(); }
 

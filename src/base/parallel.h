@@ -13,6 +13,9 @@
 
 namespace darkhorse {
 
+// The cores this process may run on.
+int AvailableCores();
+
 // How many threads parallel loops use, the caller among them. Default: OMP_NUM_THREADS if set, else
 // the cores this process may run on.
 int NumThreads();

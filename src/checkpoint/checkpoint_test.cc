@@ -194,7 +194,7 @@ TEST_F(CheckpointTest, EveryFlippedBitIsFound) {
 }
 
 // A list that leaves a file out would vouch for whatever stands there.
-TEST_F(CheckpointTest, ChecksumsMustNameWhatIsLoaded) {
+TEST_F(CheckpointTest, ChecksumsMustNameTheModelAndTheTrainersState) {
   TrainerState state;
   PublishCheckpoint(dir_ / "a", config_, layout_, weights_.data(), {}, &state);
   const std::string name = dir_ / "a/checksums.json";
@@ -446,8 +446,9 @@ TEST_F(CheckpointTest, ARunGoesOnOnlyWithItsOwnRecipe) {
     EXPECT_TRUE(Says(message(folder, recipe), "choose another --out"));
     EXPECT_FALSE(FileExists(folder + "/recipe.toml"));
   }
-  for (const char* name : {"best", "metrics.jsonl", "samples.jsonl", "timings.jsonl", "inputs.json",
-                           "report.html", "tokenizer.json"}) {
+  for (const char* name :
+       {"best", "metrics.jsonl", "samples.jsonl", "timings.jsonl", "inputs.json", "report.html",
+        "tokenizer.json", "figures", "tensorboard", "probe.json"}) {
     const std::string folder = dir_ / fmt::format("with {}", name);
     MakeDirectories(folder);
     WriteFileAtomically(folder + "/" + name, "another's");

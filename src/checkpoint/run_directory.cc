@@ -20,10 +20,11 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "step-";
 
-// What a run or one of its stages writes over or cuts to its last step: never another program's.
-constexpr const char* kWritten[] = {"tokenizer.json", "checkpoints",   "best",
-                                    "metrics.jsonl",  "samples.jsonl", "timings.jsonl",
-                                    "inputs.json",    "report.html"};
+// What every run writes over or cuts to its last step: never another program's.
+const std::vector<std::string> kWritten = {"tokenizer.json", "checkpoints",   "best",
+                                           "metrics.jsonl",  "samples.jsonl", "timings.jsonl",
+                                           "inputs.json",    "probe.json",    "report.html",
+                                           "figures",        "tensorboard"};
 
 std::string CheckpointsOf(const std::string& run) { return run + "/checkpoints"; }
 
@@ -77,11 +78,14 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
   return directory;
 }
 
-void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on) {
+void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
+                  const std::vector<std::string>& stages) {
   const std::string path = run + "/recipe.toml";
   if (!FileExists(path)) {
     // Every run has its recipe before anything else.
-    for (const char* name : kWritten) {
+    std::vector<std::string> names = kWritten;
+    names.insert(names.end(), stages.begin(), stages.end());
+    for (const std::string& name : names) {
       if (!FileExists(run + "/" + name)) continue;
       Fail(
           "{}: holds other files ({}) and no recipe.toml, so it is no run to go on with; choose "

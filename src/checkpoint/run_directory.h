@@ -48,9 +48,10 @@ std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 
 // A run is what its recipe says, from first step to last. Writes <run>/recipe.toml; where there is
 // one, of this run (goes_on) or of whatever run lies there, throws an Error naming the first line
-// that differs. Error too where the folder holds a checkpoint, prepared data, or a run without its
-// recipe.
-void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on);
+// that differs. Error too where there is none but something that a run writes, or one of `stages`:
+// what this run makes of itself and would take for its own.
+void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
+                  const std::vector<std::string>& stages = {});
 
 // What a run reads besides its recipe: a name, and a checksum of the content.
 using RunInputs = std::vector<std::pair<std::string, uint64_t>>;

@@ -30,6 +30,11 @@ int32_t FindToken(const Tokenizer& tokenizer, const std::string& token, const ch
   return *id;
 }
 
+// Whether the file is this tokenizer, perhaps spelt in another way.
+bool HoldsTokenizer(const std::string& file, const Tokenizer& tokenizer) {
+  return FileExists(file) && Tokenizer::Load(file).hash() == tokenizer.hash();
+}
+
 struct Document {
   std::string text;
   std::vector<int32_t> tokens;
@@ -37,18 +42,28 @@ struct Document {
   bool validation = false;
 };
 
-// Shards stand in a folder of their own: one that holds a model, or a tokenizer that made no shard
-// there, is another's.
+// Shards stand in a folder of their own: a checkpoint, other programs' files of our names, and a
+// tokenizer that no earlier call put there are another's. A killed call leaves train.bin's
+// temporary.
 void RefuseForeignFolder(const std::string& folder, const Tokenizer& tokenizer) {
   if (FileExists(folder + "/config.json")) {
     Fail("{}: is a checkpoint, whose tokenizer.json would be replaced; choose another --out",
          folder);
   }
-  const std::string other = folder + "/tokenizer.json";
-  if (FileExists(folder + "/" + kTrainShard) || !FileExists(other)) return;
-  if (Tokenizer::Load(other).hash() != tokenizer.hash()) {
+  bool prepared = HasLeftover(folder + "/" + kTrainShard);
+  for (const char* name : {kTrainShard, kValidationShard}) {
+    const std::string shard = folder + "/" + name;
+    if (!FileExists(shard)) continue;
+    if (!IsTokenShard(shard)) {
+      Fail("{}: is no token shard and would be replaced; move it away or choose another --out",
+           shard);
+    }
+    prepared = true;
+  }
+  const std::string file = folder + "/tokenizer.json";
+  if (!prepared && FileExists(file) && !HoldsTokenizer(file, tokenizer)) {
     Fail("{}: is another tokenizer and would be replaced; move it away or choose another --out",
-         other);
+         file);
   }
 }
 
@@ -119,14 +134,17 @@ class Preparer {
   // `skipped`: FirstSkipped of the corpus.
   PrepareStatistics Finish(const std::string& skipped = "") {
     CheckSplits(skipped);
-    FileWriter tokenizer(PathOf("tokenizer.json"));
-    tokenizer.Write(tokenizer_.ToJson());
-    tokenizer.Finish();
+    std::optional<FileWriter> tokenizer;
+    if (!HoldsTokenizer(PathOf("tokenizer.json"), tokenizer_)) {
+      tokenizer.emplace(PathOf("tokenizer.json"));
+      tokenizer->Write(tokenizer_.ToJson());
+      tokenizer->Finish();
+    }
     if (validation_) validation_->Finish();
     train_->Finish();
     // Files of two calls must not be taken for one: while they change there is no train.bin.
     std::filesystem::remove(PathOf(kTrainShard));
-    tokenizer.Commit();
+    if (tokenizer) tokenizer->Commit();
     if (validation_) {
       validation_->Commit();
     } else {

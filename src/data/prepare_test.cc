@@ -1,6 +1,8 @@
 #include "data/prepare.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <set>
 
@@ -228,9 +230,70 @@ TEST(Prepare, FoldersOfAnotherAreRefused) {
   EXPECT_CONTAINS(prepare(TestTokenizer(), "words"), "is another tokenizer");
   EXPECT_EQ(ReadFile(folder / "words/tokenizer.json"), other.ToJson());
   EXPECT_FALSE(FileExists(folder / "words/train.bin"));
-  // The same tokenizer, and shards of another, which go with their tokenizer.
+  // The same tokenizer, which stays as its owner spelt it; then shards, which go with theirs.
+  const std::string spelt = "  " + other.ToJson();
+  WriteFileAtomically(folder / "words/tokenizer.json", spelt);
   EXPECT_EQ(prepare(other, "words"), "");
+  EXPECT_EQ(ReadFile(folder / "words/tokenizer.json"), spelt);
   EXPECT_EQ(prepare(TestTokenizer(), "words"), "");
+  // Other programs' files of these names.
+  for (const char* name : {"train.bin", "val.bin"}) {
+    MakeDirectories(folder / name);
+    WriteFileAtomically(folder / name + "/" + name, "50257 tokens");
+    for (const double fraction : {0.0, 0.1}) {
+      PrepareOptions options = Options();
+      options.validation_fraction = fraction;
+      EXPECT_CONTAINS(
+          ErrorOf([&] { PrepareGenerated(MakeDocument, 99, other, options, folder / name); }),
+          "is no token shard");
+    }
+    EXPECT_EQ(ReadFile(folder / name + "/" + name), "50257 tokens");
+  }
+}
+
+// Whichever tokenizer comes next, a killed call is mended by another.
+TEST(Prepare, KilledAnywhereItCanBePreparedAgain) {
+  const int threads = NumThreads();
+  SetNumThreads(1);  // the child of a fork has no others
+  const TestFolder folder;
+  const Tokenizer other =
+      TrainTokenizer(std::vector<std::string>{"something else"},
+                     {.vocab_size = 262, .special_tokens = {kEos}, .pattern = ""});
+  PrepareOptions options = Options();
+  static int s_steps_left = 0;
+  int killed = 0;
+  for (const double fraction : {0.0, 0.1}) {
+    options.validation_fraction = fraction;
+    const auto prepare = [&](const Tokenizer& tokenizer, const std::string& name) {
+      PrepareGenerated(MakeDocument, 200, tokenizer, options, folder / name);
+    };
+    bool finished = false;
+    for (int steps = 1; !finished; ++steps) {
+      for (const Tokenizer* next : {&TestTokenizer(), &other}) {
+        const std::string name = fmt::format("{} {} {}", fraction, steps, next == &other);
+        prepare(TestTokenizer(), name);
+        const pid_t child = fork();
+        if (child == 0) {
+          s_steps_left = steps;
+          publication_hook = [](const char*) {
+            if (--s_steps_left == 0) _exit(9);
+          };
+          prepare(other, name);
+          _exit(0);
+        }
+        int status = 0;
+        waitpid(child, &status, 0);
+        ASSERT_TRUE(WIFEXITED(status));
+        finished = WEXITSTATUS(status) == 0;
+        killed += !finished;
+        EXPECT_EQ(ErrorOf([&] { prepare(*next, name); }), "") << name;
+        EXPECT_EQ(TokenShard::Open(folder / name + "/train.bin", next->hash()).documents() > 0,
+                  true);
+      }
+    }
+  }
+  EXPECT_GT(killed, 20);
+  SetNumThreads(threads);
 }
 
 int g_steps_left = 0;

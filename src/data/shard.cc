@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -175,6 +176,12 @@ TokenShard TokenShard::Parse(std::span<const std::byte> bytes, const std::string
   shard.CheckDocuments(name);
   shard.CheckTokens(name);
   return shard;
+}
+
+bool IsTokenShard(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char magic[sizeof kMagic] = {};
+  return file.read(magic, sizeof magic) && std::memcmp(magic, kMagic, sizeof kMagic) == 0;
 }
 
 void TokenShard::ReadHeader(const std::string& name) {

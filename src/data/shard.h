@@ -51,6 +51,10 @@ class ShardWriter {
   bool finished_ = false;
 };
 
+// Whether the file begins as a token shard does, of any version, sound or not. False if it cannot
+// be read.
+bool IsTokenShard(const std::string& path);
+
 // A shard that has been read and found whole: lengths, checksum, order of documents and every id
 // are checked once, when it is opened. Reading is safe from many threads.
 class TokenShard {

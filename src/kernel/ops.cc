@@ -181,10 +181,12 @@ void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y) {
   });
 }
 
-void CombineRows(ConstMatrix x, const int32_t* slot, const float* weight, int64_t k, Matrix y) {
+void CombineRows(ConstMatrix x, const int32_t* slot, const float* weight, int64_t k, Matrix y,
+                 bool add_to_y) {
   CHECK(x.cols == y.cols && x.rows == y.rows * k);
   const OpsLoops& ops = Kernels().ops;
   ForRows(y.rows, k * y.cols, [&](int64_t row) {
+    if (!add_to_y) std::fill(y.Row(row), y.Row(row) + y.cols, 0.0f);
     for (int64_t j = row * k; j < (row + 1) * k; ++j) {
       if (weight) {
         ops.add_scaled(weight[j], x.Row(slot[j]), y.Row(row), y.cols);

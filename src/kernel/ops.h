@@ -61,9 +61,12 @@ void AddInPlace(ConstMatrix x, Matrix y);
 void GatherRows(ConstMatrix x, std::span<const int32_t> index, Matrix y);
 
 // Row t of a [T, D] matrix stands for k rows of a [T * k, D] one: those of slot[t * k + i], i < k,
-// each of one t only. Combining experts: y[t] += sum of weight[t * k + i] * x[slot[t * k + i]], i
-// in order. weight null: all 1.
-void CombineRows(ConstMatrix x, const int32_t* slot, const float* weight, int64_t k, Matrix y);
+// each of one t only.
+//
+// Combining experts: y[t] = (add_to_y ? y[t] : 0) + sum of weight[t * k + i] * x[slot[t * k + i]],
+// i in order. weight null: all 1.
+void CombineRows(ConstMatrix x, const int32_t* slot, const float* weight, int64_t k, Matrix y,
+                 bool add_to_y);
 // dx[slot[j]] = weight[j] * dy[j / k], written; dweight[j] = dy[j / k] . x[slot[j]], written,
 // summed in double. dx may alias x.
 void CombineRowsBackward(ConstMatrix dy, ConstMatrix x, const int32_t* slot, const float* weight,

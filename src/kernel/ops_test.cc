@@ -537,7 +537,7 @@ TEST(Rows, CombineAndItsGradientAreTheirDefinition) {
       for (size_t j = 0; j < slot.size(); ++j)
         slot[j] = static_cast<int32_t>(j * 487 % slot.size());  // 487 is prime
       const TestMatrix y0 = TestMatrix::Random(4, kTokens, n, 3);
-      TestMatrix weighted = y0, plain = y0, dx(kTokens * k, n, 2);
+      TestMatrix weighted = y0, plain(kTokens, n, 3), dx(kTokens * k, n, 2);
       std::vector<float> dweight(slot.size());
       for (int64_t j = 0; j < kTokens * k; ++j) {
         const int64_t from = slot[static_cast<size_t>(j)];
@@ -556,8 +556,8 @@ TEST(Rows, CombineAndItsGradientAreTheirDefinition) {
       const auto run = [&] {
         TestMatrix a = y0, b = y0, c = x;
         std::vector<float> d(slot.size());
-        CombineRows(x, slot.data(), weight.data(), k, a);
-        CombineRows(x, slot.data(), nullptr, k, b);
+        CombineRows(x, slot.data(), weight.data(), k, a, true);
+        CombineRows(x, slot.data(), nullptr, k, b, false);
         CombineRowsBackward(dy, c, slot.data(), weight.data(), k, c, d.data());
         std::vector<float> all = a.all();
         for (const auto& part : {b.all(), c.all(), d}) Append(part, &all);

@@ -48,7 +48,7 @@ void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Mat
   GroupedLinear(s.x, s.dispatch.row_begin, w.up_proj, s.up);
   SwiGluForward(s.gate, s.up, s.activated);
   GroupedLinear(s.activated, s.dispatch.row_begin, w.down_proj, s.out);
-  CombineRows(s.out, s.dispatch.slot, s.routing.weight, k, y);
+  CombineRows(s.out, s.dispatch.slot, s.routing.weight, k, y, /*add_to_y=*/true);
   if (w.shared.gate_proj.w.data) MlpForward(pass, w.shared, x, y, &s.shared);
 }
 
@@ -73,8 +73,7 @@ void MoeBackward(const PassContext& pass, const MoeWeights& w, const MoeSaved& s
   const Matrix dvisit = dout;  // its gradient is spent; the rows are reused for the inputs'
   GroupedGemmNN(dgate, begin, w.gate_proj, dvisit);
   GroupedGemmNN(dup, begin, w.up_proj, dvisit, /*accumulate=*/true);
-  for (int64_t t = 0; t < dx.rows; ++t) std::fill(dx.Row(t), dx.Row(t) + dx.cols, 0.0f);
-  CombineRows(dvisit, s.dispatch.slot, nullptr, k, dx);
+  CombineRows(dvisit, s.dispatch.slot, nullptr, k, dx, /*add_to_y=*/false);
   RouteBackward(pass, w, s.routing, dweight, x, balance_alpha, dx, grads);
   if (w.shared.gate_proj.w.data)
     MlpBackward(pass, w.shared, s.shared, dy, x, dx, /*add_to_dx=*/true, grads.shared);

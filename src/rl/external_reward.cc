@@ -138,6 +138,7 @@ void Limit(int resource, int64_t value) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   signal(SIGPIPE, SIG_DFL);
+  signal(SIGXFSZ, SIG_DFL);
   dup2(in, 0);
   dup2(out, 1);
   dup2(error, 2);
