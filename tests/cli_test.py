@@ -207,6 +207,7 @@ class Recipes(CommandLine):
 
     def test_bad_input(self):
         self.refuse(2, *self.pretrain("tinny"), says="nearest built-in one is 'tiny'")
+        self.refuse(2, *self.pretrain("tinny.toml"), says="tinny.toml: no such recipe file; check the path")
         self.refuse(1, *self.pretrain("tiny"), says="none")
         self.refuse(2, *self.pretrain("tiny", "--set", "model.hiden_size=8"),
                     says="did you mean 'model.hidden_size'?")
@@ -217,6 +218,7 @@ class Recipes(CommandLine):
         self.refuse(2, *self.pretrain(self.write("odd.toml", "[train\n")), says="odd.toml:1: not TOML")
         self.refuse(2, "evaluate", "--model", "none", says="--data")
         self.refuse(1, "generate", "--model", "none", says="none/")
+        self.refuse(1, "generate", "--model", self.write("file", "x"), says="is a file; name a checkpoint's directory")
         self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="top_p")
         self.refuse(2, "generate", "--model", "none", "--cache", "big", says="--cache")
 
@@ -258,6 +260,9 @@ class FromTextToText(CommandLine):
         first = self.succeed(*sample)
         self.assertEqual(self.succeed("--threads", 1, *sample, "--batch", 2), first)
         self.assertEqual(len(json.loads(first)["completions"]), 3)
+        shown = self.succeed(*sample[:-1]).decode()  # of several, each below a line of its own
+        for line in ("--- prompt 1, sample 1 ---\nthe cat", "\n--- prompt 1, sample 3 ---\nthe cat"):
+            self.assertIn(line, shown)
         stopped = json.loads(self.succeed(*sample, "--stop", "a"))["completions"]
         self.assertFalse(any("a" in completion["text"] for completion in stopped))
         talk = ("chat", "--model", model, "--seed", 7, "--max-tokens", 4, "--color", "never")
@@ -267,7 +272,7 @@ class FromTextToText(CommandLine):
         # What cannot be answered is said, and the rest is answered all the same.
         run = self.run_program(*talk, stdin=b"word " * 5000 + b"\nthe cat\n")
         self.assertEqual(run.returncode, 1)
-        self.assertIn(b"the prompt has", run.stderr)
+        self.assertIn(b"tokens, but prompt and completion together may have 512", run.stderr)
         self.assertIn(b"questions without an answer: 1", run.stderr)
         self.assertGreater(len(run.stdout), 1)
         # An interruption at the question is an end like any other.

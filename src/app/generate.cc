@@ -135,6 +135,10 @@ void Run(const GenerateOptions& options) {
   for (const Completion& completion : completions) {
     std::string text = text_of(completion);
     text.resize(std::min(text.size(), FindStop(text, options.stop)));
+    if (!options.json && completions.size() > 1) {
+      PrintText(fmt::format("{}--- prompt {}, sample {} ---\n", result.empty() ? "" : "\n",
+                            completion.request + 1, completion.sample + 1));
+    }
     if (!options.json) PrintText(prompts[completion.request] + text + "\n");
     result.push_back(Describe(completion, text));
   }

@@ -22,6 +22,10 @@ std::string ReadRecipe(const std::string& name_or_path) {
   if (std::filesystem::is_directory(name_or_path))
     FailUsage("{} is a folder, not a recipe; a checkpoint is given with --model", name_or_path);
   if (FileExists(name_or_path)) return ReadFile(name_or_path, 1 << 20);
+  if (name_or_path.ends_with(".toml") || name_or_path.find('/') != std::string::npos) {
+    FailUsage("{}: no such recipe file; check the path, or name a built-in recipe: {}",
+              name_or_path, fmt::join(RecipeNames(), ", "));
+  }
   FailUsage(
       "'{}' is neither a file nor a built-in recipe; the nearest built-in one is '{}' (of {})",
       name_or_path, NearestName(name_or_path, RecipeNames()), fmt::join(RecipeNames(), ", "));

@@ -53,10 +53,14 @@ void Train(const TrainOptions& options) {
       TrainTokenizer([&](std::string* text) { return corpus.Next(text); }, options.tokenizer, show);
   const CorpusReport& report = corpus.report();
   if (report.documents == 0) {
-    Fail("{}: no documents in it{}; name files with text", options.inputs.front(),
-         FirstSkipped(report));
+    Fail("{}: no documents in it{}; name files with text, and for .jsonl its --field or --format",
+         options.inputs.front(), FirstSkipped(report));
   }
   for (const std::string& line : report.first_malformed) Note("skipped " + line);
+  if (tokenizer.vocab_size() < options.tokenizer.vocab_size) {
+    Note(fmt::format("the text has pairs for {} tokens only, not {}; more text gives more",
+                     tokenizer.vocab_size(), options.tokenizer.vocab_size));
+  }
   out.Write(tokenizer.ToJson());
   out.Commit();
   PrintResult({{"tokenizer", options.out},

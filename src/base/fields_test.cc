@@ -187,6 +187,10 @@ TEST(NearestName, CountsEditsAndLooksIntoSections) {
   EXPECT_EQ(NearestName("gcb", {"sum", "gcd"}), "gcd");
   EXPECT_EQ(NearestName("train.hidden", {"train.hint", "model.hidden"}), "model.hidden");
   EXPECT_EQ(NearestName("x", {}), "");
+  const std::vector<std::string> run = {"pretrain.train.steps", "reinforce.rl.steps", "model",
+                                        "model.hidden_size"};
+  EXPECT_EQ(NearestName("rl.steps", run), "reinforce.rl.steps");
+  EXPECT_EQ(NearestName("model.hiden", run), "model.hidden_size");
 }
 
 struct PartThenWhole {

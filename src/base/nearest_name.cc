@@ -29,8 +29,10 @@ std::string NearestName(std::string_view name, const std::vector<std::string>& c
   std::string best;
   int best_distance = 0;
   for (const std::string& candidate : candidates) {
-    const int distance = std::min(EditDistance(name, candidate),
-                                  EditDistance(LastPart(name), LastPart(candidate)) + 1);
+    if (name.starts_with(candidate + '.')) continue;  // the section is right
+    int distance = std::min(EditDistance(name, candidate),
+                            EditDistance(LastPart(name), LastPart(candidate)) + 2);
+    if (name.find('.') != name.npos && candidate.ends_with('.' + std::string(name))) distance = 0;
     if (best.empty() || distance < best_distance) {
       best = candidate;
       best_distance = distance;

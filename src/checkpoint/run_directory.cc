@@ -155,6 +155,8 @@ RunLock::RunLock(const std::string& run) {
 RunLock::~RunLock() { close(directory_); }
 
 void RefuseRunDirectory(const std::string& directory) {
+  if (fs::is_regular_file(directory))
+    Fail("{}: is a file; name a checkpoint's directory", directory);
   if (FileExists(directory + "/config.json")) return;
   for (const char* stage : {"/reinforced", "", "/base"}) {
     const std::set<int64_t> steps = ListSteps(directory + stage);

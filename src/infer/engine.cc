@@ -185,16 +185,15 @@ std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& r
     const GenerationRequest& request = requests[r];
     request.sampling.Validate();
     if (request.prompt.empty())
-      Fail(
-          "request {}: the prompt has no tokens; give at least one (a beginning-of-sentence token "
-          "will do)",
-          r);
+      Fail("prompt {}: it has no tokens; give at least one (a beginning-of-sentence token will do)",
+           r + 1);
     const int64_t room = std::min(cache_.capacity(), model_.config().max_position_embeddings);
     if (static_cast<int64_t>(request.prompt.size()) >= room) {
       Fail(
-          "request {}: the prompt has {} tokens, but prompt and completion together may have {}; "
-          "shorten it or raise the context",
-          r, request.prompt.size(), room);
+          "prompt {}: it has {} tokens, but prompt and completion together may have {}, the "
+          "model's "
+          "context; shorten it",
+          r + 1, request.prompt.size(), room);
     }
     for (int64_t sample = 0; sample < request.samples; ++sample) {
       Sequence sequence;

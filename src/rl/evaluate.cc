@@ -66,13 +66,17 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
   result.samples = n;
   std::vector<int64_t> right(problems.size());
   std::vector<double> majority;
+  int64_t well_formed = 0, truncated = 0, length = 0;
   for (const Sample& sample : samples) {
     right[sample.problem] += sample.score.correct;
-    const double share = 1 / static_cast<double>(samples.size());
-    result.format_rate += WellFormed(sample.score) ? share : 0;
-    result.truncated_rate += sample.truncated ? share : 0;
-    result.mean_length += static_cast<double>(sample.completion.size()) * share;
+    well_formed += WellFormed(sample.score);
+    truncated += sample.truncated;
+    length += static_cast<int64_t>(sample.completion.size());
   }
+  const auto count = static_cast<double>(samples.size());
+  result.format_rate = static_cast<double>(well_formed) / count;
+  result.truncated_rate = static_cast<double>(truncated) / count;
+  result.mean_length = static_cast<double>(length) / count;
   for (size_t p = 0; p < problems.size(); ++p) {
     majority.push_back(MajorityIsRight(samples.data() + p * static_cast<size_t>(n),
                                        samples.data() + (p + 1) * static_cast<size_t>(n)));
