@@ -56,7 +56,7 @@ CASES = {
     "v3_other_sizes": dict(vocab_size=23, hidden_size=12, num_hidden_layers=3, num_attention_heads=3,
                            q_lora_rank=7, kv_lora_rank=4, qk_nope_head_dim=5, qk_rope_head_dim=6,
                            v_head_dim=3, intermediate_size=9, moe_intermediate_size=8,
-                           n_routed_experts=5, n_shared_experts=2, num_experts_per_tok=1,
+                           n_routed_experts=5, n_shared_experts=2, num_experts_per_tok=3,
                            max_position_embeddings=32, rope_theta=700.0),
 }
 
