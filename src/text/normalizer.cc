@@ -45,7 +45,7 @@ bool MayMove(int32_t character) { return utf8proc_get_property(character)->combi
 
 // The decomposition of Unicode's UAX #15: every character's own, then each run of combining marks
 // sorted by class, those of one class in their order. (utf8proc_map sorts by exchanges, which takes
-// minutes for a megabyte of marks.)
+// quadratic time in a run of marks.)
 std::vector<int32_t> Decomposed(NormalForm form, std::string_view text) {
   constexpr int64_t kLongest = 32;  // the longest decomposition, U+FDFA's, has 18 characters
   std::vector<int32_t> out;

@@ -72,7 +72,7 @@ TEST(Normalizer, MixedText) {
   }
 }
 
-// Exchanging neighbours would take hours.
+// Exchanging neighbours takes quadratic time.
 TEST(Normalizer, AMegabyteOfMarksIsSorted) {
   std::string below, above, mixed;
   for (int i = 0; i < 1 << 18; ++i) {
