@@ -489,7 +489,6 @@ class Outputs(CommandLine):
         self.assertTrue((self.folder / "link").is_symlink())
         self.assertTrue((self.folder / "big_disk/train.bin").exists())
 
-
     def test_a_limit_of_file_size_is_an_error_like_a_full_disk(self):
         self.write("corpus.txt", "the cat sat on the mat, the rat ate the oat\n" * 20)
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))

@@ -54,11 +54,12 @@ std::string YText(const Chart& chart, double value) {
 
 double X(const Chart& chart, double x) { return chart.log2_x ? std::log2(x) : x; }
 
+bool Fits(double value) { return std::abs(value) <= kLargest; }  // no NaN does
+
 std::vector<Point> Drawn(const std::vector<Point>& points) {
   std::vector<Point> finite;
   for (const Point& p : points) {
-    const double size = std::max({std::abs(p.x), std::abs(p.y), std::abs(p.spread)});
-    if (size <= kLargest && !std::isnan(p.x + p.y + p.spread)) finite.push_back(p);
+    if (Fits(p.x) && Fits(p.y) && Fits(p.spread)) finite.push_back(p);
   }
   if (finite.size() <= kMostPoints) return finite;
   std::vector<Point> means;

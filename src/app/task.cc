@@ -1,8 +1,6 @@
 // `darkhorse task list|show|score|check`: look at problems and verify answers by hand.
 #include "task/task.h"
 
-#include <iterator>
-
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"

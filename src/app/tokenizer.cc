@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <iterator>
 #include <sstream>
 
 #include "app/app.h"

@@ -116,7 +116,7 @@ void RemoveDirectory(const std::string& path);
 // one never came. Does nothing if the directory is missing.
 void RemoveLeftovers(const std::string& directory);
 
-// Whether a killed writer of the file `path` left its temporary.
+// Whether a writer of the file `path`, killed or at work, has a temporary there.
 bool HasLeftover(const std::string& path);
 
 // 64 bits that change when the bytes do (XXH64 with seed 0; not cryptographic).

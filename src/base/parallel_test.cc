@@ -1,11 +1,16 @@
 #include "base/parallel.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 #include <vector>
+
+#include "base/error.h"
 
 namespace darkhorse {
 namespace {
@@ -61,6 +66,27 @@ TEST_P(Parallel, NestedAndConcurrentLoopsComplete) {
   work();
   other.join();
   EXPECT_EQ(sum, 2 * 50 * 8 * 5);
+}
+
+// In a child, which has no threads yet: a stack that there is no room for.
+TEST(ParallelThreads, OneThatCannotStartIsAnErrorThatNamesTheCure) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need more address space than the limit leaves";
+#endif
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const auto start_many = [] {
+    const rlimit limit{int64_t{1} << 30, int64_t{1} << 30};
+    setrlimit(RLIMIT_AS, &limit);
+    SetNumThreads(1000);
+    try {
+      ParallelFor(1000, [](int64_t) {});
+    } catch (const Error& error) {
+      std::fputs(error.what(), stderr);
+      std::_Exit(2);
+    }
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(start_many(), testing::ExitedWithCode(2), "could not be started.*lower --threads");
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, Parallel, testing::Values(1, 2, 3, 8));

@@ -30,9 +30,14 @@ int32_t FindToken(const Tokenizer& tokenizer, const std::string& token, const ch
   return *id;
 }
 
-// Whether the file is this tokenizer, perhaps spelt in another way.
+// Whether the file is this tokenizer, perhaps spelt in another way; a damaged one is none.
 bool HoldsTokenizer(const std::string& file, const Tokenizer& tokenizer) {
-  return FileExists(file) && Tokenizer::Load(file).hash() == tokenizer.hash();
+  if (!FileExists(file)) return false;
+  try {
+    return Tokenizer::Load(file).hash() == tokenizer.hash();
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 struct Document {

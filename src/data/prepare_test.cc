@@ -236,6 +236,10 @@ TEST(Prepare, FoldersOfAnotherAreRefused) {
   EXPECT_EQ(prepare(other, "words"), "");
   EXPECT_EQ(ReadFile(folder / "words/tokenizer.json"), spelt);
   EXPECT_EQ(prepare(TestTokenizer(), "words"), "");
+  // A damaged one beside shards is mended.
+  WriteFileAtomically(folder / "words/tokenizer.json", "{");
+  EXPECT_EQ(prepare(TestTokenizer(), "words"), "");
+  EXPECT_EQ(ReadFile(folder / "words/tokenizer.json"), TestTokenizer().ToJson());
   // Other programs' files of these names.
   for (const char* name : {"train.bin", "val.bin"}) {
     MakeDirectories(folder / name);

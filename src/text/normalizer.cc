@@ -37,7 +37,7 @@ int Decompose(int32_t character, NormalForm form, int32_t* out, int64_t room) {
   int boundary = 0;
   const utf8proc_ssize_t count =
       utf8proc_decompose_char(character, out, room, Options(form), &boundary);
-  if (count < 0) Fail("Unicode normalisation failed: {}", utf8proc_errmsg(count));
+  CHECK(count >= 0 && count <= room);
   return static_cast<int>(count);
 }
 
