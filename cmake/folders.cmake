@@ -1,11 +1,12 @@
 # One static library and one test program for each folder of src/. Files are found by name:
-#   x.cc -> the library, x_test.cc -> the test program, x_avx2.cc / x_avx512.cc -> compiled with that instruction set.
+#   x.cc -> the library, x_avx2.cc / x_avx512.cc -> compiled with that instruction set,
+#   x_test.cc and x_testing.cc (what tests share) -> the test program.
 function(dh_folder name)
   cmake_parse_arguments(F "" "" "DEPS;LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
   set(tests ${sources})
-  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test(ing)?\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test(ing)?\\.cc$")
   add_library(dh_${name} STATIC ${sources})
   target_link_libraries(dh_${name} PUBLIC Threads::Threads fmt::fmt ${F_LIBS})
   target_include_directories(dh_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
@@ -36,10 +37,10 @@ dh_folder(text DEPS base LIBS PkgConfig::PCRE2 PkgConfig::UTF8PROC)
 dh_folder(data DEPS base text LIBS PkgConfig::ZSTD ZLIB::ZLIB)
 dh_folder(model DEPS base kernel)
 dh_folder(checkpoint DEPS base model)
-dh_folder(infer DEPS base kernel model checkpoint)
+dh_folder(infer DEPS base kernel model)
 dh_folder(train DEPS base kernel data model checkpoint)
 dh_folder(task DEPS base text)
-dh_folder(rl DEPS base text data task model checkpoint infer train)
+dh_folder(rl DEPS base text task model checkpoint infer train)
 
 file(GLOB app_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/app/*.cc)
 include(cmake/recipes.cmake)

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "app/live.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "base/progress.h"
 #include "base/random.h"
 #include "kernel/peak.h"
 #include "model/cost.h"

@@ -3,7 +3,7 @@
 #include "app/flags.h"
 #include "app/output.h"
 #include "base/error.h"
-#include "base/progress.h"
+#include "base/format.h"
 #include "data/prepare.h"
 #include "task/corpus.h"
 

@@ -9,7 +9,7 @@
 #include "app/output.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/progress.h"
+#include "base/format.h"
 #include "infer/engine.h"
 
 namespace darkhorse {

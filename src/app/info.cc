@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "kernel/kernels.h"
 #include "kernel/peak.h"

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "base/format.h"
 #include "base/interrupt.h"
 #include "base/parallel.h"
-#include "base/progress.h"
 #include "kernel/peak.h"
 #include "rl/log.h"
 

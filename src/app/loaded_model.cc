@@ -1,8 +1,8 @@
 #include "app/loaded_model.h"
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/memory.h"
-#include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 
 namespace darkhorse {

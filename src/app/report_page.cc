@@ -13,7 +13,7 @@
 #include "app/report_reinforcement.h"
 #include "app/run_recipe.h"
 #include "base/error.h"
-#include "base/progress.h"
+#include "base/format.h"
 #include "model/params.h"
 
 namespace darkhorse {

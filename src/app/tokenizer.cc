@@ -9,9 +9,10 @@
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/progress.h"
+#include "base/format.h"
 #include "data/corpus.h"
 
 namespace darkhorse {

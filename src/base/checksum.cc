@@ -1,8 +1,8 @@
 // XXH64 (Yann Collet), seed 0: four independent lanes of 8-byte words, so it runs at memory speed.
+#include "base/checksum.h"
+
 #include <bit>
 #include <cstring>
-
-#include "base/file.h"
 
 namespace darkhorse {
 namespace {

@@ -119,15 +119,6 @@ void RemoveLeftovers(const std::string& directory);
 // Whether a writer of the file `path`, killed or at work, has a temporary there.
 bool HasLeftover(const std::string& path);
 
-// 64 bits that change when the bytes do (XXH64 with seed 0; not cryptographic).
-uint64_t Checksum64(std::span<const std::byte> bytes);
-inline uint64_t Checksum64(std::string_view text) {
-  return Checksum64(std::as_bytes(std::span(text)));
-}
-
-// Sixteen lower-case hexadecimal digits.
-std::string HexU64(uint64_t value);
-
 // Tests only: called before each step of publication with its name ("write", "sync", "rename",
 // "sync directory", "exchange", "set aside", "remove"); may throw or end the process.
 extern void (*publication_hook)(const char* step);

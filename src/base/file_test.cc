@@ -13,6 +13,7 @@
 #include <fstream>
 #include <functional>
 
+#include "base/checksum.h"
 #include "base/error.h"
 
 namespace darkhorse {

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "base/progress.h"
+#include "base/format.h"
 
 namespace darkhorse {
 

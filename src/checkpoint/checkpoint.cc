@@ -6,9 +6,9 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/parallel.h"
 #include "checkpoint/config_json.h"
-#include "checkpoint/json_input.h"
 #include "checkpoint/run_directory.h"
 
 namespace darkhorse {

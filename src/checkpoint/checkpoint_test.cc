@@ -9,10 +9,10 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/scratch_testing.h"
 #include "checkpoint/checksums.h"
 #include "checkpoint/config_json.h"
 #include "checkpoint/run_directory.h"
-#include "checkpoint/scratch_directory.h"
 
 namespace darkhorse {
 namespace {

@@ -5,10 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/parallel.h"
-#include "checkpoint/json_input.h"
 
 namespace darkhorse {
 namespace {

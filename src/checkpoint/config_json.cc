@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "checkpoint/json_input.h"
+#include "base/json.h"
 #include "model/params.h"
 
 namespace darkhorse {

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "checkpoint/scratch_directory.h"
+#include "base/scratch_testing.h"
 
 namespace darkhorse {
 namespace {

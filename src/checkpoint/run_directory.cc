@@ -10,8 +10,9 @@
 #include <set>
 #include <sstream>
 
+#include "base/checksum.h"
 #include "base/error.h"
-#include "checkpoint/json_input.h"
+#include "base/json.h"
 
 namespace darkhorse {
 namespace {

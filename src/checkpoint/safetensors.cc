@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "checkpoint/json_input.h"
+#include "base/json.h"
 #include "checkpoint/number_formats.h"
 
 namespace darkhorse {

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/scratch_testing.h"
 #include "checkpoint/number_formats.h"
-#include "checkpoint/scratch_directory.h"
 
 namespace darkhorse {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "data/test_files.h"
+#include "data/files_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -28,7 +28,7 @@ std::string LongText() {
 }
 
 TEST(Corpus, TextFileIsOneDocumentInEveryCompression) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string text = LongText();
   EXPECT_EQ(ReadAll(folder.Write("a.txt", text)), Documents{text});
   EXPECT_EQ(ReadAll(folder.Write("a.txt.gz", Gzip(text))), Documents{text});
@@ -36,7 +36,7 @@ TEST(Corpus, TextFileIsOneDocumentInEveryCompression) {
 }
 
 TEST(Corpus, CompressedFilesMayHaveSeveralParts) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string text = LongText();
   EXPECT_EQ(ReadAll(folder.Write("a.txt.gz", Gzip(text) + Gzip("more"))), Documents{text + "more"});
   EXPECT_EQ(ReadAll(folder.Write("a.txt.zst", Zstd(text) + Zstd("") + Zstd("more"))),
@@ -45,16 +45,16 @@ TEST(Corpus, CompressedFilesMayHaveSeveralParts) {
 
 // As tar and tapes leave them.
 TEST(Corpus, ZerosBetweenAndBehindGzipMembersAreNoText) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string zeros(3'000'000, '\0');
   EXPECT_EQ(ReadAll(folder.Write("a.txt.gz", Gzip("one") + zeros + Gzip("two") + zeros)),
             Documents{"onetwo"});
-  EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder.Write("b.txt.gz", Gzip("one") + zeros + "x")); }),
+  EXPECT_CONTAINS(MessageOf([&] { ReadAll(folder.Write("b.txt.gz", Gzip("one") + zeros + "x")); }),
                   "b.txt.gz");
 }
 
 TEST(Corpus, HighlyCompressedTextArrivesWhole) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string text(5'000'000, 'a');
   EXPECT_EQ(ReadAll(folder.Write("a.txt.gz", Gzip(text))), Documents{text});
   EXPECT_EQ(ReadAll(folder.Write("a.txt.zst", Zstd(text))), Documents{text});
@@ -62,7 +62,7 @@ TEST(Corpus, HighlyCompressedTextArrivesWhole) {
 
 // The decoder then holds finished text back although all of the file is consumed.
 TEST(Corpus, SourcesMayBeReadInSmallPieces) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string text(100'000, 'a');
   for (const auto& [name, bytes] :
        {std::pair{"a.txt", text}, {"a.txt.gz", Gzip(text)}, {"a.txt.zst", Zstd(text)}}) {
@@ -75,36 +75,36 @@ TEST(Corpus, SourcesMayBeReadInSmallPieces) {
 }
 
 TEST(Corpus, DamagedCompressionIsAnError) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string text = LongText();
   for (const auto& [name, good] : {std::pair{"a.txt.gz", Gzip(text)}, {"a.txt.zst", Zstd(text)}}) {
     folder.Write(name, std::string_view(good).substr(0, good.size() - 10));
-    EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / name); }), "truncated") << name;
+    EXPECT_CONTAINS(MessageOf([&] { ReadAll(folder / name); }), "truncated") << name;
     std::string flipped = good;
     flipped[good.size() / 2] ^= 0x55;
     folder.Write(name, flipped);
     // Without a content checksum zstd may not see a flip, but then gives other text, not a crash.
     if (std::string_view(name).ends_with(".gz")) {
-      EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / name); }), name);
-    } else if (ErrorOf([&] { ReadAll(folder / name); }).empty()) {
+      EXPECT_CONTAINS(MessageOf([&] { ReadAll(folder / name); }), name);
+    } else if (MessageOf([&] { ReadAll(folder / name); }).empty()) {
       EXPECT_NE(ReadAll(folder / name), Documents{text});
     }
     folder.Write(name, text);
-    EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / name); }), name);
+    EXPECT_CONTAINS(MessageOf([&] { ReadAll(folder / name); }), name);
     // Members may follow each other; what is none may not.
     folder.Write(name, good + good);
     EXPECT_EQ(ReadAll(folder / name), Documents{text + text});
     std::string second = good + good;
     second[good.size()] ^= 1;
     folder.Write(name, second);
-    EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / name); }), name);
+    EXPECT_CONTAINS(MessageOf([&] { ReadAll(folder / name); }), name);
     folder.Write(name, "");
-    EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / name); }), "truncated");
+    EXPECT_CONTAINS(MessageOf([&] { ReadAll(folder / name); }), "truncated");
   }
 }
 
 TEST(Corpus, TextSplitAtSeparatorLines) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   CorpusOptions options;
   options.split_text = true;
   const std::string path = folder.Write("a.txt", "\n\nfirst\nits second line\r\n\r\n\n\nsecond\n");
@@ -115,7 +115,7 @@ TEST(Corpus, TextSplitAtSeparatorLines) {
 }
 
 TEST(Corpus, ByteOrderMarkIsDropped) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   EXPECT_EQ(ReadAll(folder.Write("a.txt", "\xEF\xBB\xBFtext")), Documents{"text"});
   CorpusOptions split;
   split.split_text = true;
@@ -124,7 +124,7 @@ TEST(Corpus, ByteOrderMarkIsDropped) {
 }
 
 TEST(Corpus, JsonLinesField) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string lines =
       "{\"id\": 7, \"text\": \"caf\\u00e9\\n\", \"meta\": {\"text\": \"not this\"}}\r\n"
       "\n"
@@ -143,7 +143,7 @@ TEST(Corpus, JsonLinesField) {
 }
 
 TEST(Corpus, TemplateOverSeveralFields) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   CorpusOptions options;
   options.format = "Q: {question}\\nA: {answer} {{{answer}}}\n";
   const std::string path = folder.Write("a.jsonl", R"({"answer": 1.50, "question": "x?"})");
@@ -158,7 +158,7 @@ TEST(Corpus, ImpossibleTemplatesAreUsageErrors) {
 }
 
 TEST(Corpus, MalformedLinesAreCountedAndNamed) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string good = "{\"text\": \"good\"}\n";
   const std::vector<std::pair<std::string, std::string>> bad = {
       {"{\"text\": \"open", "not JSON at byte"},
@@ -186,12 +186,12 @@ TEST(Corpus, MalformedLinesAreCountedAndNamed) {
     EXPECT_LT(reader.report().first_malformed[0].size(), path.size() + 300);
     CorpusOptions strict;
     strict.strict = true;
-    EXPECT_CONTAINS(ErrorOf([&] { ReadAll(path, strict); }), "a.jsonl:2: " + why);
+    EXPECT_CONTAINS(MessageOf([&] { ReadAll(path, strict); }), "a.jsonl:2: " + why);
   }
 }
 
 TEST(Corpus, OnlyTheFirstMalformedLinesAreNamed) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   std::string lines;
   for (int i = 0; i < 100; ++i) lines += "broken\n";
   CorpusReader reader({folder.Write("a.jsonl", lines)}, {});
@@ -201,7 +201,7 @@ TEST(Corpus, OnlyTheFirstMalformedLinesAreNamed) {
 }
 
 TEST(Corpus, OverlongDocumentsAreSkippedOrNamed) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   CorpusOptions options;
   options.max_document_bytes = 20;
   options.split_text = true;
@@ -221,11 +221,11 @@ TEST(Corpus, OverlongDocumentsAreSkippedOrNamed) {
   EXPECT_EQ(ReadAll(folder.Write("c.txt", "0123456789\n012345678"), options),
             Documents{"0123456789\n012345678"});
   options.split_text = false;
-  EXPECT_CONTAINS(ErrorOf([&] { ReadAll(folder / "a.txt", options); }), "max_document_bytes");
+  EXPECT_CONTAINS(MessageOf([&] { ReadAll(folder / "a.txt", options); }), "max_document_bytes");
 }
 
 TEST(Corpus, FoldersAreReadInOrderAtAnyDepth) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   folder.Write("b.txt", "b");
   folder.Write("a/z.jsonl", "{\"text\": \"a/z\"}");
   folder.Write("a/deep/er/x.txt.gz", Gzip("a/deep/er/x"));
@@ -239,10 +239,11 @@ TEST(Corpus, FoldersAreReadInOrderAtAnyDepth) {
 }
 
 TEST(Corpus, WrongPathsAreNamed) {
-  const TestFolder folder;
-  EXPECT_CONTAINS(ErrorOf([&] { FindCorpusFiles({folder / "none"}); }), "none: no such file");
-  EXPECT_CONTAINS(ErrorOf([&] { FindCorpusFiles({folder.path()}); }), "no .txt or .jsonl file");
-  EXPECT_CONTAINS(ErrorOf([&] { FindCorpusFiles({folder.Write("a.pdf", "x")}); }), "a.pdf: not a");
+  const ScratchDirectory folder;
+  EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder / "none"}); }), "none: no such file");
+  EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder.path()}); }), "no .txt or .jsonl file");
+  EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder.Write("a.pdf", "x")}); }),
+                  "a.pdf: not a");
   EXPECT_THROW(CorpusReader({}, {}), UsageError);
 }
 

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <set>
 
-#include "data/test_files.h"
+#include "data/files_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -36,7 +36,7 @@ class LoaderTest : public testing::Test {
     return token + 1 == shard_->tokens() || document_of_[token] != document_of_[token + 1];
   }
 
-  TestFolder folder_;
+  ScratchDirectory folder_;
   std::optional<TokenShard> shard_;
   std::vector<int> document_of_;  // of a token
 };
@@ -188,7 +188,7 @@ TEST_F(LoaderTest, ImpossibleUseIsNamed) {
   ShardWriter writer(folder_ / "empty.bin", {1, 300});
   writer.Commit();
   const TokenShard empty = TokenShard::Open(folder_ / "empty.bin");
-  EXPECT_CONTAINS(ErrorOf([&] { Loader(empty, "empty.bin", {}); }), "holds no tokens");
+  EXPECT_CONTAINS(MessageOf([&] { Loader(empty, "empty.bin", {}); }), "holds no tokens");
 }
 
 }  // namespace

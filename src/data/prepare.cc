@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/fields.h"
 #include "base/parallel.h"

@@ -7,8 +7,8 @@
 #include <set>
 
 #include "base/parallel.h"
+#include "data/files_testing.h"
 #include "data/shard.h"
-#include "data/test_files.h"
 
 namespace darkhorse {
 namespace {
@@ -55,7 +55,7 @@ std::vector<std::string> Texts(const std::string& shard_path) {
 
 TEST(Prepare, SameBytesForEveryThreadCount) {
   const int threads = NumThreads();
-  const TestFolder folder;
+  const ScratchDirectory folder;
   for (const int count : {1, 2, 7}) {
     SetNumThreads(count);
     PrepareGenerated(MakeDocument, 0, TestTokenizer(), Options(), folder / std::to_string(count));
@@ -69,7 +69,7 @@ TEST(Prepare, SameBytesForEveryThreadCount) {
 }
 
 TEST(Prepare, EveryDocumentComesOnceInOrderOnOneSide) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const PrepareStatistics statistics =
       PrepareGenerated(MakeDocument, 5'000, TestTokenizer(), Options(), folder / "out");
   std::vector<std::string> train, validation;
@@ -113,7 +113,7 @@ TEST(Prepare, SplitOfADocumentDependsOnItsTextAndTheSeedAlone) {
 }
 
 TEST(Prepare, FilesGiveWhatTheirDocumentsGive) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   std::string lines, text;
   for (uint64_t i = 0; i < 500; ++i) {
     lines += fmt::format("{{\"text\": \"{}\"}}\n", DocumentText(i));
@@ -137,7 +137,7 @@ TEST(Prepare, FilesGiveWhatTheirDocumentsGive) {
 }
 
 TEST(Prepare, MakerEndsTheCorpusAtItsFirstRefusal) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const auto make = [](uint64_t index, std::string* document) {
     *document = DocumentText(index);
     return index != 100;  // says yes again behind it
@@ -146,7 +146,7 @@ TEST(Prepare, MakerEndsTheCorpusAtItsFirstRefusal) {
 }
 
 TEST(Prepare, MaxTokensStopsAfterTheDocumentThatReachesIt) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   PrepareOptions options = Options();
   options.max_tokens = 1'000;
   const PrepareStatistics statistics =
@@ -156,7 +156,7 @@ TEST(Prepare, MaxTokensStopsAfterTheDocumentThatReachesIt) {
 }
 
 TEST(Prepare, SpecialTokensInTextAreTextUnlessAllowed) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const auto make = [](uint64_t index, std::string* document) {
     *document = std::string("a") + kEos + "b";
     return index < 1;
@@ -181,7 +181,7 @@ TEST(Prepare, SpecialTokensInTextAreTextUnlessAllowed) {
 }
 
 TEST(Prepare, NoValidationSplitRemovesAnOldOne) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   PrepareOptions options = Options();
   PrepareGenerated(MakeDocument, 100, TestTokenizer(), options, folder / "out");
   EXPECT_TRUE(FileExists(folder / "out/val.bin"));
@@ -192,32 +192,34 @@ TEST(Prepare, NoValidationSplitRemovesAnOldOne) {
 }
 
 TEST(Prepare, FailureLeavesWhatStoodThere) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   PrepareGenerated(MakeDocument, 100, TestTokenizer(), Options(), folder / "out");
   const std::string before = ReadFile(folder / "out/train.bin");
   CorpusOptions strict;
   strict.strict = true;
   const std::string path = folder.Write("a.jsonl", "{\"text\": \"fine\"}\nbroken\n");
   EXPECT_CONTAINS(
-      ErrorOf([&] { PrepareFiles({path}, strict, TestTokenizer(), Options(), folder / "out"); }),
+      MessageOf([&] { PrepareFiles({path}, strict, TestTokenizer(), Options(), folder / "out"); }),
       "a.jsonl:2");
   const auto make = [](uint64_t index, std::string*) -> bool {
     if (index == 500) throw Error("the maker failed");
     return true;
   };
-  EXPECT_EQ(ErrorOf([&] { PrepareGenerated(make, 0, TestTokenizer(), Options(), folder / "out"); }),
-            "the maker failed");
+  EXPECT_EQ(
+      MessageOf([&] { PrepareGenerated(make, 0, TestTokenizer(), Options(), folder / "out"); }),
+      "the maker failed");
   EXPECT_EQ(ReadFile(folder / "out/train.bin"), before);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / "out"), {}), 3);
 }
 
 TEST(Prepare, FoldersOfAnotherAreRefused) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const Tokenizer other =
       TrainTokenizer(std::vector<std::string>{"something else"},
                      {.vocab_size = 262, .special_tokens = {kEos}, .pattern = ""});
   const auto prepare = [&](const Tokenizer& tokenizer, const std::string& name) {
-    return ErrorOf([&] { PrepareGenerated(MakeDocument, 9, tokenizer, Options(), folder / name); });
+    return MessageOf(
+        [&] { PrepareGenerated(MakeDocument, 9, tokenizer, Options(), folder / name); });
   };
   // A model, and a tokenizer that someone trained into the folder.
   for (const char* name : {"model", "words"}) {
@@ -248,7 +250,7 @@ TEST(Prepare, FoldersOfAnotherAreRefused) {
       PrepareOptions options = Options();
       options.validation_fraction = fraction;
       EXPECT_CONTAINS(
-          ErrorOf([&] { PrepareGenerated(MakeDocument, 99, other, options, folder / name); }),
+          MessageOf([&] { PrepareGenerated(MakeDocument, 99, other, options, folder / name); }),
           "is no token shard");
     }
     EXPECT_EQ(ReadFile(folder / name + "/" + name), "50257 tokens");
@@ -259,7 +261,7 @@ TEST(Prepare, FoldersOfAnotherAreRefused) {
 TEST(Prepare, KilledAnywhereItCanBePreparedAgain) {
   const int threads = NumThreads();
   SetNumThreads(1);  // the child of a fork has no others
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const Tokenizer other =
       TrainTokenizer(std::vector<std::string>{"something else"},
                      {.vocab_size = 262, .special_tokens = {kEos}, .pattern = ""});
@@ -290,7 +292,7 @@ TEST(Prepare, KilledAnywhereItCanBePreparedAgain) {
         ASSERT_TRUE(WIFEXITED(status));
         finished = WEXITSTATUS(status) == 0;
         killed += !finished;
-        EXPECT_EQ(ErrorOf([&] { prepare(*next, name); }), "") << name;
+        EXPECT_EQ(MessageOf([&] { prepare(*next, name); }), "") << name;
         EXPECT_EQ(TokenShard::Open(folder / name + "/train.bin", next->hash()).documents() > 0,
                   true);
       }
@@ -303,7 +305,7 @@ TEST(Prepare, KilledAnywhereItCanBePreparedAgain) {
 int g_steps_left = 0;
 
 TEST(Prepare, EndedAnywhereItLeavesNoFilesOfTwoCalls) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   PrepareOptions other = Options();
   other.split_seed = 7;
   const auto prepare = [&](const PrepareOptions& options, const std::string& name) {
@@ -327,7 +329,7 @@ TEST(Prepare, EndedAnywhereItLeavesNoFilesOfTwoCalls) {
       s_renamed = s_renamed || std::string_view(step) == "rename";
       if (--g_steps_left == 0) throw Error("ended here");
     };
-    finished = ErrorOf([&] { prepare(other, "out"); }).empty();
+    finished = MessageOf([&] { prepare(other, "out"); }).empty();
     publication_hook = nullptr;
     if (!s_renamed) {
       EXPECT_TRUE(same("old")) << steps;
@@ -343,9 +345,9 @@ TEST(Prepare, EndedAnywhereItLeavesNoFilesOfTwoCalls) {
 }
 
 TEST(Prepare, ImpossibleWishesAreNamed) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const auto error = [&](PrepareOptions options, int64_t documents) {
-    return ErrorOf([&] {
+    return MessageOf([&] {
       PrepareGenerated(MakeDocument, documents, TestTokenizer(), options, folder / "out");
     });
   };
@@ -368,7 +370,7 @@ TEST(Prepare, ImpossibleWishesAreNamed) {
   options.max_tokens = -1;
   EXPECT_CONTAINS(error(options, 10), "max_tokens");
   EXPECT_CONTAINS(error(Options(), -1), "max_documents");
-  EXPECT_CONTAINS(ErrorOf([&] {
+  EXPECT_CONTAINS(MessageOf([&] {
                     PrepareFiles({folder.Write("a.txt", "")}, {}, TestTokenizer(), Options(),
                                  folder / "out");
                   }),

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/parallel.h"
 

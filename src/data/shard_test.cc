@@ -4,8 +4,9 @@
 
 #include <cstring>
 
+#include "base/checksum.h"
 #include "base/parallel.h"
-#include "data/test_files.h"
+#include "data/files_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -49,7 +50,7 @@ Documents ReadAll(const TokenShard& shard) {
 }
 
 TEST(Shard, ReadsWhatWasWritten) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   for (const int32_t vocab_size : {300, 65536, 65537, 1 << 30}) {
     Documents documents = {{5}, {0, vocab_size - 1, 7}, {1, 2}};
     // Longer than one checksum block.
@@ -69,7 +70,7 @@ TEST(Shard, ReadsWhatWasWritten) {
 
 // The grammar of docs/data.md, byte by byte.
 TEST(Shard, FormatIsAsDocumented) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{258, 1}, {3}});
   const std::string expected(
       "DHTOKENS"
@@ -98,7 +99,7 @@ TEST(Shard, FormatIsAsDocumented) {
 }
 
 TEST(Shard, NothingAppearsWithoutCommit) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   {
     ShardWriter writer(folder / "x.bin", {kHash, 300});
     writer.Append(std::vector<int32_t>(1'000'000, 5), 1);
@@ -108,63 +109,64 @@ TEST(Shard, NothingAppearsWithoutCommit) {
 }
 
 TEST(Shard, EmptyShardIsValid) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const TokenShard shard = Parse(WriteShard(folder / "x.bin", 300, {}));
   EXPECT_EQ(shard.documents(), 0);
   EXPECT_EQ(shard.tokens(), 0);
 }
 
 TEST(Shard, EveryTruncationIsFound) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1, 2, 3}, {4, 5}});
   for (size_t size = 0; size < bytes.size(); ++size) {
-    const std::string error = ErrorOf([&] { Parse(bytes.substr(0, size)); });
+    const std::string error = MessageOf([&] { Parse(bytes.substr(0, size)); });
     EXPECT_CONTAINS(error, size < kHeaderBytes ? "not a token shard" : "truncated") << size;
     EXPECT_CONTAINS(error, "x.bin: ");
     EXPECT_CONTAINS(error, "darkhorse data prepare");
   }
-  EXPECT_CONTAINS(ErrorOf([&] { Parse(bytes + '\0'); }), "damaged");
+  EXPECT_CONTAINS(MessageOf([&] { Parse(bytes + '\0'); }), "damaged");
 }
 
 TEST(Shard, EveryFlippedBitIsFound) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1, 2, 3}, {4, 5}});
   for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     std::string flipped = bytes;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
-    EXPECT_NE(ErrorOf([&] { Parse(flipped); }), "") << "bit " << bit;
+    EXPECT_NE(MessageOf([&] { Parse(flipped); }), "") << "bit " << bit;
   }
 }
 
 TEST(Shard, FlippedBitInALaterBlockIsFound) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   std::string bytes = WriteShard(folder / "x.bin", 300, {std::vector<int32_t>(2'000'000, 5)});
   bytes[3'500'001] ^= 1;
-  EXPECT_CONTAINS(ErrorOf([&] { Parse(bytes); }), "checksum differs");
+  EXPECT_CONTAINS(MessageOf([&] { Parse(bytes); }), "checksum differs");
 }
 
 TEST(Shard, WrongTokenizerIsNamed) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1}});
-  const std::string error = ErrorOf([&] { Parse(bytes, kHash + 1); });
+  const std::string error = MessageOf([&] { Parse(bytes, kHash + 1); });
   EXPECT_CONTAINS(error, "another tokenizer");
   EXPECT_CONTAINS(error, "0123456789abcdef");
   EXPECT_EQ(Parse(bytes, std::nullopt).tokens(), 1);
 }
 
 TEST(Shard, WrongVersionIsNamed) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1}});
-  EXPECT_CONTAINS(ErrorOf([&] { Parse(Replaced(bytes, 8, uint32_t{2})); }), "shard version 2");
+  EXPECT_CONTAINS(MessageOf([&] { Parse(Replaced(bytes, 8, uint32_t{2})); }), "shard version 2");
 }
 
 // From here on the checksum is right and the contents are not: a file made to do harm.
 TEST(Shard, ImpossibleHeaders) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1}});
   EXPECT_NO_THROW(Parse(Sealed(bytes)));
   const auto expect_header_error = [&](size_t offset, int32_t value) {
-    EXPECT_CONTAINS(ErrorOf([&] { Parse(Replaced(bytes, offset, value)); }), "damaged shard header")
+    EXPECT_CONTAINS(MessageOf([&] { Parse(Replaced(bytes, offset, value)); }),
+                    "damaged shard header")
         << offset << " " << value;
   };
   expect_header_error(12, 32);  // token width that does not go with the vocabulary
@@ -178,19 +180,19 @@ TEST(Shard, ImpossibleHeaders) {
 }
 
 TEST(Shard, CountsThatDoNotFitOrOverflow) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1, 2, 3}, {4, 5}});
   for (const size_t back : {32, 24, 16}) {  // tokens, documents, text bytes
     for (const uint64_t value : {uint64_t{1} << 63, ~uint64_t{0}, uint64_t{1} << 62}) {
       if (back == 16 && value == uint64_t{1} << 62) continue;  // possible
-      EXPECT_CONTAINS(ErrorOf([&] { Parse(Replaced(bytes, bytes.size() - back, value)); }),
+      EXPECT_CONTAINS(MessageOf([&] { Parse(Replaced(bytes, bytes.size() - back, value)); }),
                       "do not fit its counts");
     }
   }
 }
 
 TEST(Shard, OffsetsOutOfOrder) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1, 2, 3}, {4, 5}, {6}});
   const size_t offsets = bytes.size() - kFooterBytes - 4 * 8;
   const auto with = [&](size_t index, int64_t value) {
@@ -207,28 +209,28 @@ TEST(Shard, OffsetsOutOfOrder) {
                                      {2, 6},
                                      {3, 5},
                                      {3, 7}}) {
-    EXPECT_CONTAINS(ErrorOf([&] { Parse(with(index, value)); }), "offsets out of order")
+    EXPECT_CONTAINS(MessageOf([&] { Parse(with(index, value)); }), "offsets out of order")
         << index << " " << value;
   }
 }
 
 TEST(Shard, IdsBeyondTheVocabulary) {
-  const TestFolder folder;
+  const ScratchDirectory folder;
   std::string bytes = WriteShard(folder / "x.bin", 300, {{1, 2, 3}, {4, 5}});
-  EXPECT_CONTAINS(ErrorOf([&] { Parse(Replaced(bytes, kHeaderBytes + 6, uint16_t{300})); }),
+  EXPECT_CONTAINS(MessageOf([&] { Parse(Replaced(bytes, kHeaderBytes + 6, uint16_t{300})); }),
                   "token 3 has id 300, the vocabulary is 300");
   bytes = WriteShard(folder / "x.bin", 100'000, {{1, 2, 3}, {4, 5}});
-  EXPECT_CONTAINS(ErrorOf([&] { Parse(Replaced(bytes, kHeaderBytes + 4, ~uint32_t{0})); }),
+  EXPECT_CONTAINS(MessageOf([&] { Parse(Replaced(bytes, kHeaderBytes + 4, ~uint32_t{0})); }),
                   "token 1 has id 4294967295");
 }
 
 TEST(Shard, FilesThatAreNoShard) {
-  const TestFolder folder;
-  EXPECT_CONTAINS(ErrorOf([&] { TokenShard::Open(folder / "none.bin"); }), "none.bin");
+  const ScratchDirectory folder;
+  EXPECT_CONTAINS(MessageOf([&] { TokenShard::Open(folder / "none.bin"); }), "none.bin");
   folder.Write("text.bin", std::string(1000, 'x'));
-  EXPECT_CONTAINS(ErrorOf([&] { TokenShard::Open(folder / "text.bin"); }), "not a token shard");
+  EXPECT_CONTAINS(MessageOf([&] { TokenShard::Open(folder / "text.bin"); }), "not a token shard");
   folder.Write("empty.bin", "");
-  EXPECT_CONTAINS(ErrorOf([&] { TokenShard::Open(folder / "empty.bin"); }), "empty.bin");
+  EXPECT_CONTAINS(MessageOf([&] { TokenShard::Open(folder / "empty.bin"); }), "empty.bin");
 }
 
 }  // namespace

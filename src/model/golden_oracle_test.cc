@@ -10,8 +10,8 @@
 
 #include "base/arena.h"
 #include "model/linear.h"
-#include "model/reference_cases.h"
-#include "model/reference_gradient.h"
+#include "model/reference_cases_testing.h"
+#include "model/reference_gradient_testing.h"
 #include "model/transformer.h"
 
 namespace darkhorse {

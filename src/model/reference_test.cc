@@ -1,10 +1,9 @@
-#include "model/reference.h"
-
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "model/reference_cases.h"
-#include "model/reference_gradient.h"
+#include "model/reference_cases_testing.h"
+#include "model/reference_gradient_testing.h"
+#include "model/reference_testing.h"
 
 namespace darkhorse {
 namespace {

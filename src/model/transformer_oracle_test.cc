@@ -1,5 +1,5 @@
-// The fast model against the reference. Every tolerance is the bound that reference_tape.h derives
-// for this very model and input: the first-order worst case of f32 arithmetic.
+// The fast model against the reference. Every tolerance is the bound that reference_tape_testing.h
+// derives for this very model and input: the first-order worst case of f32 arithmetic.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -7,8 +7,8 @@
 #include "base/arena.h"
 #include "base/random.h"
 #include "model/loss.h"
-#include "model/reference_cases.h"
-#include "model/reference_gradient.h"
+#include "model/reference_cases_testing.h"
+#include "model/reference_gradient_testing.h"
 #include "model/transformer.h"
 
 namespace darkhorse {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "checkpoint/scratch_directory.h"
+#include "base/scratch_testing.h"
 
 namespace darkhorse {
 namespace {

@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "base/file.h"
-#include "checkpoint/scratch_directory.h"
+#include "base/scratch_testing.h"
 
 namespace darkhorse {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "checkpoint/scratch_directory.h"
+#include "base/scratch_testing.h"
 #include "rl/metrics.h"
 #include "rl/sample_metrics.h"
 

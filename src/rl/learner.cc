@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/clock.h"
 #include "base/error.h"
-#include "base/progress.h"
 #include "base/random.h"
 #include "checkpoint/checksums.h"
 #include "model/cost.h"

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/file.h"
-#include "checkpoint/scratch_directory.h"
+#include "base/scratch_testing.h"
 #include "task/markup.h"
 
 namespace darkhorse {

@@ -6,7 +6,7 @@
 
 #include "base/random.h"
 #include "model/loss.h"
-#include "rl/tiny_policy.h"
+#include "rl/tiny_policy_testing.h"
 
 namespace darkhorse {
 namespace {

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/format.h"
 #include "base/memory.h"
-#include "base/progress.h"
 #include "model/cost.h"
 #include "rl/policy_step.h"
 #include "rl/recipe.h"

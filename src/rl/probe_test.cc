@@ -4,7 +4,7 @@
 
 #include "model/cost.h"
 #include "rl/recipe.h"
-#include "rl/tiny_policy.h"
+#include "rl/tiny_policy_testing.h"
 
 namespace darkhorse {
 namespace {

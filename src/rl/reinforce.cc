@@ -3,10 +3,10 @@
 #include <memory>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "base/progress.h"
 #include "checkpoint/run_directory.h"
 #include "rl/learner.h"
 #include "rl/log.h"

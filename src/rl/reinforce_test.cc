@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "rl/policy_step.h"
-#include "rl/tiny_run.h"
+#include "rl/tiny_run_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -139,7 +139,7 @@ TEST_F(ReinforceTest, RandomRewardsAreByLotAndAccuracyIsNot) {
   const ReinforceMetrics by_lot = Run(recipe, "by-lot").last;
   EXPECT_EQ(by_lot.accuracy, earned.accuracy);  // the same samples
   // 256 draws of a fair coin: six standard errors are 0.19. What was earned is at most 0.28 on
-  // average (tiny_run.h).
+  // average (tiny_run_testing.h).
   EXPECT_NEAR(by_lot.reward, 0.5, 0.19);
   EXPECT_NE(by_lot.reward, earned.reward);
 }

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/parallel.h"
-#include "base/progress.h"
 
 namespace darkhorse {
 

@@ -4,7 +4,7 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "rl/tiny_run.h"
+#include "rl/tiny_run_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -76,7 +76,8 @@ TEST_F(RunRulesTest, TheProbeTellsAnswersThatCannotBeReadFromNone) {
   const ProbeReport report = ProbeModel(recipe, Base(), {});
   ASSERT_EQ(report.parts.size(), 1u);
   EXPECT_EQ(report.parts[0].evaluation.format_rate, 0);
-  // Half of its answers stand between tags (tiny_run.h); of 32 none is less likely than 2^-32.
+  // Half of its answers stand between tags (tiny_run_testing.h); of 32 none is less likely than
+  // 2^-32.
   EXPECT_GT(report.parts[0].answered, 0);
   ASSERT_EQ(report.findings.size(), 1u);
   EXPECT_NE(report.findings[0].find("answers stand between their tags"), std::string::npos)

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/checksum.h"
 #include "base/file.h"
 #include "text/tokenizer_data.h"
 #include "text/utf8.h"

@@ -8,7 +8,7 @@
 #include "base/random.h"
 #include "text/normalizer.h"
 #include "text/tokenizer.h"
-#include "text/tokenizer_test_util.h"
+#include "text/tokenizer_testing.h"
 #include "text/utf8.h"
 
 namespace darkhorse {

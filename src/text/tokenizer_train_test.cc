@@ -8,7 +8,7 @@
 #include "text/byte_alphabet.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer.h"
-#include "text/tokenizer_test_util.h"
+#include "text/tokenizer_testing.h"
 
 namespace darkhorse {
 namespace {

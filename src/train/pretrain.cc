@@ -5,9 +5,10 @@
 #include <numeric>
 #include <optional>
 
+#include "base/checksum.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/progress.h"
 #include "checkpoint/run_directory.h"
 #include "data/loader.h"
 #include "data/prepare.h"

@@ -5,12 +5,13 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "base/scratch_testing.h"
 #include "checkpoint/run_directory.h"
-#include "checkpoint/scratch_directory.h"
 #include "data/prepare.h"
 #include "data/shard.h"
 #include "model/loss.h"

@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "base/progress.h"
 #include "checkpoint/run_directory.h"
 #include "model/cost.h"
 

@@ -1,4 +1,4 @@
-#include "model/reference_cases.h"
+#include "model/reference_cases_testing.h"
 
 #include <cmath>
 #include <functional>

@@ -1,4 +1,4 @@
-// Progress as text, and the clock that it is measured with.
+// Durations, counts, bytes and progress as text for people.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,6 @@ struct Progress {
   int64_t total = 0;   // 0: unknown
   double seconds = 0;  // since the start of the work that `done` counts
 };
-
-double SteadySeconds();  // of a clock that only differences mean something of
 
 std::string FormatDuration(double seconds);  // "0:42", "1:02:03", "3d 04:05:06"
 std::string FormatCount(double count);       // three digits and k, M, G, T: "1.23M"

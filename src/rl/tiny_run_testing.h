@@ -8,9 +8,9 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "checkpoint/scratch_directory.h"
+#include "base/scratch_testing.h"
 #include "rl/reinforce.h"
-#include "rl/tiny_policy.h"
+#include "rl/tiny_policy_testing.h"
 #include "train/trainer.h"
 
 namespace darkhorse {

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/reference.h"
+#include "model/reference_testing.h"
 
 namespace darkhorse {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/parallel.h"
-#include "model/reference.h"
-#include "model/reference_tape.h"
+#include "model/reference_tape_testing.h"
+#include "model/reference_testing.h"
 
 namespace darkhorse {
 

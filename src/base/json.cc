@@ -1,4 +1,4 @@
-#include "checkpoint/json_input.h"
+#include "base/json.h"
 
 #include <nlohmann/json.hpp>
 #include <unordered_set>

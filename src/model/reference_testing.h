@@ -3,8 +3,9 @@
 // DeepSeek-V2 section 2.1 for MLA, Peng et al. 2023 for YaRN) and nothing else, slowly on purpose.
 //
 // T = float or double computes the model, std::complex<double> its derivatives by the complex step
-// (reference_gradient.h), Rounded (reference_rounding.h) a bound on what f32 arithmetic can be off.
-// T needs + - * /, conversion from double, and exp, log, sqrt, RealPart found by argument.
+// (reference_gradient_testing.h), Taped (reference_tape_testing.h) a bound on what f32 arithmetic
+// can be off. T needs + - * /, conversion from double, and exp, log, sqrt, RealPart found by
+// argument.
 #pragma once
 
 #include <algorithm>

@@ -1,8 +1,7 @@
-#include "base/progress.h"
+#include "base/format.h"
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 
 namespace darkhorse {
@@ -15,10 +14,6 @@ std::string ThreeDigits(double value) {
 }
 
 }  // namespace
-
-double SteadySeconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::string FormatDuration(double seconds) {
   if (!(seconds >= 0) || seconds > 1e12) return "?";

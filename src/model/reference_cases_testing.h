@@ -8,7 +8,7 @@
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/params.h"
-#include "model/reference.h"
+#include "model/reference_testing.h"
 
 namespace darkhorse {
 

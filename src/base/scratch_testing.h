@@ -1,4 +1,4 @@
-// Tests only: a directory that goes when the test does, and the message of an Error.
+// A directory that goes when the test does, and the message of an Error.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -7,8 +7,10 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace darkhorse {
 
@@ -20,20 +22,29 @@ class ScratchDirectory {
     path_ = base + "/darkhorse-XXXXXX";
     if (!mkdtemp(path_.data())) ADD_FAILURE() << "cannot make " << path_;
   }
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
   ~ScratchDirectory() { std::filesystem::remove_all(path_); }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   const std::string& path() const { return path_; }
+  // Writes a file and the folders that it lies in; returns its path.
+  std::string Write(const std::string& name, std::string_view bytes) const {
+    std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
+    WriteFileAtomically(*this / name, bytes);
+    return *this / name;
+  }
 
  private:
   std::string path_;
 };
 
-// What the Error that body throws says; "" if it throws none.
+// What the Error that body throws says, in one line; "" if it throws none.
 template <typename Body>
 std::string MessageOf(const Body& body) {
   try {
     body();
   } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
     return error.what();
   }
   return "";
