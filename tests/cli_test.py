@@ -537,10 +537,8 @@ class Bench(CommandLine):
         training = json.loads(self.succeed(
             "bench", "tiny", "--rounds", 1, "--batches", 2, "--new-tokens", 8, "--json"))["training"]
         parts = training["where_time_goes"]
-        # The router's clock is a call of its own, taken off the experts': on a busy machine too much.
-        self.assertGreater(parts["experts_and_dispatch"]["milliseconds"] + parts["router"]["milliseconds"], 0)
-        for part in ("attention", "dense_feed_forward", "head_and_loss", "mtp_modules_without_head",
-                     "optimizer"):
+        for part in ("attention", "dense_feed_forward", "experts_and_dispatch", "router", "head_and_loss",
+                     "mtp_modules_without_head", "embedding_norms_residuals", "optimizer"):
             self.assertGreater(parts[part]["milliseconds"], 0, part)
         self.assertAlmostEqual(sum(part["share"] for part in parts.values()), 1)
 

@@ -5,7 +5,6 @@
 #include <chrono>
 
 #include "app/app.h"
-#include "app/bench_layers.h"
 #include "app/bench_sampling.h"
 #include "app/flags.h"
 #include "app/live.h"
@@ -60,6 +59,30 @@ TokenBatch RandomBatch(const PretrainRecipe& recipe) {
   return batch;
 }
 
+// Milliseconds of each part of the model in a step, and its share of the step. The clock's seconds
+// count `scale` times. What remains, positive or negative, is the spread between the rounds: the
+// step is made of medians, its parts of means.
+Json WhereTimeGoes(const PartClock& clock, double scale, double update, double step) {
+  Json result;
+  double covered = 0;
+  const auto add = [&](const char* part, double seconds) {
+    result[part] = {{"milliseconds", 1e3 * seconds}, {"share", seconds / step}};
+    covered += seconds;
+  };
+  for (const auto& [name, part] : {std::pair{"attention", Part::kAttention},
+                                   {"dense_feed_forward", Part::kDenseFeedForward},
+                                   {"experts_and_dispatch", Part::kExperts},
+                                   {"router", Part::kRouter},
+                                   {"mtp_modules_without_head", Part::kMtpModules},
+                                   {"head_and_loss", Part::kHead},
+                                   {"embedding_norms_residuals", Part::kRest}}) {
+    if (clock.seconds(part) > 0) add(name, scale * clock.seconds(part));
+  }
+  add("optimizer", update);
+  add("not_covered", step - covered);
+  return result;
+}
+
 Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& trainer) {
   const TokenBatch batch = RandomBatch(recipe);
   std::vector<int32_t> target(batch.tokens.begin() + 1, batch.tokens.end());
@@ -67,6 +90,7 @@ Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& traine
   const std::vector<float> weight(target.size(), 1.0f / static_cast<float>(target.size()));
   const LossInput input{batch, target, weight};
   std::vector<double> gradient_seconds, update_seconds;
+  PartClock clock;
   // Two rounds warm up: the first touches memory, in the second the arena settles into one block.
   constexpr int64_t kWarmUp = 2;
   for (int64_t round = 0; round < rounds + kWarmUp; ++round) {
@@ -75,7 +99,7 @@ Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& traine
       LossForwardBackward(trainer.model(), trainer.bound_weights(), input,
                           static_cast<float>(recipe.train.mtp_lambda),
                           static_cast<float>(recipe.train.balance_alpha), trainer.arena(),
-                          trainer.bound_grads());
+                          trainer.bound_grads(), nullptr, round < kWarmUp ? nullptr : &clock);
     });
     const double update = SecondsOf([&] { trainer.Update(1e-3); });
     if (round < kWarmUp) continue;
@@ -87,13 +111,14 @@ Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& traine
   const double step = micro_batches * Median(gradient_seconds) + Median(update_seconds);
   const auto tokens = static_cast<double>(recipe.train.tokens_per_step);
   const double context = (static_cast<double>(recipe.train.sequence_length) + 1) / 2;
-  const double gflops = tokens * TrainingFlopsPerToken(recipe.model, context) / step / 1e9;
+  const double gflops = tokens * trainer.model().cost().TrainingFlopsPerToken(context) / step / 1e9;
   return {{"step_seconds", step},
           {"forward_backward_share", 1 - Median(update_seconds) / step},
           {"tokens_per_second", tokens / step},
           {"gflops", gflops},
           {"share_of_peak", gflops / PeakGflops()},
-          {"where_time_goes", BenchLayers(recipe, input, step, rounds, trainer)}};
+          {"where_time_goes", WhereTimeGoes(clock, micro_batches / static_cast<double>(rounds),
+                                            Median(update_seconds), step)}};
 }
 
 CacheForm Form(const BenchOptions& options) {

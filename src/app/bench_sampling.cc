@@ -26,13 +26,12 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-double RooflineSeconds(const ModelConfig& config, std::span<const EngineStep> steps) {
-  const auto cache = static_cast<double>(ExpandedCacheBytesPerToken(config));
+double RooflineSeconds(const ModelCost& cost, std::span<const EngineStep> steps) {
+  const auto cache = static_cast<double>(cost.CacheBytesPerToken(CacheForm::kExpanded));
   double seconds = 0;
   for (const EngineStep& step : steps) {
-    const double bytes =
-        WeightBytesRead(config, step.rows) + static_cast<double>(step.cached) * cache;
-    seconds += std::max(Flops(config, step) / (1e9 * PeakGflops()), bytes / (1e9 * BandwidthGBs()));
+    const double bytes = cost.WeightBytesRead(step.rows) + static_cast<double>(step.cached) * cache;
+    seconds += std::max(Flops(cost, step) / (1e9 * PeakGflops()), bytes / (1e9 * BandwidthGBs()));
   }
   return seconds;
 }
@@ -72,7 +71,7 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
   const double seconds = begun[static_cast<size_t>(last - all.begin())] -
                          begun[static_cast<size_t>(first - all.begin())];
   return {static_cast<double>((last - first) * options.sequences) / seconds,
-          RooflineSeconds(model.config(), {first + 1, last + 1}) / seconds};
+          RooflineSeconds(model.cost(), {first + 1, last + 1}) / seconds};
 }
 
 Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_directory,
@@ -93,7 +92,8 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     train.push_back(m.train_seconds);
     length.push_back(m.mean_length);
     speed.push_back(generated / m.sample_seconds);
-    share.push_back(RooflineSeconds(learner.trainer().config(), m.engine_steps) / m.sample_seconds);
+    share.push_back(RooflineSeconds(learner.trainer().model().cost(), m.engine_steps) /
+                    m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);
   const double parts = Median(sample) + Median(score) + Median(train);

@@ -17,7 +17,7 @@ double Median(std::vector<double> values);
 // Seconds of these forward passes with the expanded cache: of each the operations at the measured
 // peak, or its weights and cache, each read once, at the bandwidth measured from memory, whichever
 // is more. Models that fit the processor's caches can be faster.
-double RooflineSeconds(const ModelConfig& config, std::span<const EngineStep> steps);
+double RooflineSeconds(const ModelCost& cost, std::span<const EngineStep> steps);
 
 struct DecodingBench {
   CacheForm form = CacheForm::kExpanded;

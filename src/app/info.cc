@@ -12,7 +12,6 @@
 #include "kernel/kernels.h"
 #include "kernel/peak.h"
 #include "model/cost.h"
-#include "model/params.h"
 #include "train/recipe.h"
 
 namespace darkhorse {
@@ -37,8 +36,8 @@ std::string CpuName() {
 
 Json DescribeMachine() {
   std::string isas;
-  for (const KernelTable* table : SupportedKernels()) {
-    isas += (isas.empty() ? "" : " ") + std::string(table->name);
+  for (const KernelRow* row : SupportedKernels()) {
+    isas += (isas.empty() ? "" : " ") + std::string(row->name);
   }
   Note("measuring the peak and the memory bandwidth");
   return {{"cpu", CpuName()},
@@ -54,8 +53,8 @@ Json DescribeMachine() {
 }
 
 Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_batch_tokens) {
-  const ParamLayout layout(config);
-  const TrainingMemory memory = EstimateTrainingMemory(config, micro_batch_tokens);
+  const ModelCost cost(config);
+  const TrainingMemory memory = cost.Training(micro_batch_tokens);
   const double mean_context = (static_cast<double>(context) + 1) / 2;
   return {
       {"model_type", config.model_type},
@@ -77,11 +76,11 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
       {"num_nextn_predict_layers", config.num_nextn_predict_layers},
       {"vocab_size", config.vocab_size},
       {"max_position_embeddings", config.max_position_embeddings},
-      {"parameters", layout.parameter_count()},
-      {"active_parameters", ActiveParameterCount(config)},
+      {"parameters", cost.parameters()},
+      {"active_parameters", cost.active_parameters()},
       {"context", context},
-      {"forward_flops_per_token", ForwardFlopsPerToken(config, mean_context, false)},
-      {"training_flops_per_token", TrainingFlopsPerToken(config, mean_context)},
+      {"forward_flops_per_token", cost.ForwardFlopsPerToken(mean_context)},
+      {"training_flops_per_token", cost.TrainingFlopsPerToken(mean_context)},
       {"training_memory_bytes",
        {{"micro_batch_tokens", micro_batch_tokens},
         {"weights", memory.weights},
@@ -89,8 +88,8 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
         {"moments", memory.moments},
         {"activations", memory.activations},
         {"total", memory.total()}}},
-      {"latent_cache_bytes_per_token", LatentCacheBytesPerToken(config)},
-      {"expanded_cache_bytes_per_token", ExpandedCacheBytesPerToken(config)}};
+      {"latent_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kLatent)},
+      {"expanded_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kExpanded)}};
 }
 
 // What the user gave, else the recipe's or the model's own.

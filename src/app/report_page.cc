@@ -14,7 +14,7 @@
 #include "app/run_recipe.h"
 #include "base/error.h"
 #include "base/format.h"
-#include "model/params.h"
+#include "model/cost.h"
 
 namespace darkhorse {
 namespace {
@@ -85,10 +85,11 @@ std::string DescribeModel(const ModelConfig& config) {
       config.n_routed_experts > 0
           ? std::max<int64_t>(0, config.num_hidden_layers - config.first_k_dense_replace)
           : 0;
+  const ModelCost cost(config);
   std::string text =
       fmt::format("{} parameters, {} of them active for a token: {} layers of width {}",
-                  FormatCount(static_cast<double>(ParamLayout(config).parameter_count())),
-                  FormatCount(static_cast<double>(ActiveParameterCount(config))),
+                  FormatCount(static_cast<double>(cost.parameters())),
+                  FormatCount(static_cast<double>(cost.active_parameters())),
                   config.num_hidden_layers, config.hidden_size);
   if (moe_layers > 0) {
     text +=

@@ -97,32 +97,20 @@ void WriteTrainerState(const std::string& directory, const TrainerState& state) 
   writer.Commit();
 }
 
-// The layer number of "model.layers.<n>.<rest>", and rest; -1 for other names.
-int64_t LayerOf(std::string_view name, std::string_view* rest) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  if (!name.starts_with(kPrefix)) return -1;
-  name.remove_prefix(kPrefix.size());
-  const size_t dot = name.find('.');
-  if (dot == std::string_view::npos || dot == 0 || dot > 9) return -1;
-  int64_t layer = 0;
-  for (const char digit : name.substr(0, dot)) {
-    if (digit < '0' || digit > '9') return -1;
-    layer = 10 * layer + (digit - '0');
+// Names of tensors that repeat others: MTP modules share embedding and head but are published with
+// copies, some writers store a tied head, and old ones stored the rotary frequencies.
+std::unordered_set<std::string> RedundantNames(const ModelConfig& config) {
+  std::unordered_set<std::string> names;
+  if (config.tie_word_embeddings) names.insert("lm_head.weight");
+  for (int64_t layer = 0; layer < config.num_hidden_layers + config.num_nextn_predict_layers;
+       ++layer) {
+    const std::string prefix = LayerPrefix(layer);
+    names.insert(prefix + "self_attn.rotary_emb.inv_freq");
+    if (layer < config.num_hidden_layers) continue;
+    names.insert(prefix + "embed_tokens.weight");
+    names.insert(prefix + "shared_head.head.weight");
   }
-  *rest = name.substr(dot + 1);
-  return layer;
-}
-
-// Tensors that repeat others: MTP modules share embedding and head but are published with copies,
-// some writers store a tied head, and old ones stored the rotary frequencies.
-bool IsRedundant(std::string_view name, const ModelConfig& config) {
-  std::string_view rest;
-  const int64_t layer = LayerOf(name, &rest);
-  if (layer < 0) return config.tie_word_embeddings && name == "lm_head.weight";
-  if (rest == "self_attn.rotary_emb.inv_freq") return true;
-  return layer >= config.num_hidden_layers &&
-         layer < config.num_hidden_layers + config.num_nextn_predict_layers &&
-         (rest == "embed_tokens.weight" || rest == "shared_head.head.weight");
+  return names;
 }
 
 // What is wrong between a checkpoint's tensors and a layout; remembers the first.
@@ -142,7 +130,7 @@ class Mismatches {
   int64_t count_ = 0;
 };
 
-void CompareTensors(const ModelTensors& tensors, const std::string& directory,
+void CompareTensors(const CheckpointTensors& tensors, const std::string& directory,
                     const ModelConfig& config, const ParamLayout& layout) {
   Mismatches mismatches;
   std::unordered_set<std::string_view> known;
@@ -150,8 +138,7 @@ void CompareTensors(const ModelTensors& tensors, const std::string& directory,
     known.insert(param.name);
     const auto found = tensors.entries().find(param.name);
     if (found == tensors.entries().end()) {
-      std::string_view rest;
-      const bool mtp = LayerOf(param.name, &rest) >= config.num_hidden_layers;
+      const bool mtp = param.layer >= config.num_hidden_layers;
       mismatches.Add(fmt::format(
           "tensor '{}' is missing{}", param.name,
           mtp ? " (if the MTP module was dropped, set num_nextn_predict_layers to 0)" : ""));
@@ -161,8 +148,9 @@ void CompareTensors(const ModelTensors& tensors, const std::string& directory,
                                  ShapeText(param.shape)));
     }
   }
+  const std::unordered_set<std::string> redundant = RedundantNames(config);
   for (const auto& [name, entry] : tensors.entries()) {
-    if (!known.contains(name) && !IsRedundant(name, config)) {
+    if (!known.contains(name) && !redundant.contains(name)) {
       mismatches.Add(fmt::format("tensor '{}' is unknown to this model", Printable(name)));
     }
   }
@@ -190,13 +178,13 @@ ModelConfig LoadModelConfig(const std::string& directory) {
 ModelConfig LoadVerifiedModelConfig(const std::string& directory) {
   VerifyChecksums(directory, Verify::kModel);
   const ModelConfig config = LoadModelConfig(directory);
-  CompareTensors(ModelTensors(directory), directory, config, ParamLayout(config));
+  CompareTensors(CheckpointTensors(directory), directory, config, ParamLayout(config));
   return config;
 }
 
 void LoadWeights(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
                  float* weights) {
-  const ModelTensors tensors(directory);
+  const CheckpointTensors tensors(directory);
   CompareTensors(tensors, directory, config, layout);
   const auto& params = layout.params();
   ParallelFor(static_cast<int64_t>(params.size()), [&](int64_t i) {
@@ -204,7 +192,7 @@ void LoadWeights(const std::string& directory, const ModelConfig& config, const 
     const int64_t end = i + 1 < static_cast<int64_t>(params.size())
                             ? params[static_cast<size_t>(i) + 1].offset
                             : layout.buffer_size();
-    const ModelTensors::Entry& entry = tensors.entries().at(param.name);
+    const CheckpointTensors::Entry& entry = tensors.entries().at(param.name);
     float* out = weights + param.offset;
     ReadFloats(*entry.tensor, entry.file->path(), {out, static_cast<size_t>(param.size)});
     if (!std::all_of(out, out + param.size, [](float x) { return std::isfinite(x); })) {

@@ -210,7 +210,7 @@ std::map<std::string, std::string> ParseShardIndex(std::string_view text, const 
   return files;
 }
 
-ModelTensors::ModelTensors(const std::string& directory) {
+CheckpointTensors::CheckpointTensors(const std::string& directory) {
   const std::string single = directory + "/model.safetensors";
   const std::string index = single + ".index.json";
   if (FileExists(single) || !FileExists(index)) {

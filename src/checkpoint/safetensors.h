@@ -67,13 +67,13 @@ class SafetensorsFile {
 
 // A model's tensors: `model.safetensors` in a directory, or the shards that
 // `model.safetensors.index.json` names ({"weight_map": {"tensor": "file"}}).
-class ModelTensors {
+class CheckpointTensors {
  public:
   struct Entry {
     const TensorView* tensor;
     const SafetensorsFile* file;
   };
-  explicit ModelTensors(const std::string& directory);
+  explicit CheckpointTensors(const std::string& directory);
   const std::map<std::string, Entry>& entries() const { return entries_; }
 
  private:

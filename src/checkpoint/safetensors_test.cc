@@ -182,18 +182,19 @@ TEST(SafetensorsTest, IntegersAreNoWeights) {
 
 TEST(ModelTensorsTest, ReadsShards) {
   const ScratchDirectory dir;
-  EXPECT_TRUE(Says(MessageOf([&] { ModelTensors(dir.path()); }), "model.safetensors: cannot open"));
+  EXPECT_TRUE(
+      Says(MessageOf([&] { CheckpointTensors(dir.path()); }), "model.safetensors: cannot open"));
   WriteFileAtomically(dir / "s1", FileOf("{" + Tensor("a", "[1]", "[0,4]") + "}", 4));
   WriteFileAtomically(dir / "s2", FileOf("{" + Tensor("b", "[2]", "[0,8]") + "}", 8));
   const std::string index = dir / "model.safetensors.index.json";
   WriteFileAtomically(index, R"({"metadata":{},"weight_map":{"a":"s1","b":"s2"}})");
-  const ModelTensors tensors(dir.path());
+  const CheckpointTensors tensors(dir.path());
   ASSERT_EQ(tensors.entries().size(), 2u);
   EXPECT_EQ(tensors.entries().at("b").tensor->shape, (std::vector<int64_t>{2}));
 
   const auto fails = [&](const std::string& text) {
     WriteFileAtomically(index, text);
-    return MessageOf([&] { ModelTensors(dir.path()); });
+    return MessageOf([&] { CheckpointTensors(dir.path()); });
   };
   EXPECT_TRUE(Says(fails(R"({"weight_map":{"a":"s2"}})"), "tensor 'a' is not in s2"));
   EXPECT_TRUE(Says(fails(R"({"weight_map":{"a":"s3"}})"), "s3: cannot open"));

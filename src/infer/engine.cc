@@ -12,13 +12,12 @@
 
 namespace darkhorse {
 
-double Flops(const ModelConfig& config, const EngineStep& step) {
+double Flops(const ModelCost& cost, const EngineStep& step) {
   if (step.rows == 0) return 0;
   const auto rows = static_cast<double>(step.rows);
   const double context = static_cast<double>(step.attended) / rows;
-  const double head = 2 * static_cast<double>(config.vocab_size * config.hidden_size);
-  return rows * ForwardFlopsPerToken(config, context, /*with_mtp=*/false) -
-         static_cast<double>(step.rows - step.sampled) * head;
+  return rows * cost.ForwardFlopsPerToken(context) -
+         static_cast<double>(step.rows - step.sampled) * cost.HeadFlopsPerToken();
 }
 
 struct Engine::Sequence {

@@ -51,7 +51,7 @@ struct EngineStep {
 
 // Operations of a pass: the products and attention of its rows, the head of those sampled from. A
 // multiply-add counts 2; decoding from latents takes more than this counts.
-double Flops(const ModelConfig& config, const EngineStep& step);
+double Flops(const ModelCost& cost, const EngineStep& step);
 
 // How much a Generate call did.
 struct GenerationStats {

@@ -2,6 +2,8 @@
 // few rows.
 #pragma once
 
+#include <vector>
+
 #include "base/buffer.h"
 #include "model/params.h"
 
@@ -19,7 +21,12 @@ class PackedWeights {
   void Repack();
 
  private:
+  struct Target {
+    Weight* weight;  // of model_
+    float* packed;   // in packed_
+  };
   ModelWeights model_;
+  std::vector<Target> targets_;  // the matrices that a linear layer multiplies by
   FloatBuffer packed_;
 };
 

@@ -44,8 +44,8 @@ void ForwardQueryBlock(const AttentionJob& job, int64_t first, float scale) {
       .sum = sum,
       .queries = queries,
       .position = job.position + first,
-      .dk = job.q.cols,
-      .dv = job.v.cols,
+      .key_dim = job.q.cols,
+      .value_dim = job.v.cols,
       .scale = scale,
       .scratch = Scratch(AttentionForwardScratch(queries, job.v.cols)),
   });
@@ -73,15 +73,15 @@ void WritePaddedPanels(ConstMatrix x, float* panels) {
 
 void BackwardJob(const AttentionBackwardJob& job, float scale) {
   const int64_t positions = job.q.rows;
-  const int64_t dk = job.q.cols;
-  const int64_t dv = job.v.cols;
+  const int64_t key_dim = job.q.cols;
+  const int64_t value_dim = job.v.cols;
   const int64_t padded = RoundUp(positions, 16);
-  const int64_t k_strip = RoundUp(dk, 16);
-  const int64_t v_strip = RoundUp(dv, 16);
-  float* next = Scratch(padded * (dk + dv + 2 * k_strip + v_strip + 1));
+  const int64_t k_strip = RoundUp(key_dim, 16);
+  const int64_t v_strip = RoundUp(value_dim, 16);
+  float* next = Scratch(padded * (key_dim + value_dim + 2 * k_strip + v_strip + 1));
   const auto take = [&next](int64_t floats) { return std::exchange(next, next + floats); };
-  float* k_panels = take(padded * dk);
-  float* v_panels = take(padded * dv);
+  float* k_panels = take(padded * key_dim);
+  float* v_panels = take(padded * value_dim);
   float* q_strips = take(padded * k_strip);
   float* k_strips = take(padded * k_strip);
   float* dout_strips = take(padded * v_strip);
@@ -106,14 +106,14 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
       .lse = job.lse,
       .dq = job.dq.data,
       .dq_stride = job.dq.stride,
-      .dkey = job.dk.data,
-      .dkey_stride = job.dk.stride,
-      .dvalue = job.dv.data,
-      .dvalue_stride = job.dv.stride,
+      .dk = job.dk.data,
+      .dk_stride = job.dk.stride,
+      .dv = job.dv.data,
+      .dv_stride = job.dv.stride,
       .positions = positions,
       .padded = padded,
-      .dk = dk,
-      .dv = dv,
+      .key_dim = key_dim,
+      .value_dim = value_dim,
       .scale = scale,
       .row_dot = row_dot,
   });

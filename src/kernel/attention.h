@@ -26,10 +26,10 @@ void WriteKeyPanels(ConstMatrix keys, int64_t first_position, float* panels);
 
 // One head of one document: `queries` consecutive query rows, the first at position `position`.
 struct AttentionJob {
-  ConstMatrix q;            // [queries, dk]
+  ConstMatrix q;            // [queries, key_dim]
   const float* key_panels;  // positions 0 … position+queries-1 at least
-  ConstMatrix v;            // [>= position+queries, dv], row j = position j
-  Matrix out;               // [queries, dv]
+  ConstMatrix v;            // [>= position+queries, value_dim], row j = position j
+  Matrix out;               // [queries, value_dim]
   float* lse;               // [queries] log-sum-exp of the scaled scores, for backward; may be null
   int64_t position;
 };
@@ -41,9 +41,11 @@ void AttentionForward(std::span<const AttentionJob> jobs, float scale);
 // Backward for one head of one whole document (queries = all positions from 0). Gradients are
 // written.
 struct AttentionBackwardJob {
-  ConstMatrix q, k, v, out, dout;  // [T,dk] [T,dk] [T,dv] [T,dv] [T,dv]
-  const float* lse;                // [T]
-  Matrix dq, dk, dv;
+  ConstMatrix q, k;          // [T, key_dim]
+  ConstMatrix v, out, dout;  // [T, value_dim]
+  const float* lse;          // [T]
+  Matrix dq, dk;             // [T, key_dim]
+  Matrix dv;                 // [T, value_dim]
 };
 void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale);
 

@@ -144,9 +144,9 @@ void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t ro
   const int64_t last_position = args.position + first_row + rows - 1;
   const int64_t keys = Smaller(kKeyBlock, last_position + 1 - block_begin);
   const int64_t panels = (keys + 15) / 16;
-  Multiply<false>(rows, {args.q + first_row * args.q_stride, args.q_stride, args.dk,
-                         args.key_panels + block_begin * args.dk, 16 * args.dk, 16, nullptr, scores,
-                         kKeyBlock, panels * 16});
+  Multiply<false>(rows, {args.q + first_row * args.q_stride, args.q_stride, args.key_dim,
+                         args.key_panels + block_begin * args.key_dim, 16 * args.key_dim, 16,
+                         nullptr, scores, kKeyBlock, panels * 16});
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t visible = args.position + first_row + r + 1 - block_begin;
     const float block_max = BlockMax(scores + r * kKeyBlock, args.scale, visible, panels);
@@ -167,27 +167,27 @@ void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t ro
     Store(state.sum + r * 16, sum);
   }
   Multiply<false>(rows, {scores, kKeyBlock, keys, v, v_panel, v_row, rescale, state.acc,
-                         state.acc_stride, args.dv});
+                         state.acc_stride, args.value_dim});
 }
 
 // out = acc / sum. Adding zero turns -0 into +0: whether a tile's masked keys were multiplied in
 // must not show.
-void FinishRow(const float* acc, V sum, float* out, int64_t dv) {
-  ForLanes(dv,
+void FinishRow(const float* acc, V sum, float* out, int64_t value_dim) {
+  ForLanes(value_dim,
            [=](int64_t i, auto io) { io.Put(out + i, Add(Div(io.Get(acc + i), sum), Zero())); });
 }
 
-// Rows of v [count, dv] -> strips of sixteen columns, [strip][kKeyBlock][16].
-void CopyStrips(const float* v, int64_t v_stride, int64_t count, int64_t dv, float* strips) {
+// Rows of v [count, value_dim] -> strips of sixteen columns, [strip][kKeyBlock][16].
+void CopyStrips(const float* v, int64_t v_stride, int64_t count, int64_t value_dim, float* strips) {
   for (int64_t row = 0; row < count; ++row) {
-    ForLanes(dv, [=](int64_t i, auto io) {
+    ForLanes(value_dim, [=](int64_t i, auto io) {
       Store(strips + (i / 16 * kKeyBlock + row) * 16, io.Get(v + row * v_stride + i));
     });
   }
 }
 
 void AttentionForwardLoop(const AttentionForwardArgs& args) {
-  const int64_t acc_stride = RoundUp16(args.dv);
+  const int64_t acc_stride = RoundUp16(args.value_dim);
   float* sums = args.scratch;
   float* acc = sums + args.queries * 16;
   float* strips = acc + args.queries * acc_stride;
@@ -200,7 +200,8 @@ void AttentionForwardLoop(const AttentionForwardArgs& args) {
   for (int64_t begin = 0; begin <= last_position; begin += kKeyBlock) {
     const float* v = args.v + begin * args.v_stride;
     if (copy)
-      CopyStrips(v, args.v_stride, Smaller(kKeyBlock, last_position + 1 - begin), args.dv, strips);
+      CopyStrips(v, args.v_stride, Smaller(kKeyBlock, last_position + 1 - begin), args.value_dim,
+                 strips);
     for (int64_t row = 0; row < args.queries; row += kQueryRows) {
       const int64_t rows = Smaller(kQueryRows, args.queries - row);
       if (args.position + row + rows - 1 < begin) continue;
@@ -213,7 +214,7 @@ void AttentionForwardLoop(const AttentionForwardArgs& args) {
   for (int64_t row = 0; row < args.queries; ++row) {
     args.sum[row] = ReduceAdd(Load(sums + row * 16));
     FinishRow(acc + row * acc_stride, Set1(args.sum[row]), args.out + row * args.out_stride,
-              args.dv);
+              args.value_dim);
   }
 }
 
@@ -248,7 +249,7 @@ void ProbabilitiesRow(const AttentionBackwardArgs& args, int64_t row, int64_t vi
 
 constexpr float kOnes[kQueryRows] = {1, 1, 1, 1, 1, 1};
 
-// One block of queries against one block of keys: adds its share to dq, dkey and dvalue.
+// One block of queries against one block of keys: adds its share to dq, dk and dv.
 void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64_t key_begin,
                    float* p, float* ds) {
   const int64_t queries = Smaller(kKeyBlock, args.positions - query_begin);
@@ -262,19 +263,19 @@ void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64
     const int64_t rows = Smaller(kQueryRows, queries - i);
     const int64_t query = query_begin + i;
     const int64_t tile_keys = Smaller(keys, query + rows - key_begin);
-    Multiply<false>(rows, {args.q + query * args.q_stride, args.q_stride, args.dk,
-                           args.k_panels + key_begin * args.dk, 16 * args.dk, 16, nullptr,
+    Multiply<false>(rows, {args.q + query * args.q_stride, args.q_stride, args.key_dim,
+                           args.k_panels + key_begin * args.key_dim, 16 * args.key_dim, 16, nullptr,
                            p + i * kKeyBlock, kKeyBlock, RoundUp16(tile_keys)});
-    Multiply<false>(rows, {args.dout + query * args.dout_stride, args.dout_stride, args.dv,
-                           args.v_panels + key_begin * args.dv, 16 * args.dv, 16, nullptr,
-                           ds + i * kKeyBlock, kKeyBlock, RoundUp16(tile_keys)});
+    Multiply<false>(rows, {args.dout + query * args.dout_stride, args.dout_stride, args.value_dim,
+                           args.v_panels + key_begin * args.value_dim, 16 * args.value_dim, 16,
+                           nullptr, ds + i * kKeyBlock, kKeyBlock, RoundUp16(tile_keys)});
     for (int64_t r = i; r < i + rows; ++r) {
       ProbabilitiesRow(args, query_begin + r, Smaller(keys, query_begin + r + 1 - key_begin),
                        p + r * kKeyBlock, ds + r * kKeyBlock);
     }
     Multiply<false>(
         rows, {ds + i * kKeyBlock, kKeyBlock, tile_keys, args.k_strips + key_begin * 16, strip, 16,
-               query_start, args.dq + query * args.dq_stride, args.dq_stride, args.dk});
+               query_start, args.dq + query * args.dq_stride, args.dq_stride, args.key_dim});
   }
   for (int64_t j = 0; j < keys; j += kQueryRows) {
     const int64_t rows = Smaller(kQueryRows, keys - j);
@@ -283,10 +284,10 @@ void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64
     const int64_t count = queries - from;
     Multiply<true>(rows, {p + from * kKeyBlock + j, kKeyBlock, count,
                           args.dout_strips + (query_begin + from) * 16, strip, 16, key_start,
-                          args.dvalue + key * args.dvalue_stride, args.dvalue_stride, args.dv});
+                          args.dv + key * args.dv_stride, args.dv_stride, args.value_dim});
     Multiply<true>(rows, {ds + from * kKeyBlock + j, kKeyBlock, count,
                           args.q_strips + (query_begin + from) * 16, strip, 16, key_start,
-                          args.dkey + key * args.dkey_stride, args.dkey_stride, args.dk});
+                          args.dk + key * args.dk_stride, args.dk_stride, args.key_dim});
   }
 }
 
@@ -294,8 +295,8 @@ void AttentionBackwardLoop(const AttentionBackwardArgs& args) {
   alignas(64) float p[kKeyBlock * kKeyBlock];
   alignas(64) float ds[kKeyBlock * kKeyBlock];
   for (int64_t row = 0; row < args.positions; ++row) {
-    args.row_dot[row] =
-        DotLoop(args.dout + row * args.dout_stride, args.out + row * args.out_stride, args.dv);
+    args.row_dot[row] = DotLoop(args.dout + row * args.dout_stride,
+                                args.out + row * args.out_stride, args.value_dim);
   }
   for (int64_t key = 0; key < args.positions; key += kKeyBlock) {
     for (int64_t query = key; query < args.positions; query += kKeyBlock)

@@ -3,7 +3,7 @@
 #include <complex>
 #include <limits>
 
-#include "kernel/ops_testing.h"
+#include "kernel/kernel_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 struct Shape {
-  int64_t positions, dk, dv;
+  int64_t positions, key_dim, value_dim;
 };
 // Around the tile (6), the panel (16), the block (64), the query block (48); widths that are no
 // multiples of 16.
@@ -20,8 +20,8 @@ const std::vector<Shape> kShapes = {
     {49, 32, 31}, {64, 96, 64}, {65, 20, 48}, {97, 16, 80}, {130, 48, 32}, {193, 9, 70}};
 
 std::string Name(const Shape& s) {
-  return std::to_string(s.positions) + " positions, dk " + std::to_string(s.dk) + ", dv " +
-         std::to_string(s.dv);
+  return std::to_string(s.positions) + " positions, key " + std::to_string(s.key_dim) + ", value " +
+         std::to_string(s.value_dim);
 }
 
 // One head of one document. Keys and values of positions that a query may not see are NaN wherever
@@ -29,11 +29,11 @@ std::string Name(const Shape& s) {
 struct Document {
   explicit Document(const Shape& s, uint64_t seed = 1, double scale_of_q = 3.0)
       : shape(s),
-        q(TestMatrix::Random(seed, s.positions, s.dk, 3, scale_of_q)),
-        k(TestMatrix::Random(seed + 100, s.positions, s.dk, 5)),
-        v(TestMatrix::Random(seed + 200, s.positions, s.dv, 2)),
-        scale(static_cast<float>(1 / std::sqrt(static_cast<double>(s.dk)))),
-        panels(static_cast<size_t>(KeyPanelSize(s.positions, s.dk))) {
+        q(TestMatrix::Random(seed, s.positions, s.key_dim, 3, scale_of_q)),
+        k(TestMatrix::Random(seed + 100, s.positions, s.key_dim, 5)),
+        v(TestMatrix::Random(seed + 200, s.positions, s.value_dim, 2)),
+        scale(static_cast<float>(1 / std::sqrt(static_cast<double>(s.key_dim)))),
+        panels(static_cast<size_t>(KeyPanelSize(s.positions, s.key_dim))) {
     WriteKeyPanels(k, 0, panels.data());
   }
   AttentionJob Job(int64_t begin, int64_t count, TestMatrix* out, std::vector<float>* lse) const {
@@ -48,7 +48,7 @@ struct Document {
 
 struct Forward {
   explicit Forward(const Shape& s)
-      : out(s.positions, s.dv, 1, kNan), lse(static_cast<size_t>(s.positions), kNan) {}
+      : out(s.positions, s.value_dim, 1, kNan), lse(static_cast<size_t>(s.positions), kNan) {}
   std::vector<float> Bits() const {
     std::vector<float> all = out.all();
     Append(lse, &all);
@@ -100,13 +100,15 @@ TEST(AttentionForward, GivesTheSameBitsOnAllInstructionSetsAndThreads) {
 TEST(AttentionForward, DecodingEqualsTheWholeDocument) {
   for (const Shape& shape : kShapes) {
     const Document d(shape);
-    std::vector<float> panels(static_cast<size_t>(KeyPanelSize(shape.positions, shape.dk)), kNan);
-    TestMatrix v(shape.positions, shape.dv, 2, kNan);
+    std::vector<float> panels(static_cast<size_t>(KeyPanelSize(shape.positions, shape.key_dim)),
+                              kNan);
+    TestMatrix v(shape.positions, shape.value_dim, 2, kNan);
     Forward f(shape);
     for (int64_t p = 0; p < shape.positions; ++p) {
-      if (p % kKeyPanel == 0) std::fill_n(panels.data() + p * shape.dk, kKeyPanel * shape.dk, 0.0f);
+      if (p % kKeyPanel == 0)
+        std::fill_n(panels.data() + p * shape.key_dim, kKeyPanel * shape.key_dim, 0.0f);
       WriteKeyPanels(d.k.view().Rows(p, 1), p, panels.data());
-      std::copy_n(d.v.view().Row(p), shape.dv, v.view().Row(p));
+      std::copy_n(d.v.view().Row(p), shape.value_dim, v.view().Row(p));
       AttentionJob job = d.Job(p, 1, &f.out, &f.lse);
       job.key_panels = panels.data();
       job.v = v;
@@ -138,7 +140,7 @@ TEST(AttentionForward, KeepsBitsWhenValuesUnderflow) {
   const Shape shape = {70, 4, 20};
   Document d(shape, 1, 0.1);  // no weight of a half, after the first rows
   for (int64_t j = 0; j < shape.positions; ++j) {
-    for (int64_t c = 0; c < shape.dv; ++c)
+    for (int64_t c = 0; c < shape.value_dim; ++c)
       d.v(j, c) = std::numeric_limits<float>::denorm_min() * (j % 2 == 0 ? -1.0f : 1.0f);
   }
   Forward f(shape);
@@ -210,24 +212,24 @@ struct Exact {
         v(ToGrid<double>(d.v)),
         dout(ToGrid<double>(dout_in)) {
     const size_t positions = q.size();
-    const size_t dk = q[0].size();
-    const size_t dv = v[0].size();
+    const size_t key_dim = q[0].size();
+    const size_t value_dim = v[0].size();
     const double scale = d.scale;
     const double t = static_cast<double>(positions);
     const Grid<double> p = Probabilities(q, k, scale);
     const auto zeros = [&](size_t cols) {
       return Grid<double>(positions, std::vector<double>(cols));
     };
-    out = out_units = dvalue = dvalue_units = zeros(dv);
-    dq = dq_units = dkey = dkey_units = zeros(dk);
+    out = out_units = dv = dv_units = zeros(value_dim);
+    dq = dq_units = dk = dk_units = zeros(key_dim);
     for (size_t i = 0; i < positions; ++i) {
       std::vector<double> score(i + 1), score_units(i + 1);
       double max = -1e300, worst_score = 0, sum = 0;
       for (size_t j = 0; j <= i; ++j) {
         double magnitude = 0;
-        for (size_t c = 0; c < dk; ++c) magnitude += std::abs(q[i][c] * k[j][c]);
+        for (size_t c = 0; c < key_dim; ++c) magnitude += std::abs(q[i][c] * k[j][c]);
         score[j] = scale * Dot(q[i], k[j]);
-        score_units[j] = static_cast<double>(dk + 1) * scale * magnitude;
+        score_units[j] = static_cast<double>(key_dim + 1) * scale * magnitude;
         max = std::max(max, score[j]);
         worst_score = std::max(worst_score, score_units[j]);
       }
@@ -244,7 +246,7 @@ struct Exact {
       lse_units.push_back(sum_units + std::abs(lse[i]));
 
       double dot = 0, dot_magnitude = 0, dot_units = 0;
-      for (size_t c = 0; c < dv; ++c) {
+      for (size_t c = 0; c < value_dim; ++c) {
         double magnitude = 0;
         for (size_t j = 0; j <= i; ++j) {
           out[i][c] += p[i][j] * v[j][c];
@@ -257,35 +259,35 @@ struct Exact {
         dot_magnitude += std::abs(out[i][c] * dout[i][c]);
         dot_units += std::abs(dout[i][c]) * out_units[i][c];
       }
-      dot_units += dot_magnitude * (static_cast<double>(dv) / 16 + 5);
+      dot_units += dot_magnitude * (static_cast<double>(value_dim) / 16 + 5);
 
       for (size_t j = 0; j <= i; ++j) {
         const double dp = Dot(dout[i], v[j]);
         double dp_magnitude = 0;
-        for (size_t c = 0; c < dv; ++c) dp_magnitude += std::abs(dout[i][c] * v[j][c]);
+        for (size_t c = 0; c < value_dim; ++c) dp_magnitude += std::abs(dout[i][c] * v[j][c]);
         const double p_units =
             p[i][j] * (score_units[j] + lse_units[i] + std::abs(score[j] - lse[i]) + 4);
         const double ds = scale * p[i][j] * (dp - dot);
         const double difference_units =
-            static_cast<double>(dv) * dp_magnitude + dot_units + std::abs(dp - dot);
+            static_cast<double>(value_dim) * dp_magnitude + dot_units + std::abs(dp - dot);
         const double ds_units =
             scale * (p_units * std::abs(dp - dot) + p[i][j] * difference_units) + 2 * std::abs(ds);
-        for (size_t c = 0; c < dv; ++c) {
-          dvalue[j][c] += p[i][j] * dout[i][c];
-          dvalue_units[j][c] += (p_units + t * p[i][j]) * std::abs(dout[i][c]);
+        for (size_t c = 0; c < value_dim; ++c) {
+          dv[j][c] += p[i][j] * dout[i][c];
+          dv_units[j][c] += (p_units + t * p[i][j]) * std::abs(dout[i][c]);
         }
-        for (size_t c = 0; c < dk; ++c) {
+        for (size_t c = 0; c < key_dim; ++c) {
           dq[i][c] += ds * k[j][c];
           dq_units[i][c] += (ds_units + t * std::abs(ds)) * std::abs(k[j][c]);
-          dkey[j][c] += ds * q[i][c];
-          dkey_units[j][c] += (ds_units + t * std::abs(ds)) * std::abs(q[i][c]);
+          dk[j][c] += ds * q[i][c];
+          dk_units[j][c] += (ds_units + t * std::abs(ds)) * std::abs(q[i][c]);
         }
       }
     }
   }
   Grid<double> q, k, v, dout;
-  Grid<double> out, dq, dkey, dvalue;
-  Grid<double> out_units, dq_units, dkey_units, dvalue_units;
+  Grid<double> out, dq, dk, dv;
+  Grid<double> out_units, dq_units, dk_units, dv_units;
   std::vector<double> lse, lse_units;
 };
 
@@ -303,9 +305,9 @@ void ExpectWithin(ConstMatrix value, const Grid<double>& expected, const Grid<do
 
 struct Backward {
   Backward(const Document& d, const Forward& f, ConstMatrix dout)
-      : dq(d.shape.positions, d.shape.dk, 1, kNan),
+      : dq(d.shape.positions, d.shape.key_dim, 1, kNan),
         dk(dq),
-        dv(d.shape.positions, d.shape.dv, 4, kNan) {
+        dv(d.shape.positions, d.shape.value_dim, 4, kNan) {
     const AttentionBackwardJob job = {d.q, d.k, d.v, f.out, dout, f.lse.data(), dq, dk, dv};
     AttentionBackward({&job, 1}, d.scale);
   }
@@ -319,7 +321,7 @@ struct Backward {
 };
 
 TestMatrix RandomDout(const Shape& shape) {
-  return TestMatrix::Random(9, shape.positions, shape.dv, 6);
+  return TestMatrix::Random(9, shape.positions, shape.value_dim, 6);
 }
 
 TEST(AttentionForward, MatchesTheDefinitionInDouble) {
@@ -354,8 +356,8 @@ TEST(AttentionBackward, ItsOracleIsTheGradient) {
     }
   };
   check(0, exact.dq);
-  check(1, exact.dkey);
-  check(2, exact.dvalue);
+  check(1, exact.dk);
+  check(2, exact.dv);
 }
 
 TEST(AttentionBackward, MatchesTheGradientInDouble) {
@@ -366,8 +368,8 @@ TEST(AttentionBackward, MatchesTheGradientInDouble) {
     const Backward b(d, WholeDocument(d), dout);
     const Exact exact(d, dout);
     ExpectWithin(b.dq, exact.dq, exact.dq_units, "dq");
-    ExpectWithin(b.dk, exact.dkey, exact.dkey_units, "dk");
-    ExpectWithin(b.dv, exact.dvalue, exact.dvalue_units, "dv");
+    ExpectWithin(b.dk, exact.dk, exact.dk_units, "dk");
+    ExpectWithin(b.dv, exact.dv, exact.dv_units, "dv");
   }
 }
 

@@ -299,7 +299,7 @@ class GroupedWork {
 
 }  // namespace
 
-void GroupedLinear(ConstMatrix a, std::span<const int64_t> row_begin,
+void GroupedGemmNT(ConstMatrix a, std::span<const int64_t> row_begin,
                    std::span<const Weight> weights, Matrix c) {
   CHECK(row_begin.size() == weights.size() + 1);
   GroupedWork work;
@@ -331,16 +331,16 @@ void GroupedGemmNN(ConstMatrix a, std::span<const int64_t> row_begin,
 }
 
 void GroupedGemmTN(ConstMatrix a, ConstMatrix b, std::span<const int64_t> row_begin,
-                   std::span<const Weight> grads) {
-  CHECK(row_begin.size() == grads.size() + 1 && a.rows == b.rows);
+                   std::span<const Matrix> dw) {
+  CHECK(row_begin.size() == dw.size() + 1 && a.rows == b.rows);
   GroupedWork work;
-  for (size_t g = 0; g < grads.size(); ++g) {
+  for (size_t g = 0; g < dw.size(); ++g) {
     const int64_t begin = row_begin[g];
     const int64_t rows = row_begin[g + 1] - begin;
-    const Matrix& w = grads[g].w;
-    CHECK(rows >= 0 && w.rows == a.cols && w.cols == b.cols);
-    if (rows == 0) continue;
-    work.Add({a.Row(begin), a.stride, true, b.Row(begin), b.stride, Right::kNN, w, rows, true});
+    CHECK(rows >= 0);
+    if (rows == 0 || !dw[g].data) continue;
+    CHECK(dw[g].rows == a.cols && dw[g].cols == b.cols);
+    work.Add({a.Row(begin), a.stride, true, b.Row(begin), b.stride, Right::kNN, dw[g], rows, true});
   }
   work.Run();
 }

@@ -38,19 +38,25 @@ void GemmPacked(ConstMatrix a, const float* packed, Matrix c, bool accumulate = 
 struct Weight {
   Matrix w;                       // [out, in]
   const float* packed = nullptr;  // PackedSize(out, in) floats
+
+  bool present() const { return w.data != nullptr; }
+  int64_t out() const { return w.rows; }
+  int64_t in() const { return w.cols; }
 };
 
 // Grouped products for mixture of experts: rows of the batch are sorted by group, group g owns rows
 // [row_begin[g], row_begin[g+1]). row_begin has groups+1 entries. Empty groups cost nothing; work
 // is balanced over threads across groups. Same chains as the plain forms, so a row's result does
-// not depend on its neighbours. C[rows of g, N] = A[rows of g, K] . W_g^T
-void GroupedLinear(ConstMatrix a, std::span<const int64_t> row_begin,
+// not depend on its neighbours.
+//
+// C[rows of g, N] = A[rows of g, K] . W_g[N,K]^T
+void GroupedGemmNT(ConstMatrix a, std::span<const int64_t> row_begin,
                    std::span<const Weight> weights, Matrix c);
 // C[rows of g, K] = A[rows of g, N] . W_g[N,K]
 void GroupedGemmNN(ConstMatrix a, std::span<const int64_t> row_begin,
                    std::span<const Weight> weights, Matrix c, bool accumulate = false);
-// dW_g[N,K] += A[rows of g, N]^T . B[rows of g, K]; grads[g].w is dW_g
+// dW_g[N,K] += A[rows of g, N]^T . B[rows of g, K]; a null dW_g is not wanted.
 void GroupedGemmTN(ConstMatrix a, ConstMatrix b, std::span<const int64_t> row_begin,
-                   std::span<const Weight> grads);
+                   std::span<const Matrix> dw);
 
 }  // namespace darkhorse

@@ -11,23 +11,23 @@
 
 namespace darkhorse {
 
-struct KernelTable {
+struct KernelRow {
   const char* name;  // "scalar", "avx2", "avx512"
   GemmLoops gemm;
   OpsLoops ops;
 };
 
 // The rows themselves. Only kernels.cc names them: a row may hold instructions that this CPU lacks.
-extern const KernelTable kTableScalar, kTableAvx2, kTableAvx512;
+extern const KernelRow kRowScalar, kRowAvx2, kRowAvx512;
 
 // The row in use: the best this CPU runs, or what DARKHORSE_ISA names (an unknown or unsupported
 // name is a UsageError).
-const KernelTable& Kernels();
+const KernelRow& Kernels();
 
 // Every row this CPU can run, scalar first. For differential tests.
-std::span<const KernelTable* const> SupportedKernels();
+std::span<const KernelRow* const> SupportedKernels();
 
 // Makes Kernels() return that row from now on. For tests; not while other threads compute.
-void SelectKernels(const KernelTable& table);
+void SelectKernels(const KernelRow& row);
 
 }  // namespace darkhorse

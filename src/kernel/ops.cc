@@ -65,7 +65,7 @@ void RmsNormBackward(ConstMatrix dy, ConstMatrix x, const float* weight, const f
                             sums, x.cols);
     }
   });
-  for (int64_t chunk = 0; chunk < chunks; ++chunk)
+  for (int64_t chunk = 0; dweight && chunk < chunks; ++chunk)
     ops.add(partial.data() + chunk * x.cols, dweight, x.cols);
 }
 
@@ -221,6 +221,7 @@ void CombineRowsBackward(ConstMatrix dy, ConstMatrix x, const int32_t* slot, con
 }
 
 void ScatterAddRows(ConstMatrix dy, std::span<const int32_t> token, Matrix dtable) {
+  if (!dtable.data) return;
   CHECK(dy.cols == dtable.cols && dy.rows == static_cast<int64_t>(token.size()));
   for (const int32_t t : token) CHECK(t >= -1 && t < dtable.rows);
   const auto loop = Kernels().ops.add;

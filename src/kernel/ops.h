@@ -15,15 +15,11 @@ namespace darkhorse {
 // y = x / sqrt(mean(x^2) + eps) * weight. inv_rms[T] is kept for backward (may be null).
 void RmsNormForward(ConstMatrix x, const float* weight, float eps, Matrix y, float* inv_rms);
 // dx (written, or added to where add_to_dx) and dweight[D] (accumulated, in a fixed order of row
-// chunks).
+// chunks; null: not wanted).
 void RmsNormBackward(ConstMatrix dy, ConstMatrix x, const float* weight, const float* inv_rms,
                      Matrix dx, bool add_to_dx, float* dweight);
 
-// Rotates adjacent pairs (x0,x1),(x2,x3),… of each row's `heads` slices of `dim` columns, slice h
-// starting at column first + h * head_stride, by angle position[row] * inv_freq[j]; cos and sin are
-// scaled by `mscale`. In place. inverse = true rotates back: the backward pass. Angles are computed
-// in double from the position, rounded once: the table cos_sin[position][j] = (cos, sin) is built
-// by RopeTable.
+// Rotations of the rotary position embedding: a view of what RopeCosSin makes.
 struct RopeTable {
   int64_t dim = 0;                 // rotary columns, even
   const float* cos_sin = nullptr;  // [max_position][dim/2][2]
@@ -33,6 +29,9 @@ struct RopeTable {
 // rounded once.
 std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale,
                               int64_t max_position);
+// Rotates adjacent pairs (x0,x1),(x2,x3),... of each row's `heads` slices of table.dim columns, in
+// place. Slice h starts at column first + h * head_stride; row r is rotated by the table's entry at
+// position[r]. inverse = true rotates back, which is the backward pass.
 void RopeInPlace(Matrix x, int64_t first, int64_t heads, int64_t head_stride,
                  const RopeTable& table, const int32_t* position, bool inverse);
 
@@ -73,7 +72,7 @@ void CombineRowsBackward(ConstMatrix dy, ConstMatrix x, const int32_t* slot, con
                          int64_t k, Matrix dx, float* dweight);
 
 // Embedding gradient: dtable[token[row]] += dy[row], rows of equal token in ascending row order;
-// token -1 adds nothing.
+// token -1 adds nothing. A null dtable is not wanted.
 void ScatterAddRows(ConstMatrix dy, std::span<const int32_t> token, Matrix dtable);
 
 // Sum of squares of x[0..n) in double: chunks of a fixed size, summed in order. Deterministic,

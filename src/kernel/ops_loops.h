@@ -15,8 +15,8 @@ struct SoftmaxStats {
   float weighted;  // sum exp(x - m) * (x - m), where asked for: entropy = log s - weighted / s
 };
 
-// Coefficients of d(loss)/d(logit) = -p * (logp_scale + entropy_scale * (log p + entropy)) for all
-// but the target.
+// What d(loss)/d(logit) = -p * (dlogp + dentropy * (log p + entropy)) is computed from, for every
+// logit but the target's.
 struct LogSoftmaxGradient {
   float max, inv_sum, log_sum;
   float dlogp;     // d(loss)/d(log p[target])
@@ -42,7 +42,7 @@ struct AttentionForwardArgs {
   float* sum;
   int64_t queries;
   int64_t position;  // of the first query
-  int64_t dk, dv;
+  int64_t key_dim, value_dim;
   float scale;
   float* scratch;  // AttentionForwardScratch floats
 };
@@ -65,12 +65,12 @@ struct AttentionBackwardArgs {
   const float* lse;
   float* dq;
   int64_t dq_stride;
-  float* dkey;
-  int64_t dkey_stride;
-  float* dvalue;
-  int64_t dvalue_stride;
+  float* dk;
+  int64_t dk_stride;
+  float* dv;
+  int64_t dv_stride;
   int64_t positions, padded;  // padded: positions rounded up to a multiple of 16
-  int64_t dk, dv;
+  int64_t key_dim, value_dim;
   float scale;
   float* row_dot;  // [positions] scratch
 };
@@ -86,8 +86,8 @@ inline constexpr int64_t kKeyBlock = 64;    // positions per block of the runnin
 inline constexpr int64_t kQueryBlock = 48;  // a multiple of the tile's 6 rows
 
 // Partial sums and accumulators of the queries, and one key block's v in strips of 16 columns.
-constexpr int64_t AttentionForwardScratch(int64_t queries, int64_t dv) {
-  const int64_t padded = (dv + 15) / 16 * 16;
+constexpr int64_t AttentionForwardScratch(int64_t queries, int64_t value_dim) {
+  const int64_t padded = (value_dim + 15) / 16 * 16;
   return queries * (16 + padded) + kKeyBlock * padded;
 }
 

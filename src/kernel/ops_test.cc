@@ -4,7 +4,7 @@
 #include <functional>
 #include <limits>
 
-#include "kernel/ops_testing.h"
+#include "kernel/kernel_testing.h"
 
 // Bounds count roundings: kUnit = 2^-24 each, first order; the 1.01 that Near allows covers the
 // second order. A sum of n terms in sixteen partial sums and a tree of four levels adds at most

@@ -18,7 +18,7 @@ TEST(Peak, IsAPositiveNumber) {
 // acc = acc/2 + 1/2 tends to 1 from any start, so the probe's value tells that every accumulator
 // took part.
 TEST(Peak, ProbeComputesWhatItCounts) {
-  for (const KernelTable* row : SupportedKernels()) {
+  for (const KernelRow* row : SupportedKernels()) {
     EXPECT_EQ(row->gemm.fma_probe(64), static_cast<float>(row->gemm.probe_width)) << row->name;
   }
 }

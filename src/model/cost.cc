@@ -9,8 +9,9 @@
 namespace darkhorse {
 namespace {
 
-// Floats of one token in the arena: kept from the forward to the backward pass, and the backward
-// pass's own at its peak. One such sum for each struct of buffers: MlaSaved, MlpSaved, ...
+// Floats of one token in the arena: those kept from the forward to the backward pass, and those
+// that the backward pass takes at its peak. One such sum per struct of buffers: MlaSaved, MlpSaved,
+// ...
 struct RowFloats {
   int64_t saved, scratch;
 };
@@ -47,58 +48,65 @@ RowFloats LayerFloats(const ModelConfig& c, bool moe) {
           c.hidden_size + std::max(attention.scratch, feed_forward.scratch)};
 }
 
-// Of all matrices but the head; `visited`: the share of the routed experts to count.
-double MatrixFloats(const ModelConfig& config, double visited) {
-  double floats = 0;
-  const ParamLayout layout(config);  // outlives the loop over its list
-  for (const ParamInfo& param : layout.params()) {
-    if (param.kind != ParamKind::kMatrix && param.kind != ParamKind::kRouter) continue;
-    const bool routed = param.name.find(".mlp.experts.") != std::string::npos;
-    floats += (routed ? visited : 1) * static_cast<double>(param.size);
-  }
-  return floats;
-}
+constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
 
 }  // namespace
 
-double ForwardFlopsPerToken(const ModelConfig& config, double context, bool with_mtp) {
-  ModelConfig counted = config;
-  if (!with_mtp) counted.num_nextn_predict_layers = 0;
-  const double visited = static_cast<double>(config.num_experts_per_tok) /
-                         static_cast<double>(config.n_routed_experts);
-  double touched = MatrixFloats(counted, visited);  // that one token is multiplied with
+ModelCost::ModelCost(const ModelConfig& config)
+    : config_(config), head_(static_cast<double>(config.vocab_size * config.hidden_size)) {
+  const ParamLayout layout(config);
+  buffer_floats_ = layout.buffer_size();
+  int64_t routed = 0;
+  for (const ParamInfo& param : layout.params()) {
+    if (param.kind == ParamKind::kRouterBias) continue;
+    parameters_ += param.size;
+    if (param.expert >= 0) routed += param.size;
+    if (param.kind != ParamKind::kMatrix && param.kind != ParamKind::kRouter) continue;
+    Matrices& matrices = param.layer < config.num_hidden_layers ? main_ : modules_;
+    (param.expert >= 0 ? matrices.routed : matrices.always) += static_cast<double>(param.size);
+  }
+  active_parameters_ = parameters_;
+  if (routed > 0) {  // a whole number of experts, all of one size
+    const int64_t idle = config.n_routed_experts - config.num_experts_per_tok;
+    active_parameters_ -= routed / config.n_routed_experts * idle;
+  }
+}
+
+double ModelCost::VisitedShare() const {
+  return static_cast<double>(config_.num_experts_per_tok) /
+         static_cast<double>(config_.n_routed_experts);
+}
+
+double ModelCost::ForwardFlopsPerToken(double context) const {
+  const double attention =
+      static_cast<double>(config_.num_hidden_layers * config_.num_attention_heads *
+                          (config_.qk_head_dim() + config_.v_head_dim)) *
+      context;
+  return 2 * (main_.Touched(VisitedShare()) + head_ + attention);
+}
+
+double ModelCost::TrainingFlopsPerToken(double context) const {
   // The head is one tensor, tied or not, and each module multiplies by it once more.
-  touched += static_cast<double>((1 + counted.num_nextn_predict_layers) * config.vocab_size *
-                                 config.hidden_size);
-  const int64_t layers = counted.num_hidden_layers + counted.num_nextn_predict_layers;
-  const double attention = static_cast<double>(layers * config.num_attention_heads *
-                                               (config.qk_head_dim() + config.v_head_dim)) *
+  const auto modules = static_cast<double>(config_.num_nextn_predict_layers);
+  const double attention = modules *
+                           static_cast<double>(config_.num_attention_heads *
+                                               (config_.qk_head_dim() + config_.v_head_dim)) *
                            context;
-  return 2 * (touched + attention);
+  const double in_modules = modules_.Touched(VisitedShare()) + modules * head_ + attention;
+  return 3 * (ForwardFlopsPerToken(context) + 2 * in_modules);
 }
 
-double WeightBytesRead(const ModelConfig& config, int64_t rows) {
-  ModelConfig counted = config;
-  counted.num_nextn_predict_layers = 0;
-  const double skipped = 1 - static_cast<double>(config.num_experts_per_tok) /
-                                 static_cast<double>(config.n_routed_experts);
-  const double visited = 1 - std::pow(skipped, static_cast<double>(rows));
-  const auto head = static_cast<double>(config.vocab_size * config.hidden_size);
-  return sizeof(float) * (MatrixFloats(counted, visited) + head);
+double ModelCost::WeightBytesRead(int64_t rows) const {
+  const double visited = 1 - std::pow(1 - VisitedShare(), static_cast<double>(rows));
+  return sizeof(float) * (main_.Touched(visited) + head_);
 }
 
-int64_t LatentCacheBytesPerToken(const ModelConfig& config) {
-  // The latent lies there twice: in the keys and as the values.
-  const int64_t floats = 2 * config.kv_lora_rank + config.qk_rope_head_dim;
-  return static_cast<int64_t>(sizeof(float)) * config.num_hidden_layers * floats;
+int64_t ModelCost::CacheBytesPerToken(CacheForm form) const {
+  return kFloatBytes * config_.num_hidden_layers * CacheShape(config_, form).floats();
 }
 
-int64_t ExpandedCacheBytesPerToken(const ModelConfig& config) {
-  const int64_t floats = config.num_attention_heads * (config.qk_head_dim() + config.v_head_dim);
-  return static_cast<int64_t>(sizeof(float)) * config.num_hidden_layers * floats;
-}
-
-TrainingMemory EstimateTrainingMemory(const ModelConfig& config, int64_t rows) {
+TrainingMemory ModelCost::Training(int64_t rows) const {
+  const ModelConfig& config = config_;
   const int64_t hidden = config.hidden_size;
   const int64_t head_floats =
       std::min(rows, HeadChunkRows(config.vocab_size)) * (2 * hidden + config.vocab_size);
@@ -117,10 +125,8 @@ TrainingMemory EstimateTrainingMemory(const ModelConfig& config, int64_t rows) {
   const int64_t beside_head = config.num_nextn_predict_layers > 0 ? rows * hidden : 0;
   const int64_t activations =
       rows * (saved + gradients_of_hidden) + std::max(rows * scratch, head_floats + beside_head);
-  const ParamLayout layout(config);
-  const int64_t state = layout.buffer_size();
-  const auto bytes = [](int64_t floats) { return floats * static_cast<int64_t>(sizeof(float)); };
-  return {bytes(state), bytes(state), bytes(2 * state), bytes(activations)};
+  const int64_t state = kFloatBytes * buffer_floats_;
+  return {state, state, 2 * state, kFloatBytes * activations};
 }
 
 }  // namespace darkhorse

@@ -4,27 +4,9 @@
 #include <cstdint>
 
 #include "model/config.h"
+#include "model/kv_cache.h"
 
 namespace darkhorse {
-
-// Matrix products and attention of one token's forward pass; a multiply-add counts 2. `context`:
-// tokens that the token attends to, itself included (a document of n tokens has a mean of
-// (n + 1) / 2). with_mtp: the multi-token-prediction modules too, as in training. The backward pass
-// costs twice as much again.
-double ForwardFlopsPerToken(const ModelConfig& config, double context, bool with_mtp);
-
-inline double TrainingFlopsPerToken(const ModelConfig& config, double context) {
-  return 3 * ForwardFlopsPerToken(config, context, /*with_mtp=*/true);
-}
-
-// Bytes of the weight matrices that a forward pass of `rows` tokens reads from memory, each once:
-// all but the embedding table; of the experts the share 1 - (1 - k/E)^rows that the tokens visit
-// where their choices are independent.
-double WeightBytesRead(const ModelConfig& config, int64_t rows);
-
-// Bytes that one token of context occupies in each form of the key/value cache (model/kv_cache.h).
-int64_t LatentCacheBytesPerToken(const ModelConfig& config);
-int64_t ExpandedCacheBytesPerToken(const ModelConfig& config);
 
 // Memory of training, in bytes.
 struct TrainingMemory {
@@ -33,8 +15,54 @@ struct TrainingMemory {
   int64_t total() const { return weights + gradients + moments + activations; }
 };
 
-// For micro-batches of `rows` tokens. Not counted: the optimizer's scratch for one matrix a thread,
-// the memory-mapped shards, the program itself.
-TrainingMemory EstimateTrainingMemory(const ModelConfig& config, int64_t rows);
+// Counted once, when it is made; asked as often as one likes.
+class ModelCost {
+ public:
+  // Error as ParamLayout's: a config that is not valid, or beyond any model's size.
+  explicit ModelCost(const ModelConfig& config);
+
+  // Parameters, without padding and without router biases; and those that act on one token, which
+  // leaves out the experts that it does not visit.
+  int64_t parameters() const { return parameters_; }
+  int64_t active_parameters() const { return active_parameters_; }
+
+  // Operations of one token's forward pass through the main model: matrix products, the head's
+  // among them, and attention; a multiply-add counts 2. `context`: tokens that the token attends
+  // to, itself included (the mean over a document of n tokens is (n + 1) / 2).
+  double ForwardFlopsPerToken(double context) const;
+  // Operations of the head alone.
+  double HeadFlopsPerToken() const { return 2 * head_; }
+  // The same of training: forward and backward, which costs twice as much again, through the
+  // multi-token-prediction modules too.
+  double TrainingFlopsPerToken(double context) const;
+
+  // Bytes of the weight matrices that a forward pass of `rows` tokens reads from memory, each once:
+  // all but the embedding table; of the experts the share 1 - (1 - k/E)^rows that the tokens visit
+  // where their choices are independent.
+  double WeightBytesRead(int64_t rows) const;
+
+  // Bytes that one token of context occupies in the key/value cache.
+  int64_t CacheBytesPerToken(CacheForm form) const;
+
+  // Training in micro-batches of `rows` tokens. Not counted: the optimizer's scratch for one matrix
+  // per thread, the memory-mapped shards, the program itself.
+  TrainingMemory Training(int64_t rows) const;
+
+ private:
+  // Floats of the matrices of some layers, the head's not among them.
+  struct Matrices {
+    double always = 0;  // that every token is multiplied with
+    double routed = 0;  // of all routed experts
+    // Floats touched where the share `visited` of the routed experts is.
+    double Touched(double visited) const { return always + (routed > 0 ? visited * routed : 0); }
+  };
+  double VisitedShare() const;  // of the routed experts, by one token
+
+  ModelConfig config_;
+  Matrices main_, modules_;  // of the main model's layers, of the multi-token-prediction modules
+  double head_;              // floats of the output head
+  int64_t parameters_ = 0, active_parameters_ = 0;
+  int64_t buffer_floats_;  // of a ParamLayout's buffer
+};
 
 }  // namespace darkhorse

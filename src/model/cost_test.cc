@@ -4,6 +4,7 @@
 
 #include "model/kv_cache.h"
 #include "model/loss.h"
+#include "model/params.h"
 
 namespace darkhorse {
 namespace {
@@ -37,37 +38,54 @@ TEST(Cost, ForwardFlops) {
   const double context = 10;
   const double attention = 2 * 2 * (6 + 5) * context;
   const double weights = 2 * kAttentionWeights + 3 * 8 * 16 + kMoeWeights + kHeadWeights;
-  EXPECT_EQ(ForwardFlopsPerToken(Small(), context, false), 2 * (weights + attention));
+  EXPECT_EQ(ModelCost(Small()).ForwardFlopsPerToken(context), 2 * (weights + attention));
 }
 
 TEST(Cost, TyingChangesNothingAndAModuleAddsALayerAndAHead) {
   ModelConfig config = Small();
-  const double plain = ForwardFlopsPerToken(config, 10, false);
+  const double plain = ModelCost(config).ForwardFlopsPerToken(10);
   config.tie_word_embeddings = true;
-  EXPECT_EQ(ForwardFlopsPerToken(config, 10, false), plain);
+  EXPECT_EQ(ModelCost(config).ForwardFlopsPerToken(10), plain);
   config.num_nextn_predict_layers = 1;
-  EXPECT_EQ(ForwardFlopsPerToken(config, 10, false), plain);
+  EXPECT_EQ(ModelCost(config).ForwardFlopsPerToken(10), plain);
   const double module = kAttentionWeights + kMoeWeights + kHeadWeights + 8 * 16 + 2 * 11 * 10;
-  EXPECT_EQ(ForwardFlopsPerToken(config, 10, true), plain + 2 * module);
+  EXPECT_EQ(ModelCost(config).TrainingFlopsPerToken(10), 3 * (plain + 2 * module));
+}
+
+TEST(Cost, ParametersThatActOnOneToken) {
+  ModelConfig config = Small();
+  const int64_t expert = 3 * 8 * 7;
+  const ModelCost cost(config);
+  EXPECT_EQ(cost.parameters(), ParamLayout(config).parameter_count());
+  EXPECT_EQ(cost.active_parameters(), cost.parameters() - 2 * expert);
+  config.num_nextn_predict_layers = 1;  // an MoE layer more
+  EXPECT_EQ(ModelCost(config).active_parameters(), ModelCost(config).parameters() - 4 * expert);
+  config.first_k_dense_replace = 3;
+  config.n_routed_experts = 0;  // as in a dense model
+  EXPECT_EQ(ModelCost(config).active_parameters(), ModelCost(config).parameters());
+  EXPECT_EQ(ModelCost(config).HeadFlopsPerToken(), 2 * kHeadWeights);
+  EXPECT_EQ(ModelCost(config).ForwardFlopsPerToken(0),
+            2 * (2 * kAttentionWeights + 2 * 3 * 8 * 16 + kHeadWeights));
 }
 
 TEST(Cost, WeightsReadByOneTokenAreThoseItIsMultipliedWith) {
-  EXPECT_EQ(WeightBytesRead(Small(), 1), 4 * ForwardFlopsPerToken(Small(), 0, false) / 2);
+  EXPECT_EQ(ModelCost(Small()).WeightBytesRead(1),
+            4 * ModelCost(Small()).ForwardFlopsPerToken(0) / 2);
   // Two tokens that choose 2 of 4 experts each miss one with probability 1/4.
   const double experts = 4 * 3 * 8 * 7;
-  EXPECT_EQ(WeightBytesRead(Small(), 2) - WeightBytesRead(Small(), 1),
+  EXPECT_EQ(ModelCost(Small()).WeightBytesRead(2) - ModelCost(Small()).WeightBytesRead(1),
             4 * experts * (3.0 / 4 - 1.0 / 2));
   const double all = 2 * kAttentionWeights + 3 * 8 * 16 + 8 * 4 + 5.0 / 4 * experts + kHeadWeights;
-  EXPECT_EQ(WeightBytesRead(Small(), 1000), 4 * all);
+  EXPECT_EQ(ModelCost(Small()).WeightBytesRead(1000), 4 * all);
 }
 
 TEST(Cost, CacheBytesAreWhatTheCacheAllocates) {
   const int64_t tokens = 1024;  // whole panels
   const ModelConfig config = Small();
   EXPECT_EQ(KvCache(config, CacheForm::kExpanded, 3, tokens).bytes(),
-            3 * tokens * ExpandedCacheBytesPerToken(config));
+            3 * tokens * ModelCost(config).CacheBytesPerToken(CacheForm::kExpanded));
   EXPECT_EQ(KvCache(config, CacheForm::kLatent, 3, tokens).bytes(),
-            3 * tokens * LatentCacheBytesPerToken(config));
+            3 * tokens * ModelCost(config).CacheBytesPerToken(CacheForm::kLatent));
 }
 
 // The most bytes in use within a step of `rows` tokens in documents of `document`.
@@ -77,7 +95,7 @@ int64_t ArenaBytes(const ModelConfig& config, int64_t rows, int64_t document) {
   std::vector<float> grads(weights.size());
   InitializeWeights(config, layout, 1, weights.data());
   const ModelWeights bound = Bind(config, layout, weights.data());
-  ModelWeights bound_grads = Bind(config, layout, grads.data());
+  const ModelGradients bound_grads = BindGradients(config, layout, grads.data());
   TokenBatch batch;
   for (int64_t row = 0; row < rows; row += document) batch.segments.push_back({row, document});
   for (int64_t i = 0; i < rows; ++i)
@@ -98,25 +116,23 @@ void ExpectNear(int64_t estimate, int64_t real, const char* what) {
 // bytes and the panels of attention's keys add, little where rows are many.
 TEST(Cost, ActivationsAreWhatAStepTakes) {
   ModelConfig config = Small();
-  ExpectNear(EstimateTrainingMemory(config, 4096).activations, ArenaBytes(config, 4096, 64), "moe");
+  ExpectNear(ModelCost(config).Training(4096).activations, ArenaBytes(config, 4096, 64), "moe");
   config.num_nextn_predict_layers = 2;
   config.q_lora_rank = 7;
-  ExpectNear(EstimateTrainingMemory(config, 4096).activations, ArenaBytes(config, 4096, 64), "mtp");
+  ExpectNear(ModelCost(config).Training(4096).activations, ArenaBytes(config, 4096, 64), "mtp");
   config.vocab_size = 20000;  // the head dominates
-  ExpectNear(EstimateTrainingMemory(config, 512).activations, ArenaBytes(config, 512, 512), "head");
+  ExpectNear(ModelCost(config).Training(512).activations, ArenaBytes(config, 512, 512), "head");
   ModelConfig medium;
   medium.vocab_size = 1000;
   medium.num_hidden_layers = 4;
   medium.max_position_embeddings = 512;
-  ExpectNear(EstimateTrainingMemory(medium, 256).activations, ArenaBytes(medium, 256, 128),
-             "medium");
+  ExpectNear(ModelCost(medium).Training(256).activations, ArenaBytes(medium, 256, 128), "medium");
   medium.first_k_dense_replace = 4;
-  ExpectNear(EstimateTrainingMemory(medium, 256).activations, ArenaBytes(medium, 256, 128),
-             "dense");
+  ExpectNear(ModelCost(medium).Training(256).activations, ArenaBytes(medium, 256, 128), "dense");
 }
 
 TEST(Cost, StateIsFourTimesTheWeights) {
-  const TrainingMemory memory = EstimateTrainingMemory(Small(), 64);
+  const TrainingMemory memory = ModelCost(Small()).Training(64);
   EXPECT_EQ(memory.weights,
             ParamLayout(Small()).buffer_size() * static_cast<int64_t>(sizeof(float)));
   EXPECT_EQ(memory.total() - memory.activations, 4 * memory.weights);

@@ -33,7 +33,7 @@ template <typename Body>
 void ForEachChunk(ConstMatrix hidden, const Weight& lm_head, const int32_t* target, Arena& arena,
                   Body body) {
   const std::vector<int32_t> wanted = WantedRows(target, hidden.rows);
-  const int64_t step = HeadChunkRows(lm_head.w.rows);
+  const int64_t step = HeadChunkRows(lm_head.out());
   for (int64_t begin = 0; begin < static_cast<int64_t>(wanted.size()); begin += step) {
     ArenaScope scope(arena);
     Chunk chunk;
@@ -41,7 +41,7 @@ void ForEachChunk(ConstMatrix hidden, const Weight& lm_head, const int32_t* targ
     chunk.rows.assign(wanted.begin() + begin, wanted.begin() + end);
     for (const int32_t row : chunk.rows) chunk.target.push_back(target[row]);
     chunk.hidden = arena.NewMatrix(end - begin, hidden.cols);
-    chunk.logits = arena.NewMatrix(end - begin, lm_head.w.rows);
+    chunk.logits = arena.NewMatrix(end - begin, lm_head.out());
     GatherRows(hidden, chunk.rows, chunk.hidden);
     LinearForward(chunk.hidden, lm_head, chunk.logits);
     body(chunk);
@@ -72,7 +72,7 @@ void HeadForward(ConstMatrix hidden, const Weight& lm_head, const int32_t* targe
 
 void HeadBackward(ConstMatrix hidden, const Weight& lm_head, const int32_t* target,
                   const float* dlogp, const float* dentropy, Arena& arena, Matrix dhidden,
-                  Weight& dlm_head, float* logp) {
+                  Matrix dlm_head, float* logp) {
   for (int64_t row = 0; row < dhidden.rows; ++row)
     std::fill(dhidden.Row(row), dhidden.Row(row) + dhidden.cols, 0.0f);
   if (logp) std::fill(logp, logp + hidden.rows, 0.0f);

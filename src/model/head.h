@@ -20,11 +20,11 @@ void HeadForward(ConstMatrix hidden, const Weight& lm_head, const int32_t* targe
                  float* logp, float* entropy);
 
 // Given d(loss)/d(logp) and d(loss)/d(entropy) (may be null) per row: dhidden (written) and
-// dlm_head (accumulated). Computes the logits again, and with them logp (may be null), so that a
-// loss whose dlogp is known beforehand, as cross-entropy's, needs this one call. Rows with target
-// -1 give nothing.
+// dlm_head (accumulated; null: not wanted). Computes the logits again, and with them logp (may be
+// null), so that a loss whose dlogp is known beforehand, as cross-entropy's, needs this one call.
+// Rows with target -1 give nothing.
 void HeadBackward(ConstMatrix hidden, const Weight& lm_head, const int32_t* target,
                   const float* dlogp, const float* dentropy, Arena& arena, Matrix dhidden,
-                  Weight& dlm_head, float* logp);
+                  Matrix dlm_head, float* logp);
 
 }  // namespace darkhorse

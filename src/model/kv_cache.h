@@ -1,8 +1,8 @@
-// What attention remembers of the tokens before: one slot a sequence. Two forms. Expanded: every
-// head's keys and values, as the training forward computes them, so that decoding gives training's
-// bits. Latent: MLA's compressed vector and the shared rotary key (DeepSeek-V2 section 2.1), far
-// smaller; keys and values are absorbed into queries and outputs, which is another order of the
-// same sums and agrees within a bound.
+// What attention remembers of the tokens before, in one slot per sequence and in one of two forms.
+// Expanded: every head's keys and values, as the training forward computes them, so that decoding
+// gives training's bits. Latent: MLA's compressed vector and the shared rotary key (DeepSeek-V2
+// section 2.1), which is far smaller. Keys and values are then absorbed into queries and outputs:
+// another order of the same sums, which agrees within a bound.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,14 @@
 namespace darkhorse {
 
 enum class CacheForm { kExpanded, kLatent };
+
+// What one token leaves in one layer's cache.
+struct CacheShape {
+  CacheShape(const ModelConfig& config, CacheForm form);
+  int64_t heads;       // 1 in the latent form
+  int64_t key, value;  // floats per head
+  int64_t floats() const { return heads * (key + value); }
+};
 
 class KvCache {
  public:
@@ -41,13 +49,12 @@ class KvCache {
 
  private:
   int64_t Offset(int64_t layer, int64_t slot, int64_t head) const {
-    return ((layer * slots_ + slot) * heads_ + head) * unit_;
+    return ((layer * slots_ + slot) * shape_.heads + head) * unit_;
   }
 
   CacheForm form_;
+  CacheShape shape_;
   int64_t layers_, slots_, capacity_;
-  int64_t heads_;  // per layer and slot: attention heads, or 1
-  int64_t key_dim_, value_dim_;
   int64_t unit_;  // floats of one (layer, slot, head)
   FloatBuffer data_;
 };

@@ -28,12 +28,16 @@ void LayerForward(const PassContext& pass, const LayerWeights& w, int64_t layer,
   s.in_normed = pass.arena.NewMatrix(x.rows, x.cols);
   s.in_inv_rms = pass.arena.Floats(x.rows);
   RmsNormForward(x, w.input_layernorm, eps, s.in_normed, s.in_inv_rms);
-  MlaForward(pass, w.attention, layer, s.in_normed, x, saved ? &s.attention : nullptr);
+  {
+    const PartTimer timer(pass.clock, Part::kAttention);
+    MlaForward(pass, w.attention, layer, s.in_normed, x, saved ? &s.attention : nullptr);
+  }
 
   if (saved) s.mid = Copy(pass.arena, x);
   s.mid_normed = pass.arena.NewMatrix(x.rows, x.cols);
   s.mid_inv_rms = pass.arena.Floats(x.rows);
   RmsNormForward(x, w.post_attention_layernorm, eps, s.mid_normed, s.mid_inv_rms);
+  const PartTimer timer(pass.clock, w.is_moe ? Part::kExperts : Part::kDenseFeedForward);
   if (w.is_moe) {
     MoeForward(pass, w.moe, s.mid_normed, x, &s.moe);
   } else {
@@ -42,17 +46,23 @@ void LayerForward(const PassContext& pass, const LayerWeights& w, int64_t layer,
 }
 
 void LayerBackward(const PassContext& pass, const LayerWeights& w, const LayerSaved& s,
-                   float balance_alpha, Matrix dx, LayerWeights& grads) {
+                   float balance_alpha, Matrix dx, const LayerGradients& grads) {
   ArenaScope scope(pass.arena);
   const Matrix dnormed = pass.arena.NewMatrix(dx.rows, dx.cols);
-  if (w.is_moe) {
-    MoeBackward(pass, w.moe, s.moe, dx, s.mid_normed, balance_alpha, dnormed, grads.moe);
-  } else {
-    MlpBackward(pass, w.mlp, s.mlp, dx, s.mid_normed, dnormed, /*add_to_dx=*/false, grads.mlp);
+  {
+    const PartTimer timer(pass.clock, w.is_moe ? Part::kExperts : Part::kDenseFeedForward);
+    if (w.is_moe) {
+      MoeBackward(pass, w.moe, s.moe, dx, s.mid_normed, balance_alpha, dnormed, grads.moe);
+    } else {
+      MlpBackward(pass, w.mlp, s.mlp, dx, s.mid_normed, dnormed, /*add_to_dx=*/false, grads.mlp);
+    }
   }
   RmsNormBackward(dnormed, s.mid, w.post_attention_layernorm, s.mid_inv_rms, dx, /*add_to_dx=*/true,
                   grads.post_attention_layernorm);
-  MlaBackward(pass, w.attention, s.attention, dx, s.in_normed, dnormed, grads.attention);
+  {
+    const PartTimer timer(pass.clock, Part::kAttention);
+    MlaBackward(pass, w.attention, s.attention, dx, s.in_normed, dnormed, grads.attention);
+  }
   RmsNormBackward(dnormed, s.in, w.input_layernorm, s.in_inv_rms, dx, /*add_to_dx=*/true,
                   grads.input_layernorm);
 }

@@ -23,6 +23,6 @@ void LayerForward(const PassContext& pass, const LayerWeights& w, int64_t layer,
 
 // dx [T, hidden]: gradient of the block's output in, of its input out.
 void LayerBackward(const PassContext& pass, const LayerWeights& w, const LayerSaved& saved,
-                   float balance_alpha, Matrix dx, LayerWeights& grads);
+                   float balance_alpha, Matrix dx, const LayerGradients& grads);
 
 }  // namespace darkhorse

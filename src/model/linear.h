@@ -6,6 +6,7 @@
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
+#include "model/part_clock.h"
 #include "model/rope.h"
 
 namespace darkhorse {
@@ -18,6 +19,7 @@ struct PassContext {
   const int32_t* position;  // [T] document position of each row
   KvCache* cache;           // null in training
   Arena& arena;             // buffers that outlive the call are the caller's to release
+  PartClock* clock;         // null: nobody asks where the time goes
   int64_t rows() const { return batch.rows(); }
 };
 
@@ -31,10 +33,10 @@ inline void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool ac
   }
 }
 
-// dW += dy^T . x; dx = dy . W, or dx += with add_to_dx. dx.data may be null: not wanted.
+// dW += dy^T . x; dx = dy . W, or dx += with add_to_dx. Of dW and dx, what is null is not wanted.
 inline void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx,
-                           bool add_to_dx, Weight& grad) {
-  GemmTN(dy, x, grad.w, /*accumulate=*/true);
+                           bool add_to_dx, Matrix dw) {
+  if (dw.data) GemmTN(dy, x, dw, /*accumulate=*/true);
   if (dx.data) GemmNN(dy, weight.w, dx, add_to_dx);
 }
 

@@ -33,13 +33,14 @@ std::vector<float> ShiftWeights(const TokenBatch& batch, std::span<const float> 
 // Cross-entropy through the head: returns the loss; dhidden for factor * loss.
 double CrossEntropy(ConstMatrix hidden, const ModelWeights& weights,
                     const std::vector<int32_t>& target, const std::vector<float>& weight,
-                    float factor, Arena& arena, Matrix dhidden, ModelWeights& grads,
+                    float factor, Arena& arena, Matrix dhidden, Matrix dlm_head, PartClock* clock,
                     std::vector<float>& logp) {
+  const PartTimer timer(clock, Part::kHead);
   std::vector<float> dlogp(weight.size());
   for (size_t i = 0; i < weight.size(); ++i) dlogp[i] = -factor * weight[i];
   logp.resize(weight.size());
   HeadBackward(hidden, weights.lm_head, target.data(), dlogp.data(), nullptr, arena, dhidden,
-               grads.lm_head, logp.data());
+               dlm_head, logp.data());
   return WeightedLoss(target, weight, logp);
 }
 
@@ -53,7 +54,9 @@ void AddRouting(const PassContext& pass, const LayerSaved& layer, LossResult& re
 
 LossResult LossForwardBackward(const Transformer& model, const ModelWeights& weights,
                                const LossInput& input, float mtp_lambda, float balance_alpha,
-                               Arena& arena, ModelWeights& grads, float* logp) {
+                               Arena& arena, const ModelGradients& grads, float* logp,
+                               PartClock* clock) {
+  const PartTimer timer(clock, Part::kRest);
   const TokenBatch& batch = input.batch;
   const int64_t rows = batch.rows();
   CHECK(static_cast<int64_t>(input.target.size()) == rows &&
@@ -64,9 +67,10 @@ LossResult LossForwardBackward(const Transformer& model, const ModelWeights& wei
   const int64_t depths = static_cast<int64_t>(weights.mtp.size());
 
   TransformerSaved saved;
-  model.Forward(weights, batch, nullptr, arena, &saved);
+  model.Forward(weights, batch, nullptr, arena, &saved, clock);
   const PassContext pass{
-      config, model.rope().table(), batch, RowPositions(batch, config, arena), nullptr, arena};
+      config, model.rope().table(), batch, RowPositions(batch, config, arena), nullptr, arena,
+      clock};
   for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
     if (weights.layers[layer].is_moe) AddRouting(pass, saved.layers[layer], result);
   }
@@ -89,10 +93,10 @@ LossResult LossForwardBackward(const Transformer& model, const ModelWeights& wei
     ArenaScope depth_scope(arena);
     const MtpSaved& s = mtp[static_cast<size_t>(k)];
     const Matrix dout = arena.NewMatrix(rows, config.hidden_size);
-    result.mtp_loss +=
-        CrossEntropy(s.out, weights, ShiftWithinSegments(batch, input.target.data(), k + 1),
-                     ShiftWeights(batch, input.weight, k + 1),
-                     mtp_lambda / static_cast<float>(depths), arena, dout, grads, scratch_logp);
+    result.mtp_loss += CrossEntropy(
+        s.out, weights, ShiftWithinSegments(batch, input.target.data(), k + 1),
+        ShiftWeights(batch, input.weight, k + 1), mtp_lambda / static_cast<float>(depths), arena,
+        dout, grads.lm_head, clock, scratch_logp);
     if (k + 1 < depths) AddInPlace(dnext, dout);
     for (int64_t row = 0; row < rows; ++row)
       std::fill(dnext.Row(row), dnext.Row(row) + dnext.cols, 0.0f);
@@ -101,10 +105,10 @@ LossResult LossForwardBackward(const Transformer& model, const ModelWeights& wei
   }
   result.loss = CrossEntropy(saved.hidden, weights, {input.target.begin(), input.target.end()},
                              {input.weight.begin(), input.weight.end()}, 1.0f, arena, dhidden,
-                             grads, scratch_logp);
+                             grads.lm_head, clock, scratch_logp);
   if (logp) std::copy(scratch_logp.begin(), scratch_logp.end(), logp);
   if (depths > 0) AddInPlace(dnext, dhidden);
-  model.Backward(weights, batch, saved, dhidden, balance_alpha, arena, grads);
+  model.Backward(weights, batch, saved, dhidden, balance_alpha, arena, grads, clock);
   return result;
 }
 

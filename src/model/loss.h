@@ -26,10 +26,11 @@ struct LossResult {
 };
 
 // Forward and backward. Objective: loss + mtp_lambda / D * mtp_loss + balance_alpha * balance. Adds
-// to grads. logp [T] may be null.
+// to grads. logp [T] may be null; so may clock, which takes where the time goes.
 LossResult LossForwardBackward(const Transformer& model, const ModelWeights& weights,
                                const LossInput& input, float mtp_lambda, float balance_alpha,
-                               Arena& arena, ModelWeights& grads, float* logp = nullptr);
+                               Arena& arena, const ModelGradients& grads, float* logp = nullptr,
+                               PartClock* clock = nullptr);
 
 // The router biases of the MoE layers, in the order of LossResult::load; nullptr where the config
 // has none.

@@ -238,7 +238,7 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
 }
 
 void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& s, ConstMatrix dy,
-                 ConstMatrix x, Matrix dx, MlaWeights& grads) {
+                 ConstMatrix x, Matrix dx, const MlaGradients& grads) {
   const Dims d(pass.config);
   const float scale = static_cast<float>(pass.config.SoftmaxScale());
   const int64_t rows = x.rows;

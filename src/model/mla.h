@@ -2,7 +2,7 @@
 #pragma once
 
 #include "model/linear.h"
-#include "model/params.h"
+#include "model/tensors.h"
 
 namespace darkhorse {
 
@@ -27,6 +27,6 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
 
 // dx [T, hidden] is written; x is what forward was given.
 void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& saved,
-                 ConstMatrix dy, ConstMatrix x, Matrix dx, MlaWeights& grads);
+                 ConstMatrix dy, ConstMatrix x, Matrix dx, const MlaGradients& grads);
 
 }  // namespace darkhorse

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/random.h"
+#include "model/params.h"
 #include "model/transformer.h"
 
 namespace darkhorse {

@@ -8,7 +8,7 @@ void MlpForward(const PassContext& pass, const MlpWeights& w, ConstMatrix x, Mat
                 MlpSaved* saved) {
   MlpSaved local;
   MlpSaved& s = saved ? *saved : local;
-  const int64_t intermediate = w.gate_proj.w.rows;
+  const int64_t intermediate = w.gate_proj.out();
   s.gate = pass.arena.NewMatrix(x.rows, intermediate);
   s.up = pass.arena.NewMatrix(x.rows, intermediate);
   s.activated = pass.arena.NewMatrix(x.rows, intermediate);
@@ -19,7 +19,7 @@ void MlpForward(const PassContext& pass, const MlpWeights& w, ConstMatrix x, Mat
 }
 
 void MlpBackward(const PassContext& pass, const MlpWeights& w, const MlpSaved& s, ConstMatrix dy,
-                 ConstMatrix x, Matrix dx, bool add_to_dx, MlpWeights& grads) {
+                 ConstMatrix x, Matrix dx, bool add_to_dx, const MlpGradients& grads) {
   ArenaScope scope(pass.arena);
   const Matrix dactivated = pass.arena.NewMatrix(x.rows, s.gate.cols);
   const Matrix dgate = pass.arena.NewMatrix(x.rows, s.gate.cols);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "model/linear.h"
-#include "model/params.h"
+#include "model/tensors.h"
 
 namespace darkhorse {
 
@@ -16,6 +16,7 @@ void MlpForward(const PassContext& pass, const MlpWeights& w, ConstMatrix x, Mat
 
 // dx is written, or added to where add_to_dx.
 void MlpBackward(const PassContext& pass, const MlpWeights& w, const MlpSaved& saved,
-                 ConstMatrix dy, ConstMatrix x, Matrix dx, bool add_to_dx, MlpWeights& grads);
+                 ConstMatrix dy, ConstMatrix x, Matrix dx, bool add_to_dx,
+                 const MlpGradients& grads);
 
 }  // namespace darkhorse

@@ -36,7 +36,10 @@ void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Mat
   const int64_t k = pass.config.num_experts_per_tok;
   const int64_t visits = x.rows * k;
   const int64_t intermediate = pass.config.moe_intermediate_size;
-  s.routing = Route(pass, w, x);
+  {
+    const PartTimer timer(pass.clock, Part::kRouter);
+    s.routing = Route(pass, w, x);
+  }
   s.dispatch = SortByExpert(pass, s.routing, x.rows);
   s.x = pass.arena.NewMatrix(visits, x.cols);
   s.gate = pass.arena.NewMatrix(visits, intermediate);
@@ -44,16 +47,16 @@ void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Mat
   s.activated = pass.arena.NewMatrix(visits, intermediate);
   s.out = pass.arena.NewMatrix(visits, x.cols);
   GatherRows(x, {s.dispatch.source, static_cast<size_t>(visits)}, s.x);
-  GroupedLinear(s.x, s.dispatch.row_begin, w.gate_proj, s.gate);
-  GroupedLinear(s.x, s.dispatch.row_begin, w.up_proj, s.up);
+  GroupedGemmNT(s.x, s.dispatch.row_begin, w.gate_proj, s.gate);
+  GroupedGemmNT(s.x, s.dispatch.row_begin, w.up_proj, s.up);
   SwiGluForward(s.gate, s.up, s.activated);
-  GroupedLinear(s.activated, s.dispatch.row_begin, w.down_proj, s.out);
+  GroupedGemmNT(s.activated, s.dispatch.row_begin, w.down_proj, s.out);
   CombineRows(s.out, s.dispatch.slot, s.routing.weight, k, y, /*add_to_y=*/true);
-  if (w.shared.gate_proj.w.data) MlpForward(pass, w.shared, x, y, &s.shared);
+  if (w.shared.gate_proj.present()) MlpForward(pass, w.shared, x, y, &s.shared);
 }
 
 void MoeBackward(const PassContext& pass, const MoeWeights& w, const MoeSaved& s, ConstMatrix dy,
-                 ConstMatrix x, float balance_alpha, Matrix dx, MoeWeights& grads) {
+                 ConstMatrix x, float balance_alpha, Matrix dx, const MoeGradients& grads) {
   const int64_t k = pass.config.num_experts_per_tok;
   const int64_t visits = x.rows * k;
   ArenaScope scope(pass.arena);
@@ -74,8 +77,11 @@ void MoeBackward(const PassContext& pass, const MoeWeights& w, const MoeSaved& s
   GroupedGemmNN(dgate, begin, w.gate_proj, dvisit);
   GroupedGemmNN(dup, begin, w.up_proj, dvisit, /*accumulate=*/true);
   CombineRows(dvisit, s.dispatch.slot, nullptr, k, dx, /*add_to_y=*/false);
-  RouteBackward(pass, w, s.routing, dweight, x, balance_alpha, dx, grads);
-  if (w.shared.gate_proj.w.data)
+  {
+    const PartTimer timer(pass.clock, Part::kRouter);
+    RouteBackward(pass, w, s.routing, dweight, x, balance_alpha, dx, grads);
+  }
+  if (w.shared.gate_proj.present())
     MlpBackward(pass, w.shared, s.shared, dy, x, dx, /*add_to_dx=*/true, grads.shared);
 }
 

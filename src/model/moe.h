@@ -33,6 +33,7 @@ void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Mat
 
 // dx is written.
 void MoeBackward(const PassContext& pass, const MoeWeights& w, const MoeSaved& saved,
-                 ConstMatrix dy, ConstMatrix x, float balance_alpha, Matrix dx, MoeWeights& grads);
+                 ConstMatrix dy, ConstMatrix x, float balance_alpha, Matrix dx,
+                 const MoeGradients& grads);
 
 }  // namespace darkhorse

@@ -5,6 +5,15 @@
 #include "kernel/ops.h"
 
 namespace darkhorse {
+namespace {
+
+// The parts of a module's block are charged to the module.
+PassContext Unclocked(PassContext pass) {
+  pass.clock = nullptr;
+  return pass;
+}
+
+}  // namespace
 
 std::vector<int32_t> ShiftWithinSegments(const TokenBatch& batch, const int32_t* target,
                                          int64_t shift) {
@@ -19,6 +28,7 @@ std::vector<int32_t> ShiftWithinSegments(const TokenBatch& batch, const int32_t*
 
 void MtpForward(const PassContext& pass, const ModelWeights& model, int64_t depth,
                 ConstMatrix previous, MtpSaved* s) {
+  const PartTimer timer(pass.clock, Part::kMtpModules);
   const MtpWeights& w = model.mtp[static_cast<size_t>(depth)];
   const float eps = static_cast<float>(pass.config.rms_norm_eps);
   const int64_t rows = previous.rows;
@@ -31,27 +41,29 @@ void MtpForward(const PassContext& pass, const ModelWeights& model, int64_t dept
   s->concat = arena.NewMatrix(rows, 2 * hidden);
   s->layer_in = arena.NewMatrix(rows, hidden);
   s->out = arena.NewMatrix(rows, hidden);
-  GatherRows(model.embed_tokens, s->next, s->embedding);
+  GatherRows(model.embed_tokens.w, s->next, s->embedding);
   RmsNormForward(s->embedding, w.enorm, eps, s->concat.Cols(0, hidden), s->embedding_inv_rms);
   RmsNormForward(previous, w.hnorm, eps, s->concat.Cols(hidden, hidden), s->hidden_inv_rms);
   LinearForward(s->concat, w.eh_proj, s->layer_in);
   s->layer_out = s->layer_in;  // the block works in place and keeps its own copy of its input
-  LayerForward(pass, w.layer, pass.config.num_hidden_layers + depth, s->layer_out, &s->layer);
+  LayerForward(Unclocked(pass), w.layer, pass.config.num_hidden_layers + depth, s->layer_out,
+               &s->layer);
   RmsNormForward(s->layer_out, w.norm, eps, s->out, s->out_inv_rms);
 }
 
 void MtpBackward(const PassContext& pass, const ModelWeights& model, int64_t depth,
                  ConstMatrix previous, const MtpSaved& s, float balance_alpha, Matrix dout,
-                 Matrix dprevious, ModelWeights& grads) {
+                 Matrix dprevious, const ModelGradients& grads) {
+  const PartTimer timer(pass.clock, Part::kMtpModules);
   const MtpWeights& w = model.mtp[static_cast<size_t>(depth)];
-  MtpWeights& g = grads.mtp[static_cast<size_t>(depth)];
+  const MtpGradients& g = grads.mtp[static_cast<size_t>(depth)];
   const int64_t rows = previous.rows;
   const int64_t hidden = previous.cols;
   ArenaScope scope(pass.arena);
   const Matrix dx = pass.arena.NewMatrix(rows, hidden);
   const Matrix dconcat = pass.arena.NewMatrix(rows, 2 * hidden);
   RmsNormBackward(dout, s.layer_out, w.norm, s.out_inv_rms, dx, /*add_to_dx=*/false, g.norm);
-  LayerBackward(pass, w.layer, s.layer, balance_alpha, dx, g.layer);
+  LayerBackward(Unclocked(pass), w.layer, s.layer, balance_alpha, dx, g.layer);
   LinearBackward(dx, s.concat, w.eh_proj, dconcat, /*add_to_dx=*/false, g.eh_proj);
   RmsNormBackward(dconcat.Cols(hidden, hidden), previous, w.hnorm, s.hidden_inv_rms, dprevious,
                   /*add_to_dx=*/true, g.hnorm);

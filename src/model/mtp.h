@@ -35,6 +35,6 @@ void MtpForward(const PassContext& pass, const ModelWeights& model, int64_t dept
 // dout [T, hidden] (overwritten) -> dprevious (added to) and gradients, the embedding's among them.
 void MtpBackward(const PassContext& pass, const ModelWeights& model, int64_t depth,
                  ConstMatrix previous, const MtpSaved& saved, float balance_alpha, Matrix dout,
-                 Matrix dprevious, ModelWeights& grads);
+                 Matrix dprevious, const ModelGradients& grads);
 
 }  // namespace darkhorse

@@ -49,6 +49,11 @@ RopeCache::RopeCache(const ModelConfig& config)
   cos_sin_ = RopeCosSin(frequencies, mscale, max_position_);
 }
 
+double RopeCache::Bytes(const ModelConfig& config) {
+  return sizeof(float) * static_cast<double>(config.max_position_embeddings) *
+         static_cast<double>(config.qk_rope_head_dim);
+}
+
 RopeTable RopeCache::table() const { return {dim_, cos_sin_.data(), max_position_}; }
 
 }  // namespace darkhorse

@@ -1,5 +1,5 @@
-// Rotary position embedding tables, with YaRN where the config asks for it (deepseek-facts:
-// interleaved pairs, f32 rotation).
+// Rotary position embedding tables (Su et al. 2021) of adjacent pairs, as DeepSeek's models rotate,
+// with YaRN where the config asks for it.
 #pragma once
 
 #include <vector>
@@ -19,6 +19,8 @@ class RopeCache {
  public:
   explicit RopeCache(const ModelConfig& config);
   RopeTable table() const;
+  // What such a table takes, in bytes; exact below 2^53, so never an overflow.
+  static double Bytes(const ModelConfig& config);
 
  private:
   int64_t dim_;

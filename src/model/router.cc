@@ -143,7 +143,7 @@ Routing Route(const PassContext& pass, const MoeWeights& w, ConstMatrix x) {
 
 void RouteBackward(const PassContext& pass, const MoeWeights& w, const Routing& routing,
                    const float* dweight, ConstMatrix x, float balance_alpha, Matrix dx,
-                   MoeWeights& grads) {
+                   const MoeGradients& grads) {
   const ModelConfig& config = pass.config;
   const int64_t k = config.num_experts_per_tok;
   const int64_t experts = config.n_routed_experts;

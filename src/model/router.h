@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/linear.h"
-#include "model/params.h"
+#include "model/tensors.h"
 
 namespace darkhorse {
 
@@ -29,7 +29,7 @@ void SelectExperts(const ModelConfig& config, const float* scores, const float* 
 // the sequence-wise balance loss.
 void RouteBackward(const PassContext& pass, const MoeWeights& w, const Routing& routing,
                    const float* dweight, ConstMatrix x, float balance_alpha, Matrix dx,
-                   MoeWeights& grads);
+                   const MoeGradients& grads);
 
 // The balance loss itself, sum over sequences of sum_i f_i P_i (eq. 17-20), alpha not applied. f_i
 // counts the experts that were visited; the paper's would be those of the best scores without bias

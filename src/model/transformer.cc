@@ -33,12 +33,12 @@ const int32_t* RowPositions(const TokenBatch& batch, const ModelConfig& config, 
   return position;
 }
 
-Transformer::Transformer(const ModelConfig& config) : config_(config), rope_(config) {
-  config_.Validate();
-}
+Transformer::Transformer(const ModelConfig& config)
+    : config_(config), rope_(config), cost_(config) {}
 
 Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch, KvCache* cache,
-                            Arena& arena, TransformerSaved* saved) const {
+                            Arena& arena, TransformerSaved* saved, PartClock* clock) const {
+  const PartTimer timer(clock, Part::kRest);
   const int64_t rows = batch.rows();
   const Matrix hidden = arena.NewMatrix(rows, config_.hidden_size);
   const Matrix x = arena.NewMatrix(rows, config_.hidden_size);
@@ -46,9 +46,9 @@ Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch
   std::optional<ArenaScope> scope;
   if (!saved) scope.emplace(arena);
   const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena),
-                         cache,   arena};
+                         cache,   arena,         clock};
 
-  GatherRows(weights.embed_tokens, batch.tokens, x);
+  GatherRows(weights.embed_tokens.w, batch.tokens, x);
   if (saved) saved->layers.assign(weights.layers.size(), {});
   for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
     LayerForward(pass, weights.layers[layer], static_cast<int64_t>(layer), x,
@@ -65,10 +65,11 @@ Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch
 
 void Transformer::Backward(const ModelWeights& weights, const TokenBatch& batch,
                            const TransformerSaved& saved, Matrix dhidden, float balance_alpha,
-                           Arena& arena, ModelWeights& grads) const {
+                           Arena& arena, const ModelGradients& grads, PartClock* clock) const {
+  const PartTimer timer(clock, Part::kRest);
   ArenaScope scope(arena);
   const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena),
-                         nullptr, arena};
+                         nullptr, arena,         clock};
   const Matrix dx = arena.NewMatrix(batch.rows(), config_.hidden_size);
   RmsNormBackward(dhidden, saved.final_in, weights.norm, saved.final_inv_rms, dx,
                   /*add_to_dx=*/false, grads.norm);

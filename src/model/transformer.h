@@ -9,11 +9,12 @@
 #include "base/arena.h"
 #include "model/batch.h"
 #include "model/config.h"
+#include "model/cost.h"
 #include "model/kv_cache.h"
 #include "model/layer.h"
 #include "model/mtp.h"
-#include "model/params.h"
 #include "model/rope.h"
+#include "model/tensors.h"
 
 namespace darkhorse {
 
@@ -36,21 +37,25 @@ class Transformer {
   explicit Transformer(const ModelConfig& config);
   const ModelConfig& config() const { return config_; }
   const RopeCache& rope() const { return rope_; }
+  const ModelCost& cost() const { return cost_; }
 
   // Hidden states after the final norm [T, hidden], in `arena`. With `cache`, segments append to
-  // and read from their slots. `saved` (training) and `cache` (generation) may each be null.
+  // and read from their slots. `saved` (training), `cache` (generation) and `clock` (where the time
+  // goes) may each be null.
   Matrix Forward(const ModelWeights& weights, const TokenBatch& batch, KvCache* cache, Arena& arena,
-                 TransformerSaved* saved) const;
+                 TransformerSaved* saved, PartClock* clock = nullptr) const;
 
   // Adds the parameter gradients for dhidden [T, hidden] (overwritten) to grads. balance_alpha:
   // weight of the sequence-wise balance loss (DeepSeek-V3 eq. 17) in units of the loss that dhidden
   // is the gradient of.
   void Backward(const ModelWeights& weights, const TokenBatch& batch, const TransformerSaved& saved,
-                Matrix dhidden, float balance_alpha, Arena& arena, ModelWeights& grads) const;
+                Matrix dhidden, float balance_alpha, Arena& arena, const ModelGradients& grads,
+                PartClock* clock = nullptr) const;
 
  private:
   ModelConfig config_;
   RopeCache rope_;
+  ModelCost cost_;
 };
 
 }  // namespace darkhorse

@@ -2,6 +2,8 @@
 // derives for this very model and input: the first-order worst case of f32 arithmetic.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <functional>
 #include <numeric>
 
 #include "base/arena.h"
@@ -26,7 +28,7 @@ FastRun RunFast(const ReferenceCase& c) {
   run.logp.resize(c.batch.rows());
   run.gradient.resize(layout.buffer_size());
   const ModelWeights model = Bind(c.config, layout, weights.data());
-  ModelWeights gradient = Bind(c.config, layout, run.gradient.data());
+  const ModelGradients gradient = BindGradients(c.config, layout, run.gradient.data());
   const Transformer transformer(c.config);
   Arena arena;
   const Matrix hidden = transformer.Forward(model, c.batch, nullptr, arena, nullptr);
@@ -136,6 +138,42 @@ TEST_P(TransformerOracleRandomTest, ValuesAndGradientsAreTheReferences) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, TransformerOracleRandomTest,
                          testing::Range(uint64_t{1}, uint64_t{13}));
+
+// A gradient that is null is not wanted: nothing is written for it, and every other one keeps its
+// bits. Each tensor alone is left out, then all of them.
+TEST(TransformerGradientTest, UnwantedGradientsAreSkippedAndChangeNoOther) {
+  for (const ReferenceCase& c : ReferenceCases()) {
+    SCOPED_TRACE(c.name);
+    const ParamLayout layout(c.config);
+    std::vector<float> weights = c.weights;
+    const ModelWeights model = Bind(c.config, layout, weights.data());
+    const Transformer transformer(c.config);
+    const auto run = [&](const std::function<bool(const std::string&)>& wanted) {
+      std::vector<float> buffer(static_cast<size_t>(layout.buffer_size()));
+      ModelGradients grads = BindGradients(c.config, layout, buffer.data());
+      ListTensors(c.config, grads, [&](auto& tensor, const ParamSpec& spec) {
+        if (!wanted(spec.name)) tensor = {};
+      });
+      // Tied, the head is the embedding under another name.
+      if (c.config.tie_word_embeddings) grads.lm_head = grads.embed_tokens;
+      Arena arena;
+      LossForwardBackward(transformer, model, {c.batch, c.target, c.weight},
+                          static_cast<float>(c.mtp_lambda), static_cast<float>(c.balance_alpha),
+                          arena, grads);
+      return buffer;
+    };
+    const std::vector<float> all = run([](const std::string&) { return true; });
+    for (const ParamInfo& param : layout.params()) {
+      std::vector<float> expected = all;
+      std::fill_n(expected.begin() + param.offset, param.size, 0.0f);
+      const auto got = run([&](const std::string& name) { return name != param.name; });
+      ASSERT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
+          << param.name;
+    }
+    const auto none = run([](const std::string&) { return false; });
+    EXPECT_TRUE(std::all_of(none.begin(), none.end(), [](float x) { return x == 0; }));
+  }
+}
 
 TEST(TransformerGradientTest, EveryParameterGetsAGradient) {
   for (ReferenceCase c : ReferenceCases()) {

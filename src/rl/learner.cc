@@ -104,7 +104,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   metrics.sample_seconds += cost.sample_seconds;
   metrics.score_seconds += cost.score_seconds;
   metrics.engine_steps.insert(metrics.engine_steps.end(), cost.steps.begin(), cost.steps.end());
-  for (const EngineStep& step : cost.steps) metrics.flops += Flops(config_, step);
+  for (const EngineStep& step : cost.steps) metrics.flops += Flops(trainer_.model().cost(), step);
   return samples;
 }
 
@@ -188,7 +188,8 @@ void Learner::Train(const Groups& groups, ReinforceMetrics& metrics) {
   const double passes = ForwardPasses(recipe_);
   for (const Sample& s : groups.samples) {
     const double tokens = static_cast<double>(s.prompt.size() + s.completion.size());
-    metrics.flops += passes * tokens * ForwardFlopsPerToken(config_, (tokens + 1) / 2, false);
+    metrics.flops +=
+        passes * tokens * trainer_.model().cost().ForwardFlopsPerToken((tokens + 1) / 2);
   }
   const double lr_factor = LearningRateFactor(recipe_.schedule, position.completed, rl.steps);
   metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;

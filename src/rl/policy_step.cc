@@ -50,7 +50,7 @@ PolicyMetrics PolicyUpdate(Trainer& trainer, const GrpoOptions& options, const G
   PolicyMetrics metrics;
   Arena& arena = trainer.arena();
   const ModelWeights& weights = trainer.bound_weights();
-  ModelWeights& grads = trainer.bound_grads();
+  const ModelGradients& grads = trainer.bound_grads();
   trainer.ZeroGradients();
   double entropy_sum = 0;
   for (const PolicyBatch& part : PackSamples(samples, micro_batch_tokens)) {

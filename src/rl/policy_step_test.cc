@@ -120,7 +120,7 @@ TEST_F(PolicyStepTest, ReinforceIsCrossEntropyWeightedByAdvantage) {
   const GrpoScale scale = Scale();
 
   std::vector<float> gradient(static_cast<size_t>(trainer_.layout().buffer_size()));
-  ModelWeights grads = Bind(trainer_.config(), trainer_.layout(), gradient.data());
+  const ModelGradients grads = BindGradients(trainer_.config(), trainer_.layout(), gradient.data());
   double loss = 0;
   Arena arena;
   for (const PolicyBatch& part : PackSamples(policy_, kMicroBatch)) {
@@ -139,7 +139,7 @@ TEST_F(PolicyStepTest, ReinforceIsCrossEntropyWeightedByAdvantage) {
   trainer_.bound_grads().norm[0] = 7;  // what an earlier step left does not count
   const PolicyMetrics metrics = PolicyUpdate(trainer_, options, scale, kMicroBatch, 1.0, policy_);
 
-  const ModelWeights& updated = trainer_.bound_grads();
+  const ModelGradients& updated = trainer_.bound_grads();
   const ParamInfo* embedding = trainer_.layout().Find("model.embed_tokens.weight");
   ASSERT_NE(embedding, nullptr);
   const float* own = updated.embed_tokens.data - embedding->offset;

@@ -64,7 +64,7 @@ double MeasureTrainingSpeed(const ReinforceRecipe& recipe, Trainer& trainer,
     rows += tokens;
     if (!scored.empty() && rows > kMicroBatches * recipe.rl.micro_batch_tokens) break;
     scored.push_back({&sample, 0, false, {}, {}});
-    flops += Count(tokens) * ForwardFlopsPerToken(trainer.config(), Count(tokens + 1) / 2, false);
+    flops += Count(tokens) * trainer.model().cost().ForwardFlopsPerToken(Count(tokens + 1) / 2);
   }
   const double start = SteadySeconds();
   ScoreSamples(trainer.model(), trainer.bound_weights(), recipe.rl.micro_batch_tokens,
@@ -103,7 +103,7 @@ double RunSeconds(const ReinforceRecipe& recipe, const ModelConfig& config,
   const double generated = samples * rounds * typical.length;
   const double tokens = typical.prompt + typical.length;
   const double trained = samples * (1 - missing) * ForwardPasses(recipe) * tokens *
-                         ForwardFlopsPerToken(config, (tokens + 1) / 2, /*with_mtp=*/false);
+                         ModelCost(config).ForwardFlopsPerToken((tokens + 1) / 2);
   const int64_t evaluations =
       rl.evaluate_every > 0 ? (rl.steps + rl.evaluate_every - 1) / rl.evaluate_every : 0;
   const double evaluated = Count(evaluations) * Count(static_cast<int64_t>(report.parts.size())) *
@@ -202,13 +202,14 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
   const ReinforceOptions& rl = recipe.rl;
   const int64_t context = config.max_position_embeddings;
   const int64_t longest = prompt + std::min(rl.max_tokens, context - prompt);
-  const TrainingMemory training =
-      EstimateTrainingMemory(config, std::max(longest, rl.micro_batch_tokens));
+  const ModelCost cost(config);
+  const TrainingMemory training = cost.Training(std::max(longest, rl.micro_batch_tokens));
   const int64_t copies = recipe.grpo.kl_beta > 0 ? 2 : 1;  // packed for sampling; the reference
   // Rollouts and evaluations have an engine of their own, one at a time.
   const int64_t evaluated = std::min(rl.slots, held_out * rl.evaluate_samples);
   return training.total() + copies * training.weights +
-         std::max(RolloutSlots(rl), evaluated) * longest * ExpandedCacheBytesPerToken(config);
+         std::max(RolloutSlots(rl), evaluated) * longest *
+             cost.CacheBytesPerToken(CacheForm::kExpanded);
 }
 
 ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,

@@ -91,21 +91,19 @@ TEST(ProbeTest, MemoryCountsReferenceAndCache) {
   recipe.rl.slots = 8;
   const ModelConfig config = TinyPolicyConfig();
   const int64_t plain = ReinforceMemory(recipe, config, 10, 0);
-  const TrainingMemory training = EstimateTrainingMemory(config, recipe.rl.micro_batch_tokens);
-  EXPECT_EQ(plain,
-            training.total() + training.weights + 8 * 30 * ExpandedCacheBytesPerToken(config));
+  const ModelCost cost(config);
+  const int64_t cached = cost.CacheBytesPerToken(CacheForm::kExpanded);
+  const TrainingMemory training = cost.Training(recipe.rl.micro_batch_tokens);
+  EXPECT_EQ(plain, training.total() + training.weights + 8 * 30 * cached);
   // An evaluation may run more sequences at once than a step.
   recipe.rl.prompts_per_step = recipe.rl.group_size = recipe.rl.evaluate_samples = 2;
-  EXPECT_EQ(plain - ReinforceMemory(recipe, config, 10, 0),
-            4 * 30 * ExpandedCacheBytesPerToken(config));
-  EXPECT_EQ(plain - ReinforceMemory(recipe, config, 10, 3),
-            2 * 30 * ExpandedCacheBytesPerToken(config));
+  EXPECT_EQ(plain - ReinforceMemory(recipe, config, 10, 0), 4 * 30 * cached);
+  EXPECT_EQ(plain - ReinforceMemory(recipe, config, 10, 3), 2 * 30 * cached);
   EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100), plain);
   recipe.grpo.kl_beta = 0.1;
   EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain, training.weights);
   recipe.rl.max_tokens = 1000;  // the context holds 64
-  EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain,
-            training.weights + 8 * 34 * ExpandedCacheBytesPerToken(config));
+  EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain, training.weights + 8 * 34 * cached);
 }
 
 }  // namespace

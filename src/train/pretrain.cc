@@ -21,11 +21,11 @@ namespace darkhorse {
 namespace {
 
 // Operations of the step's forward and backward passes, attention by each document's own length.
-double StepFlops(const ModelConfig& config, const TokenBatch& batch) {
+double StepFlops(const ModelCost& cost, const TokenBatch& batch) {
   double flops = 0;
   for (const Segment& segment : batch.segments) {
     flops += static_cast<double>(segment.rows) *
-             TrainingFlopsPerToken(config, static_cast<double>(segment.rows + 1) / 2);
+             cost.TrainingFlopsPerToken(static_cast<double>(segment.rows + 1) / 2);
   }
   return flops;
 }
@@ -70,7 +70,7 @@ std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader&
       load[layer].resize(result.load[layer].size());
       for (size_t e = 0; e < load[layer].size(); ++e) load[layer][e] += result.load[layer][e];
     }
-    flops += StepFlops(recipe.model, batch);
+    flops += StepFlops(trainer.model().cost(), batch);
   }
   if (!std::isfinite(metrics.loss)) {
     Fail(

@@ -33,16 +33,16 @@ void RequireFinite(std::string_view what, std::span<const float> values, int64_t
 }  // namespace
 
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens) {
-  const auto weights = static_cast<double>(ParamLayout(config).buffer_size());
-  const auto rotations =
-      static_cast<double>(config.max_position_embeddings * config.qk_rope_head_dim);
+  const ModelCost cost(config);
   // In two steps: the estimate counts in integers, which the first keeps small.
-  RequireMemory(sizeof(float) * (4 * weights + rotations),
+  const double rotations = RopeCache::Bytes(config);
+  RequireMemory(static_cast<double>(cost.Training(0).total()) + rotations,
                 fmt::format("training a model of {} parameters and a context of {}",
-                            FormatCount(weights), config.max_position_embeddings),
+                            FormatCount(static_cast<double>(cost.parameters())),
+                            config.max_position_embeddings),
                 "lower the dimensions of the model");
-  const TrainingMemory memory = EstimateTrainingMemory(config, micro_batch_tokens);
-  RequireMemory(static_cast<double>(memory.total()) + sizeof(float) * rotations,
+  const TrainingMemory memory = cost.Training(micro_batch_tokens);
+  RequireMemory(static_cast<double>(memory.total()) + rotations,
                 fmt::format("computing {} tokens at once", micro_batch_tokens),
                 "lower micro_batch_tokens");
 }
@@ -53,7 +53,7 @@ Trainer::Trainer(const ModelConfig& config, const OptimizerOptions& optimizer)
       weights_(layout_.buffer_size()),
       grads_(layout_.buffer_size()),
       bound_weights_(Bind(config, layout_, weights_.data())),
-      bound_grads_(Bind(config, layout_, grads_.data())),
+      bound_grads_(BindGradients(config, layout_, grads_.data())),
       optimizer_(layout_, optimizer) {}
 
 void Trainer::Initialize(uint64_t seed) {

@@ -30,8 +30,8 @@ class Trainer {
   const ParamLayout& layout() const { return layout_; }
   const Transformer& model() const { return model_; }
   float* weights() { return weights_.data(); }
-  ModelWeights& bound_weights() { return bound_weights_; }
-  ModelWeights& bound_grads() { return bound_grads_; }
+  const ModelWeights& bound_weights() const { return bound_weights_; }
+  const ModelGradients& bound_grads() const { return bound_grads_; }
   Optimizer& optimizer() { return optimizer_; }
   Arena& arena() { return arena_; }
 
@@ -58,7 +58,8 @@ class Trainer {
   Transformer model_;
   ParamLayout layout_;
   FloatBuffer weights_, grads_;
-  ModelWeights bound_weights_, bound_grads_;
+  ModelWeights bound_weights_;
+  ModelGradients bound_grads_;
   Optimizer optimizer_;
   Arena arena_;
   std::vector<std::pair<std::string, std::span<float>>> extra_state_;

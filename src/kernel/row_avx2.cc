@@ -13,6 +13,6 @@ constexpr int kTileRows = 6, kTileVectors = 6, kMaxPanels = 4;
 #include "kernel/ops.inl"
 }  // namespace
 
-constinit const KernelTable kTableAvx2 = {"avx2", MakeGemmLoops(), MakeOpsLoops()};
+constinit const KernelRow kRowAvx2 = {"avx2", MakeGemmLoops(), MakeOpsLoops()};
 
 }  // namespace darkhorse

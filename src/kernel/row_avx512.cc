@@ -16,6 +16,6 @@ constexpr int kTileRows = 6, kTileVectors = 24, kMaxPanels = 8;
 #include "kernel/ops.inl"
 }  // namespace
 
-constinit const KernelTable kTableAvx512 = {"avx512", MakeGemmLoops(), MakeOpsLoops()};
+constinit const KernelRow kRowAvx512 = {"avx512", MakeGemmLoops(), MakeOpsLoops()};
 
 }  // namespace darkhorse

@@ -69,30 +69,41 @@ inline void Append(const std::vector<float>& more, std::vector<float>* all) {
 // Restores the kernels and the number of threads.
 class KernelScope {
  public:
-  KernelScope() : table_(&Kernels()), threads_(NumThreads()) {}
+  KernelScope() : row_(&Kernels()), threads_(NumThreads()) {}
   ~KernelScope() {
-    SelectKernels(*table_);
+    SelectKernels(*row_);
     SetNumThreads(threads_);
   }
 
  private:
-  const KernelTable* table_;
+  const KernelRow* row_;
   int threads_;
 };
+
+// Runs body for every instruction set that this CPU has, each with 1, 2, 3 and 5 threads.
+template <typename Body>
+void Everywhere(const Body& body) {
+  const KernelScope scope;
+  for (const KernelRow* row : SupportedKernels()) {
+    SelectKernels(*row);
+    for (const int threads : {1, 2, 3, 5}) {
+      SCOPED_TRACE(testing::Message() << row->name << ", " << threads << " threads");
+      SetNumThreads(threads);
+      body();
+    }
+  }
+}
 
 // run() gives the same floats with every instruction set and any number of threads.
 template <typename Run>
 void ExpectSameEverywhere(const Run& run) {
-  const KernelScope scope;
-  SetNumThreads(1);
-  const std::vector<float> expected = run();
-  for (const KernelTable* table : SupportedKernels()) {
-    SelectKernels(*table);
-    for (const int threads : {1, 2, 5}) {
-      SetNumThreads(threads);
-      EXPECT_TRUE(SameBits(run(), expected)) << table->name << ", " << threads << " threads";
-    }
+  std::vector<float> expected;
+  {
+    const KernelScope scope;
+    SetNumThreads(1);
+    expected = run();
   }
+  Everywhere([&] { EXPECT_TRUE(SameBits(run(), expected)); });
 }
 
 }  // namespace darkhorse

@@ -11,6 +11,6 @@ constexpr int kTileRows = 4, kTileVectors = 4, kMaxPanels = 2;
 #include "kernel/ops.inl"
 }  // namespace
 
-constinit const KernelTable kTableScalar = {"scalar", MakeGemmLoops(), MakeOpsLoops()};
+constinit const KernelRow kRowScalar = {"scalar", MakeGemmLoops(), MakeOpsLoops()};
 
 }  // namespace darkhorse

@@ -1,0 +1,81 @@
+#include "infer/packed.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+#include <type_traits>
+#include <vector>
+
+#include "base/random.h"
+
+namespace darkhorse {
+namespace {
+
+ModelConfig Tiny() {
+  ModelConfig config;
+  config.vocab_size = 19;
+  config.hidden_size = 12;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 2;
+  config.kv_lora_rank = 6;
+  config.qk_nope_head_dim = 5;
+  config.qk_rope_head_dim = 4;
+  config.v_head_dim = 3;
+  config.intermediate_size = 11;
+  config.moe_intermediate_size = 7;
+  config.n_routed_experts = 3;
+  config.num_nextn_predict_layers = 1;
+  return config;
+}
+
+// Between them they have every kind of matrix.
+std::vector<ModelConfig> Configs() {
+  std::vector<ModelConfig> configs(3, Tiny());
+  configs[1].q_lora_rank = 8;
+  configs[1].tie_word_embeddings = true;
+  configs[2].n_shared_experts = 0;
+  configs[2].topk_method = "greedy";
+  return configs;
+}
+
+// Every matrix that a linear layer multiplies by has a packed form of its own, which is that matrix
+// packed; the embedding, which no layer multiplies by, has none. Again after the weights change.
+TEST(PackedWeights, HoldsEveryMatrixThatALayerMultipliesBy) {
+  for (const ModelConfig& config : Configs()) {
+    const ParamLayout layout(config);
+    std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
+    for (size_t i = 0; i < weights.size(); ++i)
+      weights[i] = static_cast<float>(RandomNormal(1, RandomStream::kTest, i));
+    PackedWeights packed(config, layout, weights.data());
+    const auto expect_packed = [&](const Weight& weight, const std::string& name) {
+      ASSERT_NE(weight.packed, nullptr) << name;
+      std::vector<float> expected(static_cast<size_t>(PackedSize(weight.out(), weight.in())));
+      PackNT(weight.w, expected.data());
+      EXPECT_EQ(std::memcmp(weight.packed, expected.data(), expected.size() * sizeof(float)), 0)
+          << name;
+    };
+    const auto check = [&] {
+      ModelWeights model = packed.model();
+      std::set<const float*> places;
+      ListTensors(config, model, [&](auto& tensor, const ParamSpec& spec) {
+        if constexpr (std::is_same_v<decltype(tensor), Weight&>) {
+          if (spec.kind == ParamKind::kEmbedding) {
+            EXPECT_EQ(tensor.packed, nullptr);
+          } else {
+            expect_packed(tensor, spec.name);
+            EXPECT_TRUE(places.insert(tensor.packed).second) << spec.name;
+          }
+        }
+      });
+      expect_packed(model.lm_head, "the head");
+    };
+    check();
+    for (float& weight : weights) weight = 2 * weight + 1;
+    packed.Repack();
+    check();
+  }
+}
+
+}  // namespace
+}  // namespace darkhorse
