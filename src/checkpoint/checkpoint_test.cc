@@ -13,6 +13,7 @@
 #include "checkpoint/checksums.h"
 #include "checkpoint/config_json.h"
 #include "checkpoint/run_directory.h"
+#include "model/config_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -20,18 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 ModelConfig Tiny() {
-  ModelConfig config;
-  config.vocab_size = 37;
-  config.hidden_size = 16;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 2;
-  config.kv_lora_rank = 8;
-  config.qk_nope_head_dim = 6;
-  config.qk_rope_head_dim = 4;
-  config.v_head_dim = 5;
-  config.intermediate_size = 24;
-  config.moe_intermediate_size = 9;
-  config.n_routed_experts = 4;
+  ModelConfig config = TinyConfig();
   config.num_nextn_predict_layers = 1;
   return config;
 }
@@ -238,17 +228,17 @@ TEST_F(CheckpointTest, ForeignCheckpointsHaveNoChecksums) {
 
 TEST_F(CheckpointTest, TensorsMustBelongToTheConfig) {
   PublishPlain(dir_ / "a");
-  config_.vocab_size = 38;
+  config_.vocab_size = 14;
   layout_ = ParamLayout(config_);
   weights_.resize(static_cast<size_t>(layout_.buffer_size()));
   EXPECT_TRUE(Says(LoadMessage(dir_ / "a"),
-                   "tensor 'model.embed_tokens.weight' has shape [37, 16] where config.json asks "
-                   "for [38, 16] (and 1 more such)"));
+                   "tensor 'model.embed_tokens.weight' has shape [13, 8] where config.json asks "
+                   "for [14, 8] (and 1 more such)"));
   config_ = Tiny();
   config_.n_routed_experts = 5;
   layout_ = ParamLayout(config_);
   weights_.resize(static_cast<size_t>(layout_.buffer_size()));
-  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "'model.layers.1.mlp.gate.weight' has shape [4, 16]"));
+  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "'model.layers.1.mlp.gate.weight' has shape [4, 8]"));
   config_ = Tiny();
   config_.num_nextn_predict_layers = 0;
   layout_ = ParamLayout(config_);
@@ -412,7 +402,7 @@ TEST_F(CheckpointTest, AConfigThatAsksForMoreThanTheTensorsHoldIsRefusedBeforeAn
   EXPECT_TRUE(Says(MessageOf([&] { LoadVerifiedModelConfig(directory); }), "config.json"));
   fs::remove(directory + "/checksums.json");
   EXPECT_TRUE(Says(MessageOf([&] { LoadVerifiedModelConfig(directory); }),
-                   "has shape [37, 16] where config.json asks for [16777216, 8192]"));
+                   "has shape [13, 8] where config.json asks for [16777216, 8192]"));
 }
 
 TEST_F(CheckpointTest, FingerprintFollowsTheContentAndNotTheName) {

@@ -8,31 +8,16 @@
 #include <vector>
 
 #include "base/random.h"
+#include "model/config_testing.h"
 
 namespace darkhorse {
 namespace {
 
-ModelConfig Tiny() {
-  ModelConfig config;
-  config.vocab_size = 19;
-  config.hidden_size = 12;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 2;
-  config.kv_lora_rank = 6;
-  config.qk_nope_head_dim = 5;
-  config.qk_rope_head_dim = 4;
-  config.v_head_dim = 3;
-  config.intermediate_size = 11;
-  config.moe_intermediate_size = 7;
-  config.n_routed_experts = 3;
-  config.num_nextn_predict_layers = 1;
-  return config;
-}
-
 // Between them they have every kind of matrix.
 std::vector<ModelConfig> Configs() {
-  std::vector<ModelConfig> configs(3, Tiny());
-  configs[1].q_lora_rank = 8;
+  std::vector<ModelConfig> configs(3, TinyConfig());
+  for (ModelConfig& config : configs) config.num_nextn_predict_layers = 1;
+  configs[0].q_lora_rank = 0;
   configs[1].tie_word_embeddings = true;
   configs[2].n_shared_experts = 0;
   configs[2].topk_method = "greedy";

@@ -18,7 +18,7 @@ struct Segment {
 };
 
 struct TokenBatch {
-  std::vector<int32_t> tokens;    // [T] one a row
+  std::vector<int32_t> tokens;    // [T] one per row
   std::vector<Segment> segments;  // cover the rows in order
   int64_t sequence_rows = 0;  // rows of one sequence of the balance loss; 0: each segment is one
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }

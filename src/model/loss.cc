@@ -44,10 +44,56 @@ double CrossEntropy(ConstMatrix hidden, const ModelWeights& weights,
   return WeightedLoss(target, weight, logp);
 }
 
-void AddRouting(const PassContext& pass, const LayerSaved& layer, LossResult& result) {
-  result.balance += BalanceLoss(pass, layer.moe.routing);
-  result.load.emplace_back();
-  CountLoad(pass.config, layer.moe.routing, pass.rows(), result.load.back());
+// Balance and load of every MoE layer, modules last.
+void AddRouting(const PassContext& pass, const ModelWeights& weights, const TransformerSaved& saved,
+                const std::vector<MtpSaved>& modules, LossResult& result) {
+  const auto add = [&](const LayerWeights& layer, const LayerSaved& s) {
+    if (!layer.is_moe) return;
+    result.balance += BalanceLoss(pass, s.moe.routing);
+    result.load.emplace_back();
+    CountLoad(pass.config, s.moe.routing, pass.rows(), result.load.back());
+  };
+  for (size_t i = 0; i < weights.layers.size(); ++i) add(weights.layers[i], saved.layers[i]);
+  for (size_t k = 0; k < modules.size(); ++k) add(weights.mtp[k].layer, modules[k].layer);
+}
+
+// The multi-token-prediction modules, each on the output of the one before; the first on `hidden`.
+std::vector<MtpSaved> ForwardModules(const PassContext& pass, const ModelWeights& weights,
+                                     const LossInput& input, ConstMatrix hidden) {
+  std::vector<MtpSaved> modules(weights.mtp.size());
+  ConstMatrix previous = hidden;
+  for (size_t k = 0; k < modules.size(); ++k) {
+    const auto depth = static_cast<int64_t>(k);
+    modules[k].next = ShiftWithinSegments(input.batch, input.target.data(), depth);
+    MtpForward(pass, weights, depth, previous, &modules[k]);
+    previous = modules[k].out;
+  }
+  return modules;
+}
+
+// Heads and backward passes of the modules, the last first: each one's output feeds its own head
+// and the next module, and the two gradients meet in it. Returns that of `hidden` [T, hidden]; adds
+// to grads and to result.mtp_loss.
+Matrix BackwardModules(const PassContext& pass, const ModelWeights& weights, const LossInput& input,
+                       float mtp_lambda, float balance_alpha, const std::vector<MtpSaved>& modules,
+                       ConstMatrix hidden, const ModelGradients& grads, LossResult& result) {
+  const float lambda = mtp_lambda / static_cast<float>(modules.size());
+  const Matrix dprevious = pass.arena.NewMatrix(hidden.rows, hidden.cols);
+  std::vector<float> logp;
+  for (size_t k = modules.size(); k-- > 0;) {
+    ArenaScope scope(pass.arena);
+    const auto depth = static_cast<int64_t>(k);
+    const Matrix dout = pass.arena.NewMatrix(hidden.rows, hidden.cols);
+    result.mtp_loss += CrossEntropy(
+        modules[k].out, weights, ShiftWithinSegments(input.batch, input.target.data(), depth + 1),
+        ShiftWeights(input.batch, input.weight, depth + 1), lambda, pass.arena, dout, grads.lm_head,
+        pass.clock, logp);
+    if (k + 1 < modules.size()) AddInPlace(dprevious, dout);  // the next module's share
+    std::fill(dprevious.data, dprevious.data + dprevious.size(), 0.0f);
+    MtpBackward(pass, weights, depth, k > 0 ? modules[k - 1].out : hidden, modules[k],
+                balance_alpha, dout, dprevious, grads);
+  }
+  return dprevious;
 }
 
 }  // namespace
@@ -64,50 +110,27 @@ LossResult LossForwardBackward(const Transformer& model, const ModelWeights& wei
   ArenaScope scope(arena);
   LossResult result;
   const ModelConfig& config = model.config();
-  const int64_t depths = static_cast<int64_t>(weights.mtp.size());
 
   TransformerSaved saved;
   model.Forward(weights, batch, nullptr, arena, &saved, clock);
   const PassContext pass{
       config, model.rope().table(), batch, RowPositions(batch, config, arena), nullptr, arena,
       clock};
-  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
-    if (weights.layers[layer].is_moe) AddRouting(pass, saved.layers[layer], result);
-  }
-  std::vector<MtpSaved> mtp(weights.mtp.size());
-  ConstMatrix previous = saved.hidden;
-  for (int64_t k = 0; k < depths; ++k) {
-    MtpSaved& s = mtp[static_cast<size_t>(k)];
-    s.next = ShiftWithinSegments(batch, input.target.data(), k);
-    MtpForward(pass, weights, k, previous, &s);
-    previous = s.out;
-    if (weights.mtp[static_cast<size_t>(k)].layer.is_moe) AddRouting(pass, s.layer, result);
-  }
+  const std::vector<MtpSaved> modules = ForwardModules(pass, weights, input, saved.hidden);
+  AddRouting(pass, weights, saved, modules, result);
 
-  // Each depth's output feeds its own head and the next depth; gradients meet in `dhidden` on the
-  // way back.
   const Matrix dhidden = arena.NewMatrix(rows, config.hidden_size);
-  Matrix dnext = arena.NewMatrix(rows, config.hidden_size);
-  std::vector<float> scratch_logp;
-  for (int64_t k = depths - 1; k >= 0; --k) {
-    ArenaScope depth_scope(arena);
-    const MtpSaved& s = mtp[static_cast<size_t>(k)];
-    const Matrix dout = arena.NewMatrix(rows, config.hidden_size);
-    result.mtp_loss += CrossEntropy(
-        s.out, weights, ShiftWithinSegments(batch, input.target.data(), k + 1),
-        ShiftWeights(batch, input.weight, k + 1), mtp_lambda / static_cast<float>(depths), arena,
-        dout, grads.lm_head, clock, scratch_logp);
-    if (k + 1 < depths) AddInPlace(dnext, dout);
-    for (int64_t row = 0; row < rows; ++row)
-      std::fill(dnext.Row(row), dnext.Row(row) + dnext.cols, 0.0f);
-    MtpBackward(pass, weights, k, k > 0 ? mtp[static_cast<size_t>(k - 1)].out : saved.hidden, s,
-                balance_alpha, dout, dnext, grads);
+  Matrix of_modules;
+  if (!modules.empty()) {
+    of_modules = BackwardModules(pass, weights, input, mtp_lambda, balance_alpha, modules,
+                                 saved.hidden, grads, result);
   }
+  std::vector<float> main_logp;
   result.loss = CrossEntropy(saved.hidden, weights, {input.target.begin(), input.target.end()},
                              {input.weight.begin(), input.weight.end()}, 1.0f, arena, dhidden,
-                             grads.lm_head, clock, scratch_logp);
-  if (logp) std::copy(scratch_logp.begin(), scratch_logp.end(), logp);
-  if (depths > 0) AddInPlace(dnext, dhidden);
+                             grads.lm_head, clock, main_logp);
+  if (logp) std::copy(main_logp.begin(), main_logp.end(), logp);
+  if (!modules.empty()) AddInPlace(of_modules, dhidden);
   model.Backward(weights, batch, saved, dhidden, balance_alpha, arena, grads, clock);
   return result;
 }

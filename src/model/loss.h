@@ -13,16 +13,16 @@ namespace darkhorse {
 struct LossInput {
   const TokenBatch& batch;
   std::span<const int32_t> target;  // [T] next token, -1: none
-  std::span<const float>
-      weight;  // [T] loss = sum_i weight_i * -log p(target_i); 1/(tokens of the step) for a mean
+  // [T] loss = sum_i weight_i * -log p(target_i); 1 / (tokens of the step) for a mean
+  std::span<const float> weight;
 };
 
 struct LossResult {
   double loss = 0;      // main cross-entropy, weighted as given
   double mtp_loss = 0;  // sum over depths of their cross-entropies, before lambda / depths
   double balance = 0;   // sum over layers and sequences of the balance loss, before alpha
-  std::vector<std::vector<int64_t>>
-      load;  // per MoE layer (multi-token-prediction modules last): choices per expert
+  // [MoE layer][expert] tokens that chose it; multi-token-prediction modules last.
+  std::vector<std::vector<int64_t>> load;
 };
 
 // Forward and backward. Objective: loss + mtp_lambda / D * mtp_loss + balance_alpha * balance. Adds

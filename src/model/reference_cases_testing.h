@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/batch.h"
-#include "model/config.h"
+#include "model/config_testing.h"
 #include "model/params.h"
 #include "model/reference_testing.h"
 
@@ -24,9 +24,6 @@ struct ReferenceCase {
 
   ReferenceInput input() const { return {batch, target, weight, mtp_lambda, balance_alpha}; }
 };
-
-// The smallest model that has every kind of tensor: two layers, the first dense.
-ModelConfig TinyConfig();
 
 // Weights far from the training initialisation, so that every tensor matters: matrices of unit gain
 // (standard deviation fan_in^-1/2), norm gains around 1, router biases around 0.

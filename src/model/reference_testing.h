@@ -29,7 +29,7 @@ namespace darkhorse {
 
 inline double RealPart(double x) { return x; }
 inline double RealPart(const std::complex<double>& x) { return x.real(); }
-// How far the f32 value of x can be from x, where T knows (Rounded does).
+// How far the f32 value of x can be from x, where T knows (Taped does).
 template <typename T>
 double ErrorBound(const T&) {
   return 0;
