@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "kernel/attention.h"
 #include "kernel/ops.h"
+#include "model/linear.h"
 
 namespace darkhorse {
 namespace {

@@ -1,7 +1,7 @@
 // Multi-head latent attention (DeepSeek-V2 section 2.1, DeepSeek-V3 section 2.1.1).
 #pragma once
 
-#include "model/linear.h"
+#include "model/pass_context.h"
 #include "model/tensors.h"
 
 namespace darkhorse {

@@ -1,6 +1,7 @@
 #include "model/mlp.h"
 
 #include "kernel/ops.h"
+#include "model/linear.h"
 
 namespace darkhorse {
 

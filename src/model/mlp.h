@@ -1,7 +1,7 @@
 // The feed-forward network with SwiGLU (Shazeer 2020): down(silu(gate(x)) * up(x)).
 #pragma once
 
-#include "model/linear.h"
+#include "model/pass_context.h"
 #include "model/tensors.h"
 
 namespace darkhorse {

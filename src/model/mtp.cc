@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernel/ops.h"
+#include "model/linear.h"
 
 namespace darkhorse {
 namespace {

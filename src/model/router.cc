@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "kernel/ops.h"
+#include "model/linear.h"
 
 namespace darkhorse {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/linear.h"
+#include "model/pass_context.h"
 #include "model/tensors.h"
 
 namespace darkhorse {
