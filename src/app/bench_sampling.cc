@@ -26,14 +26,11 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-double RooflineSeconds(const ModelCost& cost, std::span<const EngineStep> steps) {
-  const auto cache = static_cast<double>(cost.CacheBytesPerToken(CacheForm::kExpanded));
-  double seconds = 0;
-  for (const EngineStep& step : steps) {
-    const double bytes = cost.WeightBytesRead(step.rows) + static_cast<double>(step.cached) * cache;
-    seconds += std::max(Flops(cost, step) / (1e9 * PeakGflops()), bytes / (1e9 * BandwidthGBs()));
-  }
-  return seconds;
+double RooflineSeconds(const ModelCost& cost, const EngineStep& step) {
+  const double bytes =
+      cost.WeightBytesRead(step.rows) +
+      static_cast<double>(step.cached * cost.CacheBytesPerToken(CacheForm::kExpanded));
+  return std::max(Flops(cost, step) / (1e9 * PeakGflops()), bytes / (1e9 * BandwidthGBs()));
 }
 
 DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weights,
@@ -53,25 +50,22 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
   Engine engine(model, weights, options.form, options.sequences, options.capacity(),
                 std::max<int64_t>(1024, 4 * prompt_rows / options.new_tokens));
   engine.Generate(requests);  // warms up: touches the whole cache
-  // begun[i]: when the first token of step i was sampled.
-  std::vector<double> begun;
-  engine.Generate(requests, [&](const Completion&) {
-    if (begun.size() < engine.stats().steps.size())
-      begun.resize(engine.stats().steps.size(), SteadySeconds());
-    return true;
+  // The steps in which every sequence decodes. Each is timed from the end of the one before, so the
+  // first only starts the clock.
+  std::vector<EngineStep> decoding;
+  double first = 0, last = 0;
+  engine.Generate(requests, {}, [&](const EngineStep& step) {
+    if (step.rows != options.sequences || step.sampled != options.sequences) return;
+    last = SteadySeconds();
+    if (decoding.empty()) first = last;
+    decoding.push_back(step);
   });
-  // The steps in which every sequence decodes.
-  const std::vector<EngineStep>& all = engine.stats().steps;
-  const auto decodes = [&](const EngineStep& step) {
-    return step.rows == options.sequences && step.sampled == options.sequences;
-  };
-  const auto first = std::find_if(all.begin(), all.end(), decodes);
-  const auto last = std::find_if_not(first, all.end(), decodes) - 1;
-  CHECK(first < last);
-  const double seconds = begun[static_cast<size_t>(last - all.begin())] -
-                         begun[static_cast<size_t>(first - all.begin())];
-  return {static_cast<double>((last - first) * options.sequences) / seconds,
-          RooflineSeconds(model.cost(), {first + 1, last + 1}) / seconds};
+  CHECK(decoding.size() > 1);
+  double roofline = 0;
+  for (size_t i = 1; i < decoding.size(); ++i)
+    roofline += RooflineSeconds(model.cost(), decoding[i]);
+  const auto tokens = static_cast<double>((decoding.size() - 1) * requests.size());
+  return {tokens / (last - first), roofline / (last - first)};
 }
 
 Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_directory,
@@ -80,8 +74,11 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
       MakeEnvironment(recipe.rl.tasks, recipe.problems, Note);
   Learner learner(recipe, model_directory, *environment);
   learner.Step();
+  std::vector<EngineStep> passes;  // of one round
+  learner.on_engine_step = [&](const EngineStep& pass) { passes.push_back(pass); };
   std::vector<double> seconds, sample, score, train, length, speed, share;
   for (int64_t round = 0; round < rounds; ++round) {
+    passes.clear();
     const int64_t before = learner.position.generated;
     const ReinforceMetrics m = learner.Step();
     const auto generated = static_cast<double>(learner.position.generated - before);
@@ -92,8 +89,10 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     train.push_back(m.train_seconds);
     length.push_back(m.mean_length);
     speed.push_back(generated / m.sample_seconds);
-    share.push_back(RooflineSeconds(learner.trainer().model().cost(), m.engine_steps) /
-                    m.sample_seconds);
+    double roofline = 0;
+    for (const EngineStep& pass : passes)
+      roofline += RooflineSeconds(learner.trainer().model().cost(), pass);
+    share.push_back(roofline / m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);
   const double parts = Median(sample) + Median(score) + Median(train);

@@ -2,7 +2,6 @@
 // only the cores' peak or only the memory's bandwidth bound them, whichever is the slower.
 #pragma once
 
-#include <span>
 #include <string>
 #include <vector>
 
@@ -14,10 +13,10 @@ namespace darkhorse {
 
 double Median(std::vector<double> values);
 
-// Seconds of these forward passes with the expanded cache: of each the operations at the measured
-// peak, or its weights and cache, each read once, at the bandwidth measured from memory, whichever
-// is more. Models that fit the processor's caches can be faster.
-double RooflineSeconds(const ModelCost& cost, std::span<const EngineStep> steps);
+// Seconds of a forward pass with the expanded cache: its operations at the measured peak, or its
+// weights and cache, each read once, at the bandwidth measured from memory, whichever is more.
+// Models that fit the processor's caches can be faster.
+double RooflineSeconds(const ModelCost& cost, const EngineStep& step);
 
 struct DecodingBench {
   CacheForm form = CacheForm::kExpanded;

@@ -3,7 +3,6 @@
 
 #include <cstdio>
 #include <iostream>
-#include <span>
 
 #include "app/app.h"
 #include "app/flags.h"
@@ -12,7 +11,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "infer/engine.h"
-#include "task/spoken_text.h"
+#include "text/stream.h"
 
 namespace darkhorse {
 namespace {
@@ -30,14 +29,6 @@ void Write(const std::string& text) {
   std::fflush(stdout);
 }
 
-// The tags of thoughts are special tokens and are shown; the end mark is not.
-std::string Text(const LoadedModel& loaded, std::span<const int32_t> tokens) {
-  if (!tokens.empty() && tokens.back() == loaded.config().eos_token_id) {
-    tokens = tokens.first(tokens.size() - 1);
-  }
-  return loaded.tokenizer().Decode(tokens, /*skip_special_tokens=*/false);
-}
-
 // Answers one question; each is drawn from a random stream of its own, so that the same questions
 // in the same order get the same answers.
 void Answer(const LoadedModel& loaded, const ChatOptions& options, const std::string& question,
@@ -48,16 +39,19 @@ void Answer(const LoadedModel& loaded, const ChatOptions& options, const std::st
   request.sampling = options.sampling;
   request.seed = options.seed;
   request.stream = turn;
-  request.stop_tokens = {static_cast<int32_t>(loaded.config().eos_token_id)};
+  const auto end_mark = static_cast<int32_t>(loaded.config().eos_token_id);
+  request.stop_tokens = {end_mark};
   const bool color =
       options.color == "always" || (options.color == "auto" && isatty(STDOUT_FILENO));
+  // The tags of thoughts are special tokens and are shown; the end mark is not.
+  TextStream text(loaded.tokenizer(), /*skip_special_tokens=*/false);
   SpokenText spoken(color);
   const std::vector<Completion> completions = engine.Generate({request}, [&](const Completion& c) {
-    Write(spoken.Next(Text(loaded, c.tokens)));
+    if (c.tokens.back() != end_mark) Write(spoken.Next(text.Next(c.tokens.back())));
     return !Interrupted();
   });
   const Completion& completion = completions.front();
-  Write(spoken.End(Text(loaded, completion.tokens)) + "\n");
+  Write(spoken.Next(text.End()) + spoken.End() + "\n");
   if (completion.finish == FinishReason::kLength) {
     const bool asked = static_cast<int64_t>(completion.tokens.size()) >= options.max_tokens;
     Note(asked ? "cut off: the answer ran out of room; --max-tokens gives more"
@@ -66,7 +60,7 @@ void Answer(const LoadedModel& loaded, const ChatOptions& options, const std::st
 }
 
 void Run(const ChatOptions& options) {
-  options.sampling.Validate();
+  Validate(options.sampling);
   const LoadedModel loaded(options.model);
   const int64_t capacity = loaded.config().max_position_embeddings;
   Engine engine(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, capacity);

@@ -12,12 +12,17 @@ std::string TypeName(const Field& field) {
   return kNames[field.value.index()];
 }
 
+std::string FlagName(const Field& field) {
+  std::string flag = "--" + field.path;
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
 }  // namespace
 
 void AddFieldFlags(Command command, const FieldList& fields) {
   for (const Field& field : fields.fields()) {
-    std::string flag = "--" + field.path;
-    std::replace(flag.begin(), flag.end(), '_', '-');
+    const std::string flag = FlagName(field);
     if (auto* const* value = std::get_if<bool*>(&field.value)) {
       command.Add(flag, **value, field.help);
       continue;
@@ -32,11 +37,15 @@ void AddJsonFlag(Command command, bool* json) {
 }
 
 void AddSamplingFlags(Command command, SamplingParams* sampling) {
-  command.Add("--temperature", sampling->temperature, "0: the most probable token");
-  command.Add("--top-k", sampling->top_k, "keep the k most probable tokens; 0: all")
-      .Within(0, INT32_MAX);
-  command.Add("--top-p", sampling->top_p, "keep the most probable of this mass");
-  command.Add("--min-p", sampling->min_p, "keep those this near to the most probable one");
+  const FieldList list = FieldsOf(*sampling);
+  for (const Field& field : list.fields()) {
+    // Numbers by their type, so that the command line checks them like any other flag's.
+    if (auto* const* value = std::get_if<float*>(&field.value)) {
+      command.Add(FlagName(field), **value, field.help);
+    } else {
+      command.Add(FlagName(field), *std::get<int*>(field.value), field.help);
+    }
+  }
 }
 
 }  // namespace darkhorse

@@ -1,7 +1,7 @@
 // `darkhorse generate`: text sampled from a checkpoint.
 #include <algorithm>
 #include <chrono>
-#include <fstream>
+#include <map>
 
 #include "app/app.h"
 #include "app/flags.h"
@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "infer/engine.h"
+#include "text/stream.h"
 
 namespace darkhorse {
 namespace {
@@ -43,15 +44,6 @@ std::vector<std::string> Prompts(const GenerateOptions& options) {
   return prompts;
 }
 
-// The end mark, and those of the stops that are a token each: special ones show in no text.
-std::vector<int32_t> StopTokens(const GenerateOptions& options, const LoadedModel& loaded) {
-  std::vector<int32_t> tokens = {static_cast<int32_t>(loaded.config().eos_token_id)};
-  for (const std::string& stop : options.stop) {
-    if (const auto id = loaded.tokenizer().TokenId(stop)) tokens.push_back(*id);
-  }
-  return tokens;
-}
-
 std::vector<GenerationRequest> Requests(const GenerateOptions& options, const LoadedModel& loaded,
                                         const std::vector<std::string>& prompts) {
   std::vector<GenerationRequest> requests;
@@ -62,19 +54,27 @@ std::vector<GenerationRequest> Requests(const GenerateOptions& options, const Lo
     request.max_tokens = options.max_tokens;
     request.sampling = options.sampling;
     request.seed = options.seed;
-    request.stream = static_cast<uint64_t>(options.samples) * requests.size();
-    request.stop_tokens = StopTokens(options, loaded);
+    request.stop_tokens = StopTokens(
+        loaded.tokenizer(), static_cast<int32_t>(loaded.config().eos_token_id), options.stop);
     requests.push_back(std::move(request));
   }
+  SeparateStreams(requests);
   return requests;
 }
 
-// The first place in `text` where one of the strings stands; npos: none.
-size_t FindStop(std::string_view text, const std::vector<std::string>& stops) {
-  size_t first = std::string_view::npos;
-  for (const std::string& stop : stops) first = std::min(first, text.find(stop));
-  return first;
-}
+// The text of one completion as it grows.
+struct GrowingText {
+  TextStream stream;
+  StoppedText text;
+
+  GrowingText(const Tokenizer& tokenizer, const GenerateOptions& options)
+      : stream(tokenizer, /*skip_special_tokens=*/!options.special), text(options.stop) {}
+  bool Append(int32_t token) { return text.Append(stream.Next(token)); }
+  const std::string& Whole() {
+    text.Append(stream.End());
+    return text.text();
+  }
+};
 
 const char* Describe(FinishReason reason) {
   return reason == FinishReason::kLength ? "length" : "stop";
@@ -94,7 +94,7 @@ Json Describe(const Completion& completion, const std::string& text) {
 }
 
 void Run(const GenerateOptions& options) {
-  options.sampling.Validate();
+  Validate(options.sampling);
   if (std::any_of(options.stop.begin(), options.stop.end(),
                   [](const std::string& stop) { return stop.empty(); })) {
     FailUsage("--stop: an empty string would end every text before it begins");
@@ -120,11 +120,13 @@ void Run(const GenerateOptions& options) {
   Engine engine(loaded.model(), loaded.weights(), form, slots, capacity);
 
   const auto begin = std::chrono::steady_clock::now();
-  const auto text_of = [&](const Completion& completion) {
-    return loaded.tokenizer().Decode(completion.tokens, /*skip_special_tokens=*/!options.special);
+  std::map<std::pair<RequestId, int64_t>, GrowingText> growing;
+  const auto text_of = [&](const Completion& completion) -> GrowingText& {
+    const std::pair key(completion.request, completion.sample);
+    return growing.try_emplace(key, loaded.tokenizer(), options).first->second;
   };
   const auto keep_going = [&](const Completion& so_far) {
-    return options.stop.empty() || FindStop(text_of(so_far), options.stop) == std::string::npos;
+    return text_of(so_far).Append(so_far.tokens.back());
   };
   const std::vector<Completion> completions = engine.Generate(requests, keep_going);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
@@ -132,8 +134,7 @@ void Run(const GenerateOptions& options) {
 
   Json result = Json::array();
   for (const Completion& completion : completions) {
-    std::string text = text_of(completion);
-    text.resize(std::min(text.size(), FindStop(text, options.stop)));
+    const std::string& text = text_of(completion).Whole();
     if (!options.json && completions.size() > 1) {
       PrintText(fmt::format("{}--- prompt {}, sample {} ---\n", result.empty() ? "" : "\n",
                             completion.request + 1, completion.sample + 1));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -12,6 +13,21 @@
 
 namespace darkhorse {
 
+void SeparateStreams(std::vector<GenerationRequest>& requests, uint64_t first) {
+  for (GenerationRequest& request : requests) {
+    request.stream = first;
+    first += static_cast<uint64_t>(request.samples);
+  }
+}
+
+EngineStep& EngineStep::operator+=(const EngineStep& other) {
+  rows += other.rows;
+  sampled += other.sampled;
+  attended += other.attended;
+  cached += other.cached;
+  return *this;
+}
+
 double Flops(const ModelCost& cost, const EngineStep& step) {
   if (step.rows == 0) return 0;
   const auto rows = static_cast<double>(step.rows);
@@ -20,21 +36,45 @@ double Flops(const ModelCost& cost, const EngineStep& step) {
          static_cast<double>(step.rows - step.sampled) * cost.HeadFlopsPerToken();
 }
 
+struct Engine::Request {
+  GenerationRequest asked;
+  RequestId id;          // unique in this engine
+  RequestId name;        // what its completions bear
+  int64_t admitted = 0;  // samples that have or had a slot
+  bool cancelled = false;
+};
+
 struct Engine::Sequence {
+  std::shared_ptr<Request> request;
   Completion completion;
   int64_t slot = -1;
   int64_t computed = 0;  // tokens in the cache
-  int64_t row = -1;      // its last row in the step being computed
+  bool untold = false;   // its last token is still to be told
   bool done = false;
 
-  int64_t length(const GenerationRequest& request) const {
-    return static_cast<int64_t>(request.prompt.size() + completion.tokens.size());
+  int64_t length() const {
+    return static_cast<int64_t>(request->asked.prompt.size() + completion.tokens.size());
   }
-  int32_t token(const GenerationRequest& request, int64_t position) const {
-    const int64_t prompt = static_cast<int64_t>(request.prompt.size());
-    return position < prompt ? request.prompt[static_cast<size_t>(position)]
-                             : completion.tokens[static_cast<size_t>(position - prompt)];
+  int32_t token(int64_t position) const {
+    const std::vector<int32_t>& prompt = request->asked.prompt;
+    const auto i = static_cast<size_t>(position);
+    return i < prompt.size() ? prompt[i] : completion.tokens[i - prompt.size()];
   }
+};
+
+// What one sequence does in the step being computed. Nothing of it counts before Commit.
+struct Engine::Planned {
+  Sequence* sequence;
+  int64_t rows;
+  int64_t last;  // of the batch's rows, its last
+  bool sampled;  // a token follows the last row
+  int32_t token = 0;
+  float logp = 0;
+};
+
+struct Engine::Ended {
+  RequestId id;
+  Completion completion;
 };
 
 Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
@@ -44,31 +84,67 @@ Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm 
       cache_(model.config(), form, slots, capacity),
       prefill_rows_(prefill_rows) {
   CHECK(prefill_rows >= 1);
+  running_.reserve(static_cast<size_t>(slots));  // a plan points into it
+  for (int64_t slot = slots; slot-- > 0;) free_slots_.push_back(slot);
 }
 
 Engine::~Engine() = default;
 
-void Engine::Admit(const std::vector<GenerationRequest>& requests, std::vector<Sequence>& pending) {
-  // pending is in reverse order. A sample whose sibling is still computing their prompt waits for
-  // it, and those behind it with it: the wait is a few steps at most.
-  while (!free_slots_.empty() && !pending.empty()) {
-    Sequence& next = pending.back();
-    const GenerationRequest& request = requests[next.completion.request];
-    const int64_t shareable = static_cast<int64_t>(request.prompt.size()) -
+void Engine::Check(const GenerationRequest& request, const std::string& name) const {
+  Validate(request.sampling);
+  if (request.prompt.empty())
+    Fail("{}: it has no tokens; give at least one (a beginning-of-sentence token will do)", name);
+  const int64_t room = std::min(cache_.capacity(), model_.config().max_position_embeddings);
+  if (static_cast<int64_t>(request.prompt.size()) >= room) {
+    Fail("{}: it has {} tokens, but prompt and completion together may have {}; shorten it", name,
+         request.prompt.size(), room);
+  }
+  for (const int32_t token : request.prompt) {
+    if (token >= 0 && token < model_.config().vocab_size) continue;
+    Fail("{}: token id {} is outside the model's vocabulary of {}; use the model's own tokenizer",
+         name, token, model_.config().vocab_size);
+  }
+}
+
+void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name) {
+  if (request.max_tokens <= 0) {
+    for (int64_t sample = 0; sample < request.samples; ++sample)
+      ended_.push_back({id, {.request = name, .sample = sample}});
+  } else if (request.samples > 0) {
+    waiting_.push_back(std::make_shared<Request>(Request{std::move(request), id, name}));
+  }
+}
+
+RequestId Engine::Submit(GenerationRequest request) {
+  Check(request, "the prompt");
+  const RequestId id = next_id_++;
+  Enqueue(std::move(request), id, id);
+  return id;
+}
+
+void Engine::Admit() {
+  // A sample whose sibling is still computing their prompt waits for it, and those behind it with
+  // it: the wait is a few steps at most.
+  while (!free_slots_.empty() && !waiting_.empty()) {
+    const std::shared_ptr<Request>& next = waiting_.front();
+    const int64_t shareable = static_cast<int64_t>(next->asked.prompt.size()) -
                               1;  // the last token is computed to sample from
-    const auto sibling = std::find_if(running_.begin(), running_.end(), [&](const Sequence& s) {
-      return s.completion.request == next.completion.request;
-    });
+    const auto sibling = std::find_if(running_.begin(), running_.end(),
+                                      [&](const Sequence& s) { return s.request == next; });
+    Sequence sequence;
     if (sibling != running_.end() && shareable > 0) {
       if (sibling->computed < shareable) return;
       cache_.CopyPrefix(sibling->slot, free_slots_.back(), shareable);
-      next.computed = shareable;
+      sequence.computed = shareable;
       stats_.shared_tokens += shareable;
     }
-    next.slot = free_slots_.back();
+    sequence.request = next;
+    sequence.completion.request = next->name;
+    sequence.completion.sample = next->admitted++;
+    sequence.slot = free_slots_.back();
     free_slots_.pop_back();
-    running_.push_back(std::move(next));
-    pending.pop_back();
+    running_.push_back(std::move(sequence));
+    if (next->admitted == next->asked.samples) waiting_.pop_front();
   }
 }
 
@@ -82,45 +158,36 @@ int64_t Engine::PromptChunk(int64_t left, int64_t room) const {
   return chunk <= room ? chunk : 0;
 }
 
-TokenBatch Engine::PlanStep(const std::vector<GenerationRequest>& requests,
-                            std::vector<Sequence*>& sampled) {
+TokenBatch Engine::PlanStep(std::vector<Planned>& plan) {
   TokenBatch batch;
-  EngineStep& step = stats_.steps.emplace_back();
   int64_t prefill_left = prefill_rows_;
   for (Sequence& sequence : running_) {
-    const GenerationRequest& request = requests[sequence.completion.request];
-    const int64_t length = sequence.length(request);
-    int64_t rows = length - sequence.computed;
+    const int64_t left = sequence.length() - sequence.computed;
+    int64_t rows = left;
     if (rows > 1) {
-      rows = PromptChunk(rows, prefill_left);
+      rows = PromptChunk(left, prefill_left);
       prefill_left -= rows;
       if (rows == 0) continue;
     }
-    if (sequence.completion.tokens.empty()) stats_.prompt_tokens += rows;
     batch.segments.push_back({batch.rows(), rows, sequence.computed, sequence.slot});
     for (int64_t i = 0; i < rows; ++i)
-      batch.tokens.push_back(sequence.token(request, sequence.computed + i));
-    step.rows += rows;
-    step.attended += rows * sequence.computed + rows * (rows + 1) / 2;
-    sequence.computed += rows;
-    step.cached += sequence.computed;
-    if (sequence.computed == length) {
-      sequence.row = batch.rows() - 1;
-      sampled.push_back(&sequence);
-    }
+      batch.tokens.push_back(sequence.token(sequence.computed + i));
+    plan.push_back({&sequence, rows, batch.rows() - 1, /*sampled=*/rows == left});
   }
-  step.sampled = static_cast<int64_t>(sampled.size());
   return batch;
 }
 
-void Engine::SampleStep(const std::vector<GenerationRequest>& requests,
-                        const std::vector<Sequence*>& sampled, ConstMatrix hidden,
-                        const TokenCallback& on_token) {
+void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
+  std::vector<Planned*> sampled;
+  std::vector<int32_t> rows;
+  for (Planned& planned : plan) {
+    if (!planned.sampled) continue;
+    sampled.push_back(&planned);
+    rows.push_back(static_cast<int32_t>(planned.last));
+  }
   const int64_t count = static_cast<int64_t>(sampled.size());
   if (count == 0) return;
   const int64_t vocabulary = model_.config().vocab_size;
-  std::vector<int32_t> rows;
-  for (const Sequence* sequence : sampled) rows.push_back(static_cast<int32_t>(sequence->row));
   const Matrix last = arena_.NewMatrix(count, hidden.cols);
   const Matrix logits = arena_.NewMatrix(count, vocabulary);
   const Matrix probabilities = arena_.NewMatrix(count, vocabulary);
@@ -130,8 +197,8 @@ void Engine::SampleStep(const std::vector<GenerationRequest>& requests,
   std::vector<int32_t> chosen(sampled.size());
   std::vector<float> logp(sampled.size());
   ParallelFor(count, [&](int64_t i) {
-    const Sequence& sequence = *sampled[static_cast<size_t>(i)];
-    const GenerationRequest& request = requests[sequence.completion.request];
+    const Sequence& sequence = *sampled[static_cast<size_t>(i)]->sequence;
+    const GenerationRequest& request = sequence.request->asked;
     const Matrix row = probabilities.Rows(i, 1);
     const float temperature = request.sampling.temperature;
     const float inverse = temperature > 0 ? 1 / temperature : 1.0f;
@@ -150,76 +217,119 @@ void Engine::SampleStep(const std::vector<GenerationRequest>& requests,
     if (!std::isfinite(logp[i])) {
       Fail("the model's logits are not finite; take an earlier checkpoint or a sound copy");
     }
-    Sequence& sequence = *sampled[i];
-    const GenerationRequest& request = requests[sequence.completion.request];
-    Completion& completion = sequence.completion;
-    completion.tokens.push_back(chosen[i]);
-    completion.logp.push_back(logp[i]);
-    ++stats_.generated_tokens;
-    const bool stop = std::find(request.stop_tokens.begin(), request.stop_tokens.end(),
-                                chosen[i]) != request.stop_tokens.end();
-    const bool full = static_cast<int64_t>(completion.tokens.size()) >= request.max_tokens ||
-                      sequence.length(request) >= cache_.capacity() ||
-                      sequence.length(request) >= model_.config().max_position_embeddings;
-    sequence.done = stop || full;
-    completion.finish = stop ? FinishReason::kStop : FinishReason::kLength;
-    if (on_token && !on_token(completion) && !sequence.done) {
-      sequence.done = true;
-      completion.finish = FinishReason::kCancelled;
-    }
+    sampled[i]->token = chosen[i];
+    sampled[i]->logp = logp[i];
   }
 }
 
-std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& requests,
-                                         const TokenCallback& on_token) {
-  stats_ = {};
-  running_.clear();
-  running_.reserve(static_cast<size_t>(cache_.slots()));  // PlanStep hands out pointers
-  free_slots_.clear();
-  for (int64_t slot = cache_.slots(); slot-- > 0;) free_slots_.push_back(slot);
+EngineStep Engine::Commit(const std::vector<Planned>& plan) {
+  EngineStep step;
+  for (const Planned& planned : plan) {
+    Sequence& sequence = *planned.sequence;
+    const GenerationRequest& request = sequence.request->asked;
+    Completion& completion = sequence.completion;
+    step.rows += planned.rows;
+    step.sampled += planned.sampled;
+    step.attended += planned.rows * sequence.computed + planned.rows * (planned.rows + 1) / 2;
+    sequence.computed += planned.rows;
+    step.cached += sequence.computed;
+    if (completion.tokens.empty()) stats_.prompt_tokens += planned.rows;
+    if (!planned.sampled) continue;
+    completion.tokens.push_back(planned.token);
+    completion.logp.push_back(planned.logp);
+    ++stats_.generated_tokens;
+    const bool stop = std::find(request.stop_tokens.begin(), request.stop_tokens.end(),
+                                planned.token) != request.stop_tokens.end();
+    const bool full = static_cast<int64_t>(completion.tokens.size()) >= request.max_tokens ||
+                      sequence.length() >= cache_.capacity() ||
+                      sequence.length() >= model_.config().max_position_embeddings;
+    sequence.untold = true;
+    sequence.done = stop || full;
+    completion.finish = stop ? FinishReason::kStop : FinishReason::kLength;
+  }
+  stats_.work += step;
+  return step;
+}
 
-  std::vector<Completion> finished;
-  std::vector<Sequence> pending;
-  for (size_t r = 0; r < requests.size(); ++r) {
-    const GenerationRequest& request = requests[r];
-    request.sampling.Validate();
-    if (request.prompt.empty())
-      Fail("prompt {}: it has no tokens; give at least one (a beginning-of-sentence token will do)",
-           r + 1);
-    const int64_t room = std::min(cache_.capacity(), model_.config().max_position_embeddings);
-    if (static_cast<int64_t>(request.prompt.size()) >= room) {
-      Fail(
-          "prompt {}: it has {} tokens, but prompt and completion together may have {}, the "
-          "model's "
-          "context; shorten it",
-          r + 1, request.prompt.size(), room);
-    }
-    for (int64_t sample = 0; sample < request.samples; ++sample) {
-      Sequence sequence;
-      sequence.completion.request = r;
-      sequence.completion.sample = sample;
-      if (request.max_tokens > 0) {
-        pending.push_back(std::move(sequence));
-      } else {
-        finished.push_back(std::move(sequence.completion));
-      }
+// Moves what has ended out of its slot.
+void Engine::FreeEnded() {
+  for (Sequence& sequence : running_) {
+    const bool cancelled = sequence.request->cancelled;
+    if (!sequence.done && !cancelled) continue;
+    sequence.done = true;
+    free_slots_.push_back(sequence.slot);
+    if (!cancelled) ended_.push_back({sequence.request->id, std::move(sequence.completion)});
+  }
+  std::erase_if(running_, [](const Sequence& sequence) { return sequence.done; });
+}
+
+void Engine::Deliver(const EngineSink& sink) {
+  // Callbacks may submit, which leaves running_ alone, and cancel, which only marks there. What one
+  // hears is marked as told before the call: it may throw.
+  for (Sequence& sequence : running_) {
+    if (!std::exchange(sequence.untold, false) || sequence.request->cancelled) continue;
+    if (sink.on_token && !sink.on_token(sequence.completion) && !sequence.done) {
+      sequence.done = true;
+      sequence.completion.finish = FinishReason::kCancelled;
     }
   }
-  std::reverse(pending.begin(), pending.end());
+  FreeEnded();
+  while (!ended_.empty()) {
+    Completion completion = std::move(ended_.front().completion);
+    ended_.pop_front();
+    if (sink.on_finished) sink.on_finished(std::move(completion));
+  }
+  FreeEnded();  // of what was cancelled meanwhile
+}
 
-  while (!pending.empty() || !running_.empty()) {
-    Admit(requests, pending);
+bool Engine::Step(const EngineSink& sink) {
+  CHECK(!stepping_);
+  stepping_ = true;
+  const struct Leave {
+    bool& stepping;
+    ~Leave() { stepping = false; }
+  } leave{stepping_};
+  Deliver(sink);  // what a callback that threw kept from being told
+  Admit();
+  if (!running_.empty()) {
     ArenaScope scope(arena_);
-    std::vector<Sequence*> sampled;
-    const TokenBatch batch = PlanStep(requests, sampled);
-    const ConstMatrix hidden = model_.Forward(weights_, batch, &cache_, arena_, nullptr);
-    SampleStep(requests, sampled, hidden, on_token);
-    for (Sequence& sequence : running_) {
-      if (!sequence.done) continue;
-      free_slots_.push_back(sequence.slot);
-      finished.push_back(std::move(sequence.completion));
+    std::vector<Planned> plan;
+    const TokenBatch batch = PlanStep(plan);
+    SampleStep(plan, model_.Forward(weights_, batch, &cache_, arena_, nullptr));
+    const EngineStep step = Commit(plan);
+    if (sink.on_step) sink.on_step(step);
+    Deliver(sink);
+  }
+  return !idle();
+}
+
+bool Engine::Cancel(RequestId id) {
+  bool found = std::erase_if(waiting_, [&](const auto& r) { return r->id == id; }) > 0;
+  found |= std::erase_if(ended_, [&](const Ended& ended) { return ended.id == id; }) > 0;
+  for (Sequence& sequence : running_) {
+    if (sequence.request->id == id) found |= !std::exchange(sequence.request->cancelled, true);
+  }
+  if (!stepping_) FreeEnded();
+  return found;
+}
+
+bool Engine::idle() const { return waiting_.empty() && running_.empty() && ended_.empty(); }
+
+std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& requests,
+                                         const TokenCallback& on_token,
+                                         const StepCallback& on_step) {
+  CHECK(idle());
+  for (size_t r = 0; r < requests.size(); ++r) Check(requests[r], fmt::format("prompt {}", r + 1));
+  const RequestId first = next_id_;
+  for (size_t r = 0; r < requests.size(); ++r) Enqueue(requests[r], next_id_++, r);
+  std::vector<Completion> finished;
+  const auto keep = [&](Completion completion) { finished.push_back(std::move(completion)); };
+  try {
+    while (Step({on_token, keep, on_step})) {
     }
-    std::erase_if(running_, [](const Sequence& sequence) { return sequence.done; });
+  } catch (...) {
+    for (RequestId id = first; id < next_id_; ++id) Cancel(id);
+    throw;
   }
   std::sort(finished.begin(), finished.end(), [](const Completion& a, const Completion& b) {
     return a.request != b.request ? a.request < b.request : a.sample < b.sample;

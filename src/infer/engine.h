@@ -2,10 +2,16 @@
 // share each step; one that ends frees its slot for the next at once. A prompt that several samples
 // share is computed once, as long as one of them is in a slot when the next takes its own. The
 // engine knows nothing of text.
+//
+// Two ways to use it. Generate answers a list of requests and returns. Submit, Step and Cancel
+// serve requests that come and go: each Step is one forward pass for all that are in a slot.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "base/arena.h"
@@ -26,36 +32,55 @@ struct GenerationRequest {
   std::vector<int32_t> stop_tokens;  // generation ends with (and includes) any of these
 };
 
+// Gives each request random numbers of its own: streams first, first + 1, … in the order of the
+// requests, one per sample.
+void SeparateStreams(std::vector<GenerationRequest>& requests, uint64_t first = 0);
+
+using RequestId = size_t;
+
 enum class FinishReason { kStop, kLength, kCancelled };
 
 struct Completion {
-  size_t request = 0;  // index of the request
-  int64_t sample = 0;  // 0 … samples-1
+  RequestId request = 0;  // what Submit returned; in Generate the index of the request
+  int64_t sample = 0;     // 0 … samples-1
   std::vector<int32_t> tokens;
   std::vector<float>
       logp;  // of each token under the model's own distribution (temperature 1, nothing cut)
+  // A completion that its last token ended is kStop or kLength, whatever the callback said of it.
   FinishReason finish = FinishReason::kLength;
 };
 
-// Called after each token of any completion; returning false cancels that completion.
-// What it throws leaves the engine usable. Null: none.
-using TokenCallback = std::function<bool(const Completion& so_far)>;
-
-// One forward pass: what a roofline needs to know of it.
+// One forward pass, or the sum of several: what a roofline needs to know of it.
 struct EngineStep {
   int64_t rows = 0;      // tokens computed
   int64_t sampled = 0;   // of them, those that a token was sampled from
   int64_t attended = 0;  // tokens that they attended to, themselves included, summed over rows
-  int64_t cached = 0;    // tokens of cache read, each once a sequence
+  int64_t cached = 0;    // tokens of cache read, each once per sequence
+
+  EngineStep& operator+=(const EngineStep& other);
 };
 
-// Operations of a pass: the products and attention of its rows, the head of those sampled from. A
-// multiply-add counts 2; decoding from latents takes more than this counts.
+// Operations of a pass, or of several: the products and attention of its rows, the head of those
+// sampled from. A multiply-add counts 2; decoding from latents takes more than this counts.
 double Flops(const ModelCost& cost, const EngineStep& step);
 
-// How much a Generate call did.
+// Called after each token of any completion; returning false cancels that completion.
+using TokenCallback = std::function<bool(const Completion& so_far)>;
+// Called once per completion, when it has ended.
+using FinishedCallback = std::function<void(Completion)>;
+// Called once per forward pass, before the callbacks of its tokens.
+using StepCallback = std::function<void(const EngineStep&)>;
+
+// Who hears of what a step does; any may be null. They may Submit and Cancel, but not Step.
+struct EngineSink {
+  TokenCallback on_token;
+  FinishedCallback on_finished;
+  StepCallback on_step;
+};
+
+// How much an engine has done since it was made.
 struct GenerationStats {
-  std::vector<EngineStep> steps;
+  EngineStep work;            // summed over the passes
   int64_t prompt_tokens = 0;  // rows computed for prompts
   int64_t generated_tokens = 0;
   int64_t shared_tokens = 0;  // prompt rows copied instead of computed
@@ -68,34 +93,65 @@ class Engine {
   // ones.
   Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
          int64_t capacity, int64_t prefill_rows = 1024);
-
-  // All completions, ordered by request, then sample. The bits of one depend on its request and
-  // sample alone, and with a latent cache on prefill_rows: not on the other requests, the slots or
-  // the threads. Error: an empty prompt, one beyond the capacity, a token outside the vocabulary.
-  std::vector<Completion> Generate(const std::vector<GenerationRequest>& requests,
-                                   const TokenCallback& on_token = {});
-
   ~Engine();
+
+  // The bits of a completion depend on its request and sample alone, and with a latent cache on
+  // prefill_rows: not on the other requests, their order, what is cancelled, the slots or the
+  // threads.
+
+  // Queues a request behind those that wait. Its completions, as many as it has samples, come to
+  // the sinks of later Steps. Error: an empty prompt, one beyond the capacity, a token outside the
+  // vocabulary; UsageError: impossible sampling.
+  RequestId Submit(GenerationRequest request);
+
+  // One forward pass: admits what waits into free slots, computes the next rows of every sequence,
+  // samples. Returns whether work remains. What a callback throws passes through; it has then heard
+  // of that token or completion, and the next Step tells the rest. An Error of the pass itself
+  // leaves everything as it was before.
+  bool Step(const EngineSink& sink);
+
+  // Ends a request: the sinks hear nothing more of it, its slots are free for the next Step. False
+  // where all its completions have been handed out, or none was ever asked for.
+  bool Cancel(RequestId id);
+
+  // Whether nothing waits, runs or is still to be handed out.
+  bool idle() const;
+
+  // All completions, ordered by request, then sample: submits all and steps until idle. The engine
+  // must be idle. Errors as Submit's, naming the request. What a callback throws cancels all of
+  // them and leaves the engine idle.
+  std::vector<Completion> Generate(const std::vector<GenerationRequest>& requests,
+                                   const TokenCallback& on_token = {},
+                                   const StepCallback& on_step = {});
 
   const GenerationStats& stats() const { return stats_; }
 
  private:
+  struct Request;
   struct Sequence;
-  void Admit(const std::vector<GenerationRequest>& requests, std::vector<Sequence>& pending);
+  struct Planned;
+  struct Ended;
+  void Check(const GenerationRequest& request, const std::string& name) const;
+  void Enqueue(GenerationRequest request, RequestId id, RequestId name);
+  void Admit();
   int64_t PromptChunk(int64_t left, int64_t room) const;
-  TokenBatch PlanStep(const std::vector<GenerationRequest>& requests,
-                      std::vector<Sequence*>& sampled);
-  void SampleStep(const std::vector<GenerationRequest>& requests,
-                  const std::vector<Sequence*>& sampled, ConstMatrix hidden,
-                  const TokenCallback& on_token);
+  TokenBatch PlanStep(std::vector<Planned>& plan);
+  void SampleStep(std::vector<Planned>& plan, ConstMatrix hidden);
+  EngineStep Commit(const std::vector<Planned>& plan);
+  void Deliver(const EngineSink& sink);
+  void FreeEnded();
 
   const Transformer& model_;
   const ModelWeights& weights_;
   KvCache cache_;
   int64_t prefill_rows_;
   Arena arena_;
-  std::vector<Sequence> running_;
+  RequestId next_id_ = 0;
+  bool stepping_ = false;
+  std::deque<std::shared_ptr<Request>> waiting_;  // those with samples that had no slot yet
+  std::vector<Sequence> running_;                 // one per slot in use, in order of admission
   std::vector<int64_t> free_slots_;
+  std::deque<Ended> ended_;  // completions to hand out
   GenerationStats stats_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -9,64 +10,22 @@
 #include "base/interrupt.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "infer/engine_testing.h"
 #include "infer/packed.h"
+#include "kernel/ops.h"
+#include "model/cost.h"
 #include "model/head.h"
+#include "model/linear.h"
 
 namespace darkhorse {
 namespace {
 
-ModelConfig TinyConfig() {
-  ModelConfig config;
-  config.vocab_size = 61;
-  config.hidden_size = 40;
-  config.num_hidden_layers = 3;
-  config.num_attention_heads = 3;
-  config.kv_lora_rank = 20;
-  config.qk_nope_head_dim = 12;
-  config.qk_rope_head_dim = 6;
-  config.v_head_dim = 10;
-  config.intermediate_size = 52;
-  config.moe_intermediate_size = 24;
-  config.n_routed_experts = 6;
-  config.num_experts_per_tok = 2;
-  config.max_position_embeddings = 512;
-  config.initializer_range = 0.25;  // far from uniform predictions
-  return config;
-}
-
-struct Model {
-  ModelConfig config = TinyConfig();
-  ParamLayout layout{config};
-  std::vector<float> weights = std::vector<float>(static_cast<size_t>(layout.buffer_size()));
-  Transformer transformer{config};
-  Model() { InitializeWeights(config, layout, 7, weights.data()); }
-  ModelWeights Bound() { return Bind(config, layout, weights.data()); }
-};
-
-std::vector<GenerationRequest> Requests(const ModelConfig& config) {
-  std::vector<GenerationRequest> requests;
-  const int64_t lengths[] = {1, 5, 17, 64, 130};
-  for (size_t r = 0; r < 5; ++r) {
-    GenerationRequest request;
-    for (int64_t i = 0; i < lengths[r]; ++i) {
-      const uint64_t bits = RandomBits(3, RandomStream::kTest, r, static_cast<uint64_t>(i));
-      request.prompt.push_back(
-          static_cast<int32_t>(bits % static_cast<uint64_t>(config.vocab_size)));
-    }
-    request.samples = 3;
-    request.max_tokens = 40 + 30 * static_cast<int64_t>(r);
-    request.seed = 11;
-    request.stream = r * 100;
-    request.stop_tokens = {5};
-    requests.push_back(request);
-  }
-  return requests;
-}
-
 // Log-probabilities of a completion as training computes them: the whole document at once, `pad`
-// rows of another document before it.
+// rows of another document before it. `logits`, if given: those each token was drawn from, a row
+// per token.
 std::vector<float> TrainingLogp(Model& m, const GenerationRequest& request,
-                                const Completion& completion, int64_t pad) {
+                                const Completion& completion, int64_t pad,
+                                std::vector<std::vector<float>>* logits = nullptr) {
   TokenBatch batch;
   std::vector<int32_t> target;
   if (pad > 0) {
@@ -87,16 +46,14 @@ std::vector<float> TrainingLogp(Model& m, const GenerationRequest& request,
   const ConstMatrix hidden = m.transformer.Forward(weights, batch, nullptr, arena, &saved);
   std::vector<float> logp(target.size());
   HeadForward(hidden, weights.lm_head, target.data(), arena, logp.data(), nullptr);
-  return {logp.end() - static_cast<int64_t>(completion.tokens.size()), logp.end()};
-}
-
-void ExpectSame(const std::vector<Completion>& a, const std::vector<Completion>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (size_t i = 0; i < a.size(); ++i) {
-    EXPECT_EQ(a[i].tokens, b[i].tokens);
-    ASSERT_EQ(a[i].logp.size(), b[i].logp.size());
-    EXPECT_EQ(std::memcmp(a[i].logp.data(), b[i].logp.data(), a[i].logp.size() * sizeof(float)), 0);
+  if (logits) {
+    const auto count = static_cast<int64_t>(completion.tokens.size());
+    const Matrix all = arena.NewMatrix(count, m.config.vocab_size);
+    LinearForward(hidden.Rows(hidden.rows - count, count), weights.lm_head, all);
+    for (int64_t row = 0; row < count; ++row)
+      logits->emplace_back(all.Row(row), all.Row(row) + all.cols);
   }
+  return {logp.end() - static_cast<int64_t>(completion.tokens.size()), logp.end()};
 }
 
 TEST(Engine, LogProbabilitiesAreTrainingsBitForBit) {
@@ -137,6 +94,31 @@ TEST(Engine, SlotsChunksThreadsAndPackingDoNotChangeABit) {
   SetNumThreads(threads);
 }
 
+// Log-probabilities of a completion, computed with a latent cache that holds nothing else: the
+// prompt in chunks of prefill_rows, its last row by itself, then each token.
+std::vector<float> LatentLogp(Model& m, const GenerationRequest& request,
+                              const Completion& completion, int64_t prefill_rows) {
+  KvCache cache(m.config, CacheForm::kLatent, 1, 400);
+  const ModelWeights weights = m.Bound();
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  std::vector<int32_t> document = request.prompt;
+  document.insert(document.end(), completion.tokens.begin(), completion.tokens.end());
+  std::vector<float> logp;
+  for (int64_t at = 0; at + 1 < static_cast<int64_t>(document.size());) {
+    const int64_t rows = std::max<int64_t>(1, std::min(prompt - 1 - at, prefill_rows));
+    TokenBatch batch;
+    batch.segments.push_back({0, rows, at, 0});
+    batch.tokens.assign(document.begin() + at, document.begin() + at + rows);
+    Arena arena;
+    const ConstMatrix hidden = m.transformer.Forward(weights, batch, &cache, arena, nullptr);
+    at += rows;
+    if (at < prompt) continue;
+    HeadForward(hidden.Rows(rows - 1, 1), weights.lm_head, &document[static_cast<size_t>(at)],
+                arena, &logp.emplace_back(), nullptr);
+  }
+  return logp;
+}
+
 // The latent form's bits depend on which of a prompt's rows are computed together (16 and more are
 // expanded), hence on prefill_rows, and on nothing else: not on the batch's other sequences, nor on
 // whether a sibling computed the prompt.
@@ -163,10 +145,13 @@ TEST(Engine, LatentCacheIsOfOneSequenceOnly) {
     EXPECT_GT(shared, 0);
     ExpectSame(generate(singles, 1), generate(singles, 5));
 
-    // The same model: rounding apart, the same choices.
-    const auto expanded = Engine(m.transformer, weights, CacheForm::kExpanded, 5, 400, prefill_rows)
-                              .Generate(requests);
-    for (size_t i = 0; i < alone.size(); ++i) EXPECT_EQ(alone[i].tokens, expanded[i].tokens);
+    // And they are the model's.
+    for (const Completion& completion : alone) {
+      const auto logp = LatentLogp(m, requests[completion.request], completion, prefill_rows);
+      ASSERT_EQ(logp.size(), completion.logp.size());
+      EXPECT_EQ(std::memcmp(logp.data(), completion.logp.data(), logp.size() * sizeof(float)), 0)
+          << "request " << completion.request << " sample " << completion.sample;
+    }
   }
 }
 
@@ -198,10 +183,75 @@ TEST(Engine, StopsAtStopTokensLengthAndCallback) {
     stopped += ends_with_stop;
   }
   EXPECT_GT(stopped, 0);
-  for (const Completion& completion :
-       engine.Generate(requests, [](const Completion& c) { return c.tokens.size() < 3; })) {
-    EXPECT_LE(completion.tokens.size(), 3u);
+}
+
+TEST(Engine, EveryStopTokenStops) {
+  Model m;
+  auto requests = Requests(m.config);
+  for (GenerationRequest& request : requests) request.stop_tokens.clear();
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  const auto free_running = engine.Generate(requests);
+  std::vector<int> stopped_by(3);
+  const std::vector<int32_t> stops = {9, 30, 47};
+  for (GenerationRequest& request : requests) request.stop_tokens = stops;
+  const auto stopped = engine.Generate(requests);
+  ASSERT_EQ(stopped.size(), free_running.size());
+  for (size_t i = 0; i < stopped.size(); ++i) {
+    const std::vector<int32_t>& all = free_running[i].tokens;
+    const auto first = std::find_first_of(all.begin(), all.end(), stops.begin(), stops.end());
+    const bool stop = first != all.end();
+    EXPECT_EQ(stopped[i].tokens, std::vector<int32_t>(all.begin(), first + stop));
+    EXPECT_EQ(stopped[i].finish, stop ? FinishReason::kStop : FinishReason::kLength);
+    for (size_t s = 0; s < stops.size(); ++s) stopped_by[s] += stop && *first == stops[s];
   }
+  for (const int count : stopped_by) EXPECT_GT(count, 0);
+}
+
+TEST(Engine, ACancelledCompletionEndsWithTheTokenItWasCancelledAt) {
+  Model m;
+  const auto requests = Requests(m.config);
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  const auto whole = engine.Generate(requests);
+  // The third token of odd samples.
+  const auto cut = engine.Generate(
+      requests, [](const Completion& c) { return c.sample % 2 == 0 || c.tokens.size() < 3; });
+  int cancelled = 0;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    const bool odd = whole[i].sample % 2 == 1 && whole[i].tokens.size() > 3;
+    cancelled += odd;
+    const auto kept =
+        whole[i].tokens.begin() + static_cast<int64_t>(odd ? 3 : whole[i].tokens.size());
+    EXPECT_EQ(cut[i].tokens, std::vector<int32_t>(whole[i].tokens.begin(), kept));
+    EXPECT_EQ(cut[i].logp.size(), cut[i].tokens.size());
+    EXPECT_EQ(cut[i].finish, odd ? FinishReason::kCancelled : whole[i].finish);
+  }
+  EXPECT_GT(cancelled, 0);
+}
+
+TEST(Engine, WhatItsLastTokenEndedIsNotCancelled) {
+  Model m;
+  auto requests = Requests(m.config);
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  const auto cancel = [](const Completion&) { return false; };
+  for (const Completion& c : engine.Generate(requests, cancel)) {
+    ASSERT_EQ(c.tokens.size(), 1u);
+    EXPECT_EQ(c.finish, FinishReason::kCancelled);
+  }
+  for (GenerationRequest& request : requests) {
+    request.stop_tokens.clear();
+    for (int32_t token = 0; token < 61; ++token) request.stop_tokens.push_back(token);
+  }
+  for (const Completion& c : engine.Generate(requests, cancel))
+    EXPECT_EQ(c.finish, FinishReason::kStop);
+  for (GenerationRequest& request : requests) {
+    request.stop_tokens.clear();
+    request.max_tokens = 1;
+  }
+  for (const Completion& c : engine.Generate(requests, cancel))
+    EXPECT_EQ(c.finish, FinishReason::kLength);
 }
 
 TEST(Engine, StopsWhereTheModelsContextEnds) {
@@ -244,22 +294,109 @@ TEST(Engine, StepsAddUpToTheWork) {
   const ModelWeights weights = m.Bound();
   Engine engine(m.transformer, weights, CacheForm::kExpanded, 4, 400, 50);
   int64_t tokens = 0, attended = 0;
-  for (const Completion& c : engine.Generate(requests)) {
+  EngineStep sum;
+  const auto add = [&](const EngineStep& step) { sum += step; };
+  for (const Completion& c : engine.Generate(requests, {}, add)) {
     const auto prompt = static_cast<int64_t>(requests[c.request].prompt.size());
     const auto generated = static_cast<int64_t>(c.tokens.size());
     tokens += generated;
     // The last token is sampled and never computed.
     attended += (prompt + generated - 1) * (prompt + generated) / 2;
   }
-  EngineStep sum;
-  for (const EngineStep& step : engine.stats().steps) {
-    sum.rows += step.rows;
-    sum.sampled += step.sampled;
-    sum.attended += step.attended;
-  }
+  EXPECT_EQ(engine.stats().prompt_tokens, 1 + 5 + 17 + 64 + 130);
+  EXPECT_EQ(engine.stats().generated_tokens, tokens);
   EXPECT_EQ(sum.sampled, tokens);
   EXPECT_EQ(sum.rows, engine.stats().prompt_tokens + tokens - 5);
   EXPECT_EQ(sum.attended, attended);  // a row at position p attends to p + 1 tokens
+  const EngineStep& work = engine.stats().work;
+  EXPECT_EQ(work.rows, sum.rows);
+  EXPECT_EQ(work.sampled, sum.sampled);
+  EXPECT_EQ(work.attended, sum.attended);
+  EXPECT_EQ(work.cached, sum.cached);
+  engine.Generate(requests);  // counted on
+  EXPECT_EQ(engine.stats().generated_tokens, 2 * tokens);
+  EXPECT_EQ(engine.stats().work.cached, 2 * sum.cached);
+}
+
+TEST(Engine, EachStepIsReportedAsItWas) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 400, 50);
+  GenerationRequest request;
+  request.prompt.assign(130, 3);
+  request.max_tokens = 3;
+  std::vector<std::vector<int64_t>> steps;
+  engine.Generate({request}, {}, [&](const EngineStep& s) {
+    steps.push_back({s.rows, s.sampled, s.attended, s.cached});
+  });
+  const std::vector<std::vector<int64_t>> expected = {{50, 0, 50 * 51 / 2, 50},
+                                                      {50, 0, 50 * 50 + 50 * 51 / 2, 100},
+                                                      {30, 1, 30 * 100 + 30 * 31 / 2, 130},
+                                                      {1, 1, 131, 131},
+                                                      {1, 1, 132, 132}};
+  EXPECT_EQ(steps, expected);
+}
+
+TEST(Engine, FlopsOfStepsAreThoseOfTheirSum) {
+  ModelConfig config = SmallConfig();
+  config.n_routed_experts = 4;  // half of them are visited, so that all below is exact
+  const ModelCost cost(config);
+  const EngineStep decoding{8, 8, 80, 80}, prefill{24, 0, 240, 240};
+  EXPECT_EQ(Flops(cost, decoding), 8 * cost.ForwardFlopsPerToken(10));
+  const double head = 2.0 * 61 * 40;
+  EXPECT_EQ(Flops(cost, prefill), 24 * (cost.ForwardFlopsPerToken(10) - head));
+  EngineStep both = decoding;
+  both += prefill;
+  EXPECT_EQ(Flops(cost, both), Flops(cost, decoding) + Flops(cost, prefill));
+  EXPECT_EQ(Flops(cost, EngineStep{}), 0);
+}
+
+// Token n of sample i is what the sampler takes at the random number (seed, stream + i, n) of the
+// model's distribution, whatever the parameters; what is recorded of it is its log-probability
+// before temperature and cuts.
+TEST(Engine, EachTokenIsDrawnAtItsOwnRandomNumber) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  const SamplingParams all[] = {{},
+                                {.temperature = 0.6f},
+                                {.temperature = 3},
+                                {.temperature = 0},
+                                {.temperature = 1.5f, .top_k = 9, .top_p = 0.8f, .min_p = 0.05f}};
+  for (const SamplingParams& params : all) {
+    auto requests = Requests(m.config);
+    for (GenerationRequest& request : requests) request.sampling = params;
+    for (const Completion& c : engine.Generate(requests)) {
+      const GenerationRequest& request = requests[c.request];
+      std::vector<std::vector<float>> logits;
+      const auto logp = TrainingLogp(m, request, c, 0, &logits);
+      ASSERT_EQ(logp.size(), c.logp.size());
+      EXPECT_EQ(std::memcmp(logp.data(), c.logp.data(), logp.size() * sizeof(float)), 0);
+      for (size_t n = 0; n < c.tokens.size(); ++n) {
+        std::vector<float>& row = logits[n];
+        if (params.temperature > 0) {
+          for (float& logit : row) logit *= 1 / params.temperature;
+        }
+        const Matrix p(row.data(), 1, m.config.vocab_size);
+        SoftmaxRows(p, p);
+        const double u = RandomUniform(request.seed, RandomStream::kSample,
+                                       request.stream + static_cast<uint64_t>(c.sample), n);
+        EXPECT_EQ(c.tokens[n], SampleToken(row, params, u)) << "temperature " << params.temperature;
+      }
+    }
+  }
+}
+
+TEST(SeparateStreams, NoTwoSamplesShareOne) {
+  std::vector<GenerationRequest> requests(4);
+  for (size_t r = 0; r < 4; ++r) requests[r].samples = static_cast<int64_t>(3 - r);
+  SeparateStreams(requests, 10);
+  EXPECT_EQ(requests[0].stream, 10u);
+  EXPECT_EQ(requests[1].stream, 13u);
+  EXPECT_EQ(requests[2].stream, 15u);
+  EXPECT_EQ(requests[3].stream, 16u);
+  SeparateStreams(requests);
+  EXPECT_EQ(requests[0].stream, 0u);
 }
 
 TEST(Engine, RefusesBadPrompts) {
@@ -272,9 +409,67 @@ TEST(Engine, RefusesBadPrompts) {
   EXPECT_THROW(engine.Generate({request}), Error);
   request.prompt = {61};
   EXPECT_THROW(engine.Generate({request}), Error);
+  request.prompt = {-1};
+  EXPECT_THROW(engine.Generate({request}), Error);
   request.prompt = {1};
   request.sampling.top_p = 0;
   EXPECT_THROW(engine.Generate({request}), UsageError);
+  EXPECT_THROW(engine.Submit(request), UsageError);
+  // Of several the bad one is named, and none begins.
+  request.sampling = {};
+  GenerationRequest empty = request;
+  empty.prompt.clear();
+  try {
+    engine.Generate({request, empty});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("prompt 2:"), std::string::npos) << error.what();
+  }
+  EXPECT_TRUE(engine.idle());
+  EXPECT_EQ(engine.stats().work.rows, 0);
+}
+
+// The cache's end (64) or the context's (50), whichever comes first.
+TEST(Engine, APromptMayLeaveRoomForOneToken) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  for (const int64_t context : {50, 512}) {
+    ModelConfig config = m.config;
+    config.max_position_embeddings = context;
+    const Transformer transformer(config);
+    Engine engine(transformer, weights, CacheForm::kExpanded, 2, 64);
+    const int64_t room = std::min<int64_t>(context, 64);
+    GenerationRequest request;
+    request.prompt.assign(static_cast<size_t>(room - 1), 1);
+    const auto completions = engine.Generate({request});
+    EXPECT_EQ(completions[0].tokens.size(), 1u);
+    EXPECT_EQ(completions[0].finish, FinishReason::kLength);
+    request.prompt.push_back(1);
+    EXPECT_THROW(engine.Generate({request}), Error);
+  }
+}
+
+TEST(Engine, WithoutTokensOrSamplesToMakeNothingIsComputed) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 64);
+  GenerationRequest request;
+  request.prompt = {1};
+  request.max_tokens = 0;
+  request.samples = 3;
+  const auto completions = engine.Generate({request, request});
+  ASSERT_EQ(completions.size(), 6u);
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(completions[i].request, i / 3);
+    EXPECT_EQ(completions[i].sample, static_cast<int64_t>(i % 3));
+    EXPECT_TRUE(completions[i].tokens.empty());
+    EXPECT_EQ(completions[i].finish, FinishReason::kLength);
+  }
+  request.max_tokens = 5;
+  request.samples = 0;
+  EXPECT_TRUE(engine.Generate({request}).empty());
+  EXPECT_TRUE(engine.Generate({}).empty());
+  EXPECT_EQ(engine.stats().work.rows, 0);
 }
 
 }  // namespace

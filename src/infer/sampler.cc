@@ -46,7 +46,15 @@ size_t PickByMass(size_t count, double u, const Probability& probability) {
 
 }  // namespace
 
-void SamplingParams::Validate() const {
+void ListFields(SamplingParams& params, FieldList& list) {
+  list.Add("temperature", params.temperature, "0: the most probable token");
+  list.Add("top_k", params.top_k, "keep the k most probable tokens; 0: all");
+  list.Add("top_p", params.top_p, "keep the most probable of this mass");
+  list.Add("min_p", params.min_p, "keep those this near to the most probable one");
+}
+
+void Validate(const SamplingParams& params) {
+  const auto& [temperature, top_k, top_p, min_p] = params;
   // Below, its inverse is beyond what a logit can be multiplied with.
   if (!(temperature == 0 || (temperature >= 1e-6f && temperature <= 100)))
     FailUsage("temperature is {}; it must be 0 or in [1e-6, 100]", temperature);

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "base/fields.h"
+
 namespace darkhorse {
 
 // The order of application is Hugging Face's: temperature, top-k, top-p, min-p.
@@ -13,8 +15,11 @@ struct SamplingParams {
   int32_t top_k = 0;         // keep the k most probable; 0: all
   float top_p = 1.0f;        // keep the smallest set of the most probable that reaches this mass
   float min_p = 0.0f;        // keep tokens at least this fraction of the most probable one
-  void Validate() const;     // UsageError naming the field, the value and the range
 };
+
+// The names, and what the flags of generation say of them.
+void ListFields(SamplingParams& params, FieldList& list);
+void Validate(const SamplingParams& params);  // UsageError naming the field, the value, the range
 
 // The token at cumulative mass u in [0, 1) of the probabilities that params leave. probabilities:
 // softmax of logits / temperature (of the logits where the temperature is 0). Ties among

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -35,8 +36,52 @@ TEST(SampleToken, TopPKeepsTheTokenThatReachesTheMass) {
 }
 TEST(SampleToken, TopPCountsMassAmongTheTopK) {
   ExpectShares({.top_k = 3, .top_p = 0.5f}, {0, 0.4, 0, 0.25, 0});
+  // 0.45 of the 0.85 that are left is less than the first token's; 0.45 of all would be more.
+  ExpectShares({.top_k = 3, .top_p = 0.45f}, {0, 1, 0, 0, 0});
 }
 TEST(SampleToken, MinP) { ExpectShares({.min_p = 0.45f}, {0, 0.4, 0, 0.25, 0.2}); }
+
+// Powers of two: all sums and products are exact.
+const std::vector<float> kExact = {0.125f, 0.5f, 0.0625f, 0.25f, 0.0625f};
+
+std::vector<int32_t> Possible(const SamplingParams& params) {
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < 1024; ++i) tokens.push_back(SampleToken(kExact, params, i / 1024.0));
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  return tokens;
+}
+
+TEST(SampleToken, AMassReachedExactlyIsReached) {
+  EXPECT_EQ(Possible({.top_p = 0.5f}), std::vector<int32_t>({1}));
+  EXPECT_EQ(Possible({.top_p = 0.75f}), std::vector<int32_t>({1, 3}));
+  EXPECT_EQ(Possible({.top_p = std::nextafter(0.75f, 1.0f)}), std::vector<int32_t>({0, 1, 3}));
+}
+
+TEST(SampleToken, AFractionMetExactlyIsMet) {
+  EXPECT_EQ(Possible({.min_p = 0.5f}), std::vector<int32_t>({1, 3}));
+  EXPECT_EQ(Possible({.min_p = std::nextafter(0.5f, 1.0f)}), std::vector<int32_t>({1}));
+  EXPECT_EQ(Possible({.min_p = 0.25f}), std::vector<int32_t>({0, 1, 3}));
+}
+
+TEST(SampleToken, OfEqualsTheLowerIdIsKept) {
+  EXPECT_EQ(Possible({.top_k = 4}), std::vector<int32_t>({0, 1, 2, 3}));
+  EXPECT_EQ(Possible({.top_k = 99}), std::vector<int32_t>({0, 1, 2, 3, 4}));
+}
+
+TEST(SampleToken, TopPComesBeforeMinP) {
+  // Of all the mass 0.6 takes two tokens; of what min_p alone would leave, 0.75, one would do.
+  EXPECT_EQ(Possible({.top_p = 0.6f, .min_p = 0.5f}), std::vector<int32_t>({1, 3}));
+}
+
+TEST(SampleToken, ADrawAtABorderTakesTheTokenBehindIt) {
+  const auto at = [](double u) { return SampleToken(kExact, {}, u); };
+  EXPECT_EQ(at(0), 0);
+  EXPECT_EQ(at(std::nextafter(0.125, 0)), 0);
+  EXPECT_EQ(at(0.125), 1);
+  EXPECT_EQ(at(0.625), 2);
+  EXPECT_EQ(at(std::nextafter(1.0, 0.0)), 4);
+}
 
 TEST(SampleToken, ZeroTemperatureTakesTheBestAndTheFirstOfEquals) {
   EXPECT_EQ(SampleToken(kP, {.temperature = 0}, 0.99), 1);
@@ -70,14 +115,36 @@ TEST(SampleToken, NeverTakesAnImpossibleToken) {
 }
 
 TEST(SamplingParams, RefusesImpossibleValues) {
-  EXPECT_THROW(SamplingParams{.temperature = -1}.Validate(), UsageError);
-  EXPECT_THROW(SamplingParams{.temperature = NAN}.Validate(), UsageError);
-  EXPECT_THROW(SamplingParams{.temperature = 1e-39f}.Validate(), UsageError);
-  EXPECT_THROW(SamplingParams{.top_k = -1}.Validate(), UsageError);
-  EXPECT_THROW(SamplingParams{.top_p = 0}.Validate(), UsageError);
-  EXPECT_THROW(SamplingParams{.top_p = 1.5f}.Validate(), UsageError);
-  EXPECT_THROW(SamplingParams{.min_p = 1}.Validate(), UsageError);
-  SamplingParams{}.Validate();
+  EXPECT_THROW(Validate({.temperature = -1}), UsageError);
+  EXPECT_THROW(Validate({.temperature = NAN}), UsageError);
+  EXPECT_THROW(Validate({.temperature = 1e-39f}), UsageError);
+  EXPECT_THROW(Validate({.top_k = -1}), UsageError);
+  EXPECT_THROW(Validate({.top_p = 0}), UsageError);
+  EXPECT_THROW(Validate({.top_p = 1.5f}), UsageError);
+  EXPECT_THROW(Validate({.min_p = 1}), UsageError);
+  Validate(SamplingParams{});
+  Validate({.temperature = 0, .top_k = INT32_MAX, .top_p = 1e-3f});
+  Validate({.temperature = 1e-6f});
+  Validate({.temperature = 100});
+  EXPECT_THROW(Validate({.temperature = std::nextafter(100.0f, 101.0f)}), UsageError);
+  EXPECT_THROW(Validate({.top_p = NAN}), UsageError);
+  EXPECT_THROW(Validate({.min_p = -0.1f}), UsageError);
+  EXPECT_THROW(Validate({.min_p = NAN}), UsageError);
+}
+
+TEST(SamplingParams, AreListedWhole) {
+  SamplingParams params;
+  const auto& [temperature, top_k, top_p, min_p] = params;  // all there are
+  const FieldList fields = FieldsOf(params);
+  EXPECT_EQ(fields.fields().size(), 4u);
+  SetField(fields, "temperature=0.5");
+  SetField(fields, "top_k=7");
+  SetField(fields, "top_p=0.25");
+  SetField(fields, "min_p=0.125");
+  EXPECT_EQ(temperature, 0.5f);
+  EXPECT_EQ(top_k, 7);
+  EXPECT_EQ(top_p, 0.25f);
+  EXPECT_EQ(min_p, 0.125f);
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   options.sampling.temperature = static_cast<float>(recipe_.rl.temperature);
   options.seed = recipe_.rl.seed;
   options.stream = StreamOf(position.completed, round);
+  options.on_step = on_engine_step;
   RolloutCost cost;
   std::vector<Sample> samples =
       Rollout(EngineFor(problems), tokenizer_, bos(), static_cast<int32_t>(config_.eos_token_id),
@@ -103,8 +104,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   }
   metrics.sample_seconds += cost.sample_seconds;
   metrics.score_seconds += cost.score_seconds;
-  metrics.engine_steps.insert(metrics.engine_steps.end(), cost.steps.begin(), cost.steps.end());
-  for (const EngineStep& step : cost.steps) metrics.flops += Flops(trainer_.model().cost(), step);
+  metrics.flops += Flops(trainer_.model().cost(), cost.work);
   return samples;
 }
 

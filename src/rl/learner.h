@@ -43,6 +43,7 @@ class Learner {
   std::vector<float>& reference() { return reference_; }  // of the KL term; empty without one
 
   Position position;
+  StepCallback on_engine_step;  // hears of each forward pass of sampling in Step; may be null
 
  private:
   // What a step trains on: groups of samples whose rewards differ.

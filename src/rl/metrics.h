@@ -46,8 +46,7 @@ struct ReinforceMetrics {
   // Timings, in timings.jsonl instead of metrics.jsonl.
   double flops = 0;  // the model's own operations, sampling and training
   double sample_seconds = 0, score_seconds = 0, train_seconds = 0, evaluate_seconds = 0;
-  std::vector<EngineStep> engine_steps;  // of sampling
-  double generated_per_second = 0;       // sampled and scored
+  double generated_per_second = 0;  // sampled and scored
 };
 
 }  // namespace darkhorse

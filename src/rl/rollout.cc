@@ -66,13 +66,19 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
     requests[p].max_tokens = options.max_tokens;
     requests[p].sampling = options.sampling;
     requests[p].seed = options.seed;
-    requests[p].stream = options.stream + p * static_cast<uint64_t>(options.samples);
     requests[p].stop_tokens = {eos};
   }
-  std::vector<Completion> completions = engine.Generate(requests, [](const Completion&) {
+  SeparateStreams(requests, options.stream);
+  const auto keep_going = [](const Completion&) {
     LeaveIfInterrupted();
     return true;
-  });
+  };
+  EngineStep work;
+  std::vector<Completion> completions =
+      engine.Generate(requests, keep_going, [&](const EngineStep& step) {
+        work += step;
+        if (options.on_step) options.on_step(step);
+      });
   std::vector<Sample> samples(completions.size());
   ParallelFor(static_cast<int64_t>(samples.size()), [&](int64_t i) {
     Completion& completion = completions[static_cast<size_t>(i)];
@@ -90,7 +96,7 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
   for (const Sample& sample : samples) answers.push_back({&problems[sample.problem], sample.text});
   const double sampled = SteadySeconds();
   std::vector<Score> scores = environment.ScoreAll(answers);
-  if (cost) *cost = {sampled - start, SteadySeconds() - sampled, engine.stats().steps};
+  if (cost) *cost = {sampled - start, SteadySeconds() - sampled, work};
   for (size_t i = 0; i < samples.size(); ++i) samples[i].score = std::move(scores[i]);
   return samples;
 }

@@ -27,13 +27,14 @@ struct RolloutOptions {
   int64_t max_tokens = 352;
   SamplingParams sampling;
   uint64_t seed = 0;
-  uint64_t stream = 0;  // problem p's sample i draws from stream + p * samples + i
+  uint64_t stream = 0;        // problem p's sample i draws from stream + p * samples + i
+  StepCallback on_step = {};  // hears of each forward pass; may be null
 };
 
 // Where a rollout's time went.
 struct RolloutCost {
   double sample_seconds = 0, score_seconds = 0;
-  std::vector<EngineStep> steps;
+  EngineStep work;  // summed over the forward passes
 };
 
 // What a prompt begins with; -1 where documents are only separated.

@@ -6,12 +6,9 @@
 #include <string>
 #include <string_view>
 
-namespace darkhorse {
+#include "text/tags.h"
 
-inline constexpr std::string_view kThinkOpen = "<think>";
-inline constexpr std::string_view kThinkClose = "</think>";
-inline constexpr std::string_view kAnswerOpen = "<answer>";
-inline constexpr std::string_view kAnswerClose = "</answer>";
+namespace darkhorse {
 
 // A longer answer is illegal and is not parsed.
 inline constexpr size_t kMaxAnswerLength = 256;

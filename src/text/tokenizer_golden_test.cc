@@ -1,7 +1,6 @@
 // Ids of the `tokenizers` package, made by tools/make_tokenizer_golden.py.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -21,12 +20,6 @@ const json& Golden() {
   static const json golden =
       json::parse(ReadFile(DARKHORSE_SOURCE_DIR "/tests/golden/tokenizer_ids.json"));
   return golden;
-}
-
-std::string PublishedDirectory(const std::string& name) {
-  const char* shared = std::getenv("DARKHORSE_SHARED");
-  const std::string root = shared != nullptr ? shared : DARKHORSE_SOURCE_DIR "/../shared";
-  return root + "/data/tokenizers/" + name;
 }
 
 // What must come back: NFC of each valid stretch if the tokenizer normalises, and every broken

@@ -1,7 +1,8 @@
-// Tests only: small handmade tokenizers.
+// Tests only: small handmade tokenizers, and where published ones lie.
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -33,6 +34,13 @@ inline nlohmann::json SmallTokenizerJson(nlohmann::json spec, const std::vector<
   spec["model"] = {
       {"type", "BPE"}, {"vocab", vocab}, {"merges", merges}, {"ignore_merges", ignore_merges}};
   return spec;
+}
+
+// Where a published tokenizer lies, if it does. Its tests are skipped where it does not.
+inline std::string PublishedDirectory(const std::string& name) {
+  const char* shared = std::getenv("DARKHORSE_SHARED");
+  const std::string root = shared != nullptr ? shared : DARKHORSE_SOURCE_DIR "/../shared";
+  return root + "/data/tokenizers/" + name;
 }
 
 // The n-th random string: broken UTF-8, white space, letters and multi-byte characters mixed.

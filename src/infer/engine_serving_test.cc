@@ -1,0 +1,272 @@
+// Requests that come and go while others run: Submit, Step and Cancel.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "infer/engine_testing.h"
+
+namespace darkhorse {
+namespace {
+
+using Key = std::pair<RequestId, int64_t>;
+
+// Remembers what an engine tells, and checks that it tells each token once and in order.
+class Listener {
+ public:
+  EngineSink Sink() {
+    return {.on_token = [this](const Completion& so_far) { return Token(so_far); },
+            .on_finished = [this](Completion c) { Finished(std::move(c)); },
+            .on_step = {}};
+  }
+  // Of one request, in order of samples.
+  std::vector<Completion> Of(RequestId id) const {
+    std::vector<Completion> completions;
+    for (const auto& [key, completion] : finished_) {
+      if (key.first == id) completions.push_back(completion);
+    }
+    return completions;
+  }
+  int64_t heard(RequestId id) const {
+    const auto found = heard_.find(id);
+    return found == heard_.end() ? 0 : found->second;
+  }
+  const std::vector<Key>& order() const { return order_; }
+
+ private:
+  bool Token(const Completion& so_far) {
+    const Key key(so_far.request, so_far.sample);
+    EXPECT_EQ(++told_[key], static_cast<int64_t>(so_far.tokens.size()));
+    EXPECT_EQ(finished_.count(key), 0u);
+    ++heard_[so_far.request];
+    return true;
+  }
+  void Finished(Completion completion) {
+    const Key key(completion.request, completion.sample);
+    EXPECT_EQ(told_[key], static_cast<int64_t>(completion.tokens.size()));
+    EXPECT_EQ(finished_.count(key), 0u);
+    order_.push_back(key);
+    finished_[key] = std::move(completion);
+  }
+
+  std::map<Key, int64_t> told_;
+  std::map<RequestId, int64_t> heard_;
+  std::map<Key, Completion> finished_;
+  std::vector<Key> order_;
+};
+
+class Serving : public testing::TestWithParam<CacheForm> {
+ protected:
+  std::vector<Completion> Alone(const GenerationRequest& request) {
+    return Engine(m_.transformer, weights_, GetParam(), 1, 400, 50).Generate({request});
+  }
+  Model m_;
+  ModelWeights weights_ = m_.Bound();
+  std::vector<GenerationRequest> requests_ = Requests(m_.config);
+};
+
+TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
+  for (const int64_t slots : {1, 3, 15}) {
+    Engine engine(m_.transformer, weights_, GetParam(), slots, 400, 50);
+    Listener listener;
+    const EngineSink sink = listener.Sink();
+    std::map<RequestId, size_t> kept;  // which request an id is
+    const auto submit = [&](size_t r) { kept[engine.Submit(requests_[r])] = r; };
+    const auto step = [&](int times) {
+      for (int i = 0; i < times; ++i) EXPECT_TRUE(engine.Step(sink));
+    };
+    submit(3);
+    const RequestId first_victim = engine.Submit(requests_[4]);  // cancelled amid its prompt
+    submit(0);
+    step(2);
+    EXPECT_TRUE(engine.Cancel(first_victim));
+    submit(4);
+    GenerationRequest other = requests_[2];
+    other.stream = 9999;
+    other.stop_tokens.clear();
+    const RequestId victim = engine.Submit(other);
+    submit(1);
+    step(9);
+    const RequestId never = engine.Submit(requests_[1]);  // cancelled before it begins
+    EXPECT_TRUE(engine.Cancel(never));
+    EXPECT_TRUE(engine.Cancel(victim));
+    EXPECT_FALSE(engine.Cancel(victim));
+    const int64_t heard = listener.heard(victim);
+    submit(2);
+    while (engine.Step(sink)) {
+    }
+    EXPECT_TRUE(engine.idle());
+    EXPECT_EQ(listener.heard(first_victim) + listener.heard(never), 0);
+    EXPECT_EQ(listener.heard(victim), heard);
+    EXPECT_TRUE(slots < 15 || heard > 0);  // some of it had been told
+    for (const auto& [id, r] : kept) {
+      std::vector<Completion> alone = Alone(requests_[r]);
+      ASSERT_EQ(alone.size(), 3u);
+      ExpectSame(listener.Of(id), alone);
+      EXPECT_FALSE(engine.Cancel(id));  // it has ended
+    }
+    EXPECT_TRUE(listener.Of(victim).empty());
+    // Every slot is free again: the same requests take as many passes as in a new engine.
+    const auto passes = [&](Engine& e) {
+      int64_t count = 0;
+      e.Generate(requests_, {}, [&](const EngineStep&) { ++count; });
+      return count;
+    };
+    Engine fresh(m_.transformer, weights_, GetParam(), slots, 400, 50);
+    EXPECT_EQ(passes(engine), passes(fresh));
+  }
+}
+
+TEST_P(Serving, ACallbackThatThrowsIsNotToldTwiceAndNothingIsLost) {
+  Engine engine(m_.transformer, weights_, GetParam(), 4, 400, 50);
+  Listener listener;
+  const EngineSink heard = listener.Sink();
+  int tokens = 0, ends = 0, passes = 0, thrown = 0;
+  const EngineSink sink = {.on_token =
+                               [&](const Completion& so_far) {
+                                 heard.on_token(so_far);
+                                 if (++tokens % 50 == 0) throw Interruption();
+                                 return true;
+                               },
+                           .on_finished =
+                               [&](Completion completion) {
+                                 heard.on_finished(std::move(completion));
+                                 if (++ends % 2 == 0) throw Interruption();
+                               },
+                           .on_step =
+                               [&](const EngineStep&) {
+                                 if (++passes % 70 == 0) throw Interruption();
+                               }};
+  std::vector<RequestId> ids;
+  for (const GenerationRequest& request : requests_) ids.push_back(engine.Submit(request));
+  while (!engine.idle()) {
+    try {
+      engine.Step(sink);
+    } catch (const Interruption&) {
+      ++thrown;
+    }
+  }
+  EXPECT_GE(thrown, 3 + 15 / 2);
+  for (size_t r = 0; r < ids.size(); ++r) ExpectSame(listener.Of(ids[r]), Alone(requests_[r]));
+}
+
+TEST_P(Serving, AStepThatFailsLeavesAllAsItWas) {
+  Engine engine(m_.transformer, weights_, GetParam(), 4, 400, 50);
+  Listener listener;
+  const EngineSink sink = listener.Sink();
+  std::vector<RequestId> ids;
+  for (const GenerationRequest& request : requests_) ids.push_back(engine.Submit(request));
+  for (int i = 0; engine.Step(sink); ++i) {
+    if (i % 10 != 2) continue;
+    const float sound = std::exchange(weights_.norm[0], std::nanf(""));
+    EXPECT_THROW(engine.Step(sink), Error);
+    weights_.norm[0] = sound;
+  }
+  for (size_t r = 0; r < ids.size(); ++r) ExpectSame(listener.Of(ids[r]), Alone(requests_[r]));
+}
+
+TEST_P(Serving, CallbacksMaySubmitAndCancel) {
+  Engine engine(m_.transformer, weights_, GetParam(), 4, 400, 50);
+  Listener listener;
+  const EngineSink heard = listener.Sink();
+  // Two requests run, of which the first one's third token ends the second and one that waits;
+  // each completion of the first asks for another request, and the last of those ends itself.
+  requests_[1].stop_tokens.clear();
+  GenerationRequest endless = requests_[1];
+  endless.samples = 1;
+  const RequestId first = engine.Submit(requests_[1]);
+  const RequestId second = engine.Submit(endless);
+  const RequestId waiting = engine.Submit(requests_[3]);
+  std::vector<RequestId> asked;
+  int64_t told_before = -1;
+  const EngineSink sink = {
+      .on_token =
+          [&](const Completion& so_far) {
+            heard.on_token(so_far);
+            if (so_far.request == first && so_far.tokens.size() == 3 && told_before < 0) {
+              told_before = listener.heard(second);
+              EXPECT_TRUE(engine.Cancel(second));
+              EXPECT_TRUE(engine.Cancel(waiting));
+            }
+            return true;
+          },
+      .on_finished =
+          [&](Completion completion) {
+            const bool of_first = completion.request == first;
+            heard.on_finished(std::move(completion));
+            if (!of_first) return;
+            asked.push_back(engine.Submit(requests_[0]));
+            EXPECT_TRUE(asked.size() != 3 || engine.Cancel(asked[2]));
+          },
+      .on_step = {}};
+  while (engine.Step(sink)) {
+  }
+  EXPECT_TRUE(engine.idle());
+  EXPECT_EQ(listener.heard(second), told_before);
+  EXPECT_EQ(listener.heard(waiting), 0);
+  ExpectSame(listener.Of(first), Alone(requests_[1]));
+  ASSERT_EQ(asked.size(), 3u);
+  for (size_t i = 0; i < 2; ++i) ExpectSame(listener.Of(asked[i]), Alone(requests_[0]));
+  EXPECT_TRUE(listener.Of(asked[2]).empty());
+}
+
+std::string FormName(const testing::TestParamInfo<CacheForm>& form) {
+  return form.param == CacheForm::kExpanded ? "Expanded" : "Latent";
+}
+
+INSTANTIATE_TEST_SUITE_P(Engine, Serving, testing::Values(CacheForm::kExpanded, CacheForm::kLatent),
+                         FormName);
+
+TEST(EngineServing, RequestsBeginInTheOrderInWhichTheyCame) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 1, 400);
+  Listener listener;
+  std::vector<Key> expected;
+  for (const GenerationRequest& request : Requests(m.config)) {
+    const RequestId id = engine.Submit(request);
+    for (int64_t sample = 0; sample < 3; ++sample) expected.emplace_back(id, sample);
+  }
+  while (engine.Step(listener.Sink())) {
+  }
+  EXPECT_EQ(listener.order(), expected);
+}
+
+TEST(EngineServing, CancelFreesItsSlotsAndHandsNothingOut) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 400);
+  EXPECT_FALSE(engine.Cancel(0));  // never asked for
+  EXPECT_FALSE(engine.Step({}));
+  GenerationRequest request = Requests(m.config)[1];
+  GenerationRequest nothing = request;
+  nothing.max_tokens = 0;
+  Listener listener;
+  const RequestId empty = engine.Submit(nothing), running = engine.Submit(request);
+  EXPECT_FALSE(engine.idle());
+  EXPECT_TRUE(engine.Cancel(empty));
+  EXPECT_TRUE(engine.Step(listener.Sink()));
+  EXPECT_TRUE(engine.Cancel(running));  // two samples run, one waits
+  EXPECT_TRUE(engine.idle());
+  EXPECT_FALSE(engine.Step(listener.Sink()));
+  EXPECT_TRUE(listener.order().empty());
+  EXPECT_EQ(listener.heard(running), 1);  // the other waited for the prompt
+}
+
+TEST(EngineServing, GenerateEndsWhatItBeganWhereACallbackThrows) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 4, 400);
+  const auto throws = [](const Completion& c) -> bool {
+    if (c.tokens.size() == 7) throw Interruption();
+    return true;
+  };
+  EXPECT_THROW(engine.Generate(Requests(m.config), throws), Interruption);
+  EXPECT_TRUE(engine.idle());
+}
+
+}  // namespace
+}  // namespace darkhorse

@@ -1,0 +1,13 @@
+// The tags of a completion: what a model thinks, and what it answers.
+#pragma once
+
+#include <string_view>
+
+namespace darkhorse {
+
+inline constexpr std::string_view kThinkOpen = "<think>";
+inline constexpr std::string_view kThinkClose = "</think>";
+inline constexpr std::string_view kAnswerOpen = "<answer>";
+inline constexpr std::string_view kAnswerClose = "</answer>";
+
+}  // namespace darkhorse
