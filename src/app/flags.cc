@@ -3,17 +3,6 @@
 #include <algorithm>
 
 namespace darkhorse {
-namespace {
-
-std::string TypeName(const Field& field) {
-  static constexpr const char* kNames[] = {"BOOL",  "INT",  "INT",     "UINT",      "FLOAT",
-                                           "FLOAT", "TEXT", "INT,...", "FLOAT,...", "TEXT,..."};
-  static_assert(std::size(kNames) == std::variant_size_v<FieldPointer>);
-  return kNames[field.value.index()];
-}
-
-}  // namespace
-
 void AddFieldFlags(Command command, const FieldList& fields) {
   for (const Field& field : fields.fields()) {
     std::string flag = "--" + field.path;
@@ -23,7 +12,7 @@ void AddFieldFlags(Command command, const FieldList& fields) {
       continue;
     }
     const auto assign = [field](const std::string& text) { AssignText(field, text); };
-    command.AddFunction(flag, assign, TypeName(field), SpellValue(field), field.help);
+    command.AddFunction(flag, assign, TypeOf(field).name, SpellValue(field), field.help);
   }
 }
 

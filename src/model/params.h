@@ -50,10 +50,6 @@ class ParamLayout {
   int64_t buffer_size_ = 0;
 };
 
-// Error naming the first dimension that is beyond any model's: a configuration may come from a
-// stranger, and products of dimensions must not overflow. ParamLayout calls it.
-void CheckDimensions(const ModelConfig& config);
-
 // Parameters that act on one token: active_parameters leaves out the experts a token does not
 // visit.
 int64_t ActiveParameterCount(const ModelConfig& config);
