@@ -5,13 +5,6 @@
 namespace darkhorse {
 namespace {
 
-std::string TypeName(const Field& field) {
-  static constexpr const char* kNames[] = {"BOOL",  "INT",  "INT",     "UINT",      "FLOAT",
-                                           "FLOAT", "TEXT", "INT,...", "FLOAT,...", "TEXT,..."};
-  static_assert(std::size(kNames) == std::variant_size_v<FieldPointer>);
-  return kNames[field.value.index()];
-}
-
 std::string FlagName(const Field& field) {
   std::string flag = "--" + field.path;
   std::replace(flag.begin(), flag.end(), '_', '-');
@@ -28,7 +21,7 @@ void AddFieldFlags(Command command, const FieldList& fields) {
       continue;
     }
     const auto assign = [field](const std::string& text) { AssignText(field, text); };
-    command.AddFunction(flag, assign, TypeName(field), SpellValue(field), field.help);
+    command.AddFunction(flag, assign, TypeOf(field).name, SpellValue(field), field.help);
   }
 }
 

@@ -48,7 +48,7 @@ void RegisterAll(Command app) {
 std::string g_program = "darkhorse";
 
 int Report(int code, const std::string& message) {
-  std::fprintf(stderr, "darkhorse: error: %s\n", WithoutControls(message).c_str());
+  std::fprintf(stderr, "darkhorse: error: %s\n", Printable(message, message.size()).c_str());
   return code;
 }
 

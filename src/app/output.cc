@@ -75,7 +75,7 @@ std::string TaskName(const Json& evaluation) {
 void Note(const std::string& text) {
   // A status line that the cursor stands behind makes way; it is shown again at its next change.
   std::fprintf(stderr, "%sdarkhorse: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
-               WithoutControls(text).c_str());
+               Printable(text, text.size()).c_str());
 }
 
 StatusLine::StatusLine() : terminal_(isatty(STDERR_FILENO)), next_(Clock::now()) {}

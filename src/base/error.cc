@@ -6,12 +6,15 @@
 
 namespace darkhorse {
 
-std::string WithoutControls(std::string_view text) {
-  std::string out(text);
+std::string Printable(std::string_view text, size_t longest) {
+  size_t end = std::min(text.size(), longest);
+  // A byte of the form 10xxxxxx goes on with the character before it.
+  while (end < text.size() && end > 0 && (text[end] & 0xC0) == 0x80) --end;
+  std::string out(text.substr(0, end));
   std::replace_if(
       out.begin(), out.end(),
       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return out;
+  return end < text.size() ? out + "..." : out;
 }
 
 void CheckFailed(const char* file, int line, const char* what) {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -34,8 +35,10 @@ template <typename... Args>
   throw UsageError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// For a terminal: control characters, which a file's names may hold, are replaced by '?'.
-std::string WithoutControls(std::string_view text);
+// Text from outside (a file's name, a key, a line of another program's) made fit for a message of
+// one line: control characters, which may command a terminal, become '?'. What is longer than
+// `longest` bytes is cut between two characters and ends in "...".
+std::string Printable(std::string_view text, size_t longest = 200);
 
 [[noreturn]] void CheckFailed(const char* file, int line, const char* what);
 

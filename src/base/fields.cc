@@ -18,14 +18,18 @@ namespace {
 // A value as a document spells it, whichever the format. JSON's type happens to fit.
 using Literal = nlohmann::ordered_json;
 
-const char* TypeName(const FieldPointer& pointer) {
-  static constexpr const char* kNames[] = {
-      "true or false",     "an integer",       "an integer", "an integer from 0 to 2^63 - 1",
-      "a number",          "a number",         "a string",   "a list of integers",
-      "a list of numbers", "a list of strings"};
-  static_assert(std::size(kNames) == std::variant_size_v<FieldPointer>);
-  return kNames[pointer.index()];
-}
+// The one table of types. An overload for each type of FieldPointer: a type without one does not
+// compile, and none can be paired with another's words.
+FieldType Describe(const bool*) { return {"BOOL", "true or false"}; }
+FieldType Describe(const int*) { return {"INT", "an integer"}; }
+FieldType Describe(const int64_t*) { return {"INT", "an integer"}; }
+FieldType Describe(const uint64_t*) { return {"UINT", "an integer from 0 to 2^63 - 1"}; }
+FieldType Describe(const float*) { return {"FLOAT", "a number"}; }
+FieldType Describe(const double*) { return {"FLOAT", "a number"}; }
+FieldType Describe(const std::string*) { return {"TEXT", "a string"}; }
+FieldType Describe(const std::vector<int64_t>*) { return {"INT,...", "a list of integers"}; }
+FieldType Describe(const std::vector<double>*) { return {"FLOAT,...", "a list of numbers"}; }
+FieldType Describe(const std::vector<std::string>*) { return {"TEXT,...", "a list of strings"}; }
 
 // Each Convert says whether the literal fits the field, and if so assigns it.
 bool Convert(const Literal& literal, bool& value) {
@@ -78,10 +82,6 @@ bool Convert(const Literal& literal, std::vector<T>& value) {
   return true;
 }
 
-bool Assign(const Field& field, const Literal& literal) {
-  return std::visit([&](auto* value) { return Convert(literal, *value); }, field.value);
-}
-
 std::string DidYouMean(const FieldList& fields, std::string_view path) {
   return fmt::format("'{}' is unknown; did you mean '{}'?", path,
                      NearestName(path, fields.Names()));
@@ -89,7 +89,7 @@ std::string DidYouMean(const FieldList& fields, std::string_view path) {
 
 std::string WrongType(const Field& field, const std::string& literal) {
   return fmt::format("{} = {} does not fit; it must be {}", field.path, literal,
-                     TypeName(field.value));
+                     TypeOf(field).words);
 }
 
 Literal FromToml(const toml::node& node) {
@@ -124,7 +124,7 @@ void AssignToml(const toml::table& table, const std::string& prefix, const std::
     const Field* field = fields.Find(path);
     if (!field) FailUsage("{}:{}: {}", name, line, DidYouMean(fields, path));
     const Literal literal = FromToml(node);
-    if (!Assign(*field, literal)) {
+    if (!AssignJson(*field, literal)) {
       FailUsage("{}:{}: {}", name, line, WrongType(*field, literal.dump()));
     }
   }
@@ -189,6 +189,27 @@ std::string SectionOf(const std::string& path) {
 
 }  // namespace
 
+FieldType TypeOf(const Field& field) {
+  return std::visit([](const auto* value) { return Describe(value); }, field.value);
+}
+
+bool AssignJson(const Field& field, const Literal& value) {
+  return std::visit([&](auto* member) { return Convert(value, *member); }, field.value);
+}
+
+Literal FieldsToJson(const FieldList& fields) {
+  Literal object = Literal::object();
+  for (const Field& field : fields.fields()) {
+    Literal* at = &object;
+    size_t begin = 0;
+    for (size_t dot; (dot = field.path.find('.', begin)) != std::string::npos; begin = dot + 1) {
+      at = &(*at)[field.path.substr(begin, dot - begin)];
+    }
+    (*at)[field.path.substr(begin)] = ToLiteral(field.value);
+  }
+  return object;
+}
+
 const Field* FieldList::Find(std::string_view path) const {
   const auto found =
       std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return f.path == path; });
@@ -197,11 +218,11 @@ const Field* FieldList::Find(std::string_view path) const {
 
 bool FieldList::IsSection(std::string_view path) const {
   return std::any_of(sections_.begin(), sections_.end(),
-                     [&](const SectionInfo& s) { return s.path == path; });
+                     [&](const FieldSection& s) { return s.path == path; });
 }
 
 std::string FieldList::SectionHelp(std::string_view path) const {
-  for (const SectionInfo& section : sections_) {
+  for (const FieldSection& section : sections_) {
     if (section.path == path) return section.help;
   }
   return "";
@@ -210,7 +231,7 @@ std::string FieldList::SectionHelp(std::string_view path) const {
 std::vector<std::string> FieldList::Names() const {
   std::vector<std::string> names;
   for (const Field& field : fields_) names.push_back(field.path);
-  for (const SectionInfo& section : sections_) names.push_back(section.path);
+  for (const FieldSection& section : sections_) names.push_back(section.path);
   return names;
 }
 
@@ -250,7 +271,7 @@ void SetField(const FieldList& fields, std::string_view assignment) {
 void AssignText(const Field& field, std::string_view text) {
   const Literal literal =
       IsList(field.value) ? ListFromText(text, field.value) : FromText(text, field.value);
-  if (!Assign(field, literal)) FailUsage("{}", WrongType(field, std::string(text)));
+  if (!AssignJson(field, literal)) FailUsage("{}", WrongType(field, std::string(text)));
 }
 
 // A float prints as the shortest decimal that reads back as the same float; JSON's escapes of

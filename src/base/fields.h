@@ -15,7 +15,9 @@
 //   std::string toml = ToToml(s);
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -37,6 +39,21 @@ struct Field {
   FieldPointer value;  // where it lies in the struct; the list must not outlive the struct
 };
 
+// A member that is itself a struct with a field list.
+struct FieldSection {
+  std::string path;  // "model"
+  std::string help;
+  const void* address;  // where the struct lies, and how large and how aligned its type is
+  size_t size, alignment;
+};
+
+// What people read about a field's type.
+struct FieldType {
+  const char* name;   // in a command's help: "INT"
+  const char* words;  // in an error, behind "it must be": "an integer"
+};
+FieldType TypeOf(const Field& field);
+
 class FieldList {
  public:
   template <typename T>
@@ -45,13 +62,14 @@ class FieldList {
   }
   template <typename T>
   void Section(const std::string& name, T& value, const std::string& help) {
-    sections_.push_back({prefix_ + name, help});
+    sections_.push_back({prefix_ + name, help, &value, sizeof(T), alignof(T)});
     const std::string outer = std::exchange(prefix_, prefix_ + name + ".");
     ListFields(value, *this);
     prefix_ = outer;
   }
 
   const std::vector<Field>& fields() const { return fields_; }
+  const std::vector<FieldSection>& sections() const { return sections_; }
   const Field* Find(std::string_view path) const;        // nullptr if there is none
   std::string SectionHelp(std::string_view path) const;  // "" if there is none
   bool IsSection(std::string_view path) const;
@@ -59,13 +77,9 @@ class FieldList {
   std::vector<std::string> Names() const;
 
  private:
-  struct SectionInfo {
-    std::string path;
-    std::string help;
-  };
   std::string prefix_;
   std::vector<Field> fields_;
-  std::vector<SectionInfo> sections_;
+  std::vector<FieldSection> sections_;
 };
 
 template <typename T>
@@ -89,6 +103,13 @@ void SetField(const FieldList& fields, std::string_view assignment);
 // Assigns one field from the text of a command-line value. UsageError: the field and what it must
 // be.
 void AssignText(const Field& field, std::string_view text);
+
+// Assigns one field from a JSON value; false, and nothing is assigned, if the value does not fit
+// its type. TypeOf(field).words says what would.
+bool AssignJson(const Field& field, const nlohmann::ordered_json& value);
+
+// The fields as one JSON object, in the order of the list; a section is an object in it.
+nlohmann::ordered_json FieldsToJson(const FieldList& fields);
 
 // The field's value as TOML spells it.
 std::string SpellValue(const Field& field);

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include <nlohmann/json.hpp>
+
+#include "base/fields_testing.h"
+#include "base/scratch_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -39,16 +42,6 @@ void ListFields(Outer& o, FieldList& list) {
   list.Add("files", o.files, "what to read");
   list.Add("weights", o.weights, "how heavy");
   list.Section("inner", o.inner, "the inside");
-}
-
-template <typename Function>
-std::string MessageOf(const Function& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 std::string TomlError(const std::string& text) {
@@ -142,7 +135,7 @@ TEST(Fields, SetErrorsNameTheCure) {
   EXPECT_EQ(SetError("inner.widht=1"),
             "--set inner.widht=1: 'inner.widht' is unknown; did you mean 'inner.width'?");
   // A recipe must read back: TOML's integers end there.
-  EXPECT_EQ(SetError("seed=9223372036854775807"), "no error");
+  EXPECT_EQ(SetError("seed=9223372036854775807"), "");
   EXPECT_EQ(SetError("seed=9223372036854775808"),
             "seed = 9223372036854775808 does not fit; it must be an integer from 0 to 2^63 - 1");
   EXPECT_EQ(SetError("count=many"), "count = many does not fit; it must be an integer");
@@ -207,6 +200,124 @@ TEST(ToToml, FieldsOfTheWholeStandBeforeItsParts) {
   written.whole = 4;
   ParseToml(ToToml(written), "r.toml", FieldsOf(read));
   EXPECT_EQ(read.whole, 4);
+}
+
+TEST(Fields, JsonAndBack) {
+  Outer outer;
+  outer.rate = 0.25f;
+  const nlohmann::ordered_json json = FieldsToJson(FieldsOf(outer));
+  EXPECT_EQ(json.dump(),
+            R"({"fast":false,"count":3,"seed":1,"rate":0.25,"name":"a \"quoted\" name","files":[],)"
+            R"("weights":[0.5],"inner":{"width":8,"ratio":0.1,"sizes":[1,2]}})");
+  const FieldList list = FieldsOf(outer);
+  EXPECT_TRUE(AssignJson(*list.Find("inner.sizes"), {3, 4}));
+  EXPECT_EQ(outer.inner.sizes, (std::vector<int64_t>{3, 4}));
+  EXPECT_TRUE(AssignJson(*list.Find("rate"), 2));
+  EXPECT_EQ(outer.rate, 2.0f);
+  EXPECT_FALSE(AssignJson(*list.Find("count"), 1.0));
+  EXPECT_FALSE(AssignJson(*list.Find("count"), int64_t{1} << 31));
+  EXPECT_FALSE(AssignJson(*list.Find("fast"), 1));
+  EXPECT_FALSE(AssignJson(*list.Find("name"), nullptr));
+  EXPECT_FALSE(AssignJson(*list.Find("inner.sizes"), {3, "4"}));
+  EXPECT_EQ(outer.count, 3);
+  EXPECT_EQ(outer.inner.sizes, (std::vector<int64_t>{3, 4}));
+}
+
+// One of each type, and the ways of listing it wrongly.
+struct Listed {
+  int64_t a = 1;
+  bool b = true;
+  bool c = false;
+  int d = 2;
+  std::vector<std::string> e;
+  Inner f;
+  bool g = false;
+};
+enum class Omitted { kNothing, kFirst, kBool, kInt, kVector, kSection, kLast, kTwice, kForeign };
+template <Omitted omitted>
+struct Case : Listed {
+  Case() {}  // no aggregate: the bytes alone tell
+};
+template <Omitted omitted>
+void ListFields(Case<omitted>& l, FieldList& list) {
+  static int64_t foreign = 0;
+  if (omitted != Omitted::kFirst) list.Add("a", l.a, "");
+  if (omitted != Omitted::kBool) list.Add("b", l.b, "");
+  list.Add("c", l.c, "");
+  if (omitted != Omitted::kInt) list.Add("d", l.d, "");
+  if (omitted != Omitted::kVector) list.Add("e", l.e, "");
+  if (omitted != Omitted::kSection) list.Section("f", l.f, "");
+  if (omitted != Omitted::kLast) list.Add("g", l.g, "");
+  if (omitted == Omitted::kTwice) list.Add("h", l.d, "");
+  if (omitted == Omitted::kForeign) list.Add("h", foreign, "");
+}
+
+// Aggregates, in which a bool is forgotten among others.
+struct Whole {
+  int64_t a = 1;
+  bool b = true, c = false, d = true;
+};
+struct Forgetful {
+  int64_t a = 1;
+  bool b = true, c = false, d = true;
+};
+void ListFields(Whole& w, FieldList& list) {
+  list.Add("a", w.a, "");
+  list.Add("d", w.d, "");  // in any order
+  list.Add("b", w.b, "");
+  list.Add("c", w.c, "");
+}
+void ListFields(Forgetful& f, FieldList& list) {
+  list.Add("a", f.a, "");
+  list.Add("b", f.b, "");
+  list.Add("c", f.c, "");
+}
+
+TEST(ListsEveryMember, SeesWhatIsForgotten) {
+  EXPECT_TRUE(ListsEveryMember<Inner>());
+  EXPECT_TRUE(ListsEveryMember<Outer>());
+  EXPECT_TRUE(ListsEveryMember<PartThenWhole>());
+  EXPECT_TRUE(ListsEveryMember<Whole>());
+  EXPECT_STREQ(ListsEveryMember<Forgetful>().message(), "the struct has 4 members, 3 are listed");
+  const auto message = []<Omitted omitted>() -> std::string {
+    return ListsEveryMember<Case<omitted>>().message();
+  };
+  EXPECT_EQ(message.operator()<Omitted::kNothing>(), "");
+  EXPECT_EQ(message.operator()<Omitted::kFirst>(), "no field for 8 bytes behind the beginning");
+  EXPECT_EQ(message.operator()<Omitted::kBool>(), "no field for 1 bytes behind 'a'");
+  EXPECT_EQ(message.operator()<Omitted::kInt>(), "");  // four bytes that may be alignment
+  EXPECT_EQ(message.operator()<Omitted::kVector>(), "no field for 24 bytes behind 'd'");
+  EXPECT_EQ(message.operator()<Omitted::kSection>(), "no field for 40 bytes behind 'e'");
+  EXPECT_EQ(message.operator()<Omitted::kLast>(), "no field for 8 bytes behind 'f'");
+  EXPECT_TRUE(message.operator()<Omitted::kTwice>().ends_with("or is listed twice"));
+  EXPECT_TRUE(message.operator()<Omitted::kForeign>().ends_with("or is listed twice"));
+}
+
+TEST(MemberCount, CountsEveryTypeOfField) {
+  EXPECT_EQ(internal::MemberCount<Inner>(), 3u);
+  EXPECT_EQ(internal::MemberCount<Outer>(), 8u);
+  EXPECT_EQ(internal::MemberCount<Listed>(), 7u);
+}
+
+// Every type under its own name, whatever the order of FieldPointer.
+TEST(Fields, TypesHaveNames) {
+  Outer outer;
+  const FieldList list = FieldsOf(outer);
+  std::string names;
+  for (const Field& field : list.fields()) {
+    names += fmt::format("{} {}: {}\n", field.path, TypeOf(field).name, TypeOf(field).words);
+  }
+  EXPECT_EQ(names,
+            "fast BOOL: true or false\n"
+            "count INT: an integer\n"
+            "seed UINT: an integer from 0 to 2^63 - 1\n"
+            "rate FLOAT: a number\n"
+            "name TEXT: a string\n"
+            "files TEXT,...: a list of strings\n"
+            "weights FLOAT,...: a list of numbers\n"
+            "inner.width INT: an integer\n"
+            "inner.ratio FLOAT: a number\n"
+            "inner.sizes INT,...: a list of integers\n");
 }
 
 }  // namespace

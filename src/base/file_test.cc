@@ -4,22 +4,79 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <regex>
+#include <string>
+#include <vector>
 
 #include "base/checksum.h"
-#include "base/error.h"
+#include "base/scratch_testing.h"
+
+// The recorder of publication: in this program the calls that put files in place and on the disk
+// come here first, and are written down in their order.
+namespace {
+
+// "sync a.tmp 5" (the bytes the file has then; "/" for a directory), "rename a.tmp a", "exchange
+// d.tmp d". Temporary names lose their numbers; all are relative to `recorded_below`.
+std::vector<std::string>* record = nullptr;
+std::string recorded_below;
+bool can_exchange = true;
+
+std::string Shortened(std::string path) {
+  path = std::regex_replace(path, std::regex("\\.(tmp|old)-\\d+-\\d+"), ".$1");
+  if (path == recorded_below) return ".";
+  return path.starts_with(recorded_below + "/") ? path.substr(recorded_below.size() + 1) : path;
+}
+
+}  // namespace
+
+extern "C" {
+
+int fsync(int fd) {
+  if (record) {
+    char path[4096];
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    const ssize_t length = readlink(link.c_str(), path, sizeof(path));
+    struct stat status {};
+    fstat(fd, &status);
+    record->push_back("sync " + Shortened(std::string(path, static_cast<size_t>(length))) + " " +
+                      (S_ISDIR(status.st_mode) ? "/" : std::to_string(status.st_size)));
+  }
+  return static_cast<int>(syscall(SYS_fsync, fd));
+}
+
+int rename(const char* from, const char* to) noexcept {
+  if (record) record->push_back("rename " + Shortened(from) + " " + Shortened(to));
+  return static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+
+int renameat2(int from_fd, const char* from, int to_fd, const char* to,
+              unsigned int flags) noexcept {
+  if (!can_exchange) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (record) record->push_back("exchange " + Shortened(from) + " " + Shortened(to));
+  return static_cast<int>(syscall(SYS_renameat2, from_fd, from, to_fd, to, flags));
+}
+
+}  // extern "C"
 
 namespace darkhorse {
 namespace {
 
 namespace fs = std::filesystem;
+using Record = std::vector<std::string>;
 
 class FileTest : public testing::Test {
  protected:
@@ -30,7 +87,17 @@ class FileTest : public testing::Test {
   }
   void TearDown() override {
     publication_hook = nullptr;
+    can_exchange = true;
     fs::remove_all(dir_);
+  }
+  // What body syncs and renames, in order.
+  Record Recorded(const std::function<void()>& body) const {
+    Record out;
+    recorded_below = dir_;
+    record = &out;
+    body();
+    record = nullptr;
+    return out;
   }
   std::string Path(const std::string& name) const { return dir_ + "/" + name; }
   size_t Entries() const {
@@ -39,15 +106,6 @@ class FileTest : public testing::Test {
   }
   std::string dir_;
 };
-
-std::string MessageOf(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 // Runs body in a child process; returns its exit code (or -signal).
 int InChild(const std::function<void()>& body) {
@@ -211,6 +269,36 @@ TEST_F(FileTest, KilledAtAnyStepTheFileIsOldOrNew) {
   }
 }
 
+// All bytes are on the disk before the name is theirs, and the name before Commit() returns.
+TEST_F(FileTest, SyncsTheWholeFileThenRenamesThenSyncsTheFolder) {
+  EXPECT_EQ(Recorded([&] { WriteFileAtomically(Path("a"), "hello"); }),
+            (Record{"sync a.tmp 5", "rename a.tmp a", "sync . /"}));
+  // Longer than the buffer, with a rest in it.
+  const Record pieces = Recorded([&] {
+    FileWriter writer(Path("b"));
+    writer.Write(std::string(1'500'000, 'x'));
+    writer.Write(std::string(700'000, 'y'));
+    writer.Commit();
+  });
+  EXPECT_EQ(pieces, (Record{"sync b.tmp 2200000", "rename b.tmp b", "sync . /"}));
+  const Record finished = Recorded([&] {
+    FileWriter writer(Path("c"));
+    writer.Write("123");
+    writer.Finish();
+    EXPECT_EQ(*record, Record{"sync c.tmp 3"});
+    writer.Commit();
+  });
+  EXPECT_EQ(finished, (Record{"sync c.tmp 3", "rename c.tmp c", "sync . /"}));
+}
+
+// A folder survives a power cut once the one that names it is on the disk.
+TEST_F(FileTest, MadeDirectoriesAreSyncedIntoTheirParents) {
+  EXPECT_EQ(Recorded([&] { MakeDirectories(Path("a/b/c")); }),
+            (Record{"sync . /", "sync a /", "sync a/b /"}));
+  EXPECT_EQ(Recorded([&] { MakeDirectories(Path("a/b/d")); }), Record{"sync a/b /"});
+  EXPECT_EQ(Recorded([&] { MakeDirectories(Path("a/b")); }), Record{});
+}
+
 TEST_F(FileTest, LeavesWorkInProgressAlone) {
   FileWriter first(Path("a"));
   first.Write("first");
@@ -252,6 +340,57 @@ TEST_F(DirectoryTest, PublishesAndReplaces) {
   }
   EXPECT_EQ(ReadFile(Path("d/one")), "2");
   EXPECT_EQ(Entries(), 1u);
+}
+
+// Everything below, then the folder itself, is on the disk before it gets its name; then its
+// parent.
+TEST_F(DirectoryTest, SyncsAllThenExchangesThenSyncsTheParent) {
+  const auto publish = [&](const std::string& text) {
+    Record all = Recorded([&] {
+      DirectoryPublisher publisher(Path("d"));
+      std::ofstream(publisher.path() + "/one") << text;
+      fs::create_directory(publisher.path() + "/sub");
+      std::ofstream(publisher.path() + "/sub/two") << text << text;
+      publisher.Commit();
+    });
+    // The contents may come in any order.
+    std::sort(all.begin(), all.begin() + static_cast<int64_t>(std::min<size_t>(3, all.size())));
+    return all;
+  };
+  EXPECT_EQ(publish("old"), (Record{"sync d.tmp/one 3", "sync d.tmp/sub /", "sync d.tmp/sub/two 6",
+                                    "sync d.tmp /", "rename d.tmp d", "sync . /"}));
+  EXPECT_EQ(publish("newer"),
+            (Record{"sync d.tmp/one 5", "sync d.tmp/sub /", "sync d.tmp/sub/two 10", "sync d.tmp /",
+                    "exchange d.tmp d", "sync . /"}));
+  can_exchange = false;
+  EXPECT_EQ(publish("last"),
+            (Record{"sync d.tmp/one 4", "sync d.tmp/sub /", "sync d.tmp/sub/two 8", "sync d.tmp /",
+                    "rename d d.old", "rename d.tmp d", "sync . /"}));
+  EXPECT_EQ(ReadFile(Path("d/one")), "last");
+  EXPECT_EQ(Entries(), 1u);
+}
+
+// Where a file system cannot exchange, there is a moment without the folder: it comes back.
+TEST_F(DirectoryTest, KilledWhereNothingCanBeExchangedTheDirectoryIsOldOrNew) {
+  can_exchange = false;
+  publication_hook = ExitAt;
+  for (const char* step : {"set aside", "rename", "sync directory", "remove"}) {
+    exit_at = "";
+    Publish("old");
+    exit_at = step;
+    EXPECT_EQ(InChild([&] {
+                DirectoryPublisher publisher(Path("d"));
+                std::ofstream(publisher.path() + "/one") << "new";
+                publisher.Commit();
+              }),
+              9)
+        << step;
+    RemoveLeftovers(dir_);
+    const bool renamed =
+        std::strcmp(step, "sync directory") == 0 || std::strcmp(step, "remove") == 0;
+    EXPECT_EQ(ReadFile(Path("d/one")), renamed ? "new" : "old") << step;
+    EXPECT_EQ(Entries(), 1u) << step;
+  }
 }
 
 TEST_F(DirectoryTest, KilledAtAnyStepTheDirectoryIsOldOrNew) {

@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 #include <vector>
@@ -11,31 +12,68 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxDepth = 16;
+// Thrown from within the parser, which has no other way to stop.
+struct Refused {
+  std::string why;
+};
 
-}  // namespace
+// Sees the events of the parser and throws Refused.
+template <typename Json>
+class Watch {
+ public:
+  explicit Watch(int max_depth) : max_depth_(max_depth) {}
 
-json ParseJsonObject(std::string_view text, const std::string& name) {
-  std::vector<std::unordered_set<std::string>> keys;
-  const auto watch = [&](int depth, json::parse_event_t event, json& value) {
-    if (depth > kMaxDepth) Fail("{}: JSON nests deeper than {} levels", name, kMaxDepth);
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key) {
-      const std::string& key = value.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) {
-        Fail("{}: '{}' appears twice; remove one", name, Printable(key));
+  bool operator()(int depth, typename Json::parse_event_t event, Json& value) {
+    using Event = typename Json::parse_event_t;
+    // `depth` is the number of containers around what begins here.
+    if ((event == Event::object_start || event == Event::array_start) && depth >= max_depth_) {
+      throw Refused{fmt::format("JSON nests deeper than {} levels", max_depth_)};
+    }
+    if (event == Event::object_start) keys_.emplace_back();
+    if (event == Event::object_end) keys_.pop_back();
+    if (event == Event::key) {
+      const auto& key = value.template get_ref<const std::string&>();
+      if (!keys_.back().insert(key).second) {
+        throw Refused{fmt::format("'{}' appears twice", Printable(key))};
       }
     }
     return true;
-  };
-  try {
-    json object = json::parse(text, watch);
-    if (!object.is_object()) Fail("{}: expected a JSON object {{...}}", name);
-    return object;
-  } catch (const json::exception& error) {
-    Fail("{}: not valid JSON ({}); fetch or write the file again", name, Printable(error.what()));
   }
+
+ private:
+  int max_depth_;
+  std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
+};
+
+}  // namespace
+
+template <typename Json>
+std::optional<Json> TryParseJson(std::string_view text, std::string* why, int max_depth) {
+  Watch<Json> watch(max_depth);
+  try {
+    return Json::parse(text, std::ref(watch));
+  } catch (const Refused& refused) {
+    *why = refused.why;
+  } catch (const typename Json::exception& error) {
+    *why = fmt::format("not valid JSON ({})", Printable(error.what()));
+  }
+  return std::nullopt;
+}
+
+template std::optional<json> TryParseJson(std::string_view, std::string*, int);
+template std::optional<nlohmann::ordered_json> TryParseJson(std::string_view, std::string*, int);
+
+json ParseJson(std::string_view text, const std::string& name, int max_depth) {
+  std::string why;
+  std::optional<json> value = TryParseJson<json>(text, &why, max_depth);
+  if (!value) Fail("{}: {}; fetch or write the file again", name, why);
+  return *std::move(value);
+}
+
+json ParseJsonObject(std::string_view text, const std::string& name, int max_depth) {
+  json object = ParseJson(text, name, max_depth);
+  if (!object.is_object()) Fail("{}: expected a JSON object {{...}}", name);
+  return object;
 }
 
 int64_t JsonInt(const json& object, const std::string& key, const std::string& name, int64_t low,
@@ -63,11 +101,6 @@ std::string JsonString(const json& object, const std::string& key, const std::st
   if (found == object.end()) Fail("{}: '{}' is missing; add it", name, key);
   if (!found->is_string()) Fail("{}: '{}' must be a string", name, key);
   return found->get<std::string>();
-}
-
-std::string Printable(std::string_view text) {
-  constexpr size_t kLongest = 200;
-  return WithoutControls(text.substr(0, kLongest)) + (text.size() > kLongest ? "..." : "");
 }
 
 }  // namespace darkhorse

@@ -1,16 +1,33 @@
-// JSON from outside: parsed strictly, and one line of Error for whatever is wrong with it.
+// The one reader of JSON that others wrote. It is strict: text after the value, broken UTF-8,
+// numbers beyond a double, a key twice in one object and too deep a nesting are all refused, each
+// with one line that says why.
 #pragma once
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
 namespace darkhorse {
 
-// The object that `text` holds. Error naming `name` if it is not one JSON object, nests deeper than
-// 16 levels, or uses a key twice in one object (readers disagree on which counts).
-nlohmann::json ParseJsonObject(std::string_view text, const std::string& name);
+// How deep objects and arrays may lie in each other unless the caller says otherwise. Copying and
+// printing a value recurse as deep as it nests, so some limit must hold.
+inline constexpr int kMaxJsonDepth = 16;
+
+// The value that `text` holds. Otherwise nothing, and *why says what is wrong: "not valid JSON
+// (...)", "'key' appears twice" (readers disagree on which of the two counts) or "JSON nests deeper
+// than N levels". Json is nlohmann::json, or nlohmann::ordered_json, which keeps the order of keys.
+template <typename Json>
+std::optional<Json> TryParseJson(std::string_view text, std::string* why,
+                                 int max_depth = kMaxJsonDepth);
+
+// The same value. Error "<name>: <why>; <cure>" if there is none.
+nlohmann::json ParseJson(std::string_view text, const std::string& name,
+                         int max_depth = kMaxJsonDepth);
+// The same, and Error if the value is not an object.
+nlohmann::json ParseJsonObject(std::string_view text, const std::string& name,
+                               int max_depth = kMaxJsonDepth);
 
 // The member `key`, which must be an integer in [low, high]; Error naming `name` and the key.
 int64_t JsonInt(const nlohmann::json& object, const std::string& key, const std::string& name,
@@ -18,10 +35,8 @@ int64_t JsonInt(const nlohmann::json& object, const std::string& key, const std:
 // The same of a value itself.
 int64_t IntOf(const nlohmann::json& value, const std::string& key, const std::string& name,
               int64_t low, int64_t high);
+// The member `key`, which must be a string; Error naming `name` and the key.
 std::string JsonString(const nlohmann::json& object, const std::string& key,
                        const std::string& name);
-
-// A piece of foreign text fit for a one-line message: shortened, control characters replaced.
-std::string Printable(std::string_view text);
 
 }  // namespace darkhorse

@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -66,6 +69,89 @@ TEST_P(Parallel, NestedAndConcurrentLoopsComplete) {
   work();
   other.join();
   EXPECT_EQ(sum, 2 * 50 * 8 * 5);
+}
+
+// Holds every item of a loop until as many as there are threads have begun, so that each runs on a
+// thread of its own. False if they do not come within ten seconds.
+class Meeting {
+ public:
+  explicit Meeting(int threads) : missing_(threads) {}
+  bool Wait() {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (--missing_; missing_ > 0;) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+
+ private:
+  std::atomic<int> missing_;
+};
+
+// Arenas of threads that run at once would be shared if two had one index.
+TEST_P(Parallel, ThreadsThatRunAtOnceHaveTheIndicesBelowTheirNumber) {
+  const int threads = GetParam();
+  for (int round = 0; round < 20; ++round) {
+    EXPECT_FALSE(InParallelLoop());
+    EXPECT_EQ(ThreadIndex(), 0);
+    Meeting meeting(threads);
+    std::vector<int> index(static_cast<size_t>(threads), -1);
+    std::vector<char> in_loop(index.size(), 0), nested_in_loop(index.size(), 0);
+    std::atomic<int> met{0};
+    const auto caller = std::this_thread::get_id();
+    int index_of_caller = -1;
+    ParallelFor(threads, [&](int64_t item) {
+      const auto i = static_cast<size_t>(item);
+      met += meeting.Wait();
+      index[i] = ThreadIndex();
+      in_loop[i] = InParallelLoop();
+      ParallelFor(2, [&](int64_t) {  // serial: the same thread
+        nested_in_loop[i] = InParallelLoop() && ThreadIndex() == index[i];
+      });
+      if (std::this_thread::get_id() == caller) index_of_caller = index[i];
+    });
+    ASSERT_EQ(met, threads);
+    EXPECT_EQ(index_of_caller, 0);
+    std::sort(index.begin(), index.end());
+    for (int i = 0; i < threads; ++i) EXPECT_EQ(index[static_cast<size_t>(i)], i);
+    if (threads == 1) continue;  // then no loop is shared
+    EXPECT_EQ(in_loop, std::vector<char>(index.size(), 1));
+    EXPECT_EQ(nested_in_loop, std::vector<char>(index.size(), 1));
+  }
+  EXPECT_FALSE(InParallelLoop());
+}
+
+TEST_P(Parallel, AnExceptionOfAnyThreadReachesTheCaller) {
+  const int threads = GetParam();
+  for (int thrower = 0; thrower < threads; ++thrower) {
+    Meeting meeting(threads);
+    std::string message;
+    try {
+      ParallelFor(threads, [&](int64_t) {
+        meeting.Wait();
+        if (ThreadIndex() == thrower) throw std::runtime_error(std::to_string(thrower));
+      });
+    } catch (const std::runtime_error& error) {
+      message = error.what();
+    }
+    EXPECT_EQ(message, std::to_string(thrower));
+    EXPECT_FALSE(InParallelLoop());
+  }
+}
+
+// Two seconds' work, if nothing stops it.
+TEST_P(Parallel, AnExceptionStopsTheLoop) {
+  constexpr int kItems = 2000;
+  std::atomic<int> done{0};
+  EXPECT_THROW(ParallelFor(kItems * GetParam(),
+                           [&](int64_t i) {
+                             if (i == 0) throw std::runtime_error("0");
+                             std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                             ++done;
+                           }),
+               std::runtime_error);
+  EXPECT_LT(done, kItems);
 }
 
 // In a child, which has no threads yet: a stack that there is no room for.

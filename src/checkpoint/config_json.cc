@@ -1,11 +1,13 @@
 #include "checkpoint/config_json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "base/error.h"
 #include "base/json.h"
-#include "model/params.h"
+#include "model/config_fields.h"
 
 namespace darkhorse {
 namespace {
@@ -23,25 +25,41 @@ class Reader {
     return found == object_.end() || found->is_null() ? nullptr : &*found;
   }
   bool Has(const std::string& key) const { return object_.contains(key); }  // null included
-  int64_t Int(const std::string& key) const { return JsonInt(object_, key, name_, 0, INT64_MAX); }
-  int64_t Int(const std::string& key, int64_t absent) const {
-    return Find(key) ? Int(key) : absent;
+
+  // The member, which must be of the value's type; an integer must not be negative.
+  void Read(const std::string& key, int64_t& value) const {
+    value = JsonInt(object_, key, name_, 0, INT64_MAX);
   }
-  double Number(const std::string& key, double absent) const {
-    const json* value = Find(key);
-    if (!value) return absent;
-    if (!value->is_number() || !std::isfinite(value->get<double>())) {
+  void Read(const std::string& key, double& value) const {
+    const json& member = object_.at(key);
+    if (!member.is_number() || !std::isfinite(member.get<double>())) {
       Fail("{}: '{}' must be a number", name_, key);
     }
-    return value->get<double>();
+    value = member.get<double>();
   }
-  bool Bool(const std::string& key, bool absent) const {
-    const json* value = Find(key);
-    if (value && !value->is_boolean()) Fail("{}: '{}' must be true or false", name_, key);
-    return value ? value->get<bool>() : absent;
+  void Read(const std::string& key, bool& value) const {
+    const json& member = object_.at(key);
+    if (!member.is_boolean()) Fail("{}: '{}' must be true or false", name_, key);
+    value = member.get<bool>();
   }
-  std::string String(const std::string& key, const std::string& absent) const {
-    return Find(key) ? JsonString(object_, key, name_) : absent;
+  void Read(const std::string& key, std::string& value) const {
+    value = JsonString(object_, key, name_);
+  }
+  void Read(const Field& field) const {
+    const auto read = [&](auto* value) {
+      if constexpr (requires { Read(field.path, *value); }) {
+        Read(field.path, *value);
+      } else {
+        CHECK(!"a type that no field of a model's configuration has");
+      }
+    };
+    std::visit(read, field.value);
+  }
+  // The same, and false, if the member is absent or null: then nothing is read.
+  bool ReadIfThere(const Field& field) const {
+    if (!Find(field.path)) return false;
+    Read(field);
+    return true;
   }
   // Refuses every value but `only` (absent counts as it).
   void Require(const std::string& key, const json& only) const {
@@ -62,49 +80,114 @@ class Reader {
   std::string name_;
 };
 
-// -1: null, there is no such token.
-int64_t TokenId(const Reader& read, const std::string& key, int64_t absent) {
-  if (!read.Has(key)) return absent;
-  const json* value = read.Find(key);
-  if (!value) return -1;
-  if (!value->is_array()) return IntOf(*value, key, read.name(), 0, INT32_MAX);
+// The model types and what transformers takes for a field that is absent (or null, but for those of
+// kNulls). A field of ModelConfig that does not stand here must be there.
+constexpr const char* kModelTypes[] = {"deepseek_v3", "deepseek_v2"};
+constexpr const char* kArchitectures[] = {"DeepseekV3ForCausalLM", "DeepseekV2ForCausalLM"};
+struct Default {
+  const char* field;
+  json of[std::size(kModelTypes)];
+};
+const std::vector<Default>& Defaults() {
+  static const std::vector<Default> defaults = {
+      {"q_lora_rank", {0, 0}},
+      {"n_shared_experts", {1, 2}},
+      {"n_group", {8, 1}},
+      {"topk_group", {4, 1}},
+      {"scoring_func", {"sigmoid", "softmax"}},
+      {"topk_method", {"noaux_tc", "greedy"}},
+      {"norm_topk_prob", {true, false}},
+      {"routed_scaling_factor", {2.5, 1.0}},
+      {"num_nextn_predict_layers", {0, 0}},
+      {"max_position_embeddings", {4096, 2048}},
+      {"rope_theta", {10000.0, 10000.0}},
+      {"rms_norm_eps", {1e-6, 1e-6}},
+      {"initializer_range", {0.02, 0.02}},
+      {"tie_word_embeddings", {false, false}},
+      {"bos_token_id", {0, 1}},
+      {"eos_token_id", {1, 2}},
+  };
+  return defaults;
+}
+
+// Fields of which null says that there is no such thing, and the value that says so here.
+struct Null {
+  const char* field;
+  int64_t value;
+};
+constexpr Null kNulls[] = {{"q_lora_rank", 0}, {"bos_token_id", -1}, {"eos_token_id", -1}};
+
+const Null* FindNull(std::string_view field) {
+  const auto* found = std::find_if(std::begin(kNulls), std::end(kNulls),
+                                   [&](const Null& n) { return n.field == field; });
+  return found == std::end(kNulls) ? nullptr : found;
+}
+
+// Index of the model type in kModelTypes; its size if it is none of them.
+size_t ModelTypeIndex(std::string_view model_type) {
+  return static_cast<size_t>(std::find(std::begin(kModelTypes), std::end(kModelTypes), model_type) -
+                             std::begin(kModelTypes));
+}
+
+int64_t ReadTokenId(const Reader& read, const std::string& key) {
+  const json& value = *read.Find(key);
+  if (!value.is_array()) return IntOf(value, key, read.name(), 0, INT32_MAX);
   // Several end tokens: the first is the one a document ends with; the others matter to chat only.
-  if (value->empty()) Fail("{}: '{}' is an empty list", read.name(), key);
-  return IntOf(value->front(), key, read.name(), 0, INT32_MAX);
+  if (value.empty()) Fail("{}: '{}' is an empty list", read.name(), key);
+  return IntOf(value.front(), key, read.name(), 0, INT32_MAX);
+}
+
+void ReadField(const Reader& read, size_t model_type, const Field& field) {
+  const Null* null = FindNull(field.path);
+  if (null && read.Has(field.path) && !read.Find(field.path)) {
+    *std::get<int64_t*>(field.value) = null->value;
+  } else if (read.Find(field.path) && field.path.ends_with("_token_id")) {
+    *std::get<int64_t*>(field.value) = ReadTokenId(read, field.path);
+  } else if (!read.ReadIfThere(field)) {
+    for (const Default& standard : Defaults()) {
+      if (standard.field != field.path) continue;
+      CHECK(AssignJson(field, standard.of[model_type]));
+      return;
+    }
+    read.Read(field);  // says that it is missing, or must not be null
+  }
 }
 
 // transformers 5 writes rope_parameters, with rope_theta inside and rope_type "default" for none;
 // before it, rope_scaling was null or had `type`, later `rope_type`.
 RopeScaling ReadRopeScaling(const Reader& read, int64_t max_position_embeddings) {
-  RopeScaling scaling;
-  scaling.type = read.String("rope_type", read.String("type", "default"));
-  if (scaling.type == "default") return {};
-  if (scaling.type != "yarn") {
+  std::string type = "default";
+  for (const char* key : {"rope_type", "type"}) {
+    if (!read.Find(key)) continue;
+    read.Read(key, type);
+    break;
+  }
+  if (type == "default") return {};
+  if (type != "yarn") {
     Fail("{}: rope type '{}' is not supported; only yarn is (or null)", read.name(),
-         Printable(scaling.type));
+         Printable(type));
   }
   if (!read.Find("factor")) Fail("{}: 'factor' is missing; yarn needs it", read.name());
   read.Require("attention_factor", nullptr);
   read.Require("truncate", true);
-  scaling.factor = read.Number("factor", 1);
-  scaling.original_max_position_embeddings =
-      read.Int("original_max_position_embeddings", max_position_embeddings);
-  scaling.beta_fast = read.Number("beta_fast", 32);
-  scaling.beta_slow = read.Number("beta_slow", 1);
-  scaling.mscale = read.Number("mscale", 1);
-  scaling.mscale_all_dim = read.Number("mscale_all_dim", 0);
+  RopeScaling scaling;
+  scaling.original_max_position_embeddings = max_position_embeddings;
+  const FieldList fields = FieldsOf(scaling);
+  for (const Field& field : fields.fields()) {
+    if (field.path != "type") read.ReadIfThere(field);
+  }
+  scaling.type = type;
   return scaling;
 }
 
 void ReadRope(const Reader& read, ModelConfig& config) {
-  config.rope_theta = read.Number("rope_theta", 10000);
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     const json* value = read.Find(key);
     if (!value) continue;
     const std::string where = read.name() + ": " + key;
     if (!value->is_object()) Fail("{}: must be an object or null", where);
     const Reader inner(*value, where);
-    config.rope_theta = inner.Number("rope_theta", config.rope_theta);
+    if (inner.Find("rope_theta")) inner.Read("rope_theta", config.rope_theta);
     config.rope_scaling = ReadRopeScaling(inner, config.max_position_embeddings);
     return;
   }
@@ -133,40 +216,18 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name) {
   const json object = ParseJsonObject(text, name);
   const Reader read(object, name);
   ModelConfig config;
-  config.model_type = read.String("model_type", "");
-  const bool v3 = config.model_type == "deepseek_v3";
-  if (!v3 && config.model_type != "deepseek_v2") {
-    Fail("{}: model_type is '{}'; this program reads deepseek_v3 and deepseek_v2", name,
-         Printable(config.model_type));
+  config.model_type.clear();
+  if (read.Find("model_type")) read.Read("model_type", config.model_type);
+  const size_t model_type = ModelTypeIndex(config.model_type);
+  if (model_type == std::size(kModelTypes)) {
+    Fail("{}: model_type is '{}'; this program reads {}", name, Printable(config.model_type),
+         fmt::join(kModelTypes, " and "));
   }
-  config.vocab_size = read.Int("vocab_size");
-  config.hidden_size = read.Int("hidden_size");
-  config.num_hidden_layers = read.Int("num_hidden_layers");
-  config.num_attention_heads = read.Int("num_attention_heads");
-  config.q_lora_rank = read.Int("q_lora_rank", 0);
-  config.kv_lora_rank = read.Int("kv_lora_rank");
-  config.qk_nope_head_dim = read.Int("qk_nope_head_dim");
-  config.qk_rope_head_dim = read.Int("qk_rope_head_dim");
-  config.v_head_dim = read.Int("v_head_dim");
-  config.intermediate_size = read.Int("intermediate_size");
-  config.moe_intermediate_size = read.Int("moe_intermediate_size");
-  config.first_k_dense_replace = read.Int("first_k_dense_replace");
-  config.n_routed_experts = read.Int("n_routed_experts");
-  config.n_shared_experts = read.Int("n_shared_experts", v3 ? 1 : 2);
-  config.num_experts_per_tok = read.Int("num_experts_per_tok");
-  config.n_group = read.Int("n_group", v3 ? 8 : 1);
-  config.topk_group = read.Int("topk_group", v3 ? 4 : 1);
-  config.scoring_func = read.String("scoring_func", v3 ? "sigmoid" : "softmax");
-  config.topk_method = read.String("topk_method", v3 ? "noaux_tc" : "greedy");
-  config.norm_topk_prob = read.Bool("norm_topk_prob", v3);
-  config.routed_scaling_factor = read.Number("routed_scaling_factor", v3 ? 2.5 : 1.0);
-  config.num_nextn_predict_layers = read.Int("num_nextn_predict_layers", 0);
-  config.max_position_embeddings = read.Int("max_position_embeddings", v3 ? 4096 : 2048);
-  config.rms_norm_eps = read.Number("rms_norm_eps", 1e-6);
-  config.initializer_range = read.Number("initializer_range", 0.02);
-  config.tie_word_embeddings = read.Bool("tie_word_embeddings", false);
-  config.bos_token_id = TokenId(read, "bos_token_id", v3 ? 0 : 1);
-  config.eos_token_id = TokenId(read, "eos_token_id", v3 ? 1 : 2);
+  const FieldList fields = FieldsOf(config);
+  for (const Field& field : fields.fields()) {
+    const bool of_section = field.path.find('.') != std::string::npos;
+    if (!of_section && field.path != "model_type") ReadField(read, model_type, field);
+  }
   ReadRope(read, config);
   try {
     CheckDimensions(config);
@@ -179,59 +240,31 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name) {
 }
 
 std::string WriteConfigJson(const ModelConfig& config, std::string_view torch_dtype) {
-  nlohmann::ordered_json out;
-  const bool v3 = config.model_type == "deepseek_v3";
-  out["architectures"] = json::array({v3 ? "DeepseekV3ForCausalLM" : "DeepseekV2ForCausalLM"});
-  out["model_type"] = config.model_type;
-  out["torch_dtype"] = torch_dtype;
-  out["vocab_size"] = config.vocab_size;
-  out["hidden_size"] = config.hidden_size;
-  out["num_hidden_layers"] = config.num_hidden_layers;
-  out["num_attention_heads"] = config.num_attention_heads;
-  out["num_key_value_heads"] = config.num_attention_heads;
-  out["q_lora_rank"] = nullptr;
-  if (config.q_lora_rank > 0) out["q_lora_rank"] = config.q_lora_rank;
-  out["kv_lora_rank"] = config.kv_lora_rank;
-  out["qk_nope_head_dim"] = config.qk_nope_head_dim;
-  out["qk_rope_head_dim"] = config.qk_rope_head_dim;
-  out["v_head_dim"] = config.v_head_dim;
-  out["intermediate_size"] = config.intermediate_size;
-  out["moe_intermediate_size"] = config.moe_intermediate_size;
-  out["first_k_dense_replace"] = config.first_k_dense_replace;
-  out["moe_layer_freq"] = 1;
-  out["n_routed_experts"] = config.n_routed_experts;
-  out["n_shared_experts"] = config.n_shared_experts;
-  out["num_experts_per_tok"] = config.num_experts_per_tok;
-  out["n_group"] = config.n_group;
-  out["topk_group"] = config.topk_group;
-  out["scoring_func"] = config.scoring_func;
-  out["topk_method"] = config.topk_method;
-  out["norm_topk_prob"] = config.norm_topk_prob;
-  out["routed_scaling_factor"] = config.routed_scaling_factor;
-  out["num_nextn_predict_layers"] = config.num_nextn_predict_layers;
-  out["max_position_embeddings"] = config.max_position_embeddings;
-  out["rope_theta"] = config.rope_theta;
-  out["rope_scaling"] = nullptr;
-  if (const RopeScaling& rope = config.rope_scaling; !rope.type.empty()) {
-    out["rope_scaling"] = {
-        {"type", rope.type},
-        {"factor", rope.factor},
-        {"original_max_position_embeddings", rope.original_max_position_embeddings},
-        {"beta_fast", rope.beta_fast},
-        {"beta_slow", rope.beta_slow},
-        {"mscale", rope.mscale},
-        {"mscale_all_dim", rope.mscale_all_dim}};
+  using nlohmann::ordered_json;
+  ModelConfig copy = config;
+  ordered_json fields = FieldsToJson(FieldsOf(copy));
+  for (const Null& null : kNulls) {
+    if (fields[null.field] <= null.value) fields[null.field] = nullptr;
   }
-  out["rms_norm_eps"] = config.rms_norm_eps;
-  out["initializer_range"] = config.initializer_range;
-  out["tie_word_embeddings"] = config.tie_word_embeddings;
-  out["hidden_act"] = "silu";
-  out["attention_bias"] = false;
-  out["attention_dropout"] = 0.0;
-  out["bos_token_id"] = nullptr;  // there is none
-  if (config.bos_token_id >= 0) out["bos_token_id"] = config.bos_token_id;
-  out["eos_token_id"] = nullptr;
-  if (config.eos_token_id >= 0) out["eos_token_id"] = config.eos_token_id;
+  if (config.rope_scaling.type.empty()) fields["rope_scaling"] = nullptr;
+
+  const size_t model_type = ModelTypeIndex(config.model_type);
+  CHECK(model_type < std::size(kArchitectures));
+  ordered_json out;
+  out["architectures"] = {kArchitectures[model_type]};
+  for (const auto& [name, value] : fields.items()) {
+    if (!out.contains(name)) out[name] = value;
+    // What transformers knows besides the fields, where its own files have it.
+    if (name == "model_type") out["torch_dtype"] = torch_dtype;
+    if (name == "num_attention_heads") out["num_key_value_heads"] = value;
+    if (name == "first_k_dense_replace") out["moe_layer_freq"] = 1;
+    if (name == "rope_theta") out["rope_scaling"] = fields["rope_scaling"];
+    if (name == "tie_word_embeddings") {
+      out["hidden_act"] = "silu";
+      out["attention_bias"] = false;
+      out["attention_dropout"] = 0.0;
+    }
+  }
   out["use_cache"] = true;
   return out.dump(2) + "\n";
 }

@@ -79,6 +79,77 @@ TEST(ConfigJsonTest, WritesWhatTransformersLooksFor) {
   EXPECT_EQ(object["num_key_value_heads"], object["num_attention_heads"]);
 }
 
+// To the byte, and every field with a value of its own: what a name stands for, and in which order,
+// is what other programs rely on.
+TEST(ConfigJsonTest, WritesTheseBytes) {
+  ModelConfig config = Unusual();
+  config.model_type = "deepseek_v2";
+  const std::string text =
+      R"({
+  "architectures": [
+    "DeepseekV2ForCausalLM"
+  ],
+  "model_type": "deepseek_v2",
+  "torch_dtype": "float32",
+  "vocab_size": 4097,
+  "hidden_size": 65,
+  "num_hidden_layers": 7,
+  "num_attention_heads": 3,
+  "num_key_value_heads": 3,
+  "q_lora_rank": 33,
+  "kv_lora_rank": 17,
+  "qk_nope_head_dim": 13,
+  "qk_rope_head_dim": 6,
+  "v_head_dim": 11,
+  "intermediate_size": 101,
+  "moe_intermediate_size": 41,
+  "first_k_dense_replace": 2,
+  "moe_layer_freq": 1,
+  "n_routed_experts": 12,
+  "n_shared_experts": 2,
+  "num_experts_per_tok": 3,
+  "n_group": 4,
+  "topk_group": 2,
+  "scoring_func": "softmax",
+  "topk_method": "group_limited_greedy",
+  "norm_topk_prob": false,
+  "routed_scaling_factor": 16.1,
+  "num_nextn_predict_layers": 2,
+  "max_position_embeddings": 163840,
+  "rope_theta": 33333.333333333336,
+  "rope_scaling": {
+    "type": "yarn",
+    "factor": 40.5,
+    "original_max_position_embeddings": 2048,
+    "beta_fast": 31.0,
+    "beta_slow": 2.0,
+    "mscale": 0.707,
+    "mscale_all_dim": 0.708
+  },
+  "rms_norm_eps": 1e-05,
+  "initializer_range": 0.006,
+  "tie_word_embeddings": true,
+  "hidden_act": "silu",
+  "attention_bias": false,
+  "attention_dropout": 0.0,
+  "bos_token_id": 5,
+  "eos_token_id": 6,
+  "use_cache": true
+}
+)";
+  EXPECT_EQ(WriteConfigJson(config, "float32"), text);
+  EXPECT_EQ(ParseConfigJson(text, "config.json"), config);
+  // Null where there is no such thing.
+  config.q_lora_rank = 0;
+  config.bos_token_id = config.eos_token_id = -1;
+  config.rope_scaling = {};
+  const json object = Parsed(config);
+  for (const char* key : {"q_lora_rank", "bos_token_id", "eos_token_id", "rope_scaling"}) {
+    EXPECT_TRUE(object.at(key).is_null()) << key;
+  }
+  EXPECT_EQ(Read(object), config);
+}
+
 TEST(ConfigJsonTest, ReadsEverySpellingOfRope) {
   const RopeScaling yarn{"yarn", 40, 4096, 32, 1, 1, 1};
   json rope = {{"factor", 40},
@@ -128,10 +199,17 @@ TEST(ConfigJsonTest, AbsentRoutingFieldsTakeTransformersDefaults) {
   json object = Parsed(ModelConfig());
   for (const char* key :
        {"scoring_func", "topk_method", "norm_topk_prob", "n_group", "topk_group",
-        "routed_scaling_factor", "n_shared_experts", "bos_token_id", "eos_token_id"}) {
+        "routed_scaling_factor", "n_shared_experts", "bos_token_id", "eos_token_id", "q_lora_rank",
+        "num_nextn_predict_layers", "max_position_embeddings", "rope_theta", "rms_norm_eps",
+        "initializer_range", "tie_word_embeddings"}) {
     object.erase(key);
   }
   const ModelConfig v3 = Read(object);
+  EXPECT_EQ(v3.scoring_func, "sigmoid");
+  EXPECT_EQ(v3.topk_method, "noaux_tc");
+  EXPECT_TRUE(v3.norm_topk_prob);
+  EXPECT_EQ(v3.bos_token_id, 0);
+  EXPECT_EQ(v3.max_position_embeddings, 4096);
   EXPECT_EQ(v3.n_group, 8);
   EXPECT_EQ(v3.topk_group, 4);
   EXPECT_EQ(v3.routed_scaling_factor, 2.5);
@@ -145,6 +223,30 @@ TEST(ConfigJsonTest, AbsentRoutingFieldsTakeTransformersDefaults) {
   EXPECT_EQ(v2.n_shared_experts, 2);
   EXPECT_EQ(v2.bos_token_id, 1);
   EXPECT_EQ(v2.eos_token_id, 2);
+  EXPECT_EQ(v2.n_group, 1);
+  EXPECT_EQ(v2.topk_group, 1);
+  EXPECT_EQ(v2.routed_scaling_factor, 1);
+  EXPECT_EQ(v2.max_position_embeddings, 2048);
+  for (const ModelConfig& config : {v3, v2}) {
+    EXPECT_EQ(config.q_lora_rank, 0);
+    EXPECT_EQ(config.num_nextn_predict_layers, 0);
+    EXPECT_EQ(config.rope_theta, 10000);
+    EXPECT_EQ(config.rms_norm_eps, 1e-6);
+    EXPECT_EQ(config.initializer_range, 0.02);
+    EXPECT_FALSE(config.tie_word_embeddings);
+  }
+}
+
+TEST(ConfigJsonTest, EveryDimensionMustBeThere) {
+  for (const char* key : {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+                          "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
+                          "intermediate_size", "moe_intermediate_size", "first_k_dense_replace",
+                          "n_routed_experts", "num_experts_per_tok"}) {
+    json object = Parsed(ModelConfig());
+    object.erase(key);
+    EXPECT_EQ(Refusal(object), fmt::format("config.json: '{}' is missing; add it", key));
+    EXPECT_TRUE(Says(Refusal(With(key, nullptr)), fmt::format("'{}' must be an integer", key)));
+  }
 }
 
 TEST(ConfigJsonTest, EndTokensMayBeAList) {

@@ -7,42 +7,91 @@
 namespace darkhorse {
 namespace {
 
+// Far above any published model, and so low that no product of two dimensions, nor of those that
+// make up a tensor, leaves 63 bits.
+constexpr int64_t kMaxDim = int64_t{1} << 24;
+constexpr int64_t kMaxLayers = 1024;
+constexpr int64_t kMaxExperts = 4096;
+constexpr int64_t kMaxHeads = 4096;
+constexpr int64_t kMaxHeadDim = 8192;
+
+// Which models need at least 1 of a dimension; the others may have 0.
+enum class Needed { kAlways, kByDenseLayers, kByMoeLayers, kNever };
+
+// The one table of limits.
+struct Dimension {
+  const char* name;
+  int64_t ModelConfig::*value;
+  int64_t high;
+  Needed needed;
+};
+constexpr Dimension kDimensions[] = {
+    {"vocab_size", &ModelConfig::vocab_size, kMaxDim, Needed::kAlways},
+    {"hidden_size", &ModelConfig::hidden_size, kMaxDim, Needed::kAlways},
+    {"num_hidden_layers", &ModelConfig::num_hidden_layers, kMaxLayers, Needed::kAlways},
+    {"num_nextn_predict_layers", &ModelConfig::num_nextn_predict_layers, kMaxLayers,
+     Needed::kNever},
+    {"num_attention_heads", &ModelConfig::num_attention_heads, kMaxHeads, Needed::kAlways},
+    {"q_lora_rank", &ModelConfig::q_lora_rank, kMaxDim, Needed::kNever},
+    {"kv_lora_rank", &ModelConfig::kv_lora_rank, kMaxDim, Needed::kAlways},
+    {"qk_nope_head_dim", &ModelConfig::qk_nope_head_dim, kMaxHeadDim, Needed::kAlways},
+    {"qk_rope_head_dim", &ModelConfig::qk_rope_head_dim, kMaxHeadDim, Needed::kAlways},
+    {"v_head_dim", &ModelConfig::v_head_dim, kMaxHeadDim, Needed::kAlways},
+    {"intermediate_size", &ModelConfig::intermediate_size, kMaxDim, Needed::kByDenseLayers},
+    {"moe_intermediate_size", &ModelConfig::moe_intermediate_size, kMaxDim, Needed::kByMoeLayers},
+    {"n_routed_experts", &ModelConfig::n_routed_experts, kMaxExperts, Needed::kByMoeLayers},
+    {"n_shared_experts", &ModelConfig::n_shared_experts, kMaxExperts, Needed::kNever},
+    {"num_experts_per_tok", &ModelConfig::num_experts_per_tok, kMaxExperts, Needed::kByMoeLayers},
+    {"n_group", &ModelConfig::n_group, kMaxExperts, Needed::kByMoeLayers},
+    {"topk_group", &ModelConfig::topk_group, kMaxExperts, Needed::kByMoeLayers},
+    {"max_position_embeddings", &ModelConfig::max_position_embeddings, INT32_MAX, Needed::kAlways},
+};
+
 void RequirePositive(const char* field, int64_t value) {
   if (value < 1) Fail("config: {} is {}; it must be at least 1", field, value);
 }
 
+bool Needs(const ModelConfig& config, Needed needed) {
+  const int64_t layers = config.num_hidden_layers + config.num_nextn_predict_layers;
+  switch (needed) {
+    case Needed::kAlways:
+      return true;
+    case Needed::kByDenseLayers:
+      return config.first_k_dense_replace > 0;
+    case Needed::kByMoeLayers:
+      return config.IsMoeLayer(layers - 1);
+    case Needed::kNever:
+      break;
+  }
+  return false;
+}
+
 }  // namespace
+
+void CheckDimensions(const ModelConfig& config) {
+  for (const Dimension& d : kDimensions) {
+    const int64_t value = config.*d.value;
+    if (value < 0 || value > d.high)
+      Fail("config: {} is {}; it must be from 0 to {}", d.name, value, d.high);
+  }
+}
 
 void ModelConfig::Validate() const {
   if (model_type != "deepseek_v3" && model_type != "deepseek_v2") {
     Fail("config: model_type is '{}'; this program runs deepseek_v3 and deepseek_v2", model_type);
   }
-  RequirePositive("vocab_size", vocab_size);
-  RequirePositive("hidden_size", hidden_size);
-  RequirePositive("num_hidden_layers", num_hidden_layers);
-  RequirePositive("num_attention_heads", num_attention_heads);
-  RequirePositive("kv_lora_rank", kv_lora_rank);
-  RequirePositive("qk_nope_head_dim", qk_nope_head_dim);
-  RequirePositive("qk_rope_head_dim", qk_rope_head_dim);
-  RequirePositive("v_head_dim", v_head_dim);
-  RequirePositive("max_position_embeddings", max_position_embeddings);
+  if (num_nextn_predict_layers < 0 || first_k_dense_replace < 0) {
+    Fail("config: num_nextn_predict_layers and first_k_dense_replace cannot be negative");
+  }
+  for (const Dimension& d : kDimensions) {
+    if (Needs(*this, d.needed)) RequirePositive(d.name, this->*d.value);
+  }
   if (q_lora_rank < 0) Fail("config: q_lora_rank is {}; use null (or 0) for none", q_lora_rank);
   if (qk_rope_head_dim % 2 != 0) {
     Fail("config: qk_rope_head_dim is {}; RoPE rotates pairs, so it must be even",
          qk_rope_head_dim);
   }
-  if (num_nextn_predict_layers < 0 || first_k_dense_replace < 0) {
-    Fail("config: num_nextn_predict_layers and first_k_dense_replace cannot be negative");
-  }
-  if (first_k_dense_replace > 0) RequirePositive("intermediate_size", intermediate_size);
-  const bool any_moe = first_k_dense_replace < num_hidden_layers ||
-                       IsMoeLayer(num_hidden_layers + num_nextn_predict_layers - 1);
-  if (any_moe) {
-    RequirePositive("moe_intermediate_size", moe_intermediate_size);
-    RequirePositive("n_routed_experts", n_routed_experts);
-    RequirePositive("num_experts_per_tok", num_experts_per_tok);
-    RequirePositive("n_group", n_group);
-    RequirePositive("topk_group", topk_group);
+  if (Needs(*this, Needed::kByMoeLayers)) {
     if (n_shared_experts < 0)
       Fail("config: n_shared_experts is {}; it cannot be negative", n_shared_experts);
     if (num_experts_per_tok > n_routed_experts) {

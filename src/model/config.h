@@ -68,4 +68,8 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
+// Error naming the first dimension that is beyond any model's: a configuration may come from a
+// stranger, and products of dimensions must not overflow.
+void CheckDimensions(const ModelConfig& config);
+
 }  // namespace darkhorse

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/arena.h"
+#include "model/config_fields.h"
 #include "model/linear.h"
 #include "model/reference_cases_testing.h"
 #include "model/reference_gradient_testing.h"
@@ -25,47 +26,22 @@ struct Golden {
   std::vector<std::vector<double>> mtp_logp;  // [module][row] log p(token row + 2 + module)
 };
 
-ModelConfig ReadConfig(const json& j) {
-  ModelConfig c;
-  j.at("model_type").get_to(c.model_type);
-  j.at("vocab_size").get_to(c.vocab_size);
-  j.at("hidden_size").get_to(c.hidden_size);
-  j.at("num_hidden_layers").get_to(c.num_hidden_layers);
-  j.at("num_attention_heads").get_to(c.num_attention_heads);
-  c.q_lora_rank = j.at("q_lora_rank").is_null() ? 0 : j.at("q_lora_rank").get<int64_t>();
-  j.at("kv_lora_rank").get_to(c.kv_lora_rank);
-  j.at("qk_nope_head_dim").get_to(c.qk_nope_head_dim);
-  j.at("qk_rope_head_dim").get_to(c.qk_rope_head_dim);
-  j.at("v_head_dim").get_to(c.v_head_dim);
-  j.at("intermediate_size").get_to(c.intermediate_size);
-  j.at("moe_intermediate_size").get_to(c.moe_intermediate_size);
-  j.at("first_k_dense_replace").get_to(c.first_k_dense_replace);
-  j.at("n_routed_experts").get_to(c.n_routed_experts);
-  j.at("n_shared_experts").get_to(c.n_shared_experts);
-  j.at("num_experts_per_tok").get_to(c.num_experts_per_tok);
-  j.at("n_group").get_to(c.n_group);
-  j.at("topk_group").get_to(c.topk_group);
-  j.at("scoring_func").get_to(c.scoring_func);
-  j.at("topk_method").get_to(c.topk_method);
-  j.at("norm_topk_prob").get_to(c.norm_topk_prob);
-  j.at("routed_scaling_factor").get_to(c.routed_scaling_factor);
-  j.at("num_nextn_predict_layers").get_to(c.num_nextn_predict_layers);
-  j.at("max_position_embeddings").get_to(c.max_position_embeddings);
-  j.at("rope_theta").get_to(c.rope_theta);
-  j.at("rms_norm_eps").get_to(c.rms_norm_eps);
-  j.at("tie_word_embeddings").get_to(c.tie_word_embeddings);
-  const json& yarn = j.at("rope_scaling");
-  if (!yarn.is_null()) {
-    yarn.at("type").get_to(c.rope_scaling.type);
-    yarn.at("factor").get_to(c.rope_scaling.factor);
-    yarn.at("original_max_position_embeddings")
-        .get_to(c.rope_scaling.original_max_position_embeddings);
-    yarn.at("beta_fast").get_to(c.rope_scaling.beta_fast);
-    yarn.at("beta_slow").get_to(c.rope_scaling.beta_slow);
-    yarn.at("mscale").get_to(c.rope_scaling.mscale);
-    yarn.at("mscale_all_dim").get_to(c.rope_scaling.mscale_all_dim);
+// Every field that the file has; null says that there is no such thing, which is our default.
+ModelConfig ReadConfig(const nlohmann::ordered_json& config) {
+  ModelConfig out;
+  const FieldList fields = FieldsOf(out);
+  const auto read = [&](const std::string& path, const nlohmann::ordered_json& value) {
+    const Field* field = fields.Find(path);
+    EXPECT_TRUE(field && AssignJson(*field, value)) << path << " = " << value;
+  };
+  for (const auto& [name, value] : config.items()) {
+    if (value.is_null() || name == "num_key_value_heads") continue;
+    if (!value.is_object()) read(name, value);
+    for (const auto& [inner, number] : value.items()) {
+      if (value.is_object()) read(name + "." + inner, number);
+    }
   }
-  return c;
+  return out;
 }
 
 Golden ReadGolden(const std::string& path) {

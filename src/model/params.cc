@@ -1,6 +1,5 @@
 #include "model/params.h"
 
-#include <tuple>
 #include <type_traits>
 
 #include "base/error.h"
@@ -12,40 +11,11 @@ namespace {
 
 constexpr int64_t kAlignment = 16;  // floats: one cache line
 
-// Far above any published model, and so low that no product of two dimensions, nor of those that
-// make up a tensor, leaves 63 bits: a configuration may come from a stranger.
-constexpr int64_t kMaxDim = int64_t{1} << 24;
-constexpr int64_t kMaxLayers = 1024;
-constexpr int64_t kMaxExperts = 4096;
-constexpr int64_t kMaxHeads = 4096;
-constexpr int64_t kMaxHeadDim = 8192;
+// Far above any published model.
 constexpr int64_t kMaxFloats = int64_t{1} << 40;
 constexpr size_t kMaxTensors = size_t{1} << 18;
 
 }  // namespace
-
-void CheckDimensions(const ModelConfig& c) {
-  for (const auto& [field, value, high] :
-       {std::tuple{"vocab_size", c.vocab_size, kMaxDim},
-        {"hidden_size", c.hidden_size, kMaxDim},
-        {"num_hidden_layers", c.num_hidden_layers, kMaxLayers},
-        {"num_nextn_predict_layers", c.num_nextn_predict_layers, kMaxLayers},
-        {"num_attention_heads", c.num_attention_heads, kMaxHeads},
-        {"q_lora_rank", c.q_lora_rank, kMaxDim},
-        {"kv_lora_rank", c.kv_lora_rank, kMaxDim},
-        {"qk_nope_head_dim", c.qk_nope_head_dim, kMaxHeadDim},
-        {"qk_rope_head_dim", c.qk_rope_head_dim, kMaxHeadDim},
-        {"v_head_dim", c.v_head_dim, kMaxHeadDim},
-        {"intermediate_size", c.intermediate_size, kMaxDim},
-        {"moe_intermediate_size", c.moe_intermediate_size, kMaxDim},
-        {"n_routed_experts", c.n_routed_experts, kMaxExperts},
-        {"n_shared_experts", c.n_shared_experts, kMaxExperts},
-        {"num_experts_per_tok", c.num_experts_per_tok, kMaxExperts},
-        {"max_position_embeddings", c.max_position_embeddings, int64_t{INT32_MAX}}}) {
-    if (value < 0 || value > high)
-      Fail("config: {} is {}; it must be from 0 to {}", field, value, high);
-  }
-}
 
 void ParamLayout::Add(const ParamSpec& tensor) {
   int64_t size = 1;

@@ -35,10 +35,6 @@ class ParamLayout {
   int64_t buffer_size_ = 0;
 };
 
-// Error naming the first dimension that is beyond any model's: a configuration may come from a
-// stranger, and products of dimensions must not overflow. ParamLayout calls it.
-void CheckDimensions(const ModelConfig& config);
-
 // The buffer (layout.buffer_size() floats) seen as a model, and a gradient buffer as its gradients,
 // all of them wanted.
 ModelWeights Bind(const ModelConfig& config, const ParamLayout& layout, float* buffer);

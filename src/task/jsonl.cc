@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "task/markup.h"
 
 namespace darkhorse {
@@ -50,13 +51,11 @@ class RowReader {
 
   Problem Read(std::string_view text) const {
     if (text.size() > kMaxLine) Bad("longer than 1 MiB");
-    // Copying and writing JSON recur to its depth.
-    const Json::parser_callback_t shallow = [&](int depth, Json::parse_event_t, Json&) {
-      if (depth > kMaxDepth) Bad("nested too deeply");
-      return true;
-    };
-    const Json json = Json::parse(text, shallow, false);
-    if (json.is_discarded() || !json.is_object()) Bad("not a JSON object");
+    std::string why;
+    std::optional<Json> parsed = TryParseJson<Json>(text, &why, kMaxDepth);
+    if (!parsed) Bad("not a JSON object that can be read: " + why);
+    const Json& json = *parsed;
+    if (!json.is_object()) Bad("not a JSON object");
     Problem row;
     row.task = std::filesystem::path(name_).filename().string();
     row.level = 0;
@@ -106,7 +105,7 @@ class RowReader {
     return std::string(TrimAscii(mark == text.npos ? text : text.substr(mark + 4)));
   }
 
-  [[noreturn]] void Bad(const char* what) const { Fail("{}:{}: {}", name_, line_, what); }
+  [[noreturn]] void Bad(std::string_view what) const { Fail("{}:{}: {}", name_, line_, what); }
 
   const std::string& name_;
   int64_t line_;

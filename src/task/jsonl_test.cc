@@ -6,21 +6,10 @@
 #include <filesystem>
 #include <set>
 
-#include "base/error.h"
-#include "base/file.h"
+#include "base/scratch_testing.h"
 
 namespace darkhorse {
 namespace {
-
-template <typename Body>
-std::string MessageOf(const Body& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST(JsonlTest, UnderstandsTheUsualColumns) {
   const auto rows = ParseProblems(
@@ -62,6 +51,13 @@ TEST(JsonlTest, BadRowsAreNamedByFileAndLine) {
   EXPECT_THROW(ParseProblems("", "empty.jsonl"), Error);
 }
 
+// Which of the two is meant nobody knows.
+TEST(JsonlTest, AColumnTwiceIsAnError) {
+  EXPECT_EQ(
+      MessageOf([] { ParseProblems(R"({"prompt":"p","answer":"a","answer":"b"})", "t.jsonl"); }),
+      "t.jsonl:1: not a JSON object that can be read: 'answer' appears twice");
+}
+
 TEST(JsonlTest, AnswersMayBeLeftOutForAVerifier) {
   const auto rows = ParseProblems("{\"prompt\": \"p\", \"tests\": [\"f(1) == 1\"]}\n", "t.jsonl",
                                   AnswerColumn::kOptional);
@@ -92,7 +88,7 @@ TEST(JsonlTest, DeepNestingIsAnError) {
               ParseProblems("{\"prompt\": \"p\", \"answer\": \"a\", \"x\": " + deep + shut + "}",
                             "deep.jsonl");
             }),
-            "deep.jsonl:1: nested too deeply");
+            "deep.jsonl:1: not a JSON object that can be read: JSON nests deeper than 64 levels");
 }
 
 TEST(JsonlTest, AnswersThatTheRuleCannotReadAreNamedByLine) {

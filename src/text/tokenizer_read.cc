@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "text/byte_alphabet.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_data.h"
@@ -76,27 +77,6 @@ struct Field {
 
 [[noreturn]] void FailUnsupported(const Field& type, const char* supported) {
   Fail("{} is \"{}\", which is not supported; supported: {}", type.where, type.String(), supported);
-}
-
-// nlohmann's own recursion is bounded only by memory; text in strings does not count.
-void CheckDepth(std::string_view text, const std::string& name) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      in_string = c != '"';
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) {
-        Fail("{}: nested more than {} deep at byte {}: no tokenizer.json", name, kMaxDepth, i);
-      }
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
 }
 
 class Reader {
@@ -431,13 +411,7 @@ Tokenizer Tokenizer::FromJson(std::string_view text, const std::string& name_for
     Fail("{}: {} bytes are more than the {} a tokenizer.json may have", name_for_errors,
          text.size(), kMaxFileBytes);
   }
-  CheckDepth(text, name_for_errors);
-  json root;
-  try {
-    root = json::parse(text);
-  } catch (const json::exception& error) {
-    Fail("{}: no valid JSON ({}); fetch the file again", name_for_errors, error.what());
-  }
+  const json root = ParseJson(text, name_for_errors, kMaxDepth);
   return Tokenizer(Reader(root, name_for_errors).Read());
 }
 

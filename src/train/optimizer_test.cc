@@ -13,43 +13,177 @@
 namespace darkhorse {
 namespace {
 
-Matrix RandomMatrix(Arena& arena, int64_t rows, int64_t cols) {
-  const Matrix m = arena.NewMatrix(rows, cols);
-  for (int64_t i = 0; i < m.size(); ++i)
-    m.data[i] = static_cast<float>(RandomNormal(9, RandomStream::kTest, static_cast<uint64_t>(i)));
-  return m;
+// Muon's iteration, p(x) = a x + b x^3 + c x^5 on the singular values. On x > 0, p rises to 1.20237
+// at x = 0.5545, falls to 0.68183 at x = 1.0501 and rises again. So every x in (0, 1] stays at or
+// below 1.20237; from [0.68183, 1.20237] p comes back into it (p(0.68183) = 1.134, p(1.20237) =
+// 0.947, and the minimum between them is 0.68183 itself). Below it p(x) / x falls with x,
+// from 3.4445 to 1.664: what starts at 0.00151 or above (found by inverting p on its first rise,
+// five times from 0.68183) is inside after five steps.
+constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
+constexpr double kLow = 0.68183, kHigh = 1.20237, kReachesInFiveSteps = 0.00151;
+
+// [rows][cols] in double, for formulas written out.
+struct Table {
+  int64_t rows, cols;
+  std::vector<double> data;
+  Table(int64_t rows_in, int64_t cols_in)
+      : rows(rows_in), cols(cols_in), data(static_cast<size_t>(rows * cols)) {}
+  double& operator()(int64_t row, int64_t col) {
+    return data[static_cast<size_t>(row * cols + col)];
+  }
+  double operator()(int64_t row, int64_t col) const {
+    return data[static_cast<size_t>(row * cols + col)];
+  }
+};
+
+double Norm(const Table& m) {
+  double squares = 0;
+  for (const double x : m.data) squares += x * x;
+  return std::sqrt(squares);
 }
 
-// The quintic p(x) = 3.4445 x - 4.7750 x^3 + 2.0315 x^5 maps [0.7, 1.2] into itself and lifts small
-// values by at least 3.4 a step until they are there; so five steps bring a singular value of s
-// into it if s >= 0.7 / 3.4^5 = 0.0016 of the norm. Random square Gaussians can have smaller ones,
-// so wide and tall matrices are used: theirs are within (1 ± sqrt(n/m)) of each other.
-TEST(Muon, SingularValuesComeNearOne) {
+// a b^T
+Table TimesTransposed(const Table& a, const Table& b) {
+  Table out(a.rows, b.rows);
+  for (int64_t i = 0; i < a.rows; ++i) {
+    for (int64_t j = 0; j < b.rows; ++j) {
+      for (int64_t k = 0; k < a.cols; ++k) out(i, j) += a(i, k) * b(j, k);
+    }
+  }
+  return out;
+}
+
+Table Transposed(const Table& m) {
+  Table out(m.cols, m.rows);
+  for (int64_t i = 0; i < m.rows; ++i) {
+    for (int64_t j = 0; j < m.cols; ++j) out(j, i) = m(i, j);
+  }
+  return out;
+}
+
+// Five steps X <- a X + b (X X^T) X + c (X X^T)^2 X from m / |m|, as Jordan et al. write them.
+Table NewtonSchulz(const Table& m) {
+  Table x = m;
+  const double norm = Norm(m);
+  for (double& value : x.data) value /= norm;
+  for (int step = 0; step < 5; ++step) {
+    const Table third = TimesTransposed(TimesTransposed(x, x), Transposed(x));
+    const Table fifth = TimesTransposed(TimesTransposed(x, x), Transposed(third));
+    for (size_t i = 0; i < x.data.size(); ++i) {
+      x.data[i] = kA * x.data[i] + kB * third.data[i] + kC * fifth.data[i];
+    }
+  }
+  return x;
+}
+
+// How far f32 may be from NewtonSchulz, in the spectral norm. A product that sums k terms is off by
+// k 2^-24 of the product of the absolute values, whose norm is at most n (the short side) times
+// that of the matrices; a step's products sum n, n and the long side, on matrices of norm up to
+// kHigh, with weights |a| + |b| + |c|; 8 more for scaling, momentum and the rounded coefficients.
+// Each later step stretches a difference by at most the largest slope of p on (0, kHigh], 3.97. The
+// scale's 1e-7 shrinks x by as much: less than one of the roundings counted.
+double NewtonSchulzBound(int64_t rows, int64_t cols) {
+  const auto shorter = static_cast<double>(std::min(rows, cols));
+  const auto longer = static_cast<double>(std::max(rows, cols));
+  const double of_a_step = shorter * (2 * shorter + longer + 8) * 0x1p-24 * (kA - kB + kC) * kHigh;
+  double bound = 0;
+  for (int step = 0; step < 5; ++step) bound = 3.97 * bound + of_a_step;
+  return bound;
+}
+
+struct Orthogonalised {
+  Table m, o;
+};
+
+Orthogonalised Orthogonalise(int64_t rows, int64_t cols) {
   Arena arena;
-  for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{16, 64}, {64, 16}, {1, 7}}) {
-    const Matrix m = RandomMatrix(arena, rows, cols);
-    Orthogonalise(m, arena);
-    // For each of the short side's vectors the squared norm is the mean of squared singular values,
-    // weighted: within their range.
+  const Matrix matrix = arena.NewMatrix(rows, cols);
+  Orthogonalised out{Table(rows, cols), Table(rows, cols)};
+  for (int64_t i = 0; i < matrix.size(); ++i) {
+    matrix.data[i] =
+        static_cast<float>(RandomNormal(9, RandomStream::kTest, static_cast<uint64_t>(i)));
+    out.m.data[static_cast<size_t>(i)] = matrix.data[i];
+  }
+  Orthogonalise(matrix, arena);
+  std::copy_n(matrix.data, matrix.size(), out.o.data.begin());
+  return out;
+}
+
+// Wide and tall: a square Gaussian may have singular values below what five steps lift. Those of
+// [n, m] lie around sqrt(m) ± sqrt(n), and the norm is about sqrt(m n).
+const std::vector<std::pair<int64_t, int64_t>> kShapes = {{4, 12}, {12, 4}, {1, 7}, {7, 1}};
+
+TEST(Muon, FollowsTheIterationAsItIsWritten) {
+  for (const auto& [rows, cols] : kShapes) {
+    const Orthogonalised got = Orthogonalise(rows, cols);
+    // The iteration is the same on the transpose.
+    const Table want =
+        rows > cols ? Transposed(NewtonSchulz(Transposed(got.m))) : NewtonSchulz(got.m);
+    for (size_t i = 0; i < want.data.size(); ++i) {
+      EXPECT_NEAR(got.o.data[i], want.data[i], NewtonSchulzBound(rows, cols));
+    }
+  }
+}
+
+// The singular values of O are where the comment above says. x^T O O^T x lies between their least
+// and greatest square for every unit vector x; off the diagonal, O O^T is at most half the spread.
+TEST(Muon, SingularValuesComeNearOne) {
+  for (const auto& [rows, cols] : kShapes) {
+    const Orthogonalised got = Orthogonalise(rows, cols);
+    const Table o = rows > cols ? Transposed(got.o) : got.o;
+    const Table gram = TimesTransposed(o, o);
+    const double bound = NewtonSchulzBound(rows, cols);
+    const double low = (kLow - bound) * (kLow - bound), high = (kHigh + bound) * (kHigh + bound);
+    for (int64_t i = 0; i < gram.rows; ++i) {
+      EXPECT_GT(gram(i, i), low);
+      EXPECT_LT(gram(i, i), high);
+      for (int64_t j = 0; j < i; ++j) EXPECT_LT(std::abs(gram(i, j)), (high - low) / 2);
+    }
+  }
+}
+
+// O has M's singular vectors and positive singular values, exactly when M O^T is symmetric and
+// positive definite: M O^T = U S f(S) U^T. A fixed orthonormal matrix fails the first, -U V^T the
+// second. No decomposition is needed: a symmetric matrix is positive definite when elimination
+// meets positive pivots alone.
+TEST(Muon, TurnsNeitherTheSingularVectorsNorTheSign) {
+  for (const auto& [rows, cols] : kShapes) {
+    const Orthogonalised got = Orthogonalise(rows, cols);
     const bool tall = rows > cols;
-    for (int64_t a = 0; a < std::min(rows, cols); ++a) {
-      for (int64_t b = 0; b < std::min(rows, cols); ++b) {
-        double dot = 0;
-        for (int64_t i = 0; i < std::max(rows, cols); ++i) {
-          dot += tall ? static_cast<double>(m(i, a)) * m(i, b)
-                      : static_cast<double>(m(a, i)) * m(b, i);
-        }
-        if (a == b) {
-          EXPECT_GT(dot, 0.68 * 0.68);
-          EXPECT_LT(dot, 1.21 * 1.21);
-        } else {
-          // Off-diagonal entries of M M^T are at most half the spread of the squared singular
-          // values.
-          EXPECT_LT(std::abs(dot), (1.21 * 1.21 - 0.68 * 0.68) / 2);
-        }
+    const Table m = tall ? Transposed(got.m) : got.m;
+    Table s = TimesTransposed(m, tall ? Transposed(got.o) : got.o);
+    double asymmetry = 0;
+    for (int64_t i = 0; i < s.rows; ++i) {
+      for (int64_t j = 0; j < s.cols; ++j) asymmetry += (s(i, j) - s(j, i)) * (s(i, j) - s(j, i));
+    }
+    // The error of O, times M, twice.
+    EXPECT_LE(std::sqrt(asymmetry), 2 * Norm(m) * NewtonSchulzBound(rows, cols));
+    for (int64_t pivot = 0; pivot < s.rows; ++pivot) {
+      ASSERT_GT(s(pivot, pivot), 0) << rows << " x " << cols;
+      for (int64_t i = pivot + 1; i < s.rows; ++i) {
+        const double factor = s(i, pivot) / s(pivot, pivot);
+        for (int64_t j = pivot; j < s.cols; ++j) s(i, j) -= factor * s(pivot, j);
       }
     }
   }
+}
+
+// What the range of singular values is derived from.
+TEST(Muon, ThePolynomialMapsItsRangeIntoItself) {
+  const auto p = [](double x) { return kA * x + kB * x * x * x + kC * x * x * x * x * x; };
+  const auto after_five = [&](double x) {
+    for (int step = 0; step < 5; ++step) x = p(x);
+    return x;
+  };
+  constexpr double kStep = 1e-5;
+  for (double x = kStep; x <= kHigh; x += kStep) {
+    ASSERT_LE(p(x), kHigh + 1e-5) << x;
+    ASSERT_TRUE(x < kLow || p(x) >= kLow - 1e-5) << x;
+    ASSERT_TRUE(x >= kLow || p(x) / x >= 1.66) << x;
+    ASSERT_TRUE(x < kReachesInFiveSteps || after_five(x) >= kLow - 1e-3) << x;
+    ASSERT_LE(std::abs(kA + 3 * kB * x * x + 5 * kC * x * x * x * x), 3.97) << x;
+  }
+  EXPECT_LT(after_five(kReachesInFiveSteps - kStep), kLow);
 }
 
 ModelConfig TinyConfig() {
@@ -85,7 +219,8 @@ class OptimizerTest : public testing::Test {
   ParamLayout layout_{TinyConfig()};
 };
 
-// M = mu M + g, U = NS(g + mu M), W = (1 - lr decay) W - lr 0.2 sqrt(max(A,B)) U, g clipped.
+// M = mu M + g, U = NS(g + mu M), W = (1 - lr decay) W - lr 0.2 sqrt(max(A,B)) U, g clipped; all of
+// it in double, step after step.
 TEST_F(OptimizerTest, MuonFollowsItsFormula) {
   OptimizerOptions options;
   options.learning_rate = 0.01;
@@ -94,32 +229,37 @@ TEST_F(OptimizerTest, MuonFollowsItsFormula) {
   options.max_grad_norm = 2;
   Optimizer optimizer(layout_, options);
   std::vector<float> weights = Buffer(1);
-  std::vector<float> w = weights, m(w.size());
-  Arena arena;
+  std::vector<double> w(weights.begin(), weights.end()), m(w.size());
+  constexpr double kRate = 0.01 * 0.5;
   for (int step = 1; step <= 3; ++step) {
     const std::vector<float> grads = Buffer(static_cast<uint64_t>(20 + step));
-    const float clip = static_cast<float>(2 / GradientNorm(layout_, grads.data()));
+    double squares = 0;
+    for (const float g : grads) squares += static_cast<double>(g) * g;
+    const double clip = 2 / std::sqrt(squares);
     ASSERT_LT(clip, 1);
     optimizer.Step(grads.data(), 0.5, weights.data());
     int matrices = 0;
     for (const ParamInfo& param : layout_.params()) {
       if (param.kind != ParamKind::kMatrix) continue;
       ++matrices;
-      const Matrix update = arena.NewMatrix(param.shape[0], param.shape[1]);
-      const size_t offset = static_cast<size_t>(param.offset);
-      for (size_t i = 0; i < static_cast<size_t>(param.size); ++i) {
-        const float g = clip * grads[offset + i];
-        m[offset + i] = 0.9f * m[offset + i] + g;
-        update.data[i] = g + 0.9f * m[offset + i];
+      const auto offset = static_cast<size_t>(param.offset);
+      Table update(param.shape[0], param.shape[1]);
+      for (size_t i = 0; i < update.data.size(); ++i) {
+        const double g = clip * grads[offset + i];
+        m[offset + i] = 0.9 * m[offset + i] + g;
+        update.data[i] = g + 0.9 * m[offset + i];
       }
-      Orthogonalise(update, arena);
-      const double scale = 0.2 * std::sqrt(std::max(param.shape[0], param.shape[1]));
-      for (size_t i = 0; i < static_cast<size_t>(param.size); ++i) {
-        const double want = (1 - 0.005 * 0.3) * w[offset + i] - 0.005 * scale * update.data[i];
-        // Some five roundings of each term, 2^-24 of it at most.
-        const double bound = 5 * 6e-8 * (std::abs(w[offset + i]) + 0.005 * scale);
-        EXPECT_NEAR(weights[offset + i], want, bound) << param.name;
-        w[offset + i] = weights[offset + i];
+      update = update.rows > update.cols ? Transposed(NewtonSchulz(Transposed(update)))
+                                         : NewtonSchulz(update);
+      const auto longer = static_cast<double>(std::max(update.rows, update.cols));
+      const double scale = kRate * 0.2 * std::sqrt(longer);
+      for (size_t i = 0; i < update.data.size(); ++i) {
+        double& want = w[offset + i];
+        want = (1 - kRate * 0.3) * want - scale * update.data[i];
+        // Each step adds the error of U, and five roundings of the two terms.
+        const double bound = step * (scale * NewtonSchulzBound(update.rows, update.cols) +
+                                     5 * 0x1p-24 * (std::abs(want) + kHigh * scale));
+        EXPECT_NEAR(weights[offset + i], want, bound) << param.name << " step " << step;
       }
     }
     EXPECT_GT(matrices, 3);

@@ -1,0 +1,122 @@
+#include "model/config.h"
+
+#include "base/scratch_testing.h"
+
+namespace darkhorse {
+namespace {
+
+using Member = int64_t ModelConfig::*;
+using Members = std::vector<std::pair<const char*, Member>>;
+
+const Members kAlways = {{"vocab_size", &ModelConfig::vocab_size},
+                         {"hidden_size", &ModelConfig::hidden_size},
+                         {"num_hidden_layers", &ModelConfig::num_hidden_layers},
+                         {"num_attention_heads", &ModelConfig::num_attention_heads},
+                         {"kv_lora_rank", &ModelConfig::kv_lora_rank},
+                         {"qk_nope_head_dim", &ModelConfig::qk_nope_head_dim},
+                         {"qk_rope_head_dim", &ModelConfig::qk_rope_head_dim},
+                         {"v_head_dim", &ModelConfig::v_head_dim},
+                         {"max_position_embeddings", &ModelConfig::max_position_embeddings}};
+const Members kDense = {{"intermediate_size", &ModelConfig::intermediate_size}};
+const Members kMoe = {{"moe_intermediate_size", &ModelConfig::moe_intermediate_size},
+                      {"n_routed_experts", &ModelConfig::n_routed_experts},
+                      {"num_experts_per_tok", &ModelConfig::num_experts_per_tok},
+                      {"n_group", &ModelConfig::n_group},
+                      {"topk_group", &ModelConfig::topk_group}};
+const Members kNever = {{"q_lora_rank", &ModelConfig::q_lora_rank},
+                        {"num_nextn_predict_layers", &ModelConfig::num_nextn_predict_layers},
+                        {"n_shared_experts", &ModelConfig::n_shared_experts}};
+
+std::string WithZero(ModelConfig config, Member member) {
+  config.*member = 0;
+  return MessageOf([&] {
+    CheckDimensions(config);
+    config.Validate();
+  });
+}
+
+// 0 of a dimension is refused where a layer of the model has that dimension, and nowhere else.
+TEST(ModelConfig, ZeroIsRefusedWhereItCannotWork) {
+  ModelConfig mixed;  // a dense layer, five with experts
+  ModelConfig dense;
+  dense.first_k_dense_replace = dense.num_hidden_layers;
+  ModelConfig dense_but_mtp = dense;  // the MTP module has experts
+  dense_but_mtp.num_nextn_predict_layers = 1;
+  ModelConfig moe;
+  moe.first_k_dense_replace = 0;
+  const auto expect = [](const ModelConfig& config, const Members& members, bool refused) {
+    for (const auto& [name, member] : members) {
+      EXPECT_EQ(WithZero(config, member),
+                refused ? fmt::format("config: {} is 0; it must be at least 1", name) : "");
+    }
+  };
+  for (const ModelConfig& config : {mixed, dense, dense_but_mtp, moe}) {
+    EXPECT_EQ(MessageOf([&] { config.Validate(); }), "");
+    expect(config, kAlways, true);
+  }
+  expect(mixed, kDense, true);
+  expect(dense, kDense, true);
+  expect(moe, kDense, false);
+  expect(mixed, kMoe, true);
+  expect(moe, kMoe, true);
+  expect(dense_but_mtp, kMoe, true);
+  expect(dense, kMoe, false);
+  expect(mixed, kNever, false);
+}
+
+TEST(ModelConfig, BoundsAreMetExactly) {
+  const auto refused = [](auto change) {
+    ModelConfig config;
+    change(config);
+    const std::string message = MessageOf([&] { config.Validate(); });
+    return !message.empty();
+  };
+  const auto routing = [&](int64_t chosen, int64_t groups, int64_t of_groups) {
+    return refused([&](ModelConfig& c) {
+      c.num_experts_per_tok = chosen;
+      c.n_group = groups;
+      c.topk_group = of_groups;
+    });
+  };
+  EXPECT_FALSE(routing(16, 1, 1));  // all experts there are
+  EXPECT_TRUE(routing(17, 1, 1));
+  EXPECT_FALSE(routing(4, 4, 1));  // a whole group
+  EXPECT_TRUE(routing(5, 4, 1));
+  EXPECT_FALSE(routing(5, 4, 2));
+  EXPECT_FALSE(routing(2, 4, 4));
+  EXPECT_TRUE(routing(2, 4, 5));
+  EXPECT_TRUE(routing(2, 3, 1));  // 16 experts in 3 groups
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.qk_rope_head_dim = 31; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.rope_theta = 1; }));
+  EXPECT_FALSE(refused([](ModelConfig& c) { c.rope_theta = 1.5; }));
+  EXPECT_FALSE(refused([](ModelConfig& c) { c.rms_norm_eps = 1; }));
+  EXPECT_FALSE(refused([](ModelConfig& c) { c.rms_norm_eps = 1e-30; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.rms_norm_eps = 0.99e-30; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.rms_norm_eps = 1.01; }));
+  EXPECT_FALSE(refused([](ModelConfig& c) { c.initializer_range = 10; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.initializer_range = 0; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.initializer_range = 10.1; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.first_k_dense_replace = -1; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.num_nextn_predict_layers = -1; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.n_shared_experts = -1; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.q_lora_rank = -1; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.scoring_func = "tanh"; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.topk_method = "all"; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.rope_scaling.type = "linear"; }));
+  EXPECT_FALSE(refused([](ModelConfig& c) { c.rope_scaling = {.type = "yarn", .factor = 1}; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.rope_scaling = {.type = "yarn", .factor = 0.99}; }));
+}
+
+// m = 0.1 mscale_all_dim ln(factor) + 1, squared, on qk_head_dim^-1/2.
+TEST(ModelConfig, SoftmaxScaleFollowsItsFormula) {
+  ModelConfig config;  // 64 + 32
+  EXPECT_DOUBLE_EQ(config.SoftmaxScale(), 1 / std::sqrt(96.0));
+  config.rope_scaling = {.type = "yarn", .factor = 40, .mscale = 3, .mscale_all_dim = 0.5};
+  const double m = 0.1 * 0.5 * std::log(40.0) + 1;
+  EXPECT_DOUBLE_EQ(config.SoftmaxScale(), m * m / std::sqrt(96.0));
+  config.rope_scaling.factor = 1;
+  EXPECT_DOUBLE_EQ(config.SoftmaxScale(), 1 / std::sqrt(96.0));
+}
+
+}  // namespace
+}  // namespace darkhorse
