@@ -7,11 +7,11 @@
 
 #include "app/app.h"
 #include "app/flags.h"
-#include "app/loaded_model.h"
 #include "app/output.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "infer/engine.h"
+#include "pipeline/loaded_model.h"
 #include "task/spoken_text.h"
 
 namespace darkhorse {

@@ -6,12 +6,12 @@
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/live.h"
-#include "app/loaded_model.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "data/prepare.h"
+#include "pipeline/loaded_model.h"
 #include "rl/reinforce.h"
 
 namespace darkhorse {

@@ -6,6 +6,7 @@
 #include "base/interrupt.h"
 #include "base/parallel.h"
 #include "kernel/peak.h"
+#include "report/data.h"
 #include "rl/log.h"
 
 namespace darkhorse {

@@ -17,9 +17,9 @@ class PretrainView {
  public:
   explicit PretrainView(int64_t steps);
   PretrainCallbacks Callbacks();
+  void Show(const StepMetrics& metrics);
 
  private:
-  void Show(const StepMetrics& metrics);
   int64_t steps_;
   int64_t measured_steps_ = 0;
   double measured_seconds_ = 0;
@@ -30,10 +30,10 @@ class ReinforceView {
  public:
   explicit ReinforceView(int64_t steps) : steps_(steps) {}
   ReinforceCallbacks Callbacks();
-
- private:
   void Show(const ReinforceMetrics& metrics);
   void ShowEvaluation(const ReinforceMetrics& metrics);
+
+ private:
   int64_t steps_;
   int64_t measured_steps_ = 0;
   double measured_seconds_ = 0;

@@ -65,13 +65,6 @@ void PrintResult(const Json& result, bool json) {
   PrintText(text);
 }
 
-std::string TaskName(const Json& evaluation) {
-  const std::string task = evaluation.value("task", "");
-  const auto level = evaluation.find("level");
-  if (level == evaluation.end() || !level->is_number_integer()) return task;
-  return fmt::format("{} level {}", task, level->get<int64_t>());
-}
-
 void Note(const std::string& text) {
   // A status line that the cursor stands behind makes way; it is shown again at its next change.
   std::fprintf(stderr, "%sdarkhorse: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",

@@ -13,9 +13,6 @@ using Json = nlohmann::ordered_json;
 // indented and the objects of a list numbered.
 void PrintResult(const Json& result, bool json);
 
-// "countdown level 1" of an evaluation as JSON; a file of problems has no levels.
-std::string TaskName(const Json& evaluation);
-
 // As it is, for text that is the result.
 void PrintText(std::string_view text);
 

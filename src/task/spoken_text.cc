@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "task/markup.h"
-#include "text/utf8.h"
 
 namespace darkhorse {
 namespace {

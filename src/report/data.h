@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "app/report_svg.h"
-#include "base/tensorboard.h"
+#include "report/report.h"
+#include "report/svg.h"
 
 namespace darkhorse {
 
@@ -40,8 +40,11 @@ struct ReportData {
   Evaluation before, after;
 };
 
-// Error: the directory holds no run.
-ReportData ReadReportData(const std::string& run_directory);
+// `stages`: where a run of several stages has them. Error: the directory holds no run.
+ReportData ReadReportData(const std::string& run_directory, const StageNames& stages);
+
+// "countdown level 1" of one task's evaluation; a file of problems has no levels.
+std::string TaskName(const Json& evaluation);
 
 // A field over the steps; lines without it are left out.
 std::vector<Point> Curve(const std::vector<Json>& lines, const std::string& field);

@@ -1,8 +1,11 @@
-// The recipe of `darkhorse run`: from nothing to a model that reasons; and how each command reads
-// its own.
+// The recipe of a run of several stages, and how each command finds its own in a recipe's text.
 #pragma once
 
-#include "app/recipes.h"
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "base/fields.h"
 #include "rl/recipe.h"
 #include "task/corpus.h"
@@ -13,14 +16,9 @@ namespace darkhorse {
 struct GeneratedCorpus {
   std::vector<std::string> tasks = {"countdown:1"};
   int64_t documents = 100000;
-  double worked_share = 0.75;  // documents that work a problem
-  double facts_share = 0.15;   // sheets of arithmetic
-  std::vector<double> give_up = {0.03, 0.2, 0.5, 0.5, 0.5};
-  int64_t max_attempts = 30;
-  double check = 0.1;
-  double ordered = 0.3;
+  CorpusMix shares;  // its tasks are those of `tasks`, read by Mix()
   uint64_t seed = 1;
-  CorpusMix Mix() const;
+  CorpusMix Mix() const;  // UsageError: unknown tasks, impossible shares
 };
 void ListFields(GeneratedCorpus& corpus, FieldList& list);
 
@@ -36,11 +34,18 @@ struct RunRecipe {
 void ListFields(RunRecipe& recipe, FieldList& list);
 void Validate(const RunRecipe& recipe);  // UsageError: before the first stage, not after an hour
 
+// A recipe as a user gives it.
+struct RecipeText {
+  std::string name;  // of the file, for messages
+  std::string toml;
+  std::vector<std::string> overrides;  // "train.steps=100", of the command's own fields
+};
+
 // The recipe of a command that pretrains, or that reinforces: one written for it, or that section
-// of a recipe of `darkhorse run`; overrides are of the section's own fields. UsageError: also where
-// it is for another command. A reinforcement recipe is validated once its problems are known.
-RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
-PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments);
-ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments);
+// of a recipe of a whole run; overrides are of the section's own fields. UsageError: also where it
+// is for another command. A reinforcement recipe is validated once its problems are known.
+RunRecipe ParseRunRecipe(const RecipeText& text);
+PretrainRecipe ParsePretrainRecipe(const RecipeText& text);
+ReinforceRecipe ParseReinforceRecipe(const RecipeText& text);
 
 }  // namespace darkhorse

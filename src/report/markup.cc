@@ -1,6 +1,6 @@
-#include "app/report_markup.h"
+#include "report/markup.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace darkhorse {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "app/report.h"
-#include "app/report_data.h"
+#include "report/data.h"
+#include "report/report.h"
 
 namespace darkhorse {
 

@@ -1,4 +1,4 @@
-#include "app/loaded_model.h"
+#include "pipeline/loaded_model.h"
 
 #include "base/error.h"
 #include "base/format.h"
@@ -8,9 +8,7 @@
 namespace darkhorse {
 namespace {
 
-// The config, after everything has been looked at that is cheap to look at.
-ModelConfig Checked(const std::string& directory) {
-  const ModelConfig config = LoadVerifiedModelConfig(directory);
+void RequireMemoryOf(const ModelConfig& config, const std::string& directory) {
   const auto weights = static_cast<double>(ParamLayout(config).buffer_size());
   const auto rotations = static_cast<double>(config.max_position_embeddings) *
                          static_cast<double>(config.qk_rope_head_dim);
@@ -18,31 +16,36 @@ ModelConfig Checked(const std::string& directory) {
                 fmt::format("{}: the model, with {} parameters and a context of {},", directory,
                             FormatCount(weights), config.max_position_embeddings),
                 "choose a smaller one, or lower max_position_embeddings in its config.json");
-  return config;
-}
-
-FloatBuffer ReadWeights(const std::string& directory, const ModelConfig& config,
-                        const ParamLayout& layout) {
-  FloatBuffer buffer(layout.buffer_size());
-  LoadWeights(directory, config, layout, buffer.data());
-  return buffer;
 }
 
 }  // namespace
 
-LoadedModel::LoadedModel(const std::string& directory)
-    : model_(Checked(directory)),
-      tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json")),
-      layout_(model_.config()),
-      buffer_(ReadWeights(directory, model_.config(), layout_)),
-      packed_(model_.config(), layout_, buffer_.data()) {
-  if (tokenizer_.vocab_size() > config().vocab_size) {
+LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory) {
+  // What is cheap to look at comes first.
+  const ModelConfig config = LoadVerifiedModelConfig(directory);
+  RequireMemoryOf(config, directory);
+  Tokenizer tokenizer =
+      Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json");
+  if (tokenizer.vocab_size() > config.vocab_size) {
     Fail(
         "{}: tokenizer.json has {} ids but config.json's vocab_size is {}; they belong to "
         "different models, put the model's own tokenizer.json there",
-        directory, tokenizer_.vocab_size(), config().vocab_size);
+        directory, tokenizer.vocab_size(), config.vocab_size);
   }
+  ParamLayout layout(config);
+  FloatBuffer weights(layout.buffer_size());
+  LoadWeights(directory, config, layout, weights.data());
+  return {config, std::move(tokenizer), std::move(layout), std::move(weights)};
 }
+
+LoadedModel::LoadedModel(const std::string& directory) : LoadedModel(Read(directory)) {}
+
+LoadedModel::LoadedModel(Checkpoint checkpoint)
+    : model_(checkpoint.config),
+      tokenizer_(std::move(checkpoint.tokenizer)),
+      layout_(std::move(checkpoint.layout)),
+      buffer_(std::move(checkpoint.weights)),
+      packed_(model_.config(), layout_, buffer_.data()) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
   std::vector<int32_t> tokens;

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "app/report_data.h"
+#include "report/data.h"
 
 namespace darkhorse {
 

@@ -33,7 +33,17 @@ class LoadedModel {
   std::vector<int32_t> PromptTokens(std::string_view text, bool special) const;
 
  private:
-  Transformer model_;  // first: with it all files are verified
+  // What a checkpoint directory holds.
+  struct Checkpoint {
+    ModelConfig config;
+    Tokenizer tokenizer;
+    ParamLayout layout;
+    FloatBuffer weights;
+  };
+  static Checkpoint Read(const std::string& directory);
+  explicit LoadedModel(Checkpoint checkpoint);
+
+  Transformer model_;
   Tokenizer tokenizer_;
   ParamLayout layout_;
   FloatBuffer buffer_;

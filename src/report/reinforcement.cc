@@ -1,12 +1,12 @@
-#include "app/report_reinforcement.h"
+#include "report/reinforcement.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "app/report_markup.h"
-#include "app/report_parts.h"
+#include "report/markup.h"
+#include "report/parts.h"
 
 namespace darkhorse {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/tensorboard.h"
+#include "report/tensorboard.h"
 
 #include <array>
 #include <bit>

@@ -1,12 +1,10 @@
-#include "app/report_charts.h"
+#include "report/charts.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-
-#include "app/output.h"
 
 namespace darkhorse {
 namespace {

@@ -2,7 +2,7 @@
 """Reports of hand-made run directories: well-formed pages that hold what the files say, with hostile
 and broken input.
 
-report_test.py PROGRAM"""
+report_page_test.py PROGRAM"""
 
 import html.parser
 import json

@@ -1,20 +1,15 @@
-#include "app/report_page.h"
+#include "report/page.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
-#include "app/output.h"
-#include "app/report_charts.h"
-#include "app/report_markup.h"
-#include "app/report_parts.h"
-#include "app/report_reinforcement.h"
-#include "app/run_recipe.h"
-#include "base/error.h"
 #include "base/format.h"
-#include "model/params.h"
+#include "report/charts.h"
+#include "report/markup.h"
+#include "report/parts.h"
+#include "report/reinforcement.h"
 
 namespace darkhorse {
 namespace {
@@ -67,38 +62,10 @@ double MeanOver(const Json& tasks, const std::string& field) {
   return count > 0 ? sum / count : std::nan("");
 }
 
-// A recipe as this program would read it; none if it was written by another version.
-template <typename Recipe>
-std::optional<Recipe> Parsed(const std::string& toml) {
-  if (toml.empty()) return std::nullopt;
-  Recipe recipe;
-  try {
-    ParseToml(toml, "recipe.toml", FieldsOf(recipe));
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-  return recipe;
-}
-
-std::string DescribeModel(const ModelConfig& config) {
-  const int64_t moe_layers =
-      config.n_routed_experts > 0
-          ? std::max<int64_t>(0, config.num_hidden_layers - config.first_k_dense_replace)
-          : 0;
-  std::string text =
-      fmt::format("{} parameters, {} of them active for a token: {} layers of width {}",
-                  FormatCount(static_cast<double>(ParamLayout(config).parameter_count())),
-                  FormatCount(static_cast<double>(ActiveParameterCount(config))),
-                  config.num_hidden_layers, config.hidden_size);
-  if (moe_layers > 0) {
-    text +=
-        fmt::format(", {} of them with {} routed experts ({} chosen) and {} shared", moe_layers,
-                    config.n_routed_experts, config.num_experts_per_tok, config.n_shared_experts);
-  }
-  return text + ".";
-}
-
-std::string Header(const ReportData& data) {
+std::string Header(const ReportData& data, const ReportOptions& options) {
+  const auto describe = [](const auto& how, const std::string& recipe) {
+    return how && !recipe.empty() ? EscapeMarkup(how(recipe)) : "";
+  };
   const bool both = data.pretraining.present() && data.reinforcement.present();
   std::string out =
       fmt::format("<h1>{}</h1>\n<p class=\"soft\">{}", EscapeMarkup(data.name),
@@ -107,21 +74,11 @@ std::string Header(const ReportData& data) {
                                                  "problems."
                   : data.pretraining.present() ? "A pretraining run."
                                                : "Reinforcement learning on verifiable problems.");
-  try {
-    if (const auto recipe = Parsed<PretrainRecipe>(data.pretraining.recipe)) {
-      recipe->model.Validate();
-      out += " " + EscapeMarkup(DescribeModel(recipe->model));
-    }
-  } catch (const Error&) {  // dimensions that no model has: say nothing of them
-  }
+  const std::string model = describe(options.describe_model, data.pretraining.recipe);
+  if (!model.empty()) out += " " + model;
   out += "</p>\n";
-  if (const auto recipe = Parsed<RunRecipe>(data.recipe)) {
-    out += fmt::format(
-        "<p class=\"soft\">The corpus has {} documents: {} work a problem, {} are sheets of "
-        "arithmetic, the rest guesses.</p>\n",
-        recipe->corpus.documents, Percent(recipe->corpus.worked_share),
-        Percent(recipe->corpus.facts_share));
-  }
+  const std::string corpus = describe(options.describe_corpus, data.recipe);
+  if (!corpus.empty()) out += fmt::format("<p class=\"soft\">{}</p>\n", corpus);
   return out;
 }
 
@@ -277,7 +234,7 @@ std::string ReportPage(const ReportData& data, const ReportOptions& options) {
              "<meta name=\"color-scheme\" content=\"light dark\">\n"
              "<title>{} · darkhorse</title>\n<style>\n{}{}</style>\n</head>\n<body>\n",
              EscapeMarkup(data.name), ChartStyle(), kStyle) +
-         Header(data) + Tiles(data, options) + HeldOut(data) +
+         Header(data, options) + Tiles(data, options) + HeldOut(data) +
          ReinforcementSections(data.reinforcement) + Pretraining(data.pretraining) +
          ExpertLoad(data.pretraining, "pretraining") +
          ExpertLoad(data.reinforcement, "reinforcement") + Costs(data, options) + Recipes(data) +

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "app/report_charts.h"
+#include "report/charts.h"
 
 namespace darkhorse {
 

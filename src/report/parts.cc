@@ -1,10 +1,10 @@
-#include "app/report_parts.h"
+#include "report/parts.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
 
-#include "app/report_markup.h"
+#include "report/markup.h"
 
 namespace darkhorse {
 

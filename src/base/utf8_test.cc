@@ -1,8 +1,6 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <gtest/gtest.h>
-
-#include "text/byte_alphabet.h"
 
 namespace darkhorse {
 namespace {
@@ -29,15 +27,6 @@ TEST(Utf8, BrokenTextEndsThePrefix) {
   EXPECT_EQ(ValidUtf8Prefix("\xE0\x9F\xBF"), 0u);      // overlong
   EXPECT_EQ(ValidUtf8Prefix("\xF4\x90\x80\x80"), 0u);  // above U+10FFFF
   EXPECT_EQ(ValidUtf8Prefix("a\xC3"), 1u);
-}
-
-TEST(ByteAlphabet, EveryByteThereAndBack) {
-  std::string bytes;
-  for (int byte = 0; byte < 256; ++byte) bytes.push_back(static_cast<char>(byte));
-  EXPECT_EQ(UnspellBytes(SpellBytes(bytes)), bytes);
-  EXPECT_EQ(SpellBytes(" \n"), "\xC4\xA0\xC4\x8A");
-  EXPECT_EQ(UnspellBytes(" "), std::nullopt);
-  EXPECT_EQ(UnspellBytes("\xEF\xBD\x9C"), std::nullopt);
 }
 
 }  // namespace

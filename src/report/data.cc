@@ -1,4 +1,4 @@
-#include "app/report_data.h"
+#include "report/data.h"
 
 #include <fmt/format.h>
 
@@ -7,9 +7,10 @@
 #include <filesystem>
 #include <limits>
 
-#include "app/report_markup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "report/markup.h"
+#include "report/tensorboard.h"
 
 namespace darkhorse {
 namespace {
@@ -71,7 +72,7 @@ void TakeEvaluationsOf(const RunRecord& run, ReportData* data) {
 
 }  // namespace
 
-ReportData ReadReportData(const std::string& run) {
+ReportData ReadReportData(const std::string& run, const StageNames& stages) {
   ReportData data;
   const std::filesystem::path path = std::filesystem::weakly_canonical(run);
   data.name = path.filename().string();
@@ -82,20 +83,28 @@ ReportData ReadReportData(const std::string& run) {
     data.pretraining = std::move(alone);
   } else {
     data.recipe = alone.recipe;
-    data.pretraining = ReadRun(run + "/base");
-    data.reinforcement = ReadRun(run + "/reinforced");
-    data.before = ReadEvaluation(run + "/base.json", "base");
-    data.after = ReadEvaluation(run + "/reinforced.json", "reinforced");
+    data.pretraining = ReadRun(run + "/" + stages.pretraining);
+    data.reinforcement = ReadRun(run + "/" + stages.reinforcement);
+    data.before = ReadEvaluation(run + "/" + stages.before, "base");
+    data.after = ReadEvaluation(run + "/" + stages.after, "reinforced");
   }
   if (!data.pretraining.present() && !data.reinforcement.present()) {
     Fail(
-        "{}: holds no run: neither metrics.jsonl nor base/metrics.jsonl has a line; give the --out "
-        "of pretrain, reinforce or run",
-        run);
+        "{}: holds no run: neither metrics.jsonl nor {}/metrics.jsonl has a line; give the "
+        "directory "
+        "that pretrain, reinforce or run wrote",
+        run, stages.pretraining);
   }
   if (data.before.tasks.empty() && data.after.tasks.empty())
     TakeEvaluationsOf(data.reinforcement, &data);
   return data;
+}
+
+std::string TaskName(const Json& evaluation) {
+  const std::string task = evaluation.value("task", "");
+  const auto level = evaluation.find("level");
+  if (level == evaluation.end() || !level->is_number_integer()) return task;
+  return fmt::format("{} level {}", task, level->get<int64_t>());
 }
 
 double NumberAt(const Json& object, const std::string& field) {

@@ -1,4 +1,4 @@
-#include "app/report_svg.h"
+#include "report/svg.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "app/report_markup.h"
+#include "report/markup.h"
 
 namespace darkhorse {
 namespace {

@@ -1,4 +1,4 @@
-#include "app/run_recipe.h"
+#include "pipeline/recipe.h"
 
 #include <fmt/format.h>
 
@@ -31,55 +31,49 @@ constexpr const char* kCommand<ReinforceRecipe> = "reinforce";
 
 // A recipe that fits neither, or both, is read as `Recipe`; its unknown names are told of then.
 template <typename Recipe, typename Other>
-void RefuseOther(const RecipeArguments& arguments, const std::vector<std::string>& keys) {
+void RefuseOther(const RecipeText& text, const std::vector<std::string>& keys) {
   if (Fits<Recipe>(keys) || !Fits<Other>(keys)) return;
-  FailUsage("{} is a recipe of `darkhorse {}`; this takes one of `darkhorse {}`{}",
-            arguments.recipe, kCommand<Other>, kCommand<Recipe>,
+  FailUsage("{} is a recipe of `darkhorse {}`; this takes one of `darkhorse {}`{}", text.name,
+            kCommand<Other>, kCommand<Recipe>,
             std::is_same_v<Recipe, RunRecipe> ? "" : " or `darkhorse run`");
 }
 
 template <typename Recipe, typename Other>
-Recipe ReadPart(const RecipeArguments& arguments, Recipe RunRecipe::*part) {
-  const std::string text = ReadRecipe(arguments.recipe);
-  const std::vector<std::string> keys = TomlKeys(text, arguments.recipe);
-  RefuseOther<Recipe, Other>(arguments, keys);
+Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part) {
+  const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
+  RefuseOther<Recipe, Other>(text, keys);
   RunRecipe whole;
   if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
-    ParseToml(text, arguments.recipe, FieldsOf(whole));
+    ParseToml(text.toml, text.name, FieldsOf(whole));
     whole.pretrain.model.vocab_size = whole.vocab_size;  // of the tokenizer that it trains
   } else {
-    ParseToml(text, arguments.recipe, FieldsOf(whole.*part));
+    ParseToml(text.toml, text.name, FieldsOf(whole.*part));
   }
-  for (const std::string& override : arguments.overrides) SetField(FieldsOf(whole.*part), override);
+  for (const std::string& override : text.overrides) SetField(FieldsOf(whole.*part), override);
   return whole.*part;
 }
 
 }  // namespace
 
 CorpusMix GeneratedCorpus::Mix() const {
-  CorpusMix mix;
+  CorpusMix mix = shares;
   mix.tasks = ParseTaskShares(fmt::format("{}", fmt::join(tasks, ",")));
-  mix.worked_share = worked_share;
-  mix.facts_share = facts_share;
-  mix.style.give_up = give_up;
-  mix.style.max_attempts = static_cast<int>(max_attempts);
-  mix.style.check = check;
-  mix.style.ordered = ordered;
   CheckMix(mix);
   return mix;
 }
 
 void ListFields(GeneratedCorpus& c, FieldList& list) {
+  CorpusMix& mix = c.shares;
   list.Add("tasks", c.tasks, "problems in the corpus: \"name:level\" or \"name:level=weight\"");
   list.Add("documents", c.documents, "how many documents");
-  list.Add("worked_share", c.worked_share,
+  list.Add("worked_share", mix.worked_share,
            "share of documents that work a problem; 0: none thinks");
-  list.Add("facts_share", c.facts_share, "share of documents that are sheets of arithmetic");
-  list.Add("give_up", c.give_up,
+  list.Add("facts_share", mix.facts_share, "share of documents that are sheets of arithmetic");
+  list.Add("give_up", mix.style.give_up,
            "probabilities of giving up after a failure; each trace has one of them");
-  list.Add("max_attempts", c.max_attempts, "a trace gives up after so many");
-  list.Add("check", c.check, "share of countdown's traces that check a found result");
-  list.Add("ordered", c.ordered,
+  list.Add("max_attempts", mix.style.max_attempts, "a trace gives up after so many");
+  list.Add("check", mix.style.check, "share of countdown's traces that check a found result");
+  list.Add("ordered", mix.style.ordered,
            "share of countdown traces that go through the attempts in a fixed order");
   list.Add("seed", c.seed, "of the corpus");
 }
@@ -100,7 +94,7 @@ void Validate(const RunRecipe& r) {
   constexpr int64_t kMost = 1 << 20;
   for (const auto& [name, value, high] :
        {std::tuple{"corpus.documents", r.corpus.documents, INT64_MAX},
-        {"corpus.max_attempts", r.corpus.max_attempts, kMost},
+        {"corpus.max_attempts", r.corpus.shares.style.max_attempts, kMost},
         {"vocab_size", r.vocab_size, kMost},
         {"digits_per_token", r.digits_per_token, int64_t{1000}},
         {"evaluate_problems", r.evaluate_problems, kMost},
@@ -111,32 +105,30 @@ void Validate(const RunRecipe& r) {
   r.corpus.Mix();
   Validate(r.pretrain);
   Validate(r.reinforce);
-  if (!(r.corpus.ordered >= 0 && r.corpus.ordered <= 1)) {
-    FailUsage("corpus.ordered is {}; it must be in [0, 1]", r.corpus.ordered);
-  }
+  const double ordered = r.corpus.shares.style.ordered;
+  if (!(ordered >= 0 && ordered <= 1))
+    FailUsage("corpus.ordered is {}; it must be in [0, 1]", ordered);
 }
 
-RunRecipe ReadRunRecipe(const RecipeArguments& arguments) {
-  const std::string text = ReadRecipe(arguments.recipe);
-  const std::vector<std::string> keys = TomlKeys(text, arguments.recipe);
-  RefuseOther<RunRecipe, PretrainRecipe>(arguments, keys);
-  RefuseOther<RunRecipe, ReinforceRecipe>(arguments, keys);
+RunRecipe ParseRunRecipe(const RecipeText& text) {
+  const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
+  RefuseOther<RunRecipe, PretrainRecipe>(text, keys);
+  RefuseOther<RunRecipe, ReinforceRecipe>(text, keys);
   RunRecipe recipe;
-  ParseToml(text, arguments.recipe, FieldsOf(recipe));
-  for (const std::string& override : arguments.overrides) SetField(FieldsOf(recipe), override);
+  ParseToml(text.toml, text.name, FieldsOf(recipe));
+  for (const std::string& override : text.overrides) SetField(FieldsOf(recipe), override);
   Validate(recipe);
   return recipe;
 }
 
-PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments) {
-  PretrainRecipe recipe =
-      ReadPart<PretrainRecipe, ReinforceRecipe>(arguments, &RunRecipe::pretrain);
+PretrainRecipe ParsePretrainRecipe(const RecipeText& text) {
+  PretrainRecipe recipe = ReadPart<PretrainRecipe, ReinforceRecipe>(text, &RunRecipe::pretrain);
   Validate(recipe);
   return recipe;
 }
 
-ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments) {
-  return ReadPart<ReinforceRecipe, PretrainRecipe>(arguments, &RunRecipe::reinforce);
+ReinforceRecipe ParseReinforceRecipe(const RecipeText& text) {
+  return ReadPart<ReinforceRecipe, PretrainRecipe>(text, &RunRecipe::reinforce);
 }
 
 }  // namespace darkhorse
