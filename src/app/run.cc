@@ -1,4 +1,6 @@
 // `darkhorse run`: the stages of pipeline/stages.h, watched.
+#include "app/run.h"
+
 #include <optional>
 
 #include "app/app.h"
@@ -91,17 +93,6 @@ Json BeforeAndAfter(const Json& base, const Json& reinforced) {
   return all;
 }
 
-Json ForPeople(Json result) {
-  if (result.contains("base") && result.contains("reinforced")) {
-    result["base -> reinforced"] = BeforeAndAfter(result["base"], result["reinforced"]);
-    result["ask it"] =
-        fmt::format("{} chat --model {}", ProgramName(), result["model"].get<std::string>());
-  }
-  result.erase("base");
-  result.erase("reinforced");
-  return result;
-}
-
 void Run(const RunArguments& arguments) {
   const RunRecipe recipe = ReadRunRecipe(arguments.recipe);
   CatchInterrupts();
@@ -117,10 +108,21 @@ void Run(const RunArguments& arguments) {
   if (!result.model.empty()) json["model"] = result.model;
   json["finished"] = result.finished;
   if (HasReport(arguments.out)) json["report"] = ReportRun(arguments.out);
-  PrintResult(arguments.json ? json : ForPeople(json), arguments.json);
+  PrintResult(arguments.json ? json : RunForPeople(json, ProgramName()), arguments.json);
 }
 
 }  // namespace
+
+Json RunForPeople(Json result, const std::string& program) {
+  if (result.contains("base") && result.contains("reinforced")) {
+    result["base -> reinforced"] = BeforeAndAfter(result["base"], result["reinforced"]);
+    result["ask it"] =
+        fmt::format("{} chat --model {}", program, result["model"].get<std::string>());
+  }
+  result.erase("base");
+  result.erase("reinforced");
+  return result;
+}
 
 void RegisterRun(Command app) {
   Command command = app.AddCommand(

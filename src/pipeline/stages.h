@@ -36,8 +36,9 @@ enum class Stage {
 
 // What a run tells as it goes on. Any of them may be empty.
 struct RunCallbacks {
-  // Around the work of a stage; not of one whose file is there already, nor after one that throws
-  // or is stopped.
+  // Around a stage's work. Not told: a stage whose file is there already (pretraining and
+  // reinforcement always begin, and see for themselves how far they are); the end of one that
+  // throws or is stopped.
   std::function<void(Stage)> on_begin, on_end;
   std::function<void(const std::string&)> on_note;
   PrepareProgressCallback on_corpus;
