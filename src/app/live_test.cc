@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 namespace darkhorse {
 namespace {
 
@@ -72,16 +74,19 @@ std::string Told(ReinforceView& view, ReinforceMetrics m, int64_t step, int64_t 
 }
 
 TEST(ReinforceView, FaultsAreToldAtFirstAndWhenTheyHaveDoubled) {
-  ReinforceView view(10);
+  std::optional<ReinforceView> view(10);
   const ReinforceMetrics m = ReinforceStep();
-  EXPECT_EQ(Told(view, m, 1, 0).find("could not be scored"), std::string::npos);
-  EXPECT_NE(Told(view, m, 2, 3)
+  EXPECT_EQ(Told(*view, m, 1, 0).find("could not be scored"), std::string::npos);
+  EXPECT_NE(Told(*view, m, 2, 3)
                 .find("after step 2: 3 samples could not be scored; the last: it "
                       "failed; each costs its sample only, 3 so far"),
             std::string::npos);
-  EXPECT_EQ(Told(view, m, 3, 2).find("could not be scored"), std::string::npos);  // 5 of 6
-  EXPECT_NE(Told(view, m, 4, 1).find("6 so far"), std::string::npos);
-  EXPECT_EQ(Told(view, m, 5, 5).find("so far"), std::string::npos);  // 11 of 12
+  EXPECT_EQ(Told(*view, m, 3, 2).find("could not be scored"), std::string::npos);  // 5 of 6
+  EXPECT_NE(Told(*view, m, 4, 1).find("6 so far"), std::string::npos);
+  EXPECT_EQ(Told(*view, m, 5, 5).find("so far"), std::string::npos);  // 11 of 12
+  testing::internal::CaptureStderr();  // of what the view says at its end
+  view.reset();
+  testing::internal::GetCapturedStderr();
 }
 
 TEST(ReinforceView, TheRestTakesAsLongAsTheStepsSoFarAndTheirEvaluations) {

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "app/app.h"
 #include "app/problem_flags.h"
+#include "app/run_program_testing.h"
 #include "base/scratch_testing.h"
 
 namespace darkhorse {
@@ -92,19 +92,12 @@ TEST(ProblemFlags, WhatIsGivenGoesOverTheRecipe) {
   EXPECT_NE(MessageOf([&] { flags.Apply(&options); }), "");
 }
 
-int Exit(std::vector<std::string> arguments, std::string* out = nullptr,
+int Exit(const std::vector<std::string>& arguments, std::string* out = nullptr,
          std::string* error = nullptr) {
-  arguments.insert(arguments.begin(), "./darkhorse");
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  const int code = RunProgram(static_cast<int>(argv.size()), argv.data());
-  const std::string printed = testing::internal::GetCapturedStdout();
-  const std::string told = testing::internal::GetCapturedStderr();
-  if (out) *out = printed;
-  if (error) *error = told;
-  return code;
+  const Outcome outcome = CallProgram(arguments);
+  if (out) *out = outcome.out;
+  if (error) *error = outcome.error;
+  return outcome.code;
 }
 
 TEST(RunProgram, ExitCodesTellUsageFromOtherErrors) {
