@@ -1,12 +1,12 @@
 # One static library and one test program for each folder of src/. Files are found by name:
-#   x.cc -> the library, x_avx2.cc / x_avx512.cc -> compiled with that instruction set,
+#   x.cc -> the library (but main.cc, which is a program's), x_avx2.cc / x_avx512.cc -> compiled with that instruction set,
 #   x_test.cc and x_testing.cc (what tests share) -> the test program.
 function(dh_folder name)
   cmake_parse_arguments(F "" "" "DEPS;LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test(ing)?\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_test(ing)?\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test(ing)?\\.cc$|/main\\.cc$")
   add_library(dh_${name} STATIC ${sources})
   target_link_libraries(dh_${name} PUBLIC Threads::Threads fmt::fmt ${F_LIBS})
   target_include_directories(dh_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
@@ -42,11 +42,15 @@ dh_folder(train DEPS base kernel data model checkpoint)
 dh_folder(task DEPS base text)
 dh_folder(rl DEPS base text task model checkpoint infer train)
 
-file(GLOB app_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/app/*.cc)
+dh_folder(report DEPS base)
+dh_folder(pipeline DEPS base text data model checkpoint infer train task rl report)
+dh_folder(app DEPS base kernel text data model checkpoint infer train task rl report pipeline)
+
 include(cmake/recipes.cmake)
-add_executable(darkhorse ${app_sources} ${CMAKE_BINARY_DIR}/embedded_recipes.cc)
-target_link_libraries(darkhorse PRIVATE dh_base dh_kernel dh_text dh_data dh_model dh_checkpoint dh_infer dh_train dh_task dh_rl)
+target_sources(dh_app PRIVATE ${CMAKE_BINARY_DIR}/embedded_recipes.cc)
 # Heavy headers that most of src/app sees.
-target_precompile_headers(darkhorse PRIVATE <fmt/format.h> <nlohmann/json.hpp>)
-target_compile_options(darkhorse PRIVATE -fpch-preprocess)  # what ccache asks for
+target_precompile_headers(dh_app PRIVATE <fmt/format.h> <nlohmann/json.hpp>)
+target_compile_options(dh_app PRIVATE -fpch-preprocess)  # what ccache asks for
+add_executable(darkhorse ${CMAKE_SOURCE_DIR}/src/app/main.cc)
+target_link_libraries(darkhorse PRIVATE dh_app)
 install(TARGETS darkhorse)

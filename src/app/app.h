@@ -1,6 +1,7 @@
-// The `darkhorse` command: one file a subcommand, each of which registers itself here. Only this
-// folder prints and exits: results on stdout, progress and notes on stderr, exit code 2 for usage
-// errors and 1 for all others.
+// The `darkhorse` command. Each subcommand is a file named after it, thin over the libraries, and
+// registers itself here; the other files are what subcommands share. Only this folder prints and
+// exits: results on stdout, progress and notes on stderr, exit code 2 for usage errors and 1 for
+// all others.
 #pragma once
 
 #include <string>
@@ -8,6 +9,9 @@
 #include "app/command.h"
 
 namespace darkhorse {
+
+// The whole program, for main.cc: returns the exit code.
+int RunProgram(int argc, char** argv);
 
 // As it was called.
 const std::string& ProgramName();

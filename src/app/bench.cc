@@ -9,7 +9,7 @@
 #include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
-#include "app/run_recipe.h"
+#include "app/recipes.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"

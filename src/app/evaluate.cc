@@ -1,17 +1,17 @@
 // `darkhorse evaluate`: held-out loss of a checkpoint, or its score on a task.
-#include "train/evaluate.h"
+#include "app/evaluate.h"
 
 #include <cmath>
 
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/live.h"
-#include "app/loaded_model.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "data/prepare.h"
+#include "pipeline/loaded_model.h"
 #include "rl/reinforce.h"
 
 namespace darkhorse {
@@ -38,13 +38,9 @@ Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
         options.data, kValidationShard, options.data, kTrainShard);
   }
   const TokenShard shard = TokenShard::Open(path, loaded.tokenizer().hash());
-  const EvaluationLoss result =
-      EvaluateLoss(loaded.model(), loaded.weights(), shard, options.sequence_length,
-                   /*cross_documents=*/false, options.max_tokens);
-  return {{"shard", path},
-          {"loss", result.loss},
-          {"perplexity", std::exp(result.loss)},
-          {"tokens", result.tokens}};
+  return DescribeLoss(path,
+                      EvaluateLoss(loaded.model(), loaded.weights(), shard, options.sequence_length,
+                                   /*cross_documents=*/false, options.max_tokens));
 }
 
 void EvaluateOn(Environment& environment, const EvaluateOptions& options, const LoadedModel& loaded,
@@ -83,6 +79,13 @@ void Run(const EvaluateOptions& options) {
 }
 
 }  // namespace
+
+Json DescribeLoss(const std::string& path, const EvaluationLoss& loss) {
+  return {{"shard", path},
+          {"loss", loss.loss},
+          {"perplexity", std::exp(loss.loss)},
+          {"tokens", loss.tokens}};
+}
 
 void RegisterEvaluate(Command app) {
   const auto options = std::make_shared<EvaluateOptions>();

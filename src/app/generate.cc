@@ -5,12 +5,12 @@
 
 #include "app/app.h"
 #include "app/flags.h"
-#include "app/loaded_model.h"
 #include "app/output.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
 #include "infer/engine.h"
+#include "pipeline/loaded_model.h"
 #include "text/stream.h"
 
 namespace darkhorse {

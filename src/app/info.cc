@@ -4,7 +4,7 @@
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
-#include "app/run_recipe.h"
+#include "app/recipes.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/parallel.h"

@@ -6,6 +6,7 @@
 #include "base/interrupt.h"
 #include "base/parallel.h"
 #include "kernel/peak.h"
+#include "report/data.h"
 #include "rl/log.h"
 
 namespace darkhorse {
@@ -23,18 +24,19 @@ PretrainCallbacks PretrainView::Callbacks() {
           .stop = Interrupted};
 }
 
-void PretrainView::Show(const StepMetrics& m) {
-  ++measured_steps_;
-  measured_seconds_ += m.seconds;
-  const double eta = static_cast<double>(steps_ - m.step) * measured_seconds_ /
-                     static_cast<double>(measured_steps_);
+std::string StepText(const StepMetrics& m, int64_t steps, double eta_seconds, double peak_gflops) {
   std::string text = fmt::format(
       "step {}/{} · loss {:.4f} · {} tokens/s · {:.0f} GFLOP/s ({:.0f} % of peak) · MaxVio {:.2f} "
       "· ETA {}",
-      m.step, steps_, m.loss, FormatCount(m.tokens_per_second), m.gflops,
-      100 * m.gflops / PeakGflops(), m.max_violation, FormatDuration(eta));
+      m.step, steps, m.loss, FormatCount(m.tokens_per_second), m.gflops,
+      100 * m.gflops / peak_gflops, m.max_violation, FormatDuration(eta_seconds));
   if (m.validation_loss >= 0) text += fmt::format(" · held-out {:.4f}", m.validation_loss);
-  status_.Show(text);
+  return text;
+}
+
+void PretrainView::Show(const StepMetrics& m) {
+  pace_.AddStep(m.seconds);
+  status_.Show(StepText(m, steps_, pace_.SecondsFor(steps_ - m.step), PeakGflops()));
 }
 
 ReinforceCallbacks ReinforceView::Callbacks() {
@@ -44,18 +46,20 @@ ReinforceCallbacks ReinforceView::Callbacks() {
           .stop = Interrupted};
 }
 
-void ReinforceView::Show(const ReinforceMetrics& m) {
-  ++measured_steps_;
-  measured_seconds_ += m.sample_seconds + m.score_seconds + m.train_seconds;
-  const double eta = static_cast<double>(steps_ - m.step) * measured_seconds_ /
-                     static_cast<double>(measured_steps_);
+std::string StepText(const ReinforceMetrics& m, int64_t steps, double eta_seconds) {
   const std::string unscored =
       m.faults.samples > 0 ? fmt::format(" · unscored {}", m.faults.samples) : "";
-  status_.Show(fmt::format(
+  return fmt::format(
       "step {}/{} · reward {:.3f} · accuracy {:.3f} · length {:.0f} · entropy {:.2f} · no signal "
       "{:.0f} % · cut off {:.0f} %{} · {} tokens/s · ETA {}",
-      m.step, steps_, m.reward, m.accuracy, m.mean_length, m.entropy, 100 * m.frac_reward_zero_std,
-      100 * m.clipped_ratio, unscored, FormatCount(m.generated_per_second), FormatDuration(eta)));
+      m.step, steps, m.reward, m.accuracy, m.mean_length, m.entropy, 100 * m.frac_reward_zero_std,
+      100 * m.clipped_ratio, unscored, FormatCount(m.generated_per_second),
+      FormatDuration(eta_seconds));
+}
+
+void ReinforceView::Show(const ReinforceMetrics& m) {
+  pace_.AddStep(m.sample_seconds + m.score_seconds + m.train_seconds);
+  status_.Show(StepText(m, steps_, pace_.SecondsFor(steps_ - m.step)));
   // Told at first and when their number has doubled: a program that always fails fills no screens.
   faults_ += m.faults.samples;
   if (m.faults.samples > 0 && faults_ >= 2 * faults_told_) {
@@ -66,7 +70,7 @@ void ReinforceView::Show(const ReinforceMetrics& m) {
 }
 
 void ReinforceView::ShowEvaluation(const ReinforceMetrics& m) {
-  measured_seconds_ += m.evaluate_seconds;
+  pace_.AddSeconds(m.evaluate_seconds);
   for (const TaskEvaluation& e : m.evaluation)
     Note(fmt::format("after step {}: {}", m.step, Describe(e)));
   if (m.evaluation_faults.samples > 0)

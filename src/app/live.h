@@ -13,16 +13,34 @@ namespace darkhorse {
 // The peak that GFLOP/s are compared with, measured once a process.
 double PeakGflops();
 
+// How long the rest takes at the mean speed so far.
+class Pace {
+ public:
+  void AddStep(double seconds) { ++steps_, seconds_ += seconds; }
+  void AddSeconds(double seconds) { seconds_ += seconds; }  // of work between steps
+  double SecondsFor(int64_t steps) const {
+    return static_cast<double>(steps) * seconds_ / static_cast<double>(steps_);
+  }
+
+ private:
+  int64_t steps_ = 0;
+  double seconds_ = 0;
+};
+
+// The status line after a step of `steps`.
+std::string StepText(const StepMetrics& metrics, int64_t steps, double eta_seconds,
+                     double peak_gflops);
+std::string StepText(const ReinforceMetrics& metrics, int64_t steps, double eta_seconds);
+
 class PretrainView {
  public:
   explicit PretrainView(int64_t steps);
   PretrainCallbacks Callbacks();
+  void Show(const StepMetrics& metrics);
 
  private:
-  void Show(const StepMetrics& metrics);
   int64_t steps_;
-  int64_t measured_steps_ = 0;
-  double measured_seconds_ = 0;
+  Pace pace_;
   StatusLine status_;
 };
 
@@ -30,13 +48,12 @@ class ReinforceView {
  public:
   explicit ReinforceView(int64_t steps) : steps_(steps) {}
   ReinforceCallbacks Callbacks();
-
- private:
   void Show(const ReinforceMetrics& metrics);
   void ShowEvaluation(const ReinforceMetrics& metrics);
+
+ private:
   int64_t steps_;
-  int64_t measured_steps_ = 0;
-  double measured_seconds_ = 0;
+  Pace pace_;
   int64_t faults_ = 0, faults_told_ = 0;  // of the reward program
   StatusLine status_;
 };

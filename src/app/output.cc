@@ -41,7 +41,19 @@ int64_t TerminalColumns() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-// What fits on a line of a terminal with the cursor behind it: characters of UTF-8, all narrow.
+}  // namespace
+
+void PrintText(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+std::string ResultText(const Json& result, bool json) {
+  if (json) return result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::string text;
+  AppendForPeople(result, "", &text);
+  return text;
+}
+
+void PrintResult(const Json& result, bool json) { PrintText(ResultText(result, json)); }
+
 std::string FirstColumns(const std::string& text, int64_t columns) {
   size_t end = 0;
   for (int64_t shown = 0; end < text.size() && shown + 1 < columns; ++shown) {
@@ -49,27 +61,6 @@ std::string FirstColumns(const std::string& text, int64_t columns) {
     while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
   }
   return text.substr(0, end);
-}
-
-}  // namespace
-
-void PrintText(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-void PrintResult(const Json& result, bool json) {
-  std::string text;
-  if (json) {
-    text = result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  } else {
-    AppendForPeople(result, "", &text);
-  }
-  PrintText(text);
-}
-
-std::string TaskName(const Json& evaluation) {
-  const std::string task = evaluation.value("task", "");
-  const auto level = evaluation.find("level");
-  if (level == evaluation.end() || !level->is_number_integer()) return task;
-  return fmt::format("{} level {}", task, level->get<int64_t>());
 }
 
 void Note(const std::string& text) {
@@ -96,7 +87,6 @@ void StatusLine::Show(const std::string& text) {
 }
 
 void StatusLine::Print(const std::string& text) {
-  held_.clear();
   if (terminal_) {
     std::fprintf(stderr, "\r\033[K%s", FirstColumns(text, TerminalColumns()).c_str());
     std::fflush(stderr);
@@ -104,6 +94,7 @@ void StatusLine::Print(const std::string& text) {
   } else {
     std::fprintf(stderr, "%s\n", text.c_str());
   }
+  held_.clear();  // last: it may be the text itself
 }
 
 }  // namespace darkhorse

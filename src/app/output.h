@@ -2,25 +2,28 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 namespace darkhorse {
 
 using Json = nlohmann::ordered_json;
 
-// One JSON object on one line, or for people one "name  value" a line, parts of nested objects
-// indented and the objects of a list numbered.
+// One JSON object on one line, or for people a line "name  value" per member, parts of nested
+// objects indented and the objects of a list numbered.
+std::string ResultText(const Json& result, bool json);
 void PrintResult(const Json& result, bool json);
-
-// "countdown level 1" of an evaluation as JSON; a file of problems has no levels.
-std::string TaskName(const Json& evaluation);
 
 // As it is, for text that is the result.
 void PrintText(std::string_view text);
 
 // A line for people on stderr.
 void Note(const std::string& text);
+
+// What fits on a line of a terminal with the cursor behind it: characters of UTF-8, all narrow.
+std::string FirstColumns(const std::string& text, int64_t columns);
 
 // A line on stderr that is overwritten: at most ten times a second on a terminal, cut to its width,
 // else printed anew every ten seconds. The destructor prints what was shown last and ends it.

@@ -5,10 +5,10 @@
 #include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
-#include "app/report.h"
-#include "app/run_recipe.h"
+#include "app/recipes.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "pipeline/run_report.h"
 
 namespace darkhorse {
 namespace {
@@ -38,7 +38,7 @@ void Run(const PretrainArguments& arguments) {
     json["loss"] = result.last.loss;
   }
   if (result.validation_loss >= 0) json["validation_loss"] = result.validation_loss;
-  if (!result.checkpoint.empty()) json["report"] = WriteReport(arguments.out);
+  if (!result.checkpoint.empty()) json["report"] = ReportRun(arguments.out);
   PrintResult(json, arguments.json);
 }
 

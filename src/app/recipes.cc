@@ -8,6 +8,13 @@
 #include "base/nearest_name.h"
 
 namespace darkhorse {
+namespace {
+
+RecipeText TextOf(const RecipeArguments& arguments) {
+  return {arguments.recipe, ReadRecipe(arguments.recipe), arguments.overrides};
+}
+
+}  // namespace
 
 std::vector<std::string> RecipeNames() {
   std::vector<std::string> names;
@@ -40,6 +47,18 @@ void RecipeArguments::Register(Command command, bool required) {
       .Add("--set", overrides,
            "override a field of the recipe, as in --set train.steps=100; may be repeated")
       .OneValueEachTime();
+}
+
+RunRecipe ReadRunRecipe(const RecipeArguments& arguments) {
+  return ParseRunRecipe(TextOf(arguments));
+}
+
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments) {
+  return ParsePretrainRecipe(TextOf(arguments));
+}
+
+ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments) {
+  return ParseReinforceRecipe(TextOf(arguments));
 }
 
 }  // namespace darkhorse

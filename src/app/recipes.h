@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "app/command.h"
+#include "pipeline/recipe.h"
 
 namespace darkhorse {
 
@@ -20,5 +21,11 @@ struct RecipeArguments {
 
   void Register(Command command, bool required = true);
 };
+
+// The recipe that the arguments name, with their overrides, as the command needs it
+// (pipeline/recipe.h).
+RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments);
+ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments);
 
 }  // namespace darkhorse

@@ -9,11 +9,11 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
-#include "app/report.h"
-#include "app/run_recipe.h"
+#include "app/recipes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "pipeline/run_report.h"
 
 namespace darkhorse {
 namespace {
@@ -62,7 +62,7 @@ void Run(const ReinforceArguments& arguments) {
   // Stopped in the first step's evaluation, a run has a checkpoint and no line yet.
   if (const std::string lines = arguments.out + "/metrics.jsonl";
       FileExists(lines) && std::filesystem::file_size(lines) > 0)
-    json["report"] = WriteReport(arguments.out);
+    json["report"] = ReportRun(arguments.out);
   PrintResult(json, arguments.json);
 }
 

@@ -1,38 +1,34 @@
-#include "app/report.h"
+// `darkhorse report`: a run directory to a page with curves, and to TensorBoard's event files.
+#include "report/report.h"
 
-#include "app/report_charts.h"
-#include "app/report_page.h"
-#include "base/file.h"
+#include "app/app.h"
+#include "app/flags.h"
+#include "app/output.h"
+#include "pipeline/run_report.h"
 
 namespace darkhorse {
 namespace {
 
-void WriteFigures(const std::string& directory, const std::vector<NamedChart>& charts) {
-  for (const NamedChart& named : charts)
-    WriteFileAtomically(directory + "/" + named.name + ".svg", DrawChartFile(named.chart));
-}
-
-void WriteTensorBoard(const RunRecord& run) {
-  if (!run.present()) return;
-  const std::string directory = run.directory + "/tensorboard";
-  MakeDirectories(directory);
-  WriteFileAtomically(directory + "/events.out.tfevents.darkhorse", TensorBoardFileOf(run));
-}
+struct ReportArguments {
+  std::string run;
+  double price_per_core_hour = ReportOptions().price_per_core_hour;
+  bool json = false;
+};
 
 }  // namespace
 
-std::string WriteReport(const std::string& run_directory, const ReportOptions& options) {
-  const ReportData data = ReadReportData(run_directory);
-  const std::string figures = run_directory + "/figures";
-  MakeDirectories(figures);
-  WriteFigures(figures, PretrainingCharts(data.pretraining));
-  WriteFigures(figures, ReinforcementCharts(data.reinforcement));
-  WriteFigures(figures, PassAtKCharts(data.before, data.after));
-  WriteTensorBoard(data.pretraining);
-  WriteTensorBoard(data.reinforcement);
-  const std::string path = run_directory + "/report.html";
-  WriteFileAtomically(path, ReportPage(data, options));
-  return path;
+void RegisterReport(Command app) {
+  Command command =
+      app.AddCommand("report", "Write a run's report.html, curves and TensorBoard event files");
+  const auto arguments = std::make_shared<ReportArguments>();
+  command.Add("run", arguments->run, "run directory of pretrain, reinforce or run").Required();
+  command.Add("--price", arguments->price_per_core_hour, "what a core costs an hour, in dollars")
+      .WithinReals(0, 1e6);
+  AddJsonFlag(command, &arguments->json);
+  command.Runs([arguments] {
+    PrintResult({{"report", ReportRun(arguments->run, arguments->price_per_core_hour)}},
+                arguments->json);
+  });
 }
 
 }  // namespace darkhorse

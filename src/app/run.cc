@@ -1,48 +1,21 @@
-// `darkhorse run`: corpus, tokenizer, shards, base model, evaluation, reinforcement learning,
-// evaluation. Every stage is a file in the run directory and is skipped where that file is there;
-// one that was interrupted goes on.
-#include <chrono>
+// `darkhorse run`: the stages of pipeline/stages.h, watched.
+#include "app/run.h"
+
+#include <optional>
 
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/live.h"
-#include "app/loaded_model.h"
 #include "app/output.h"
-#include "app/report.h"
-#include "app/run_recipe.h"
-#include "base/error.h"
-#include "base/file.h"
+#include "app/recipes.h"
 #include "base/format.h"
 #include "base/interrupt.h"
-#include "checkpoint/run_directory.h"
-#include "data/prepare.h"
-#include "text/tokenizer.h"
+#include "pipeline/run_report.h"
+#include "pipeline/stages.h"
+#include "report/data.h"
 
 namespace darkhorse {
 namespace {
-
-constexpr char kBos[] = "<|begin|>";
-constexpr char kEos[] = "<|end|>";
-constexpr int64_t kTokenizerDocuments = 20000;  // plenty for a closed vocabulary
-constexpr uint64_t kEvaluationSeed =
-    20250122;  // fixed: the same samples are drawn before and after
-
-// The default pattern with numbers cut into groups of up to `digits` digits.
-std::string SplitPattern(int64_t digits) {
-  std::string pattern = kDefaultSplitPattern;
-  const std::string number = "|\\p{N}|";
-  const size_t at = pattern.find(number);
-  CHECK(at != std::string::npos);
-  return pattern.replace(at, number.size(), fmt::format("|\\p{{N}}{{1,{}}}|", digits));
-}
-
-Json ReadMeasurement(const std::string& path) {
-  try {
-    return Json::parse(ReadFile(path));
-  } catch (const Json::exception&) {
-    Fail("{}: is damaged; remove it, and it is measured again", path);
-  }
-}
 
 struct RunArguments {
   RecipeArguments recipe;
@@ -51,134 +24,59 @@ struct RunArguments {
   bool json = false;
 };
 
-class Stages {
+// What the stages tell, a status line per stage.
+class RunView {
  public:
-  Stages(const RunRecipe& recipe, const std::string& out, bool json)
-      : recipe_(recipe), out_(out), json_(json), mix_(recipe.corpus.Mix()) {}
+  explicit RunView(const RunRecipe& recipe) : recipe_(recipe) {}
 
-  bool Run(Json* result) {
-    const RunLock lock(out_);
-    RecordRecipe(out_, ToToml(recipe_), /*goes_on=*/true,
-                 {"data", "base", "base.json", "reinforced", "reinforced.json"});
-    try {
-      Tokenize();
-      Prepare();
-      const std::string base = PretrainBase();
-      (*result)["base"] = Measure(base, "base");
-      const std::string policy = ReinforceBase(base);
-      (*result)["reinforced"] = Measure(policy, "reinforced");
-      (*result)["model"] = policy;
-      return true;
-    } catch (const Interruption&) {
-      return false;
+  RunCallbacks Callbacks(bool show_thoughts) {
+    RunCallbacks callbacks{
+        .on_begin = [this](Stage stage) { Begin(stage); },
+        .on_end = [this](Stage) { EndLine(); },
+        .on_note = Note,
+        .on_corpus = [this](const PrepareProgress& p) { corpus_->Show(DescribeCorpus(p)); },
+        .on_pretraining_step = [this](const StepMetrics& m) { pretraining_->Show(m); },
+        .on_reinforcement_step = [this](const ReinforceMetrics& m) { reinforcement_->Show(m); },
+        .on_reinforcement_evaluation =
+            [this](const ReinforceMetrics& m) { reinforcement_->ShowEvaluation(m); },
+        .on_scores =
+            [](const std::string& model, const TaskEvaluation& evaluation) {
+              Note(fmt::format("{}: {}", model, Describe(evaluation)));
+            },
+        .on_faults = [](const ScoringFaults& faults) { Note(DescribeFaults(faults)); },
+        .stop = Interrupted};
+    if (show_thoughts) {
+      callbacks.on_thought = [](const std::string& model, const Problem& problem,
+                                const Sample& sample) {
+        PrintText(fmt::format("--- a thought of the {} model: {}\n{}{}\n", model, sample.score.why,
+                              problem.prompt, sample.text));
+      };
     }
+    return callbacks;
   }
 
  private:
-  std::string Path(const std::string& name) const { return out_ + "/" + name; }
-
-  void Tokenize() {
-    if (FileExists(Path("tokenizer.json"))) return Note("the tokenizer is there already");
-    Note("training the tokenizer");
-    int64_t index = 0;
-    TokenizerTrainOptions options;
-    options.vocab_size = static_cast<int32_t>(recipe_.vocab_size);
-    options.pattern = SplitPattern(recipe_.digits_per_token);
-    options.special_tokens = {kBos, kEos, "<think>", "</think>", "<answer>", "</answer>"};
-    const Tokenizer tokenizer = TrainTokenizer(
-        [&](std::string* text) {
-          if (index == std::min(kTokenizerDocuments, recipe_.corpus.documents)) return false;
-          *text = CorpusDocument(mix_, recipe_.corpus.seed, static_cast<uint64_t>(index++));
-          return true;
-        },
-        options);
-    WriteFileAtomically(Path("tokenizer.json"), tokenizer.ToJson());
+  static std::string DescribeCorpus(const PrepareProgress& p) {
+    return fmt::format("{:.0f} % · {} tokens", 100 * p.fraction,
+                       FormatCount(static_cast<double>(p.tokens)));
   }
 
-  void Prepare() {
-    if (FileExists(Path("data/" + std::string(kTrainShard))))
-      return Note("the corpus is there already");
-    Note("writing the corpus");
-    StatusLine status;
-    PrepareOptions options;
-    options.bos_token = kBos;
-    options.eos_token = kEos;
-    options.recognise_special = true;  // the corpus' own tags
-    const auto make = [&](uint64_t index, std::string* document) {
-      LeaveIfInterrupted();
-      *document = CorpusDocument(mix_, recipe_.corpus.seed, index);
-      return true;
-    };
-    PrepareGenerated(make, recipe_.corpus.documents, Tokenizer::Load(Path("tokenizer.json")),
-                     options, Path("data"), [&](const PrepareProgress& p) {
-                       status.Show(fmt::format("{:.0f} % · {} tokens", 100 * p.fraction,
-                                               FormatCount(static_cast<double>(p.tokens))));
-                     });
+  void Begin(Stage stage) {
+    if (stage == Stage::kCorpus) corpus_.emplace();
+    if (stage == Stage::kPretraining) pretraining_.emplace(recipe_.pretrain.train.steps);
+    if (stage == Stage::kReinforcement) reinforcement_.emplace(recipe_.reinforce.rl.steps);
   }
 
-  std::string PretrainBase() {
-    Note("pretraining the base model");
-    PretrainView view(recipe_.pretrain.train.steps);
-    const PretrainResult result =
-        Pretrain(recipe_.pretrain, Path("data"), Path("base"), /*resume=*/true, view.Callbacks());
-    if (!result.finished) throw Interruption();
-    return result.checkpoint;
-  }
-
-  std::string ReinforceBase(const std::string& base) {
-    Note("reinforcement learning");
-    ReinforceView view(recipe_.reinforce.rl.steps);
-    const ReinforceResult result =
-        Reinforce(recipe_.reinforce, base, Path("reinforced"), /*resume=*/true, view.Callbacks());
-    if (!result.finished) throw Interruption();
-    // The last checkpoint, not the best: best/ was chosen on the very problems that it would be
-    // measured on.
-    return result.checkpoint;
-  }
-
-  Json Measure(const std::string& model_directory, const std::string& name) {
-    const std::string path = Path(name + ".json");
-    if (FileExists(path)) {
-      Note(fmt::format("the {} model is measured already", name));
-      return ReadMeasurement(path);
-    }
-    Note(fmt::format("measuring the {} model on held-out problems", name));
-    const LoadedModel loaded(model_directory);
-    const ReinforceOptions& rl = recipe_.reinforce.rl;
-    const std::unique_ptr<Environment> environment =
-        MakeEnvironment(rl.tasks, recipe_.reinforce.problems, Note);
-    std::vector<Sample> samples;
-    std::vector<Problem> problems;
-    Json json = Json::array();
-    for (const TaskEvaluation& evaluation :
-         Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
-                  {recipe_.evaluate_problems,
-                   recipe_.evaluate_samples,
-                   rl.max_tokens,
-                   {},
-                   rl.slots,
-                   kEvaluationSeed},
-                  &samples, &problems)) {
-      Note(fmt::format("{}: {}", name, Describe(evaluation)));
-      json.push_back(ToJson(evaluation));
-    }
-    if (const ScoringFaults faults = environment->TakeFaults(); faults.samples > 0) {
-      Note(DescribeFaults(faults));
-      json.front()["reward_program_failures"] = faults.samples;
-    }
-    for (size_t i = 0; i < 3 && i < problems.size() && !json_; ++i) {
-      const Sample& sample = samples[i * static_cast<size_t>(recipe_.evaluate_samples)];
-      PrintText(fmt::format("--- a thought of the {} model: {}\n{}{}\n", name, sample.score.why,
-                            problems[i].prompt, sample.text));
-    }
-    WriteFileAtomically(path, json.dump());
-    return json;
+  void EndLine() {
+    corpus_.reset();
+    pretraining_.reset();
+    reinforcement_.reset();
   }
 
   const RunRecipe& recipe_;
-  std::string out_;
-  bool json_;  // then stdout holds one object and nothing else
-  CorpusMix mix_;
+  std::optional<StatusLine> corpus_;
+  std::optional<PretrainView> pretraining_;
+  std::optional<ReinforceView> reinforcement_;
 };
 
 // Two measurements of the same tasks side by side, figure by figure.
@@ -195,30 +93,36 @@ Json BeforeAndAfter(const Json& base, const Json& reinforced) {
   return all;
 }
 
-Json ForPeople(Json result) {
+void Run(const RunArguments& arguments) {
+  const RunRecipe recipe = ReadRunRecipe(arguments.recipe);
+  CatchInterrupts();
+  const RunResult result = [&] {
+    RunView view(recipe);
+    // With --json stdout holds one object and nothing else.
+    return RunStages(recipe, arguments.out, view.Callbacks(/*show_thoughts=*/!arguments.json));
+  }();
+  if (!result.finished) Note("the same command goes on with it");
+  Json json{{"run", arguments.out}};
+  if (!result.base.is_null()) json["base"] = result.base;
+  if (!result.reinforced.is_null()) json["reinforced"] = result.reinforced;
+  if (!result.model.empty()) json["model"] = result.model;
+  json["finished"] = result.finished;
+  if (HasReport(arguments.out)) json["report"] = ReportRun(arguments.out);
+  PrintResult(arguments.json ? json : RunForPeople(json, ProgramName()), arguments.json);
+}
+
+}  // namespace
+
+Json RunForPeople(Json result, const std::string& program) {
   if (result.contains("base") && result.contains("reinforced")) {
     result["base -> reinforced"] = BeforeAndAfter(result["base"], result["reinforced"]);
     result["ask it"] =
-        fmt::format("{} chat --model {}", ProgramName(), result["model"].get<std::string>());
+        fmt::format("{} chat --model {}", program, result["model"].get<std::string>());
   }
   result.erase("base");
   result.erase("reinforced");
   return result;
 }
-
-void Run(const RunArguments& arguments) {
-  const RunRecipe recipe = ReadRunRecipe(arguments.recipe);
-  CatchInterrupts();
-  Json result{{"run", arguments.out}};
-  const bool finished = Stages(recipe, arguments.out, arguments.json).Run(&result);
-  if (!finished) Note("the same command goes on with it");
-  result["finished"] = finished;
-  if (FileExists(arguments.out + "/base/checkpoints"))
-    result["report"] = WriteReport(arguments.out);
-  PrintResult(arguments.json ? result : ForPeople(result), arguments.json);
-}
-
-}  // namespace
 
 void RegisterRun(Command app) {
   Command command = app.AddCommand(

@@ -7,10 +7,10 @@
 
 #include "base/error.h"
 #include "base/nearest_name.h"
+#include "base/utf8.h"
 #include "task/markup.h"
 #include "task/rational.h"
 #include "text/regex.h"
-#include "text/utf8.h"
 
 namespace darkhorse {
 namespace {

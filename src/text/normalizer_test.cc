@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "base/random.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace darkhorse {
 namespace {

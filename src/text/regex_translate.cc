@@ -2,9 +2,9 @@
 
 #include <array>
 
+#include "base/utf8.h"
 #include "text/new_characters.h"
 #include "text/regex.h"
-#include "text/utf8.h"
 
 namespace darkhorse {
 

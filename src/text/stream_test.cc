@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "text/tokenizer_testing.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace darkhorse {
 namespace {

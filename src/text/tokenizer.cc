@@ -4,8 +4,8 @@
 
 #include "base/checksum.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "text/tokenizer_data.h"
-#include "text/utf8.h"
 
 namespace darkhorse {
 

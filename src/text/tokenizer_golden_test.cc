@@ -5,10 +5,10 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "base/utf8.h"
 #include "text/normalizer.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_testing.h"
-#include "text/utf8.h"
 
 namespace darkhorse {
 namespace {

@@ -6,10 +6,10 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_data.h"
-#include "text/utf8.h"
 
 namespace darkhorse {
 

@@ -1,0 +1,91 @@
+#include "app/app.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/parallel.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr char kVersion[] = "darkhorse 0.1.0";
+
+// --threads may stand before and behind a command.
+void AddThreads(Command command) {
+  const auto set = [](const std::string& text) { SetNumThreads(std::stoi(text)); };
+  command
+      .AddFunction("--threads", set, "INT", std::to_string(NumThreads()),
+                   "threads to compute with; results do not depend on it")
+      .Integer()
+      .Within(1, 4096);
+  for (const Command& inner : command.Commands()) AddThreads(inner);
+}
+
+void RegisterAll(Command app) {
+  app.NeedsCommand();
+  RegisterTokenizer(app);
+  RegisterData(app);
+  RegisterTask(app);
+  RegisterInfo(app);
+  RegisterPretrain(app);
+  RegisterReinforce(app);
+  RegisterRun(app);
+  RegisterGenerate(app);
+  RegisterChat(app);
+  RegisterEvaluate(app);
+  RegisterBench(app);
+  RegisterReport(app);
+  AddThreads(app);
+}
+
+std::string g_program = "darkhorse";
+
+int Report(int code, const std::string& message) {
+  std::fprintf(stderr, "darkhorse: error: %s\n", Printable(message, message.size()).c_str());
+  return code;
+}
+
+}  // namespace
+
+const std::string& ProgramName() { return g_program; }
+
+int RunProgram(int argc, char** argv) {
+  Program program("darkhorse", kVersion,
+                  "Makes and runs small reasoning models the DeepSeek-R1 way, on CPUs.");
+  if (argc > 0) g_program = argv[0];
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error of write, which names the cure
+  try {
+    RegisterAll(program.command());
+    // `darkhorse help COMMAND` is what many type.
+    std::vector<std::string> arguments(argv + std::min(1, argc), argv + argc);
+    if (!arguments.empty() && arguments.front() == "help") {
+      arguments.erase(arguments.begin());
+      arguments.push_back("--help");
+    }
+    program.Run(std::move(arguments));
+    // A full disk shows when the buffer is written.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+      Fail("cannot write the result to stdout; free some space, or check where it is sent");
+    }
+    return 0;
+  } catch (const UsageError& error) {
+    return Report(2, error.what());
+  } catch (const Error& error) {
+    return Report(1, error.what());
+  } catch (const Interruption&) {
+    return Report(1, "stopped; nothing was saved");
+  } catch (const std::bad_alloc&) {
+    return Report(1, "out of memory; choose smaller sizes or a machine with more");
+  } catch (const std::exception& error) {
+    return Report(1, std::string("unexpected: ") + error.what());
+  }
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,275 @@
+// Commands from end to end: each figure that they print beside where it comes from.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "app/run_program_testing.h"
+#include "base/scratch_testing.h"
+#include "data/prepare.h"
+#include "data/shard.h"
+#include "pipeline/loaded_model.h"
+#include "rl/reinforce.h"
+#include "task/corpus.h"
+#include "train/evaluate.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr char kPretrain[] = R"(
+[model]
+vocab_size = 300
+hidden_size = 16
+num_hidden_layers = 1
+first_k_dense_replace = 1
+num_attention_heads = 2
+kv_lora_rank = 8
+qk_nope_head_dim = 8
+qk_rope_head_dim = 8
+v_head_dim = 8
+intermediate_size = 32
+n_routed_experts = 0
+max_position_embeddings = 128
+[train]
+steps = 3
+tokens_per_step = 128
+micro_batch_tokens = 128
+sequence_length = 64
+evaluate_every = 2
+evaluate_tokens = 128
+)";
+
+constexpr char kReinforce[] = R"(
+[rl]
+tasks = ["sum:1"]
+steps = 3
+prompts_per_step = 3
+group_size = 4
+max_tokens = 12
+evaluate_every = 2
+evaluate_problems = 3
+evaluate_samples = 2
+[probe]
+problems = 0
+)";
+
+// One tokenizer, one folder of shards and one model for all tests.
+class CommandsTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    scratch_ = new ScratchDirectory;
+    std::string lines;
+    for (uint64_t i = 0; i < 40; ++i) {
+      documents_.push_back(CorpusDocument({.tasks = {{"sum", 1, 1}}}, 3, i));
+      lines += Json{{"text", documents_.back()}}.dump() + "\n";
+    }
+    scratch_->Write("corpus.jsonl", lines + "{\"other\":1}\n");
+    tokenizer_ = JsonOf({"tokenizer", "train", *scratch_ / "corpus.jsonl", "--out",
+                         *scratch_ / "tokenizer.json", "--vocab-size", "290", "--special-tokens",
+                         "<b>", "--special-tokens", "<e>"});
+    data_ = JsonOf({"data", "prepare", *scratch_ / "corpus.jsonl", "--tokenizer",
+                    *scratch_ / "tokenizer.json", "--out", *scratch_ / "data", "--bos-token", "<b>",
+                    "--eos-token", "<e>", "--validation-fraction", "0.25"});
+    pretrained_ = JsonOf({"pretrain", scratch_->Write("p.toml", kPretrain), "--data",
+                          *scratch_ / "data", "--out", *scratch_ / "base"});
+  }
+  static void TearDownTestSuite() { delete scratch_; }
+
+  static std::string Model() { return *scratch_ / "base/checkpoints/step-00000003"; }
+  static Json LastLine(const std::string& path) {
+    const std::string text = ReadFile(path);
+    return Json::parse(text.substr(text.rfind('\n', text.size() - 2) + 1));
+  }
+
+  static inline ScratchDirectory* scratch_;
+  static inline std::vector<std::string> documents_;
+  static inline Json tokenizer_, data_, pretrained_;
+};
+
+TEST_F(CommandsTest, TokenizerTrainCountsWhatItRead) {
+  const Tokenizer tokenizer = Tokenizer::Load(*scratch_ / "tokenizer.json");
+  size_t bytes = 0;
+  for (const std::string& document : documents_) bytes += document.size();
+  EXPECT_EQ(tokenizer_["vocab_size"], tokenizer.vocab_size());
+  EXPECT_EQ(tokenizer_["documents"], 40);
+  EXPECT_EQ(tokenizer_["text_bytes"], bytes);
+  EXPECT_EQ(tokenizer_["malformed"], 1);
+  EXPECT_EQ(tokenizer.TokenId("<b>"), 0);
+  EXPECT_EQ(tokenizer.TokenId("<e>"), 1);
+}
+
+TEST_F(CommandsTest, EncodeAndDecodeAreInverse) {
+  const Tokenizer tokenizer = Tokenizer::Load(*scratch_ / "tokenizer.json");
+  const std::string file = *scratch_ / "tokenizer.json";
+  const std::string text = scratch_->Write("text", "<b>12 + 3");
+  const auto encode = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"tokenizer", "encode", text, "--tokenizer", file};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  std::vector<int32_t> plain, special;
+  tokenizer.Encode("<b>12 + 3", &plain, false);
+  tokenizer.Encode("<b>12 + 3", &special, true);
+  ASSERT_NE(plain, special);
+  EXPECT_EQ(JsonOf(encode({}))["ids"], Json(plain));
+  EXPECT_EQ(JsonOf(encode({"--special"}))["ids"], Json(special));
+  const std::string ids = scratch_->Write("ids", CallProgram(encode({"--special"})).out);
+  const auto decode = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"tokenizer", "decode", ids, "--tokenizer", file};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return CallProgram(arguments).out;
+  };
+  EXPECT_EQ(decode({"--special"}), "<b>12 + 3");
+  EXPECT_EQ(decode({}), "12 + 3");
+  scratch_->Write("ids", "1 " + std::to_string(tokenizer.vocab_size() - 1));
+  EXPECT_EQ(CallProgram({"tokenizer", "decode", ids, "--tokenizer", file}).code, 0);
+  scratch_->Write("ids", "1 " + std::to_string(tokenizer.vocab_size()));
+  EXPECT_EQ(CallProgram({"tokenizer", "decode", ids, "--tokenizer", file}).code, 1);
+}
+
+TEST_F(CommandsTest, DataPrepareCountsBothSplits) {
+  const TokenShard train = TokenShard::Open(*scratch_ / "data/train.bin");
+  const TokenShard held_out = TokenShard::Open(*scratch_ / "data/val.bin");
+  ASSERT_NE(train.documents(), held_out.documents());
+  EXPECT_EQ(data_["documents"], 40);
+  EXPECT_EQ(data_["train_documents"], train.documents());
+  EXPECT_EQ(data_["train_tokens"], train.tokens());
+  EXPECT_EQ(data_["validation_documents"], held_out.documents());
+  EXPECT_EQ(data_["validation_tokens"], held_out.tokens());
+  EXPECT_EQ(data_["text_bytes"], tokenizer_["text_bytes"]);
+  EXPECT_EQ(data_["malformed"], 1);
+  EXPECT_EQ(data_["empty"], 0);
+  int64_t longest = 0;
+  for (const TokenShard* shard : {&train, &held_out}) {
+    for (int64_t d = 0; d < shard->documents(); ++d)
+      longest = std::max(longest, shard->DocumentBegin(d + 1) - shard->DocumentBegin(d));
+  }
+  EXPECT_EQ(data_["longest_document"], longest);
+}
+
+TEST_F(CommandsTest, DataPrepareGenerates) {
+  const Json made =
+      JsonOf({"data", "prepare", "--generate", "sum:1=0.5,sort:1", "--documents", "30", "--seed",
+              "9", "--tokenizer", *scratch_ / "tokenizer.json", "--out", *scratch_ / "made",
+              "--eos-token", "<e>", "--validation-fraction", "0"});
+  EXPECT_EQ(made["train_documents"], 30);
+  size_t bytes = 0;
+  const CorpusMix mix{.tasks = {{"sum", 1, 0.5}, {"sort", 1, 1}}};
+  for (uint64_t i = 0; i < 30; ++i) bytes += CorpusDocument(mix, 9, i).size();
+  EXPECT_EQ(made["text_bytes"], bytes);
+}
+
+TEST_F(CommandsTest, PretrainPrintsItsLastStep) {
+  const Json last = LastLine(*scratch_ / "base/metrics.jsonl");
+  EXPECT_EQ(pretrained_["checkpoint"], Model());
+  EXPECT_EQ(pretrained_["finished"], true);
+  EXPECT_EQ(pretrained_["step"], 3);
+  EXPECT_EQ(pretrained_["tokens"], last["tokens"]);
+  EXPECT_EQ(pretrained_["loss"], last["loss"]);
+  EXPECT_EQ(pretrained_["validation_loss"], last["validation_loss"]);
+  EXPECT_EQ(pretrained_["report"], *scratch_ / "base/report.html");
+}
+
+TEST_F(CommandsTest, EvaluatePrintsTheLossOfWhatItCounted) {
+  const LoadedModel loaded(Model());
+  const auto expect = [&](const std::string& shard, const Json& printed, int64_t length,
+                          int64_t limit) {
+    const EvaluationLoss loss = EvaluateLoss(loaded.model(), loaded.weights(),
+                                             TokenShard::Open(shard), length, false, limit);
+    EXPECT_EQ(printed["shard"], shard);
+    EXPECT_EQ(printed["loss"], loss.loss);
+    EXPECT_NEAR(std::log(printed["perplexity"].get<double>()), loss.loss, 1e-12);
+    EXPECT_EQ(printed["tokens"], loss.tokens);
+    EXPECT_NE(loss.tokens, limit);
+    EXPECT_NE(loss.tokens, length);
+  };
+  const std::string train = *scratch_ / "data/train.bin";
+  expect(*scratch_ / "data/val.bin",
+         JsonOf({"evaluate", "--model", Model(), "--data", *scratch_ / "data", "--sequence-length",
+                 "48"}),
+         48, 1 << 20);
+  expect(train,
+         JsonOf({"evaluate", "--model", Model(), "--data", train, "--sequence-length", "32",
+                 "--max-tokens", "100"}),
+         32, 100);
+}
+
+TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
+  const Json printed =
+      JsonOf({"evaluate", "--model", Model(), "--task", "sum:1", "--task", "sort:1", "--count", "5",
+              "--samples", "3", "--completion-tokens", "7", "--seed", "11"});
+  const LoadedModel loaded(Model());
+  const auto environment = MakeTaskEnvironment({"sum:1", "sort:1"});
+  const std::vector<TaskEvaluation> expected =
+      Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
+               {.problems = 5, .samples = 3, .max_tokens = 7, .seed = 11});
+  ASSERT_EQ(printed["tasks"].size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(printed["tasks"][i]["task"], expected[i].task);
+    EXPECT_EQ(printed["tasks"][i]["problems"], 5);
+    EXPECT_EQ(printed["tasks"][i]["samples"], 3);
+    EXPECT_EQ(printed["tasks"][i]["mean_length"], expected[i].mean_length);
+    EXPECT_EQ(printed["tasks"][i]["truncated_rate"], expected[i].truncated_rate);
+  }
+}
+
+TEST_F(CommandsTest, ReinforcePrintsItsLastStep) {
+  const std::string run = *scratch_ / "rl";
+  const Json printed = JsonOf({"reinforce", scratch_->Write("rl.toml", kReinforce), "--model",
+                               Model(), "--out", run, "--set", "rl.steps=2"});
+  const Json last = LastLine(run + "/metrics.jsonl");
+  EXPECT_EQ(printed["step"], 2);
+  EXPECT_EQ(printed["checkpoint"], run + "/checkpoints/step-00000002");
+  EXPECT_EQ(printed["reward"], last["reward"]);
+  EXPECT_EQ(printed["accuracy"], last["accuracy"]);
+  EXPECT_EQ(printed["evaluation"], last["evaluation"]);
+  EXPECT_EQ(printed["finished"], true);
+  EXPECT_EQ(printed["report"], run + "/report.html");
+}
+
+TEST_F(CommandsTest, TaskShowsTheProblemAskedFor) {
+  const Json shown = JsonOf({"task", "show", "sum", "--level", "2", "--seed", "4", "--index", "5"});
+  const Problem problem = MakeProblem(FindTask("sum"), 4, 5, 2, Split::kTrain);
+  EXPECT_EQ(shown["prompt"], problem.prompt);
+  EXPECT_EQ(shown["answer"], problem.answer);
+  EXPECT_EQ(shown["completion"], FindTask("sum").Oracle(problem));
+  EXPECT_EQ(JsonOf({"task", "show", "sum", "--held-out", "--index", "5"})["prompt"],
+            MakeProblem(FindTask("sum"), 0, 5, 1, Split::kHeldOut).prompt);
+  const std::string right =
+      scratch_->Write("right", "<think></think><answer>" + problem.answer + "</answer>");
+  const std::string wrong = scratch_->Write("wrong", "<think></think><answer>-1</answer>");
+  const auto score = [&](const std::string& file) {
+    return JsonOf({"task", "score", "sum", file, "--level", "2", "--seed", "4", "--index", "5"});
+  };
+  EXPECT_EQ(score(right)["reward"], 1.0);
+  EXPECT_EQ(score(right)["correct"], true);
+  EXPECT_EQ(score(wrong)["reward"], kFormatCredit);
+  EXPECT_EQ(score(wrong)["correct"], false);
+  EXPECT_EQ(score(wrong)["parsed"], "-1");
+  EXPECT_EQ(score(wrong)["parts"], (Json{{"answer", 0.0}, {"format", 1.0}}));
+}
+
+TEST_F(CommandsTest, TaskCheckCountsProblemsAndTheirOwnAnswers) {
+  // The numeric rule cannot read an answer that is no number.
+  std::string lines;
+  for (int i = 0; i < 8; ++i) {
+    lines +=
+        Json{{"prompt", "say " + std::to_string(i)}, {"answer", i < 2 ? "x" : std::to_string(i)}}
+            .dump() +
+        "\n";
+  }
+  const std::string file = scratch_->Write("own.jsonl", lines);
+  const Outcome refused = CallProgram({"task", "check", "--problems", file, "--rule", "numeric"});
+  EXPECT_EQ(refused.code, 1) << refused.out;
+  const Json checked =
+      JsonOf({"task", "check", "--problems", file, "--rule", "exact", "--held-out-share", "1"});
+  EXPECT_EQ(checked["problems"], 8);
+  EXPECT_EQ(checked["held_out"], 8);
+  EXPECT_EQ(checked["train"], 0);
+  EXPECT_EQ(checked["own_answers"], 8);
+  EXPECT_EQ(checked["own_answers_right"], 8);
+  EXPECT_EQ(checked["reward_program_failures"], 0);
+}
+
+}  // namespace
+}  // namespace darkhorse

@@ -1,0 +1,139 @@
+#include "app/live.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+namespace darkhorse {
+namespace {
+
+TEST(Pace, IsTheMeanSoFar) {
+  Pace pace;
+  pace.AddStep(2);
+  EXPECT_EQ(pace.SecondsFor(10), 20);
+  pace.AddStep(4);
+  EXPECT_EQ(pace.SecondsFor(10), 30);
+  pace.AddSeconds(6);  // an evaluation is no step, but takes its time
+  EXPECT_EQ(pace.SecondsFor(10), 60);
+  EXPECT_EQ(pace.SecondsFor(0), 0);
+}
+
+StepMetrics PretrainStep() {
+  StepMetrics m;
+  m.step = 30;
+  m.loss = 2.34567;
+  m.max_violation = 0.456;
+  m.tokens_per_second = 12345;
+  m.gflops = 50;
+  return m;
+}
+
+TEST(StepText, OfPretraining) {
+  StepMetrics m = PretrainStep();
+  EXPECT_EQ(
+      StepText(m, 100, 3661, 200),
+      "step 30/100 · loss 2.3457 · 12.3k tokens/s · 50 GFLOP/s (25 % of peak) · MaxVio 0.46 · "
+      "ETA 1:01:01");
+  m.validation_loss = 2.5;
+  EXPECT_TRUE(StepText(m, 100, 0, 200).ends_with("ETA 0:00 · held-out 2.5000"));
+}
+
+ReinforceMetrics ReinforceStep() {
+  ReinforceMetrics m;
+  m.step = 4;
+  m.reward = 0.1234;
+  m.accuracy = 0.25;
+  m.mean_length = 56.7;
+  m.entropy = 0.789;
+  m.frac_reward_zero_std = 0.375;
+  m.clipped_ratio = 0.0625;
+  m.generated_per_second = 4321;
+  m.sample_seconds = 1;
+  m.score_seconds = 2;
+  m.train_seconds = 4;
+  m.evaluate_seconds = 9;
+  return m;
+}
+
+TEST(StepText, OfReinforcement) {
+  ReinforceMetrics m = ReinforceStep();
+  const std::string begin =
+      "step 4/10 · reward 0.123 · accuracy 0.250 · length 57 · entropy 0.79 · no signal 38 % · cut "
+      "off 6 %";
+  EXPECT_EQ(StepText(m, 10, 61), begin + " · 4.32k tokens/s · ETA 1:01");
+  m.faults.samples = 3;
+  EXPECT_EQ(StepText(m, 10, 61), begin + " · unscored 3 · 4.32k tokens/s · ETA 1:01");
+}
+
+std::string Told(ReinforceView& view, ReinforceMetrics m, int64_t step, int64_t faults) {
+  m.step = step;
+  m.faults = {faults, "it failed"};
+  testing::internal::CaptureStderr();
+  view.Show(m);
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(ReinforceView, FaultsAreToldAtFirstAndWhenTheyHaveDoubled) {
+  std::optional<ReinforceView> view(10);
+  const ReinforceMetrics m = ReinforceStep();
+  EXPECT_EQ(Told(*view, m, 1, 0).find("could not be scored"), std::string::npos);
+  EXPECT_NE(Told(*view, m, 2, 3)
+                .find("after step 2: 3 samples could not be scored; the last: it "
+                      "failed; each costs its sample only, 3 so far"),
+            std::string::npos);
+  EXPECT_EQ(Told(*view, m, 3, 2).find("could not be scored"), std::string::npos);  // 5 of 6
+  EXPECT_NE(Told(*view, m, 4, 1).find("6 so far"), std::string::npos);
+  EXPECT_EQ(Told(*view, m, 5, 5).find("so far"), std::string::npos);  // 11 of 12
+  testing::internal::CaptureStderr();  // of what the view says at its end
+  view.reset();
+  testing::internal::GetCapturedStderr();
+}
+
+TEST(ReinforceView, TheRestTakesAsLongAsTheStepsSoFarAndTheirEvaluations) {
+  testing::internal::CaptureStderr();
+  {
+    ReinforceView view(10);
+    const ReinforceMetrics m = ReinforceStep();
+    view.Show(m);            // step 4 of 10 at 7 s each: 42 s
+    view.ShowEvaluation(m);  // and 9 s
+    view.Show(m);            // 6 * (7 + 9 + 7) / 2 = 69
+  }
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_NE(text.find("ETA 0:42\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("ETA 1:09\n"), std::string::npos) << text;
+}
+
+TaskEvaluation Evaluation() {
+  TaskEvaluation e;
+  e.task = "sum";
+  e.level = 2;
+  e.problems = 64;
+  e.samples = 4;
+  e.pass_at_k = {{1, {0.25, 0.0625}}, {2, {0.375, 0.05}}, {4, {0.5, 0.125}}};
+  e.majority = {0.4375, 0.1};
+  e.mean_length = 12.4;
+  e.format_rate = 0.75;
+  e.truncated_rate = 0.125;
+  return e;
+}
+
+TEST(Describe, SaysTheFirstAndTheLastOfPassAtK) {
+  EXPECT_EQ(Describe(Evaluation()),
+            "sum level 2: pass@1 0.250 ±0.062, pass@4 0.500 ±0.125, maj@4 0.438, length 12, format "
+            "75 %, cut off 12 %");
+}
+
+TEST(ReinforceView, EvaluationsAreTold) {
+  ReinforceMetrics m = ReinforceStep();
+  m.evaluation = {Evaluation()};
+  m.evaluation_faults = {2, "why"};
+  ReinforceView view(10);
+  testing::internal::CaptureStderr();
+  view.ShowEvaluation(m);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "darkhorse: after step 4: " + Describe(Evaluation()) +
+                "\ndarkhorse: in its evaluation 2 samples could not be scored; the last: why\n");
+}
+
+}  // namespace
+}  // namespace darkhorse

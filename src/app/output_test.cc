@@ -1,0 +1,115 @@
+#include "app/output.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "app/bench_sampling.h"
+#include "app/evaluate.h"
+#include "app/run.h"
+
+namespace darkhorse {
+namespace {
+
+TEST(ResultText, ForPeopleAlignsNamesAndIndentsParts) {
+  const Json result{{"model", "m"},
+                    {"loss", 1.23456},
+                    {"parts", {{"answer", 1}, {"form", true}}},
+                    {"tasks", {{{"task", "a"}, {"rate", 0.5}}, {{"task", "b"}}}},
+                    {"sizes", {1, 2}},
+                    {"none", Json::array()}};
+  EXPECT_EQ(ResultText(result, false),
+            "model  m\n"
+            "loss   1.235\n"
+            "parts\n"
+            "  answer  1\n"
+            "  form    true\n"
+            "tasks 1\n"
+            "  task  a\n"
+            "  rate  0.5\n"
+            "tasks 2\n"
+            "  task  b\n"
+            "sizes  [1,2]\n"
+            "none   []\n");
+}
+
+TEST(ResultText, AsJsonIsOneLineAndValidUtf8) {
+  EXPECT_EQ(ResultText({{"b", 1}, {"a", {{"x", 0.5}}}}, true), "{\"b\":1,\"a\":{\"x\":0.5}}\n");
+  EXPECT_EQ(ResultText({{"a", "x\xFFy"}}, true), "{\"a\":\"x\xEF\xBF\xBDy\"}\n");
+}
+
+TEST(FirstColumns, LeavesTheCursorItsPlace) {
+  EXPECT_EQ(FirstColumns("abcdef", 7), "abcdef");
+  EXPECT_EQ(FirstColumns("abcdef", 6), "abcde");
+  EXPECT_EQ(FirstColumns("abcdef", 1), "");
+  EXPECT_EQ(FirstColumns("", 5), "");
+  EXPECT_EQ(FirstColumns("a·é…b", 4), "a·é");  // characters, not bytes
+  EXPECT_EQ(FirstColumns("a·é…b", 5), "a·é…");
+}
+
+// stderr is no terminal in a test.
+TEST(StatusLine, PrintsTheFirstAtOnceAndTheLastAtItsEnd) {
+  testing::internal::CaptureStderr();
+  {
+    StatusLine status;
+    status.Show("one");
+    status.Show("two");
+    status.Show("three");
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "one\nthree\n");
+  testing::internal::CaptureStderr();
+  { StatusLine nothing; }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(Note, IsALineWithoutControls) {
+  testing::internal::CaptureStderr();
+  Note("a\x1b[31mb");
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(text.starts_with("darkhorse: a")) << text;
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  EXPECT_EQ(text.back(), '\n');
+}
+
+TEST(DescribeLoss, PerplexityIsEToTheLoss) {
+  const Json json = DescribeLoss("data/val.bin", {.loss = 2, .tokens = 37});
+  EXPECT_EQ(json["shard"], "data/val.bin");
+  EXPECT_EQ(json["loss"], 2.0);
+  EXPECT_NEAR(json["perplexity"].get<double>(), 7.38905609893065, 1e-14);
+  EXPECT_EQ(json["tokens"], 37);
+}
+
+TEST(RunForPeople, ComparesEachTasksFigures) {
+  const auto scores = [](double one, double two) {
+    return Json::array({{{"task", "a"}, {"level", 1}, {"problems", 4}, {"pass@1", one}},
+                        {{"task", "b"}, {"pass@1", two}, {"only", 0.5}}});
+  };
+  Json after = scores(0.5, 0.75);
+  after[1].erase("only");
+  const Json shown = RunForPeople({{"run", "r"},
+                                   {"base", scores(0.25, 0.125)},
+                                   {"reinforced", after},
+                                   {"model", "r/m"},
+                                   {"finished", true}},
+                                  "./prog");
+  EXPECT_EQ(shown, (Json{{"run", "r"},
+                         {"model", "r/m"},
+                         {"finished", true},
+                         {"base -> reinforced",
+                          {{"a level 1", {{"pass@1", "0.250 -> 0.500"}}},
+                           {"b", {{"pass@1", "0.125 -> 0.750"}}}}},
+                         {"ask it", "./prog chat --model r/m"}}));
+  // Stopped before there is something to compare.
+  EXPECT_EQ(RunForPeople({{"run", "r"}, {"base", scores(0, 0)}, {"finished", false}}, "./prog"),
+            (Json{{"run", "r"}, {"finished", false}}));
+}
+
+TEST(Median, IsTheMiddle) {
+  EXPECT_EQ(Median({7}), 7);
+  EXPECT_EQ(Median({5, 1, 3}), 3);
+  EXPECT_EQ(Median({9, 1, 8, 2, 7}), 7);
+  EXPECT_EQ(Median({4, 1, 3, 2}), 3);  // the upper one of two
+}
+
+}  // namespace
+}  // namespace darkhorse

@@ -1,0 +1,136 @@
+#include "app/recipes.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "app/problem_flags.h"
+#include "app/run_program_testing.h"
+#include "base/scratch_testing.h"
+
+namespace darkhorse {
+namespace {
+
+TEST(ReadRecipe, IsABuiltInOneOrAFile) {
+  const std::vector<std::string> names = RecipeNames();
+  ASSERT_TRUE(std::ranges::count(names, "countdown"));
+  for (const std::string& name : names)
+    EXPECT_EQ(ReadRecipe(name), ReadFile(DARKHORSE_SOURCE_DIR "/recipes/" + name + ".toml"));
+  ScratchDirectory scratch;
+  EXPECT_EQ(ReadRecipe(scratch.Write("own.toml", "steps = 1\n")), "steps = 1\n");
+  EXPECT_TRUE(Says(MessageOf([&] { ReadRecipe(scratch.path()); }), "is a folder, not a recipe"));
+  EXPECT_TRUE(Says(MessageOf([&] { ReadRecipe(scratch / "none"); }), "no such recipe file"));
+  EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("none.toml"); }), "no such recipe file"));
+  EXPECT_TRUE(
+      Says(MessageOf([] { ReadRecipe("countdwn"); }), "the nearest built-in one is 'countdown'"));
+}
+
+TEST(RecipeArguments, NameOverridesAndParts) {
+  RecipeArguments arguments;
+  Program program("prog", "prog 1", "help");
+  arguments.Register(program.command());
+  program.Run({"countdown", "--set", "train.steps=12", "--set", "train.sequence_length=64"});
+  const PretrainRecipe recipe = ReadPretrainRecipe(arguments);
+  EXPECT_EQ(recipe.train.steps, 12);
+  EXPECT_EQ(recipe.train.sequence_length, 64);
+  arguments.overrides = {"pretrain.train.steps=13"};
+  EXPECT_EQ(ReadRunRecipe(arguments).pretrain.train.steps, 13);
+  arguments.overrides = {"rl.steps=14"};
+  EXPECT_EQ(ReadReinforceRecipe(arguments).rl.steps, 14);
+  // Messages name what the user gave.
+  ScratchDirectory scratch;
+  arguments = {scratch.Write("own.toml", "stepz = 1\n"), {}};
+  EXPECT_TRUE(Says(MessageOf([&] { ReadPretrainRecipe(arguments); }), "own.toml"));
+}
+
+TEST(Recipes, BuiltInOnesAreSoundForOneCommandAtLeast) {
+  for (const std::string& name : RecipeNames()) {
+    const RecipeArguments arguments{name, {}};
+    const auto reads = [&](auto read) { return MessageOf([&] { read(arguments); }).empty(); };
+    EXPECT_TRUE(reads(ReadRunRecipe) || reads(ReadPretrainRecipe) || reads(ReadReinforceRecipe))
+        << name;
+  }
+}
+
+TEST(ProblemFlags, WhatIsGivenGoesOverTheRecipe) {
+  ProblemsOptions options;
+  options.file = "recipe.jsonl";
+  options.rule = "exact";
+  options.held_out_share = 0.25;
+  options.reward_processes = 3;
+  options.reward_seconds = 4;
+  ProblemFlags().Apply(&options);
+  EXPECT_EQ(options.file, "recipe.jsonl");
+  EXPECT_EQ(options.rule, "exact");
+  EXPECT_EQ(options.reward, "");
+  EXPECT_EQ(options.held_out_share, 0.25);
+  EXPECT_EQ(options.reward_processes, 3);
+  EXPECT_EQ(options.reward_seconds, 4);
+
+  ProblemFlags flags;
+  flags.reward = "python3 reward.py";  // in place of the rule
+  flags.Apply(&options);
+  EXPECT_EQ(options.rule, "");
+  EXPECT_EQ(options.reward, "python3 reward.py");
+
+  flags = {.file = "own.jsonl",
+           .rule = "numeric",
+           .held_out_share = 0.5,
+           .reward_processes = 5,
+           .reward_seconds = 6.5};
+  flags.Apply(&options);
+  EXPECT_EQ(options.file, "own.jsonl");
+  EXPECT_EQ(options.rule, "numeric");
+  EXPECT_EQ(options.reward, "");
+  EXPECT_EQ(options.held_out_share, 0.5);
+  EXPECT_EQ(options.reward_processes, 5);
+  EXPECT_EQ(options.reward_seconds, 6.5);
+
+  flags.reward = "x";
+  EXPECT_TRUE(Says(MessageOf([&] { flags.Apply(&options); }), "only one of them can score"));
+  flags = {.held_out_share = 2};
+  EXPECT_NE(MessageOf([&] { flags.Apply(&options); }), "");
+}
+
+int Exit(const std::vector<std::string>& arguments, std::string* out = nullptr,
+         std::string* error = nullptr) {
+  const Outcome outcome = CallProgram(arguments);
+  if (out) *out = outcome.out;
+  if (error) *error = outcome.error;
+  return outcome.code;
+}
+
+TEST(RunProgram, ExitCodesTellUsageFromOtherErrors) {
+  std::string out, error;
+  EXPECT_EQ(Exit({"task", "list", "--json"}, &out, &error), 0);
+  EXPECT_EQ(out.substr(0, 2), "{\"");
+  EXPECT_EQ(error, "");
+  EXPECT_EQ(ProgramName(), "./darkhorse");
+  EXPECT_EQ(Exit({"tsk"}, &out, &error), 2);
+  EXPECT_EQ(out, "");
+  EXPECT_EQ(error, "darkhorse: error: darkhorse: unknown command 'tsk'; did you mean 'task'?\n");
+  EXPECT_EQ(Exit({"report", "/nowhere"}, &out, &error), 1);
+  EXPECT_TRUE(error.starts_with("darkhorse: error: /nowhere: holds no run")) << error;
+  std::string help;
+  EXPECT_EQ(Exit({"help", "report"}, &help), 0);
+  EXPECT_EQ(Exit({"report", "--help"}, &out), 0);
+  EXPECT_EQ(help, out);
+  EXPECT_NE(help.find("--price FLOAT"), std::string::npos);
+  EXPECT_EQ(Exit({"--version"}, &out), 0);
+  EXPECT_TRUE(out.starts_with("darkhorse 0.")) << out;
+}
+
+TEST(RunProgram, ReportTakesThePrice) {
+  ScratchDirectory scratch;
+  scratch.Write("run/metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n");
+  scratch.Write("run/timings.jsonl", "{\"step\":1,\"seconds\":1800,\"threads\":4}\n");
+  std::string out;
+  EXPECT_EQ(Exit({"report", scratch / "run", "--price", "3", "--json"}, &out), 0);
+  EXPECT_EQ(out, "{\"report\":\"" + (scratch / "run/report.html") + "\"}\n");
+  const std::string page = ReadFile(scratch / "run/report.html");
+  EXPECT_NE(page.find("<b>$6.000</b>"), std::string::npos);
+  EXPECT_NE(page.find("<b>30:00</b>"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace darkhorse

@@ -1,0 +1,64 @@
+#include "pipeline/loaded_model.h"
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/memory.h"
+#include "checkpoint/checkpoint.h"
+
+namespace darkhorse {
+namespace {
+
+void RequireMemoryOf(const ModelConfig& config, const std::string& directory) {
+  const auto weights = static_cast<double>(ParamLayout(config).buffer_size());
+  const auto rotations = static_cast<double>(config.max_position_embeddings) *
+                         static_cast<double>(config.qk_rope_head_dim);
+  RequireMemory(sizeof(float) * (2 * weights + rotations),  // as they are and packed
+                fmt::format("{}: the model, with {} parameters and a context of {},", directory,
+                            FormatCount(weights), config.max_position_embeddings),
+                "choose a smaller one, or lower max_position_embeddings in its config.json");
+}
+
+}  // namespace
+
+LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory) {
+  // What is cheap to look at comes first.
+  const ModelConfig config = LoadVerifiedModelConfig(directory);
+  RequireMemoryOf(config, directory);
+  Tokenizer tokenizer =
+      Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json");
+  if (tokenizer.vocab_size() > config.vocab_size) {
+    Fail(
+        "{}: tokenizer.json has {} ids but config.json's vocab_size is {}; they belong to "
+        "different models, put the model's own tokenizer.json there",
+        directory, tokenizer.vocab_size(), config.vocab_size);
+  }
+  ParamLayout layout(config);
+  FloatBuffer weights(layout.buffer_size());
+  LoadWeights(directory, config, layout, weights.data());
+  return {config, std::move(tokenizer), std::move(layout), std::move(weights)};
+}
+
+LoadedModel::LoadedModel(const std::string& directory) : LoadedModel(Read(directory)) {}
+
+LoadedModel::LoadedModel(Checkpoint checkpoint)
+    : model_(checkpoint.config),
+      tokenizer_(std::move(checkpoint.tokenizer)),
+      layout_(std::move(checkpoint.layout)),
+      buffer_(std::move(checkpoint.weights)),
+      packed_(model_.config(), layout_, buffer_.data()) {}
+
+std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
+  std::vector<int32_t> tokens;
+  const auto eos = static_cast<int32_t>(config().eos_token_id);
+  const auto bos = static_cast<int32_t>(config().bos_token_id);
+  if (bos >= 0 && bos != eos) tokens.push_back(bos);
+  tokenizer_.Encode(text, &tokens, special);
+  if (tokens.empty() && eos < 0) {
+    FailUsage(
+        "the prompt is empty, and this model knows no token that begins a document; give one");
+  }
+  if (tokens.empty()) tokens.push_back(eos);  // documents follow each other
+  return tokens;
+}
+
+}  // namespace darkhorse

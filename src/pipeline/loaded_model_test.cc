@@ -1,0 +1,85 @@
+#include "pipeline/loaded_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/scratch_testing.h"
+#include "checkpoint/checkpoint.h"
+#include "rl/tiny_policy_testing.h"
+
+namespace darkhorse {
+namespace {
+
+ModelConfig Config(int64_t bos, int64_t eos) {
+  ModelConfig config = TinyPolicyConfig();
+  config.bos_token_id = bos;
+  config.eos_token_id = eos;
+  return config;
+}
+
+// Publishes a checkpoint whose weight i is i.
+std::string Publish(const ScratchDirectory& scratch, const ModelConfig& config,
+                    const std::string& tokenizer_json) {
+  const ParamLayout layout(config);
+  FloatBuffer weights(layout.buffer_size());
+  for (int64_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i % 1000);
+  ModelFiles files;
+  files.tokenizer_json = tokenizer_json;
+  PublishCheckpoint(scratch / "model", config, layout, weights.data(), files, nullptr);
+  return scratch / "model";
+}
+
+std::string TokenizerJson() { return TinyPolicyTokenizer({"a b a b"}).ToJson(); }
+
+TEST(LoadedModel, IsTheCheckpoint) {
+  ScratchDirectory scratch;
+  const ModelConfig config = Config(0, 1);
+  const LoadedModel loaded(Publish(scratch, config, TokenizerJson()));
+  EXPECT_EQ(loaded.config().hidden_size, config.hidden_size);
+  EXPECT_EQ(loaded.tokenizer().ToJson(), TokenizerJson());
+  const ParamLayout layout(config);
+  FloatBuffer weights(layout.buffer_size());
+  LoadWeights(scratch / "model", config, layout, weights.data());
+  const ModelWeights& bound = loaded.weights();
+  // embed_tokens is the first tensor of the file.
+  EXPECT_EQ(std::memcmp(bound.embed_tokens.w.data, weights.data(),
+                        sizeof(float) * static_cast<size_t>(bound.embed_tokens.w.size())),
+            0);
+}
+
+TEST(LoadedModel, ATokenizerOfAnotherModelIsRefused) {
+  ScratchDirectory scratch;
+  ModelConfig config = Config(0, 1);
+  config.vocab_size = TinyPolicyTokenizer({"a b a b"}).vocab_size();
+  const std::string exact = Publish(scratch, config, TokenizerJson());
+  EXPECT_EQ(MessageOf([&] { LoadedModel{exact}; }), "");
+  ScratchDirectory other;
+  --config.vocab_size;
+  const std::string small = Publish(other, config, TokenizerJson());
+  EXPECT_TRUE(Says(MessageOf([&] { LoadedModel{small}; }), "they belong to different models"));
+}
+
+TEST(LoadedModel, PromptTokensBeginAsDocumentsDo) {
+  using Ids = std::vector<int32_t>;
+  const auto prompt = [](int64_t bos, int64_t eos, std::string_view text, bool special) {
+    ScratchDirectory scratch;
+    return LoadedModel(Publish(scratch, Config(bos, eos), TokenizerJson()))
+        .PromptTokens(text, special);
+  };
+  const Ids a = TinyPolicyTokenizer({"a b a b"}).Encode("a");
+  ASSERT_EQ(a.size(), 1u);
+  EXPECT_EQ(prompt(0, 1, "a", true), (Ids{0, a[0]}));
+  EXPECT_EQ(prompt(0, 1, "", true), (Ids{0}));
+  // No mark of its own: documents follow each other's ends.
+  EXPECT_EQ(prompt(1, 1, "a", true), a);
+  EXPECT_EQ(prompt(-1, 1, "a", true), a);
+  EXPECT_EQ(prompt(-1, 1, "", true), (Ids{1}));
+  EXPECT_TRUE(Says(MessageOf([&] { prompt(-1, -1, "", true); }), "the prompt is empty"));
+  // "<think>" is a token, or seven letters.
+  EXPECT_EQ(prompt(0, 1, "<think>", true), (Ids{0, 2}));
+  EXPECT_GT(prompt(0, 1, "<think>", false).size(), 2u);
+}
+
+}  // namespace
+}  // namespace darkhorse

@@ -1,0 +1,134 @@
+#include "pipeline/recipe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+// Whether every name at the top of the recipe is one of `Recipe`'s.
+template <typename Recipe>
+bool Fits(const std::vector<std::string>& keys) {
+  Recipe defaults;
+  const FieldList fields = FieldsOf(defaults);
+  return std::ranges::all_of(keys, [&](const std::string& key) {
+    return fields.Find(key) != nullptr || fields.IsSection(key);
+  });
+}
+
+template <typename Recipe>
+constexpr const char* kCommand = nullptr;
+template <>
+constexpr const char* kCommand<RunRecipe> = "run";
+template <>
+constexpr const char* kCommand<PretrainRecipe> = "pretrain";
+template <>
+constexpr const char* kCommand<ReinforceRecipe> = "reinforce";
+
+// A recipe that fits neither, or both, is read as `Recipe`; its unknown names are told of then.
+template <typename Recipe, typename Other>
+void RefuseOther(const RecipeText& text, const std::vector<std::string>& keys) {
+  if (Fits<Recipe>(keys) || !Fits<Other>(keys)) return;
+  FailUsage("{} is a recipe of `darkhorse {}`; this takes one of `darkhorse {}`{}", text.name,
+            kCommand<Other>, kCommand<Recipe>,
+            std::is_same_v<Recipe, RunRecipe> ? "" : " or `darkhorse run`");
+}
+
+template <typename Recipe, typename Other>
+Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part) {
+  const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
+  RefuseOther<Recipe, Other>(text, keys);
+  RunRecipe whole;
+  if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
+    ParseToml(text.toml, text.name, FieldsOf(whole));
+    whole.pretrain.model.vocab_size = whole.vocab_size;  // of the tokenizer that it trains
+  } else {
+    ParseToml(text.toml, text.name, FieldsOf(whole.*part));
+  }
+  for (const std::string& override : text.overrides) SetField(FieldsOf(whole.*part), override);
+  return whole.*part;
+}
+
+}  // namespace
+
+CorpusMix GeneratedCorpus::Mix() const {
+  CorpusMix mix = shares;
+  mix.tasks = ParseTaskShares(fmt::format("{}", fmt::join(tasks, ",")));
+  CheckMix(mix);
+  return mix;
+}
+
+void ListFields(GeneratedCorpus& c, FieldList& list) {
+  CorpusMix& mix = c.shares;
+  list.Add("tasks", c.tasks, "problems in the corpus: \"name:level\" or \"name:level=weight\"");
+  list.Add("documents", c.documents, "how many documents");
+  list.Add("worked_share", mix.worked_share,
+           "share of documents that work a problem; 0: none thinks");
+  list.Add("facts_share", mix.facts_share, "share of documents that are sheets of arithmetic");
+  list.Add("give_up", mix.style.give_up,
+           "probabilities of giving up after a failure; each trace has one of them");
+  list.Add("max_attempts", mix.style.max_attempts, "a trace gives up after so many");
+  list.Add("check", mix.style.check, "share of countdown's traces that check a found result");
+  list.Add("ordered", mix.style.ordered,
+           "share of countdown traces that go through the attempts in a fixed order");
+  list.Add("seed", c.seed, "of the corpus");
+}
+
+void ListFields(RunRecipe& r, FieldList& list) {
+  list.Section("corpus", r.corpus, "the generated pretraining corpus");
+  list.Add("vocab_size", r.vocab_size, "of the tokenizer trained on it");
+  list.Add("digits_per_token", r.digits_per_token,
+           "numbers are cut into tokens of up to so many digits (DeepSeek: 3)");
+  list.Section("pretrain", r.pretrain, "the base model");
+  list.Section("reinforce", r.reinforce, "reinforcement learning");
+  list.Add("evaluate_problems", r.evaluate_problems,
+           "held-out problems of each task, before and after");
+  list.Add("evaluate_samples", r.evaluate_samples, "samples of each");
+}
+
+void Validate(const RunRecipe& r) {
+  constexpr int64_t kMost = 1 << 20;
+  for (const auto& [name, value, high] :
+       {std::tuple{"corpus.documents", r.corpus.documents, INT64_MAX},
+        {"corpus.max_attempts", r.corpus.shares.style.max_attempts, kMost},
+        {"vocab_size", r.vocab_size, kMost},
+        {"digits_per_token", r.digits_per_token, int64_t{1000}},
+        {"evaluate_problems", r.evaluate_problems, kMost},
+        {"evaluate_samples", r.evaluate_samples, kMost}}) {
+    if (value < 1 || value > high)
+      FailUsage("{} is {}; it must be from 1 to {}", name, value, high);
+  }
+  r.corpus.Mix();
+  Validate(r.pretrain);
+  Validate(r.reinforce);
+  const double ordered = r.corpus.shares.style.ordered;
+  if (!(ordered >= 0 && ordered <= 1))
+    FailUsage("corpus.ordered is {}; it must be in [0, 1]", ordered);
+}
+
+RunRecipe ParseRunRecipe(const RecipeText& text) {
+  const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
+  RefuseOther<RunRecipe, PretrainRecipe>(text, keys);
+  RefuseOther<RunRecipe, ReinforceRecipe>(text, keys);
+  RunRecipe recipe;
+  ParseToml(text.toml, text.name, FieldsOf(recipe));
+  for (const std::string& override : text.overrides) SetField(FieldsOf(recipe), override);
+  Validate(recipe);
+  return recipe;
+}
+
+PretrainRecipe ParsePretrainRecipe(const RecipeText& text) {
+  PretrainRecipe recipe = ReadPart<PretrainRecipe, ReinforceRecipe>(text, &RunRecipe::pretrain);
+  Validate(recipe);
+  return recipe;
+}
+
+ReinforceRecipe ParseReinforceRecipe(const RecipeText& text) {
+  return ReadPart<ReinforceRecipe, PretrainRecipe>(text, &RunRecipe::reinforce);
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,51 @@
+// The recipe of a run of several stages, and how each command finds its own in a recipe's text.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fields.h"
+#include "rl/recipe.h"
+#include "task/corpus.h"
+#include "train/recipe.h"
+
+namespace darkhorse {
+
+struct GeneratedCorpus {
+  std::vector<std::string> tasks = {"countdown:1"};
+  int64_t documents = 100000;
+  CorpusMix shares;  // its tasks are those of `tasks`, read by Mix()
+  uint64_t seed = 1;
+  CorpusMix Mix() const;  // UsageError: unknown tasks, impossible shares
+};
+void ListFields(GeneratedCorpus& corpus, FieldList& list);
+
+struct RunRecipe {
+  GeneratedCorpus corpus;
+  int64_t vocab_size = 512;
+  int64_t digits_per_token = 1;  // numbers are cut into groups of up to so many digits
+  PretrainRecipe pretrain;
+  ReinforceRecipe reinforce;
+  int64_t evaluate_problems = 256;  // before and after
+  int64_t evaluate_samples = 16;
+};
+void ListFields(RunRecipe& recipe, FieldList& list);
+void Validate(const RunRecipe& recipe);  // UsageError: before the first stage, not after an hour
+
+// A recipe as a user gives it.
+struct RecipeText {
+  std::string name;  // of the file, for messages
+  std::string toml;
+  std::vector<std::string> overrides;  // "train.steps=100", of the command's own fields
+};
+
+// The recipe of a command that pretrains, or that reinforces: one written for it, or that section
+// of a recipe of a whole run; overrides are of the section's own fields. UsageError: also where it
+// is for another command. A reinforcement recipe is validated once its problems are known.
+RunRecipe ParseRunRecipe(const RecipeText& text);
+PretrainRecipe ParsePretrainRecipe(const RecipeText& text);
+ReinforceRecipe ParseReinforceRecipe(const RecipeText& text);
+
+}  // namespace darkhorse

@@ -1,0 +1,115 @@
+#include "pipeline/recipe.h"
+
+#include <gtest/gtest.h>
+
+#include "base/scratch_testing.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr char kWhole[] = R"(
+vocab_size = 300
+[pretrain.train]
+steps = 7
+[reinforce.rl]
+steps = 9
+)";
+
+TEST(GeneratedCorpus, EveryFieldReachesTheMix) {
+  const RunRecipe recipe = ParseRunRecipe({"r.toml",
+                                           R"(
+[corpus]
+tasks = ["sum:2=0.5", "sort"]
+documents = 11
+worked_share = 0.5
+facts_share = 0.25
+give_up = [0.125, 0.75]
+max_attempts = 12
+check = 0.375
+ordered = 0.625
+seed = 13
+)",
+                                           {}});
+  EXPECT_EQ(recipe.corpus.documents, 11);
+  EXPECT_EQ(recipe.corpus.seed, 13u);
+  const CorpusMix mix = recipe.corpus.Mix();
+  ASSERT_EQ(mix.tasks.size(), 2u);
+  EXPECT_EQ(mix.tasks[0].task, "sum");
+  EXPECT_EQ(mix.tasks[0].level, 2);
+  EXPECT_EQ(mix.tasks[0].weight, 0.5);
+  EXPECT_EQ(mix.tasks[1].task, "sort");
+  EXPECT_EQ(mix.worked_share, 0.5);
+  EXPECT_EQ(mix.facts_share, 0.25);
+  EXPECT_EQ(mix.style.give_up, (std::vector<double>{0.125, 0.75}));
+  EXPECT_EQ(mix.style.max_attempts, 12);
+  EXPECT_EQ(mix.style.check, 0.375);
+  EXPECT_EQ(mix.style.ordered, 0.625);
+}
+
+TEST(ParseRunRecipe, OverridesWinAndImpossibleValuesAreRefused) {
+  EXPECT_EQ(ParseRunRecipe({"r.toml", kWhole, {"pretrain.train.steps=8"}}).pretrain.train.steps, 8);
+  const auto refused = [](const std::string& override) {
+    return MessageOf([&] { ParseRunRecipe({"r.toml", kWhole, {override}}); });
+  };
+  for (const char* field : {"corpus.documents", "corpus.max_attempts", "vocab_size",
+                            "digits_per_token", "evaluate_problems", "evaluate_samples"}) {
+    EXPECT_TRUE(Says(refused(std::string(field) + "=0"), std::string(field) + " is 0")) << field;
+    EXPECT_EQ(refused(std::string(field) + "=1000"), "") << field;
+  }
+  EXPECT_EQ(refused("digits_per_token=1"), "");
+  EXPECT_TRUE(Says(refused("digits_per_token=1001"), "from 1 to 1000"));
+  EXPECT_TRUE(Says(refused("evaluate_samples=1048577"), "from 1 to 1048576"));
+  EXPECT_TRUE(Says(refused("corpus.ordered=1.5"), "corpus.ordered is 1.5"));
+  EXPECT_TRUE(Says(refused("corpus.ordered=-0.5"), "corpus.ordered is -0.5"));
+  EXPECT_TRUE(Says(refused("corpus.tasks=unknown"), "unknown"));
+  EXPECT_TRUE(Says(refused("pretrain.train.steps=0"), "steps is 0"));
+  EXPECT_TRUE(Says(refused("reinforce.rl.steps=-1"), "steps is -1"));
+}
+
+TEST(ParsePretrainRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
+  EXPECT_EQ(ParsePretrainRecipe({"p.toml", "[train]\nsteps = 5\n", {}}).train.steps, 5);
+  const PretrainRecipe section = ParsePretrainRecipe({"r.toml", kWhole, {}});
+  EXPECT_EQ(section.train.steps, 7);
+  EXPECT_EQ(section.model.vocab_size, 300);  // of the tokenizer that the run trains
+  // Overrides are of the section's fields in both cases.
+  EXPECT_EQ(ParsePretrainRecipe({"p.toml", "[train]\nsteps = 5\n", {"train.steps=6"}}).train.steps,
+            6);
+  EXPECT_EQ(ParsePretrainRecipe({"r.toml", kWhole, {"train.steps=6"}}).train.steps, 6);
+  EXPECT_EQ(ParsePretrainRecipe({"r.toml", kWhole, {"model.vocab_size=301"}}).model.vocab_size,
+            301);
+  EXPECT_TRUE(Says(MessageOf([] {
+                     ParsePretrainRecipe({"r.toml", kWhole, {"train.steps=0"}});
+                   }),
+                   "train.steps is 0"));
+}
+
+TEST(ParseReinforceRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
+  EXPECT_EQ(ParseReinforceRecipe({"rl.toml", "[rl]\nsteps = 5\n", {}}).rl.steps, 5);
+  EXPECT_EQ(ParseReinforceRecipe({"r.toml", kWhole, {}}).rl.steps, 9);
+  EXPECT_EQ(ParseReinforceRecipe({"r.toml", kWhole, {"rl.steps=6"}}).rl.steps, 6);
+}
+
+TEST(Recipes, OfAnotherCommandAreRefusedByItsName) {
+  const RecipeText pretrain{"p.toml", "[train]\nsteps = 5\n", {}};
+  const RecipeText reinforce{"rl.toml", "[rl]\nsteps = 5\n", {}};
+  EXPECT_EQ(MessageOf([&] { ParseRunRecipe(pretrain); }),
+            "p.toml is a recipe of `darkhorse pretrain`; this takes one of `darkhorse run`");
+  EXPECT_EQ(MessageOf([&] { ParseRunRecipe(reinforce); }),
+            "rl.toml is a recipe of `darkhorse reinforce`; this takes one of `darkhorse run`");
+  EXPECT_EQ(MessageOf([&] { ParsePretrainRecipe(reinforce); }),
+            "rl.toml is a recipe of `darkhorse reinforce`; this takes one of `darkhorse pretrain` "
+            "or `darkhorse run`");
+  EXPECT_EQ(
+      MessageOf([&] { ParseReinforceRecipe(pretrain); }),
+      "p.toml is a recipe of `darkhorse pretrain`; this takes one of `darkhorse reinforce` or "
+      "`darkhorse run`");
+  // One that fits none is told of its unknown name.
+  EXPECT_TRUE(Says(MessageOf([] { ParsePretrainRecipe({"x.toml", "stepz = 1\n", {}}); }), "stepz"));
+  EXPECT_TRUE(Says(MessageOf([] {
+                     ParseRunRecipe({"x.toml", "vocab_sise = 1\n", {}});
+                   }),
+                   "vocab_size"));
+}
+
+}  // namespace
+}  // namespace darkhorse

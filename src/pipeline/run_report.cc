@@ -1,0 +1,90 @@
+#include "pipeline/run_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "model/cost.h"
+#include "pipeline/recipe.h"
+#include "pipeline/stages.h"
+#include "report/parts.h"
+#include "report/report.h"
+
+namespace darkhorse {
+namespace {
+
+// A recipe as this program would read it; none if it was written by another version.
+template <typename Recipe>
+std::optional<Recipe> Parsed(const std::string& toml) {
+  Recipe recipe;
+  try {
+    ParseToml(toml, "recipe.toml", FieldsOf(recipe));
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  return recipe;
+}
+
+bool IsValid(const ModelConfig& config) {
+  try {
+    config.Validate();
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::string DescribeModel(const ModelConfig& config) {
+  const int64_t moe_layers =
+      config.n_routed_experts > 0
+          ? std::max<int64_t>(0, config.num_hidden_layers - config.first_k_dense_replace)
+          : 0;
+  const ModelCost cost(config);
+  std::string text =
+      fmt::format("{} parameters, {} of them active for a token: {} layers of width {}",
+                  FormatCount(static_cast<double>(cost.parameters())),
+                  FormatCount(static_cast<double>(cost.active_parameters())),
+                  config.num_hidden_layers, config.hidden_size);
+  if (moe_layers > 0) {
+    text +=
+        fmt::format(", {} of them with {} routed experts ({} chosen) and {} shared", moe_layers,
+                    config.n_routed_experts, config.num_experts_per_tok, config.n_shared_experts);
+  }
+  return text + ".";
+}
+
+}  // namespace
+
+std::string DescribeModelOf(const std::string& pretrain_recipe) {
+  const auto recipe = Parsed<PretrainRecipe>(pretrain_recipe);
+  return recipe && IsValid(recipe->model) ? DescribeModel(recipe->model) : "";
+}
+
+std::string DescribeCorpusOf(const std::string& run_recipe) {
+  const auto recipe = Parsed<RunRecipe>(run_recipe);
+  if (!recipe) return "";
+  const GeneratedCorpus& corpus = recipe->corpus;
+  return fmt::format(
+      "The corpus has {} documents: {} work a problem, {} are sheets of arithmetic, the rest "
+      "guesses.",
+      corpus.documents, Percent(corpus.shares.worked_share), Percent(corpus.shares.facts_share));
+}
+
+std::string ReportRun(const std::string& run, double price_per_core_hour) {
+  return WriteReport(run, {.price_per_core_hour = price_per_core_hour,
+                           .stages = {.pretraining = run_files::kBase,
+                                      .reinforcement = run_files::kReinforced,
+                                      .before = run_files::kBaseScores,
+                                      .after = run_files::kReinforcedScores},
+                           .describe_model = DescribeModelOf,
+                           .describe_corpus = DescribeCorpusOf});
+}
+
+std::string ReportRun(const std::string& run) {
+  return ReportRun(run, ReportOptions().price_per_core_hour);
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,17 @@
+// The report of a run with what recipes say about it.
+#pragma once
+
+#include <string>
+
+namespace darkhorse {
+
+// WriteReport (report/report.h) for a run of one stage or of all. Returns the path of the page.
+std::string ReportRun(const std::string& run);
+std::string ReportRun(const std::string& run, double price_per_core_hour);
+
+// A sentence on the model that a pretraining recipe's text describes, or on the corpus of a whole
+// run's; "" for a recipe of another version, or of dimensions that no model has.
+std::string DescribeModelOf(const std::string& pretrain_recipe);
+std::string DescribeCorpusOf(const std::string& run_recipe);
+
+}  // namespace darkhorse

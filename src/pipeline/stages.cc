@@ -1,0 +1,206 @@
+#include "pipeline/stages.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "checkpoint/run_directory.h"
+#include "pipeline/loaded_model.h"
+#include "rl/log.h"
+#include "text/tokenizer.h"
+
+namespace darkhorse {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr char kBos[] = "<|begin|>";
+constexpr char kEos[] = "<|end|>";
+constexpr size_t kThoughts = 3;                 // shown of each measured model
+constexpr int64_t kTokenizerDocuments = 20000;  // plenty for a closed vocabulary
+constexpr uint64_t kEvaluationSeed =
+    20250122;  // fixed: the same samples are drawn before and after
+
+// The default pattern with numbers cut into groups of up to `digits` digits.
+std::string SplitPattern(int64_t digits) {
+  std::string pattern = kDefaultSplitPattern;
+  const std::string number = "|\\p{N}|";
+  const size_t at = pattern.find(number);
+  CHECK(at != std::string::npos);
+  return pattern.replace(at, number.size(), fmt::format("|\\p{{N}}{{1,{}}}|", digits));
+}
+
+Json ReadScores(const std::string& path) {
+  try {
+    return Json::parse(ReadFile(path));
+  } catch (const Json::exception&) {
+    Fail("{}: is damaged; remove it, and it is measured again", path);
+  }
+}
+
+// Calls what the caller may have left empty.
+template <typename Callback, typename... Values>
+void Tell(const Callback& callback, const Values&... values) {
+  if (callback) callback(values...);
+}
+
+class Stages {
+ public:
+  Stages(const RunRecipe& recipe, const std::string& run, const RunCallbacks& callbacks)
+      : recipe_(recipe), run_(run), tell_(callbacks), mix_(recipe.corpus.Mix()) {}
+
+  // Throws Interruption where it is stopped; *result then holds what was measured.
+  void Run(RunResult* result) {
+    Tokenize();
+    Prepare();
+    const std::string base = PretrainBase();
+    result->base = Measure(Stage::kBaseScores, base);
+    const std::string policy = ReinforceBase(base);
+    result->reinforced = Measure(Stage::kReinforcedScores, policy);
+    result->model = policy;
+  }
+
+ private:
+  std::string Path(const std::string& name) const { return run_ + "/" + name; }
+  void Note(const std::string& text) const { Tell(tell_.on_note, text); }
+  void Begin(Stage stage, const std::string& note) const {
+    Note(note);
+    Tell(tell_.on_begin, stage);
+  }
+
+  void Tokenize() {
+    const std::string path = Path(run_files::kTokenizer);
+    if (FileExists(path)) return Note("the tokenizer is there already");
+    Begin(Stage::kTokenizer, "training the tokenizer");
+    int64_t index = 0;
+    TokenizerTrainOptions options;
+    options.vocab_size = static_cast<int32_t>(recipe_.vocab_size);
+    options.pattern = SplitPattern(recipe_.digits_per_token);
+    options.special_tokens = {kBos, kEos, "<think>", "</think>", "<answer>", "</answer>"};
+    const Tokenizer tokenizer = TrainTokenizer(
+        [&](std::string* text) {
+          if (index == std::min(kTokenizerDocuments, recipe_.corpus.documents)) return false;
+          *text = CorpusDocument(mix_, recipe_.corpus.seed, static_cast<uint64_t>(index++));
+          return true;
+        },
+        options);
+    WriteFileAtomically(path, tokenizer.ToJson());
+    Tell(tell_.on_end, Stage::kTokenizer);
+  }
+
+  void Prepare() {
+    const std::string data = Path(run_files::kData);
+    if (FileExists(data + "/" + kTrainShard)) return Note("the corpus is there already");
+    Begin(Stage::kCorpus, "writing the corpus");
+    PrepareOptions options;
+    options.bos_token = kBos;
+    options.eos_token = kEos;
+    options.recognise_special = true;  // the corpus' own tags
+    const auto make = [&](uint64_t index, std::string* document) {
+      if (tell_.stop && tell_.stop()) throw Interruption();
+      *document = CorpusDocument(mix_, recipe_.corpus.seed, index);
+      return true;
+    };
+    PrepareGenerated(make, recipe_.corpus.documents, Tokenizer::Load(Path(run_files::kTokenizer)),
+                     options, data, tell_.on_corpus);
+    Tell(tell_.on_end, Stage::kCorpus);
+  }
+
+  std::string PretrainBase() {
+    Begin(Stage::kPretraining, "pretraining the base model");
+    const PretrainResult result = Pretrain(
+        recipe_.pretrain, Path(run_files::kData), Path(run_files::kBase), /*resume=*/true,
+        {.on_step = tell_.on_pretraining_step, .on_note = tell_.on_note, .stop = tell_.stop});
+    if (!result.finished) throw Interruption();
+    Tell(tell_.on_end, Stage::kPretraining);
+    return result.checkpoint;
+  }
+
+  std::string ReinforceBase(const std::string& base) {
+    Begin(Stage::kReinforcement, "reinforcement learning");
+    const ReinforceResult result =
+        Reinforce(recipe_.reinforce, base, Path(run_files::kReinforced), /*resume=*/true,
+                  {.on_step = tell_.on_reinforcement_step,
+                   .on_evaluation = tell_.on_reinforcement_evaluation,
+                   .on_note = tell_.on_note,
+                   .stop = tell_.stop});
+    if (!result.finished) throw Interruption();
+    Tell(tell_.on_end, Stage::kReinforcement);
+    // The last checkpoint, not the best: best/ was chosen on the very problems that it would be
+    // measured on.
+    return result.checkpoint;
+  }
+
+  Json Measure(Stage stage, const std::string& checkpoint) {
+    const bool base = stage == Stage::kBaseScores;
+    const std::string model = base ? "base" : "reinforced";
+    const std::string path = Path(base ? run_files::kBaseScores : run_files::kReinforcedScores);
+    if (FileExists(path)) {
+      Note(fmt::format("the {} model is measured already", model));
+      return ReadScores(path);
+    }
+    Begin(stage, fmt::format("measuring the {} model on held-out problems", model));
+    const LoadedModel loaded(checkpoint);
+    const ReinforceOptions& rl = recipe_.reinforce.rl;
+    const std::unique_ptr<Environment> environment = MakeEnvironment(
+        rl.tasks, recipe_.reinforce.problems, [this](const std::string& text) { Note(text); });
+    const EvaluationOptions options{.problems = recipe_.evaluate_problems,
+                                    .samples = recipe_.evaluate_samples,
+                                    .max_tokens = rl.max_tokens,
+                                    .slots = rl.slots,
+                                    .seed = kEvaluationSeed};
+    std::vector<Sample> samples;
+    std::vector<Problem> problems;
+    Json scores = Json::array();
+    for (const TaskEvaluation& evaluation :
+         Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment, options,
+                  &samples, &problems)) {
+      Tell(tell_.on_scores, model, evaluation);
+      scores.push_back(Json::parse(EvaluationJson(evaluation)));
+    }
+    if (const ScoringFaults faults = environment->TakeFaults(); faults.samples > 0) {
+      Tell(tell_.on_faults, faults);
+      scores.front()["reward_program_failures"] = faults.samples;
+    }
+    for (size_t i = 0; i < std::min(kThoughts, problems.size()); ++i) {
+      const size_t first = i * static_cast<size_t>(recipe_.evaluate_samples);
+      Tell(tell_.on_thought, model, problems[i], samples[first]);
+    }
+    WriteFileAtomically(path, scores.dump());
+    Tell(tell_.on_end, stage);
+    return scores;
+  }
+
+  const RunRecipe& recipe_;
+  const std::string run_;
+  const RunCallbacks& tell_;
+  const CorpusMix mix_;
+};
+
+}  // namespace
+
+RunResult RunStages(const RunRecipe& recipe, const std::string& run,
+                    const RunCallbacks& callbacks) {
+  using namespace run_files;
+  Stages stages(recipe, run, callbacks);
+  const RunLock lock(run);
+  RecordRecipe(run, ToToml(recipe), /*goes_on=*/true,
+               {kData, kBase, kBaseScores, kReinforced, kReinforcedScores});
+  RunResult result;
+  try {
+    stages.Run(&result);
+    result.finished = true;
+  } catch (const Interruption&) {
+  }
+  return result;
+}
+
+bool HasReport(const std::string& run) {
+  return FileExists(run + "/" + run_files::kBase + "/checkpoints");
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,288 @@
+#include "pipeline/stages.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/scratch_testing.h"
+#include "checkpoint/run_directory.h"
+#include "data/shard.h"
+#include "pipeline/loaded_model.h"
+
+namespace darkhorse {
+namespace {
+
+// All stages in about a second.
+constexpr char kRecipe[] = R"(
+vocab_size = 300
+digits_per_token = 3
+evaluate_problems = 5
+evaluate_samples = 2
+[corpus]
+tasks = ["sum:1"]
+documents = 400
+seed = 77
+[pretrain.model]
+hidden_size = 16
+num_hidden_layers = 1
+first_k_dense_replace = 1
+num_attention_heads = 2
+kv_lora_rank = 8
+qk_nope_head_dim = 8
+qk_rope_head_dim = 8
+v_head_dim = 8
+intermediate_size = 32
+n_routed_experts = 0
+max_position_embeddings = 128
+tie_word_embeddings = true
+[pretrain.train]
+steps = 4
+tokens_per_step = 256
+micro_batch_tokens = 256
+sequence_length = 128
+checkpoint_every = 2
+evaluate_every = 2
+evaluate_tokens = 256
+[reinforce.rl]
+tasks = ["sum:1", "sort:1"]
+steps = 3
+prompts_per_step = 2
+group_size = 2
+max_tokens = 9
+evaluate_every = 2
+evaluate_problems = 2
+evaluate_samples = 1
+checkpoint_every = 1
+[reinforce.probe]
+problems = 0
+)";
+
+RunRecipe Recipe() { return ParseRunRecipe({"test.toml", kRecipe, {}}); }
+
+// Files that may differ between two runs of one recipe: they hold times.
+std::map<std::string, std::string> FilesOf(const std::string& run) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(run)) {
+    if (entry.is_regular_file() && entry.path().filename() != "timings.jsonl")
+      files[std::filesystem::relative(entry.path(), run).string()] =
+          ReadFile(entry.path().string());
+  }
+  return files;
+}
+
+class StagesTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    scratch_ = new ScratchDirectory;
+    callbacks_ = new RunCallbacks{
+        .on_begin = [](Stage stage) { told_.push_back("begin " + Name(stage)); },
+        .on_end = [](Stage stage) { told_.push_back("end " + Name(stage)); },
+        .on_note = [](const std::string& note) { notes_ += note + "\n"; },
+        .on_corpus = [](const PrepareProgress& p) { corpus_ = p; },
+        .on_pretraining_step = [](const StepMetrics& m) { steps_.push_back(m.step); },
+        .on_reinforcement_step = [](const ReinforceMetrics& m) { rl_steps_.push_back(m.step); },
+        .on_reinforcement_evaluation =
+            [](const ReinforceMetrics& m) { rl_evaluations_.push_back(m.step); },
+        .on_scores =
+            [](const std::string& model, const TaskEvaluation& e) {
+              told_.push_back("scores " + model + " " + e.task);
+            },
+        .on_thought =
+            [](const std::string& model, const Problem& problem, const Sample& sample) {
+              thoughts_.push_back({model, problem, sample});
+            }};
+    whole_ = new RunResult(RunStages(Recipe(), *scratch_ / "whole", *callbacks_));
+  }
+  static void TearDownTestSuite() {
+    delete whole_;
+    delete callbacks_;
+    delete scratch_;
+  }
+
+  static std::string Name(Stage stage) {
+    const char* const names[] = {"tokenizer",   "corpus",        "pretraining",
+                                 "base scores", "reinforcement", "reinforced scores"};
+    return names[static_cast<size_t>(stage)];
+  }
+
+  struct Thought {
+    std::string model;
+    Problem problem;
+    Sample sample;
+  };
+  static inline ScratchDirectory* scratch_;
+  static inline RunCallbacks* callbacks_;
+  static inline RunResult* whole_;
+  static inline std::vector<std::string> told_;
+  static inline std::string notes_;
+  static inline PrepareProgress corpus_;
+  static inline std::vector<int64_t> steps_, rl_steps_, rl_evaluations_;
+  static inline std::vector<Thought> thoughts_;
+};
+
+TEST_F(StagesTest, AreToldInTheirOrder) {
+  EXPECT_EQ(
+      told_,
+      (std::vector<std::string>{
+          "begin tokenizer", "end tokenizer", "begin corpus", "end corpus", "begin pretraining",
+          "end pretraining", "begin base scores", "scores base sum", "scores base sort",
+          "end base scores", "begin reinforcement", "end reinforcement", "begin reinforced scores",
+          "scores reinforced sum", "scores reinforced sort", "end reinforced scores"}));
+  EXPECT_EQ(steps_, (std::vector<int64_t>{1, 2, 3, 4}));
+  EXPECT_EQ(rl_steps_, (std::vector<int64_t>{1, 2, 3}));
+  EXPECT_EQ(rl_evaluations_, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(corpus_.documents, 400);
+  EXPECT_TRUE(HasReport(*scratch_ / "whole"));
+  EXPECT_FALSE(HasReport(*scratch_ / "none"));
+}
+
+TEST_F(StagesTest, ResultIsTheLastCheckpointAndBothScores) {
+  EXPECT_TRUE(whole_->finished);
+  EXPECT_EQ(whole_->model, StepDirectory(*scratch_ / "whole/reinforced", 3));
+  for (const auto* scores : {&whole_->base, &whole_->reinforced}) {
+    ASSERT_EQ(scores->size(), 2u);
+    EXPECT_EQ((*scores)[0]["task"], "sum");
+    EXPECT_EQ((*scores)[1]["task"], "sort");
+    for (const auto& task : *scores) {
+      EXPECT_EQ(task["problems"], 5);
+      EXPECT_EQ(task["samples"], 2);
+      EXPECT_LE(task["mean_length"], 9);  // rl.max_tokens
+      EXPECT_FALSE(task.contains("reward_program_failures"));
+    }
+  }
+  EXPECT_EQ(ReadFile(*scratch_ / "whole/base.json"), whole_->base.dump());
+  EXPECT_EQ(ReadFile(*scratch_ / "whole/reinforced.json"), whole_->reinforced.dump());
+}
+
+// The scores of each model are of its own checkpoint, with the seed that no recipe changes.
+TEST_F(StagesTest, ScoresAreOfTheStagesModel) {
+  const auto environment = MakeTaskEnvironment({"sum:1", "sort:1"});
+  const auto scores = [&](const std::string& checkpoint, std::vector<Sample>* samples) {
+    const LoadedModel loaded(checkpoint);
+    return Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
+                    {.problems = 5, .samples = 2, .max_tokens = 9, .slots = 4, .seed = 20250122},
+                    samples);
+  };
+  const std::string run = *scratch_ / "whole/";
+  size_t told = 0;
+  for (const auto& [checkpoint, json] :
+       {std::pair{StepDirectory(run + "base", 4), whole_->base},
+        std::pair{StepDirectory(run + "reinforced", 3), whole_->reinforced}}) {
+    std::vector<Sample> samples;
+    const std::vector<TaskEvaluation> expected = scores(checkpoint, &samples);
+    for (size_t task = 0; task < 2; ++task)
+      EXPECT_EQ(json[task]["mean_length"], expected[task].mean_length) << checkpoint;
+    // The thoughts that were told are the first samples of the first three problems.
+    for (size_t problem = 0; problem < 3; ++problem, ++told) {
+      ASSERT_LT(told, thoughts_.size());
+      EXPECT_EQ(thoughts_[told].sample.problem, problem);
+      EXPECT_EQ(thoughts_[told].sample.completion, samples[2 * problem].completion);
+      EXPECT_EQ(thoughts_[told].problem.prompt, environment->HeldOut(5)[0][problem].prompt);
+      EXPECT_EQ(thoughts_[told].model, told < 3 ? "base" : "reinforced");
+    }
+  }
+  EXPECT_EQ(told, thoughts_.size());
+}
+
+TEST_F(StagesTest, TheCorpusIsTheRecipes) {
+  const Tokenizer tokenizer = Tokenizer::Load(*scratch_ / "whole/tokenizer.json");
+  EXPECT_EQ(tokenizer.vocab_size(), 300);
+  EXPECT_NE(ReadFile(*scratch_ / "whole/tokenizer.json").find("|\\\\p{N}{1,3}|"),
+            std::string::npos);
+  std::multiset<std::string> expected, found;
+  for (uint64_t i = 0; i < 400; ++i)
+    expected.insert("<|begin|>" + CorpusDocument(Recipe().corpus.Mix(), 77, i) + "<|end|>");
+  int64_t thinking = 0;
+  for (const char* split : {kTrainShard, kValidationShard}) {
+    const TokenShard shard = TokenShard::Open(*scratch_ / "whole/data/" + split, tokenizer.hash());
+    for (int64_t d = 0; d < shard.documents(); ++d) {
+      const int64_t begin = shard.DocumentBegin(d), end = shard.DocumentBegin(d + 1);
+      std::vector<int32_t> tokens(static_cast<size_t>(end - begin));
+      shard.Copy(begin, end - begin, tokens.data());
+      found.insert(tokenizer.Decode(tokens));
+      thinking += std::count(tokens.begin(), tokens.end(), tokenizer.TokenId("<think>").value());
+    }
+  }
+  EXPECT_EQ(found, expected);
+  EXPECT_GT(thinking, 200);  // as one token each, in three quarters of 400 documents
+}
+
+TEST_F(StagesTest, ASecondCallComputesNothingAnew) {
+  const auto before = FilesOf(*scratch_ / "whole");
+  std::vector<std::string> begun;
+  int64_t steps = 0;
+  const RunResult again =
+      RunStages(Recipe(), *scratch_ / "whole",
+                {.on_begin = [&](Stage stage) { begun.push_back(Name(stage)); },
+                 .on_pretraining_step = [&](const StepMetrics&) { ++steps; },
+                 .on_reinforcement_step = [&](const ReinforceMetrics&) { ++steps; },
+                 .on_scores = [&](const std::string&, const TaskEvaluation&) { ++steps; }});
+  EXPECT_TRUE(again.finished);
+  EXPECT_EQ(again.model, whole_->model);
+  EXPECT_EQ(again.base, whole_->base);
+  EXPECT_EQ(again.reinforced, whole_->reinforced);
+  EXPECT_EQ(begun, (std::vector<std::string>{"pretraining", "reinforcement"}));
+  EXPECT_EQ(steps, 0);
+  EXPECT_EQ(FilesOf(*scratch_ / "whole"), before);
+}
+
+// Stopped in each stage that can be, the run says so and goes on to the same files.
+TEST_F(StagesTest, StoppedItGoesOnToTheSameFiles) {
+  const std::string run = *scratch_ / "stopped";
+  const RunRecipe recipe = Recipe();
+  bool stop = false;
+  RunCallbacks callbacks{.stop = [&] { return stop; }};
+  const auto stopped_in = [&](auto RunCallbacks::*member, auto callback) {
+    RunCallbacks with = callbacks;
+    with.*member = callback;
+    stop = false;
+    const RunResult result = RunStages(recipe, run, with);
+    EXPECT_FALSE(result.finished);
+    EXPECT_EQ(result.model, "");
+    EXPECT_TRUE(result.reinforced.is_null());
+    return result;
+  };
+  stopped_in(&RunCallbacks::on_begin, [&](Stage stage) { stop = stage == Stage::kCorpus; });
+  EXPECT_TRUE(FileExists(run + "/tokenizer.json"));
+  EXPECT_FALSE(FileExists(run + "/data/train.bin"));
+  const RunResult in_pretraining = stopped_in(&RunCallbacks::on_pretraining_step,
+                                              [&](const StepMetrics& m) { stop = m.step == 3; });
+  EXPECT_TRUE(FileExists(StepDirectory(run + "/base", 3)));
+  EXPECT_TRUE(in_pretraining.base.is_null());
+  const RunResult in_reinforcement = stopped_in(
+      &RunCallbacks::on_reinforcement_step, [&](const ReinforceMetrics& m) { stop = m.step == 1; });
+  EXPECT_TRUE(FileExists(StepDirectory(run + "/reinforced", 1)));
+  EXPECT_EQ(in_reinforcement.base, whole_->base);
+  stop = false;
+  EXPECT_TRUE(RunStages(recipe, run, callbacks).finished);
+  const auto stopped = FilesOf(run), whole = FilesOf(*scratch_ / "whole");
+  for (const auto& [name, bytes] : whole) {
+    // Checkpoints of the moment of stopping may be kept in place of others.
+    if (name.find("checkpoints/") != std::string::npos && !name.starts_with("reinforced")) continue;
+    ASSERT_TRUE(stopped.contains(name)) << name;
+    EXPECT_TRUE(stopped.at(name) == bytes) << name;
+  }
+}
+
+TEST_F(StagesTest, DamagedScoresAreNotBelieved) {
+  const std::string path = *scratch_ / "whole/base.json";
+  const std::string sound = ReadFile(path);
+  WriteFileAtomically(path, sound.substr(0, 20));
+  EXPECT_TRUE(Says(MessageOf([&] { RunStages(Recipe(), *scratch_ / "whole", {}); }),
+                   "base.json: is damaged; remove it"));
+  WriteFileAtomically(path, sound);
+}
+
+TEST_F(StagesTest, WhatAnotherLeftIsNotAdopted) {
+  for (const char* name : {"data", "base", "base.json", "reinforced", "reinforced.json"}) {
+    const std::string run = *scratch_ / ("with " + std::string(name));
+    scratch_->Write("with " + std::string(name) + "/" + name + "/x", "x");
+    EXPECT_TRUE(Says(MessageOf([&] { RunStages(Recipe(), run, {}); }),
+                     "holds other files (" + std::string(name) + ")"));
+  }
+}
+
+}  // namespace
+}  // namespace darkhorse

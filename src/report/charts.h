@@ -1,0 +1,21 @@
+// The curves of a report.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/data.h"
+
+namespace darkhorse {
+
+struct NamedChart {
+  std::string name;  // of its file: "loss"
+  Chart chart;
+};
+
+// Those that have points.
+std::vector<NamedChart> PretrainingCharts(const RunRecord& run);
+std::vector<NamedChart> ReinforcementCharts(const RunRecord& run);
+std::vector<NamedChart> PassAtKCharts(const Evaluation& before, const Evaluation& after);
+
+}  // namespace darkhorse

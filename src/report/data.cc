@@ -1,0 +1,162 @@
+#include "report/data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "report/markup.h"
+#include "report/tensorboard.h"
+
+namespace darkhorse {
+namespace {
+
+std::string ReadIfThere(const std::string& path) { return FileExists(path) ? ReadFile(path) : ""; }
+
+std::vector<Json> ReadLines(const std::string& path) {
+  const std::string text = ReadIfThere(path);
+  std::vector<Json> lines;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    Json line = Json::parse(RepairUtf8(std::string_view(text).substr(begin, end - begin)), nullptr,
+                            /*allow_exceptions=*/false);
+    if (line.is_object() && line.contains("step") && line["step"].is_number_integer())
+      lines.push_back(std::move(line));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+RunRecord ReadRun(const std::string& directory) {
+  return {directory,
+          ReadIfThere(directory + "/recipe.toml"),
+          ReadLines(directory + "/metrics.jsonl"),
+          ReadLines(directory + "/samples.jsonl"),
+          ReadLines(directory + "/timings.jsonl"),
+          Json::parse(RepairUtf8(ReadIfThere(directory + "/probe.json")), nullptr,
+                      /*allow_exceptions=*/false)};
+}
+
+Json OnlyEvaluations(const Json& tasks) {
+  Json kept = Json::array();
+  if (!tasks.is_array()) return kept;
+  for (const Json& task : tasks) {
+    if (task.is_object() && task.contains("task") && task["task"].is_string()) kept.push_back(task);
+  }
+  return kept;
+}
+
+Evaluation ReadEvaluation(const std::string& path, const std::string& when) {
+  return {when, OnlyEvaluations(Json::parse(RepairUtf8(ReadIfThere(path)), nullptr,
+                                            /*allow_exceptions=*/false))};
+}
+
+// A reinforcement run alone is measured as it goes: its first and its last measurement.
+void TakeEvaluationsOf(const RunRecord& run, ReportData* data) {
+  for (const Json& line : run.metrics) {
+    if (!line.contains("evaluation")) continue;
+    const Evaluation evaluation{fmt::format("after step {}", line["step"].get<int64_t>()),
+                                OnlyEvaluations(line["evaluation"])};
+    if (data->before.tasks.empty()) {
+      data->before = evaluation;
+    } else {
+      data->after = evaluation;
+    }
+  }
+  if (data->after.tasks.empty()) std::swap(data->before, data->after);
+}
+
+}  // namespace
+
+ReportData ReadReportData(const std::string& run, const StageNames& stages) {
+  ReportData data;
+  const std::filesystem::path path = std::filesystem::weakly_canonical(run);
+  data.name = path.filename().string();
+  RunRecord alone = ReadRun(run);
+  if (alone.is_reinforcement()) {
+    data.reinforcement = std::move(alone);
+  } else if (alone.present()) {
+    data.pretraining = std::move(alone);
+  } else {
+    data.recipe = alone.recipe;
+    data.pretraining = ReadRun(run + "/" + stages.pretraining);
+    data.reinforcement = ReadRun(run + "/" + stages.reinforcement);
+    data.before = ReadEvaluation(run + "/" + stages.before, "base");
+    data.after = ReadEvaluation(run + "/" + stages.after, "reinforced");
+  }
+  if (!data.pretraining.present() && !data.reinforcement.present()) {
+    Fail(
+        "{}: holds no run: neither metrics.jsonl nor {}/metrics.jsonl has a line; give the "
+        "directory "
+        "that pretrain, reinforce or run wrote",
+        run, stages.pretraining);
+  }
+  if (data.before.tasks.empty() && data.after.tasks.empty())
+    TakeEvaluationsOf(data.reinforcement, &data);
+  return data;
+}
+
+std::string TaskName(const Json& evaluation) {
+  const std::string task = evaluation.value("task", "");
+  const auto level = evaluation.find("level");
+  if (level == evaluation.end() || !level->is_number_integer()) return task;
+  return fmt::format("{} level {}", task, level->get<int64_t>());
+}
+
+double NumberAt(const Json& object, const std::string& field) {
+  const auto found = object.find(field);
+  return found != object.end() && found->is_number() ? found->get<double>()
+                                                     : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::vector<Point> Curve(const std::vector<Json>& lines, const std::string& field) {
+  std::vector<Point> points;
+  for (const Json& line : lines) {
+    const double y = NumberAt(line, field);
+    if (std::isfinite(y)) points.push_back({NumberAt(line, "step"), y});
+  }
+  return points;
+}
+
+Cost CostOf(const std::vector<Json>& timings) {
+  Cost cost;
+  const auto count = [](double value) { return std::isfinite(value) ? value : 0; };
+  for (const Json& line : timings) {
+    const double seconds = count(NumberAt(line, "seconds"));
+    cost.flops += count(NumberAt(line, "flops"));
+    cost.seconds += seconds;
+    cost.core_seconds += seconds * count(NumberAt(line, "threads"));
+  }
+  return cost;
+}
+
+std::string TensorBoardFileOf(const RunRecord& run) {
+  std::vector<std::pair<int64_t, std::vector<Scalar>>> steps;
+  for (const Json& line : run.metrics) {
+    std::vector<Scalar> scalars;
+    for (const auto& [name, value] : line.items()) {
+      if (value.is_number() && name != "step") scalars.push_back({name, value.get<double>()});
+    }
+    if (line.contains("evaluation")) {
+      for (const Json& task : OnlyEvaluations(line["evaluation"])) {
+        const double level = NumberAt(task, "level");
+        const std::string task_name = task["task"].get<std::string>();
+        const std::string prefix = std::isfinite(level)
+                                       ? fmt::format("eval/{}:{}/", task_name, level)
+                                       : fmt::format("eval/{}/", task_name);
+        for (const auto& [name, value] : task.items()) {
+          if (value.is_number() && name != "level")
+            scalars.push_back({prefix + name, value.get<double>()});
+        }
+      }
+    }
+    steps.emplace_back(line["step"].get<int64_t>(), std::move(scalars));
+  }
+  return TensorBoardFile(steps);
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,62 @@
+// What a run directory holds, read with patience: lines that a killed run cut off, or that are not
+// JSON, are passed over.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "report/report.h"
+#include "report/svg.h"
+
+namespace darkhorse {
+
+using Json = nlohmann::ordered_json;
+
+// One training run: pretraining or reinforcement.
+struct RunRecord {
+  std::string directory;
+  std::string recipe;         // TOML; empty if there is none
+  std::vector<Json> metrics;  // objects with an integer "step", in the file's order
+  std::vector<Json> samples;  // likewise
+  std::vector<Json> timings;  // likewise
+  Json probe;                 // of a reinforcement run: what `--probe-only --json` prints
+  bool present() const { return !metrics.empty(); }
+  bool is_reinforcement() const { return present() && metrics.front().contains("reward"); }
+};
+
+// Results on held-out problems: an array of objects as `darkhorse evaluate` prints them.
+struct Evaluation {
+  std::string when;  // "base", "after step 60", ...
+  Json tasks = Json::array();
+};
+
+// All that one report is about. A run that is only pretraining or only reinforcement has the other
+// record empty.
+struct ReportData {
+  std::string name;
+  std::string recipe;  // of the whole run
+  RunRecord pretraining, reinforcement;
+  Evaluation before, after;
+};
+
+// `stages`: where a run of several stages has them. Error: the directory holds no run.
+ReportData ReadReportData(const std::string& run_directory, const StageNames& stages);
+
+// "countdown level 1" of one task's evaluation; a file of problems has no levels.
+std::string TaskName(const Json& evaluation);
+
+// A field over the steps; lines without it are left out.
+std::vector<Point> Curve(const std::vector<Json>& lines, const std::string& field);
+// The number at `field`, NaN if there is none.
+double NumberAt(const Json& object, const std::string& field);
+
+struct Cost {
+  double flops = 0, seconds = 0, core_seconds = 0;
+};
+Cost CostOf(const std::vector<Json>& timings);
+
+// Every number of the metrics under its own name, evaluations as eval/<task>:<level>/<name>.
+std::string TensorBoardFileOf(const RunRecord& run);
+
+}  // namespace darkhorse

@@ -1,0 +1,31 @@
+// Pieces that the sections of a report are made of.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/charts.h"
+
+namespace darkhorse {
+
+// Text is escaped.
+std::string ReportSection(const std::string& title, const std::string& text);
+std::string DrawCharts(const std::vector<NamedChart>& charts);
+
+// Cells are escaped; the first column is text, the others are figures.
+class Table {
+ public:
+  explicit Table(const std::vector<std::string>& head) { Row(head, "th"); }
+  void Add(const std::vector<std::string>& cells) { Row(cells, "td"); }
+  std::string Html() const;
+
+ private:
+  void Row(const std::vector<std::string>& cells, std::string_view tag);
+  std::string rows_;
+};
+
+// A dash for what is not a number.
+std::string Percent(double share);
+std::string OrDash(double value, int digits);
+
+}  // namespace darkhorse

@@ -1,0 +1,38 @@
+#include "report/report.h"
+
+#include "base/file.h"
+#include "report/charts.h"
+#include "report/page.h"
+
+namespace darkhorse {
+namespace {
+
+void WriteFigures(const std::string& directory, const std::vector<NamedChart>& charts) {
+  for (const NamedChart& named : charts)
+    WriteFileAtomically(directory + "/" + named.name + ".svg", DrawChartFile(named.chart));
+}
+
+void WriteTensorBoard(const RunRecord& run) {
+  if (!run.present()) return;
+  const std::string directory = run.directory + "/tensorboard";
+  MakeDirectories(directory);
+  WriteFileAtomically(directory + "/events.out.tfevents.darkhorse", TensorBoardFileOf(run));
+}
+
+}  // namespace
+
+std::string WriteReport(const std::string& run_directory, const ReportOptions& options) {
+  const ReportData data = ReadReportData(run_directory, options.stages);
+  const std::string figures = run_directory + "/figures";
+  MakeDirectories(figures);
+  WriteFigures(figures, PretrainingCharts(data.pretraining));
+  WriteFigures(figures, ReinforcementCharts(data.reinforcement));
+  WriteFigures(figures, PassAtKCharts(data.before, data.after));
+  WriteTensorBoard(data.pretraining);
+  WriteTensorBoard(data.reinforcement);
+  const std::string path = run_directory + "/report.html";
+  WriteFileAtomically(path, ReportPage(data, options));
+  return path;
+}
+
+}  // namespace darkhorse
