@@ -10,6 +10,7 @@
 #include "kernel/peak.h"
 #include "model/cost.h"
 #include "rl/learner.h"
+#include "rl/own_problems.h"
 
 namespace darkhorse {
 namespace {
@@ -79,13 +80,14 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
                         int64_t rounds) {
   const std::unique_ptr<Environment> environment =
       MakeEnvironment(recipe.rl.tasks, recipe.problems, Note);
-  Learner learner(recipe, model_directory, *environment);
-  learner.Step();
+  const std::unique_ptr<Learner> learner =
+      Learner::FromCheckpoint(recipe, model_directory, *environment);
+  learner->Step({});
   std::vector<double> seconds, sample, score, train, length, speed, share;
   for (int64_t round = 0; round < rounds; ++round) {
-    const int64_t before = learner.position.generated;
-    const ReinforceMetrics m = learner.Step();
-    const auto generated = static_cast<double>(learner.position.generated - before);
+    const int64_t before = learner->progress().generated;
+    const ReinforceMetrics m = learner->Step({});
+    const auto generated = static_cast<double>(learner->progress().generated - before);
     const double whole = m.sample_seconds + m.score_seconds + m.train_seconds;
     seconds.push_back(whole);
     sample.push_back(m.sample_seconds);
@@ -93,7 +95,7 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     train.push_back(m.train_seconds);
     length.push_back(m.mean_length);
     speed.push_back(generated / m.sample_seconds);
-    share.push_back(RooflineSeconds(learner.trainer().config(), m.engine_steps) / m.sample_seconds);
+    share.push_back(RooflineSeconds(learner->config(), m.engine_steps) / m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);
   const double parts = Median(sample) + Median(score) + Median(train);

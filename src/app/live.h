@@ -3,12 +3,18 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "app/output.h"
+#include "rl/log.h"
 #include "rl/reinforce.h"
 #include "train/pretrain.h"
 
 namespace darkhorse {
+
+// Names in a run's folder that the commands write beside what the libraries do.
+inline const std::vector<std::string> kCommandFiles = {"tokenizer.json", "report.html", "figures",
+                                                       "tensorboard"};
 
 // The peak that GFLOP/s are compared with, measured once a process.
 double PeakGflops();
@@ -46,6 +52,5 @@ std::string DescribeFaults(const ScoringFaults& faults);
 
 // "countdown level 1: pass@1 0.42 ±0.04, pass@4 0.71, …"
 std::string Describe(const TaskEvaluation& evaluation);
-Json ToJson(const TaskEvaluation& evaluation);
 
 }  // namespace darkhorse

@@ -16,6 +16,7 @@
 #include "base/interrupt.h"
 #include "checkpoint/run_directory.h"
 #include "data/prepare.h"
+#include "rl/own_problems.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
@@ -58,8 +59,10 @@ class Stages {
 
   bool Run(Json* result) {
     const RunLock lock(out_);
-    RecordRecipe(out_, ToToml(recipe_), /*goes_on=*/true,
-                 {"data", "base", "base.json", "reinforced", "reinforced.json"});
+    std::vector<std::string> written = {"data", "base", "base.json", "reinforced",
+                                        "reinforced.json"};
+    written.insert(written.end(), kCommandFiles.begin(), kCommandFiles.end());
+    RecordRecipe(out_, ToToml(recipe_), /*goes_on=*/true, written);
     try {
       Tokenize();
       Prepare();
@@ -146,19 +149,19 @@ class Stages {
     const LoadedModel loaded(model_directory);
     const ReinforceOptions& rl = recipe_.reinforce.rl;
     const std::unique_ptr<Environment> environment =
-        MakeEnvironment(rl.tasks, recipe_.reinforce.problems, Note);
+        MakeEnvironment(rl.tasks, recipe_.reinforce.problems, Note, Interrupted);
     std::vector<Sample> samples;
     std::vector<Problem> problems;
     Json json = Json::array();
+    EvaluationOptions options;
+    options.problems = recipe_.evaluate_problems;
+    options.samples = recipe_.evaluate_samples;
+    options.max_tokens = rl.max_tokens;
+    options.slots = rl.slots;
+    options.seed = kEvaluationSeed;
     for (const TaskEvaluation& evaluation :
-         Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
-                  {recipe_.evaluate_problems,
-                   recipe_.evaluate_samples,
-                   rl.max_tokens,
-                   {},
-                   rl.slots,
-                   kEvaluationSeed},
-                  &samples, &problems)) {
+         Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment, options,
+                  Interrupted, &samples, &problems)) {
       Note(fmt::format("{}: {}", name, Describe(evaluation)));
       json.push_back(ToJson(evaluation));
     }
