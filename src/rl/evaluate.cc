@@ -106,6 +106,7 @@ std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeight
                                      const EvaluationOptions& o, const StopRequest& stop,
                                      std::vector<Sample>* kept,
                                      std::vector<Problem>* kept_problems) {
+  Validate(o);
   const ModelConfig& config = model.config();
   const int32_t bos = DocumentStartToken(config);
   SamplingParams sampling;
