@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <numeric>
@@ -133,6 +134,70 @@ TEST_F(PretrainTest, LossFallsWithEitherOptimizer) {
     }
     // Each token's weight is 1 / count in float.
     EXPECT_NEAR(losses.front(), sum / count, 0x1p-23 * sum / count);
+  }
+}
+
+TEST_F(PretrainTest, AStepIsItsMicroBatchesAddedUp) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 40;  // of which one is done
+  recipe.train.mtp_lambda = 0.5;
+  recipe.train.balance_alpha = 0.25;
+  recipe.train.router_bias_gamma = 0;
+  recipe.schedule = {.schedule = "constant", .warmup_steps = 5};
+  StepMetrics first;
+  bool done = false;
+  const PretrainResult result = Pretrain(recipe, Data(), Run("run"), false,
+                                         {.on_step =
+                                              [&](const StepMetrics& m) {
+                                                first = m;
+                                                done = true;
+                                              },
+                                          .stop = [&] { return done; }});
+  ASSERT_EQ(first.step, 1);
+
+  // The same by hand: 8 sequences, four at a time.
+  const TokenShard shard = TokenShard::Open(Data() + "/" + kTrainShard);
+  const Loader loader(shard, "", {.seed = recipe.train.seed, .sequence_length = 64});
+  Trainer trainer(LoadModelConfig(result.checkpoint), recipe.optimizer);
+  trainer.Initialize(recipe.train.seed);
+  const TrainBatch whole = loader.Sequences(0, 8);
+  const auto targets = std::count(whole.weights.begin(), whole.weights.end(), 1.0f);
+  trainer.ZeroGradients();
+  double loss = 0, mtp_loss = 0, balance = 0;
+  for (const int64_t begin : {0, 4}) {
+    const TrainBatch part = loader.Sequences(begin, 4);
+    std::vector<float> weight = part.weights;
+    for (float& w : weight) w *= 1.0f / static_cast<float>(targets);
+    const LossResult of_part = LossForwardBackward(
+        trainer.model(), trainer.bound_weights(), {ToTokenBatch(part, 64), Targets(part), weight},
+        0.5f, 0.25f / 8, trainer.arena(), trainer.bound_grads());
+    loss += of_part.loss;
+    mtp_loss += of_part.mtp_loss;
+    balance += of_part.balance / 8;
+  }
+  EXPECT_EQ(first.loss, loss);
+  EXPECT_EQ(first.mtp_loss, mtp_loss);
+  EXPECT_EQ(first.balance_loss, balance / 2);  // the second layer and the MTP module have experts
+  EXPECT_EQ(first.learning_rate, recipe.optimizer.learning_rate * 0.2);
+  EXPECT_EQ(first.grad_norm, trainer.Update(0.2));
+  Trainer saved(trainer.config(), recipe.optimizer);
+  saved.Load(result.checkpoint);
+  EXPECT_TRUE(std::equal(trainer.weights(), trainer.weights() + trainer.layout().buffer_size(),
+                         saved.weights()));
+}
+
+TEST_F(PretrainTest, MeasuresWhenItIsDueAndAtTheEnd) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 5;
+  for (const int64_t every : {0, 2, 5}) {
+    recipe.train.evaluate_every = every;
+    std::vector<int64_t> measured;
+    Pretrain(recipe, Data(), Run(std::to_string(every)), false,
+             {.on_step = [&](const StepMetrics& m) {
+               if (m.validation_loss >= 0) measured.push_back(m.step);
+             }});
+    EXPECT_EQ(measured, every == 2 ? (std::vector<int64_t>{2, 4, 5}) : (std::vector<int64_t>{5}))
+        << every;
   }
 }
 
