@@ -266,7 +266,7 @@ void Learner::Train(const Groups& groups, ReinforceMetrics& metrics) {
       const std::span<const PolicySample> own =
           Minibatch(samples, static_cast<size_t>(rl.group_size), part, minibatches);
       const GrpoScale scale = ScaleOf(own, rl.max_tokens);
-      if (scale.tokens == 0) continue;  // all cut off: momentum alone must not move the policy
+      CHECK(scale.tokens > 0);  // every group has a sample that is trained on (HasSignal)
       const PolicyMetrics update =
           PolicyUpdate(trainer_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor, own);
       sums.Add(update);

@@ -28,7 +28,10 @@ class Scripted : public Environment {
     drawn.push_back({part, index});
     return MakeProblem(FindTask("parity"), 1, 3, 1, Split::kTrain);
   }
-  std::vector<std::vector<Problem>> HeldOut(int64_t) const override { return {}; }
+  std::vector<std::vector<Problem>> HeldOut(int64_t count) const override {
+    asked = count;
+    return held_out;
+  }
   std::vector<Score> ScoreAll(std::span<const Answer> answers, const StopRequest&) override {
     std::vector<Score> scores;
     for (size_t i = 0; i < answers.size(); ++i) scores.push_back(score_(said.size(), i));
@@ -37,6 +40,8 @@ class Scripted : public Environment {
     return scores;
   }
 
+  std::vector<std::vector<Problem>> held_out;
+  mutable int64_t asked = 0;                       // of each task's held-out problems
   std::vector<std::pair<size_t, uint64_t>> drawn;  // part and index of each problem
   std::vector<std::vector<std::string>> said;      // completions, in a list per call
 
@@ -63,13 +68,19 @@ class LearnerTest : public ReinforceTest {
   }
   // The first round of the first step, drawn again: what the learner was scored on.
   static std::vector<Sample> FirstRound(const ReinforceRecipe& recipe, Scripted& environment) {
+    return Round(recipe, environment, trainer_->weights(), 0);
+  }
+  // A round of samples of this model from this stream of random numbers.
+  static std::vector<Sample> Round(const ReinforceRecipe& recipe, Scripted& environment,
+                                   float* weights, uint64_t stream) {
     const size_t count = static_cast<size_t>(recipe.rl.prompts_per_step);
     const std::vector<Problem> problems(count, environment.TrainingProblemOf(0, 0, 0));
-    const PackedWeights packed(trainer_->config(), trainer_->layout(), trainer_->weights());
+    const PackedWeights packed(trainer_->config(), trainer_->layout(), weights);
     RolloutOptions options;
     options.samples = recipe.rl.group_size;
     options.max_tokens = recipe.rl.max_tokens;
     options.seed = recipe.rl.seed;
+    options.stream = stream;
     Engine engine(trainer_->model(), packed.model(), CacheForm::kExpanded, 32, 64);
     return Rollout(engine, *tokenizer_, 0, 1, problems, environment, options, {});
   }
@@ -351,6 +362,135 @@ TEST_F(LearnerTest, LoadsAddUpAndMoveTheRouterBiases) {
     steps += std::abs(change);
   }
   EXPECT_GT(steps, 0);
+}
+
+TEST_F(LearnerTest, TheTemperatureIsTheRecipes) {
+  ReinforceRecipe recipe = Still();
+  recipe.rl.temperature = 1e-3;  // the most probable token, as good as always
+  Scripted environment({{"all", 1}}, ByPlace);
+  Make(recipe, environment)->Step({});
+  for (const std::string& text : environment.said[0]) EXPECT_EQ(text, environment.said[0][0]);
+}
+
+TEST_F(LearnerTest, MoreMinibatchesThanGroupsAreOneEach) {
+  ReinforceRecipe recipe = Still();
+  recipe.rl.minibatches = 5;
+  Scripted environment({{"all", 1}}, [](size_t, size_t sample) {
+    return Worth(sample < 8 && sample % 4 == 0 ? 1 : 0);
+  });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  EXPECT_EQ(learner->Step({}).frac_reward_zero_std, 6.0 / 8);
+  EXPECT_EQ(learner->progress().updates, 2);
+}
+
+TEST_F(LearnerTest, KlIsTheMeanOverTokensOfTheEstimate) {
+  ReinforceRecipe recipe = Still();
+  recipe.optimizer.learning_rate = 1e-2;
+  recipe.optimizer.epsilon = 1e-8;
+  recipe.grpo.kl_beta = 0.1;
+  Scripted environment({{"all", 1}},
+                       [](size_t, size_t sample) { return Worth(sample % 2 ? 1 : 0); });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  learner->Step({});
+  // The second step's samples, from the policy after the first; the reference is as it began.
+  std::vector<float> weights = WeightsOf(*learner);
+  const std::vector<Sample> samples = Round(recipe, environment, weights.data(), uint64_t{1} << 32);
+  std::vector<PolicySample> policy;
+  for (const Sample& s : samples) policy.push_back({.sample = &s});
+  const auto reference = CompletionLogps(trainer_->model(), trainer_->bound_weights(), 1000,
+                                         trainer_->arena(), policy);
+  double sum = 0, tokens = 0;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    for (size_t t = 0; t < reference[i].size(); ++t) {
+      const double d = static_cast<double>(reference[i][t]) - samples[i].logp[t];
+      sum += std::exp(d) - d - 1;
+      ++tokens;
+    }
+  }
+  const ReinforceMetrics metrics = learner->Step({});
+  EXPECT_EQ(environment.said.back(), environment.said[environment.said.size() - 2]);
+  EXPECT_GT(sum, 0);
+  EXPECT_NEAR(metrics.kl, sum / tokens, 4 * tokens * 0x1p-53);
+}
+
+TEST_F(LearnerTest, EvaluatesAsTheRecipeSays) {
+  ReinforceRecipe recipe = Still();
+  Scripted environment({{"all", 1}}, ByPlace);
+  const Problem problem = environment.TrainingProblemOf(0, 0, 0);
+  environment.held_out = {{problem, problem, problem}, {problem, problem}};
+  recipe.rl.evaluate_samples = 5;
+  recipe.rl.evaluate_problems = 77;
+  const std::vector<TaskEvaluation> evaluations = Make(recipe, environment)->Evaluate({});
+  ASSERT_EQ(evaluations.size(), 2u);
+  EXPECT_EQ(environment.asked, 77);
+  EXPECT_EQ(evaluations[0].problems, 3);
+  EXPECT_EQ(evaluations[0].samples, 5);
+  EXPECT_EQ(evaluations[1].problems, 2);
+  // Equal problems, and yet every sample of a problem and of a list draws its own numbers.
+  ASSERT_EQ(environment.said.size(), 2u);
+  std::vector<std::string> by_problem[5];
+  for (size_t i = 0; i < 25; ++i)
+    by_problem[i / 5].push_back(environment.said[i / 15][i < 15 ? i : i - 15]);
+  for (size_t a = 0; a < 5; ++a) {
+    for (size_t b = a + 1; b < 5; ++b) EXPECT_NE(by_problem[a], by_problem[b]) << a << b;
+  }
+}
+
+TEST_F(LearnerTest, AnEvaluationsTemperatureAndSeedCount) {
+  Scripted environment({{"all", 1}}, ByPlace);
+  environment.held_out = {std::vector<Problem>(6, environment.TrainingProblemOf(0, 0, 0))};
+  const PackedWeights packed(trainer_->config(), trainer_->layout(), trainer_->weights());
+  const auto said = [&](const EvaluationOptions& options) {
+    Evaluate(trainer_->model(), packed.model(), *tokenizer_, environment, options, {});
+    return environment.said.back();
+  };
+  EvaluationOptions options;
+  options.samples = 4;
+  options.max_tokens = 8;
+  const std::vector<std::string> first = said(options);
+  EXPECT_EQ(said(options), first);
+  options.seed = 1;
+  EXPECT_NE(said(options), first);
+  options.temperature = 0;
+  for (const std::string& text : said(options)) EXPECT_EQ(text, environment.said.back().front());
+  options.samples = 0;
+  EXPECT_NE(MessageOf([&] { said(options); }).find("samples is 0"), std::string::npos);
+}
+
+TEST_F(LearnerTest, TheProbeCountsWhatWasSaidAndWhatItCosts) {
+  ReinforceRecipe recipe = Still();
+  recipe.probe.problems = 5;
+  recipe.rl.evaluate_every = 0;
+  recipe.rl.steps = 10;
+  recipe.rl.max_refills = 2;
+  // Two samples of each problem have an answer, and none is worth anything.
+  Scripted environment({{"all", 1}}, [](size_t, size_t sample) {
+    Score score = Worth(0);
+    if (sample % 4 < 2) score.parsed = "7";
+    return score;
+  });
+  const ProbeReport silent = Make(recipe, environment)->Probe({});
+  ASSERT_EQ(silent.parts.size(), 1u);
+  const PartProbe& part = silent.parts[0];
+  const Problem problem = environment.TrainingProblemOf(0, 0, 0);
+  EXPECT_DOUBLE_EQ(part.prompt_length,
+                   static_cast<double>(PromptTokens(*tokenizer_, 0, problem).size()));
+  EXPECT_DOUBLE_EQ(part.answered, 0.5);
+  EXPECT_EQ(part.signal_groups, 0);
+  EXPECT_TRUE(silent.hopeless);
+  // No group teaches: ten steps of one round and two refills of 32 samples, and no update.
+  EXPECT_DOUBLE_EQ(silent.seconds,
+                   10 * 3 * 32 * part.evaluation.mean_length / silent.tokens_per_second);
+  // Where every group does, there are no refills but updates.
+  Scripted good({{"all", 1}}, [](size_t, size_t sample) { return Worth(sample % 4 == 0); });
+  const ProbeReport report = Make(recipe, good)->Probe({});
+  EXPECT_EQ(report.parts[0].signal_groups, 5);
+  EXPECT_DOUBLE_EQ(report.parts[0].pass_at_group, 1);
+  const double sampling =
+      10 * 32 * report.parts[0].evaluation.mean_length / report.tokens_per_second;
+  EXPECT_GT(report.seconds, sampling);
+  recipe.rl.inner_epochs = 3;
+  EXPECT_DOUBLE_EQ(ForwardPasses(recipe), 10);  // the old policy's, and three times three
 }
 
 TEST_F(LearnerTest, AnInterruptedStepLeavesEverythingAsItWas) {

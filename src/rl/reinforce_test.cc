@@ -204,6 +204,26 @@ TEST_F(ReinforceTest, KeepsTheBestCheckpointByHeldOutAccuracy) {
   EXPECT_TRUE(LoadModelConfig(result.best_checkpoint) == TinyPolicyConfig());
 }
 
+TEST_F(ReinforceTest, OfEquallyGoodModelsTheFirstIsTheBest) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.tasks = {"gcd:1"};  // of which the base knows nothing
+  recipe.rl.max_tokens = 20;
+  recipe.rl.random_rewards = true;  // and yet it moves
+  recipe.rl.steps = 3;
+  recipe.rl.evaluate_every = recipe.rl.checkpoint_every = 1;
+  recipe.rl.keep_checkpoints = 3;
+  std::vector<double> accuracy;
+  const ReinforceResult result = Run(recipe, "run", false, {.on_evaluation = [&](const auto& m) {
+                                       accuracy.push_back(m.evaluation[0].pass_at_1.value);
+                                     }});
+  ASSERT_EQ(accuracy, (std::vector<double>{0, 0, 0}));
+  const auto model = [&](const std::string& name) {
+    return ReadFile(RunPath("run") + "/" + name + "/model.safetensors");
+  };
+  EXPECT_NE(model("checkpoints/step-00000001"), model("checkpoints/step-00000002"));
+  EXPECT_EQ(model("best"), model("checkpoints/step-00000001"));
+}
+
 TEST_F(ReinforceTest, RefusesRecipesThatCannotWork) {
   const auto message = [](auto change) {
     ReinforceRecipe recipe = Recipe();
