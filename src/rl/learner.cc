@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include "base/clock.h"
@@ -155,17 +156,17 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   return samples;
 }
 
-Learner::Groups Learner::Collect(const StopRequest& stop, ReinforceMetrics& metrics) {
+std::vector<Sample> Learner::Collect(const StopRequest& stop, ReinforceMetrics& metrics) {
   // Metrics describe the first round, an unbiased sample of the problems; refills replace its
   // groups without a signal.
-  Groups kept;
+  std::vector<Sample> kept;
   const int64_t wanted = recipe_.rl.prompts_per_step;
   const size_t group = static_cast<size_t>(recipe_.rl.group_size);
   const std::vector<double> weights =
       CurriculumWeights(recipe_.curriculum, parts_, progress_.success);
   std::vector<PartOutcome> outcomes(parts_.size());
   for (int64_t round = 0; round <= recipe_.rl.max_refills; ++round) {
-    const int64_t missing = wanted - static_cast<int64_t>(kept.problems.size());
+    const int64_t missing = wanted - static_cast<int64_t>(kept.size() / group);
     if (missing <= 0) break;
     std::vector<Problem> problems;
     std::vector<size_t> part_of;
@@ -195,11 +196,7 @@ Learner::Groups Learner::Collect(const StopRequest& stop, ReinforceMetrics& metr
       const auto own = std::span(samples).subspan(p * group, group);
       flat += !RewardsDiffer(recipe_.rl, own);
       if (!HasSignal(recipe_.rl, own)) continue;
-      kept.problems.push_back(problems[p]);
-      for (size_t i = 0; i < group; ++i) {
-        kept.samples.push_back(std::move(samples[p * group + i]));
-        kept.samples.back().problem = kept.problems.size() - 1;
-      }
+      std::ranges::move(own, std::back_inserter(kept));
     }
     if (round == 0)
       metrics.frac_reward_zero_std =
@@ -252,15 +249,16 @@ double Learner::TrainingFlops(const std::vector<Sample>& samples) const {
   return flops;
 }
 
-void Learner::Train(const Groups& groups, ReinforceMetrics& metrics) {
+void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metrics) {
   const ReinforceOptions& rl = recipe_.rl;
-  std::vector<PolicySample> samples = WithAdvantages(groups.samples);
+  std::vector<PolicySample> samples = WithAdvantages(collected);
   AddLogps(samples);
-  metrics.flops += TrainingFlops(groups.samples);
+  metrics.flops += TrainingFlops(collected);
   const double lr_factor = LearningRateFactor(recipe_.schedule, progress_.completed, rl.steps);
   metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
   UpdateSums sums;
-  const size_t minibatches = std::min(static_cast<size_t>(rl.minibatches), groups.problems.size());
+  const size_t groups = collected.size() / static_cast<size_t>(rl.group_size);
+  const size_t minibatches = std::min(static_cast<size_t>(rl.minibatches), groups);
   for (int64_t epoch = 0; epoch < rl.inner_epochs; ++epoch) {
     for (size_t part = 0; part < minibatches; ++part) {
       const std::span<const PolicySample> own =
@@ -291,7 +289,7 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
   const double start = SteadySeconds();
   packed_.Repack();
   metrics.sample_seconds = SteadySeconds() - start;
-  const Groups groups = [&] {
+  const std::vector<Sample> collected = [&] {
     try {
       return Collect(stop, metrics);
     } catch (...) {
@@ -302,7 +300,7 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
   metrics.generated_per_second = static_cast<double>(progress_.generated - before.generated) /
                                  (metrics.sample_seconds + metrics.score_seconds);
   const double train_start = SteadySeconds();
-  if (!groups.problems.empty()) Train(groups, metrics);
+  if (!collected.empty()) Train(collected, metrics);
   ++progress_.completed;
   progress_.updates = trainer_.optimizer().step();
   if (!reference_.empty() && recipe_.rl.reference_every > 0 &&

@@ -61,12 +61,6 @@ class Learner {
   void GoOn(const RunProgress& progress, const std::string& directory);
 
  private:
-  // What a step trains on: groups of samples whose rewards differ.
-  struct Groups {
-    std::vector<Problem> problems;
-    std::vector<Sample> samples;  // group_size for each problem
-  };
-
   Learner(const ReinforceRecipe& recipe, Environment& environment, const ModelConfig& config,
           Tokenizer tokenizer, ModelFiles files);
 
@@ -75,11 +69,12 @@ class Learner {
   Engine& EngineFor(const std::vector<Problem>& problems);
   std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round,
                               const StopRequest& stop, ReinforceMetrics& metrics);
-  Groups Collect(const StopRequest& stop, ReinforceMetrics& metrics);
+  // What a step trains on: groups, one after the other, whose rewards differ.
+  std::vector<Sample> Collect(const StopRequest& stop, ReinforceMetrics& metrics);
   std::vector<PolicySample> WithAdvantages(const std::vector<Sample>& samples) const;
   void AddLogps(std::vector<PolicySample>& samples);
   double TrainingFlops(const std::vector<Sample>& samples) const;
-  void Train(const Groups& groups, ReinforceMetrics& metrics);
+  void Train(const std::vector<Sample>& collected, ReinforceMetrics& metrics);
   void MoveReference();
 
   const ReinforceRecipe& recipe_;

@@ -202,6 +202,42 @@ TEST_F(LearnerTest, EntropyIsOfTheTokensTrainedOn) {
   }
   const ReinforceMetrics metrics = Make(recipe, environment)->Step({});
   EXPECT_NEAR(metrics.entropy, sum / tokens, tokens * 0x1p-53 * sum / tokens);
+  // Of several updates the mean: where no weight moves, each is the first again.
+  recipe.rl.inner_epochs = 2;
+  const ReinforceMetrics twice = Make(recipe, environment)->Step({});
+  EXPECT_EQ(twice.entropy, metrics.entropy);
+  EXPECT_EQ(twice.grad_norm, metrics.grad_norm);
+}
+
+// The old policy of a second pass is that which sampled, not the one that the first pass made.
+TEST_F(LearnerTest, EveryPassIsComparedWithThePolicyThatSampled) {
+  ReinforceRecipe recipe = Still();
+  recipe.optimizer.learning_rate = 1e-2;
+  recipe.optimizer.epsilon = 1e-8;
+  recipe.rl.inner_epochs = 3;
+  Scripted environment({{"all", 1}}, ByPlace);
+  const ReinforceMetrics metrics = Make(recipe, environment)->Step({});
+  EXPECT_EQ(metrics.sampling_gap, 0);
+  EXPECT_GT(metrics.clip_ratio_low + metrics.clip_ratio_high, 0);
+}
+
+// Rewards that differ are one thing, samples to train on another.
+TEST_F(LearnerTest, GroupsOfMaskedSamplesTeachNothing) {
+  ReinforceRecipe recipe = Still();
+  recipe.rl.max_tokens = 2;  // holds no answer
+  recipe.rl.mask_truncated = true;
+  recipe.rl.max_refills = 1;
+  recipe.optimizer.learning_rate = 1;
+  Scripted environment({{"all", 1}}, ByPlace);
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  const std::vector<float> before = WeightsOf(*learner);
+  const ReinforceMetrics metrics = learner->Step({});
+  EXPECT_EQ(metrics.frac_reward_zero_std, 0);
+  EXPECT_EQ(metrics.refills, 1);
+  EXPECT_EQ(metrics.grad_norm, 0);
+  EXPECT_EQ(learner->progress().updates, 0);
+  EXPECT_EQ(learner->progress().completed, 1);
+  EXPECT_EQ(WeightsOf(*learner), before);
 }
 
 TEST_F(LearnerTest, UnscorableSamplesAreNeitherRightNorWrong) {

@@ -152,6 +152,21 @@ TEST_F(LineProgramTest, AFreshCopyIsTriedOnceMore) {
   EXPECT_EQ(program.failures(), 2);
 }
 
+// But one that took too long is not: it would take as long again.
+TEST_F(LineProgramTest, WhatIsLateIsNotTriedAgain) {
+  const std::string path = scratch_ / "tried";
+  LineProgram program(Python("    if q == 'slow':\n"
+                             "        open('" +
+                             path +
+                             "', 'a').write('x')\n"
+                             "        time.sleep(600)\n"
+                             "    say('no old')\n" +
+                             std::string(kEcho)),
+                      {.processes = 1, .seconds = 1.5});
+  EXPECT_EQ(Ask(program, {"fine", "slow"})[1], "gave no answer within 1.5 s");
+  EXPECT_EQ(ReadFile(path), "x");
+}
+
 TEST_F(LineProgramTest, StopsWhenAskedAndGoesOnAfterwards) {
   LineProgram program(Python("    if q == 'slow': time.sleep(600)\n" + std::string(kEcho)),
                       {.processes = 2, .seconds = kPatience});
@@ -174,6 +189,8 @@ TEST_F(LineProgramTest, CrashesCostThatQuestionOnly) {
       {{"raise ValueError('cannot read this')",
         "exit code 1 (standard error: ValueError: cannot read this)"},
        {"os._exit(7)", "ended with exit code 7"},
+       {"sys.stderr.write('x' * 5000 + '\\nlast words'); os._exit(3)",
+        "(standard error: last words)"},
        {"os.kill(os.getpid(), 15); time.sleep(600)", "was ended by signal 15"},
        {"os.close(1); time.sleep(600)", "closed its output"}},
       {.seconds = kPatience, .isolate = false});
