@@ -10,6 +10,7 @@
 #include "kernel/peak.h"
 #include "model/cost.h"
 #include "rl/learner.h"
+#include "rl/own_problems.h"
 
 namespace darkhorse {
 namespace {
@@ -72,16 +73,17 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
                         int64_t rounds) {
   const std::unique_ptr<Environment> environment =
       MakeEnvironment(recipe.rl.tasks, recipe.problems, Note);
-  Learner learner(recipe, model_directory, *environment);
-  learner.Step();
+  const std::unique_ptr<Learner> learner =
+      Learner::FromCheckpoint(recipe, model_directory, *environment);
+  learner->Step({});
   std::vector<EngineStep> passes;  // of one round
-  learner.on_engine_step = [&](const EngineStep& pass) { passes.push_back(pass); };
+  learner->on_engine_step = [&](const EngineStep& pass) { passes.push_back(pass); };
   std::vector<double> seconds, sample, score, train, length, speed, share;
   for (int64_t round = 0; round < rounds; ++round) {
     passes.clear();
-    const int64_t before = learner.position.generated;
-    const ReinforceMetrics m = learner.Step();
-    const auto generated = static_cast<double>(learner.position.generated - before);
+    const int64_t before = learner->progress().generated;
+    const ReinforceMetrics m = learner->Step({});
+    const auto generated = static_cast<double>(learner->progress().generated - before);
     const double whole = m.sample_seconds + m.score_seconds + m.train_seconds;
     seconds.push_back(whole);
     sample.push_back(m.sample_seconds);
@@ -90,8 +92,7 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     length.push_back(m.mean_length);
     speed.push_back(generated / m.sample_seconds);
     double roofline = 0;
-    for (const EngineStep& pass : passes)
-      roofline += RooflineSeconds(learner.trainer().model().cost(), pass);
+    for (const EngineStep& pass : passes) roofline += RooflineSeconds(learner->cost(), pass);
     share.push_back(roofline / m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);

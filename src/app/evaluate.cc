@@ -45,8 +45,9 @@ Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
 
 void EvaluateOn(Environment& environment, const EvaluateOptions& options, const LoadedModel& loaded,
                 Json* result) {
-  for (const TaskEvaluation& evaluation : Evaluate(
-           loaded.model(), loaded.weights(), loaded.tokenizer(), environment, options.evaluation)) {
+  for (const TaskEvaluation& evaluation :
+       Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), environment,
+                options.evaluation, {})) {
     Note(Describe(evaluation));
     (*result)["tasks"].push_back(ToJson(evaluation));
   }
@@ -105,7 +106,7 @@ void RegisterEvaluate(Command app) {
   command.Add("--completion-tokens", options->evaluation.max_tokens, "longest completion")
       .Within(1, INT32_MAX);
   command.Add("--batch", options->evaluation.slots, "sequences at once").Within(1, kMaxBatch);
-  command.Add("--temperature", options->evaluation.sampling.temperature,
+  command.Add("--temperature", options->evaluation.temperature,
               "of the samples; 0: the most probable token");
   command.Add("--seed", options->evaluation.seed, "of the samples");
   AddJsonFlag(command, &options->json);

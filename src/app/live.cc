@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "kernel/peak.h"
 #include "report/data.h"
+#include "report/report.h"
 #include "rl/log.h"
 
 namespace darkhorse {
@@ -21,6 +22,7 @@ PretrainView::PretrainView(int64_t steps) : steps_(steps) { PeakGflops(); }
 PretrainCallbacks PretrainView::Callbacks() {
   return {.on_step = [this](const StepMetrics& metrics) { Show(metrics); },
           .on_note = Note,
+          .written = ReportFiles(),
           .stop = Interrupted};
 }
 
@@ -43,6 +45,7 @@ ReinforceCallbacks ReinforceView::Callbacks() {
   return {.on_step = [this](const ReinforceMetrics& metrics) { Show(metrics); },
           .on_evaluation = [this](const ReinforceMetrics& metrics) { ShowEvaluation(metrics); },
           .on_note = Note,
+          .written = ReportFiles(),
           .stop = Interrupted};
 }
 
@@ -91,7 +94,5 @@ std::string Describe(const TaskEvaluation& e) {
                             e.samples, e.majority.value, e.mean_length, 100 * e.format_rate,
                             100 * e.truncated_rate);
 }
-
-Json ToJson(const TaskEvaluation& e) { return Json::parse(EvaluationJson(e)); }
 
 }  // namespace darkhorse

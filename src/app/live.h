@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "app/output.h"
+#include "rl/log.h"
 #include "rl/reinforce.h"
 #include "train/pretrain.h"
 
@@ -63,6 +65,5 @@ std::string DescribeFaults(const ScoringFaults& faults);
 
 // "countdown level 1: pass@1 0.42 ±0.04, pass@4 0.71, …"
 std::string Describe(const TaskEvaluation& evaluation);
-Json ToJson(const TaskEvaluation& evaluation);
 
 }  // namespace darkhorse

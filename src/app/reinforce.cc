@@ -31,7 +31,7 @@ struct ReinforceArguments {
 void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& arguments) {
   const ProbeReport report = ProbeModel(recipe, arguments.model, {.on_note = Note});
   if (arguments.json) {
-    PrintResult(Json::parse(ProbeJson(report)), true);
+    PrintResult(ToJson(report), true);
     return;
   }
   for (const std::string& line : DescribeProbe(report)) PrintText(line + "\n");

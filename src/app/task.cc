@@ -83,7 +83,7 @@ void Check(const CheckOptions& options) {
   std::vector<Answer> answers;
   for (const Problem* problem : all) completions.push_back(Completion("", problem->answer));
   for (size_t i = 0; i < all.size(); ++i) answers.push_back({all[i], completions[i]});
-  const std::vector<Score> scores = environment->ScoreAll(answers);
+  const std::vector<Score> scores = environment->ScoreAll(answers, {});
   int64_t own = 0, right = 0;
   for (size_t i = 0; i < all.size(); ++i) {
     own += !all[i]->answer.empty();

@@ -112,7 +112,7 @@ class Pool {
     try {
       workers_.emplace_back(work);
     } catch (const std::system_error& error) {
-      Fail("thread {} could not be started: {}; lower --threads or raise the limit (ulimit -u)",
+      Fail("thread {} could not be started: {}; use fewer threads or raise the limit (ulimit -u)",
            index + 1, error.what());
     }
     workers_.back().detach();

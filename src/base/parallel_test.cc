@@ -172,7 +172,7 @@ TEST(ParallelThreads, OneThatCannotStartIsAnErrorThatNamesTheCure) {
     }
     std::_Exit(0);
   };
-  EXPECT_EXIT(start_many(), testing::ExitedWithCode(2), "could not be started.*lower --threads");
+  EXPECT_EXIT(start_many(), testing::ExitedWithCode(2), "could not be started.*use fewer threads");
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, Parallel, testing::Values(1, 2, 3, 8));

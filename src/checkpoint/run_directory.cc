@@ -20,12 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "step-";
-
-// What every run writes over or cuts to its last step: never another program's.
-const std::vector<std::string> kWritten = {"tokenizer.json", "checkpoints",   "best",
-                                           "metrics.jsonl",  "samples.jsonl", "timings.jsonl",
-                                           "inputs.json",    "probe.json",    "report.html",
-                                           "figures",        "tensorboard"};
+constexpr char kInputs[] = "inputs.json";
 
 std::string CheckpointsOf(const std::string& run) { return run + "/checkpoints"; }
 
@@ -49,6 +44,28 @@ std::set<int64_t> ListSteps(const std::string& run) {
     FailSystem("list", CheckpointsOf(run), error.value());
   }
   return steps;
+}
+
+// Of the run in `directory`, or of runs in folders of it, the checkpoint that was written last; ""
+// where there is none.
+std::string NewestCheckpoint(const std::string& directory) {
+  std::vector<std::string> runs = {directory};
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
+    if (entry.is_directory(error)) runs.push_back(entry.path().string());
+  }
+  std::string newest;
+  fs::file_time_type newest_time;
+  for (const std::string& run : runs) {
+    const std::set<int64_t> steps = ListSteps(run);
+    if (steps.empty()) continue;
+    const std::string checkpoint = StepDirectory(run, *steps.rbegin());
+    const fs::file_time_type time = fs::last_write_time(checkpoint, error);
+    if (!newest.empty() && time <= newest_time) continue;
+    newest = checkpoint;
+    newest_time = time;
+  }
+  return newest;
 }
 
 bool KeepLine(std::string_view line, int64_t last_step) {
@@ -80,17 +97,17 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
 }
 
 void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
-                  const std::vector<std::string>& stages) {
+                  const std::vector<std::string>& written) {
   const std::string path = run + "/recipe.toml";
   if (!FileExists(path)) {
     // Every run has its recipe before anything else.
-    std::vector<std::string> names = kWritten;
-    names.insert(names.end(), stages.begin(), stages.end());
+    std::vector<std::string> names = {"checkpoints", kInputs};
+    names.insert(names.end(), written.begin(), written.end());
     for (const std::string& name : names) {
       if (!FileExists(run + "/" + name)) continue;
       Fail(
           "{}: holds other files ({}) and no recipe.toml, so it is no run to go on with; choose "
-          "another --out",
+          "another run directory",
           run, name);
     }
     MakeDirectories(run);
@@ -109,7 +126,7 @@ void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
     }
     Fail(
         "{}: the run {} with '{}'{}, now it is '{}'; go on with the same recipe, or choose another "
-        "--out",
+        "run directory",
         path, goes_on ? "was started" : "in this folder was started",
         has_old ? old_line : "nothing", section, has_new ? new_line : "nothing");
   }
@@ -117,7 +134,7 @@ void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
 
 void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on) {
   using nlohmann::ordered_json;
-  const std::string path = run + "/inputs.json";
+  const std::string path = run + "/" + kInputs;
   ordered_json now = ordered_json::object();
   for (const auto& [name, checksum] : inputs) now[name] = HexU64(checksum);
   // Without a checkpoint nothing has come of earlier inputs.
@@ -130,7 +147,7 @@ void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on)
   const auto go_back = [&](const std::string& what) {
     Fail(
         "{}: the run was started with {}; go on with what it was started with, or choose another "
-        "--out",
+        "run directory",
         path, what);
   };
   for (const auto& [name, checksum] : inputs) {
@@ -149,7 +166,8 @@ RunLock::RunLock(const std::string& run) {
   // A file system that has no locks gives none: then nothing is known, and nothing refused.
   if (flock(directory_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     close(directory_);
-    Fail("{}: another process is at work in it; wait for its end, or choose another --out", run);
+    Fail("{}: another process is at work in it; wait for its end, or choose another run directory",
+         run);
   }
 }
 
@@ -159,12 +177,9 @@ void RefuseRunDirectory(const std::string& directory) {
   if (fs::is_regular_file(directory))
     Fail("{}: is a file; name a checkpoint's directory", directory);
   if (FileExists(directory + "/config.json")) return;
-  for (const char* stage : {"/reinforced", "", "/base"}) {
-    const std::set<int64_t> steps = ListSteps(directory + stage);
-    if (steps.empty()) continue;
-    Fail("{}: is a run, not a checkpoint; its newest checkpoint is {}", directory,
-         StepDirectory(directory + stage, *steps.rbegin()));
-  }
+  const std::string newest = NewestCheckpoint(directory);
+  if (newest.empty()) return;
+  Fail("{}: is a run, not a checkpoint; its newest checkpoint is {}", directory, newest);
 }
 
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {

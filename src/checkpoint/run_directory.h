@@ -31,8 +31,8 @@ class RunLock {
   int directory_;
 };
 
-// A run is easily taken for one of its checkpoints: Error naming the newest, where `directory` is
-// one of `pretrain`, `reinforce` or `run`.
+// A run is easily taken for one of its checkpoints: Error naming the newest, where `directory` is a
+// run or holds runs.
 void RefuseRunDirectory(const std::string& directory);
 
 struct LatestCheckpoint {
@@ -46,12 +46,13 @@ struct LatestCheckpoint {
 // decision.
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 
-// A run is what its recipe says, from first step to last. Writes <run>/recipe.toml; where there is
-// one, of this run (goes_on) or of whatever run lies there, throws an Error naming the first line
-// that differs. Error too where there is none but something that a run writes, or one of `stages`:
-// what this run makes of itself and would take for its own.
+// A run is what its recipe says, from first step to last. Where <run>/recipe.toml is missing it is
+// written. Where it is there, Error naming the first line that differs; goes_on: it is this run's
+// own, else that of whatever run lies there. Error too where the recipe is missing but checkpoints,
+// inputs or one of the names in `written` are there: the files of another that the run would
+// overwrite or take for its own.
 void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
-                  const std::vector<std::string>& stages = {});
+                  const std::vector<std::string>& written);
 
 // What a run reads besides its recipe: a name, and a checksum of the content.
 using RunInputs = std::vector<std::pair<std::string, uint64_t>>;

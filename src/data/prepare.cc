@@ -53,7 +53,7 @@ struct Document {
 // temporary.
 void RefuseForeignFolder(const std::string& folder, const Tokenizer& tokenizer) {
   if (FileExists(folder + "/config.json")) {
-    Fail("{}: is a checkpoint, whose tokenizer.json would be replaced; choose another --out",
+    Fail("{}: is a checkpoint, whose tokenizer.json would be replaced; choose another folder",
          folder);
   }
   bool prepared = HasLeftover(folder + "/" + kTrainShard);
@@ -61,14 +61,14 @@ void RefuseForeignFolder(const std::string& folder, const Tokenizer& tokenizer) 
     const std::string shard = folder + "/" + name;
     if (!FileExists(shard)) continue;
     if (!IsTokenShard(shard)) {
-      Fail("{}: is no token shard and would be replaced; move it away or choose another --out",
+      Fail("{}: is no token shard and would be replaced; move it away or choose another folder",
            shard);
     }
     prepared = true;
   }
   const std::string file = folder + "/tokenizer.json";
   if (!prepared && FileExists(file) && !HoldsTokenizer(file, tokenizer)) {
-    Fail("{}: is another tokenizer and would be replaced; move it away or choose another --out",
+    Fail("{}: is another tokenizer and would be replaced; move it away or choose another folder",
          file);
   }
 }
@@ -190,9 +190,8 @@ class Preparer {
   void CheckSplits(const std::string& skipped) const {
     if (statistics_.documents == 0) {
       Fail(
-          "the corpus holds no document with text{}; check the paths and the name of the text "
-          "field "
-          "(--field, --format)",
+          "the corpus holds no document with text{}; check the paths, their format and the name of "
+          "the text field",
           skipped);
     }
     const bool no_train = statistics_.train_documents == 0;

@@ -72,4 +72,11 @@ struct ModelConfig {
 // stranger, and products of dimensions must not overflow.
 void CheckDimensions(const ModelConfig& config);
 
+// The token that every document begins with; -1 where documents have no mark of their own there and
+// are only separated, by eos.
+inline int32_t DocumentStartToken(const ModelConfig& config) {
+  if (config.bos_token_id < 0 || config.bos_token_id == config.eos_token_id) return -1;
+  return static_cast<int32_t>(config.bos_token_id);
+}
+
 }  // namespace darkhorse

@@ -50,8 +50,8 @@ LoadedModel::LoadedModel(Checkpoint checkpoint)
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
   std::vector<int32_t> tokens;
   const auto eos = static_cast<int32_t>(config().eos_token_id);
-  const auto bos = static_cast<int32_t>(config().bos_token_id);
-  if (bos >= 0 && bos != eos) tokens.push_back(bos);
+  const int32_t bos = DocumentStartToken(config());
+  if (bos >= 0) tokens.push_back(bos);
   tokenizer_.Encode(text, &tokens, special);
   if (tokens.empty() && eos < 0) {
     FailUsage(

@@ -10,7 +10,9 @@
 #include "base/interrupt.h"
 #include "checkpoint/run_directory.h"
 #include "pipeline/loaded_model.h"
+#include "report/report.h"
 #include "rl/log.h"
+#include "rl/own_problems.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
@@ -101,7 +103,7 @@ class Stages {
     options.eos_token = kEos;
     options.recognise_special = true;  // the corpus' own tags
     const auto make = [&](uint64_t index, std::string* document) {
-      if (tell_.stop && tell_.stop()) throw Interruption();
+      LeaveIfAsked(tell_.stop);
       *document = CorpusDocument(mix_, recipe_.corpus.seed, index);
       return true;
     };
@@ -112,9 +114,12 @@ class Stages {
 
   std::string PretrainBase() {
     Begin(Stage::kPretraining, "pretraining the base model");
-    const PretrainResult result = Pretrain(
-        recipe_.pretrain, Path(run_files::kData), Path(run_files::kBase), /*resume=*/true,
-        {.on_step = tell_.on_pretraining_step, .on_note = tell_.on_note, .stop = tell_.stop});
+    const PretrainResult result =
+        Pretrain(recipe_.pretrain, Path(run_files::kData), Path(run_files::kBase), /*resume=*/true,
+                 {.on_step = tell_.on_pretraining_step,
+                  .on_note = tell_.on_note,
+                  .written = ReportFiles(),
+                  .stop = tell_.stop});
     if (!result.finished) throw Interruption();
     Tell(tell_.on_end, Stage::kPretraining);
     return result.checkpoint;
@@ -127,6 +132,7 @@ class Stages {
                   {.on_step = tell_.on_reinforcement_step,
                    .on_evaluation = tell_.on_reinforcement_evaluation,
                    .on_note = tell_.on_note,
+                   .written = ReportFiles(),
                    .stop = tell_.stop});
     if (!result.finished) throw Interruption();
     Tell(tell_.on_end, Stage::kReinforcement);
@@ -147,20 +153,22 @@ class Stages {
     const LoadedModel loaded(checkpoint);
     const ReinforceOptions& rl = recipe_.reinforce.rl;
     const std::unique_ptr<Environment> environment = MakeEnvironment(
-        rl.tasks, recipe_.reinforce.problems, [this](const std::string& text) { Note(text); });
-    const EvaluationOptions options{.problems = recipe_.evaluate_problems,
-                                    .samples = recipe_.evaluate_samples,
-                                    .max_tokens = rl.max_tokens,
-                                    .slots = rl.slots,
-                                    .seed = kEvaluationSeed};
+        rl.tasks, recipe_.reinforce.problems, [this](const std::string& text) { Note(text); },
+        tell_.stop);
+    EvaluationOptions options;
+    options.problems = recipe_.evaluate_problems;
+    options.samples = recipe_.evaluate_samples;
+    options.max_tokens = rl.max_tokens;
+    options.slots = rl.slots;
+    options.seed = kEvaluationSeed;
     std::vector<Sample> samples;
     std::vector<Problem> problems;
     Json scores = Json::array();
     for (const TaskEvaluation& evaluation :
          Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment, options,
-                  &samples, &problems)) {
+                  tell_.stop, &samples, &problems)) {
       Tell(tell_.on_scores, model, evaluation);
-      scores.push_back(Json::parse(EvaluationJson(evaluation)));
+      scores.push_back(ToJson(evaluation));
     }
     if (const ScoringFaults faults = environment->TakeFaults(); faults.samples > 0) {
       Tell(tell_.on_faults, faults);
@@ -188,8 +196,10 @@ RunResult RunStages(const RunRecipe& recipe, const std::string& run,
   using namespace run_files;
   Stages stages(recipe, run, callbacks);
   const RunLock lock(run);
-  RecordRecipe(run, ToToml(recipe), /*goes_on=*/true,
-               {kData, kBase, kBaseScores, kReinforced, kReinforcedScores});
+  std::vector<std::string> written = ReportFiles();
+  written.insert(written.end(),
+                 {kTokenizer, kData, kBase, kBaseScores, kReinforced, kReinforcedScores});
+  RecordRecipe(run, ToToml(recipe), /*goes_on=*/true, written);
   RunResult result;
   try {
     stages.Run(&result);

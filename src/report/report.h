@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace darkhorse {
 
@@ -20,6 +21,9 @@ struct ReportOptions {
   // first is asked of a recipe of pretraining, the second of a recipe of several stages.
   std::function<std::string(const std::string&recipe)> describe_model, describe_corpus;
 };
+
+// What WriteReport writes, by its names in a run's directory.
+std::vector<std::string> ReportFiles();
 
 // Reads what `pretrain`, `reinforce` or `run` left in the directory, finished or not, and writes
 // report.html, figures/*.svg and tensorboard/ (in the directories of the stages) there. Returns the

@@ -4,20 +4,6 @@
 
 namespace darkhorse {
 
-void ListFields(CurriculumOptions& o, FieldList& list) {
-  list.Add("by_success", o.by_success,
-           "weights of rl.tasks follow measured success p, as 4 p (1 - p)");
-  list.Add("floor", o.floor, "least share of its own weight that a task keeps, in (0, 1]");
-  list.Add("rate", o.rate, "step of the running mean of success, in (0, 1]");
-}
-
-void Validate(const CurriculumOptions& o) {
-  for (const auto& [name, value] : {std::pair{"floor", o.floor}, {"rate", o.rate}}) {
-    if (!(value > 0 && value <= 1))
-      FailUsage("curriculum.{} is {}; it must be in (0, 1]", name, value);
-  }
-}
-
 std::vector<double> CurriculumWeights(const CurriculumOptions& options,
                                       std::span<const MixturePart> parts,
                                       const PartSuccess& success) {

@@ -4,21 +4,12 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "base/fields.h"
 #include "rl/environment.h"
+#include "rl/options.h"
 
 namespace darkhorse {
-
-struct CurriculumOptions {
-  bool by_success = false;
-  double floor = 0.1;
-  double rate = 0.2;
-};
-void ListFields(CurriculumOptions& options, FieldList& list);
-void Validate(const CurriculumOptions& options);  // UsageError
 
 // How often each part's problems are solved, as measured in training. It begins at 1/2, where a
 // part's weight is the recipe's own.

@@ -35,7 +35,7 @@ class TaskEnvironment : public Environment {
     return held_out;
   }
 
-  std::vector<Score> ScoreAll(std::span<const Answer> answers) override {
+  std::vector<Score> ScoreAll(std::span<const Answer> answers, const StopRequest&) override {
     std::vector<Score> scores(answers.size());
     ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {
       const auto& [problem, completion] = answers[static_cast<size_t>(i)];

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/interrupt.h"
 #include "task/task.h"
 
 namespace darkhorse {
@@ -45,8 +46,8 @@ class Environment {
   // Held-out problems, at most `count` of each task; the same for every run. Each inner list is of
   // one task and level.
   virtual std::vector<std::vector<Problem>> HeldOut(int64_t count) const = 0;
-  // One score an answer, in order.
-  virtual std::vector<Score> ScoreAll(std::span<const Answer> answers) = 0;
+  // One score per answer, in order. Interruption.
+  virtual std::vector<Score> ScoreAll(std::span<const Answer> answers, const StopRequest& stop) = 0;
 
   // Every problem there is, where that is a list; empty where problems are made as they are asked.
   virtual std::vector<const Problem*> AllProblems() const { return {}; }

@@ -103,14 +103,18 @@ double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
 
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,
                                      const Tokenizer& tokenizer, Environment& environment,
-                                     const EvaluationOptions& o, std::vector<Sample>* kept,
+                                     const EvaluationOptions& o, const StopRequest& stop,
+                                     std::vector<Sample>* kept,
                                      std::vector<Problem>* kept_problems) {
+  Validate(o);
   const ModelConfig& config = model.config();
-  const int32_t bos = BosToken(config);
+  const int32_t bos = DocumentStartToken(config);
+  SamplingParams sampling;
+  sampling.temperature = o.temperature;
   std::vector<TaskEvaluation> evaluations;
   uint64_t stream = 0;
   for (const std::vector<Problem>& problems : environment.HeldOut(o.problems)) {
-    const RolloutOptions rollout{o.samples, o.max_tokens, o.sampling, o.seed, stream};
+    const RolloutOptions rollout{o.samples, o.max_tokens, sampling, o.seed, stream};
     stream += uint64_t{1} << 32;
     Engine engine(
         model, weights, CacheForm::kExpanded,
@@ -118,7 +122,7 @@ std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeight
         RolloutCapacity(tokenizer, bos, problems, o.max_tokens, config.max_position_embeddings));
     std::vector<Sample> sampled =
         Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
-                environment, rollout);
+                environment, rollout, stop);
     evaluations.push_back(Summarize(problems, sampled, o.samples));
     if (kept) kept->insert(kept->end(), sampled.begin(), sampled.end());
     if (kept_problems)

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "rl/options.h"
 #include "rl/rollout.h"
 
 namespace darkhorse {
@@ -41,20 +42,11 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
 // pass@1, the mean over tasks.
 double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
 
-struct EvaluationOptions {
-  int64_t problems = 128;  // held-out ones of each task
-  int64_t samples = 16;    // of each
-  int64_t max_tokens = 352;
-  SamplingParams sampling;
-  int64_t slots = 256;
-  uint64_t seed = 0;
-};
-
 // How good the model is at the environment's held-out problems: one evaluation a task and level.
-// kept, kept_problems: what it said to what.
+// kept, kept_problems: what it said to what. Interruption.
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& packed_weights,
                                      const Tokenizer& tokenizer, Environment& environment,
-                                     const EvaluationOptions& options,
+                                     const EvaluationOptions& options, const StopRequest& stop,
                                      std::vector<Sample>* kept = nullptr,
                                      std::vector<Problem>* kept_problems = nullptr);
 

@@ -9,13 +9,6 @@
 namespace darkhorse {
 namespace {
 
-void OneOf(const char* name, const std::string& value, std::initializer_list<const char*> known) {
-  for (const char* k : known) {
-    if (value == k) return;
-  }
-  FailUsage("grpo.{} is '{}'; it must be one of {}", name, value, fmt::join(known, ", "));
-}
-
 double Mean(std::span<const double> x) {
   return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
 }
@@ -37,40 +30,6 @@ double TokenWeight(const GrpoOptions& options, const GrpoScale& scale, size_t le
 }
 
 }  // namespace
-
-void ListFields(GrpoOptions& o, FieldList& list) {
-  list.Add(
-      "advantage", o.advantage,
-      "mean (reward - group mean), mean_std (over the group's deviation) or batch_std (over the "
-      "batch's)");
-  list.Add("objective", o.objective, "clip (PPO/GRPO/DAPO), cispo or reinforce");
-  list.Add("ratio", o.ratio, "token, or sequence (GSPO)");
-  list.Add("normalization", o.normalization,
-           "token (DAPO), sequence (GRPO) or constant (Dr. GRPO)");
-  list.Add("clip_low", o.clip_low, "lower clip of the ratio: 1 - clip_low");
-  list.Add("clip_high", o.clip_high, "upper clip of the ratio: 1 + clip_high");
-  list.Add("kl_beta", o.kl_beta,
-           "weight of the KL penalty to the reference policy (k3); 0: no reference is kept");
-  list.Add("entropy_bonus", o.entropy_bonus, "weight of the entropy bonus");
-  list.Add("importance_cap", o.importance_cap,
-           "truncated importance sampling: cap on p_train/p_sampler; 0: off");
-}
-
-void Validate(const GrpoOptions& o) {
-  OneOf("advantage", o.advantage, {"mean", "mean_std", "batch_std"});
-  OneOf("objective", o.objective, {"clip", "cispo", "reinforce"});
-  OneOf("ratio", o.ratio, {"token", "sequence"});
-  OneOf("normalization", o.normalization, {"token", "sequence", "constant"});
-  for (const auto& [name, value] : {std::pair{"clip_low", o.clip_low},
-                                    {"clip_high", o.clip_high},
-                                    {"kl_beta", o.kl_beta},
-                                    {"importance_cap", o.importance_cap}}) {
-    if (!(value >= 0 && std::isfinite(value)))
-      FailUsage("grpo.{} is {}; it must be a number of at least 0", name, value);
-  }
-  if (!std::isfinite(o.entropy_bonus))
-    FailUsage("grpo.entropy_bonus is {}; it must be finite", o.entropy_bonus);
-}
 
 void GrpoMetrics::Add(const GrpoMetrics& other) {
   loss += other.loss;

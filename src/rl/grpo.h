@@ -23,30 +23,11 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "base/fields.h"
+#include "rl/options.h"
 
 namespace darkhorse {
-
-struct GrpoOptions {
-  // mean: reward - group mean (Dr. GRPO). mean_std: that over the deviation of the group's rewards
-  // (GRPO). batch_std: over the deviation of the batch's rewards (Liu et al. 2025, "Lite PPO").
-  std::string advantage = "mean";
-  std::string objective = "clip";  // or "cispo", "reinforce"
-  std::string ratio = "token";     // or "sequence"
-  // token: w = 1/(tokens of the batch) (DAPO). sequence: 1/(samples * own length) (GRPO). constant:
-  // 1/(samples * max_tokens) (Dr. GRPO).
-  std::string normalization = "token";
-  double clip_low = 0.2;
-  double clip_high = 0.28;
-  double kl_beta = 0;
-  double entropy_bonus = 0;
-  double importance_cap = 0;  // 0: off
-};
-void ListFields(GrpoOptions& options, FieldList& list);
-void Validate(const GrpoOptions& options);  // UsageError
 
 // One sampled completion. Spans have one entry a completion token.
 struct GrpoSample {

@@ -30,24 +30,6 @@ void Begin(const ReinforceMetrics& m, GuardState& state) {
 
 }  // namespace
 
-void ListFields(StopOptions& o, FieldList& list) {
-  list.Add("accuracy", o.accuracy,
-           "end the run when held-out accuracy, the mean over tasks, reaches this; 0: never");
-  list.Add("patience", o.patience,
-           "end it after so many evaluations in a row without a new best; 0: never");
-}
-
-void Validate(const StopOptions& o, int64_t evaluate_every) {
-  if (!(o.accuracy >= 0 && o.accuracy <= 1))
-    FailUsage("stop.accuracy is {}; it must be in [0, 1]", o.accuracy);
-  if (o.patience < 0) FailUsage("stop.patience is {}; it cannot be negative", o.patience);
-  if (evaluate_every == 0 && (o.accuracy > 0 || o.patience > 0)) {
-    FailUsage(
-        "stop.{} needs evaluations, but rl.evaluate_every is 0; set it to the steps between them",
-        o.accuracy > 0 ? "accuracy" : "patience");
-  }
-}
-
 std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
   Begin(m, state);
   const bool trained = m.grad_norm != 0;
@@ -62,8 +44,7 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
   warn(!IsFinite(m), "not_finite", [&] {
     return fmt::format(
         "a number is not finite (loss {}, gradient {}, entropy {}, kl {}); start another run with "
-        "a "
-        "lower learning rate, --model may be a checkpoint from before this step",
+        "a lower learning rate; it may begin with a checkpoint from before this step",
         m.loss, m.grad_norm, m.entropy, m.kl);
   });
   warn(trained && m.entropy < 0.1 * state.first_entropy && !solved, "entropy_collapse", [&] {

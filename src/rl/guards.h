@@ -6,18 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "base/fields.h"
+#include "rl/metrics.h"
+#include "rl/options.h"
 
 namespace darkhorse {
-
-struct ReinforceMetrics;
-
-struct StopOptions {
-  double accuracy = 0;
-  int64_t patience = 0;
-};
-void ListFields(StopOptions& options, FieldList& list);
-void Validate(const StopOptions& options, int64_t evaluate_every);  // UsageError
 
 struct GuardState {
   // Of the first step; the entropy of the first that trained, 0 before.
@@ -26,11 +18,6 @@ struct GuardState {
   int64_t silent_steps = 0;         // in a row: no group had a signal
   int64_t stale_evaluations = 0;    // in a row: held-out accuracy was not the best yet
   std::vector<std::string> warned;  // names of the warnings given
-};
-
-struct Warning {
-  std::string name;  // "entropy_collapse"
-  std::string text;  // what was seen and what helps, one line
 };
 
 // Warnings that this step gives rise to and that were not given before (docs/recipes.md, "Guards").

@@ -194,6 +194,36 @@ TEST(SampleMetricsTest, ASampleWithoutAScoreMovesNothing) {
   EXPECT_EQ(RewardsOf(options, samples), std::vector<double>(8, 0.0));
 }
 
+TEST(SampleMetricsTest, DescribesSamplesByHand) {
+  ReinforceOptions options;
+  options.overlong_penalty = 0.5;
+  std::vector<Sample> samples(4);
+  samples[0].completion.resize(2);
+  samples[0].score = {.value = 1, .correct = true, .parts = {{"format", 1}}};
+  samples[1].completion.resize(10);
+  samples[1].truncated = true;
+  samples[1].score = {.value = 0.25, .parts = {{"format", 1}}};
+  samples[2].completion.resize(4);
+  samples[2].score = {.value = 0.25, .parts = {{"format", 0}}};
+  samples[3].completion.resize(8);
+  samples[3].truncated = true;
+  samples[3].score = {.failed = true};
+  ReinforceMetrics m;
+  DescribeSamples(options, samples, m);
+  // Rewards 1, -1/4 and 1/4 of three that were scored; lengths of all four. Sums of thirds round.
+  constexpr double kRounding = 4 * 0x1p-53;
+  EXPECT_NEAR(m.reward, 1.0 / 3, kRounding);
+  EXPECT_NEAR(m.reward_std, std::sqrt((1 + 2 / 16.0) / 3 - 1.0 / 9), 2 * kRounding);
+  EXPECT_NEAR(m.accuracy, 1.0 / 3, kRounding);
+  EXPECT_NEAR(m.format_rate, 2.0 / 3, kRounding);
+  EXPECT_EQ(m.mean_length, 6);
+  EXPECT_EQ(m.min_length, 2);
+  EXPECT_EQ(m.max_length, 10);
+  EXPECT_EQ(m.clipped_ratio, 0.5);
+  EXPECT_EQ(m.mean_terminated_length, 3);
+  EXPECT_EQ(m.repeated_ratio, 0);
+}
+
 TEST(SampleMetricsTest, ASignalNeedsRewardsThatDifferAndASampleToTrainOn) {
   std::vector<Sample> group(3);
   ReinforceOptions options;

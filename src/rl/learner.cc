@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include "base/clock.h"
@@ -9,9 +10,8 @@
 #include "base/random.h"
 #include "checkpoint/checksums.h"
 #include "model/cost.h"
-#include "rl/policy_step.h"
 #include "rl/sample_metrics.h"
-#include "train/metrics.h"
+#include "train/schedule.h"
 
 namespace darkhorse {
 namespace {
@@ -23,42 +23,90 @@ uint64_t StreamOf(int64_t step, int64_t round) {
 }
 constexpr uint64_t kEvaluationSeed = 0x9e3779b97f4a7c15;
 
-const ReinforceRecipe& Checked(const ReinforceRecipe& recipe) {
-  Validate(recipe);
-  return recipe;
+// One of `parts` minibatches of about as many groups each. Whole groups: their advantages belong
+// together.
+std::span<const PolicySample> Minibatch(std::span<const PolicySample> samples, size_t group_size,
+                                        size_t part, size_t parts) {
+  const size_t groups = samples.size() / group_size;
+  const size_t begin = groups * part / parts * group_size;
+  const size_t end = groups * (part + 1) / parts * group_size;
+  return samples.subspan(begin, end - begin);
 }
 
-// Refuses what cannot fit before any of it is allocated. No micro-batch has more rows than a step.
-ModelConfig Fitting(ModelConfig config, const ReinforceOptions& rl) {
-  const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
-  RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows));
-  return config;
-}
+// The updates of a step, as they add up.
+struct UpdateSums {
+  GrpoMetrics grpo;
+  double entropy = 0, grad_norm = 0;
+  double updates = 0;
+
+  void Add(const PolicyMetrics& update) {
+    grpo.Add(update.grpo);
+    entropy += update.entropy;
+    grad_norm += update.grad_norm;
+    updates += 1;
+  }
+  // Means over the updates, or over their tokens.
+  void Describe(ReinforceMetrics& metrics) const {
+    if (updates == 0) return;
+    metrics.loss = grpo.loss / updates;
+    metrics.entropy = entropy / updates;
+    metrics.grad_norm = grad_norm / updates;
+    metrics.sampling_gap = grpo.sampling_gap;
+    const double tokens = static_cast<double>(std::max<int64_t>(1, grpo.tokens));
+    metrics.kl = grpo.kl / tokens;
+    metrics.clip_ratio_low = static_cast<double>(grpo.clipped_low) / tokens;
+    metrics.clip_ratio_high = static_cast<double>(grpo.clipped_high) / tokens;
+  }
+};
 
 }  // namespace
 
-Learner::Learner(const ReinforceRecipe& recipe, const std::string& model_directory,
-                 Environment& environment)
-    : recipe_(Checked(recipe)),
-      environment_(environment),
-      parts_(environment.Parts()),
-      config_(Fitting(LoadVerifiedModelConfig(model_directory), recipe.rl)),
-      tokenizer_(Tokenizer::FromJson(LoadTokenizerJson(model_directory),
-                                     model_directory + "/tokenizer.json")),
-      trainer_(config_, recipe.optimizer),
-      packed_(config_, trainer_.layout(), trainer_.weights()) {
-  position.success.assign(parts_.size(), 0.5);
-  if (tokenizer_.vocab_size() > config_.vocab_size) {
+std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
+                                                 const std::string& model_directory,
+                                                 Environment& environment) {
+  Validate(recipe);
+  const ModelConfig config = LoadVerifiedModelConfig(model_directory);
+  // What cannot fit is refused before any of it is allocated. No micro-batch has more rows than a
+  // step.
+  const ReinforceOptions& rl = recipe.rl;
+  const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
+  RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows));
+  ModelFiles files;
+  files.tokenizer_json = LoadTokenizerJson(model_directory);
+  Tokenizer tokenizer =
+      Tokenizer::FromJson(files.tokenizer_json, model_directory + "/tokenizer.json");
+  if (tokenizer.vocab_size() > config.vocab_size) {
     Fail("{}: the tokenizer has {} ids but the model only {}; they do not belong together",
-         model_directory, tokenizer_.vocab_size(), config_.vocab_size);
+         model_directory, tokenizer.vocab_size(), config.vocab_size);
   }
   // Problems that cannot work are better known now than after hours.
-  CheckPrompts(tokenizer_, bos(), environment.AllProblems(), config_.max_position_embeddings);
-  environment.TrainingProblem(recipe.rl.seed, 0);
-  files_.tokenizer_json = LoadTokenizerJson(model_directory);
-  LoadWeights(model_directory, config_, trainer_.layout(), trainer_.weights());
-  if (recipe.grpo.kl_beta > 0)
-    reference_.assign(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size());
+  CheckPrompts(tokenizer, DocumentStartToken(config), environment.AllProblems(),
+               config.max_position_embeddings);
+  environment.TrainingProblem(rl.seed, 0);
+
+  std::unique_ptr<Learner> learner(
+      new Learner(recipe, environment, config, std::move(tokenizer), std::move(files)));
+  Trainer& trainer = learner->trainer_;
+  LoadWeights(model_directory, config, trainer.layout(), trainer.weights());
+  if (recipe.grpo.kl_beta > 0) {
+    learner->reference_.resize(static_cast<size_t>(trainer.layout().buffer_size()));
+    learner->MoveReference();
+    trainer.AddState("reference", learner->reference_);
+  }
+  return learner;
+}
+
+Learner::Learner(const ReinforceRecipe& recipe, Environment& environment, const ModelConfig& config,
+                 Tokenizer tokenizer, ModelFiles files)
+    : recipe_(recipe),
+      environment_(environment),
+      parts_(environment.Parts()),
+      config_(config),
+      tokenizer_(std::move(tokenizer)),
+      files_(std::move(files)),
+      trainer_(config_, recipe.optimizer),
+      packed_(config_, trainer_.layout(), trainer_.weights()) {
+  progress_.success.assign(parts_.size(), 0.5);
 }
 
 // Before others take engines of their own: two caches at once were more memory than the run needs.
@@ -83,18 +131,18 @@ Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
 }
 
 std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64_t round,
-                                     ReinforceMetrics& metrics) {
+                                     const StopRequest& stop, ReinforceMetrics& metrics) {
   RolloutOptions options;
   options.samples = recipe_.rl.group_size;
   options.max_tokens = recipe_.rl.max_tokens;
   options.sampling.temperature = static_cast<float>(recipe_.rl.temperature);
   options.seed = recipe_.rl.seed;
-  options.stream = StreamOf(position.completed, round);
+  options.stream = StreamOf(progress_.completed, round);
   options.on_step = on_engine_step;
   RolloutCost cost;
   std::vector<Sample> samples =
       Rollout(EngineFor(problems), tokenizer_, bos(), static_cast<int32_t>(config_.eos_token_id),
-              problems, environment_, options, &cost);
+              problems, environment_, options, stop, &cost);
   if (recipe_.rl.random_rewards) {
     for (size_t i = 0; i < samples.size(); ++i) {
       const double lot = RandomUniform(recipe_.rl.seed, RandomStream::kReward, options.stream, i);
@@ -108,27 +156,28 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   return samples;
 }
 
-Learner::Groups Learner::Collect(ReinforceMetrics& metrics) {
+std::vector<Sample> Learner::Collect(const StopRequest& stop, ReinforceMetrics& metrics) {
   // Metrics describe the first round, an unbiased sample of the problems; refills replace its
   // groups without a signal.
-  Groups kept;
+  std::vector<Sample> kept;
   const int64_t wanted = recipe_.rl.prompts_per_step;
   const size_t group = static_cast<size_t>(recipe_.rl.group_size);
   const std::vector<double> weights =
-      CurriculumWeights(recipe_.curriculum, parts_, position.success);
+      CurriculumWeights(recipe_.curriculum, parts_, progress_.success);
   std::vector<PartOutcome> outcomes(parts_.size());
   for (int64_t round = 0; round <= recipe_.rl.max_refills; ++round) {
-    const int64_t missing = wanted - static_cast<int64_t>(kept.problems.size());
+    const int64_t missing = wanted - static_cast<int64_t>(kept.size() / group);
     if (missing <= 0) break;
     std::vector<Problem> problems;
     std::vector<size_t> part_of;
     for (int64_t i = 0; i < missing; ++i) {
-      const uint64_t index = static_cast<uint64_t>(position.next_problem++);
+      const uint64_t index = static_cast<uint64_t>(progress_.next_problem++);
       part_of.push_back(DrawPart(weights, recipe_.rl.seed, index));
       problems.push_back(environment_.TrainingProblemOf(part_of.back(), recipe_.rl.seed, index));
     }
-    std::vector<Sample> samples = Sampled(problems, round, metrics);
-    for (const Sample& s : samples) position.generated += static_cast<int64_t>(s.completion.size());
+    std::vector<Sample> samples = Sampled(problems, round, stop, metrics);
+    for (const Sample& s : samples)
+      progress_.generated += static_cast<int64_t>(s.completion.size());
     for (const Sample& s : samples) {
       if (s.score.failed) continue;
       PartOutcome& outcome = outcomes[part_of[s.problem]];
@@ -147,142 +196,162 @@ Learner::Groups Learner::Collect(ReinforceMetrics& metrics) {
       const auto own = std::span(samples).subspan(p * group, group);
       flat += !RewardsDiffer(recipe_.rl, own);
       if (!HasSignal(recipe_.rl, own)) continue;
-      kept.problems.push_back(problems[p]);
-      for (size_t i = 0; i < group; ++i) {
-        kept.samples.push_back(std::move(samples[p * group + i]));
-        kept.samples.back().problem = kept.problems.size() - 1;
-      }
+      std::ranges::move(own, std::back_inserter(kept));
     }
     if (round == 0)
       metrics.frac_reward_zero_std =
           static_cast<double>(flat) / static_cast<double>(problems.size());
   }
   if (recipe_.curriculum.by_success) {
-    UpdateSuccess(recipe_.curriculum, outcomes, position.success);
+    UpdateSuccess(recipe_.curriculum, outcomes, progress_.success);
     const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
     for (size_t i = 0; i < parts_.size(); ++i)
-      metrics.curriculum.push_back({parts_[i].name, weights[i] / total, position.success[i]});
+      metrics.curriculum.push_back({parts_[i].name, weights[i] / total, progress_.success[i]});
   }
   return kept;
 }
 
-void Learner::Train(const Groups& groups, ReinforceMetrics& metrics) {
+std::vector<PolicySample> Learner::WithAdvantages(const std::vector<Sample>& samples) const {
   const ReinforceOptions& rl = recipe_.rl;
   const std::vector<double> advantages =
-      Advantages(recipe_.grpo, RewardsOf(rl, groups.samples), rl.group_size);
-  std::vector<PolicySample> samples;
-  for (size_t i = 0; i < groups.samples.size(); ++i) {
-    const Sample& s = groups.samples[i];
-    samples.push_back({&s, advantages[i], IsMasked(rl, s), {}, {}});
-  }
-  // A single update on fresh samples finds the old log-probabilities in its own forward pass.
-  if (rl.minibatches * rl.inner_epochs > 1) {
-    ScoreSamples(trainer_.model(), trainer_.bound_weights(), rl.micro_batch_tokens,
-                 trainer_.arena(), samples, &PolicySample::logp_old);
-  }
-  if (!reference_.empty()) {
-    const ModelWeights reference = Bind(config_, trainer_.layout(), reference_.data());
-    ScoreSamples(trainer_.model(), reference, rl.micro_batch_tokens, trainer_.arena(), samples,
-                 &PolicySample::logp_ref);
-  }
-  const double passes = ForwardPasses(recipe_);
-  for (const Sample& s : groups.samples) {
-    const double tokens = static_cast<double>(s.prompt.size() + s.completion.size());
-    metrics.flops +=
-        passes * tokens * trainer_.model().cost().ForwardFlopsPerToken((tokens + 1) / 2);
-  }
-  const double lr_factor = LearningRateFactor(recipe_.schedule, position.completed, rl.steps);
-  metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
-  GrpoMetrics sum;
-  double updates = 0;
-  const size_t minibatches = std::min(static_cast<size_t>(rl.minibatches), groups.problems.size());
-  for (int64_t epoch = 0; epoch < rl.inner_epochs; ++epoch) {
-    for (size_t part = 0; part < minibatches; ++part) {
-      // Whole groups: their advantages belong together.
-      const size_t group = static_cast<size_t>(rl.group_size);
-      const size_t begin = groups.problems.size() * part / minibatches * group;
-      const size_t end = groups.problems.size() * (part + 1) / minibatches * group;
-      GrpoScale scale;
-      scale.max_tokens = rl.max_tokens;
-      for (size_t i = begin; i < end; ++i) {
-        if (samples[i].masked) continue;
-        ++scale.samples;
-        scale.tokens += static_cast<int64_t>(samples[i].sample->completion.size());
-      }
-      if (scale.tokens == 0) continue;  // all cut off: momentum alone must not move the policy
-      const PolicyMetrics update =
-          PolicyUpdate(trainer_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor,
-                       std::span<const PolicySample>(samples).subspan(begin, end - begin));
-      sum.Add(update.grpo);
-      metrics.entropy += update.entropy;
-      metrics.grad_norm += update.grad_norm;
-      updates += 1;
-      metrics.max_violation = std::max(metrics.max_violation, MaxViolation(update.load));
-      const std::vector<float*> biases = RouterBiases(trainer_.bound_weights());
-      for (size_t layer = 0; layer < update.load.size(); ++layer) {
-        const auto& load = update.load[layer];
-        metrics.load.resize(update.load.size());
-        metrics.load[layer].resize(load.size());
-        for (size_t e = 0; e < load.size(); ++e) metrics.load[layer][e] += load[e];
-        if (rl.router_bias_gamma > 0 && biases[layer])
-          UpdateRouterBias(load, static_cast<float>(rl.router_bias_gamma), biases[layer]);
-      }
-    }
-  }
-  if (updates == 0) return;
-  metrics.loss = sum.loss / updates;
-  metrics.entropy /= updates;
-  metrics.grad_norm /= updates;
-  metrics.sampling_gap = sum.sampling_gap;
-  const double tokens = static_cast<double>(std::max<int64_t>(1, sum.tokens));
-  metrics.kl = sum.kl / tokens;
-  metrics.clip_ratio_low = static_cast<double>(sum.clipped_low) / tokens;
-  metrics.clip_ratio_high = static_cast<double>(sum.clipped_high) / tokens;
+      Advantages(recipe_.grpo, RewardsOf(rl, samples), rl.group_size);
+  std::vector<PolicySample> with;
+  for (size_t i = 0; i < samples.size(); ++i)
+    with.push_back({&samples[i], advantages[i], IsMasked(rl, samples[i]), {}, {}});
+  return with;
 }
 
-ReinforceMetrics Learner::Step() {
+// Under the policy before this step's updates and under the reference, where they are needed.
+void Learner::AddLogps(std::vector<PolicySample>& samples) {
+  const auto logps = [&](const ModelWeights& weights) {
+    return CompletionLogps(trainer_.model(), weights, recipe_.rl.micro_batch_tokens,
+                           trainer_.arena(), samples);
+  };
+  // A single update on fresh samples finds the old log-probabilities in its own forward pass.
+  if (recipe_.rl.minibatches * recipe_.rl.inner_epochs > 1) {
+    std::vector<std::vector<float>> old = logps(trainer_.bound_weights());
+    for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_old = std::move(old[i]);
+  }
+  if (!reference_.empty()) {
+    std::vector<std::vector<float>> reference =
+        logps(Bind(config_, trainer_.layout(), reference_.data()));
+    for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_ref = std::move(reference[i]);
+  }
+}
+
+double Learner::TrainingFlops(const std::vector<Sample>& samples) const {
+  const double passes = ForwardPasses(recipe_);
+  double flops = 0;
+  for (const Sample& s : samples) {
+    const double tokens = static_cast<double>(s.prompt.size() + s.completion.size());
+    flops += passes * tokens * cost().ForwardFlopsPerToken((tokens + 1) / 2);
+  }
+  return flops;
+}
+
+void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metrics) {
+  const ReinforceOptions& rl = recipe_.rl;
+  std::vector<PolicySample> samples = WithAdvantages(collected);
+  AddLogps(samples);
+  metrics.flops += TrainingFlops(collected);
+  const double lr_factor = LearningRateFactor(recipe_.schedule, progress_.completed, rl.steps);
+  metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
+  UpdateSums sums;
+  const size_t groups = collected.size() / static_cast<size_t>(rl.group_size);
+  const size_t minibatches = std::min(static_cast<size_t>(rl.minibatches), groups);
+  for (int64_t epoch = 0; epoch < rl.inner_epochs; ++epoch) {
+    for (size_t part = 0; part < minibatches; ++part) {
+      const std::span<const PolicySample> own =
+          Minibatch(samples, static_cast<size_t>(rl.group_size), part, minibatches);
+      const GrpoScale scale = ScaleOf(own, rl.max_tokens);
+      CHECK(scale.tokens > 0);  // every group has a sample that is trained on (HasSignal)
+      const PolicyMetrics update =
+          PolicyUpdate(trainer_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor, own);
+      sums.Add(update);
+      AddLoad(update.load, metrics.load);
+      metrics.max_violation = std::max(metrics.max_violation, MaxViolation(update.load));
+      if (rl.router_bias_gamma > 0)
+        UpdateRouterBiases(update.load, rl.router_bias_gamma, trainer_.bound_weights());
+    }
+  }
+  sums.Describe(metrics);
+}
+
+// The reference becomes the policy as it is.
+void Learner::MoveReference() {
+  std::copy(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size(),
+            reference_.begin());
+}
+
+ReinforceMetrics Learner::Step(const StopRequest& stop) {
   ReinforceMetrics metrics;
-  const Position before = position;
+  const RunProgress before = progress_;
   const double start = SteadySeconds();
   packed_.Repack();
   metrics.sample_seconds = SteadySeconds() - start;
-  const Groups groups = [&] {
+  const std::vector<Sample> collected = [&] {
     try {
-      return Collect(metrics);
+      return Collect(stop, metrics);
     } catch (...) {
-      position = before;
+      progress_ = before;
       throw;
     }
   }();
-  metrics.generated_per_second = static_cast<double>(position.generated - before.generated) /
+  metrics.generated_per_second = static_cast<double>(progress_.generated - before.generated) /
                                  (metrics.sample_seconds + metrics.score_seconds);
   const double train_start = SteadySeconds();
-  if (!groups.problems.empty()) Train(groups, metrics);
-  ++position.completed;
+  if (!collected.empty()) Train(collected, metrics);
+  ++progress_.completed;
+  progress_.updates = trainer_.optimizer().step();
   if (!reference_.empty() && recipe_.rl.reference_every > 0 &&
-      position.completed % recipe_.rl.reference_every == 0) {
-    std::copy(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size(),
-              reference_.begin());
+      progress_.completed % recipe_.rl.reference_every == 0) {
+    MoveReference();
   }
   metrics.train_seconds = SteadySeconds() - train_start;
-  metrics.step = position.completed;
-  metrics.num_tokens = position.generated;
+  metrics.step = progress_.completed;
+  metrics.num_tokens = progress_.generated;
   return metrics;
 }
 
-ProbeReport Learner::Probe() {
+ProbeReport Learner::Probe(const StopRequest& stop) {
   ReleaseEngine();
   packed_.Repack();
-  return darkhorse::Probe(recipe_, trainer_, packed_.model(), tokenizer_, environment_);
+  return darkhorse::Probe(recipe_, trainer_, packed_.model(), tokenizer_, environment_, stop);
 }
 
-std::vector<TaskEvaluation> Learner::Evaluate() {
+std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
   ReleaseEngine();
   packed_.Repack();
   const ReinforceOptions& rl = recipe_.rl;
-  return darkhorse::Evaluate(
-      trainer_.model(), packed_.model(), tokenizer_, environment_,
-      {rl.evaluate_problems, rl.evaluate_samples, rl.max_tokens, {}, rl.slots, kEvaluationSeed});
+  EvaluationOptions options;
+  options.problems = rl.evaluate_problems;
+  options.samples = rl.evaluate_samples;
+  options.max_tokens = rl.max_tokens;
+  options.slots = rl.slots;
+  options.seed = kEvaluationSeed;
+  return darkhorse::Evaluate(trainer_.model(), packed_.model(), tokenizer_, environment_, options,
+                             stop);
+}
+
+void Learner::PublishModel(const std::string& directory) {
+  PublishCheckpoint(directory, config_, trainer_.layout(), trainer_.weights(), files_, nullptr);
+}
+
+std::string Learner::Save(const std::string& run, const std::string& json) {
+  return trainer_.Save(run, recipe_.rl.keep_checkpoints, files_, json, progress_.completed);
+}
+
+std::string Learner::Load(const std::string& directory) { return trainer_.Load(directory); }
+
+void Learner::GoOn(const RunProgress& progress, const std::string& directory) {
+  if (progress.success.size() != parts_.size()) {
+    Fail(
+        "{}: its trainer state is of a mixture of {} tasks, the recipe's has {}; choose another "
+        "run directory",
+        directory, progress.success.size(), parts_.size());
+  }
+  progress_ = progress;
+  trainer_.optimizer().set_step(progress.updates);
 }
 
 }  // namespace darkhorse

@@ -1,13 +1,18 @@
 // The policy in training: draws problems, samples answers, compares them within groups, updates.
-// Knows no run directory (rl/reinforce.h keeps that).
+// Knows no run directory but for its own state in a checkpoint (rl/reinforce.h keeps the rest).
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/interrupt.h"
 #include "infer/packed.h"
+#include "rl/curriculum.h"
 #include "rl/metrics.h"
+#include "rl/policy_step.h"
 #include "rl/probe.h"
 #include "rl/recipe.h"
 #include "rl/rollout.h"
@@ -15,11 +20,12 @@
 
 namespace darkhorse {
 
-// How far a run is: with the trainer's own state, all that its next step depends on.
-struct Position {
+// How far a run is: with the tensors of a checkpoint, all that its next step depends on.
+struct RunProgress {
   int64_t completed = 0;     // steps done
   int64_t next_problem = 0;  // of the training problems: refills make it more than steps * prompts
   int64_t generated = 0;     // tokens
+  int64_t updates = 0;       // optimizer steps
   PartSuccess success;       // of the curriculum
 };
 
@@ -28,49 +34,64 @@ class Learner {
   // Starts from the checkpoint at `model_directory`. UsageError: a recipe that cannot work. Error:
   // a checkpoint that is damaged or does not fit this machine, problems whose prompts leave no room
   // in its context. The recipe and the environment must outlive the learner.
-  Learner(const ReinforceRecipe& recipe, const std::string& model_directory,
-          Environment& environment);
+  static std::unique_ptr<Learner> FromCheckpoint(const ReinforceRecipe& recipe,
+                                                 const std::string& model_directory,
+                                                 Environment& environment);
+  Learner(const Learner&) = delete;
+  Learner& operator=(const Learner&) = delete;
 
-  // Samples, scores, updates. Interruption (base/interrupt.h), which leaves weights and position as
-  // they were: before the update only.
-  ReinforceMetrics Step();
+  // Samples, scores, updates. Interruption, which leaves weights and progress as they were: before
+  // the update only.
+  ReinforceMetrics Step(const StopRequest& stop);
   // Neither changes anything. Interruption.
-  ProbeReport Probe();
-  std::vector<TaskEvaluation> Evaluate();
+  ProbeReport Probe(const StopRequest& stop);
+  std::vector<TaskEvaluation> Evaluate(const StopRequest& stop);
 
-  Trainer& trainer() { return trainer_; }
-  const ModelFiles& files() const { return files_; }
-  std::vector<float>& reference() { return reference_; }  // of the KL term; empty without one
+  const ModelConfig& config() const { return config_; }
+  const ModelCost& cost() const { return trainer_.model().cost(); }
+  const RunProgress& progress() const { return progress_; }
 
-  Position position;
+  // The model alone, as a checkpoint of its own.
+  void PublishModel(const std::string& directory);
+  // The whole state as the newest of the run's checkpoints; `json` is what the run needs beside it,
+  // progress() included. Returns the directory.
+  std::string Save(const std::string& run, const std::string& json);
+  // Reads the tensors of a checkpoint that Save wrote, and returns its json; GoOn has to follow.
+  std::string Load(const std::string& directory);
+  // Error if the progress is of a run with another mixture; it lies in `directory`.
+  void GoOn(const RunProgress& progress, const std::string& directory);
+
   StepCallback on_engine_step;  // hears of each forward pass of sampling in Step; may be null
 
  private:
-  // What a step trains on: groups of samples whose rewards differ.
-  struct Groups {
-    std::vector<Problem> problems;
-    std::vector<Sample> samples;  // group_size for each problem
-  };
+  Learner(const ReinforceRecipe& recipe, Environment& environment, const ModelConfig& config,
+          Tokenizer tokenizer, ModelFiles files);
 
-  int32_t bos() const { return BosToken(config_); }
+  int32_t bos() const { return DocumentStartToken(config_); }
   void ReleaseEngine();
   Engine& EngineFor(const std::vector<Problem>& problems);
   std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round,
-                              ReinforceMetrics& metrics);
-  Groups Collect(ReinforceMetrics& metrics);
-  void Train(const Groups& groups, ReinforceMetrics& metrics);
+                              const StopRequest& stop, ReinforceMetrics& metrics);
+  // What a step trains on: groups, one after the other, whose rewards differ.
+  std::vector<Sample> Collect(const StopRequest& stop, ReinforceMetrics& metrics);
+  std::vector<PolicySample> WithAdvantages(const std::vector<Sample>& samples) const;
+  void AddLogps(std::vector<PolicySample>& samples);
+  double TrainingFlops(const std::vector<Sample>& samples) const;
+  void Train(const std::vector<Sample>& collected, ReinforceMetrics& metrics);
+  void MoveReference();
 
   const ReinforceRecipe& recipe_;
   Environment& environment_;
-  std::vector<MixturePart> parts_;
-  ModelConfig config_;
-  Tokenizer tokenizer_;
+  const std::vector<MixturePart> parts_;
+  const ModelConfig config_;
+  const Tokenizer tokenizer_;
+  const ModelFiles files_;
   Trainer trainer_;
   PackedWeights packed_;
   std::optional<Engine> engine_;
-  int64_t capacity_ = 0;  // of engine_: tokens of a sequence
-  ModelFiles files_;
-  std::vector<float> reference_;
+  int64_t capacity_ = 0;          // of engine_: tokens of a sequence
+  std::vector<float> reference_;  // of the KL term; empty without one
+  RunProgress progress_;
 };
 
 }  // namespace darkhorse

@@ -1,7 +1,5 @@
 #include "rl/log.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
 #include "checkpoint/run_directory.h"
 #include "rl/metrics.h"
@@ -16,8 +14,17 @@ std::string Truncated(const std::string& path, int64_t last_step) {
   return path;
 }
 
-// Model output may be any bytes; JSON wants UTF-8.
-std::string Dump(const Json& json) {
+// A line as the loop's state keeps it: "" for none.
+std::string KeptLine(const Json& line) { return line.is_null() ? "" : JsonLine(line); }
+
+Json ParseKeptLine(const Json& kept) {
+  const std::string text = kept.get<std::string>();
+  return text.empty() ? Json() : Json::parse(text);
+}
+
+}  // namespace
+
+std::string JsonLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -38,46 +45,43 @@ Json ToJson(const TaskEvaluation& e) {
   return json;
 }
 
-}  // namespace
-
-std::string EvaluationJson(const TaskEvaluation& evaluation) { return Dump(ToJson(evaluation)); }
-
 std::string WriteLoopState(const LoopState& s) {
   const GuardState& g = s.guards;
-  return Dump(Json{{"completed", s.position.completed},
-                   {"next_problem", s.position.next_problem},
-                   {"generated", s.position.generated},
-                   {"optimizer_step", s.optimizer_step},
-                   {"best_accuracy", s.best_accuracy},
-                   {"problems", s.problems},
-                   {"success", s.position.success},
-                   {"guards",
-                    {{"begun", g.begun},
-                     {"first_entropy", g.first_entropy},
-                     {"first_length", g.first_length},
-                     {"first_clipped", g.first_clipped},
-                     {"first_accuracy", g.first_accuracy},
-                     {"silent_steps", g.silent_steps},
-                     {"stale_evaluations", g.stale_evaluations},
-                     {"warned", g.warned}}},
-                   {"stopped", s.stopped},
-                   {"unevaluated", {s.unevaluated.metrics, s.unevaluated.sample}}});
+  return JsonLine(
+      Json{{"completed", s.progress.completed},
+           {"next_problem", s.progress.next_problem},
+           {"generated", s.progress.generated},
+           {"optimizer_step", s.progress.updates},
+           {"best_accuracy", s.best_accuracy},
+           {"problems", s.problems},
+           {"success", s.progress.success},
+           {"guards",
+            {{"begun", g.begun},
+             {"first_entropy", g.first_entropy},
+             {"first_length", g.first_length},
+             {"first_clipped", g.first_clipped},
+             {"first_accuracy", g.first_accuracy},
+             {"silent_steps", g.silent_steps},
+             {"stale_evaluations", g.stale_evaluations},
+             {"warned", g.warned}}},
+           {"stopped", s.stopped},
+           {"unevaluated", {KeptLine(s.unevaluated.metrics), KeptLine(s.unevaluated.sample)}}});
 }
 
 LoopState ParseLoopState(const std::string& text, const std::string& name) {
   try {
     const Json json = Json::parse(text);
     LoopState s;
-    json.at("completed").get_to(s.position.completed);
-    json.at("next_problem").get_to(s.position.next_problem);
-    json.at("generated").get_to(s.position.generated);
-    json.at("optimizer_step").get_to(s.optimizer_step);
+    json.at("completed").get_to(s.progress.completed);
+    json.at("next_problem").get_to(s.progress.next_problem);
+    json.at("generated").get_to(s.progress.generated);
+    json.at("optimizer_step").get_to(s.progress.updates);
     json.at("best_accuracy").get_to(s.best_accuracy);
     json.at("problems").get_to(s.problems);
-    json.at("success").get_to(s.position.success);
+    json.at("success").get_to(s.progress.success);
     json.at("stopped").get_to(s.stopped);
-    json.at("unevaluated").at(0).get_to(s.unevaluated.metrics);
-    json.at("unevaluated").at(1).get_to(s.unevaluated.sample);
+    s.unevaluated.metrics = ParseKeptLine(json.at("unevaluated").at(0));
+    s.unevaluated.sample = ParseKeptLine(json.at("unevaluated").at(1));
     const Json& g = json.at("guards");
     g.at("begun").get_to(s.guards.begun);
     g.at("first_entropy").get_to(s.guards.first_entropy);
@@ -89,7 +93,9 @@ LoopState ParseLoopState(const std::string& text, const std::string& name) {
     g.at("warned").get_to(s.guards.warned);
     return s;
   } catch (const Json::exception&) {
-    Fail("{}: its trainer state is not a reinforcement-learning run's; choose another --out", name);
+    Fail(
+        "{}: its trainer state is not a reinforcement-learning run's; choose another run directory",
+        name);
   }
 }
 
@@ -130,28 +136,26 @@ StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
   }
   for (const Warning& warning : m.warnings)
     json["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
-  return {Dump(json), Dump(Json{{"step", m.step},
-                                {"task", m.shown_problem.task},
-                                {"prompt", m.shown_problem.prompt},
-                                {"completion", m.shown.text},
-                                {"reward", m.shown.score.value},
-                                {"why", m.shown.score.why}})};
+  return {json, Json{{"step", m.step},
+                     {"task", m.shown_problem.task},
+                     {"prompt", m.shown_problem.prompt},
+                     {"completion", m.shown.text},
+                     {"reward", m.shown.score.value},
+                     {"why", m.shown.score.why}}};
 }
 
-StepLines WithEvaluation(StepLines lines, const ReinforceMetrics& m) {
-  Json json = Json::parse(lines.metrics);
+void AddEvaluation(const ReinforceMetrics& m, StepLines& lines) {
+  Json& json = lines.metrics;
   json["evaluation"] = Json::array();
   for (const TaskEvaluation& e : m.evaluation) json["evaluation"].push_back(ToJson(e));
   if (m.evaluation_faults.samples > 0)
     json["evaluation/reward_program_failures"] = m.evaluation_faults.samples;
   if (!m.stopped.empty()) json["stopped"] = m.stopped;
-  lines.metrics = Dump(json);
-  return lines;
 }
 
 void ReinforceLog::Append(const StepLines& lines) {
-  metrics_.AppendLine(lines.metrics);
-  samples_.AppendLine(lines.sample);
+  metrics_.AppendLine(JsonLine(lines.metrics));
+  samples_.AppendLine(JsonLine(lines.sample));
 }
 
 void ReinforceLog::Sync() {

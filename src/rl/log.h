@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "rl/guards.h"
@@ -11,23 +12,24 @@
 
 namespace darkhorse {
 
-// One JSON object: pass@k with 95 % half-widths, maj@k, rates, mean length.
-std::string EvaluationJson(const TaskEvaluation& evaluation);
+// One line of a file. Model output may be any bytes; what is not UTF-8 is replaced.
+std::string JsonLine(const nlohmann::ordered_json& json);
 
-// What a step writes, a line a file.
+// pass@k with 95 % half-widths, maj@k, rates, mean length.
+nlohmann::ordered_json ToJson(const TaskEvaluation& evaluation);
+
+// What a step writes, one object per file.
 struct StepLines {
-  std::string metrics, sample;  // JSON objects
-  bool empty() const { return metrics.empty(); }
+  nlohmann::ordered_json metrics, sample;  // null where there is none
+  bool empty() const { return metrics.is_null(); }
 };
 // Without its evaluation. with_load: the load of each expert too; worth a look now and then, not a
 // line of hundreds of numbers every step.
 StepLines DescribeStep(const ReinforceMetrics& metrics, bool with_load);
-// The same with it.
-StepLines WithEvaluation(StepLines lines, const ReinforceMetrics& metrics);
+void AddEvaluation(const ReinforceMetrics& metrics, StepLines& lines);
 
 struct LoopState {
-  Position position;
-  int64_t optimizer_step = 0;
+  RunProgress progress;
   double best_accuracy = -1;
   std::string problems;  // Environment::Fingerprint
   GuardState guards;

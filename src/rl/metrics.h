@@ -5,9 +5,14 @@
 #include <vector>
 
 #include "rl/evaluate.h"
-#include "rl/guards.h"
 
 namespace darkhorse {
+
+// What goes wrong, noticed while it does (rl/guards.h).
+struct Warning {
+  std::string name;  // "entropy_collapse"
+  std::string text;  // what was seen and what helps, one line
+};
 
 // A part of the mixture under the curriculum.
 struct PartShare {

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "rl/external_reward.h"
 #include "task/jsonl.h"
 #include "task/markup.h"
 
@@ -17,11 +18,12 @@ namespace {
 
 constexpr int64_t kMaxFileBytes = int64_t{1} << 32;
 
-RewardLimits LimitsOf(const ProblemsOptions& o) {
+ProgramLimits LimitsOf(const ProblemsOptions& o) {
   return {.processes = o.reward_processes,
           .seconds = o.reward_seconds,
           .cpu_seconds = o.reward_cpu_seconds,
-          .memory_bytes = o.reward_memory_mib << 20};
+          .memory_bytes = o.reward_memory_mib << 20,
+          .seconds_name = "problems.reward_seconds"};
 }
 
 class OwnEnvironment : public Environment {
@@ -69,8 +71,8 @@ class OwnEnvironment : public Environment {
     return {{split_.held_out.begin(), split_.held_out.begin() + static_cast<int64_t>(kept)}};
   }
 
-  std::vector<Score> ScoreAll(std::span<const Answer> answers) override {
-    if (program_) return ScoreByProgram(answers);
+  std::vector<Score> ScoreAll(std::span<const Answer> answers, const StopRequest& stop) override {
+    if (program_) return ScoreByProgram(answers, stop);
     std::vector<Score> scores(answers.size());
     ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {
       const auto& [problem, completion] = answers[static_cast<size_t>(i)];
@@ -94,7 +96,7 @@ class OwnEnvironment : public Environment {
   }
 
   // What a user should know before hours of work: see MakeOwnEnvironment.
-  void Introduce(const std::function<void(const std::string&)>& note) {
+  void Introduce(const std::function<void(const std::string&)>& note, const StopRequest& stop) {
     note(fmt::format("{}: {} problems to train on, {} held out", file_, split_.train.size(),
                      split_.held_out.size()));
     constexpr size_t kFew = 20;
@@ -103,19 +105,19 @@ class OwnEnvironment : public Environment {
           "{} held-out problems measure coarsely: raise problems.held_out_share or add problems",
           split_.held_out.size()));
     }
-    if (program_) TryProgram(note);
+    if (program_) TryProgram(note, stop);
   }
 
  private:
-  std::vector<Score> ScoreByProgram(std::span<const Answer> answers) {
+  std::vector<Score> ScoreByProgram(std::span<const Answer> answers, const StopRequest& stop) {
     std::vector<RewardRequest> requests;
     for (const auto& [problem, completion] : answers)
       requests.push_back(
           {problem->prompt, std::string(completion), problem->answer, problem->meta});
-    return program_->ScoreAll(requests);
+    return program_->ScoreAll(requests, stop);
   }
 
-  void TryProgram(const std::function<void(const std::string&)>& note) {
+  void TryProgram(const std::function<void(const std::string&)>& note, const StopRequest& stop) {
     constexpr size_t kTried = 4;
     std::vector<std::string> completions;
     std::vector<Answer> answers;
@@ -123,7 +125,7 @@ class OwnEnvironment : public Environment {
     problems.resize(std::min(problems.size(), kTried));
     for (const Problem* problem : problems) completions.push_back(Completion("", problem->answer));
     for (size_t i = 0; i < problems.size(); ++i) answers.push_back({problems[i], completions[i]});
-    const std::vector<Score> scores = ScoreByProgram(answers);
+    const std::vector<Score> scores = ScoreByProgram(answers, stop);
     const ScoringFaults faults = TakeFaults();
     if (faults.samples == static_cast<int64_t>(answers.size())) {
       Fail("the reward program fails on every one of {} samples that it was tried on: {}",
@@ -168,64 +170,21 @@ class OwnEnvironment : public Environment {
 
 }  // namespace
 
-void ListFields(ProblemsOptions& o, FieldList& list) {
-  list.Add("file", o.file,
-           "JSON Lines of your own problems, in place of rl.tasks; \"\": the built-in tasks");
-  list.Add("rule", o.rule,
-           "how an answer is compared with the row's: exact, numeric, choice, regex or math");
-  list.Add("reward", o.reward,
-           "or the shell command of a program that scores: docs/your-own-task.md");
-  list.Add("held_out_share", o.held_out_share,
-           "of the problems, by their prompts' hash: not trained on but measured with");
-  list.Add("reward_processes", o.reward_processes, "copies of the program, side by side");
-  list.Add("reward_seconds", o.reward_seconds, "for one sample, a copy's start included");
-  list.Add("reward_cpu_seconds", o.reward_cpu_seconds, "of a copy in its life");
-  list.Add("reward_memory_mib", o.reward_memory_mib, "of a process");
-}
-
-void Validate(const ProblemsOptions& o) {
-  if (o.file.empty()) {
-    if (!o.rule.empty() || !o.reward.empty())
-      FailUsage("a rule or reward program scores problems from a file; name it (problems.file)");
-    return;
-  }
-  if (!o.rule.empty() && !o.reward.empty()) {
-    FailUsage("problems.rule is {} and problems.reward is '{}'; only one of them can score", o.rule,
-              o.reward);
-  }
-  if (o.rule.empty() && o.reward.empty()) {
-    FailUsage(
-        "{}: say how its answers are scored: a rule (exact, numeric, choice, regex, math) or a "
-        "reward program",
-        o.file);
-  }
-  if (!o.rule.empty()) ParseRule(o.rule);
-  if (!(o.held_out_share >= 0 && o.held_out_share <= 1))
-    FailUsage("problems.held_out_share is {}; it must be in [0, 1]", o.held_out_share);
-  for (const auto& [name, value] : {std::pair{"reward_processes", o.reward_processes},
-                                    {"reward_cpu_seconds", o.reward_cpu_seconds},
-                                    {"reward_memory_mib", o.reward_memory_mib}}) {
-    if (value < 1 || value > int64_t{1} << 30)
-      FailUsage("problems.{} is {}; it must be in 1 to 2^30", name, value);
-  }
-  if (o.reward_processes > 1024)
-    FailUsage("problems.reward_processes is {}; at most 1024", o.reward_processes);
-  if (!(o.reward_seconds > 0 && o.reward_seconds <= 86400))
-    FailUsage("problems.reward_seconds is {}; it must be in (0, 86400]", o.reward_seconds);
-}
-
-std::unique_ptr<Environment> MakeOwnEnvironment(
-    const ProblemsOptions& options, const std::function<void(const std::string&)>& note) {
+std::unique_ptr<Environment> MakeOwnEnvironment(const ProblemsOptions& options,
+                                                const std::function<void(const std::string&)>& note,
+                                                const StopRequest& stop) {
   Validate(options);
   auto environment = std::make_unique<OwnEnvironment>(options);
-  environment->Introduce(note);
+  environment->Introduce(note, stop);
   return environment;
 }
 
 std::unique_ptr<Environment> MakeEnvironment(const std::vector<std::string>& tasks,
                                              const ProblemsOptions& options,
-                                             const std::function<void(const std::string&)>& note) {
-  return options.file.empty() ? MakeTaskEnvironment(tasks) : MakeOwnEnvironment(options, note);
+                                             const std::function<void(const std::string&)>& note,
+                                             const StopRequest& stop) {
+  return options.file.empty() ? MakeTaskEnvironment(tasks)
+                              : MakeOwnEnvironment(options, note, stop);
 }
 
 }  // namespace darkhorse

@@ -80,7 +80,7 @@ TEST_F(OwnProblemsTest, RulesScoreInOrder) {
   for (size_t i = 0; i < all.size(); ++i)
     completions.push_back(Completion("", i % 3 == 0 ? all[i]->answer : "0"));
   for (size_t i = 0; i < all.size(); ++i) answers.push_back({all[i], completions[i]});
-  const std::vector<Score> scores = environment->ScoreAll(answers);
+  const std::vector<Score> scores = environment->ScoreAll(answers, {});
   for (size_t i = 0; i < scores.size(); ++i)
     EXPECT_EQ(scores[i].value, i % 3 == 0 ? 1 : kFormatCredit);
   EXPECT_FALSE(environment->CanFail());
@@ -109,7 +109,7 @@ TEST_F(OwnProblemsTest, FaultsAreCountedOnceAndKeepTheLastLine) {
     broken += problem->prompt.ends_with("7+1\n");
   }
   EXPECT_EQ(broken, 10);
-  const std::vector<Score> scores = environment->ScoreAll(answers);
+  const std::vector<Score> scores = environment->ScoreAll(answers, {});
   for (size_t i = 0; i < answers.size(); ++i)
     EXPECT_EQ(scores[i].value, !answers[i].problem->prompt.ends_with("7+1\n")) << scores[i].why;
   const ScoringFaults faults = environment->TakeFaults();

@@ -29,9 +29,11 @@ std::vector<PolicyBatch> PackSamples(std::span<const PolicySample> samples,
   return batches;
 }
 
-void ScoreSamples(const Transformer& model, const ModelWeights& weights, int64_t micro_batch_tokens,
-                  Arena& arena, std::vector<PolicySample>& samples,
-                  std::vector<float> PolicySample::*into) {
+std::vector<std::vector<float>> CompletionLogps(const Transformer& model,
+                                                const ModelWeights& weights,
+                                                int64_t micro_batch_tokens, Arena& arena,
+                                                std::span<const PolicySample> samples) {
+  std::vector<std::vector<float>> logps(samples.size());
   for (const PolicyBatch& part : PackSamples(samples, micro_batch_tokens)) {
     ArenaScope scope(arena);
     const ConstMatrix hidden = model.Forward(weights, part.batch, nullptr, arena, nullptr);
@@ -39,9 +41,21 @@ void ScoreSamples(const Transformer& model, const ModelWeights& weights, int64_t
     HeadForward(hidden, weights.lm_head, part.target.data(), arena, logp.data(), nullptr);
     for (const auto& [row, i] : part.first_row) {
       const int64_t length = static_cast<int64_t>(samples[i].sample->completion.size());
-      (samples[i].*into).assign(logp.begin() + row, logp.begin() + row + length);
+      logps[i].assign(logp.begin() + row, logp.begin() + row + length);
     }
   }
+  return logps;
+}
+
+GrpoScale ScaleOf(std::span<const PolicySample> samples, int64_t max_tokens) {
+  GrpoScale scale;
+  scale.max_tokens = max_tokens;
+  for (const PolicySample& s : samples) {
+    if (s.masked) continue;
+    ++scale.samples;
+    scale.tokens += static_cast<int64_t>(s.sample->completion.size());
+  }
+  return scale;
 }
 
 PolicyMetrics PolicyUpdate(Trainer& trainer, const GrpoOptions& options, const GrpoScale& scale,

@@ -7,6 +7,7 @@
 
 #include "rl/grpo.h"
 #include "rl/rollout.h"
+#include "train/expert_load.h"
 #include "train/trainer.h"
 
 namespace darkhorse {
@@ -16,7 +17,7 @@ struct PolicySample {
   const Sample* sample = nullptr;
   double advantage = 0;
   bool masked = false;
-  std::vector<float> logp_old, logp_ref;  // a completion token each; filled by the passes below
+  std::vector<float> logp_old, logp_ref;  // a completion token each; see PolicyUpdate
 };
 
 // Rows of several samples, each a document of its own: prompt and completion but the last token.
@@ -32,16 +33,20 @@ struct PolicyBatch {
 std::vector<PolicyBatch> PackSamples(std::span<const PolicySample> samples,
                                      int64_t micro_batch_tokens);
 
-// Log-probabilities of the samples' completion tokens under `weights`, into logp_old or logp_ref.
-void ScoreSamples(const Transformer& model, const ModelWeights& weights, int64_t micro_batch_tokens,
-                  Arena& arena, std::vector<PolicySample>& samples,
-                  std::vector<float> PolicySample::*into);
+// Log-probabilities of each sample's completion tokens under `weights`, in order.
+std::vector<std::vector<float>> CompletionLogps(const Transformer& model,
+                                                const ModelWeights& weights,
+                                                int64_t micro_batch_tokens, Arena& arena,
+                                                std::span<const PolicySample> samples);
+
+// What the losses of these samples are divided by where they make one optimizer step.
+GrpoScale ScaleOf(std::span<const PolicySample> samples, int64_t max_tokens);
 
 struct PolicyMetrics {
   GrpoMetrics grpo;
   double entropy = 0;  // mean over the tokens trained on
   double grad_norm = 0;
-  std::vector<std::vector<int64_t>> load;  // per MoE layer
+  ExpertLoad load;
 };
 
 // Forward, objective, backward, update. Where a sample's logp_old is empty, the policy is the one

@@ -38,15 +38,7 @@ class PolicyStepTest : public testing::Test {
     options.optimizer = "adamw";
     return options;
   }
-  GrpoScale Scale() const {
-    GrpoScale scale{.max_tokens = 12};
-    for (const PolicySample& s : policy_) {
-      if (s.masked) continue;
-      ++scale.samples;
-      scale.tokens += static_cast<int64_t>(s.sample->completion.size());
-    }
-    return scale;
-  }
+  GrpoScale Scale() const { return ScaleOf(policy_, 12); }
 
   Trainer trainer_;
   std::vector<Sample> samples_;
@@ -96,16 +88,16 @@ TEST_F(PolicyStepTest, PackingCoversEveryTokenOnce) {
 }
 
 TEST_F(PolicyStepTest, LogProbabilitiesDoNotDependOnThePacking) {
-  ScoreSamples(trainer_.model(), trainer_.bound_weights(), 4096, trainer_.arena(), policy_,
-               &PolicySample::logp_old);
-  ScoreSamples(trainer_.model(), trainer_.bound_weights(), 10, trainer_.arena(), policy_,
-               &PolicySample::logp_ref);
-  for (const PolicySample& s : policy_) {
-    EXPECT_EQ(s.logp_old.size(), s.sample->completion.size());
-    EXPECT_EQ(s.logp_old, s.logp_ref);  // to the bit
-  }
+  const auto logps = [&](int64_t micro_batch_tokens) {
+    return CompletionLogps(trainer_.model(), trainer_.bound_weights(), micro_batch_tokens,
+                           trainer_.arena(), policy_);
+  };
+  const std::vector<std::vector<float>> whole = logps(4096);
+  for (size_t i = 0; i < policy_.size(); ++i)
+    EXPECT_EQ(whole[i].size(), samples_[i].completion.size());
+  EXPECT_EQ(whole, logps(10));  // to the bit
   // And the update's own pass finds the same again: no gap to the "sampler", every ratio 1.
-  for (size_t i = 0; i < samples_.size(); ++i) samples_[i].logp = policy_[i].logp_old;
+  for (size_t i = 0; i < samples_.size(); ++i) samples_[i].logp = whole[i];
   const PolicyMetrics metrics = PolicyUpdate(trainer_, GrpoOptions{}, Scale(), 25, 1.0, policy_);
   EXPECT_EQ(metrics.grpo.sampling_gap, 0);
   EXPECT_EQ(metrics.grpo.ratio_sum, static_cast<double>(Scale().tokens));

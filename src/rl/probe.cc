@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "model/cost.h"
 #include "rl/policy_step.h"
-#include "rl/recipe.h"
 #include "rl/sample_metrics.h"
 
 namespace darkhorse {
@@ -67,8 +66,8 @@ double MeasureTrainingSpeed(const ReinforceRecipe& recipe, Trainer& trainer,
     flops += Count(tokens) * trainer.model().cost().ForwardFlopsPerToken(Count(tokens + 1) / 2);
   }
   const double start = SteadySeconds();
-  ScoreSamples(trainer.model(), trainer.bound_weights(), recipe.rl.micro_batch_tokens,
-               trainer.arena(), scored, &PolicySample::logp_old);
+  CompletionLogps(trainer.model(), trainer.bound_weights(), recipe.rl.micro_batch_tokens,
+                  trainer.arena(), scored);
   return flops / (SteadySeconds() - start);
 }
 
@@ -153,20 +152,6 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
 
 }  // namespace
 
-void ListFields(ProbeOptions& o, FieldList& list) {
-  list.Add("problems", o.problems,
-           "training problems of each task tried before the run begins; 0: no probe");
-  list.Add("stop_if_hopeless", o.stop_if_hopeless,
-           "end with an error, not a warning, where none of them gives a signal");
-}
-
-void Validate(const ProbeOptions& o) {
-  if (o.problems < 0 || o.problems > 1 << 16)
-    FailUsage("probe.problems is {}; it must be from 0 to {}", o.problems, 1 << 16);
-  if (o.stop_if_hopeless && o.problems == 0)
-    FailUsage("probe.stop_if_hopeless needs a probe, but probe.problems is 0");
-}
-
 void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report) {
   report->hopeless = std::ranges::all_of(
       report->parts, [](const PartProbe& part) { return part.signal_groups == 0; });
@@ -214,7 +199,7 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
 
 ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
                   const ModelWeights& packed_weights, const Tokenizer& tokenizer,
-                  Environment& environment) {
+                  Environment& environment, const StopRequest& stop) {
   CHECK(recipe.probe.problems > 0);
   const ReinforceOptions& rl = recipe.rl;
   const ModelConfig& config = trainer.config();
@@ -223,7 +208,7 @@ ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
   for (size_t part = 0; part < mixture.size(); ++part) {
     for (Problem& problem : Draw(recipe, environment, part)) problems.push_back(std::move(problem));
   }
-  const int32_t bos = BosToken(config);
+  const int32_t bos = DocumentStartToken(config);
   const int64_t capacity =
       RolloutCapacity(tokenizer, bos, problems, rl.max_tokens, config.max_position_embeddings);
   const int64_t slots =
@@ -239,7 +224,7 @@ ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
     Engine engine(trainer.model(), packed_weights, CacheForm::kExpanded, slots, capacity);
     const double start = SteadySeconds();
     samples = Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
-                      environment, options);
+                      environment, options, stop);
     double generated = 0;
     for (const Sample& sample : samples) generated += static_cast<double>(sample.completion.size());
     report.tokens_per_second = generated / (SteadySeconds() - start);
@@ -294,7 +279,7 @@ std::vector<std::string> DescribeProbe(const ProbeReport& report) {
   return lines;
 }
 
-std::string ProbeJson(const ProbeReport& report) {
+nlohmann::ordered_json ToJson(const ProbeReport& report) {
   using Json = nlohmann::ordered_json;
   Json json{{"hopeless", report.hopeless},
             {"findings", report.findings},
@@ -317,7 +302,7 @@ std::string ProbeJson(const ProbeReport& report) {
                              {"mean_length", e.mean_length},
                              {"signal_groups", part.signal_groups}});
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json;
 }
 
 }  // namespace darkhorse

@@ -4,24 +4,15 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
-#include "base/fields.h"
 #include "rl/evaluate.h"
+#include "rl/recipe.h"
+#include "train/trainer.h"
 
 namespace darkhorse {
-
-struct ReinforceRecipe;
-class Trainer;
-
-struct ProbeOptions {
-  int64_t problems = 16;
-  bool stop_if_hopeless = false;
-};
-void ListFields(ProbeOptions& options, FieldList& list);
-void Validate(const ProbeOptions& options);  // UsageError
 
 // A task at a level, or a file.
 struct PartProbe {
@@ -46,9 +37,10 @@ struct ProbeReport {
   int64_t memory_bytes = 0;
 };
 
+// Interruption.
 ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
                   const ModelWeights& packed_weights, const Tokenizer& tokenizer,
-                  Environment& environment);
+                  Environment& environment, const StopRequest& stop);
 
 // What can be said from the counts alone: fills cause and cure of the parts, findings and hopeless.
 void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report);
@@ -61,6 +53,6 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
 
 // For people, a line each: every part, speed and cost, findings.
 std::vector<std::string> DescribeProbe(const ProbeReport& report);
-std::string ProbeJson(const ProbeReport& report);
+nlohmann::ordered_json ToJson(const ProbeReport& report);
 
 }  // namespace darkhorse

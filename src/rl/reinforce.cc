@@ -6,10 +6,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "checkpoint/run_directory.h"
 #include "rl/learner.h"
 #include "rl/log.h"
+#include "rl/own_problems.h"
 #include "train/metrics.h"
 
 namespace darkhorse {
@@ -23,13 +23,11 @@ class Run {
       : recipe_(recipe),
         run_(run),
         callbacks_(callbacks),
-        environment_(MakeEnvironment(recipe.rl.tasks, recipe.problems,
-                                     [this](const std::string& message) { Note(message); })),
-        learner_(recipe, model_directory, *environment_),
-        inputs_{{"model", CheckpointFingerprint(model_directory)}} {
-    if (!learner_.reference().empty())
-      learner_.trainer().AddState("reference", learner_.reference());
-  }
+        environment_(MakeEnvironment(
+            recipe.rl.tasks, recipe.problems, [this](const std::string& message) { Note(message); },
+            callbacks.stop)),
+        learner_(Learner::FromCheckpoint(recipe, model_directory, *environment_)),
+        inputs_{{"model", CheckpointFingerprint(model_directory)}} {}
 
   void Begin();
   void GoOn(const LatestCheckpoint& latest);
@@ -43,6 +41,8 @@ class Run {
     const int64_t every = recipe_.rl.evaluate_every;
     return every > 0 && (step == recipe_.rl.steps || step % every == 0);
   }
+  std::string BestDirectory() const { return run_ + "/best"; }
+  std::vector<std::string> Written() const;
   void Step();
   void Evaluate(ReinforceMetrics& metrics);
   void Finish(StepLines lines, ReinforceMetrics& metrics);
@@ -52,7 +52,7 @@ class Run {
   const std::string run_;
   const ReinforceCallbacks& callbacks_;
   const std::unique_ptr<Environment> environment_;
-  Learner learner_;
+  const std::unique_ptr<Learner> learner_;
   const RunInputs inputs_;
   GuardState guards_;
   StepLines unevaluated_;
@@ -61,19 +61,25 @@ class Run {
   ReinforceResult result_;
 };
 
+std::vector<std::string> Run::Written() const {
+  std::vector<std::string> names = {"metrics.jsonl", "samples.jsonl", "timings.jsonl", "probe.json",
+                                    "best"};
+  names.insert(names.end(), callbacks_.written.begin(), callbacks_.written.end());
+  return names;
+}
+
 void Run::Begin() {
-  std::string probe_json;
+  std::optional<ProbeReport> probe;
   if (recipe_.probe.problems > 0) {
-    const ProbeReport probe = learner_.Probe();
-    probe_json = ProbeJson(probe);
-    for (const std::string& line : DescribeProbe(probe)) Note(line);
+    probe = learner_->Probe(callbacks_.stop);
+    for (const std::string& line : DescribeProbe(*probe)) Note(line);
     // They count for nothing of the run.
     const ScoringFaults faults = environment_->TakeFaults();
     if (faults.samples > 0)
       Note(fmt::format("probe: {} samples could not be scored; the last: {}", faults.samples,
                        faults.last));
-    if (probe.hopeless && recipe_.probe.stop_if_hopeless)
-      Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe.findings.front());
+    if (probe->hopeless && recipe_.probe.stop_if_hopeless)
+      Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe->findings.front());
   }
   if (recipe_.rl.temperature != 1) {
     Note(
@@ -83,44 +89,36 @@ void Run::Begin() {
                     recipe_.rl.temperature));
   }
   // Only now, so that after a refusal another recipe may begin here.
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false);
+  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false, Written());
   RecordInputs(run_, inputs_, /*goes_on=*/false);
-  if (!probe_json.empty()) WriteFileAtomically(run_ + "/probe.json", probe_json);
+  if (probe) WriteFileAtomically(run_ + "/probe.json", JsonLine(ToJson(*probe)));
 }
 
 void Run::GoOn(const LatestCheckpoint& latest) {
   for (const std::string& warning : latest.warnings) Note(warning);
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/true);
+  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/true, Written());
   RecordInputs(run_, inputs_, /*goes_on=*/true);
-  const LoopState state =
-      ParseLoopState(learner_.trainer().Load(latest.directory), latest.directory);
+  const LoopState state = ParseLoopState(learner_->Load(latest.directory), latest.directory);
   if (state.problems != environment_->Fingerprint()) {
     Fail(
         "{}: has changed since the run in {} began with it; put back the file as it was, or "
-        "choose another --out",
+        "choose another run directory",
         recipe_.problems.file, run_);
   }
-  if (state.position.success.size() != learner_.position.success.size()) {
-    Fail(
-        "{}: its trainer state is of a mixture of {} tasks, the recipe's has {}; choose another "
-        "--out",
-        latest.directory, state.position.success.size(), learner_.position.success.size());
-  }
-  learner_.position = state.position;
-  learner_.trainer().optimizer().set_step(state.optimizer_step);
+  learner_->GoOn(state.progress, latest.directory);
   guards_ = state.guards;
   unevaluated_ = state.unevaluated;
   result_.stop_reason = state.stopped;
   result_.best_accuracy = state.best_accuracy;
   result_.checkpoint = latest.directory;
-  const bool done = learner_.position.completed >= recipe_.rl.steps || !state.stopped.empty();
+  const bool done = learner_->progress().completed >= recipe_.rl.steps || !state.stopped.empty();
   Note(fmt::format("{} {}", done && unevaluated_.empty() ? "finished already:" : "resuming from",
                    latest.directory));
 }
 
 void Run::Evaluate(ReinforceMetrics& metrics) {
   const double start = SteadySeconds();
-  metrics.evaluation = learner_.Evaluate();
+  metrics.evaluation = learner_->Evaluate(callbacks_.stop);
   metrics.evaluate_seconds = SteadySeconds() - start;
   metrics.evaluation_faults = environment_->TakeFaults();
   const double accuracy = MeanAccuracy(metrics.evaluation);
@@ -128,22 +126,15 @@ void Run::Evaluate(ReinforceMetrics& metrics) {
     metrics.stopped = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
   if (accuracy <= result_.best_accuracy) return;
   result_.best_accuracy = accuracy;
-  Trainer& trainer = learner_.trainer();
-  PublishCheckpoint(run_ + "/best", trainer.config(), trainer.layout(), trainer.weights(),
-                    learner_.files(), nullptr);
+  learner_->PublishModel(BestDirectory());
 }
 
 void Run::Save(const StepLines& unevaluated) {
-  const LoopState state{learner_.position,
-                        learner_.trainer().optimizer().step(),
-                        result_.best_accuracy,
-                        environment_->Fingerprint(),
-                        guards_,
-                        result_.stop_reason,
-                        unevaluated};
+  const LoopState state{learner_->progress(),        result_.best_accuracy,
+                        environment_->Fingerprint(), guards_,
+                        result_.stop_reason,         unevaluated};
   log_->Sync();
-  result_.checkpoint = learner_.trainer().Save(run_, recipe_.rl.keep_checkpoints, learner_.files(),
-                                               WriteLoopState(state), learner_.position.completed);
+  result_.checkpoint = learner_->Save(run_, WriteLoopState(state));
 }
 
 // The step's evaluation where one is due, its lines, its checkpoint.
@@ -157,7 +148,7 @@ void Run::Finish(StepLines lines, ReinforceMetrics& metrics) {
       Save(lines);
       throw;
     }
-    lines = WithEvaluation(std::move(lines), metrics);
+    AddEvaluation(metrics, lines);
     if (callbacks_.on_evaluation) callbacks_.on_evaluation(metrics);
   }
   result_.stop_reason = metrics.stopped;
@@ -175,10 +166,10 @@ void Run::Finish(StepLines lines, ReinforceMetrics& metrics) {
 void Run::Step() {
   ReinforceMetrics metrics;
   try {
-    if (callbacks_.stop && callbacks_.stop()) throw Interruption();
-    metrics = learner_.Step();
+    LeaveIfAsked(callbacks_.stop);
+    metrics = learner_->Step(callbacks_.stop);
   } catch (const Interruption&) {
-    if (learner_.position.completed > 0) Save();
+    if (learner_->progress().completed > 0) Save();
     throw;
   }
   metrics.scoring_can_fail = environment_->CanFail();
@@ -193,26 +184,26 @@ void Run::Step() {
 
 ReinforceResult Run::Loop() {
   // Of a step whose evaluation was interrupted nothing was written yet.
-  const int64_t written = learner_.position.completed - (unevaluated_.empty() ? 0 : 1);
+  const int64_t written = learner_->progress().completed - (unevaluated_.empty() ? 0 : 1);
   log_.emplace(run_, written);
   TruncateJsonLines(run_ + "/timings.jsonl", written);
   timings_.emplace(run_ + "/timings.jsonl");
   try {
     if (!unevaluated_.empty()) {
       ReinforceMetrics metrics;  // the rest of it is in the lines
-      metrics.step = learner_.position.completed;
+      metrics.step = learner_->progress().completed;
       Finish(unevaluated_, metrics);
       result_.last.evaluation = std::move(metrics.evaluation);
     }
-    while (learner_.position.completed < recipe_.rl.steps && result_.stop_reason.empty()) Step();
+    while (learner_->progress().completed < recipe_.rl.steps && result_.stop_reason.empty()) Step();
     result_.finished = true;
   } catch (const Interruption&) {
     Note(result_.checkpoint.empty()
              ? "stopped before the first step; there is nothing to save"
              : fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
-                           learner_.position.completed));
+                           learner_->progress().completed));
   }
-  if (FileExists(run_ + "/best/config.json")) result_.best_checkpoint = run_ + "/best";
+  if (FileExists(BestDirectory() + "/config.json")) result_.best_checkpoint = BestDirectory();
   return result_;
 }
 
@@ -226,7 +217,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume)
-    Fail("{}: holds a run already; add --resume to go on with it, or choose another --out", run);
+    Fail("{}: holds a run already; resume it, or choose another run directory", run);
   std::optional<Run> loop;
   try {
     loop.emplace(recipe, model_directory, run, callbacks);
@@ -248,11 +239,13 @@ ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_d
   Validate(recipe);
   if (recipe.probe.problems == 0)
     FailUsage("probe.problems is 0; a probe takes at least 1 (16 is usual)");
-  const std::unique_ptr<Environment> environment =
-      MakeEnvironment(recipe.rl.tasks, recipe.problems, [&](const std::string& message) {
+  const std::unique_ptr<Environment> environment = MakeEnvironment(
+      recipe.rl.tasks, recipe.problems,
+      [&](const std::string& message) {
         if (callbacks.on_note) callbacks.on_note(message);
-      });
-  return Learner(recipe, model_directory, *environment).Probe();
+      },
+      callbacks.stop);
+  return Learner::FromCheckpoint(recipe, model_directory, *environment)->Probe(callbacks.stop);
 }
 
 }  // namespace darkhorse

@@ -4,7 +4,9 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "base/interrupt.h"
 #include "rl/metrics.h"
 #include "rl/probe.h"
 #include "rl/recipe.h"
@@ -15,7 +17,10 @@ struct ReinforceCallbacks {
   std::function<void(const ReinforceMetrics&)> on_step;        // before its evaluation
   std::function<void(const ReinforceMetrics&)> on_evaluation;  // of a step: `evaluation` is filled
   std::function<void(const std::string&)> on_note;
-  std::function<bool()> stop;  // polled between steps: true saves and returns
+  // Names in the run's folder that the caller writes: where one lies there without a recipe, the
+  // folder is another's.
+  std::vector<std::string> written;
+  StopRequest stop;  // asked between steps and within them: true saves and returns
 };
 
 struct ReinforceResult {

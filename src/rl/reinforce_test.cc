@@ -48,9 +48,8 @@ TEST_F(ReinforceTest, SlotsThreadsAndMicroBatchesOfSamplingDoNotChangeABit) {
 TEST_F(ReinforceTest, StoppedAndResumedEndsInTheSameBytes) {
   const ReinforceRecipe recipe = FullRecipe();
   EXPECT_TRUE(Run(recipe, "whole").finished);
-  int polls = 0;
-  EXPECT_FALSE(Run(recipe, "parts", false, {.stop = [&] { return polls++ == 3; }}).finished);
-  EXPECT_FALSE(Run(recipe, "parts", true, {.stop = [&] { return polls++ == 6; }}).finished);
+  EXPECT_FALSE(Run(recipe, "parts", false, StopAfter(3)).finished);
+  EXPECT_FALSE(Run(recipe, "parts", true, StopAfter(5)).finished);
   EXPECT_TRUE(Run(recipe, "parts", true).finished);
   ExpectSameRun("whole", "parts");
   // Once more changes nothing.
@@ -58,10 +57,37 @@ TEST_F(ReinforceTest, StoppedAndResumedEndsInTheSameBytes) {
   ExpectSameRun("whole", "parts");
 }
 
+// A run is asked between steps, at every token of a rollout and of an evaluation: wherever it says
+// yes, nothing is lost but the step it was in.
+TEST_F(ReinforceTest, StoppedAnywhereAndResumedEndsInTheSameBytes) {
+  ReinforceRecipe recipe = FullRecipe();
+  recipe.rl.evaluate_every = 2;
+  recipe.probe.problems = 2;
+  int64_t asked = 0;
+  std::vector<int64_t> asked_by;  // before each step's end, and each evaluation's
+  const auto note = [&](const ReinforceMetrics&) { asked_by.push_back(asked); };
+  Run(recipe, "whole", false, {.on_step = note, .on_evaluation = note, .stop = [&] {
+                                 ++asked;
+                                 return false;
+                               }});
+  // In the probe, the first step, its end, the second step, its evaluation, the third step.
+  const std::vector<int64_t> moments = {
+      1, asked_by[0] - 20, asked_by[0] + 1, asked_by[1] - 20, asked_by[1] + 20, asked_by[3] - 20,
+  };
+  ASSERT_LT(asked_by[1] + 20, asked_by[2]);
+  for (const int64_t moment : moments) {
+    const std::string parts = "parts" + std::to_string(moment);
+    asked = 0;
+    EXPECT_FALSE(Run(recipe, parts, false, {.stop = [&] { return ++asked >= moment; }}).finished);
+    EXPECT_EQ(asked, moment) << "it went on";
+    EXPECT_TRUE(Run(recipe, parts, true).finished);
+    ExpectSameRun("whole", parts);
+  }
+}
+
 TEST_F(ReinforceTest, ResumingFromAnotherModelIsRefused) {
   ReinforceRecipe recipe = Recipe();
-  int polls = 0;
-  Run(recipe, "run", false, {.stop = [&] { return polls++ == 2; }});
+  Run(recipe, "run", false, StopAfter(2));
   // The same model elsewhere is the same model.
   const std::string json = LoadTokenizerJson(Base());
   const std::string same = Publish("same", trainer_->config(), json);
@@ -178,6 +204,26 @@ TEST_F(ReinforceTest, KeepsTheBestCheckpointByHeldOutAccuracy) {
   EXPECT_TRUE(LoadModelConfig(result.best_checkpoint) == TinyPolicyConfig());
 }
 
+TEST_F(ReinforceTest, OfEquallyGoodModelsTheFirstIsTheBest) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.tasks = {"gcd:1"};  // of which the base knows nothing
+  recipe.rl.max_tokens = 20;
+  recipe.rl.random_rewards = true;  // and yet it moves
+  recipe.rl.steps = 3;
+  recipe.rl.evaluate_every = recipe.rl.checkpoint_every = 1;
+  recipe.rl.keep_checkpoints = 3;
+  std::vector<double> accuracy;
+  const ReinforceResult result = Run(recipe, "run", false, {.on_evaluation = [&](const auto& m) {
+                                       accuracy.push_back(m.evaluation[0].pass_at_1.value);
+                                     }});
+  ASSERT_EQ(accuracy, (std::vector<double>{0, 0, 0}));
+  const auto model = [&](const std::string& name) {
+    return ReadFile(RunPath("run") + "/" + name + "/model.safetensors");
+  };
+  EXPECT_NE(model("checkpoints/step-00000001"), model("checkpoints/step-00000002"));
+  EXPECT_EQ(model("best"), model("checkpoints/step-00000001"));
+}
+
 TEST_F(ReinforceTest, RefusesRecipesThatCannotWork) {
   const auto message = [](auto change) {
     ReinforceRecipe recipe = Recipe();
@@ -220,7 +266,8 @@ TEST_F(ReinforceTest, RefusesToMixRuns) {
   ReinforceRecipe recipe = Recipe();
   recipe.rl.steps = 2;
   Run(recipe, "run");
-  ExpectMessage(MessageOf([&] { Run(recipe, "run"); }), {"holds a run already", "--resume"});
+  ExpectMessage(MessageOf([&] { Run(recipe, "run"); }),
+                {"holds a run already", "resume it", "another run directory"});
   recipe.grpo.kl_beta = 0.1;
   ExpectMessage(MessageOf([&] { Run(recipe, "run", true); }), {"recipe.toml", "kl_beta = 0.1"});
 }

@@ -4,15 +4,9 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/interrupt.h"
 #include "base/parallel.h"
 
 namespace darkhorse {
-
-int32_t BosToken(const ModelConfig& config) {
-  return config.bos_token_id == config.eos_token_id ? -1
-                                                    : static_cast<int32_t>(config.bos_token_id);
-}
 
 std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem) {
   std::vector<int32_t> tokens;
@@ -57,7 +51,8 @@ int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
 
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
                             const std::vector<Problem>& problems, Environment& environment,
-                            const RolloutOptions& options, RolloutCost* cost) {
+                            const RolloutOptions& options, const StopRequest& stop,
+                            RolloutCost* cost) {
   const double start = SteadySeconds();
   std::vector<GenerationRequest> requests(problems.size());
   for (size_t p = 0; p < problems.size(); ++p) {
@@ -69,8 +64,8 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
     requests[p].stop_tokens = {eos};
   }
   SeparateStreams(requests, options.stream);
-  const auto keep_going = [](const Completion&) {
-    LeaveIfInterrupted();
+  const auto keep_going = [&](const Completion&) {
+    LeaveIfAsked(stop);
     return true;
   };
   EngineStep work;
@@ -95,7 +90,7 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
   std::vector<Answer> answers;
   for (const Sample& sample : samples) answers.push_back({&problems[sample.problem], sample.text});
   const double sampled = SteadySeconds();
-  std::vector<Score> scores = environment.ScoreAll(answers);
+  std::vector<Score> scores = environment.ScoreAll(answers, stop);
   if (cost) *cost = {sampled - start, SteadySeconds() - sampled, work};
   for (size_t i = 0; i < samples.size(); ++i) samples[i].score = std::move(scores[i]);
   return samples;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/interrupt.h"
 #include "infer/engine.h"
 #include "rl/environment.h"
 #include "task/task.h"
@@ -23,8 +24,8 @@ struct Sample {
 };
 
 struct RolloutOptions {
-  int64_t samples = 8;  // per problem
-  int64_t max_tokens = 352;
+  int64_t samples = 1;     // per problem
+  int64_t max_tokens = 1;  // of a completion
   SamplingParams sampling;
   uint64_t seed = 0;
   uint64_t stream = 0;        // problem p's sample i draws from stream + p * samples + i
@@ -37,15 +38,12 @@ struct RolloutCost {
   EngineStep work;  // summed over the forward passes
 };
 
-// What a prompt begins with; -1 where documents are only separated.
-int32_t BosToken(const ModelConfig& config);
-
-// How a problem's prompt becomes tokens: [bos] prompt. The completion begins where the corpus'
-// does.
+// How a problem's prompt becomes tokens: [bos] prompt, where bos is model/config.h's
+// DocumentStartToken. The completion begins where the corpus' does.
 std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem);
 
-// Tokens of a sequence that no completion is cut short by: the longest prompt and max_tokens, but
-// at most the model's context. Error: a prompt that leaves no room in the context.
+// The tokens of a sequence that leave every completion its max_tokens: the longest prompt's and
+// max_tokens, but at most the model's context. Error: a prompt that leaves no room in the context.
 int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
                         const std::vector<Problem>& problems, int64_t max_tokens, int64_t context);
 
@@ -54,9 +52,10 @@ void CheckPrompts(const Tokenizer& tokenizer, int32_t bos,
                   const std::vector<const Problem*>& problems, int64_t context);
 
 // Ordered by problem, then sample; scored by the environment that the problems are of.
-// Interruption (base/interrupt.h).
+// Interruption: `stop` is asked after every token, and by the environment.
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
                             const std::vector<Problem>& problems, Environment& environment,
-                            const RolloutOptions& options, RolloutCost* cost = nullptr);
+                            const RolloutOptions& options, const StopRequest& stop,
+                            RolloutCost* cost = nullptr);
 
 }  // namespace darkhorse

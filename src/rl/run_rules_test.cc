@@ -121,8 +121,7 @@ TEST_F(RunRulesTest, AHopelessRunIsWarnedOfOrRefused) {
 TEST_F(RunRulesTest, TheProbeDoesNotComeAgainWhenARunGoesOn) {
   ReinforceRecipe recipe = Recipe();
   recipe.probe.problems = 3;
-  int polls = 0;
-  Run(recipe, "run", false, {.stop = [&] { return polls++ == 2; }});
+  Run(recipe, "run", false, StopAfter(2));
   std::string notes;
   Run(recipe, "run", true, Noting(&notes));
   EXPECT_EQ(notes.find("probe"), std::string::npos) << notes;
@@ -202,8 +201,7 @@ TEST_F(RunRulesTest, PatienceAndWarningsOutliveAKill) {
   EXPECT_EQ(warned, std::vector<std::string>{"5 no_signal"});
   for (const int after : {1, 4, 6}) {
     const std::string parts = "parts" + std::to_string(after);
-    int polls = 0;
-    Run(recipe, parts, false, {.stop = [&] { return polls++ == after; }});
+    Run(recipe, parts, false, StopAfter(after));
     EXPECT_EQ(Run(recipe, parts, true).stop_reason, whole.stop_reason);
     EXPECT_EQ(ReadFile(RunPath(parts) + "/metrics.jsonl"),
               ReadFile(RunPath("whole") + "/metrics.jsonl"));

@@ -5,12 +5,11 @@
 #include <span>
 #include <vector>
 
-#include "rl/recipe.h"
+#include "rl/metrics.h"
+#include "rl/options.h"
 #include "rl/rollout.h"
 
 namespace darkhorse {
-
-struct ReinforceMetrics;
 
 // What each sample earns: its score, less the penalty for running out of room. Samples lie group by
 // group; one whose scorer failed takes the mean of its group's others (0 if there are none): it has

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,13 @@ class ReinforceTest : public testing::Test {
   static ReinforceResult Run(const ReinforceRecipe& recipe, const std::string& run,
                              bool resume = false, const ReinforceCallbacks& callbacks = {}) {
     return Reinforce(recipe, Base(), RunPath(run), resume, callbacks);
+  }
+  // Asks the run to stop once it has done so many steps in all: before the next, or in the
+  // evaluation that follows.
+  static ReinforceCallbacks StopAfter(int64_t steps) {
+    const auto done = std::make_shared<int64_t>(0);
+    return {.on_step = [done](const ReinforceMetrics& m) { *done = m.step; },
+            .stop = [done, steps] { return *done >= steps; }};
   }
   static void ExpectSameRun(const std::string& a, const std::string& b) {
     for (const char* file : {"metrics.jsonl", "samples.jsonl", "best/model.safetensors",

@@ -3,28 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <numeric>
 
 #include "base/file.h"
 #include "base/parallel.h"
-#include "train/pretrain.h"
 
 namespace darkhorse {
-
-double MaxViolation(const std::vector<std::vector<int64_t>>& load) {
-  double worst = 0;
-  for (const auto& counts : load) {
-    const double mean =
-        static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0})) /
-        static_cast<double>(counts.size());
-    worst = std::max(
-        worst, static_cast<double>(*std::max_element(counts.begin(), counts.end())) / mean - 1);
-  }
-  return worst;
-}
 
 JsonLinesFile::JsonLinesFile(const std::string& path)
     : path_(path), file_(std::fopen(path.c_str(), "ab")) {

@@ -6,14 +6,30 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "train/expert_load.h"
 
 namespace darkhorse {
 
-struct StepMetrics;
-
-// MaxVio of the worst layer: max(load) / mean(load) - 1, load[layer][expert]; 0 without layers.
-double MaxViolation(const std::vector<std::vector<int64_t>>& load);
+// One step's outcome. Everything but the timings is a pure function of recipe and data, and goes to
+// metrics.jsonl.
+struct StepMetrics {
+  int64_t step = 0;  // 1 after the first update
+  double loss = 0;   // mean over the step's tokens, nats
+  double mtp_loss = 0;
+  double balance_loss = 0;   // mean over layers and sequences; 1 is perfect
+  double max_violation = 0;  // worst layer's max(load)/mean(load) - 1 (MaxVio)
+  double learning_rate = 0;
+  double grad_norm = 0;
+  int64_t tokens = 0;           // so far
+  double validation_loss = -1;  // where evaluated, if there is a validation shard
+  ExpertLoad load;              // this step
+  // Timings, in timings.jsonl instead.
+  double seconds = 0;
+  double flops = 0;  // the model's own operations
+  double tokens_per_second = 0;
+  double gflops = 0;  // the model's own operations a second
+};
 
 // Appends lines; each is in the file when Append returns.
 class JsonLinesFile {

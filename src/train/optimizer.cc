@@ -10,33 +10,6 @@
 
 namespace darkhorse {
 
-void ListFields(OptimizerOptions& o, FieldList& list) {
-  list.Add("optimizer", o.optimizer, "muon (matrices; AdamW for the rest) or adamw");
-  list.Add("learning_rate", o.learning_rate, "peak learning rate");
-  list.Add("beta1", o.beta1, "AdamW: decay of the first moment");
-  list.Add("beta2", o.beta2, "AdamW: decay of the second moment");
-  list.Add("epsilon", o.epsilon, "AdamW: added to the root of the second moment");
-  list.Add("weight_decay", o.weight_decay, "decoupled decay of matrices, head and embedding");
-  list.Add("muon_momentum", o.muon_momentum, "Muon: decay of the momentum");
-  list.Add("max_grad_norm", o.max_grad_norm, "clip the global gradient norm to this; 0: never");
-}
-
-void Validate(const OptimizerOptions& o) {
-  if (o.optimizer != "muon" && o.optimizer != "adamw")
-    FailUsage("optimizer is '{}'; it must be muon or adamw", o.optimizer);
-  if (!(o.learning_rate > 0))
-    FailUsage("learning_rate is {}; it must be positive", o.learning_rate);
-  for (const auto& [name, value] :
-       {std::pair{"beta1", o.beta1}, {"beta2", o.beta2}, {"muon_momentum", o.muon_momentum}}) {
-    if (!(value >= 0 && value < 1)) FailUsage("{} is {}; it must be in [0, 1)", name, value);
-  }
-  if (!(o.epsilon > 0)) FailUsage("epsilon is {}; it must be positive", o.epsilon);
-  if (!(o.weight_decay >= 0))
-    FailUsage("weight_decay is {}; it cannot be negative", o.weight_decay);
-  if (!(o.max_grad_norm >= 0))
-    FailUsage("max_grad_norm is {}; it cannot be negative (0: no clipping)", o.max_grad_norm);
-}
-
 Optimizer::Optimizer(const ParamLayout& layout, const OptimizerOptions& options)
     : layout_(layout),
       options_(options),

@@ -10,23 +10,10 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
-#include "base/fields.h"
 #include "model/params.h"
+#include "train/options.h"
 
 namespace darkhorse {
-
-struct OptimizerOptions {
-  std::string optimizer = "muon";  // or "adamw"
-  double learning_rate = 3e-3;     // peak, for everything
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double epsilon = 1e-8;
-  double weight_decay = 0.1;  // of matrices, head and embedding; norms and the router have none
-  double muon_momentum = 0.95;
-  double max_grad_norm = 1.0;  // gradients are scaled down to this global norm; 0: never
-};
-void ListFields(OptimizerOptions& options, FieldList& list);
-void Validate(const OptimizerOptions& options);  // UsageError
 
 // Owns the moments; its state is those and the step count.
 class Optimizer {

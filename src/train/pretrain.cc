@@ -14,7 +14,9 @@
 #include "data/prepare.h"
 #include "model/cost.h"
 #include "train/evaluate.h"
+#include "train/expert_load.h"
 #include "train/metrics.h"
+#include "train/schedule.h"
 #include "train/trainer.h"
 
 namespace darkhorse {
@@ -30,28 +32,35 @@ double StepFlops(const ModelCost& cost, const TokenBatch& batch) {
   return flops;
 }
 
+// The step's sequences, at most `at_once` of them together.
+std::vector<TrainBatch> MicroBatches(const Loader& loader, int64_t first, int64_t sequences,
+                                     int64_t at_once) {
+  std::vector<TrainBatch> parts;
+  for (int64_t done = 0; done < sequences; done += at_once)
+    parts.push_back(loader.Sequences(first + done, std::min(at_once, sequences - done)));
+  return parts;
+}
+
 // One optimizer step on batch `step`, gradients accumulated over micro-batches. Nothing, and
 // nothing of the model changed, where stop() says so between two of them.
 std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader& loader,
                                      int64_t first_sequence, int64_t sequences,
-                                     const std::function<bool()>& stop, Trainer& trainer) {
+                                     const StopRequest& stop, Trainer& trainer) {
   const double start = SteadySeconds();
   const PretrainOptions& options = recipe.train;
   const int64_t step = trainer.optimizer().step();
-  const TrainBatch whole = loader.Sequences(first_sequence, sequences);
-  const double targets = std::accumulate(whole.weights.begin(), whole.weights.end(), 0.0);
+  const std::vector<TrainBatch> parts = MicroBatches(
+      loader, first_sequence, sequences, options.micro_batch_tokens / options.sequence_length);
+  double targets = 0;
+  for (const TrainBatch& part : parts)
+    targets = std::accumulate(part.weights.begin(), part.weights.end(), targets);
   const float unit = static_cast<float>(1 / std::max(1.0, targets));
-  const int64_t at_once = options.micro_batch_tokens / options.sequence_length;
   const double lr_factor = LearningRateFactor(recipe.schedule, step, options.steps);
 
   StepMetrics metrics;
-  std::vector<std::vector<int64_t>> load;
-  double flops = 0;
   trainer.ZeroGradients();
-  for (int64_t first = 0; first < sequences; first += at_once) {
-    if (stop()) return std::nullopt;
-    const TrainBatch rows =
-        loader.Sequences(first_sequence + first, std::min(at_once, sequences - first));
+  for (const TrainBatch& rows : parts) {
+    if (stop && stop()) return std::nullopt;
     const TokenBatch batch = ToTokenBatch(rows, options.sequence_length);
     const std::vector<int32_t> target = Targets(rows);
     std::vector<float> weight = rows.weights;
@@ -65,12 +74,8 @@ std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader&
     metrics.loss += result.loss;
     metrics.mtp_loss += result.mtp_loss;
     metrics.balance_loss += result.balance / static_cast<double>(sequences);
-    load.resize(result.load.size());
-    for (size_t layer = 0; layer < load.size(); ++layer) {
-      load[layer].resize(result.load[layer].size());
-      for (size_t e = 0; e < load[layer].size(); ++e) load[layer][e] += result.load[layer][e];
-    }
-    flops += StepFlops(trainer.model().cost(), batch);
+    AddLoad(result.load, metrics.load);
+    metrics.flops += StepFlops(trainer.model().cost(), batch);
   }
   if (!std::isfinite(metrics.loss)) {
     Fail(
@@ -80,22 +85,17 @@ std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader&
   }
   metrics.grad_norm = trainer.Update(lr_factor);
   if (static_cast<double>(step) < options.router_bias_stop * static_cast<double>(options.steps)) {
-    const std::vector<float*> biases = RouterBiases(trainer.bound_weights());
-    for (size_t layer = 0; layer < load.size(); ++layer) {
-      if (biases[layer])
-        UpdateRouterBias(load[layer], static_cast<float>(options.router_bias_gamma), biases[layer]);
-    }
+    UpdateRouterBiases(metrics.load, options.router_bias_gamma, trainer.bound_weights());
   }
   metrics.step = step + 1;
-  metrics.max_violation = MaxViolation(load);
-  metrics.flops = flops;
-  if (!load.empty()) metrics.balance_loss /= static_cast<double>(load.size());
+  metrics.max_violation = MaxViolation(metrics.load);
+  if (!metrics.load.empty()) metrics.balance_loss /= static_cast<double>(metrics.load.size());
   metrics.learning_rate = recipe.optimizer.learning_rate * lr_factor;
   metrics.tokens = (first_sequence + sequences) * options.sequence_length;
   metrics.seconds = SteadySeconds() - start;
-  metrics.tokens_per_second = static_cast<double>(whole.rows()) / metrics.seconds;
-  metrics.gflops = flops / metrics.seconds * 1e-9;
-  metrics.load = std::move(load);
+  metrics.tokens_per_second =
+      static_cast<double>(sequences * options.sequence_length) / metrics.seconds;
+  metrics.gflops = metrics.flops / metrics.seconds * 1e-9;
   return metrics;
 }
 
@@ -143,11 +143,13 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   const std::string metrics_path = run + "/metrics.jsonl";
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume)
-    Fail("{}: holds a run already; add --resume to go on with it, or choose another --out", run);
+    Fail("{}: holds a run already; resume it, or choose another run directory", run);
+  std::vector<std::string> written = {"metrics.jsonl", "timings.jsonl"};
+  written.insert(written.end(), callbacks.written.begin(), callbacks.written.end());
   PretrainResult result;
   if (latest) {
     for (const std::string& warning : latest->warnings) note(warning);
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/true);
+    RecordRecipe(run, ToToml(recipe), /*goes_on=*/true, written);
     RecordInputs(run, inputs, /*goes_on=*/true);
     trainer.Load(latest->directory);
     TruncateJsonLines(metrics_path, latest->step);
@@ -157,7 +159,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   } else {
     if (resume && FileExists(run + "/recipe.toml"))
       note(fmt::format("{} has no checkpoint yet: starting from the first step", run));
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false);
+    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false, written);
     RecordInputs(run, inputs, /*goes_on=*/false);
     TruncateJsonLines(metrics_path, 0);
     trainer.Initialize(options.seed);
@@ -176,12 +178,12 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
                         options.sequence_length, options.cross_documents, options.evaluate_tokens)
         .loss;
   };
-  const std::function<bool()> stop = callbacks.stop ? callbacks.stop : [] { return false; };
   while (trainer.optimizer().step() < options.steps) {
     const int64_t step = trainer.optimizer().step();
     const double start = SteadySeconds();
-    std::optional<StepMetrics> computed = TrainStep(recipe, loader, SequencesBefore(options, step),
-                                                    SequencesAt(options, step), stop, trainer);
+    std::optional<StepMetrics> computed =
+        TrainStep(recipe, loader, SequencesBefore(options, step), SequencesAt(options, step),
+                  callbacks.stop, trainer);
     if (!computed) {
       if (step > 0) {
         metrics_file.Sync();

@@ -6,34 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "base/interrupt.h"
+#include "train/metrics.h"
 #include "train/recipe.h"
 
 namespace darkhorse {
 
-// One step's outcome. Everything but the timings is a pure function of recipe and data, and goes to
-// metrics.jsonl.
-struct StepMetrics {
-  int64_t step = 0;  // 1 after the first update
-  double loss = 0;   // mean over the step's tokens, nats
-  double mtp_loss = 0;
-  double balance_loss = 0;   // mean over layers and sequences; 1 is perfect
-  double max_violation = 0;  // worst layer's max(load)/mean(load) - 1 (MaxVio)
-  double learning_rate = 0;
-  double grad_norm = 0;
-  int64_t tokens = 0;                      // so far
-  double validation_loss = -1;             // where evaluated, if there is a validation shard
-  std::vector<std::vector<int64_t>> load;  // tokens to each expert, [MoE layer][expert], this step
-  // Timings, in timings.jsonl instead.
-  double seconds = 0;
-  double flops = 0;  // the model's own operations
-  double tokens_per_second = 0;
-  double gflops = 0;  // the model's own operations a second
-};
-
 struct PretrainCallbacks {
   std::function<void(const StepMetrics&)> on_step;
   std::function<void(const std::string& message)> on_note;  // resumed, saved, ...
-  std::function<bool()> stop;  // polled before each micro-batch: true saves and returns
+  // Names in the run's folder that the caller writes: where one lies there without a recipe, the
+  // folder is another's.
+  std::vector<std::string> written;
+  StopRequest stop;  // asked before each micro-batch: true saves and returns
 };
 
 struct PretrainResult {

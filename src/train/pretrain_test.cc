@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 
 #include "base/checksum.h"
 #include "base/error.h"
@@ -12,9 +14,12 @@
 #include "base/random.h"
 #include "base/scratch_testing.h"
 #include "checkpoint/run_directory.h"
+#include "data/loader.h"
 #include "data/prepare.h"
 #include "data/shard.h"
+#include "model/head.h"
 #include "model/loss.h"
+#include "train/evaluate.h"
 #include "train/trainer.h"
 
 namespace darkhorse {
@@ -105,8 +110,94 @@ TEST_F(PretrainTest, LossFallsWithEitherOptimizer) {
     ASSERT_TRUE(result.finished);
     // Guessing costs ln 32 = 3.47 nats. Stride and start are known after two tokens, and a document
     // has 25 on average.
-    EXPECT_NEAR(losses.front(), std::log(32.0), 0.1);
     EXPECT_LT(result.validation_loss, 0.5 * std::log(32.0)) << optimizer;
+    // The first step's is the fresh model's mean over the first batch's targets.
+    const TokenShard shard = TokenShard::Open(Data() + "/" + kTrainShard);
+    const Loader loader(shard, "", {.seed = recipe.train.seed, .sequence_length = 64});
+    ModelConfig config = recipe.model;
+    config.vocab_size = 32;
+    config.eos_token_id = 1;
+    Trainer fresh(config, {});
+    fresh.Initialize(recipe.train.seed);
+    const TrainBatch batch = loader.Sequences(0, 8);
+    const std::vector<int32_t> targets = Targets(batch);
+    const ConstMatrix hidden = fresh.model().Forward(fresh.bound_weights(), ToTokenBatch(batch, 64),
+                                                     nullptr, fresh.arena(), nullptr);
+    std::vector<float> logp(targets.size());
+    HeadForward(hidden, fresh.bound_weights().lm_head, targets.data(), fresh.arena(), logp.data(),
+                nullptr);
+    double sum = 0, count = 0;
+    for (size_t i = 0; i < targets.size(); ++i) {
+      if (targets[i] < 0) continue;
+      sum -= logp[i];
+      ++count;
+    }
+    // Each token's weight is 1 / count in float.
+    EXPECT_NEAR(losses.front(), sum / count, 0x1p-23 * sum / count);
+  }
+}
+
+TEST_F(PretrainTest, AStepIsItsMicroBatchesAddedUp) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 40;  // of which one is done
+  recipe.train.mtp_lambda = 0.5;
+  recipe.train.balance_alpha = 0.25;
+  recipe.train.router_bias_gamma = 0;
+  recipe.schedule = {.schedule = "constant", .warmup_steps = 5};
+  StepMetrics first;
+  bool done = false;
+  const PretrainResult result = Pretrain(recipe, Data(), Run("run"), false,
+                                         {.on_step =
+                                              [&](const StepMetrics& m) {
+                                                first = m;
+                                                done = true;
+                                              },
+                                          .stop = [&] { return done; }});
+  ASSERT_EQ(first.step, 1);
+
+  // The same by hand: 8 sequences, four at a time.
+  const TokenShard shard = TokenShard::Open(Data() + "/" + kTrainShard);
+  const Loader loader(shard, "", {.seed = recipe.train.seed, .sequence_length = 64});
+  Trainer trainer(LoadModelConfig(result.checkpoint), recipe.optimizer);
+  trainer.Initialize(recipe.train.seed);
+  const TrainBatch whole = loader.Sequences(0, 8);
+  const auto targets = std::count(whole.weights.begin(), whole.weights.end(), 1.0f);
+  trainer.ZeroGradients();
+  double loss = 0, mtp_loss = 0, balance = 0;
+  for (const int64_t begin : {0, 4}) {
+    const TrainBatch part = loader.Sequences(begin, 4);
+    std::vector<float> weight = part.weights;
+    for (float& w : weight) w *= 1.0f / static_cast<float>(targets);
+    const LossResult of_part = LossForwardBackward(
+        trainer.model(), trainer.bound_weights(), {ToTokenBatch(part, 64), Targets(part), weight},
+        0.5f, 0.25f / 8, trainer.arena(), trainer.bound_grads());
+    loss += of_part.loss;
+    mtp_loss += of_part.mtp_loss;
+    balance += of_part.balance / 8;
+  }
+  EXPECT_EQ(first.loss, loss);
+  EXPECT_EQ(first.mtp_loss, mtp_loss);
+  EXPECT_EQ(first.balance_loss, balance / 2);  // the second layer and the MTP module have experts
+  EXPECT_EQ(first.learning_rate, recipe.optimizer.learning_rate * 0.2);
+  EXPECT_EQ(first.grad_norm, trainer.Update(0.2));
+  Trainer saved(trainer.config(), recipe.optimizer);
+  saved.Load(result.checkpoint);
+  EXPECT_TRUE(std::equal(trainer.weights(), trainer.weights() + trainer.layout().buffer_size(),
+                         saved.weights()));
+}
+
+TEST_F(PretrainTest, MeasuresWhenItIsDueAndAtTheEnd) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 5;
+  for (const int64_t every : {0, 2, 5}) {
+    recipe.train.evaluate_every = every;
+    std::vector<int64_t> measured;
+    Pretrain(recipe, Data(), Run(std::to_string(every)), false,
+             {.on_step = [&](const StepMetrics& m) {
+               if (m.validation_loss >= 0) measured.push_back(m.step);
+             }});
+    EXPECT_EQ(measured, every == 2 ? (std::vector<int64_t>{2, 4, 5}) : (std::vector<int64_t>{5}))
+        << every;
   }
 }
 
@@ -226,14 +317,27 @@ TEST_F(PretrainTest, DenseModelIsTheSameCode) {
   EXPECT_EQ(result.last.max_violation, 0);
 }
 
-TEST_F(PretrainTest, BalancingKeepsExpertsInUse) {
-  // Without bias updates the worst expert of this run gets far more than its share.
+TEST_F(PretrainTest, BiasesPushExpertsTowardsTheirMeanLoad) {
   PretrainRecipe recipe = Recipe();
-  recipe.train.router_bias_gamma = 0.02;
-  const auto with = Pretrain(recipe, Data(), Run("with"), false, {});
-  recipe.train.router_bias_gamma = 0;
-  const auto without = Pretrain(recipe, Data(), Run("without"), false, {});
-  EXPECT_LT(with.last.max_violation, without.last.max_violation);
+  recipe.train.steps = 1;
+  recipe.train.router_bias_gamma = 0.25;
+  const PretrainResult result = Pretrain(recipe, Data(), Run("run"), false, {});
+  Trainer trainer(LoadModelConfig(result.checkpoint), recipe.optimizer);
+  trainer.Load(result.checkpoint);
+  const std::vector<float*> biases = RouterBiases(trainer.bound_weights());
+  const ExpertLoad& load = result.last.load;
+  ASSERT_EQ(load.size(), 2u);  // the second layer and the multi-token-prediction module
+  for (size_t layer = 0; layer < load.size(); ++layer) {
+    // 512 tokens visit two of four experts each; a module lacks each sequence's last.
+    const int64_t visits = std::accumulate(load[layer].begin(), load[layer].end(), int64_t{0});
+    EXPECT_LE(visits, 512 * recipe.model.num_experts_per_tok);
+    EXPECT_GE(visits, (512 - 8) * recipe.model.num_experts_per_tok);
+    for (size_t e = 0; e < 4; ++e) {
+      const int64_t above = 4 * load[layer][e] - visits;
+      EXPECT_EQ(biases[layer][e], above > 0 ? -0.25f : above < 0 ? 0.25f : 0.0f) << layer << e;
+    }
+  }
+  EXPECT_EQ(result.last.max_violation, MaxViolation(load));
 }
 
 TEST_F(PretrainTest, TheBatchRampConsumesEachSequenceOnce) {
@@ -243,7 +347,9 @@ TEST_F(PretrainTest, TheBatchRampConsumesEachSequenceOnce) {
   recipe.train.checkpoint_every = 2;
   std::vector<int64_t> sequences, tokens;
   Pretrain(recipe, Data(), Run("whole"), false, {.on_step = [&](const StepMetrics& m) {
-             sequences.push_back(std::lround(m.tokens_per_second * m.seconds) /
+             // Every token visits so many experts of the first layer that has some.
+             const int64_t visits = std::accumulate(m.load[0].begin(), m.load[0].end(), int64_t{0});
+             sequences.push_back(visits / recipe.model.num_experts_per_tok /
                                  recipe.train.sequence_length);
              tokens.push_back(m.tokens);
            }});
@@ -289,24 +395,35 @@ TEST_F(PretrainTest, RouterBiasesStayAfterTheirLastStep) {
 }
 
 TEST_F(PretrainTest, TheBalanceLossIsAMeanOverTheStepsSequences) {
+  // Every sequence is the same document.
+  ShardWriter writer(
+      Data() + "/" + kTrainShard,
+      {.tokenizer_hash = Checksum64("{}"), .vocab_size = 32, .bos_id = 0, .eos_id = 1});
+  std::vector<int32_t> document = {0};
+  for (int32_t i = 0; i < 62; ++i) document.push_back(2 + i * i % 29);
+  document.push_back(1);
+  for (int i = 0; i < 40; ++i) writer.Append(document, 64);
+  writer.Commit();
   PretrainRecipe recipe = Recipe();
   recipe.train.steps = 1;
-  recipe.train.balance_alpha = 1e6;  // its gradient is all there is
-  const auto norm = [&](int64_t sequences, int64_t at_once) {
+  const auto norm = [&](double alpha, int64_t sequences, int64_t at_once) {
+    recipe.train.balance_alpha = alpha;
     recipe.train.tokens_per_step = sequences * recipe.train.sequence_length;
     recipe.train.micro_batch_tokens = at_once * recipe.train.sequence_length;
     static int run = 0;
     return Pretrain(recipe, Data(), Run(std::to_string(run++)), false, {}).last.grad_norm;
   };
-  // With sequences much alike a mean of 16 is as long as one of 8, with independent ones 0.7 times;
-  // a sum would be 1.4 to 2 times as long.
-  const double eight = norm(8, 8);
-  const double sixteen = norm(16, 16);
-  EXPECT_GT(eight, 1e3);
-  EXPECT_LT(sixteen, 1.2 * eight);
-  EXPECT_GT(sixteen, 0.5 * eight);
-  // Micro-batches only add in another order.
-  EXPECT_NEAR(norm(16, 2), sixteen, 1e-4 * sixteen);
+  // So large that its gradient is nearly all there is.
+  constexpr double kAlpha = 1e6;
+  const double one = norm(kAlpha, 1, 1);
+  EXPECT_GT(one, 10 * norm(0, 1, 1));
+  // The mean over equal sequences is that of one of them, but for rounding. A sum, or a mean over
+  // the sequences computed at once, is two to eight times as long.
+  for (const int64_t at_once : {8, 4, 1}) {
+    const double eight = norm(kAlpha, 8, at_once);
+    EXPECT_LT(eight, std::sqrt(2.0) * one) << at_once;
+    EXPECT_GT(eight, one / std::sqrt(2.0)) << at_once;
+  }
 }
 
 TEST_F(PretrainTest, RefusesWhatCannotWork) {

@@ -18,29 +18,6 @@ constexpr int64_t kMaxMicroBatchTokens = int64_t{1} << 20;
 
 }  // namespace
 
-void ListFields(PretrainOptions& o, FieldList& list) {
-  list.Add("steps", o.steps, "optimizer steps");
-  list.Add("tokens_per_step", o.tokens_per_step, "batch size in tokens");
-  list.Add("sequence_length", o.sequence_length, "tokens of a packed sequence");
-  list.Add("cross_documents", o.cross_documents,
-           "let attention and positions cross the documents packed into a sequence");
-  list.Add("micro_batch_tokens", o.micro_batch_tokens,
-           "tokens computed at once; gradients accumulate over them");
-  list.Add("batch_ramp_steps", o.batch_ramp_steps,
-           "steps over which the batch grows linearly from an eighth; 0: none");
-  list.Add("seed", o.seed, "of the initial weights and the order of the data");
-  list.Add("mtp_lambda", o.mtp_lambda, "weight of the multi-token-prediction loss");
-  list.Add("balance_alpha", o.balance_alpha, "weight of the sequence-wise balance loss");
-  list.Add("router_bias_gamma", o.router_bias_gamma, "step of the auxiliary-loss-free balancing");
-  list.Add("router_bias_stop", o.router_bias_stop,
-           "share of the steps after which the router biases stay");
-  list.Add("checkpoint_every", o.checkpoint_every, "steps between checkpoints");
-  list.Add("keep_checkpoints", o.keep_checkpoints, "newest checkpoints kept");
-  list.Add("evaluate_every", o.evaluate_every,
-           "steps between evaluations on the validation shard; 0: only at the end");
-  list.Add("evaluate_tokens", o.evaluate_tokens, "tokens of the validation shard to evaluate on");
-}
-
 void ListFields(PretrainRecipe& r, FieldList& list) {
   list.Section("model", r.model, "the architecture; vocab_size is taken from the tokenizer");
   list.Section("train", r.train, "the run");

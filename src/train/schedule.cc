@@ -4,30 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/error.h"
-
 namespace darkhorse {
-
-void ListFields(ScheduleOptions& o, FieldList& list) {
-  list.Add("schedule", o.schedule, "constant, cosine, or wsd (warm-up, stable, decay)");
-  list.Add("warmup_steps", o.warmup_steps, "steps over which the rate rises linearly");
-  list.Add("decay_fraction", o.decay_fraction,
-           "wsd: share of the steps, at the end, over which the rate falls linearly");
-  list.Add("final_lr_fraction", o.final_lr_fraction,
-           "rate at the last step as a fraction of the peak (cosine, wsd)");
-}
-
-void Validate(const ScheduleOptions& o) {
-  if (o.schedule != "constant" && o.schedule != "cosine" && o.schedule != "wsd") {
-    FailUsage("schedule is '{}'; it must be constant, cosine or wsd", o.schedule);
-  }
-  if (o.warmup_steps < 0) FailUsage("warmup_steps is {}; it cannot be negative", o.warmup_steps);
-  if (!(o.decay_fraction >= 0 && o.decay_fraction <= 1))
-    FailUsage("decay_fraction is {}; it must be in [0, 1]", o.decay_fraction);
-  if (!(o.final_lr_fraction >= 0 && o.final_lr_fraction <= 1)) {
-    FailUsage("final_lr_fraction is {}; it must be in [0, 1]", o.final_lr_fraction);
-  }
-}
 
 double LearningRateFactor(const ScheduleOptions& o, int64_t step, int64_t total_steps) {
   if (step < o.warmup_steps)

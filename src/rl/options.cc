@@ -1,0 +1,238 @@
+#include "rl/options.h"
+
+#include <cmath>
+#include <initializer_list>
+#include <utility>
+
+#include "base/error.h"
+#include "task/rules.h"
+
+namespace darkhorse {
+namespace {
+
+void OneOf(const char* name, const std::string& value, std::initializer_list<const char*> known) {
+  for (const char* k : known) {
+    if (value == k) return;
+  }
+  FailUsage("grpo.{} is '{}'; it must be one of {}", name, value, fmt::join(known, ", "));
+}
+
+}  // namespace
+
+void ListFields(ReinforceOptions& o, FieldList& list) {
+  list.Add("tasks", o.tasks, "what to practise: \"name:level\" or \"name:level=weight\"");
+  list.Add("steps", o.steps, "rollout steps");
+  list.Add("prompts_per_step", o.prompts_per_step, "problems a step");
+  list.Add("group_size", o.group_size, "samples of each problem");
+  list.Add("max_tokens", o.max_tokens, "longest completion");
+  list.Add("temperature", o.temperature,
+           "of sampling; 1 keeps sampling and training one distribution");
+  list.Add("slots", o.slots, "sequences generated at once");
+  list.Add("max_refills", o.max_refills,
+           "rounds of new problems that replace groups whose rewards are all equal");
+  list.Add("mask_truncated", o.mask_truncated, "completions cut off at max_tokens teach nothing");
+  list.Add("overlong_penalty", o.overlong_penalty,
+           "taken off the reward of a completion cut off at max_tokens");
+  list.Add("random_rewards", o.random_rewards,
+           "a control: training rewards are 0 or 1 by lot, whatever was said; measurements stay "
+           "true");
+  list.Add("minibatches", o.minibatches, "optimizer steps on a step's samples");
+  list.Add("inner_epochs", o.inner_epochs, "passes over a step's samples");
+  list.Add("micro_batch_tokens", o.micro_batch_tokens, "tokens computed at once");
+  list.Add("reference_every", o.reference_every,
+           "steps after which the KL reference becomes the policy; 0: never");
+  list.Add("router_bias_gamma", o.router_bias_gamma,
+           "step of the auxiliary-loss-free balancing; 0: biases stay");
+  list.Add("evaluate_every", o.evaluate_every,
+           "steps between evaluations on held-out problems; 0: none");
+  list.Add("evaluate_problems", o.evaluate_problems, "held-out problems of each task");
+  list.Add("evaluate_samples", o.evaluate_samples, "samples of each");
+  list.Add("checkpoint_every", o.checkpoint_every, "steps between checkpoints");
+  list.Add("keep_checkpoints", o.keep_checkpoints, "newest checkpoints kept");
+  list.Add("seed", o.seed, "of problems and samples");
+}
+
+void Validate(const ReinforceOptions& o) {
+  for (const auto& [name, value] : {std::pair{"steps", o.steps},
+                                    {"prompts_per_step", o.prompts_per_step},
+                                    {"max_tokens", o.max_tokens},
+                                    {"slots", o.slots},
+                                    {"minibatches", o.minibatches},
+                                    {"inner_epochs", o.inner_epochs},
+                                    {"micro_batch_tokens", o.micro_batch_tokens},
+                                    {"evaluate_problems", o.evaluate_problems},
+                                    {"evaluate_samples", o.evaluate_samples},
+                                    {"checkpoint_every", o.checkpoint_every},
+                                    {"keep_checkpoints", o.keep_checkpoints}}) {
+    if (value < 1) FailUsage("rl.{} is {}; it must be at least 1", name, value);
+  }
+  if (o.group_size < 2) {
+    FailUsage(
+        "rl.group_size is {}; advantages compare samples of one problem, so it takes at least 2 (8 "
+        "or 16 are usual)",
+        o.group_size);
+  }
+  if (o.max_refills < 0 || o.evaluate_every < 0 || o.reference_every < 0) {
+    FailUsage("rl.max_refills, rl.evaluate_every and rl.reference_every cannot be negative");
+  }
+  if (o.minibatches > o.prompts_per_step)
+    FailUsage("rl.minibatches is {} but there are only {} groups", o.minibatches,
+              o.prompts_per_step);
+  if (!(o.temperature > 0)) FailUsage("rl.temperature is {}; it must be positive", o.temperature);
+  if (!(o.router_bias_gamma >= 0))
+    FailUsage("rl.router_bias_gamma is {}; it cannot be negative", o.router_bias_gamma);
+  // Random streams of the rounds of a step lie 2^20 samples apart, of the steps 2^12 rounds.
+  if (o.prompts_per_step > (1 << 20) / o.group_size)
+    FailUsage("rl.prompts_per_step * rl.group_size is {} * {}; a step takes at most {} samples",
+              o.prompts_per_step, o.group_size, 1 << 20);
+  if (o.max_refills >= 1 << 12)
+    FailUsage("rl.max_refills is {}; it must be below {}", o.max_refills, 1 << 12);
+  if (!(o.overlong_penalty >= 0 && o.overlong_penalty <= 1))
+    FailUsage("rl.overlong_penalty is {}; it must be in [0, 1]", o.overlong_penalty);
+}
+
+void ListFields(GrpoOptions& o, FieldList& list) {
+  list.Add(
+      "advantage", o.advantage,
+      "mean (reward - group mean), mean_std (over the group's deviation) or batch_std (over the "
+      "batch's)");
+  list.Add("objective", o.objective, "clip (PPO/GRPO/DAPO), cispo or reinforce");
+  list.Add("ratio", o.ratio, "token, or sequence (GSPO)");
+  list.Add("normalization", o.normalization,
+           "token (DAPO), sequence (GRPO) or constant (Dr. GRPO)");
+  list.Add("clip_low", o.clip_low, "lower clip of the ratio: 1 - clip_low");
+  list.Add("clip_high", o.clip_high, "upper clip of the ratio: 1 + clip_high");
+  list.Add("kl_beta", o.kl_beta,
+           "weight of the KL penalty to the reference policy (k3); 0: no reference is kept");
+  list.Add("entropy_bonus", o.entropy_bonus, "weight of the entropy bonus");
+  list.Add("importance_cap", o.importance_cap,
+           "truncated importance sampling: cap on p_train/p_sampler; 0: off");
+}
+
+void Validate(const GrpoOptions& o) {
+  OneOf("advantage", o.advantage, {"mean", "mean_std", "batch_std"});
+  OneOf("objective", o.objective, {"clip", "cispo", "reinforce"});
+  OneOf("ratio", o.ratio, {"token", "sequence"});
+  OneOf("normalization", o.normalization, {"token", "sequence", "constant"});
+  for (const auto& [name, value] : {std::pair{"clip_low", o.clip_low},
+                                    {"clip_high", o.clip_high},
+                                    {"kl_beta", o.kl_beta},
+                                    {"importance_cap", o.importance_cap}}) {
+    if (!(value >= 0 && std::isfinite(value)))
+      FailUsage("grpo.{} is {}; it must be a number of at least 0", name, value);
+  }
+  if (!std::isfinite(o.entropy_bonus))
+    FailUsage("grpo.entropy_bonus is {}; it must be finite", o.entropy_bonus);
+}
+
+void ListFields(ProblemsOptions& o, FieldList& list) {
+  list.Add("file", o.file,
+           "JSON Lines of your own problems, in place of rl.tasks; \"\": the built-in tasks");
+  list.Add("rule", o.rule,
+           "how an answer is compared with the row's: exact, numeric, choice, regex or math");
+  list.Add("reward", o.reward,
+           "or the shell command of a program that scores: docs/your-own-task.md");
+  list.Add("held_out_share", o.held_out_share,
+           "of the problems, by their prompts' hash: not trained on but measured with");
+  list.Add("reward_processes", o.reward_processes, "copies of the program, side by side");
+  list.Add("reward_seconds", o.reward_seconds, "for one sample, a copy's start included");
+  list.Add("reward_cpu_seconds", o.reward_cpu_seconds, "of a copy in its life");
+  list.Add("reward_memory_mib", o.reward_memory_mib, "of a process");
+}
+
+void Validate(const ProblemsOptions& o) {
+  if (o.file.empty()) {
+    if (!o.rule.empty() || !o.reward.empty())
+      FailUsage("a rule or reward program scores problems from a file; name it (problems.file)");
+    return;
+  }
+  if (!o.rule.empty() && !o.reward.empty()) {
+    FailUsage("problems.rule is {} and problems.reward is '{}'; only one of them can score", o.rule,
+              o.reward);
+  }
+  if (o.rule.empty() && o.reward.empty()) {
+    FailUsage(
+        "{}: say how its answers are scored: a rule (exact, numeric, choice, regex, math) or a "
+        "reward program",
+        o.file);
+  }
+  if (!o.rule.empty()) ParseRule(o.rule);
+  if (!(o.held_out_share >= 0 && o.held_out_share <= 1))
+    FailUsage("problems.held_out_share is {}; it must be in [0, 1]", o.held_out_share);
+  for (const auto& [name, value] : {std::pair{"reward_processes", o.reward_processes},
+                                    {"reward_cpu_seconds", o.reward_cpu_seconds},
+                                    {"reward_memory_mib", o.reward_memory_mib}}) {
+    if (value < 1 || value > int64_t{1} << 30)
+      FailUsage("problems.{} is {}; it must be in 1 to 2^30", name, value);
+  }
+  if (o.reward_processes > 1024)
+    FailUsage("problems.reward_processes is {}; at most 1024", o.reward_processes);
+  if (!(o.reward_seconds > 0 && o.reward_seconds <= 86400))
+    FailUsage("problems.reward_seconds is {}; it must be in (0, 86400]", o.reward_seconds);
+}
+
+void ListFields(ProbeOptions& o, FieldList& list) {
+  list.Add("problems", o.problems,
+           "training problems of each task tried before the run begins; 0: no probe");
+  list.Add("stop_if_hopeless", o.stop_if_hopeless,
+           "end with an error, not a warning, where none of them gives a signal");
+}
+
+void Validate(const ProbeOptions& o) {
+  if (o.problems < 0 || o.problems > 1 << 16)
+    FailUsage("probe.problems is {}; it must be from 0 to {}", o.problems, 1 << 16);
+  if (o.stop_if_hopeless && o.problems == 0)
+    FailUsage("probe.stop_if_hopeless needs a probe, but probe.problems is 0");
+}
+
+void ListFields(CurriculumOptions& o, FieldList& list) {
+  list.Add("by_success", o.by_success,
+           "weights of rl.tasks follow measured success p, as 4 p (1 - p)");
+  list.Add("floor", o.floor, "least share of its own weight that a task keeps, in (0, 1]");
+  list.Add("rate", o.rate, "step of the running mean of success, in (0, 1]");
+}
+
+void Validate(const CurriculumOptions& o) {
+  for (const auto& [name, value] : {std::pair{"floor", o.floor}, {"rate", o.rate}}) {
+    if (!(value > 0 && value <= 1))
+      FailUsage("curriculum.{} is {}; it must be in (0, 1]", name, value);
+  }
+}
+
+void ListFields(StopOptions& o, FieldList& list) {
+  list.Add("accuracy", o.accuracy,
+           "end the run when held-out accuracy, the mean over tasks, reaches this; 0: never");
+  list.Add("patience", o.patience,
+           "end it after so many evaluations in a row without a new best; 0: never");
+}
+
+void Validate(const StopOptions& o, int64_t evaluate_every) {
+  if (!(o.accuracy >= 0 && o.accuracy <= 1))
+    FailUsage("stop.accuracy is {}; it must be in [0, 1]", o.accuracy);
+  if (o.patience < 0) FailUsage("stop.patience is {}; it cannot be negative", o.patience);
+  if (evaluate_every == 0 && (o.accuracy > 0 || o.patience > 0)) {
+    FailUsage(
+        "stop.{} needs evaluations, but rl.evaluate_every is 0; set it to the steps between them",
+        o.accuracy > 0 ? "accuracy" : "patience");
+  }
+}
+
+void ListFields(EvaluationOptions& o, FieldList& list) {
+  list.Add("problems", o.problems, "held-out problems of each task");
+  list.Add("samples", o.samples, "completions of each problem");
+  list.Add("max_tokens", o.max_tokens, "longest completion");
+  list.Add("temperature", o.temperature, "of the samples; 0: the most probable token");
+  list.Add("slots", o.slots, "sequences generated at once");
+  list.Add("seed", o.seed, "of the samples");
+}
+
+void Validate(const EvaluationOptions& o) {
+  for (const auto& [name, value] : {std::pair{"problems", o.problems},
+                                    {"samples", o.samples},
+                                    {"max_tokens", o.max_tokens},
+                                    {"slots", o.slots}}) {
+    if (value < 1) FailUsage("{} is {}; an evaluation takes at least 1", name, value);
+  }
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,56 @@
+// What a recipe says of training: plain structs, at the bottom of the folder. The machines that
+// they configure include them, never the other way round.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/fields.h"
+
+namespace darkhorse {
+
+struct OptimizerOptions {
+  std::string optimizer = "muon";  // or "adamw"
+  double learning_rate = 3e-3;     // peak, for everything
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;  // of matrices, head and embedding; norms and the router have none
+  double muon_momentum = 0.95;
+  double max_grad_norm = 1.0;  // gradients are scaled down to this global norm; 0: never
+};
+void ListFields(OptimizerOptions& options, FieldList& list);
+void Validate(const OptimizerOptions& options);  // UsageError
+
+struct ScheduleOptions {
+  std::string schedule = "wsd";  // "constant", "cosine" or "wsd": warm-up, stable, decay
+  int64_t warmup_steps = 20;
+  double decay_fraction = 0.3;     // wsd: share of the steps, at the end, over which the rate falls
+  double final_lr_fraction = 0.1;  // of the peak, at the last step (cosine and wsd)
+};
+void ListFields(ScheduleOptions& options, FieldList& list);
+void Validate(const ScheduleOptions& options);  // UsageError
+
+struct PretrainOptions {
+  int64_t steps = 200;
+  int64_t tokens_per_step = 16384;
+  int64_t sequence_length = 512;
+  bool cross_documents = false;
+  int64_t micro_batch_tokens =
+      4096;  // computed at once; memory grows with it, results do not depend on it beyond rounding
+  int64_t batch_ramp_steps =
+      0;  // steps over which the batch grows linearly from an eighth; 0: none
+  uint64_t seed = 1;
+  double mtp_lambda = 0.3;
+  double balance_alpha = 1e-4;
+  double router_bias_gamma = 1e-3;
+  double router_bias_stop =
+      1.0;  // share of the steps after which the biases stay (0.97 in DeepSeek-V3)
+  int64_t checkpoint_every = 100;
+  int64_t keep_checkpoints = 2;
+  int64_t evaluate_every = 50;
+  int64_t evaluate_tokens = 65536;
+};
+void ListFields(PretrainOptions& options, FieldList& list);
+
+}  // namespace darkhorse
