@@ -342,7 +342,12 @@ TEST(Engine, EachStepIsReportedAsItWas) {
   request.prompt.assign(130, 3);
   request.max_tokens = 3;
   std::vector<std::vector<int64_t>> steps;
-  engine.Generate({request}, {}, [&](const EngineStep& s) {
+  // Its tokens are told after it.
+  const auto on_token = [&](const Completion& c) {
+    EXPECT_EQ(steps.size(), 2 + c.tokens.size());
+    return true;
+  };
+  engine.Generate({request}, on_token, [&](const EngineStep& s) {
     steps.push_back({s.rows, s.sampled, s.attended, s.cached});
   });
   const std::vector<std::vector<int64_t>> expected = {{50, 0, 50 * 51 / 2, 50},
