@@ -58,6 +58,11 @@ class Listener {
   std::vector<Key> order_;
 };
 
+// Steps until nothing remains; no test here needs as many as ten thousand.
+void RunOut(Engine& engine, const EngineSink& sink) {
+  for (int steps = 0; engine.Step(sink); ++steps) ASSERT_LT(steps, 10000);
+}
+
 class Serving : public testing::TestWithParam<CacheForm> {
  protected:
   std::vector<Completion> Alone(const GenerationRequest& request) {
@@ -96,8 +101,7 @@ TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
     EXPECT_FALSE(engine.Cancel(victim));
     const int64_t heard = listener.heard(victim);
     submit(2);
-    while (engine.Step(sink)) {
-    }
+    RunOut(engine, sink);
     EXPECT_TRUE(engine.idle());
     EXPECT_EQ(listener.heard(first_victim) + listener.heard(never), 0);
     EXPECT_EQ(listener.heard(victim), heard);
@@ -142,7 +146,8 @@ TEST_P(Serving, ACallbackThatThrowsIsNotToldTwiceAndNothingIsLost) {
                                }};
   std::vector<RequestId> ids;
   for (const GenerationRequest& request : requests_) ids.push_back(engine.Submit(request));
-  while (!engine.idle()) {
+  for (int steps = 0; !engine.idle(); ++steps) {
+    ASSERT_LT(steps, 10000);
     try {
       engine.Step(sink);
     } catch (const Interruption&) {
@@ -202,8 +207,7 @@ TEST_P(Serving, CallbacksMaySubmitAndCancel) {
             EXPECT_TRUE(asked.size() != 3 || engine.Cancel(asked[2]));
           },
       .on_step = {}};
-  while (engine.Step(sink)) {
-  }
+  RunOut(engine, sink);
   EXPECT_TRUE(engine.idle());
   EXPECT_EQ(listener.heard(second), told_before);
   EXPECT_EQ(listener.heard(waiting), 0);
@@ -230,8 +234,7 @@ TEST(EngineServing, RequestsBeginInTheOrderInWhichTheyCame) {
     const RequestId id = engine.Submit(request);
     for (int64_t sample = 0; sample < 3; ++sample) expected.emplace_back(id, sample);
   }
-  while (engine.Step(listener.Sink())) {
-  }
+  RunOut(engine, listener.Sink());
   EXPECT_EQ(listener.order(), expected);
 }
 
@@ -254,6 +257,23 @@ TEST(EngineServing, CancelFreesItsSlotsAndHandsNothingOut) {
   EXPECT_FALSE(engine.Step(listener.Sink()));
   EXPECT_TRUE(listener.order().empty());
   EXPECT_EQ(listener.heard(running), 1);  // the other waited for the prompt
+}
+
+TEST(EngineServing, WhatTheLastCompletionCancelsRemainsNoWork) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 400);
+  GenerationRequest brief = Requests(m.config)[1];
+  brief.samples = 1;
+  GenerationRequest other = brief;
+  brief.max_tokens = 1;
+  other.stop_tokens.clear();
+  engine.Submit(brief);
+  const RequestId running = engine.Submit(other);
+  EXPECT_FALSE(engine.Step({.on_token = {},
+                            .on_finished = [&](const Completion&) { engine.Cancel(running); },
+                            .on_step = {}}));
+  EXPECT_TRUE(engine.idle());
 }
 
 TEST(EngineServing, GenerateEndsWhatItBeganWhereACallbackThrows) {

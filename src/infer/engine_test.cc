@@ -163,6 +163,21 @@ TEST(Engine, LogitsThatAreNoNumbersAreAnError) {
   EXPECT_THROW(engine.Generate(Requests(m.config)), Error);
 }
 
+TEST(Engine, LogitsOfAnySequenceThatAreNoNumbersAreAnError) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 5, 400);
+  GenerationRequest sound, spoilt;
+  sound.prompt = {1, 2, 3};
+  sound.max_tokens = 1;
+  sound.sampling.temperature = 0;
+  spoilt = sound;
+  spoilt.prompt = {7};
+  weights.embed_tokens(7, 0) = NAN;
+  EXPECT_EQ(engine.Generate({sound, sound}).size(), 2u);
+  EXPECT_THROW(engine.Generate({sound, spoilt}), Error);
+}
+
 TEST(Engine, StopsAtStopTokensLengthAndCallback) {
   Model m;
   const auto requests = Requests(m.config);
@@ -236,6 +251,7 @@ TEST(Engine, WhatItsLastTokenEndedIsNotCancelled) {
   const ModelWeights weights = m.Bound();
   Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
   const auto cancel = [](const Completion&) { return false; };
+  for (GenerationRequest& request : requests) request.stop_tokens.clear();
   for (const Completion& c : engine.Generate(requests, cancel)) {
     ASSERT_EQ(c.tokens.size(), 1u);
     EXPECT_EQ(c.finish, FinishReason::kCancelled);
@@ -244,12 +260,12 @@ TEST(Engine, WhatItsLastTokenEndedIsNotCancelled) {
     request.stop_tokens.clear();
     for (int32_t token = 0; token < 61; ++token) request.stop_tokens.push_back(token);
   }
-  for (const Completion& c : engine.Generate(requests, cancel))
-    EXPECT_EQ(c.finish, FinishReason::kStop);
-  for (GenerationRequest& request : requests) {
-    request.stop_tokens.clear();
-    request.max_tokens = 1;
+  for (const int64_t max_tokens : {9, 1}) {  // the stop comes before the end of room
+    for (GenerationRequest& request : requests) request.max_tokens = max_tokens;
+    for (const Completion& c : engine.Generate(requests, cancel))
+      EXPECT_EQ(c.finish, FinishReason::kStop);
   }
+  for (GenerationRequest& request : requests) request.stop_tokens.clear();
   for (const Completion& c : engine.Generate(requests, cancel))
     EXPECT_EQ(c.finish, FinishReason::kLength);
 }
@@ -326,7 +342,12 @@ TEST(Engine, EachStepIsReportedAsItWas) {
   request.prompt.assign(130, 3);
   request.max_tokens = 3;
   std::vector<std::vector<int64_t>> steps;
-  engine.Generate({request}, {}, [&](const EngineStep& s) {
+  // Its tokens are told after it.
+  const auto on_token = [&](const Completion& c) {
+    EXPECT_EQ(steps.size(), 2 + c.tokens.size());
+    return true;
+  };
+  engine.Generate({request}, on_token, [&](const EngineStep& s) {
     steps.push_back({s.rows, s.sampled, s.attended, s.cached});
   });
   const std::vector<std::vector<int64_t>> expected = {{50, 0, 50 * 51 / 2, 50},
@@ -335,6 +356,20 @@ TEST(Engine, EachStepIsReportedAsItWas) {
                                                       {1, 1, 131, 131},
                                                       {1, 1, 132, 132}};
   EXPECT_EQ(steps, expected);
+
+  // Two prompts share the room for prompt rows; a row that decodes needs none of it.
+  GenerationRequest other = request;
+  request.prompt.resize(30);
+  other.prompt.resize(70);
+  steps.clear();
+  engine.Generate({request, other}, {}, [&](const EngineStep& s) {
+    steps.push_back({s.rows, s.sampled, s.attended, s.cached});
+  });
+  const std::vector<std::vector<int64_t>> shared = {{50, 1, 30 * 31 / 2 + 20 * 21 / 2, 30 + 20},
+                                                    {51, 2, 31 + 50 * 20 + 50 * 51 / 2, 31 + 70},
+                                                    {2, 2, 32 + 71, 32 + 71},
+                                                    {1, 1, 72, 72}};
+  EXPECT_EQ(steps, shared);
 }
 
 TEST(Engine, FlopsOfStepsAreThoseOfTheirSum) {
@@ -347,6 +382,10 @@ TEST(Engine, FlopsOfStepsAreThoseOfTheirSum) {
   EXPECT_EQ(Flops(cost, prefill), 24 * (cost.ForwardFlopsPerToken(10) - head));
   EngineStep both = decoding;
   both += prefill;
+  EXPECT_EQ(both.rows, 32);
+  EXPECT_EQ(both.sampled, 8);
+  EXPECT_EQ(both.attended, 320);
+  EXPECT_EQ(both.cached, 320);
   EXPECT_EQ(Flops(cost, both), Flops(cost, decoding) + Flops(cost, prefill));
   EXPECT_EQ(Flops(cost, EngineStep{}), 0);
 }
@@ -415,6 +454,14 @@ TEST(Engine, RefusesBadPrompts) {
   request.sampling.top_p = 0;
   EXPECT_THROW(engine.Generate({request}), UsageError);
   EXPECT_THROW(engine.Submit(request), UsageError);
+  // What no pass could compute is not queued.
+  request.sampling = {};
+  for (const int32_t token : {-1, 61}) {
+    request.prompt = {1, token, 1};
+    EXPECT_THROW(engine.Submit(request), Error);
+    EXPECT_TRUE(engine.idle());
+  }
+  request.prompt = {60};
   // Of several the bad one is named, and none begins.
   request.sampling = {};
   GenerationRequest empty = request;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/random.h"
 
 namespace darkhorse {
 namespace {
@@ -111,6 +112,20 @@ TEST(SampleToken, NeverTakesAnImpossibleToken) {
   for (const double u : {0.0, 0.25, 0.5, 0.75, std::nextafter(1.0, 0.0)}) {
     const int32_t token = SampleToken(p, {}, u);
     EXPECT_TRUE(token == 1 || token == 3) << u;
+  }
+}
+
+// Where magnitudes are far apart, sums in another order round differently, and a draw close to 1
+// may lie beyond the running sum of all.
+TEST(SampleToken, NeverTakesAnImpossibleTokenWhereSumsRound) {
+  for (uint64_t n = 0; n < 2000; ++n) {
+    RandomSequence random(8, RandomStream::kTest, n);
+    std::vector<float> p(25, 0.0f);
+    for (size_t i = 0; i < 20; ++i)
+      p[i] =
+          static_cast<float>(std::ldexp(1 + random.Uniform(), -static_cast<int>(random.Below(60))));
+    const int32_t token = SampleToken(p, {}, std::nextafter(1.0, 0.0));
+    EXPECT_LT(token, 20) << n;
   }
 }
 

@@ -18,8 +18,8 @@ size_t UnfinishedCharacter(std::string_view text) {
   for (size_t n = 1; n <= std::min<size_t>(3, text.size()); ++n) {
     const std::string_view tail = text.substr(text.size() - n);
     const auto first = static_cast<uint8_t>(tail[0]);
-    if ((first & 0xC0) == 0x80) continue;  // goes on; what it goes on with lies before
-    if (first < 0xC2 || first > 0xF4 || Utf8Length(tail[0]) <= n) return 0;
+    if ((first & 0xC0) == 0x80) continue;  // what it continues lies before
+    if (Utf8Length(tail[0]) <= n) return 0;
     // A continuation that would make it valid, if any does: 0x80 everywhere but behind these two.
     std::string whole(tail);
     if (n == 1) whole += first == 0xE0 || first == 0xF0 ? '\xA0' : '\x80';

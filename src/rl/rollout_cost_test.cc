@@ -1,0 +1,71 @@
+// What a rollout tells of the engine's work, and which random numbers its samples draw from.
+#include <gtest/gtest.h>
+
+#include "model/params.h"
+#include "rl/rollout.h"
+#include "rl/tiny_policy_testing.h"
+
+namespace darkhorse {
+namespace {
+
+class RolloutTest : public testing::Test {
+ protected:
+  RolloutTest() {
+    InitializeWeights(config_, layout_, 3, buffer_.data());
+    for (uint64_t i = 0; i < 3; ++i)
+      problems_.push_back(environment_->TrainingProblem(/*seed=*/1, i));
+    options_.samples = 4;
+    options_.max_tokens = 20;
+    options_.seed = 5;
+    options_.stream = 1000;
+  }
+  std::vector<Sample> Run(const std::vector<Problem>& problems, RolloutCost* cost = nullptr) {
+    return Rollout(engine_, tokenizer_, 0, 1, problems, *environment_, options_, cost);
+  }
+
+  ModelConfig config_ = TinyPolicyConfig();
+  ParamLayout layout_{config_};
+  std::vector<float> buffer_ = std::vector<float>(static_cast<size_t>(layout_.buffer_size()));
+  Transformer model_{config_};
+  Tokenizer tokenizer_ = TinyPolicyTokenizer({"odd even 0 1 2 3"});
+  ModelWeights weights_ = Bind(config_, layout_, buffer_.data());
+  Engine engine_{model_, weights_, CacheForm::kExpanded, 8, 64};
+  std::unique_ptr<Environment> environment_ = MakeTaskEnvironment({"parity:1"});
+  std::vector<Problem> problems_;
+  RolloutOptions options_;
+};
+
+TEST_F(RolloutTest, CostsAreThoseOfItsOwnPasses) {
+  for (int time = 0; time < 2; ++time) {  // the engine counts on, a rollout begins anew
+    EngineStep heard;
+    options_.on_step = [&](const EngineStep& step) { heard += step; };
+    RolloutCost cost;
+    int64_t tokens = 0;
+    for (const Sample& sample : Run(problems_, &cost))
+      tokens += static_cast<int64_t>(sample.completion.size());
+    EXPECT_EQ(cost.work.sampled, tokens);
+    EXPECT_EQ(cost.work.rows, heard.rows);
+    EXPECT_EQ(cost.work.sampled, heard.sampled);
+    EXPECT_EQ(cost.work.attended, heard.attended);
+    EXPECT_EQ(cost.work.cached, heard.cached);
+  }
+}
+
+TEST_F(RolloutTest, AProblemsSamplesDrawFromStreamsOfTheirOwn) {
+  const std::vector<Sample> all = Run(problems_);
+  ASSERT_EQ(all.size(), 12u);
+  for (size_t p = 0; p < problems_.size(); ++p) {
+    options_.stream = 1000 + 4 * p;
+    const std::vector<Sample> alone = Run({problems_[p]});
+    ASSERT_EQ(alone.size(), 4u);
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(all[4 * p + i].problem, p);
+      EXPECT_EQ(all[4 * p + i].completion, alone[i].completion);
+      EXPECT_EQ(all[4 * p + i].prompt, PromptTokens(tokenizer_, 0, problems_[p]));
+    }
+  }
+  EXPECT_NE(all[0].completion, all[1].completion);
+}
+
+}  // namespace
+}  // namespace darkhorse
