@@ -31,6 +31,7 @@ namespace {
 std::vector<std::string>* record = nullptr;
 std::string recorded_below;
 bool can_exchange = true;
+std::string refused_rename;  // "a b": such a rename fails
 
 std::string Shortened(std::string path) {
   path = std::regex_replace(path, std::regex("\\.(tmp|old)-\\d+-\\d+"), ".$1");
@@ -56,6 +57,10 @@ int fsync(int fd) {
 }
 
 int rename(const char* from, const char* to) noexcept {
+  if (!refused_rename.empty() && Shortened(from) + " " + Shortened(to) == refused_rename) {
+    errno = EIO;
+    return -1;
+  }
   if (record) record->push_back("rename " + Shortened(from) + " " + Shortened(to));
   return static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
 }
@@ -88,6 +93,7 @@ class FileTest : public testing::Test {
   void TearDown() override {
     publication_hook = nullptr;
     can_exchange = true;
+    refused_rename.clear();
     fs::remove_all(dir_);
   }
   // What body syncs and renames, in order.
@@ -367,6 +373,16 @@ TEST_F(DirectoryTest, SyncsAllThenExchangesThenSyncsTheParent) {
             (Record{"sync d.tmp/one 4", "sync d.tmp/sub /", "sync d.tmp/sub/two 8", "sync d.tmp /",
                     "rename d d.old", "rename d.tmp d", "sync . /"}));
   EXPECT_EQ(ReadFile(Path("d/one")), "last");
+  EXPECT_EQ(Entries(), 1u);
+}
+
+TEST_F(DirectoryTest, WhatWasSetAsideReturnsWhereTheNewOneCannotCome) {
+  Publish("old");
+  can_exchange = false;
+  recorded_below = dir_;
+  refused_rename = "d.tmp d";
+  EXPECT_TRUE(Says(MessageOf([&] { Publish("new"); }), "d: cannot publish"));
+  EXPECT_EQ(ReadFile(Path("d/one")), "old");
   EXPECT_EQ(Entries(), 1u);
 }
 
