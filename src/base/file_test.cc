@@ -458,6 +458,12 @@ TEST(ChecksumTest, IsXxh64) {
   EXPECT_EQ(HexU64(Checksum64("")), "ef46db3751d8e999");
   EXPECT_EQ(HexU64(Checksum64("a")), "d24ec4f1a98c6e5b");
   EXPECT_EQ(HexU64(Checksum64("abc")), "44bc2cf5ad770999");
+  // Longer than the 32 bytes of a round: known from python-xxhash's manual, then three rounds and
+  // every kind of rest.
+  EXPECT_EQ(HexU64(Checksum64("Nobody inspects the spammish repetition")), "fbcea83c8a378bf1");
+  std::string bytes;
+  for (int i = 0; i < 101; ++i) bytes.push_back(static_cast<char>(i));
+  EXPECT_EQ(HexU64(Checksum64(bytes)), "e99038495f85381e");
 }
 
 TEST(ChecksumTest, EveryBitCounts) {
