@@ -28,9 +28,9 @@ class Arena {
     int64_t used = 0;
   };
   Mark Here() const { return {current_, current_ < blocks_.size() ? blocks_[current_].used : 0}; }
-  // Gives back everything taken since `mark`. The memory stays with the arena; but where a step
-  // took several blocks, the next one gets a single block of the size needed, which strands
-  // nothing.
+  // Gives back everything taken since `mark`. The arena keeps the memory, with one exception: when
+  // nothing is in use and there are several blocks, they are freed, and the next request makes one
+  // block as large as the most that was ever in use.
   void Release(const Mark& mark);
 
   int64_t capacity_bytes() const;                                                     // held now

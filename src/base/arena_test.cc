@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace darkhorse {
 namespace {
 
@@ -29,6 +31,18 @@ TEST(Arena, ScopeReleases) {
     first = arena.Zeros(10);
   }
   EXPECT_EQ(arena.Floats(10), first);
+}
+
+TEST(Arena, ZerosAreZeroWhereOtherNumbersWere) {
+  Arena arena;
+  arena.Floats(16);  // so that the block is kept
+  const auto mark = arena.Here();
+  float* used = arena.Floats(1000);
+  std::fill_n(used, 1000, 7.0f);
+  arena.Release(mark);
+  const float* zeros = arena.Zeros(1000);
+  ASSERT_EQ(zeros, used);
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(zeros[i], 0.0f) << i;
 }
 
 TEST(Arena, SecondStepTakesOneBlockOfThePeak) {

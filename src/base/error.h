@@ -1,6 +1,6 @@
 // Errors. What the user or the disk got wrong is an Error (it names the thing, the value and the
 // cure); our own bugs are CHECKs, which stay on in release builds. Libraries throw; only src/app
-// prints or exits.
+// prints or exits. The one exception is a failed CHECK, which prints its line and aborts.
 #pragma once
 
 #include <fmt/format.h>

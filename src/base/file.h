@@ -1,9 +1,8 @@
-// Files: whole reads, read-only maps, and writes that either replace the old file or leave it as it
-// was. A writer works under a temporary name in the same directory (`<path>.tmp-<pid>-<n>`), syncs
-// it to the disk, and renames it over the old one: a crash, a kill or a full disk at any byte
-// leaves the old state. Leftovers of killed writers are removed by the next writer of the same
-// path; a lock on the temporary, which dies with its process, tells leftovers from work in
-// progress.
+// Files: whole reads, read-only maps, and writes that either replace the old file or leave it
+// unchanged. A writer fills a temporary file in the same directory (`<path>.tmp-<pid>-<n>`), syncs
+// it to the disk, and renames it over the old file. A crash, a kill or a full disk before the
+// rename leaves the old file. The next writer of the same path removes what killed writers left. It
+// knows them from work in progress by a lock on the temporary file, which ends with the process.
 #pragma once
 
 #include <cstddef>
@@ -52,9 +51,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-// Writes a file front to back, buffered. Nothing appears at `path` before Commit() returns; without
-// Commit() the destructor removes the temporary. Every failure throws Error and leaves what stood
-// at `path` untouched; so does a `path` where something else than a plain file stands.
+// Writes a file front to back, buffered. Nothing appears at `path` before Commit(). Without
+// Commit() the destructor removes the temporary file. Every failure throws Error and leaves `path`
+// untouched. It is an Error too if `path` names something other than a plain file.
 class FileWriter {
  public:
   explicit FileWriter(const std::string& path);
@@ -66,7 +65,7 @@ class FileWriter {
   void Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
   // Bytes written so far: the offset of the next Write.
   int64_t position() const { return position_; }
-  // Puts all that was written on the disk: what may fail for want of room. No more writes.
+  // Puts all that was written on the disk, which fails if there is no room. Ends the writing.
   void Finish();
   // Finishes, renames to `path`, syncs the directory.
   void Commit();
@@ -87,8 +86,8 @@ void WriteFileAtomically(const std::string& path, std::span<const std::byte> byt
 void WriteFileAtomically(const std::string& path, std::string_view text);
 
 // Publishes a whole directory at once: write files (plainly or with FileWriter) below path(), then
-// Commit(). A directory that stood there before is exchanged in one step and then removed; anything
-// else there is an Error.
+// call Commit(). If the target is a directory already, the two are exchanged in one step and the
+// old one is removed. If it is anything else, that is an Error.
 class DirectoryPublisher {
  public:
   explicit DirectoryPublisher(const std::string& target);
@@ -107,8 +106,8 @@ class DirectoryPublisher {
   int lock_ = -1;
 };
 
-// Removes a directory and all in it; it vanishes from its name at once, so that no killed process
-// leaves half of it there. Does nothing if it is missing.
+// Removes a directory with its contents. It loses its name in one step, so a killed process never
+// leaves half a directory under that name. Does nothing if the directory is missing.
 void RemoveDirectory(const std::string& path);
 
 // Removes what killed writers left in `directory`: entries named `*.tmp-<pid>-<n>` that no living
@@ -116,7 +115,7 @@ void RemoveDirectory(const std::string& path);
 // one never came. Does nothing if the directory is missing.
 void RemoveLeftovers(const std::string& directory);
 
-// Whether a writer of the file `path`, killed or at work, has a temporary there.
+// Whether a temporary file of a writer of `path` exists; the writer may be alive or killed.
 bool HasLeftover(const std::string& path);
 
 // Tests only: called before each step of publication with its name ("write", "sync", "rename",

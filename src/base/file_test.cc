@@ -31,6 +31,7 @@ namespace {
 std::vector<std::string>* record = nullptr;
 std::string recorded_below;
 bool can_exchange = true;
+std::string refused_rename;  // "a b": such a rename fails
 
 std::string Shortened(std::string path) {
   path = std::regex_replace(path, std::regex("\\.(tmp|old)-\\d+-\\d+"), ".$1");
@@ -56,6 +57,10 @@ int fsync(int fd) {
 }
 
 int rename(const char* from, const char* to) noexcept {
+  if (!refused_rename.empty() && Shortened(from) + " " + Shortened(to) == refused_rename) {
+    errno = EIO;
+    return -1;
+  }
   if (record) record->push_back("rename " + Shortened(from) + " " + Shortened(to));
   return static_cast<int>(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
 }
@@ -88,6 +93,7 @@ class FileTest : public testing::Test {
   void TearDown() override {
     publication_hook = nullptr;
     can_exchange = true;
+    refused_rename.clear();
     fs::remove_all(dir_);
   }
   // What body syncs and renames, in order.
@@ -370,6 +376,16 @@ TEST_F(DirectoryTest, SyncsAllThenExchangesThenSyncsTheParent) {
   EXPECT_EQ(Entries(), 1u);
 }
 
+TEST_F(DirectoryTest, WhatWasSetAsideReturnsWhereTheNewOneCannotCome) {
+  Publish("old");
+  can_exchange = false;
+  recorded_below = dir_;
+  refused_rename = "d.tmp d";
+  EXPECT_TRUE(Says(MessageOf([&] { Publish("new"); }), "d: cannot publish"));
+  EXPECT_EQ(ReadFile(Path("d/one")), "old");
+  EXPECT_EQ(Entries(), 1u);
+}
+
 // Where a file system cannot exchange, there is a moment without the folder: it comes back.
 TEST_F(DirectoryTest, KilledWhereNothingCanBeExchangedTheDirectoryIsOldOrNew) {
   can_exchange = false;
@@ -442,6 +458,12 @@ TEST(ChecksumTest, IsXxh64) {
   EXPECT_EQ(HexU64(Checksum64("")), "ef46db3751d8e999");
   EXPECT_EQ(HexU64(Checksum64("a")), "d24ec4f1a98c6e5b");
   EXPECT_EQ(HexU64(Checksum64("abc")), "44bc2cf5ad770999");
+  // Longer than the 32 bytes of a round: known from python-xxhash's manual, then three rounds and
+  // every kind of rest.
+  EXPECT_EQ(HexU64(Checksum64("Nobody inspects the spammish repetition")), "fbcea83c8a378bf1");
+  std::string bytes;
+  for (int i = 0; i < 101; ++i) bytes.push_back(static_cast<char>(i));
+  EXPECT_EQ(HexU64(Checksum64(bytes)), "e99038495f85381e");
 }
 
 TEST(ChecksumTest, EveryBitCounts) {

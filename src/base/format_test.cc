@@ -17,7 +17,12 @@ TEST(Progress, CountsAndBytes) {
   EXPECT_EQ(FormatCount(999), "999");
   EXPECT_EQ(FormatCount(999.7), "1.00k");
   EXPECT_EQ(FormatCount(1234567), "1.23M");
+  EXPECT_EQ(FormatCount(12345), "12.3k");
+  EXPECT_EQ(FormatCount(123456), "123k");
   EXPECT_EQ(FormatBytes(512), "512 B");
+  EXPECT_EQ(FormatBytes(1000), "1000 B");
+  EXPECT_EQ(FormatBytes(1023.4 * 1024), "1023 KiB");
+  EXPECT_EQ(FormatBytes(1023.6 * 1024), "1.00 MiB");
   EXPECT_EQ(FormatBytes(1.5 * 1024 * 1024 * 1024), "1.50 GiB");
 }
 

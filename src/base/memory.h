@@ -1,4 +1,5 @@
-// The machine's memory: what cannot fit is refused before it is allocated, not by the kernel after.
+// The machine's memory. What cannot fit is refused before it is allocated: afterwards the system
+// would kill the process.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +7,8 @@
 
 namespace darkhorse {
 
-// In bytes: the machine's, or its container's limit (cgroup v2) if that is less. DARKHORSE_MEMORY
-// of the environment, if set, stands for both.
+// Bytes of the machine, or the limit of its container (cgroup v2) where that is less. The
+// environment variable DARKHORSE_MEMORY replaces both.
 int64_t PhysicalMemoryBytes();
 
 // Error "<what> needs 3.10 TiB of memory, this machine has 62.7 GiB; <cure>" if it has less than

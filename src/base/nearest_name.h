@@ -10,10 +10,10 @@ namespace darkhorse {
 // Levenshtein distance in bytes.
 int EditDistance(std::string_view a, std::string_view b);
 
-// The candidate nearest to `name`; the first of equals, "" if there are none. Dotted names
-// ("train.steps") also count as near when only their last part is, so that a field written into the
-// wrong section is found; one that only lacks its first sections is nearest. The section that the
-// name lies in is never meant.
+// The candidate nearest to `name`: the first among equals, "" if there are no candidates. A dotted
+// candidate ("train.steps") is also near when only its last part is near: so a field written into
+// the wrong section is found. A candidate that equals `name` but for sections before it is nearest.
+// The section that `name` lies in is never suggested.
 std::string NearestName(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace darkhorse

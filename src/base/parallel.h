@@ -2,10 +2,10 @@
 // reduction, so the number of threads cannot change a bit of any result.
 //
 // The pool is our own because a transformer's step is hundreds of loops of tens of microseconds.
-// libgomp waits at the end of each for every thread to have come; on a machine that does anything
-// else besides, the one that lost its core is waited for with the others spinning (docs/LOG.md: 100
-// times slower under load). Here the caller takes work like any other thread and waits only for
-// items already begun: a thread that never woke costs nothing.
+// libgomp waits at the end of each loop until every thread has arrived. When other programs run
+// too, some thread has lost its core, and all others spin until it is back (docs/LOG.md: 100 times
+// slower under load). Here the caller takes items like any other thread and waits only for items
+// that have begun: a thread that never woke costs nothing.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,10 @@ namespace internal {
 void RunParallel(int64_t count, void (*body)(const void* context, int64_t i), const void* context);
 }  // namespace internal
 
-// Calls body(i) for every i in [0, count), in any order, on up to NumThreads() threads; one by one
-// from a shared counter, so uneven items balance. Nested calls, and calls while another thread's
-// loop runs, are serial. An exception thrown by body stops the loop and is rethrown here.
+// Calls body(i) for every i in [0, count), in any order, on up to NumThreads() threads. Each thread
+// takes the next i from a shared counter, so uneven items balance. A call from inside a loop is
+// serial, and so is a call while another thread's loop runs. An exception thrown by body stops the
+// loop and is rethrown here.
 template <typename Body>
 void ParallelFor(int64_t count, const Body& body) {
   internal::RunParallel(

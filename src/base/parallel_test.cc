@@ -140,12 +140,15 @@ TEST_P(Parallel, AnExceptionOfAnyThreadReachesTheCaller) {
   }
 }
 
-// Two seconds' work, if nothing stops it.
+// Two seconds' work for the other threads, if nothing stops them.
 TEST_P(Parallel, AnExceptionStopsTheLoop) {
   constexpr int kItems = 2000;
+  const int threads = GetParam();
+  Meeting meeting(threads);  // else the loop may be over before another thread comes
   std::atomic<int> done{0};
-  EXPECT_THROW(ParallelFor(kItems * GetParam(),
+  EXPECT_THROW(ParallelFor(kItems * threads,
                            [&](int64_t i) {
+                             if (i < threads) meeting.Wait();
                              if (i == 0) throw std::runtime_error("0");
                              std::this_thread::sleep_for(std::chrono::milliseconds(1));
                              ++done;

@@ -1,5 +1,5 @@
-// Counter-based random numbers: a value is a pure function of its coordinates (seed, stream, a, b,
-// c). There is no generator state, so nothing about randomness has to be saved to resume a run.
+// Counter-based random numbers: a value is a pure function of its coordinates (seed, stream, a, b).
+// There is no generator state, so nothing about randomness has to be saved to resume a run.
 // Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace darkhorse {
 enum class RandomStream : uint32_t {
   kInit = 1,    // (tensor, element)
   kData = 2,    // (epoch, item)
-  kSample = 3,  // (step, sequence, position)
+  kSample = 3,  // (the request's stream + number of the sample, position)
   kTask = 4,    // (index, draw)
   kCorpus = 5,  // (document, draw)
   kTest = 6,

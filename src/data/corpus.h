@@ -38,10 +38,11 @@ struct CorpusReport {
 // nothing at all.
 std::string FirstSkipped(const CorpusReport& report);
 
-// The corpus files under the paths: a path that is a file must end in .txt or .jsonl, each possibly
-// with .gz or .zst behind; of a folder all files that do, at any depth, in bytewise order of their
-// paths, hidden ones and links to folders left out. Error: a path that does not exist, a file of
-// another kind, a folder without any corpus file.
+// The corpus files under the paths. A corpus file ends in .txt or .jsonl, or in one of these with
+// .gz or .zst appended. A path that is a file must be one. A path that is a folder stands for all
+// corpus files in it at any depth, in bytewise order of their paths; hidden files and links to
+// folders are left out. Error: a path does not exist, a file is of another kind, a folder holds no
+// corpus file.
 std::vector<std::string> FindCorpusFiles(const std::vector<std::string>& paths);
 
 class CorpusReader {
@@ -49,8 +50,9 @@ class CorpusReader {
   // UsageError: impossible options. Errors as FindCorpusFiles.
   CorpusReader(const std::vector<std::string>& paths, CorpusOptions options);
 
-  // Puts the next document in *document; false at the end. Holds one document at a time. Error: a
-  // file cannot be read or its compression is damaged; with `strict`, the first malformed line.
+  // Puts the next document in *document; false at the end. Only one document is in memory at a
+  // time. Error: a file cannot be read, or its compression is damaged; with `strict`, a line is
+  // malformed.
   bool Next(std::string* document);
 
   const CorpusReport& report() const { return report_; }

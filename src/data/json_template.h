@@ -19,8 +19,8 @@ class JsonTemplate {
   static JsonTemplate Parse(std::string_view text);
 
   // Fills *document from one JSON object. The fields lie at its top level and hold strings or
-  // numbers (kept as they are spelt); of a key that occurs twice the last counts. Returns "" or why
-  // the line cannot be used; *document is then unspecified.
+  // numbers; numbers keep their spelling. If a key occurs twice, the last one counts. Returns "",
+  // or why the line cannot be used; then *document is unspecified.
   std::string Render(std::string_view line, std::string* document) const;
 
  private:

@@ -1,5 +1,5 @@
-// Bytes and lines of a file that may be compressed (.gz, .zst), in memory that the input cannot
-// grow.
+// Bytes and lines of a file that may be compressed (.gz, .zst). The memory in use has a fixed
+// limit, whatever the input.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ class ByteSource {
   virtual int64_t disk_position() const = 0;
 };
 
-// Chosen by the end of the name: .gz (several members too), .zst (several frames too), else as it
-// is. Error: the file cannot be opened.
+// The end of the name says how the file is compressed: .gz (one member or several), .zst (one frame
+// or several), or not at all. Error: the file cannot be opened.
 std::unique_ptr<ByteSource> OpenByteSource(const std::string& path);
 
 class LineReader {
@@ -29,9 +29,9 @@ class LineReader {
   LineReader(const std::string& path, size_t max_line_bytes);
 
   enum class Result { kLine, kTooLong, kEnd };
-  // The next line without its "\n" or "\r\n"; a byte order mark at the start of the file is
-  // dropped. kTooLong: the line was skipped. The last line need not end with a newline. Errors as
-  // ByteSource.
+  // The next line without its "\n" or "\r\n". A byte order mark at the start of the file is
+  // dropped. The last line need not end with a newline. kTooLong: the line was skipped. Throws what
+  // ByteSource::Read throws.
   Result Next(std::string* line);
 
   int64_t line_number() const { return line_number_; }  // of the last line returned, from 1

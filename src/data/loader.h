@@ -3,9 +3,10 @@
 //
 // An epoch is all documents of the shard laid end to end, in an order drawn from (seed, epoch);
 // epochs follow each other. This endless stream of tokens is cut into sequences of sequence_length
-// tokens, and a batch is some consecutive sequences. So every token comes once an epoch, no row is
-// padding, and a document is split only where a sequence ends. Attention stays inside documents,
-// hence long sequences of short documents cost no more than short ones and split fewer.
+// tokens, and a batch is some consecutive sequences. So every token comes once per epoch, no row is
+// padding, and a document is split only where a sequence ends. Attention stays inside a document:
+// long sequences of short documents therefore cost no more than short sequences, and split fewer
+// documents.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,7 @@ struct BatchSegment {
   int64_t rows = 0;
 };
 
-// T rows, one a token.
+// T rows, one per token.
 struct TrainBatch {
   std::vector<int32_t> tokens;         // [T]
   std::vector<int32_t> targets;        // [T] the next token of the document; 0 where there is none
@@ -46,14 +47,14 @@ class Loader {
   // tokens.
   Loader(const TokenShard& shard, const std::string& shard_name, const LoaderOptions& options);
 
-  // Sequences [first, first + count) of the stream. A document cut by the end of a sequence is a
-  // segment of its own on either side; the last token before the cut still has its target. With
-  // cross_documents every sequence is one segment and the first token of a document is the target
-  // of the last one before it. Without `repeat` the batch may be short, or empty past the end.
-  // Safe to call from many threads.
+  // Sequences [first, first + count) of the stream. Where the end of a sequence cuts a document,
+  // either side is a segment, and the last token before the cut still has its target. With
+  // cross_documents every sequence is one segment, and the last token of a document has the first
+  // token of the next document as its target. Without `repeat` the batch ends with the epoch: it
+  // may be short, or empty. Safe to call from many threads.
   TrainBatch Sequences(int64_t first, int64_t count) const;
 
-  // Sequences until every token has come once; the last one may reach into the next epoch.
+  // How many sequences hold every token once; the last of them may reach into the next epoch.
   int64_t sequences_per_epoch() const;
 
  private:

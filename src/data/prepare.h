@@ -52,11 +52,12 @@ using PrepareProgressCallback = std::function<void(const PrepareProgress&)>;
 // called from many threads at once.
 using DocumentMaker = std::function<bool(uint64_t index, std::string* document)>;
 
-// Both write the same bytes whatever the number of threads. Documents are tokenised in parallel;
-// memory holds a few megabytes of text besides the longest document. A document is [bos] text
-// [eos]. It goes to the validation split by a hash of its text, so equal documents never lie on
-// both sides, and adding documents moves none. Nothing in `out` changes before all is done;
-// train.bin appears last. Progress is called from the calling thread after each batch.
+// Both functions write the same bytes for every number of threads. Documents are tokenised in
+// parallel; a few megabytes of text are in memory, and the longest document. A document is written
+// as [bos] text [eos]. A hash of its text decides whether it goes to the validation split: equal
+// documents never lie on both sides, and adding documents moves no other. `out` does not change
+// before the work is done; train.bin appears last. `progress` is called from the calling thread
+// after each batch.
 // Error: what reading the corpus can throw; a bos or eos that the tokenizer does not have; a split
 // that is left empty; a full disk. UsageError: impossible options.
 PrepareStatistics PrepareFiles(const std::vector<std::string>& paths,
@@ -64,7 +65,7 @@ PrepareStatistics PrepareFiles(const std::vector<std::string>& paths,
                                const PrepareOptions& options, const std::string& out,
                                const PrepareProgressCallback& progress = {});
 
-// max_documents: 0: until `make` returns false.
+// max_documents = 0 means: until `make` returns false.
 PrepareStatistics PrepareGenerated(const DocumentMaker& make, int64_t max_documents,
                                    const Tokenizer& tokenizer, const PrepareOptions& options,
                                    const std::string& out,

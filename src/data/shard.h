@@ -26,10 +26,10 @@ class ShardWriter {
  public:
   ShardWriter(const std::string& path, const ShardInfo& info);
 
-  // One document: at least one token, each id in [0, vocab_size). text_bytes: how long the text was
-  // that became these tokens.
+  // Appends one document: at least one token, each id in [0, vocab_size). text_bytes is the length
+  // of the text that the tokens came from.
   void Append(std::span<const int32_t> tokens, int64_t text_bytes);
-  // No more documents: all is on the disk, and Commit() needs no more room.
+  // Ends the documents and puts everything on the disk, so that Commit() needs no more room.
   void Finish();
   void Commit();
 
@@ -51,12 +51,12 @@ class ShardWriter {
   bool finished_ = false;
 };
 
-// Whether the file begins as a token shard does, of any version, sound or not. False if it cannot
-// be read.
+// Whether the file begins like a token shard of any version; the rest may be damaged. False if the
+// file cannot be read.
 bool IsTokenShard(const std::string& path);
 
-// A shard that has been read and found whole: lengths, checksum, order of documents and every id
-// are checked once, when it is opened. Reading is safe from many threads.
+// A shard that has been checked: opening verifies the lengths, the checksum, the order of documents
+// and every id, once. Reading is safe from many threads.
 class TokenShard {
  public:
   // tokenizer_hash: what the shard must have been made with. Error: names the path, what is wrong
@@ -97,8 +97,8 @@ class TokenShard {
   const std::byte* offset_data_ = nullptr;
 };
 
-// Makes the checksum of a shard's bytes right, for tests and fuzzing that want to get past it.
-// Does nothing if there are too few bytes.
+// Corrects the checksum in a shard's bytes, so that tests and fuzzing get past it. Does nothing if
+// there are too few bytes.
 void SealShard(std::span<std::byte> bytes);
 
 }  // namespace darkhorse

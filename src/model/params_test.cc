@@ -2,18 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "base/scratch_testing.h"
 
 namespace darkhorse {
 namespace {
 
-std::string MessageOf(const ModelConfig& config) {
-  try {
-    const ParamLayout layout(config);
-    return fmt::format("{} floats", layout.buffer_size());
-  } catch (const Error& error) {
-    return error.what();
-  }
+std::string RefusalOf(const ModelConfig& config) {
+  return MessageOf([&] { ParamLayout layout(config); });
 }
 
 TEST(ParamLayout, NamesADimensionThatNoModelHas) {
@@ -36,9 +31,9 @@ TEST(ParamLayout, NamesADimensionThatNoModelHas) {
     for (const int64_t value : {int64_t{-1}, INT64_MIN, int64_t{1} << 32, INT64_MAX}) {
       ModelConfig config;
       config.*field = value;
-      EXPECT_TRUE(MessageOf(config).starts_with(
+      EXPECT_TRUE(RefusalOf(config).starts_with(
           fmt::format("config: {} is {}; it must be from 0 to ", name, value)))
-          << MessageOf(config);
+          << RefusalOf(config);
     }
   }
 }
@@ -46,17 +41,17 @@ TEST(ParamLayout, NamesADimensionThatNoModelHas) {
 TEST(ParamLayout, RefusesTooManyParametersAndTensorsOfDimensionsThatEachMayBe) {
   ModelConfig wide;
   wide.vocab_size = wide.hidden_size = 1 << 24;
-  EXPECT_TRUE(MessageOf(wide).ends_with("lower them")) << MessageOf(wide);
+  EXPECT_TRUE(RefusalOf(wide).ends_with("lower them")) << RefusalOf(wide);
   ModelConfig shared;  // the largest product of all
   shared.n_shared_experts = 4096;
   shared.moe_intermediate_size = shared.hidden_size = 1 << 24;
   shared.vocab_size = 1;
-  EXPECT_TRUE(MessageOf(shared).ends_with("lower them")) << MessageOf(shared);
+  EXPECT_TRUE(RefusalOf(shared).ends_with("lower them")) << RefusalOf(shared);
   ModelConfig many;
   many.hidden_size = many.moe_intermediate_size = 1;
   many.num_hidden_layers = 1024;
   many.n_routed_experts = 4096;
-  EXPECT_TRUE(MessageOf(many).ends_with("lower them")) << MessageOf(many);
+  EXPECT_TRUE(RefusalOf(many).ends_with("lower them")) << RefusalOf(many);
   // DeepSeek-V3 is not.
   ModelConfig v3;
   v3.vocab_size = 129280;

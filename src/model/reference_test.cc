@@ -105,10 +105,26 @@ TEST_P(ReferenceTest, PackingDocumentsChangesNothing) {
     mtp_loss += alone.mtp_loss;
     balance_loss += alone.balance_loss;
   }
-  // Only the order in which a handful of doubles is added differs.
-  EXPECT_NEAR(main_loss, packed.main_loss, 1e-13);
-  EXPECT_NEAR(mtp_loss, packed.mtp_loss, 1e-13);
-  EXPECT_NEAR(balance_loss, packed.balance_loss, 1e-13);
+  // Only the order in which the same doubles are added differs. A sum of n is off by at most n
+  // 2^-53 of the sum of absolute values, in either order.
+  const auto bound = [](double count, double magnitude) { return 2 * count * 0x1p-53 * magnitude; };
+  const double most_weight = MaxAbs({c.weight.begin(), c.weight.end()});
+  const auto magnitude = [&](const std::vector<double>& logp) {
+    double sum = 0;
+    for (const double x : logp) sum += most_weight * std::abs(x);
+    return sum;
+  };
+  const auto rows = static_cast<double>(c.batch.rows());
+  double mtp = 0;
+  for (const auto& logp : packed.mtp_logp) mtp += magnitude(logp);
+  EXPECT_NEAR(main_loss, packed.main_loss, bound(rows, magnitude(packed.logp)));
+  EXPECT_NEAR(mtp_loss, packed.mtp_loss,
+              bound(rows * static_cast<double>(packed.mtp_logp.size()), mtp));
+  // f_i P_i of each expert, in each layer and document; none is negative.
+  const size_t terms =
+      packed.expert_load.size() * c.batch.segments.size() * c.config.n_routed_experts;
+  EXPECT_NEAR(balance_loss, packed.balance_loss,
+              bound(static_cast<double>(terms), packed.balance_loss));
 }
 
 TEST_P(ReferenceTest, ALaterTokenChangesNoEarlierRow) {
@@ -124,13 +140,25 @@ TEST_P(ReferenceTest, ALaterTokenChangesNoEarlierRow) {
   EXPECT_NE(before.hidden[changed][0], after.hidden[changed][0]);
 }
 
-// Rotary scores depend on distances alone.
+// Rotary scores depend on distances alone. Each side is exact but for double rounding, that of the
+// angles included: the f32 bounds, in units smaller by 2^29.
 TEST_P(ReferenceTest, ShiftingPositionsChangesNothing) {
   ReferenceCase c = GetParam();
+  const ParamLayout layout(c.config);
+  const auto bounds = [&] {
+    const TapedForward taped(c.config, layout, c.weights, c.input());
+    std::vector<double> out;
+    for (const auto& logp : taped.output().logp) out.push_back(0x1p-29 * taped.Bound(logp));
+    return out;
+  };
   const auto before = RunReference<double>(c);
+  const std::vector<double> here = bounds();
   for (Segment& segment : c.batch.segments) segment.position += 11;
   const auto after = RunReference<double>(c);
-  for (size_t i = 0; i < before.logp.size(); ++i) EXPECT_NEAR(before.logp[i], after.logp[i], 1e-11);
+  const std::vector<double> there = bounds();
+  for (size_t i = 0; i < before.logp.size(); ++i) {
+    EXPECT_NEAR(before.logp[i], after.logp[i], here[i] + there[i]);
+  }
 }
 
 // With equal affinities f_i P_i sums to 1 whatever is chosen: f averages to 1 over the experts and

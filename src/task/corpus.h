@@ -28,7 +28,7 @@ struct CorpusMix {
 };
 
 // Document `index` of the corpus: a pure function of its arguments. A problem's prompt, then
-// <think>…</think> <answer>…</answer>; or a sheet of facts, one a line. No end-of-document mark.
+// <think>…</think> <answer>…</answer>; or a sheet of facts, one per line. No end-of-document mark.
 // Held-out problems never occur. Throws UsageError for an unknown task or level, or shares that are
 // negative or add up to more than 1.
 std::string CorpusDocument(const CorpusMix& mix, uint64_t seed, uint64_t index);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <set>
 
+#include "base/checksum.h"
 #include "base/error.h"
 
 namespace darkhorse {
@@ -68,11 +69,16 @@ TEST(CorpusTest, HeldOutProblemsNeverOccur) {
   }
 }
 
+// Another process, machine or order of calls makes the same documents: a run is known by its seed.
+// These are the bytes that this program has always made.
 TEST(CorpusTest, DocumentsArePureFunctions) {
+  EXPECT_EQ(CorpusDocument({}, 1, 2),
+            "make 55 from 9 6 1\n<think>9-1=8+6=14?55\n9*6=54-1=53?55\n9+1=10*6=60?55\n"
+            "</think><answer>(9+1)*6</answer>");
   const CorpusMix mix = AllTasks();
-  for (uint64_t index = 0; index < 50; ++index) {
-    EXPECT_EQ(CorpusDocument(mix, 1, index), CorpusDocument(mix, 1, index));
-  }
+  std::string all;
+  for (uint64_t index = 50; index-- > 0;) all = CorpusDocument(mix, 1, index) + all;
+  EXPECT_EQ(HexU64(Checksum64(all)), "4d0479fe02586516");
   EXPECT_NE(CorpusDocument(mix, 1, 0), CorpusDocument(mix, 2, 0));
 }
 

@@ -10,16 +10,17 @@
 
 namespace darkhorse {
 
-// Whether every row must have an answer. A verifier of the user's may do without.
+// Whether every row must have an answer. A verifier that the user wrote may not need one.
 enum class AnswerColumn { kNeeded, kOptional };
 
-// One problem a line; empty lines are skipped. Understood columns:
-//   prompt or question or problem; a list of chat messages (TRL, verl) gives the text of the last
-//   one by the user; answer or solution or ground_truth, text or number, or verl's
-//   reward_model.ground_truth.
+// One problem per line; empty lines are skipped. Columns:
+//   - `prompt`, `question` or `problem`: text, or a list of chat messages (TRL, verl), of which the
+//     last one by the user is the prompt;
+//   - `answer`, `solution` or `ground_truth`: text or a number; verl's reward_model.ground_truth
+//     takes precedence.
 // GSM8K's answers are cut to what follows "####". All other columns are the problem's meta. `name`
-// is the file in error messages, and its last part the problems' task. Throws Error naming name and
-// line.
+// is the file that error messages name; its last part is the problems' task. Throws Error naming
+// the file and the line.
 std::vector<Problem> ParseProblems(std::string_view text, const std::string& name,
                                    AnswerColumn answers = AnswerColumn::kNeeded);
 
@@ -30,9 +31,8 @@ struct SplitProblems {
   std::vector<Problem> train, held_out;
 };
 
-// A problem is held out if the hash of its prompt falls into the first `held_out_share` of all
-// hashes: rows that repeat a prompt stay together, and the split of a row does not depend on
-// others.
+// A problem is held out if the hash of its prompt is in the first `held_out_share` of all hashes.
+// So rows with the same prompt stay together, and no row's split depends on another row.
 SplitProblems SplitByPrompt(std::vector<Problem> problems, double held_out_share);
 
 }  // namespace darkhorse

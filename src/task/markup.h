@@ -21,9 +21,9 @@ struct Extracted {
   std::string why;           // if not found, the reason
 };
 
-// The tags of a completion must read <think> </think> and then one or more times <answer>
-// </answer>, with only white space before the first; anything else (unclosed, nested, out of order)
-// has no answer. The last answer counts. Linear time.
+// The tags of a completion must be <think> </think>, then <answer> </answer> once or more, and only
+// white space may stand before the first. If a tag is unclosed, nested or out of order, there is no
+// answer. The last answer counts. Linear time.
 Extracted ExtractAnswer(std::string_view completion);
 
 // A whole completion from its two parts.
@@ -31,8 +31,8 @@ std::string Completion(std::string_view thoughts, std::string_view answer);
 
 std::string_view TrimAscii(std::string_view text);
 
-// -?(0|[1-9][0-9]{0,17}) and not -0. Nothing else: no sign +, no white space, no other digits than
-// ASCII's.
+// Reads -?(0|[1-9][0-9]{0,17}), but not -0; nothing else, so no "+", no white space and only ASCII
+// digits.
 std::optional<int64_t> ParseInteger(std::string_view text);
 
 }  // namespace darkhorse

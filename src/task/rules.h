@@ -9,10 +9,10 @@
 namespace darkhorse {
 
 enum class Rule {
-  kExact,    // the same text but for white space at the ends and runs of it inside
+  kExact,    // the same text; white space at the ends is ignored, inside its length is
   kNumeric,  // the same number: "1,234", "$5", "5.0", "1/2", "50%" are read
   kChoice,   // the same letter A to Z, alone or as "(B)", "B." or "B) text"
-  kRegex,    // all of it matches the reference, a pattern of PCRE2's, case and all
+  kRegex,    // the reference is a PCRE2 pattern that matches the whole answer, case-sensitive
   kMath,     // expressions of equal value: integers, decimals, + - * / ^ ( ), unary minus, exact
 };
 
@@ -29,7 +29,7 @@ struct RuleVerdict {
 // illegal.
 RuleVerdict Compare(Rule rule, std::string_view answer, std::string_view reference);
 
-// What keeps `reference` from being one that answers can be compared with; "" if nothing.
+// Why answers cannot be compared with `reference`; "" if they can.
 std::string ReferenceFault(Rule rule, std::string_view reference);
 
 // The reward of a completion, as for the built-in tasks: the last answer after the closed thoughts.

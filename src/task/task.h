@@ -15,7 +15,7 @@ namespace darkhorse {
 
 struct Problem {
   std::string task;
-  int level = 1;  // 0: of a file, which has none
+  int level = 1;  // 0: the problem came from a file, which has no levels
   uint64_t seed = 0;
   uint64_t index = 0;
   std::string prompt;            // ends with a newline; the completion starts with <think>
@@ -23,8 +23,8 @@ struct Problem {
   std::vector<int64_t> numbers;  // what the scorer needs; each task says how it uses them
   int64_t target = 0;
   std::string meta =
-      "null";         // JSON for a verifier of the user's; of a file's row, its other columns
-  std::string where;  // "problems.jsonl:12", of a file's row
+      "null";         // JSON for the user's verifier: the other columns of a row from a file
+  std::string where;  // "problems.jsonl:12" for a row from a file
 };
 
 // A correct answer is worth 1. A well-formed completion whose answer is legal but wrong is worth
@@ -72,10 +72,10 @@ class Task {
   // often wrong.
   virtual std::string WorkedTrace(const Problem& problem, const TraceStyle& style,
                                   RandomSequence& random) const;
-  // A random answer in legal syntax, as one would guess who does not work the problem.
+  // A random answer in legal syntax: the guess of someone who does not work the problem.
   virtual std::string Guess(const Problem& problem, RandomSequence& random) const = 0;
-  // What makes two problems the same for the train/held-out split: wording and order that do not
-  // change the solution do not count.
+  // Two problems with equal keys are the same problem for the train/held-out split. Wording and
+  // order that do not change the solution are not part of the key.
   virtual std::string Key(const Problem& problem) const { return problem.prompt; }
 
  protected:
@@ -85,7 +85,7 @@ class Task {
   enum class Verdict { kIllegal, kWrong, kCorrect };
   virtual Verdict Judge(std::string_view answer, const Problem& problem,
                         std::string& why) const = 0;
-  // The straight way from the problem to its answer, one line each.
+  // The direct way from the problem to its answer, one step per line.
   virtual std::vector<std::string> Steps(const Problem& problem) const = 0;
 };
 

@@ -16,11 +16,12 @@ struct AddedToken {
   bool single_word = false;  // only where no word character touches it
   bool lstrip = false;       // takes the white space before it along
   bool rstrip = false;       // and behind it
-  bool normalized = true;    // looked for in the normalised text, else in the text as given
+  bool normalized = true;    // looked for in the normalised text; false: in the original text
   bool special = false;      // left out by Decode(..., skip_special_tokens)
 };
 
-// Finds added tokens: leftmost first, the longest of those, never overlapping.
+// Finds added tokens that do not overlap: the leftmost first, and among those that start at one
+// place the longest.
 class AddedTokenMatcher {
  public:
   AddedTokenMatcher() : nodes_(1) {}
@@ -30,8 +31,8 @@ class AddedTokenMatcher {
 
   bool empty() const { return tokens_.empty(); }
 
-  // Calls on_text(piece) for the (not empty) text between tokens, on_token(id) for tokens, in order
-  // of the text.
+  // Calls on_token(id) for each token and on_text(piece) for each non-empty piece of text between
+  // tokens, in the order of the text.
   template <typename OnText, typename OnToken>
   void Split(std::string_view text, const OnText& on_text, const OnToken& on_token) const {
     size_t done = 0;

@@ -1,6 +1,6 @@
-// Byte-pair encoding of one word: starting from its bytes, the neighbours whose merge ranks first
-// are merged, the leftmost of equals first, until no neighbours can be merged (Sennrich et al.
-// 2016).
+// Byte-pair encoding of one word (Sennrich et al. 2016). The word starts as its bytes. The two
+// neighbours whose merge has the best rank are merged, the leftmost pair among equals, until no
+// neighbours have a merge.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct Merge {
 class BpeModel {
  public:
   BpeModel() = default;
-  // byte_ids: the token of each byte. merges: best rank first; of a pair given twice the last rank
-  // counts.
+  // byte_ids: the token of each byte. merges: best rank first. If a pair is given twice, its last
+  // rank counts.
   BpeModel(const std::vector<int32_t>& byte_ids, const std::vector<Merge>& merges);
 
   // Appends the word's tokens.

@@ -16,8 +16,9 @@ enum class SplitBehavior { kIsolated, kRemoved, kMergedWithPrevious, kMergedWith
 // GPT-2's pattern, which ByteLevel with use_regex splits by.
 extern const char kGpt2Pattern[];
 
-// All pieces of `text` that one split makes, in order, empty ones left out. invert: the text
-// between matches counts as the matches. The definition that PreTokenizer's fast path must equal.
+// The pieces of `text` that one split makes, in order, without empty ones. With `invert` the text
+// between matches takes the role of the matches. This is the definition; PreTokenizer's fast path
+// must give the same pieces.
 std::vector<TextRange> SplitText(std::string_view text, const Regex& regex, SplitBehavior behavior,
                                  bool invert);
 
@@ -29,7 +30,7 @@ class PreTokenizer {
   // Puts a space before each piece that does not start with one.
   void AddPrefixSpace() { steps_.emplace_back(); }
 
-  // Splits and prefixes so far. Split recurses once for each.
+  // How many splits and prefix spaces were added. Split() recurses once per step.
   size_t steps() const { return steps_.size(); }
 
   // Calls on_word(word) for each word of valid UTF-8 text, in order. The word lives during the call

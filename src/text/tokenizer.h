@@ -38,8 +38,8 @@ class Tokenizer {
   // is recognised in it, so nobody can forge a turn by typing its marker.
   void Encode(std::string_view text, std::vector<int32_t>* ids, bool allow_special = true) const;
 
-  // Bytes, not necessarily UTF-8: a token may hold part of a character. An id without a token
-  // decodes to nothing.
+  // The bytes of the tokens. They need not be UTF-8, for a token may hold part of a character. An
+  // id without a token adds nothing.
   std::string Decode(std::span<const int32_t> ids, bool skip_special_tokens = false) const;
 
   // The bytes one id decodes to; empty for an id without a token. Valid as long as any copy of this
@@ -79,10 +79,10 @@ using NextDocument = std::function<bool(std::string* text)>;
 // Called from one thread.
 using TrainProgress = std::function<void(const char* phase, int64_t done, int64_t total)>;
 
-// Byte-pair encoding (Sennrich et al. 2016) over bytes. The result depends on the documents'
-// multiset only: not on their order, nor on the number of threads. Equally frequent pairs are
-// merged in order of their ids. Special tokens that occur in the documents separate words and are
-// not counted. UsageError: impossible options.
+// Byte-pair encoding (Sennrich et al. 2016) over bytes. The result depends on which documents there
+// are and how often, not on their order or the number of threads. Equally frequent pairs are merged
+// in order of their ids. A special token in a document separates words and is not counted itself.
+// UsageError: impossible options.
 Tokenizer TrainTokenizer(const NextDocument& next, const TokenizerTrainOptions& options,
                          const TrainProgress& progress = {});
 Tokenizer TrainTokenizer(const std::vector<std::string>& documents,
