@@ -69,7 +69,8 @@ void Note(const std::string& text) {
                Printable(text, text.size()).c_str());
 }
 
-StatusLine::StatusLine() : terminal_(isatty(STDERR_FILENO)), next_(Clock::now()) {}
+StatusLine::StatusLine(std::function<Clock::time_point()> now)
+    : now_(std::move(now)), terminal_(isatty(STDERR_FILENO)), next_(now_()) {}
 
 StatusLine::~StatusLine() {
   if (!held_.empty()) Print(held_);
@@ -77,7 +78,7 @@ StatusLine::~StatusLine() {
 }
 
 void StatusLine::Show(const std::string& text) {
-  const Clock::time_point now = Clock::now();
+  const Clock::time_point now = now_();
   if (now < next_) {
     held_ = text;
     return;

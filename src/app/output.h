@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -29,7 +30,9 @@ std::string FirstColumns(const std::string& text, int64_t columns);
 // else printed anew every ten seconds. The destructor prints what was shown last and ends it.
 class StatusLine {
  public:
-  StatusLine();
+  using Clock = std::chrono::steady_clock;
+  // `now` is a test's own clock.
+  explicit StatusLine(std::function<Clock::time_point()> now = Clock::now);
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;
   ~StatusLine();
@@ -38,7 +41,7 @@ class StatusLine {
  private:
   void Print(const std::string& text);
 
-  using Clock = std::chrono::steady_clock;
+  std::function<Clock::time_point()> now_;
   bool terminal_;
   Clock::time_point next_;
   std::string held_;   // shown last, but too soon to be printed

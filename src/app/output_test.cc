@@ -62,6 +62,23 @@ TEST(StatusLine, PrintsTheFirstAtOnceAndTheLastAtItsEnd) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+TEST(StatusLine, PrintsAnewAfterTenSeconds) {
+  using namespace std::chrono_literals;
+  StatusLine::Clock::time_point now{};
+  testing::internal::CaptureStderr();
+  {
+    StatusLine status([&] { return now; });
+    status.Show("at once");
+    now += 9999ms;
+    status.Show("too soon");
+    now += 1ms;
+    status.Show("after ten");
+    now += 10s;
+    status.Show("after twenty");
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "at once\nafter ten\nafter twenty\n");
+}
+
 TEST(Note, IsALineWithoutControls) {
   testing::internal::CaptureStderr();
   Note("a\x1b[31mb");

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "base/scratch_testing.h"
@@ -58,6 +59,23 @@ TEST(LoadedModel, ATokenizerOfAnotherModelIsRefused) {
   --config.vocab_size;
   const std::string small = Publish(other, config, TokenizerJson());
   EXPECT_TRUE(Says(MessageOf([&] { LoadedModel{small}; }), "they belong to different models"));
+}
+
+TEST(LoadedModel, WhatDoesNotFitIsRefusedBeforeItIsRead) {
+  ScratchDirectory scratch;
+  const ModelConfig config = Config(0, 1);
+  const std::string directory = Publish(scratch, config, TokenizerJson());
+  // Weights as they are and packed, and a rotation per position and rotated dimension.
+  const int64_t needed = 4 * (2 * ParamLayout(config).buffer_size() +
+                              config.max_position_embeddings * config.qk_rope_head_dim);
+  const auto loads_in = [&](int64_t bytes) {
+    setenv("DARKHORSE_MEMORY", std::to_string(bytes).c_str(), 1);
+    const std::string message = MessageOf([&] { LoadedModel{directory}; });
+    unsetenv("DARKHORSE_MEMORY");
+    return message;
+  };
+  EXPECT_EQ(loads_in(needed), "");
+  EXPECT_TRUE(Says(loads_in(needed - 1), "choose a smaller one"));
 }
 
 TEST(LoadedModel, PromptTokensBeginAsDocumentsDo) {

@@ -48,8 +48,9 @@ evaluate_tokens = 256
 [reinforce.rl]
 tasks = ["sum:1", "sort:1"]
 steps = 3
-prompts_per_step = 2
-group_size = 2
+prompts_per_step = 4
+group_size = 4
+overlong_penalty = 0.5
 max_tokens = 9
 evaluate_every = 2
 evaluate_problems = 2
@@ -57,6 +58,8 @@ evaluate_samples = 1
 checkpoint_every = 1
 [reinforce.probe]
 problems = 0
+[reinforce.optimizer]
+learning_rate = 0.1
 )";
 
 RunRecipe Recipe() { return ParseRunRecipe({"test.toml", kRecipe, {}}); }
@@ -78,7 +81,14 @@ class StagesTest : public testing::Test {
     scratch_ = new ScratchDirectory;
     callbacks_ = new RunCallbacks{
         .on_begin = [](Stage stage) { told_.push_back("begin " + Name(stage)); },
-        .on_end = [](Stage stage) { told_.push_back("end " + Name(stage)); },
+        .on_end =
+            [](Stage stage) {
+              told_.push_back("end " + Name(stage));
+              if (stage == Stage::kBaseScores) {
+                EXPECT_TRUE(FileExists(*scratch_ / "whole/base.json"));
+                EXPECT_FALSE(FileExists(*scratch_ / "whole/reinforced.json"));
+              }
+            },
         .on_note = [](const std::string& note) { notes_ += note + "\n"; },
         .on_corpus = [](const PrepareProgress& p) { corpus_ = p; },
         .on_pretraining_step = [](const StepMetrics& m) { steps_.push_back(m.step); },
@@ -184,6 +194,7 @@ TEST_F(StagesTest, ScoresAreOfTheStagesModel) {
     }
   }
   EXPECT_EQ(told, thoughts_.size());
+  EXPECT_NE(thoughts_[0].sample.completion, thoughts_[3].sample.completion);  // it did learn
 }
 
 TEST_F(StagesTest, TheCorpusIsTheRecipes) {
@@ -191,6 +202,18 @@ TEST_F(StagesTest, TheCorpusIsTheRecipes) {
   EXPECT_EQ(tokenizer.vocab_size(), 300);
   EXPECT_NE(ReadFile(*scratch_ / "whole/tokenizer.json").find("|\\\\p{N}{1,3}|"),
             std::string::npos);
+  // It is trained on all of them, there being fewer than 20000.
+  std::vector<std::string> documents;
+  for (uint64_t i = 0; i < 400; ++i)
+    documents.push_back(CorpusDocument(Recipe().corpus.Mix(), 77, i));
+  std::string pattern = kDefaultSplitPattern;
+  pattern.replace(pattern.find("|\\p{N}|"), 7, "|\\p{N}{1,3}|");
+  EXPECT_EQ(tokenizer.ToJson(),
+            TrainTokenizer(documents, {.vocab_size = 300,
+                                       .special_tokens = {"<|begin|>", "<|end|>", "<think>",
+                                                          "</think>", "<answer>", "</answer>"},
+                                       .pattern = pattern})
+                .ToJson());
   std::multiset<std::string> expected, found;
   for (uint64_t i = 0; i < 400; ++i)
     expected.insert("<|begin|>" + CorpusDocument(Recipe().corpus.Mix(), 77, i) + "<|end|>");

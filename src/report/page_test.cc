@@ -222,6 +222,14 @@ TEST(Parts, WhatIsNoNumberIsADash) {
   EXPECT_EQ(OrDash(std::nan(""), 1), "–");
 }
 
+TEST(DrawCharts, OneAloneIsNotStretched) {
+  const NamedChart chart{"loss", {.series = {{"loss", {{1, 1}, {2, 2}}}}}};
+  const std::string only = "<figure style=\"margin:0\" class=\"only\">";
+  EXPECT_EQ(Matches(DrawCharts({chart}), "(" + only + ")").size(), 1u);
+  EXPECT_EQ(Matches(DrawCharts({chart, chart}), "(" + only + ")").size(), 0u);
+  EXPECT_EQ(Matches(DrawCharts({chart, chart}), "(<figure)").size(), 2u);
+}
+
 TEST(WriteReport, WritesPageFiguresAndEvents) {
   ScratchDirectory scratch;
   scratch.Write("run/metrics.jsonl", "{\"step\":1,\"loss\":2.5,\"grad_norm\":1}\n");

@@ -104,6 +104,7 @@ TEST(DrawChart, StepsOfTheAxisAreRound) {
   };
   using Labels = std::vector<std::string>;
   EXPECT_EQ(y_labels(6), (Labels{"0", "1", "2", "3", "4", "5", "6"}));           // 6.24 / 5 = 1.2
+  EXPECT_EQ(y_labels(8), (Labels{"0", "2", "4", "6", "8"}));                     // 1.66
   EXPECT_EQ(y_labels(15), (Labels{"0", "2", "4", "6", "8", "10", "12", "14"}));  // 3.12
   EXPECT_EQ(y_labels(30), (Labels{"0", "5", "10", "15", "20", "25", "30"}));     // 6.24
   EXPECT_EQ(y_labels(40), (Labels{"0", "10", "20", "30", "40"}));                // 8.32
@@ -183,6 +184,8 @@ TEST(DrawChart, ErrorBarsReachASpreadUpAndDown) {
   Chart chart = OneLine({{1, 10, 6}, {2, 10, 0}});
   EXPECT_EQ(Matches(DrawChart(chart), kBar),
             (Cells{{"60.0", "274.0", "66.3", "56.0", "274.0", "56.0", "66.3"}}));
+  EXPECT_EQ(Lines(DrawChart(chart)),
+            std::vector<std::string>{"60.0,170.2 620.0,170.2 "});  // 274 - 216 * 6 / 12.48
   chart.log2_x = true;
   EXPECT_EQ(Matches(DrawChart(chart), kBar)[0][0], "80.0");
 }
@@ -238,12 +241,15 @@ TEST(DrawChart, FewPointsAreNoTrend) {
 TEST(DrawChart, ManyPointsAreAveraged) {
   std::vector<Point> points;
   for (int i = 0; i < 480; ++i) points.push_back({static_cast<double>(i), static_cast<double>(i)});
-  const std::string line = Lines(DrawChart(OneLine(points))).at(0);
+  const std::string svg = DrawChart(OneLine(points));
+  const std::string line = Lines(svg).at(0);
   EXPECT_EQ(std::count(line.begin(), line.end(), ','), 240);
   // Pairs: x of 0 and 1 is 0.5, rounded to the step 1; the last is 478.5, rounded to 479. y spans
   // 0.5 to 478.5 and 4 % of 478 more.
   EXPECT_TRUE(line.starts_with("60.0,274.0 ")) << line;
   EXPECT_TRUE(line.ends_with(" 620.0,66.3 ")) << line;
+  const Cells told = Matches(svg, "<title>(step 1|step 479)\nloss: ([0-9.]+)<");
+  EXPECT_EQ(told, (Cells{{"step 1", "0.5"}, {"step 479", "478.5"}}));
 }
 
 TEST(DrawChart, WhatIsNoNumberIsLeftOut) {
