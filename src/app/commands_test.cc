@@ -49,6 +49,7 @@ max_tokens = 12
 evaluate_every = 2
 evaluate_problems = 3
 evaluate_samples = 2
+overlong_penalty = 0.5
 [probe]
 problems = 0
 )";
@@ -220,6 +221,7 @@ TEST_F(CommandsTest, ReinforcePrintsItsLastStep) {
   const Json last = LastLine(run + "/metrics.jsonl");
   EXPECT_EQ(printed["step"], 2);
   EXPECT_EQ(printed["checkpoint"], run + "/checkpoints/step-00000002");
+  ASSERT_NE(last["reward"], last["accuracy"]);
   EXPECT_EQ(printed["reward"], last["reward"]);
   EXPECT_EQ(printed["accuracy"], last["accuracy"]);
   EXPECT_EQ(printed["evaluation"], last["evaluation"]);
@@ -269,6 +271,16 @@ TEST_F(CommandsTest, TaskCheckCountsProblemsAndTheirOwnAnswers) {
   EXPECT_EQ(checked["own_answers"], 8);
   EXPECT_EQ(checked["own_answers_right"], 8);
   EXPECT_EQ(checked["reward_program_failures"], 0);
+  // An expression that does not match its own text: "a+b" wants one "a" at least, and no "+".
+  lines.clear();
+  for (const char* answer : {"a", "b", "c", "a+b", "b+c"})
+    lines += Json{{"prompt", std::string("say ") + answer}, {"answer", answer}}.dump() + "\n";
+  const std::string patterns = scratch_->Write("patterns.jsonl", lines);
+  const Json regex =
+      JsonOf({"task", "check", "--problems", patterns, "--rule", "regex", "--held-out-share", "1"});
+  EXPECT_EQ(regex["problems"], 5);
+  EXPECT_EQ(regex["own_answers"], 5);
+  EXPECT_EQ(regex["own_answers_right"], 3);
 }
 
 }  // namespace
