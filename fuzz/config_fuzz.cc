@@ -26,10 +26,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       end = (param.offset + param.size + 15) / 16 * 16;
     }
     CHECK(end == layout.buffer_size());
-    const int64_t active = darkhorse::ActiveParameterCount(config);
-    CHECK(active > 0 && active <= layout.parameter_count());
-    CHECK(darkhorse::EstimateTrainingMemory(config, 4096).total() > 0);
-    CHECK(darkhorse::TrainingFlopsPerToken(config, 512) > 0);
+    const darkhorse::ModelCost cost(config);
+    CHECK(cost.parameters() == layout.parameter_count());
+    CHECK(cost.active_parameters() > 0 && cost.active_parameters() <= cost.parameters());
+    CHECK(cost.Training(4096).total() > 0);
+    CHECK(cost.TrainingFlopsPerToken(512) > 0);
   } catch (const darkhorse::Error&) {  // too large
   }
   return 0;

@@ -203,7 +203,7 @@ TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
   const auto environment = MakeTaskEnvironment({"sum:1", "sort:1"});
   const std::vector<TaskEvaluation> expected =
       Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
-               {.problems = 5, .samples = 3, .max_tokens = 7, .seed = 11});
+               {.problems = 5, .samples = 3, .max_tokens = 7, .seed = 11}, /*stop=*/{});
   ASSERT_EQ(printed["tasks"].size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(printed["tasks"][i]["task"], expected[i].task);

@@ -173,7 +173,7 @@ TEST(Engine, LogitsOfAnySequenceThatAreNoNumbersAreAnError) {
   sound.sampling.temperature = 0;
   spoilt = sound;
   spoilt.prompt = {7};
-  weights.embed_tokens(7, 0) = NAN;
+  weights.embed_tokens.w(7, 0) = NAN;
   EXPECT_EQ(engine.Generate({sound, sound}).size(), 2u);
   EXPECT_THROW(engine.Generate({sound, spoilt}), Error);
 }

@@ -173,7 +173,7 @@ TEST_F(StagesTest, ScoresAreOfTheStagesModel) {
     const LoadedModel loaded(checkpoint);
     return Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
                     {.problems = 5, .samples = 2, .max_tokens = 9, .slots = 4, .seed = 20250122},
-                    samples);
+                    /*stop=*/{}, samples);
   };
   const std::string run = *scratch_ / "whole/";
   size_t told = 0;

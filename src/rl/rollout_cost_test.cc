@@ -20,7 +20,8 @@ class RolloutTest : public testing::Test {
     options_.stream = 1000;
   }
   std::vector<Sample> Run(const std::vector<Problem>& problems, RolloutCost* cost = nullptr) {
-    return Rollout(engine_, tokenizer_, 0, 1, problems, *environment_, options_, cost);
+    return Rollout(engine_, tokenizer_, 0, 1, problems, *environment_, options_,
+                   /*stop=*/{}, cost);
   }
 
   ModelConfig config_ = TinyPolicyConfig();
