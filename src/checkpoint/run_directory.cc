@@ -101,7 +101,8 @@ void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
   const std::string path = run + "/recipe.toml";
   if (!FileExists(path)) {
     // Every run has its recipe before anything else.
-    std::vector<std::string> names = {"checkpoints", kInputs};
+    // A tokenizer lies in folders of data and of models.
+    std::vector<std::string> names = {"checkpoints", kInputs, "tokenizer.json"};
     names.insert(names.end(), written.begin(), written.end());
     for (const std::string& name : names) {
       if (!FileExists(run + "/" + name)) continue;

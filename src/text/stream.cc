@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "text/tags.h"
 #include "base/utf8.h"
+#include "text/tags.h"
 
 namespace darkhorse {
 namespace {

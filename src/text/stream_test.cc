@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "text/tokenizer_testing.h"
 #include "base/utf8.h"
+#include "text/tokenizer_testing.h"
 
 namespace darkhorse {
 namespace {
