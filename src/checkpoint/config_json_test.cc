@@ -258,6 +258,12 @@ TEST(ConfigJsonTest, RefusesOtherMathematics) {
   EXPECT_TRUE(Says(Refusal(With("attention_bias", true)), "attention_bias"));
   EXPECT_TRUE(Says(Refusal(With("attention_dropout", 0.1)), "attention_dropout"));
   EXPECT_TRUE(Says(Refusal(With("moe_layer_freq", 2)), "moe_layer_freq"));
+  EXPECT_TRUE(Says(Refusal(With("mlp_bias", true)), "mlp_bias"));
+  EXPECT_TRUE(Says(Refusal(With("qk_head_dim", 95)), "computes only qk_head_dim = 96"));
+  EXPECT_EQ(Refusal(With("qk_head_dim", 96)), "");
+  EXPECT_TRUE(
+      Says(Refusal(With("rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"truncate", false}})),
+           "truncate"));
   EXPECT_TRUE(Says(Refusal(With("rope_interleave", false)), "rope_interleave"));
   EXPECT_TRUE(Says(Refusal(With("num_key_value_heads", 1)), "num_key_value_heads"));
   EXPECT_TRUE(Says(Refusal(With("quantization_config", {{"fmt", "e4m3"}})), "not yet supported"));

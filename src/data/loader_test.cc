@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -65,6 +66,21 @@ TEST_F(LoaderTest, EachEpochHoldsEveryTokenOnce) {
     std::sort(seen.begin(), seen.end());
     for (int64_t i = 0; i < tokens; ++i) ASSERT_EQ(seen[i], i);
   }
+}
+
+// Three documents of one token each: their six orders are equally likely.
+TEST(LoaderOrder, EveryOrderIsEquallyLikely) {
+  ScratchDirectory folder;
+  ShardWriter writer(folder / "x.bin", {1, 3});
+  for (const int32_t token : {0, 1, 2}) writer.Append(std::vector<int32_t>{token}, 1);
+  writer.Commit();
+  const TokenShard shard = TokenShard::Open(folder / "x.bin");
+  const Loader loader(shard, "x.bin", {.seed = 5, .sequence_length = 3});
+  std::map<std::vector<int32_t>, int> times;
+  for (int64_t epoch = 0; epoch < 600; ++epoch) ++times[loader.Sequences(epoch, 1).tokens];
+  EXPECT_EQ(times.size(), 6u);
+  // Binomial: 100 with a deviation of sqrt(600 * 1/6 * 5/6) = 9.1; five of them either way.
+  for (const auto& [order, count] : times) EXPECT_NEAR(count, 100, 46);
 }
 
 TEST_F(LoaderTest, DocumentsAreWholeAndInOrderInTheStream) {

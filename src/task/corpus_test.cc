@@ -204,6 +204,9 @@ TEST(CorpusTest, BadMixesAreRefused) {
   refused([](CorpusMix& m) { m.tasks[0].task = "chess"; });
   refused([](CorpusMix& m) { m.style.max_attempts = 0; });
   refused([](CorpusMix& m) { m.style.give_up = {2}; });
+  refused([](CorpusMix& m) { m.style.straight = 1.1; });
+  refused([](CorpusMix& m) { m.style.check = -0.1; });
+  refused([](CorpusMix& m) { m.style.slip = 1.1; });
   CheckMix(CorpusMix{});
 }
 

@@ -33,6 +33,14 @@ TEST(JsonlTest, UnderstandsTheUsualColumns) {
   EXPECT_EQ(rows[3].answer, "9");
 }
 
+TEST(JsonlTest, TheLastOfSeveralCounts) {
+  const auto rows = ParseProblems(
+      R"({"prompt": [{"role": "user", "content": "first"}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "last"}, {"role": "assistant", "content": "b"}], "answer": "#### 3 of #### 4"})",
+      "t.jsonl");
+  EXPECT_EQ(rows[0].prompt, "last\n");
+  EXPECT_EQ(rows[0].answer, "4");
+}
+
 TEST(JsonlTest, BadRowsAreNamedByFileAndLine) {
   const auto message = [](const std::string& line) {
     return MessageOf(

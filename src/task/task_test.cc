@@ -6,9 +6,22 @@
 
 #include "base/error.h"
 #include "task/countdown.h"
+#include "task/markup.h"
 
 namespace darkhorse {
 namespace {
+
+TEST(TaskTest, AnAnswerMayBeAsLongAsTheLimitSays) {
+  const Task& task = FindTask("countdown");
+  const Problem problem = task.Make(1, 0, 1);
+  std::string answer = problem.answer;
+  const size_t middle = answer.find_first_of("+-*/");
+  ASSERT_NE(middle, answer.npos);
+  answer.insert(middle, kMaxAnswerLength - answer.size(), ' ');
+  EXPECT_EQ(task.ScoreCompletion(Completion("", answer), problem).value, 1);
+  answer.insert(middle, 1, ' ');
+  EXPECT_EQ(task.ScoreCompletion(Completion("", answer), problem).value, 0);
+}
 
 TEST(TaskTest, OracleIsRightAtEveryLevel) {
   for (const std::string& name : TaskNames()) {

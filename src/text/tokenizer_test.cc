@@ -128,6 +128,25 @@ TEST(Tokenizer, TokenizersAndThreadsDoNotMix) {
   });
 }
 
+// The second of two templates goes around the first.
+TEST(Tokenizer, TemplatesAreAppliedFromTheInsideOut) {
+  const auto around = [](const char* before, const char* after) {
+    const auto special = [](const char* name) -> json {
+      return {{"SpecialToken", {{"id", name}, {"type_id", 0}}}};
+    };
+    return json{
+        {"type", "TemplateProcessing"},
+        {"single",
+         {special(before), {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, special(after)}},
+        {"special_tokens",
+         {{"<x>", {{"id", "<x>"}, {"ids", {259}}}}, {"<y>", {{"id", "<y>"}, {"ids", {260}}}}}}};
+  };
+  json file = Example();
+  file["post_processor"] = {{"type", "Sequence"},
+                            {"processors", {around("<x>", "<y>"), around("<y>", "<x>")}}};
+  EXPECT_EQ(Make(file).Encode("the", /*add_special_tokens=*/true), (Ids{260, 259, 257, 260, 259}));
+}
+
 TEST(Tokenizer, WritesWhatItRead) {
   json file = Example();
   file["truncation"] = {{"max_length", 7}};
