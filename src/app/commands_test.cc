@@ -8,6 +8,8 @@
 #include "base/scratch_testing.h"
 #include "data/prepare.h"
 #include "data/shard.h"
+#include "model/config_fields.h"
+#include "model/cost.h"
 #include "pipeline/loaded_model.h"
 #include "rl/reinforce.h"
 #include "task/corpus.h"
@@ -193,6 +195,27 @@ TEST_F(CommandsTest, EvaluatePrintsTheLossOfWhatItCounted) {
          JsonOf({"evaluate", "--model", Model(), "--data", train, "--sequence-length", "32",
                  "--max-tokens", "100"}),
          32, 100);
+}
+
+TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
+  const Json printed = JsonOf({"info", "--model", Model(), "--context", "10"});
+  ModelConfig config = LoadModelConfig(Model());
+  Json fields = FieldsToJson(FieldsOf(config));
+  fields.erase("rope_scaling");  // there is none
+  EXPECT_GT(fields.size(), 25u);
+  for (const auto& [name, value] : fields.items()) EXPECT_EQ(printed[name], value) << name;
+  EXPECT_FALSE(printed.contains("rope_scaling"));
+  const ModelCost cost(config);
+  EXPECT_EQ(printed["parameters"], cost.parameters());
+  EXPECT_EQ(printed["active_parameters"], cost.active_parameters());
+  EXPECT_EQ(printed["forward_flops_per_token"], cost.ForwardFlopsPerToken(5.5));
+  EXPECT_EQ(printed["training_flops_per_token"], cost.TrainingFlopsPerToken(5.5));
+  const TrainingMemory memory = cost.Training(PretrainOptions().micro_batch_tokens);
+  EXPECT_EQ(printed["training_memory_bytes"]["activations"], memory.activations);
+  EXPECT_EQ(printed["training_memory_bytes"]["total"], memory.total());
+  EXPECT_EQ(printed["latent_cache_bytes_per_token"], cost.CacheBytesPerToken(CacheForm::kLatent));
+  EXPECT_EQ(printed["expanded_cache_bytes_per_token"],
+            cost.CacheBytesPerToken(CacheForm::kExpanded));
 }
 
 TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {

@@ -11,6 +11,7 @@
 #include "checkpoint/checkpoint.h"
 #include "kernel/kernels.h"
 #include "kernel/peak.h"
+#include "model/config_fields.h"
 #include "model/cost.h"
 #include "train/recipe.h"
 
@@ -56,26 +57,11 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
   const ModelCost cost(config);
   const TrainingMemory memory = cost.Training(micro_batch_tokens);
   const double mean_context = (static_cast<double>(context) + 1) / 2;
-  return {
-      {"model_type", config.model_type},
-      {"hidden_size", config.hidden_size},
-      {"num_hidden_layers", config.num_hidden_layers},
-      {"first_k_dense_replace", config.first_k_dense_replace},
+  ModelConfig listed = config;
+  Json json = FieldsToJson(FieldsOf(listed));
+  if (config.rope_scaling.type.empty()) json.erase("rope_scaling");
+  json.update(Json{
       {"moe_layers", std::max<int64_t>(0, config.num_hidden_layers - config.first_k_dense_replace)},
-      {"num_attention_heads", config.num_attention_heads},
-      {"q_lora_rank", config.q_lora_rank},
-      {"kv_lora_rank", config.kv_lora_rank},
-      {"qk_nope_head_dim", config.qk_nope_head_dim},
-      {"qk_rope_head_dim", config.qk_rope_head_dim},
-      {"v_head_dim", config.v_head_dim},
-      {"intermediate_size", config.intermediate_size},
-      {"moe_intermediate_size", config.moe_intermediate_size},
-      {"n_routed_experts", config.n_routed_experts},
-      {"num_experts_per_tok", config.num_experts_per_tok},
-      {"n_shared_experts", config.n_shared_experts},
-      {"num_nextn_predict_layers", config.num_nextn_predict_layers},
-      {"vocab_size", config.vocab_size},
-      {"max_position_embeddings", config.max_position_embeddings},
       {"parameters", cost.parameters()},
       {"active_parameters", cost.active_parameters()},
       {"context", context},
@@ -89,7 +75,8 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
         {"activations", memory.activations},
         {"total", memory.total()}}},
       {"latent_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kLatent)},
-      {"expanded_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kExpanded)}};
+      {"expanded_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kExpanded)}});
+  return json;
 }
 
 // What the user gave, else the recipe's or the model's own.

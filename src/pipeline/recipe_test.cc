@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/fields_testing.h"
 #include "base/scratch_testing.h"
 
 namespace darkhorse {
@@ -14,6 +15,8 @@ steps = 7
 [reinforce.rl]
 steps = 9
 )";
+
+TEST(RunRecipe, ListIsWhole) { EXPECT_TRUE(ListsEveryMember<RunRecipe>()); }
 
 TEST(GeneratedCorpus, EveryFieldReachesTheMix) {
   const RunRecipe recipe = ParseRunRecipe({"r.toml",

@@ -10,6 +10,7 @@ TEST(RlFields, ListsAreWhole) {
   EXPECT_TRUE(ListsEveryMember<ProbeOptions>());
   EXPECT_TRUE(ListsEveryMember<CurriculumOptions>());
   EXPECT_TRUE(ListsEveryMember<StopOptions>());
+  EXPECT_TRUE(ListsEveryMember<EvaluationOptions>());
   EXPECT_TRUE(ListsEveryMember<GrpoOptions>());
   EXPECT_TRUE(ListsEveryMember<ReinforceRecipe>());
 }
