@@ -256,15 +256,15 @@ std::vector<std::string> TomlKeys(std::string_view text, const std::string& name
 void SetField(const FieldList& fields, std::string_view assignment) {
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos) {
-    FailUsage("--set {}: write it as field=value, such as --set model.hidden_size=512", assignment);
+    FailUsage("setting {}: write it as field=value, such as model.hidden_size=512", assignment);
   }
   const std::string_view path = Trim(assignment.substr(0, equals));
   const std::string_view text = Trim(assignment.substr(equals + 1));
   if (fields.IsSection(path)) {
-    FailUsage("--set {}: '{}' is a section; name one of its fields", assignment, path);
+    FailUsage("setting {}: '{}' is a section; name one of its fields", assignment, path);
   }
   const Field* field = fields.Find(path);
-  if (!field) FailUsage("--set {}: {}", assignment, DidYouMean(fields, path));
+  if (!field) FailUsage("setting {}: {}", assignment, DidYouMean(fields, path));
   AssignText(*field, text);
 }
 

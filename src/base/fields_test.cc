@@ -133,15 +133,15 @@ TEST(Fields, TomlKeysAreThoseOfTheTopLevel) {
 
 TEST(Fields, SetErrorsNameTheCure) {
   EXPECT_EQ(SetError("inner.widht=1"),
-            "--set inner.widht=1: 'inner.widht' is unknown; did you mean 'inner.width'?");
+            "setting inner.widht=1: 'inner.widht' is unknown; did you mean 'inner.width'?");
   // A recipe must read back: TOML's integers end there.
   EXPECT_EQ(SetError("seed=9223372036854775807"), "");
   EXPECT_EQ(SetError("seed=9223372036854775808"),
             "seed = 9223372036854775808 does not fit; it must be an integer from 0 to 2^63 - 1");
   EXPECT_EQ(SetError("count=many"), "count = many does not fit; it must be an integer");
   EXPECT_EQ(SetError("count"),
-            "--set count: write it as field=value, such as --set model.hidden_size=512");
-  EXPECT_EQ(SetError("inner=1"), "--set inner=1: 'inner' is a section; name one of its fields");
+            "setting count: write it as field=value, such as model.hidden_size=512");
+  EXPECT_EQ(SetError("inner=1"), "setting inner=1: 'inner' is a section; name one of its fields");
 }
 
 TEST(Fields, WrongRecipeIsAUsageError) {

@@ -80,7 +80,7 @@ int64_t FindAtLeast(const std::byte* tokens, int64_t begin, int64_t end, uint32_
   return begin;
 }
 
-constexpr char kRemake[] = "make it again with `darkhorse data prepare`";
+constexpr char kRemake[] = "prepare the data again";
 
 }  // namespace
 

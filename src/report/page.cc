@@ -204,7 +204,7 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
              fmt::format("Operations are those of the model's matrix products and attention, a "
                          "multiply-add counting two, evaluations left out; time and core-hours "
                          "are those of the steps, evaluations included. Money at ${:g} a core "
-                         "an hour: set yours with darkhorse report RUN --price.",
+                         "an hour; a report can be made at another price.",
                          options.price_per_core_hour)) +
          table.Html();
 }
