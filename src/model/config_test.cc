@@ -107,6 +107,34 @@ TEST(ModelConfig, BoundsAreMetExactly) {
   EXPECT_TRUE(refused([](ModelConfig& c) { c.rope_scaling = {.type = "yarn", .factor = 0.99}; }));
 }
 
+// A refusal is of the field that is wrong, not of one that the same value makes wrong further on.
+TEST(ModelConfig, ARefusalNamesItsField) {
+  const auto message = [](auto change) {
+    ModelConfig config;
+    change(config);
+    return MessageOf([&] { config.Validate(); });
+  };
+  EXPECT_TRUE(Says(message([](ModelConfig& c) { c.num_experts_per_tok = 17; }),
+                   "num_experts_per_tok is 17 but n_routed_experts only 16"));
+  EXPECT_TRUE(Says(message([](ModelConfig& c) { c.topk_group = 2; }),
+                   "topk_group is 2 but n_group only 1"));
+  EXPECT_TRUE(Says(message([](ModelConfig& c) {
+                     c.n_group = 4;
+                     c.num_experts_per_tok = 5;
+                   }),
+                   "num_experts_per_tok = 5 exceeds the 4 experts of topk_group = 1 groups"));
+  EXPECT_TRUE(Says(message([](ModelConfig& c) {
+                     c.rope_scaling = {.type = "yarn", .beta_fast = 2, .beta_slow = 2};
+                   }),
+                   "beta_fast is 2 and beta_slow 2"));
+  EXPECT_TRUE(
+      Says(message([](ModelConfig& c) { c.rope_scaling = {.type = "yarn", .beta_slow = 0}; }),
+           "beta_slow 0"));
+  EXPECT_TRUE(Says(
+      message([](ModelConfig& c) { c.rope_scaling = {.type = "yarn", .mscale_all_dim = -0.5}; }),
+      "mscale_all_dim -0.5"));
+}
+
 // m = 0.1 mscale_all_dim ln(factor) + 1, squared, on qk_head_dim^-1/2.
 TEST(ModelConfig, SoftmaxScaleFollowsItsFormula) {
   ModelConfig config;  // 64 + 32

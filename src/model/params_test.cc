@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
+#include "base/random.h"
 #include "base/scratch_testing.h"
+#include "model/config_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -68,6 +72,24 @@ TEST(ParamLayout, RefusesTooManyParametersAndTensorsOfDimensionsThatEachMayBe) {
   v3.n_routed_experts = 256;
   v3.num_experts_per_tok = 8;
   EXPECT_EQ(ParamLayout(v3).parameter_count(), 671026404352);
+}
+
+TEST(InitializeWeights, IsOneNormalPerElementOfItsTensor) {
+  ModelConfig config = TinyConfig();
+  config.initializer_range = 0.25;
+  const ParamLayout layout(config);
+  std::vector<float> weights(static_cast<size_t>(layout.buffer_size()), -1.0f);
+  InitializeWeights(config, layout, /*seed=*/5, weights.data());
+  for (size_t tensor = 0; tensor < layout.params().size(); ++tensor) {
+    const ParamInfo& param = layout.params()[tensor];
+    for (int64_t i = 0; i < param.size; ++i) {
+      float expected = static_cast<float>(
+          0.25 * RandomNormal(5, RandomStream::kInit, tensor, static_cast<uint64_t>(i)));
+      if (param.kind == ParamKind::kNorm) expected = 1;
+      if (param.kind == ParamKind::kRouterBias) expected = 0;
+      ASSERT_EQ(weights[static_cast<size_t>(param.offset + i)], expected) << param.name << " " << i;
+    }
+  }
 }
 
 }  // namespace
