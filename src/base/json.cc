@@ -53,9 +53,9 @@ std::optional<Json> TryParseJson(std::string_view text, std::string* why, int ma
   try {
     return Json::parse(text, std::ref(watch));
   } catch (const Refused& refused) {
-    *why = refused.why;
+    if (why) *why = refused.why;
   } catch (const typename Json::exception& error) {
-    *why = fmt::format("not valid JSON ({})", Printable(error.what()));
+    if (why) *why = fmt::format("not valid JSON ({})", Printable(error.what()));
   }
   return std::nullopt;
 }

@@ -15,11 +15,12 @@ namespace darkhorse {
 // printing a value recurse as deep as it nests, so some limit must hold.
 inline constexpr int kMaxJsonDepth = 16;
 
-// The value that `text` holds. Otherwise nothing, and *why says what is wrong: "not valid JSON
+// The value that `text` holds. Otherwise nothing, and *why, where it is asked for, says what is
+// wrong: "not valid JSON
 // (...)", "'key' appears twice" (readers disagree on which of the two counts) or "JSON nests deeper
 // than N levels". Json is nlohmann::json, or nlohmann::ordered_json, which keeps the order of keys.
 template <typename Json>
-std::optional<Json> TryParseJson(std::string_view text, std::string* why,
+std::optional<Json> TryParseJson(std::string_view text, std::string* why = nullptr,
                                  int max_depth = kMaxJsonDepth);
 
 // The same value. Error "<name>: <why>; <cure>" if there is none.

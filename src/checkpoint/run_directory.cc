@@ -69,10 +69,10 @@ std::string NewestCheckpoint(const std::string& directory) {
 }
 
 bool KeepLine(std::string_view line, int64_t last_step) {
-  const nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object()) return false;
-  const auto step = object.find("step");
-  return step != object.end() && step->is_number_integer() && step->get<int64_t>() <= last_step;
+  const auto object = TryParseJson<nlohmann::json>(line);
+  if (!object || !object->is_object()) return false;
+  const auto step = object->find("step");
+  return step != object->end() && step->is_number_integer() && step->get<int64_t>() <= last_step;
 }
 
 }  // namespace

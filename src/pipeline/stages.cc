@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/json.h"
 #include "checkpoint/run_directory.h"
 #include "pipeline/loaded_model.h"
 #include "report/report.h"
@@ -37,11 +38,9 @@ std::string SplitPattern(int64_t digits) {
 }
 
 Json ReadScores(const std::string& path) {
-  try {
-    return Json::parse(ReadFile(path));
-  } catch (const Json::exception&) {
-    Fail("{}: is damaged; remove it, and it is measured again", path);
-  }
+  std::optional<Json> scores = TryParseJson<Json>(ReadFile(path));
+  if (!scores) Fail("{}: is damaged; remove it, and it is measured again", path);
+  return *std::move(scores);
 }
 
 // Calls what the caller may have left empty.

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "report/markup.h"
 #include "report/tensorboard.h"
 
@@ -17,13 +18,15 @@ namespace {
 
 std::string ReadIfThere(const std::string& path) { return FileExists(path) ? ReadFile(path) : ""; }
 
+// Null where the text is not JSON.
+Json Parsed(std::string_view text) { return TryParseJson<Json>(RepairUtf8(text)).value_or(Json()); }
+
 std::vector<Json> ReadLines(const std::string& path) {
   const std::string text = ReadIfThere(path);
   std::vector<Json> lines;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    Json line = Json::parse(RepairUtf8(std::string_view(text).substr(begin, end - begin)), nullptr,
-                            /*allow_exceptions=*/false);
+    Json line = Parsed(std::string_view(text).substr(begin, end - begin));
     if (line.is_object() && line.contains("step") && line["step"].is_number_integer())
       lines.push_back(std::move(line));
     begin = end + 1;
@@ -37,8 +40,7 @@ RunRecord ReadRun(const std::string& directory) {
           ReadLines(directory + "/metrics.jsonl"),
           ReadLines(directory + "/samples.jsonl"),
           ReadLines(directory + "/timings.jsonl"),
-          Json::parse(RepairUtf8(ReadIfThere(directory + "/probe.json")), nullptr,
-                      /*allow_exceptions=*/false)};
+          Parsed(ReadIfThere(directory + "/probe.json"))};
 }
 
 Json OnlyEvaluations(const Json& tasks) {
@@ -51,8 +53,7 @@ Json OnlyEvaluations(const Json& tasks) {
 }
 
 Evaluation ReadEvaluation(const std::string& path, const std::string& when) {
-  return {when, OnlyEvaluations(Json::parse(RepairUtf8(ReadIfThere(path)), nullptr,
-                                            /*allow_exceptions=*/false))};
+  return {when, OnlyEvaluations(Parsed(ReadIfThere(path)))};
 }
 
 // A reinforcement run alone is measured as it goes: its first and its last measurement.

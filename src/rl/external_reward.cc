@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -14,18 +15,15 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string RequestLine(size_t id, const RewardRequest& r) {
-  Json meta;
-  try {
-    meta = Json::parse(r.meta);
-  } catch (const Json::exception&) {
-    FailUsage("reward request {}: its meta is not JSON: {}", id, Printable(r.meta));
-  }
+  constexpr int kMetaDepth = 64;  // what a file of problems may nest (task/jsonl.h)
+  std::optional<Json> meta = TryParseJson<Json>(r.meta, nullptr, kMetaDepth);
+  if (!meta) FailUsage("reward request {}: its meta is not JSON: {}", id, Printable(r.meta));
   // Completions may be any bytes; JSON wants UTF-8.
   return Json{{"id", id},
               {"prompt", r.prompt},
               {"completion", r.completion},
               {"answer", r.answer},
-              {"meta", std::move(meta)}}
+              {"meta", *std::move(meta)}}
              .dump(-1, ' ', false, Json::error_handler_t::replace) +
          "\n";
 }
@@ -34,20 +32,21 @@ std::string RequestLine(size_t id, const RewardRequest& r) {
 // come once).
 bool IsStray(std::string_view line, size_t id) {
   if (line.find_first_not_of(" \t\r") == line.npos) return true;
-  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return false;
-  const Json theirs = json.value("id", Json());
+  const std::optional<Json> json = TryParseJson<Json>(line);
+  if (!json || !json->is_object()) return false;
+  const Json theirs = json->value("id", Json());
   return theirs.is_number_unsigned() && theirs.get<size_t>() < id;
 }
 
 // The score of a reply, or what is wrong with it.
 std::string ParseReply(std::string_view line, size_t id, Score& score) {
-  Json json;
-  try {
-    json = Json::parse(line);
-  } catch (const Json::exception&) {
-    return "wrote a line that is not JSON";
+  std::string why;
+  std::optional<Json> parsed = TryParseJson<Json>(line, &why);
+  if (!parsed) {
+    return why.starts_with("not valid JSON") ? "wrote a line that is not JSON"
+                                             : "wrote a line in which " + why;
   }
+  const Json& json = *parsed;
   const auto bad = [](const Json& value) {
     return !value.is_number() || !(value.get<double>() >= 0 && value.get<double>() <= 1);
   };

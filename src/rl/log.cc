@@ -1,6 +1,7 @@
 #include "rl/log.h"
 
 #include "base/error.h"
+#include "base/json.h"
 #include "checkpoint/run_directory.h"
 #include "rl/metrics.h"
 
@@ -14,12 +15,15 @@ std::string Truncated(const std::string& path, int64_t last_step) {
   return path;
 }
 
+// Null, which has no members, where the text is not JSON.
+Json Parsed(const std::string& text) { return TryParseJson<Json>(text).value_or(Json()); }
+
 // A line as the loop's state keeps it: "" for none.
 std::string KeptLine(const Json& line) { return line.is_null() ? "" : JsonLine(line); }
 
 Json ParseKeptLine(const Json& kept) {
   const std::string text = kept.get<std::string>();
-  return text.empty() ? Json() : Json::parse(text);
+  return text.empty() ? Json() : Parsed(text);
 }
 
 }  // namespace
@@ -70,7 +74,7 @@ std::string WriteLoopState(const LoopState& s) {
 
 LoopState ParseLoopState(const std::string& text, const std::string& name) {
   try {
-    const Json json = Json::parse(text);
+    const Json json = Parsed(text);
     LoopState s;
     json.at("completed").get_to(s.progress.completed);
     json.at("next_problem").get_to(s.progress.next_problem);
