@@ -133,11 +133,24 @@ TEST_F(CheckpointTest, EqualStateGivesEqualBytes) {
 
 TEST_F(CheckpointTest, WritesTokenizerAndGenerationConfigs) {
   PublishPlain(dir_ / "a");
-  const auto tokenizer = nlohmann::json::parse(ReadFile(dir_ / "a/tokenizer_config.json"));
-  EXPECT_EQ(tokenizer["bos_token"], "<s>");
-  EXPECT_EQ(tokenizer["eos_token"], "</s>");
-  const auto generation = nlohmann::json::parse(ReadFile(dir_ / "a/generation_config.json"));
-  EXPECT_EQ(generation["eos_token_id"], 1);
+  using nlohmann::json;
+  EXPECT_EQ(json::parse(ReadFile(dir_ / "a/tokenizer_config.json")),
+            json({{"tokenizer_class", "PreTrainedTokenizerFast"},
+                  {"model_max_length", config_.max_position_embeddings},
+                  {"clean_up_tokenization_spaces", false},
+                  {"bos_token", "<s>"},
+                  {"eos_token", "</s>"},
+                  {"pad_token", "</s>"}}));
+  json generation = {{"bos_token_id", 0},
+                     {"eos_token_id", 1},
+                     {"do_sample", true},
+                     {"temperature", 1.0},
+                     {"top_p", 1.0}};
+  EXPECT_EQ(json::parse(ReadFile(dir_ / "a/generation_config.json")), generation);
+  config_.bos_token_id = config_.eos_token_id = -1;  // there is none
+  PublishPlain(dir_ / "a");
+  generation["bos_token_id"] = generation["eos_token_id"] = nullptr;
+  EXPECT_EQ(json::parse(ReadFile(dir_ / "a/generation_config.json")), generation);
 }
 
 TEST_F(CheckpointTest, Bf16RoundsMatricesAndKeepsTheRouterBias) {
@@ -256,28 +269,39 @@ TEST_F(CheckpointTest, MissingMtpNamesTheCure) {
   EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "set num_nextn_predict_layers to 0"));
 }
 
-TEST_F(CheckpointTest, CopiesInMtpModulesArePassedOver) {
-  PublishPlain(dir_ / "a");
-  std::vector<TensorSpec> specs;
-  for (const ParamInfo& param : layout_.params()) {
-    specs.push_back({param.name, DType::kF32, param.shape});
-  }
-  const std::vector<float> copy(37 * 16);
-  specs.push_back({"model.layers.2.embed_tokens.weight", DType::kF32, {37, 16}});
-  specs.push_back({"model.layers.2.shared_head.head.weight", DType::kF32, {37, 16}});
-  const auto write = [&] {
+// Tensors that repeat others, and only where they do.
+TEST_F(CheckpointTest, CopiesArePassedOver) {
+  // The message of loading a checkpoint with one more tensor; "" if its weights are the model's.
+  const auto with = [&](const std::string& name) {
+    PublishPlain(dir_ / "a");
+    std::vector<TensorSpec> specs;
+    for (const ParamInfo& param : layout_.params())
+      specs.push_back({param.name, DType::kF32, param.shape});
+    specs.push_back({name, DType::kF32, {2, 3}});
     SafetensorsWriter writer(dir_ / "a/model.safetensors", specs, {});
-    for (const ParamInfo& param : layout_.params()) {
+    for (const ParamInfo& param : layout_.params())
       writer.Append({weights_.data() + param.offset, static_cast<size_t>(param.size)});
-    }
-    for (size_t i = layout_.params().size(); i < specs.size(); ++i) writer.Append(copy);
+    writer.Append(std::vector<float>(6));
     writer.Commit();
+    return MessageOf([&] { EXPECT_EQ(Loaded(dir_ / "a"), weights_); });
   };
-  write();
-  EXPECT_EQ(Loaded(dir_ / "a"), weights_);
-  specs.back().name = "model.layers.1.shared_head.head.weight";
-  write();
-  EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "'model.layers.1.shared_head.head.weight' is unknown"));
+  for (const char* copy :
+       {"model.layers.2.embed_tokens.weight", "model.layers.2.shared_head.head.weight",
+        "model.layers.0.self_attn.rotary_emb.inv_freq",
+        "model.layers.2.self_attn.rotary_emb.inv_freq"}) {
+    EXPECT_EQ(with(copy), "") << copy;
+  }
+  for (const char* unknown :
+       {"model.layers.1.embed_tokens.weight", "model.layers.1.shared_head.head.weight",
+        "model.layers.3.shared_head.head.weight", "model.layers.3.self_attn.rotary_emb.inv_freq",
+        "lm_head.bias"}) {
+    EXPECT_TRUE(Says(with(unknown), fmt::format("'{}' is unknown", unknown)));
+  }
+  config_.tie_word_embeddings = true;
+  layout_ = ParamLayout(config_);
+  weights_.assign(static_cast<size_t>(layout_.buffer_size()), 0.0f);
+  InitializeWeights(config_, layout_, 1, weights_.data());
+  EXPECT_EQ(with("lm_head.weight"), "");
 }
 
 TEST_F(CheckpointTest, TrainerStateOfAnotherVersionIsRefused) {
