@@ -180,7 +180,7 @@ TEST(SafetensorsTest, IntegersAreNoWeights) {
   EXPECT_TRUE(Says(MessageOf([&] { ReadFloats(contents.tensors[0], "f", out); }), "is I64"));
 }
 
-TEST(ModelTensorsTest, ReadsShards) {
+TEST(CheckpointTensorsTest, ReadsShards) {
   const ScratchDirectory dir;
   EXPECT_TRUE(
       Says(MessageOf([&] { CheckpointTensors(dir.path()); }), "model.safetensors: cannot open"));
@@ -198,7 +198,11 @@ TEST(ModelTensorsTest, ReadsShards) {
   };
   EXPECT_TRUE(Says(fails(R"({"weight_map":{"a":"s2"}})"), "tensor 'a' is not in s2"));
   EXPECT_TRUE(Says(fails(R"({"weight_map":{"a":"s3"}})"), "s3: cannot open"));
-  EXPECT_TRUE(Says(fails(R"({"weight_map":{"a":"../s1"}})"), "no file of the same directory"));
+  for (const char* name : {"../s1", "..", ".hidden", "", "a/b", "a\\\\b"}) {
+    EXPECT_TRUE(Says(fails(fmt::format(R"({{"weight_map":{{"a":"{}"}}}})", name)),
+                     "no file of the same directory"))
+        << name;
+  }
   EXPECT_TRUE(Says(fails(R"({"weight_map":{"a":"/etc/passwd"}})"), "no file of the same"));
   EXPECT_TRUE(Says(fails(R"({"weight_map":[]})"), "must be an object"));
 }

@@ -72,6 +72,8 @@ ModelCost::ModelCost(const ModelConfig& config)
   }
 }
 
+int64_t ModelCost::WeightBytes() const { return kFloatBytes * buffer_floats_; }
+
 double ModelCost::VisitedShare() const {
   return static_cast<double>(config_.num_experts_per_tok) /
          static_cast<double>(config_.n_routed_experts);
@@ -125,7 +127,7 @@ TrainingMemory ModelCost::Training(int64_t rows) const {
   const int64_t beside_head = config.num_nextn_predict_layers > 0 ? rows * hidden : 0;
   const int64_t activations =
       rows * (saved + gradients_of_hidden) + std::max(rows * scratch, head_floats + beside_head);
-  const int64_t state = kFloatBytes * buffer_floats_;
+  const int64_t state = WeightBytes();
   return {state, state, 2 * state, kFloatBytes * activations};
 }
 

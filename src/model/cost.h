@@ -26,6 +26,9 @@ class ModelCost {
   int64_t parameters() const { return parameters_; }
   int64_t active_parameters() const { return active_parameters_; }
 
+  // Bytes of the parameters as they lie in memory, padding included.
+  int64_t WeightBytes() const;
+
   // Operations of one token's forward pass through the main model: matrix products, the head's
   // among them, and attention; a multiply-add counts 2. `context`: tokens that the token attends
   // to, itself included (the mean over a document of n tokens is (n + 1) / 2).

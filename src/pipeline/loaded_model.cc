@@ -9,12 +9,12 @@ namespace darkhorse {
 namespace {
 
 void RequireMemoryOf(const ModelConfig& config, const std::string& directory) {
-  const auto weights = static_cast<double>(ParamLayout(config).buffer_size());
-  const auto rotations = static_cast<double>(config.max_position_embeddings) *
-                         static_cast<double>(config.qk_rope_head_dim);
-  RequireMemory(sizeof(float) * (2 * weights + rotations),  // as they are and packed
+  const ModelCost cost(config);
+  const auto weights = static_cast<double>(cost.WeightBytes());
+  RequireMemory(2 * weights + RopeCache::Bytes(config),  // as they are and packed
                 fmt::format("{}: the model, with {} parameters and a context of {},", directory,
-                            FormatCount(weights), config.max_position_embeddings),
+                            FormatCount(static_cast<double>(cost.parameters())),
+                            config.max_position_embeddings),
                 "choose a smaller one, or lower max_position_embeddings in its config.json");
 }
 

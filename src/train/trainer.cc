@@ -36,7 +36,7 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
   const ModelCost cost(config);
   // In two steps: the estimate counts in integers, which the first keeps small.
   const double rotations = RopeCache::Bytes(config);
-  RequireMemory(static_cast<double>(cost.Training(0).total()) + rotations,
+  RequireMemory(4 * static_cast<double>(cost.WeightBytes()) + rotations,
                 fmt::format("training a model of {} parameters and a context of {}",
                             FormatCount(static_cast<double>(cost.parameters())),
                             config.max_position_embeddings),
