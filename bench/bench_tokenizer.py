@@ -1,7 +1,7 @@
 """Times the `tokenizers` package as bench_tokenizer.cc times darkhorse: one thread, the same documents.
 
   python bench_tokenizer.py encode TOKENIZER.json TEXT
-  python bench_tokenizer.py train VOCAB_SIZE TEXT       (the package's trainer, default threads)
+  python bench_tokenizer.py train VOCAB_SIZE TEXT       (the package's trained, default threads)
   python bench_tokenizer.py mix OUT MEGABYTES INPUT...  (writes a benchmark text: lines of the inputs, shuffled, no seed)
 """
 import os
@@ -54,7 +54,7 @@ def train(vocab_size, text_path):
         [pre_tokenizers.Split(Regex(PATTERN), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
+    trained = trainers.BpeTrainer(
         vocab_size=int(vocab_size),
         min_frequency=2,
         show_progress=False,
@@ -62,7 +62,7 @@ def train(vocab_size, text_path):
     )
     docs = list(documents(text_path))
     start = time.perf_counter()
-    tokenizer.train_from_iterator(docs, trainer)
+    tokenizer.train_from_iterator(docs, trained)
     print(f"tokenizers train: {time.perf_counter() - start:.2f} s")
     if len(sys.argv) > 4:
         tokenizer.save(sys.argv[4])

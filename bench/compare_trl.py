@@ -136,7 +136,7 @@ def trl_seconds(args, work):
     dataset = Dataset.from_list([{"prompt": tokenizer.bos_token + p} for p in problems])
     model = DeepseekV3ForCausalLM.from_pretrained(args.model, dtype=torch.float32)
     def reward(prompts, completion_ids, **_):
-        # The tags are special tokens, which the trainer's own text lacks.
+        # The tags are special tokens, which the trained's own text lacks.
         texts = [tokenizer.decode(ids).split(tokenizer.eos_token)[0] for ids in completion_ids]
         return countdown_reward(prompts, texts)
 
@@ -157,7 +157,7 @@ def trl_seconds(args, work):
                 lengths.append(float(logs["completions/mean_length"]))
                 rewards.append(float(logs["reward"]))
 
-    trainer = GRPOTrainer(
+    trained = GRPOTrainer(
         model=model, processing_class=tokenizer, train_dataset=dataset, reward_funcs=reward, callbacks=[Clock()],
         args=GRPOConfig(
             output_dir=os.path.join(work, "trl"), max_steps=args.steps, learning_rate=args.learning_rate, beta=0.0,
@@ -165,7 +165,7 @@ def trl_seconds(args, work):
             num_generations=args.group, max_completion_length=args.max_tokens, temperature=1.0,
             loss_type="dapo", bf16=False, fp16=False, use_cpu=True, gradient_checkpointing=False, report_to=[], logging_steps=1,
             save_strategy="no", disable_tqdm=not args.verbose, dataloader_pin_memory=False))
-    trainer.train()
+    trained.train()
     return seconds[1:], lengths[1:], rewards[1:]
 
 

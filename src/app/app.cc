@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/parallel.h"
+#include "checkpoint/run_directory.h"
 
 namespace darkhorse {
 namespace {
@@ -77,6 +78,8 @@ int RunProgram(int argc, char** argv) {
     return 0;
   } catch (const UsageError& error) {
     return Report(2, error.what());
+  } catch (const RunIsThere& error) {
+    return Report(1, std::string(error.what()) + " (--resume goes on with it)");
   } catch (const Error& error) {
     return Report(1, error.what());
   } catch (const Interruption&) {

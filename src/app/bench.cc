@@ -6,6 +6,7 @@
 
 #include "app/app.h"
 #include "app/bench_sampling.h"
+#include "app/bench_training.h"
 #include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
@@ -16,7 +17,7 @@
 #include "infer/packed.h"
 #include "model/cost.h"
 #include "train/recipe.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 namespace {
@@ -34,93 +35,6 @@ struct BenchOptions {
   bool json = false;
 };
 
-template <typename Function>
-double SecondsOf(const Function& function) {
-  const auto begin = std::chrono::steady_clock::now();
-  function();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-int32_t RandomToken(const ModelConfig& config, int64_t index) {
-  return static_cast<int32_t>(RandomBits(kSeed, RandomStream::kTest, static_cast<uint64_t>(index)) %
-                              static_cast<uint64_t>(config.vocab_size));
-}
-
-TokenBatch RandomBatch(const PretrainRecipe& recipe) {
-  const int64_t length = recipe.train.sequence_length;
-  TokenBatch batch;
-  batch.sequence_rows = length;
-  for (int64_t row = 0; row + length <= recipe.train.micro_batch_tokens; row += length) {
-    batch.segments.push_back({.row = row, .rows = length});
-  }
-  for (int64_t i = 0; i < length * static_cast<int64_t>(batch.segments.size()); ++i) {
-    batch.tokens.push_back(RandomToken(recipe.model, i));
-  }
-  return batch;
-}
-
-// Milliseconds of each part of the model in a step, and its share of the step. The clock's seconds
-// count `scale` times. What remains, positive or negative, is the spread between the rounds: the
-// step is made of medians, its parts of means.
-Json WhereTimeGoes(const PartClock& clock, double scale, double update, double step) {
-  Json result;
-  double covered = 0;
-  const auto add = [&](const char* part, double seconds) {
-    result[part] = {{"milliseconds", 1e3 * seconds}, {"share", seconds / step}};
-    covered += seconds;
-  };
-  for (const auto& [name, part] : {std::pair{"attention", Part::kAttention},
-                                   {"dense_feed_forward", Part::kDenseFeedForward},
-                                   {"experts_and_dispatch", Part::kExperts},
-                                   {"router", Part::kRouter},
-                                   {"mtp_modules_without_head", Part::kMtpModules},
-                                   {"head_and_loss", Part::kHead},
-                                   {"embedding_norms_residuals", Part::kRest}}) {
-    if (clock.seconds(part) > 0) add(name, scale * clock.seconds(part));
-  }
-  add("optimizer", update);
-  add("not_covered", step - covered);
-  return result;
-}
-
-Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, Trainer& trainer) {
-  const TokenBatch batch = RandomBatch(recipe);
-  std::vector<int32_t> target(batch.tokens.begin() + 1, batch.tokens.end());
-  target.push_back(-1);
-  const std::vector<float> weight(target.size(), 1.0f / static_cast<float>(target.size()));
-  const LossInput input{batch, target, weight};
-  std::vector<double> gradient_seconds, update_seconds;
-  PartClock clock;
-  // Two rounds warm up: the first touches memory, in the second the arena settles into one block.
-  constexpr int64_t kWarmUp = 2;
-  for (int64_t round = 0; round < rounds + kWarmUp; ++round) {
-    trainer.ZeroGradients();
-    const double gradient = SecondsOf([&] {
-      LossForwardBackward(trainer.model(), trainer.bound_weights(), input,
-                          static_cast<float>(recipe.train.mtp_lambda),
-                          static_cast<float>(recipe.train.balance_alpha), trainer.arena(),
-                          trainer.bound_grads(), nullptr, round < kWarmUp ? nullptr : &clock);
-    });
-    const double update = SecondsOf([&] { trainer.Update(1e-3); });
-    if (round < kWarmUp) continue;
-    gradient_seconds.push_back(gradient);
-    update_seconds.push_back(update);
-  }
-  const auto micro_batches = static_cast<double>(recipe.train.tokens_per_step) /
-                             static_cast<double>(recipe.train.micro_batch_tokens);
-  const double step = micro_batches * Median(gradient_seconds) + Median(update_seconds);
-  const auto tokens = static_cast<double>(recipe.train.tokens_per_step);
-  const double context = (static_cast<double>(recipe.train.sequence_length) + 1) / 2;
-  const double gflops = tokens * trainer.model().cost().TrainingFlopsPerToken(context) / step / 1e9;
-  return {{"step_seconds", step},
-          {"forward_backward_share", 1 - Median(update_seconds) / step},
-          {"tokens_per_second", tokens / step},
-          {"gflops", gflops},
-          {"share_of_peak", gflops / PeakGflops()},
-          {"where_time_goes", WhereTimeGoes(clock, micro_batches / static_cast<double>(rounds),
-                                            Median(update_seconds), step)}};
-}
-
 CacheForm Form(const BenchOptions& options) {
   return options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
 }
@@ -133,17 +47,17 @@ Json BenchBase(const BenchOptions& options) {
               recipe.model.max_position_embeddings);
   }
   RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens);
-  Trainer trainer(recipe.model, recipe.optimizer);
-  trainer.Initialize(kSeed);
+  TrainedModel trained(recipe.model, recipe.optimizer);
+  trained.Initialize(kSeed);
   Json result;
   Note("training");
-  result["training"] = BenchTraining(recipe, options.rounds, trainer);
-  const PackedWeights packed(trainer.config(), trainer.layout(), trainer.weights());
+  result["training"] = BenchTraining(recipe, options.rounds, trained);
+  const PackedWeights packed(trained.config(), trained.layout(), trained.weights());
   Json speeds, shares;
   for (const int64_t batch : options.batches) {
     Note(fmt::format("decoding {} sequences", batch));
     decoding.sequences = batch;
-    const DecodingSpeed speed = BenchDecoding(trainer.model(), packed.model(), decoding);
+    const DecodingSpeed speed = BenchDecoding(trained.model(), packed.model(), decoding);
     speeds[std::to_string(batch)] = speed.tokens_per_second;
     if (decoding.form == CacheForm::kExpanded)
       shares[std::to_string(batch)] = speed.share_of_roofline;

@@ -27,11 +27,12 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-double RooflineSeconds(const ModelCost& cost, const EngineStep& step) {
+double RooflineSeconds(const ModelCost& cost, const EngineStep& step, double peak_gflops,
+                       double bandwidth_gbs) {
   const double bytes =
       cost.WeightBytesRead(step.rows) +
       static_cast<double>(step.cached * cost.CacheBytesPerToken(CacheForm::kExpanded));
-  return std::max(Flops(cost, step) / (1e9 * PeakGflops()), bytes / (1e9 * BandwidthGBs()));
+  return std::max(Flops(cost, step) / (1e9 * peak_gflops), bytes / (1e9 * bandwidth_gbs));
 }
 
 DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weights,
@@ -64,7 +65,7 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
   CHECK(decoding.size() > 1);
   double roofline = 0;
   for (size_t i = 1; i < decoding.size(); ++i)
-    roofline += RooflineSeconds(model.cost(), decoding[i]);
+    roofline += RooflineSeconds(model.cost(), decoding[i], PeakGflops(), BandwidthGBs());
   const auto tokens = static_cast<double>((decoding.size() - 1) * requests.size());
   return {tokens / (last - first), roofline / (last - first)};
 }
@@ -92,7 +93,8 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     length.push_back(m.mean_length);
     speed.push_back(generated / m.sample_seconds);
     double roofline = 0;
-    for (const EngineStep& pass : passes) roofline += RooflineSeconds(learner->cost(), pass);
+    for (const EngineStep& pass : passes)
+      roofline += RooflineSeconds(learner->cost(), pass, PeakGflops(), BandwidthGBs());
     share.push_back(roofline / m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);

@@ -13,10 +13,11 @@ namespace darkhorse {
 
 double Median(std::vector<double> values);
 
-// Seconds of a forward pass with the expanded cache: its operations at the measured peak, or its
-// weights and cache, each read once, at the bandwidth measured from memory, whichever is more.
-// Models that fit the processor's caches can be faster.
-double RooflineSeconds(const ModelCost& cost, const EngineStep& step);
+// Seconds of a forward pass with the expanded cache: its operations at the peak, or its weights and
+// cache, each read once, at the bandwidth of memory, whichever is more. Models that fit the
+// processor's caches can be faster.
+double RooflineSeconds(const ModelCost& cost, const EngineStep& step, double peak_gflops,
+                       double bandwidth_gbs);
 
 struct DecodingBench {
   CacheForm form = CacheForm::kExpanded;

@@ -36,7 +36,7 @@ void AddSamplingFlags(Command command, SamplingParams* sampling) {
     if (auto* const* value = std::get_if<float*>(&field.value)) {
       command.Add(FlagName(field), **value, field.help);
     } else {
-      command.Add(FlagName(field), *std::get<int*>(field.value), field.help);
+      command.Add(FlagName(field), *std::get<int*>(field.value), field.help).Within(0, INT32_MAX);
     }
   }
 }

@@ -14,7 +14,7 @@ using nlohmann::json;
 
 // Thrown from within the parser, which has no other way to stop.
 struct Refused {
-  std::string why;
+  std::string why, cure;
 };
 
 // Sees the events of the parser and throws Refused.
@@ -27,14 +27,14 @@ class Watch {
     using Event = typename Json::parse_event_t;
     // `depth` is the number of containers around what begins here.
     if ((event == Event::object_start || event == Event::array_start) && depth >= max_depth_) {
-      throw Refused{fmt::format("JSON nests deeper than {} levels", max_depth_)};
+      throw Refused{fmt::format("JSON nests deeper than {} levels", max_depth_), "flatten it"};
     }
     if (event == Event::object_start) keys_.emplace_back();
     if (event == Event::object_end) keys_.pop_back();
     if (event == Event::key) {
       const auto& key = value.template get_ref<const std::string&>();
       if (!keys_.back().insert(key).second) {
-        throw Refused{fmt::format("'{}' appears twice", Printable(key))};
+        throw Refused{fmt::format("'{}' appears twice", Printable(key)), "remove one"};
       }
     }
     return true;
@@ -48,25 +48,34 @@ class Watch {
 }  // namespace
 
 template <typename Json>
-std::optional<Json> TryParseJson(std::string_view text, std::string* why, int max_depth) {
+static std::optional<Json> Parse(std::string_view text, int max_depth, Refused* refused) {
   Watch<Json> watch(max_depth);
   try {
     return Json::parse(text, std::ref(watch));
-  } catch (const Refused& refused) {
-    if (why) *why = refused.why;
+  } catch (const Refused& thrown) {
+    *refused = thrown;
   } catch (const typename Json::exception& error) {
-    if (why) *why = fmt::format("not valid JSON ({})", Printable(error.what()));
+    *refused = {fmt::format("not valid JSON ({})", Printable(error.what())),
+                "fetch or write the file again"};
   }
   return std::nullopt;
+}
+
+template <typename Json>
+std::optional<Json> TryParseJson(std::string_view text, std::string* why, int max_depth) {
+  Refused refused;
+  std::optional<Json> value = Parse<Json>(text, max_depth, &refused);
+  if (!value && why) *why = refused.why;
+  return value;
 }
 
 template std::optional<json> TryParseJson(std::string_view, std::string*, int);
 template std::optional<nlohmann::ordered_json> TryParseJson(std::string_view, std::string*, int);
 
 json ParseJson(std::string_view text, const std::string& name, int max_depth) {
-  std::string why;
-  std::optional<json> value = TryParseJson<json>(text, &why, max_depth);
-  if (!value) Fail("{}: {}; fetch or write the file again", name, why);
+  Refused refused;
+  std::optional<json> value = Parse<json>(text, max_depth, &refused);
+  if (!value) Fail("{}: {}; {}", name, refused.why, refused.cure);
   return *std::move(value);
 }
 

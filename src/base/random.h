@@ -12,9 +12,10 @@ namespace darkhorse {
 // What a random number is for. Different streams never share numbers. Append only: the values are
 // part of a run's identity.
 enum class RandomStream : uint32_t {
-  kInit = 1,    // (tensor, element)
-  kData = 2,    // (epoch, item)
-  kSample = 3,  // (the request's stream + number of the sample, position)
+  kInit = 1,  // (tensor, element)
+  kData = 2,  // (epoch, item)
+  kSample =
+      3,  // (the request's stream + number of the sample, index of the token among those sampled)
   kTask = 4,    // (index, draw)
   kCorpus = 5,  // (document, draw)
   kTest = 6,

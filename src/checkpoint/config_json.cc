@@ -230,7 +230,6 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name) {
   }
   ReadRope(read, config);
   try {
-    CheckDimensions(config);
     config.Validate();
   } catch (const Error& error) {
     Fail("{}: {}", name, error.what());

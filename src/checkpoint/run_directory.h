@@ -1,4 +1,4 @@
-// A run's directory: <run>/checkpoints/step-00000123/ and files that grow a line a step.
+// A run's directory: <run>/checkpoints/step-00000123/ and files that grow by a line per step.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "checkpoint/checkpoint.h"
 
 namespace darkhorse {
@@ -34,6 +35,14 @@ class RunLock {
 // A run is easily taken for one of its checkpoints: Error naming the newest, where `directory` is a
 // run or holds runs.
 void RefuseRunDirectory(const std::string& directory);
+
+// What a command that may go on with a run tells who did not ask it to.
+class RunIsThere : public Error {
+ public:
+  explicit RunIsThere(const std::string& run)
+      : Error(fmt::format("{}: holds a run already; resume it, or choose another run directory",
+                          run)) {}
+};
 
 struct LatestCheckpoint {
   int64_t step = 0;

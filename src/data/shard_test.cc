@@ -122,7 +122,7 @@ TEST(Shard, EveryTruncationIsFound) {
     const std::string error = MessageOf([&] { Parse(bytes.substr(0, size)); });
     EXPECT_CONTAINS(error, size < kHeaderBytes ? "not a token shard" : "truncated") << size;
     EXPECT_CONTAINS(error, "x.bin: ");
-    EXPECT_CONTAINS(error, "darkhorse data prepare");
+    EXPECT_CONTAINS(error, "prepare the data again");
   }
   EXPECT_CONTAINS(MessageOf([&] { Parse(bytes + '\0'); }), "damaged");
 }

@@ -116,6 +116,7 @@ void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name) {
 }
 
 RequestId Engine::Submit(GenerationRequest request) {
+  CHECK(!generating_);
   Check(request, "the prompt");
   const RequestId id = next_id_++;
   Enqueue(std::move(request), id, id);
@@ -304,6 +305,7 @@ bool Engine::Step(const EngineSink& sink) {
 }
 
 bool Engine::Cancel(RequestId id) {
+  CHECK(!generating_);
   bool found = std::erase_if(waiting_, [&](const auto& r) { return r->id == id; }) > 0;
   found |= std::erase_if(ended_, [&](const Ended& ended) { return ended.id == id; }) > 0;
   for (Sequence& sequence : running_) {
@@ -324,10 +326,13 @@ std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& r
   for (size_t r = 0; r < requests.size(); ++r) Enqueue(requests[r], next_id_++, r);
   std::vector<Completion> finished;
   const auto keep = [&](Completion completion) { finished.push_back(std::move(completion)); };
+  generating_ = true;
   try {
     while (Step({on_token, keep, on_step})) {
     }
+    generating_ = false;
   } catch (...) {
+    generating_ = false;
     for (RequestId id = first; id < next_id_; ++id) Cancel(id);
     throw;
   }

@@ -27,8 +27,8 @@ struct GenerationRequest {
   int64_t max_tokens = 256;     // per completion; less where the cache's capacity ends first
   SamplingParams sampling;
   uint64_t seed = 0;
-  uint64_t stream =
-      0;  // with seed names the random numbers: sample i draws from (seed, stream + i, position)
+  // With seed names the random numbers: token n of sample i is drawn at (seed, stream + i, n).
+  uint64_t stream = 0;
   std::vector<int32_t> stop_tokens;  // generation ends with (and includes) any of these
 };
 
@@ -118,8 +118,8 @@ class Engine {
   bool idle() const;
 
   // All completions, ordered by request, then sample: submits all and steps until idle. The engine
-  // must be idle. Errors as Submit's, naming the request. What a callback throws cancels all of
-  // them and leaves the engine idle.
+  // must be idle, and its callbacks may neither Submit nor Cancel. Errors as Submit's, naming the
+  // request. What a callback throws cancels all of them and leaves the engine idle.
   std::vector<Completion> Generate(const std::vector<GenerationRequest>& requests,
                                    const TokenCallback& on_token = {},
                                    const StepCallback& on_step = {});
@@ -147,7 +147,7 @@ class Engine {
   int64_t prefill_rows_;
   Arena arena_;
   RequestId next_id_ = 0;
-  bool stepping_ = false;
+  bool stepping_ = false, generating_ = false;
   std::deque<std::shared_ptr<Request>> waiting_;  // those with samples that had no slot yet
   std::vector<Sequence> running_;                 // one per slot in use, in order of admission
   std::vector<int64_t> free_slots_;

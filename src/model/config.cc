@@ -80,20 +80,17 @@ void ModelConfig::Validate() const {
   if (model_type != "deepseek_v3" && model_type != "deepseek_v2") {
     Fail("config: model_type is '{}'; this program runs deepseek_v3 and deepseek_v2", model_type);
   }
-  if (num_nextn_predict_layers < 0 || first_k_dense_replace < 0) {
-    Fail("config: num_nextn_predict_layers and first_k_dense_replace cannot be negative");
-  }
+  CheckDimensions(*this);
+  if (first_k_dense_replace < 0)
+    Fail("config: first_k_dense_replace is {}; it cannot be negative", first_k_dense_replace);
   for (const Dimension& d : kDimensions) {
     if (Needs(*this, d.needed)) RequirePositive(d.name, this->*d.value);
   }
-  if (q_lora_rank < 0) Fail("config: q_lora_rank is {}; use null (or 0) for none", q_lora_rank);
   if (qk_rope_head_dim % 2 != 0) {
     Fail("config: qk_rope_head_dim is {}; RoPE rotates pairs, so it must be even",
          qk_rope_head_dim);
   }
   if (Needs(*this, Needed::kByMoeLayers)) {
-    if (n_shared_experts < 0)
-      Fail("config: n_shared_experts is {}; it cannot be negative", n_shared_experts);
     if (num_experts_per_tok > n_routed_experts) {
       Fail(
           "config: num_experts_per_tok is {} but n_routed_experts only {}; choose at most as many "

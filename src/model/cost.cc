@@ -52,9 +52,9 @@ constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
 
 }  // namespace
 
-ModelCost::ModelCost(const ModelConfig& config)
-    : config_(config), head_(static_cast<double>(config.vocab_size * config.hidden_size)) {
-  const ParamLayout layout(config);
+ModelCost::ModelCost(const ModelConfig& config) : config_(config) {
+  const ParamLayout layout(config);  // refuses dimensions whose products would overflow
+  head_ = static_cast<double>(config.vocab_size * config.hidden_size);
   buffer_floats_ = layout.buffer_size();
   int64_t routed = 0;
   for (const ParamInfo& param : layout.params()) {

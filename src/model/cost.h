@@ -63,7 +63,7 @@ class ModelCost {
 
   ModelConfig config_;
   Matrices main_, modules_;  // of the main model's layers, of the multi-token-prediction modules
-  double head_;              // floats of the output head
+  double head_ = 0;          // floats of the output head
   int64_t parameters_ = 0, active_parameters_ = 0;
   int64_t buffer_floats_;  // of a ParamLayout's buffer
 };

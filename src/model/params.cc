@@ -30,7 +30,6 @@ void ParamLayout::Add(const ParamSpec& tensor) {
 }
 
 ParamLayout::ParamLayout(const ModelConfig& config) {
-  CheckDimensions(config);
   config.Validate();
   ModelGradients any;  // the list walks a model's structure; this one holds nothing
   ListTensors(config, any, [&](auto&, const ParamSpec& tensor) { Add(tensor); });

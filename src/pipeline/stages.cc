@@ -14,6 +14,7 @@
 #include "report/report.h"
 #include "rl/log.h"
 #include "rl/own_problems.h"
+#include "text/tags.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
@@ -39,7 +40,13 @@ std::string SplitPattern(int64_t digits) {
 
 Json ReadScores(const std::string& path) {
   std::optional<Json> scores = TryParseJson<Json>(ReadFile(path));
-  if (!scores) Fail("{}: is damaged; remove it, and it is measured again", path);
+  const auto is_score = [](const Json& task) {
+    return task.is_object() && task.contains("task") && task["task"].is_string();
+  };
+  if (!scores || !scores->is_array() || scores->empty() ||
+      !std::ranges::all_of(*scores, is_score)) {
+    Fail("{}: is damaged; remove it, and it is measured again", path);
+  }
   return *std::move(scores);
 }
 
@@ -81,7 +88,9 @@ class Stages {
     TokenizerTrainOptions options;
     options.vocab_size = static_cast<int32_t>(recipe_.vocab_size);
     options.pattern = SplitPattern(recipe_.digits_per_token);
-    options.special_tokens = {kBos, kEos, "<think>", "</think>", "<answer>", "</answer>"};
+    options.special_tokens = {kBos, kEos};
+    for (const std::string_view tag : {kThinkOpen, kThinkClose, kAnswerOpen, kAnswerClose})
+      options.special_tokens.emplace_back(tag);
     const Tokenizer tokenizer = TrainTokenizer(
         [&](std::string* text) {
           if (index == std::min(kTokenizerDocuments, recipe_.corpus.documents)) return false;
@@ -197,7 +206,7 @@ RunResult RunStages(const RunRecipe& recipe, const std::string& run,
   const RunLock lock(run);
   std::vector<std::string> written = ReportFiles();
   written.insert(written.end(),
-                 {kTokenizer, kData, kBase, kBaseScores, kReinforced, kReinforcedScores});
+                 {"best", kTokenizer, kData, kBase, kBaseScores, kReinforced, kReinforcedScores});
   RecordRecipe(run, ToToml(recipe), /*goes_on=*/true, written);
   RunResult result;
   try {

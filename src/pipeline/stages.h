@@ -51,7 +51,7 @@ struct RunCallbacks {
   std::function<void(const ScoringFaults&)> on_faults;
   // The first sample of each of the first problems, for people to read.
   std::function<void(const std::string& model, const Problem&, const Sample&)> on_thought;
-  std::function<bool()> stop;  // polled often: true saves and returns
+  StopRequest stop;  // asked often: true saves and returns
 };
 
 struct RunResult {

@@ -292,14 +292,23 @@ TEST_F(StagesTest, StoppedItGoesOnToTheSameFiles) {
 TEST_F(StagesTest, DamagedScoresAreNotBelieved) {
   const std::string path = *scratch_ / "whole/base.json";
   const std::string sound = ReadFile(path);
-  WriteFileAtomically(path, sound.substr(0, 20));
-  EXPECT_TRUE(Says(MessageOf([&] { RunStages(Recipe(), *scratch_ / "whole", {}); }),
-                   "base.json: is damaged; remove it"));
+  for (const std::string& damaged :
+       {sound.substr(0, 20), std::string("5"), std::string("[]"), std::string("{\"task\":\"a\"}"),
+        std::string("[{\"task\":3}]"), std::string("[{\"task\":\"a\",\"task\":\"b\"}]"),
+        std::string(60000, '[')}) {
+    WriteFileAtomically(path, damaged);
+    EXPECT_TRUE(Says(MessageOf([&] { RunStages(Recipe(), *scratch_ / "whole", {}); }),
+                     "base.json: is damaged; remove it"))
+        << damaged.substr(0, 40);
+  }
   WriteFileAtomically(path, sound);
 }
 
 TEST_F(StagesTest, WhatAnotherLeftIsNotAdopted) {
-  for (const char* name : {"data", "base", "base.json", "reinforced", "reinforced.json"}) {
+  for (const char* name :
+       {"data", "base", "base.json", "reinforced", "reinforced.json", "tokenizer.json", "best",
+        "checkpoints", "inputs.json", "metrics.jsonl", "samples.jsonl", "timings.jsonl",
+        "probe.json", "report.html", "figures", "tensorboard"}) {
     const std::string run = *scratch_ / ("with " + std::string(name));
     scratch_->Write("with " + std::string(name) + "/" + name + "/x", "x");
     EXPECT_TRUE(Says(MessageOf([&] { RunStages(Recipe(), run, {}); }),

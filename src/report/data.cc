@@ -37,10 +37,10 @@ std::vector<Json> ReadLines(const std::string& path) {
 RunRecord ReadRun(const std::string& directory) {
   return {directory,
           ReadIfThere(directory + "/recipe.toml"),
-          ReadLines(directory + "/metrics.jsonl"),
-          ReadLines(directory + "/samples.jsonl"),
-          ReadLines(directory + "/timings.jsonl"),
-          Parsed(ReadIfThere(directory + "/probe.json"))};
+          ReadLines(directory + "/" + kMetricsFile),
+          ReadLines(directory + "/" + kSamplesFile),
+          ReadLines(directory + "/" + kTimingsFile),
+          Parsed(ReadIfThere(directory + "/" + kProbeFile))};
 }
 
 Json OnlyEvaluations(const Json& tasks) {
@@ -82,7 +82,7 @@ ReportData ReadReportData(const std::string& run, const StageNames& stages) {
     data.reinforcement = std::move(alone);
   } else if (alone.present()) {
     data.pretraining = std::move(alone);
-  } else {
+  } else if (!stages.pretraining.empty()) {
     data.recipe = alone.recipe;
     data.pretraining = ReadRun(run + "/" + stages.pretraining);
     data.reinforcement = ReadRun(run + "/" + stages.reinforcement);
@@ -90,11 +90,12 @@ ReportData ReadReportData(const std::string& run, const StageNames& stages) {
     data.after = ReadEvaluation(run + "/" + stages.after, "reinforced");
   }
   if (!data.pretraining.present() && !data.reinforcement.present()) {
-    Fail(
-        "{}: holds no run: neither metrics.jsonl nor {}/metrics.jsonl has a line; give the "
-        "directory "
-        "that pretrain, reinforce or run wrote",
-        run, stages.pretraining);
+    const std::string empty =
+        stages.pretraining.empty()
+            ? fmt::format("{} has no line", kMetricsFile)
+            : fmt::format("neither {0} nor {1}/{0} has a line", kMetricsFile, stages.pretraining);
+    Fail("{}: holds no run: {}; give the directory that pretrain, reinforce or run wrote", run,
+         empty);
   }
   if (data.before.tasks.empty() && data.after.tasks.empty())
     TakeEvaluationsOf(data.reinforcement, &data);

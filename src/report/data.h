@@ -13,6 +13,10 @@ namespace darkhorse {
 
 using Json = nlohmann::ordered_json;
 
+// What a run writes line by line, and what was measured before it, by their names in its directory.
+inline constexpr char kMetricsFile[] = "metrics.jsonl", kSamplesFile[] = "samples.jsonl",
+                      kTimingsFile[] = "timings.jsonl", kProbeFile[] = "probe.json";
+
 // One training run: pretraining or reinforcement.
 struct RunRecord {
   std::string directory;

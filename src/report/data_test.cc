@@ -83,6 +83,9 @@ TEST(ReadReportData, LinesThatAreNoneArePassedOver) {
   EXPECT_EQ(data.pretraining.metrics[1]["step"], 2);
   EXPECT_TRUE(Says(MessageOf([&] { ReadReportData(scratch / "nowhere", kStages); }),
                    "nowhere: holds no run: neither metrics.jsonl nor first/metrics.jsonl"));
+  // Of a run of one stage alone, where the directory itself is no file of scores.
+  EXPECT_TRUE(Says(MessageOf([&] { ReadReportData(ScratchDirectory().path(), {}); }),
+                   "holds no run: metrics.jsonl has no line"));
 }
 
 TEST(TaskName, HasTheLevelWhereThereIsOne) {

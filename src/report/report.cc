@@ -23,7 +23,9 @@ void WriteTensorBoard(const RunRecord& run) {
 
 }  // namespace
 
-std::vector<std::string> ReportFiles() { return {kPage, kFigures, kTensorBoard}; }
+std::vector<std::string> ReportFiles() {
+  return {kMetricsFile, kSamplesFile, kTimingsFile, kProbeFile, kPage, kFigures, kTensorBoard};
+}
 
 std::string WriteReport(const std::string& run_directory, const ReportOptions& options) {
   const ReportData data = ReadReportData(run_directory, options.stages);

@@ -22,7 +22,8 @@ struct ReportOptions {
   std::function<std::string(const std::string&recipe)> describe_model, describe_corpus;
 };
 
-// What WriteReport writes, by its names in a run's directory.
+// Names in a run's directory that a report reads or writes. Where one of them lies in a folder that
+// is no run yet, the report of a run begun there would be of another's too.
 std::vector<std::string> ReportFiles();
 
 // Reads what `pretrain`, `reinforce` or `run` left in the directory, finished or not, and writes

@@ -43,8 +43,8 @@ std::string ParseReply(std::string_view line, size_t id, Score& score) {
   std::string why;
   std::optional<Json> parsed = TryParseJson<Json>(line, &why);
   if (!parsed) {
-    return why.starts_with("not valid JSON") ? "wrote a line that is not JSON"
-                                             : "wrote a line in which " + why;
+    return why.ends_with("appears twice") ? "wrote a line in which " + why
+                                          : "wrote a line that is not JSON";
   }
   const Json& json = *parsed;
   const auto bad = [](const Json& value) {

@@ -154,6 +154,8 @@ TEST_F(ExternalRewardTest, NonsenseCostsThatSampleOnlyAndIsShown) {
           {"print('{\"id\": %d}' % request['id'], flush=True)", "without a \"score\""},
           {"print('x' * 100000, end='', flush=True)", "bytes without an end of line: xxx"},
           {"print('[' * 60000, flush=True)", "not JSON"},
+          {"print('{\"id\": %d, \"score\": 1, \"score\": 0}' % request['id'], flush=True)",
+           "a line in which 'score' appears twice"},
       },
       {.seconds = kPatience});
 }

@@ -86,12 +86,12 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
 
   std::unique_ptr<Learner> learner(
       new Learner(recipe, environment, config, std::move(tokenizer), std::move(files)));
-  Trainer& trainer = learner->trainer_;
-  LoadWeights(model_directory, config, trainer.layout(), trainer.weights());
+  TrainedModel& trained = learner->trained_;
+  LoadWeights(model_directory, config, trained.layout(), trained.weights());
   if (recipe.grpo.kl_beta > 0) {
-    learner->reference_.resize(static_cast<size_t>(trainer.layout().buffer_size()));
+    learner->kl_reference_.resize(static_cast<size_t>(trained.layout().buffer_size()));
     learner->MoveReference();
-    trainer.AddState("reference", learner->reference_);
+    trained.AddState("reference", learner->kl_reference_);
   }
   return learner;
 }
@@ -104,8 +104,8 @@ Learner::Learner(const ReinforceRecipe& recipe, Environment& environment, const 
       config_(config),
       tokenizer_(std::move(tokenizer)),
       files_(std::move(files)),
-      trainer_(config_, recipe.optimizer),
-      packed_(config_, trainer_.layout(), trainer_.weights()) {
+      trained_(config_, recipe.optimizer),
+      packed_(config_, trained_.layout(), trained_.weights()) {
   progress_.success.assign(parts_.size(), 0.5);
 }
 
@@ -124,7 +124,7 @@ Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
     capacity_ =
         std::min((needed + kGrowth - 1) / kGrowth * kGrowth, config_.max_position_embeddings);
     engine_.reset();
-    engine_.emplace(trainer_.model(), packed_.model(), CacheForm::kExpanded,
+    engine_.emplace(trained_.model(), packed_.model(), CacheForm::kExpanded,
                     RolloutSlots(recipe_.rl), capacity_);
   }
   return *engine_;
@@ -152,7 +152,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   }
   metrics.sample_seconds += cost.sample_seconds;
   metrics.score_seconds += cost.score_seconds;
-  metrics.flops += Flops(trainer_.model().cost(), cost.work);
+  metrics.flops += Flops(trained_.model().cost(), cost.work);
   return samples;
 }
 
@@ -224,17 +224,17 @@ std::vector<PolicySample> Learner::WithAdvantages(const std::vector<Sample>& sam
 // Under the policy before this step's updates and under the reference, where they are needed.
 void Learner::AddLogps(std::vector<PolicySample>& samples) {
   const auto logps = [&](const ModelWeights& weights) {
-    return CompletionLogps(trainer_.model(), weights, recipe_.rl.micro_batch_tokens,
-                           trainer_.arena(), samples);
+    return CompletionLogps(trained_.model(), weights, recipe_.rl.micro_batch_tokens,
+                           trained_.arena(), samples);
   };
   // A single update on fresh samples finds the old log-probabilities in its own forward pass.
   if (recipe_.rl.minibatches * recipe_.rl.inner_epochs > 1) {
-    std::vector<std::vector<float>> old = logps(trainer_.bound_weights());
+    std::vector<std::vector<float>> old = logps(trained_.bound_weights());
     for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_old = std::move(old[i]);
   }
-  if (!reference_.empty()) {
+  if (!kl_reference_.empty()) {
     std::vector<std::vector<float>> reference =
-        logps(Bind(config_, trainer_.layout(), reference_.data()));
+        logps(Bind(config_, trained_.layout(), kl_reference_.data()));
     for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_ref = std::move(reference[i]);
   }
 }
@@ -266,12 +266,12 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
       const GrpoScale scale = ScaleOf(own, rl.max_tokens);
       CHECK(scale.tokens > 0);  // every group has a sample that is trained on (HasSignal)
       const PolicyMetrics update =
-          PolicyUpdate(trainer_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor, own);
+          PolicyUpdate(trained_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor, own);
       sums.Add(update);
       AddLoad(update.load, metrics.load);
       metrics.max_violation = std::max(metrics.max_violation, MaxViolation(update.load));
       if (rl.router_bias_gamma > 0)
-        UpdateRouterBiases(update.load, rl.router_bias_gamma, trainer_.bound_weights());
+        UpdateRouterBiases(update.load, rl.router_bias_gamma, trained_.bound_weights());
     }
   }
   sums.Describe(metrics);
@@ -279,8 +279,8 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
 
 // The reference becomes the policy as it is.
 void Learner::MoveReference() {
-  std::copy(trainer_.weights(), trainer_.weights() + trainer_.layout().buffer_size(),
-            reference_.begin());
+  std::copy(trained_.weights(), trained_.weights() + trained_.layout().buffer_size(),
+            kl_reference_.begin());
 }
 
 ReinforceMetrics Learner::Step(const StopRequest& stop) {
@@ -302,8 +302,8 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
   const double train_start = SteadySeconds();
   if (!collected.empty()) Train(collected, metrics);
   ++progress_.completed;
-  progress_.updates = trainer_.optimizer().step();
-  if (!reference_.empty() && recipe_.rl.reference_every > 0 &&
+  progress_.updates = trained_.optimizer().step();
+  if (!kl_reference_.empty() && recipe_.rl.reference_every > 0 &&
       progress_.completed % recipe_.rl.reference_every == 0) {
     MoveReference();
   }
@@ -316,7 +316,7 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
 ProbeReport Learner::Probe(const StopRequest& stop) {
   ReleaseEngine();
   packed_.Repack();
-  return darkhorse::Probe(recipe_, trainer_, packed_.model(), tokenizer_, environment_, stop);
+  return darkhorse::Probe(recipe_, trained_, packed_.model(), tokenizer_, environment_, stop);
 }
 
 std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
@@ -329,19 +329,19 @@ std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
   options.max_tokens = rl.max_tokens;
   options.slots = rl.slots;
   options.seed = kEvaluationSeed;
-  return darkhorse::Evaluate(trainer_.model(), packed_.model(), tokenizer_, environment_, options,
+  return darkhorse::Evaluate(trained_.model(), packed_.model(), tokenizer_, environment_, options,
                              stop);
 }
 
 void Learner::PublishModel(const std::string& directory) {
-  PublishCheckpoint(directory, config_, trainer_.layout(), trainer_.weights(), files_, nullptr);
+  PublishCheckpoint(directory, config_, trained_.layout(), trained_.weights(), files_, nullptr);
 }
 
 std::string Learner::Save(const std::string& run, const std::string& json) {
-  return trainer_.Save(run, recipe_.rl.keep_checkpoints, files_, json, progress_.completed);
+  return trained_.Save(run, recipe_.rl.keep_checkpoints, files_, json, progress_.completed);
 }
 
-std::string Learner::Load(const std::string& directory) { return trainer_.Load(directory); }
+std::string Learner::Load(const std::string& directory) { return trained_.Load(directory); }
 
 void Learner::GoOn(const RunProgress& progress, const std::string& directory) {
   if (progress.success.size() != parts_.size()) {
@@ -351,7 +351,7 @@ void Learner::GoOn(const RunProgress& progress, const std::string& directory) {
         directory, progress.success.size(), parts_.size());
   }
   progress_ = progress;
-  trainer_.optimizer().set_step(progress.updates);
+  trained_.optimizer().set_step(progress.updates);
 }
 
 }  // namespace darkhorse

@@ -16,7 +16,7 @@
 #include "rl/probe.h"
 #include "rl/recipe.h"
 #include "rl/rollout.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 
@@ -48,7 +48,7 @@ class Learner {
   std::vector<TaskEvaluation> Evaluate(const StopRequest& stop);
 
   const ModelConfig& config() const { return config_; }
-  const ModelCost& cost() const { return trainer_.model().cost(); }
+  const ModelCost& cost() const { return trained_.model().cost(); }
   const RunProgress& progress() const { return progress_; }
 
   // The model alone, as a checkpoint of its own.
@@ -86,11 +86,11 @@ class Learner {
   const ModelConfig config_;
   const Tokenizer tokenizer_;
   const ModelFiles files_;
-  Trainer trainer_;
+  TrainedModel trained_;
   PackedWeights packed_;
   std::optional<Engine> engine_;
-  int64_t capacity_ = 0;          // of engine_: tokens of a sequence
-  std::vector<float> reference_;  // of the KL term; empty without one
+  int64_t capacity_ = 0;             // of engine_: tokens of a sequence
+  std::vector<float> kl_reference_;  // of the KL term; empty without one
   RunProgress progress_;
 };
 

@@ -68,20 +68,20 @@ class LearnerTest : public ReinforceTest {
   }
   // The first round of the first step, drawn again: what the learner was scored on.
   static std::vector<Sample> FirstRound(const ReinforceRecipe& recipe, Scripted& environment) {
-    return Round(recipe, environment, trainer_->weights(), 0);
+    return Round(recipe, environment, trained_->weights(), 0);
   }
   // A round of samples of this model from this stream of random numbers.
   static std::vector<Sample> Round(const ReinforceRecipe& recipe, Scripted& environment,
                                    float* weights, uint64_t stream) {
     const size_t count = static_cast<size_t>(recipe.rl.prompts_per_step);
     const std::vector<Problem> problems(count, environment.TrainingProblemOf(0, 0, 0));
-    const PackedWeights packed(trainer_->config(), trainer_->layout(), weights);
+    const PackedWeights packed(trained_->config(), trained_->layout(), weights);
     RolloutOptions options;
     options.samples = recipe.rl.group_size;
     options.max_tokens = recipe.rl.max_tokens;
     options.seed = recipe.rl.seed;
     options.stream = stream;
-    Engine engine(trainer_->model(), packed.model(), CacheForm::kExpanded, 32, 64);
+    Engine engine(trained_->model(), packed.model(), CacheForm::kExpanded, 32, 64);
     return Rollout(engine, *tokenizer_, 0, 1, problems, environment, options, {});
   }
   static std::unique_ptr<Learner> Make(const ReinforceRecipe& recipe, Environment& environment) {
@@ -90,8 +90,8 @@ class LearnerTest : public ReinforceTest {
   std::vector<float> WeightsOf(Learner& learner) {
     const std::string directory = RunPath("model") + std::to_string(published_++);
     learner.PublishModel(directory);
-    std::vector<float> weights(static_cast<size_t>(trainer_->layout().buffer_size()));
-    LoadWeights(directory, trainer_->config(), trainer_->layout(), weights.data());
+    std::vector<float> weights(static_cast<size_t>(trained_->layout().buffer_size()));
+    LoadWeights(directory, trained_->config(), trained_->layout(), weights.data());
     return weights;
   }
 
@@ -192,9 +192,9 @@ TEST_F(LearnerTest, EntropyIsOfTheTokensTrainedOn) {
     const PolicySample sample{.sample = &s};
     const PolicyBatch batch = PackSamples({&sample, 1}, 1000).front();
     ArenaScope scope(arena);
-    const ModelWeights& weights = trainer_->bound_weights();
+    const ModelWeights& weights = trained_->bound_weights();
     const ConstMatrix hidden =
-        trainer_->model().Forward(weights, batch.batch, nullptr, arena, nullptr);
+        trained_->model().Forward(weights, batch.batch, nullptr, arena, nullptr);
     std::vector<float> logp(batch.target.size()), entropy(batch.target.size());
     HeadForward(hidden, weights.lm_head, batch.target.data(), arena, logp.data(), entropy.data());
     for (size_t row = s.prompt.size() - 1; row < entropy.size(); ++row) sum += entropy[row];
@@ -379,14 +379,14 @@ TEST_F(LearnerTest, LoadsAddUpAndMoveTheRouterBiases) {
     const ReinforceMetrics metrics = learner->Step({});
     EXPECT_EQ(metrics.load.size(), 1u);
     EXPECT_EQ(std::accumulate(metrics.load[0].begin(), metrics.load[0].end(), int64_t{0}),
-              3 * rows * trainer_->config().num_experts_per_tok);
+              3 * rows * trained_->config().num_experts_per_tok);
     // Uneven by what the worst of the updates was.
     EXPECT_GT(metrics.max_violation, 0);
-    EXPECT_LT(metrics.max_violation, trainer_->config().n_routed_experts - 1);
+    EXPECT_LT(metrics.max_violation, trained_->config().n_routed_experts - 1);
     std::vector<float> weights = WeightsOf(*learner);
-    const ModelWeights bound = Bind(trainer_->config(), trainer_->layout(), weights.data());
+    const ModelWeights bound = Bind(trained_->config(), trained_->layout(), weights.data());
     const float* bias = RouterBiases(bound).front();
-    return std::vector<float>(bias, bias + trainer_->config().n_routed_experts);
+    return std::vector<float>(bias, bias + trained_->config().n_routed_experts);
   };
   const std::vector<float> still = biases(0), moved = biases(0.25);
   // Six updates, each a quarter up or down (or none where the load is the mean).
@@ -433,8 +433,8 @@ TEST_F(LearnerTest, KlIsTheMeanOverTokensOfTheEstimate) {
   const std::vector<Sample> samples = Round(recipe, environment, weights.data(), uint64_t{1} << 32);
   std::vector<PolicySample> policy;
   for (const Sample& s : samples) policy.push_back({.sample = &s});
-  const auto reference = CompletionLogps(trainer_->model(), trainer_->bound_weights(), 1000,
-                                         trainer_->arena(), policy);
+  const auto reference = CompletionLogps(trained_->model(), trained_->bound_weights(), 1000,
+                                         trained_->arena(), policy);
   double sum = 0, tokens = 0;
   for (size_t i = 0; i < samples.size(); ++i) {
     for (size_t t = 0; t < reference[i].size(); ++t) {
@@ -475,9 +475,9 @@ TEST_F(LearnerTest, EvaluatesAsTheRecipeSays) {
 TEST_F(LearnerTest, AnEvaluationsTemperatureAndSeedCount) {
   Scripted environment({{"all", 1}}, ByPlace);
   environment.held_out = {std::vector<Problem>(6, environment.TrainingProblemOf(0, 0, 0))};
-  const PackedWeights packed(trainer_->config(), trainer_->layout(), trainer_->weights());
+  const PackedWeights packed(trained_->config(), trained_->layout(), trained_->weights());
   const auto said = [&](const EvaluationOptions& options) {
-    Evaluate(trainer_->model(), packed.model(), *tokenizer_, environment, options, {});
+    Evaluate(trained_->model(), packed.model(), *tokenizer_, environment, options, {});
     return environment.said.back();
   };
   EvaluationOptions options;

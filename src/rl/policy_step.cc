@@ -58,20 +58,20 @@ GrpoScale ScaleOf(std::span<const PolicySample> samples, int64_t max_tokens) {
   return scale;
 }
 
-PolicyMetrics PolicyUpdate(Trainer& trainer, const GrpoOptions& options, const GrpoScale& scale,
-                           int64_t micro_batch_tokens, double lr_factor,
+PolicyMetrics PolicyUpdate(TrainedModel& trained, const GrpoOptions& options,
+                           const GrpoScale& scale, int64_t micro_batch_tokens, double lr_factor,
                            std::span<const PolicySample> samples) {
   PolicyMetrics metrics;
-  Arena& arena = trainer.arena();
-  const ModelWeights& weights = trainer.bound_weights();
-  const ModelGradients& grads = trainer.bound_grads();
-  trainer.ZeroGradients();
+  Arena& arena = trained.arena();
+  const ModelWeights& weights = trained.bound_weights();
+  const ModelGradients& grads = trained.bound_grads();
+  trained.ZeroGradients();
   double entropy_sum = 0;
   for (const PolicyBatch& part : PackSamples(samples, micro_batch_tokens)) {
     ArenaScope scope(arena);
     const size_t rows = part.target.size();
     TransformerSaved saved;
-    const ConstMatrix hidden = trainer.model().Forward(weights, part.batch, nullptr, arena, &saved);
+    const ConstMatrix hidden = trained.model().Forward(weights, part.batch, nullptr, arena, &saved);
     std::vector<float> logp(rows), entropy(rows), dlogp(rows), dentropy(rows);
     HeadForward(hidden, weights.lm_head, part.target.data(), arena, logp.data(), entropy.data());
     for (const auto& [first, i] : part.first_row) {
@@ -94,18 +94,18 @@ PolicyMetrics PolicyUpdate(Trainer& trainer, const GrpoOptions& options, const G
     HeadBackward(hidden, weights.lm_head, part.target.data(), dlogp.data(),
                  options.entropy_bonus != 0 ? dentropy.data() : nullptr, arena, dhidden,
                  grads.lm_head, nullptr);
-    trainer.model().Backward(weights, part.batch, saved, dhidden, /*balance_alpha=*/0, arena,
+    trained.model().Backward(weights, part.batch, saved, dhidden, /*balance_alpha=*/0, arena,
                              grads);
     size_t layer = 0;
     for (size_t l = 0; l < weights.layers.size(); ++l) {
       if (!weights.layers[l].is_moe) continue;
       if (metrics.load.size() <= layer) metrics.load.emplace_back();
-      CountLoad(trainer.config(), saved.layers[l].moe.routing, static_cast<int64_t>(rows),
+      CountLoad(trained.config(), saved.layers[l].moe.routing, static_cast<int64_t>(rows),
                 metrics.load[layer++]);
     }
   }
   metrics.entropy = entropy_sum / static_cast<double>(std::max<int64_t>(1, metrics.grpo.tokens));
-  metrics.grad_norm = trainer.Update(lr_factor);
+  metrics.grad_norm = trained.Update(lr_factor);
   return metrics;
 }
 

@@ -8,7 +8,7 @@
 #include "rl/grpo.h"
 #include "rl/rollout.h"
 #include "train/expert_load.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 
@@ -51,8 +51,8 @@ struct PolicyMetrics {
 
 // Forward, objective, backward, update. Where a sample's logp_old is empty, the policy is the one
 // that sampled it: its own log-probabilities, taken in the same pass, are the old ones.
-PolicyMetrics PolicyUpdate(Trainer& trainer, const GrpoOptions& options, const GrpoScale& scale,
-                           int64_t micro_batch_tokens, double lr_factor,
+PolicyMetrics PolicyUpdate(TrainedModel& trained, const GrpoOptions& options,
+                           const GrpoScale& scale, int64_t micro_batch_tokens, double lr_factor,
                            std::span<const PolicySample> samples);
 
 }  // namespace darkhorse

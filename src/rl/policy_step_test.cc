@@ -13,10 +13,10 @@ namespace {
 
 class PolicyStepTest : public testing::Test {
  protected:
-  PolicyStepTest() : trainer_(TinyPolicyConfig(), Plain()) {
-    trainer_.Initialize(3);
+  PolicyStepTest() : trained_(TinyPolicyConfig(), Plain()) {
+    trained_.Initialize(3);
     // Larger weights than a fresh model's, so that the router decides by more than rounding.
-    for (int64_t i = 0; i < trainer_.layout().buffer_size(); ++i) trainer_.weights()[i] *= 5;
+    for (int64_t i = 0; i < trained_.layout().buffer_size(); ++i) trained_.weights()[i] *= 5;
     RandomSequence random(1, RandomStream::kTest, 0);
     const auto tokens = [&](size_t count) {
       std::vector<int32_t> ids;
@@ -40,7 +40,7 @@ class PolicyStepTest : public testing::Test {
   }
   GrpoScale Scale() const { return ScaleOf(policy_, 12); }
 
-  Trainer trainer_;
+  TrainedModel trained_;
   std::vector<Sample> samples_;
   std::vector<PolicySample> policy_;
 };
@@ -89,8 +89,8 @@ TEST_F(PolicyStepTest, PackingCoversEveryTokenOnce) {
 
 TEST_F(PolicyStepTest, LogProbabilitiesDoNotDependOnThePacking) {
   const auto logps = [&](int64_t micro_batch_tokens) {
-    return CompletionLogps(trainer_.model(), trainer_.bound_weights(), micro_batch_tokens,
-                           trainer_.arena(), policy_);
+    return CompletionLogps(trained_.model(), trained_.bound_weights(), micro_batch_tokens,
+                           trained_.arena(), policy_);
   };
   const std::vector<std::vector<float>> whole = logps(4096);
   for (size_t i = 0; i < policy_.size(); ++i)
@@ -98,7 +98,7 @@ TEST_F(PolicyStepTest, LogProbabilitiesDoNotDependOnThePacking) {
   EXPECT_EQ(whole, logps(10));  // to the bit
   // And the update's own pass finds the same again: no gap to the "sampler", every ratio 1.
   for (size_t i = 0; i < samples_.size(); ++i) samples_[i].logp = whole[i];
-  const PolicyMetrics metrics = PolicyUpdate(trainer_, GrpoOptions{}, Scale(), 25, 1.0, policy_);
+  const PolicyMetrics metrics = PolicyUpdate(trained_, GrpoOptions{}, Scale(), 25, 1.0, policy_);
   EXPECT_EQ(metrics.grpo.sampling_gap, 0);
   EXPECT_EQ(metrics.grpo.ratio_sum, static_cast<double>(Scale().tokens));
   EXPECT_EQ(metrics.grpo.tokens, Scale().tokens);
@@ -111,8 +111,8 @@ TEST_F(PolicyStepTest, ReinforceIsCrossEntropyWeightedByAdvantage) {
   constexpr int64_t kMicroBatch = 40;
   const GrpoScale scale = Scale();
 
-  std::vector<float> gradient(static_cast<size_t>(trainer_.layout().buffer_size()));
-  const ModelGradients grads = BindGradients(trainer_.config(), trainer_.layout(), gradient.data());
+  std::vector<float> gradient(static_cast<size_t>(trained_.layout().buffer_size()));
+  const ModelGradients grads = BindGradients(trained_.config(), trained_.layout(), gradient.data());
   double loss = 0;
   Arena arena;
   for (const PolicyBatch& part : PackSamples(policy_, kMicroBatch)) {
@@ -124,19 +124,19 @@ TEST_F(PolicyStepTest, ReinforceIsCrossEntropyWeightedByAdvantage) {
             static_cast<float>(1.0 / static_cast<double>(scale.tokens) * policy_[i].advantage);
       }
     }
-    loss += LossForwardBackward(trainer_.model(), trainer_.bound_weights(),
+    loss += LossForwardBackward(trained_.model(), trained_.bound_weights(),
                                 {part.batch, part.target, weight}, 0, 0, arena, grads)
                 .loss;
   }
-  trainer_.bound_grads().norm[0] = 7;  // what an earlier step left does not count
-  const PolicyMetrics metrics = PolicyUpdate(trainer_, options, scale, kMicroBatch, 1.0, policy_);
+  trained_.bound_grads().norm[0] = 7;  // what an earlier step left does not count
+  const PolicyMetrics metrics = PolicyUpdate(trained_, options, scale, kMicroBatch, 1.0, policy_);
 
-  const ModelGradients& updated = trainer_.bound_grads();
-  const ParamInfo* embedding = trainer_.layout().Find("model.embed_tokens.weight");
+  const ModelGradients& updated = trained_.bound_grads();
+  const ParamInfo* embedding = trained_.layout().Find("model.embed_tokens.weight");
   ASSERT_NE(embedding, nullptr);
   const float* own = updated.embed_tokens.data - embedding->offset;
   double norm = 0;
-  for (const ParamInfo& param : trainer_.layout().params()) {
+  for (const ParamInfo& param : trained_.layout().params()) {
     const float* want = gradient.data() + param.offset;
     for (int64_t k = 0; k < param.size; ++k) norm += static_cast<double>(want[k]) * want[k];
     EXPECT_EQ(std::memcmp(own + param.offset, want, static_cast<size_t>(param.size) * 4), 0)
@@ -144,20 +144,20 @@ TEST_F(PolicyStepTest, ReinforceIsCrossEntropyWeightedByAdvantage) {
   }
   EXPECT_GT(norm, 1e-6);
   // Both add their squares in double, in different orders.
-  const double terms = static_cast<double>(trainer_.layout().buffer_size());
+  const double terms = static_cast<double>(trained_.layout().buffer_size());
   EXPECT_NEAR(metrics.grad_norm, std::sqrt(norm), terms * 0x1p-53 * std::sqrt(norm));
   // Weights rounded to float in one of them: 2^-24 a term, and |logp| < 30.
   EXPECT_NEAR(metrics.grpo.loss, loss, 30 * 0x1p-24);
 }
 
 TEST_F(PolicyStepTest, CountsTheLoadOfEveryRow) {
-  const PolicyMetrics metrics = PolicyUpdate(trainer_, GrpoOptions{}, Scale(), 25, 1.0, policy_);
+  const PolicyMetrics metrics = PolicyUpdate(trained_, GrpoOptions{}, Scale(), 25, 1.0, policy_);
   int64_t rows = 0;
   for (const PolicyBatch& part : PackSamples(policy_, 25)) rows += part.batch.rows();
   ASSERT_EQ(metrics.load.size(), 1u);  // the first layer is dense
   int64_t choices = 0;
   for (const int64_t count : metrics.load[0]) choices += count;
-  EXPECT_EQ(choices, rows * trainer_.config().num_experts_per_tok);
+  EXPECT_EQ(choices, rows * trained_.config().num_experts_per_tok);
 }
 
 }  // namespace

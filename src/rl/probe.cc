@@ -51,7 +51,7 @@ PartProbe Measure(const ReinforceOptions& rl, const MixturePart& mixed,
 
 // FLOP/s of a forward pass over a few micro-batches of the samples. Backward passes are the same
 // kernels on the same shapes.
-double MeasureTrainingSpeed(const ReinforceRecipe& recipe, Trainer& trainer,
+double MeasureTrainingSpeed(const ReinforceRecipe& recipe, TrainedModel& trained,
                             const std::vector<Sample>& samples) {
   constexpr int64_t kMicroBatches = 4;
   std::vector<PolicySample> scored;
@@ -63,11 +63,11 @@ double MeasureTrainingSpeed(const ReinforceRecipe& recipe, Trainer& trainer,
     rows += tokens;
     if (!scored.empty() && rows > kMicroBatches * recipe.rl.micro_batch_tokens) break;
     scored.push_back({&sample, 0, false, {}, {}});
-    flops += Count(tokens) * trainer.model().cost().ForwardFlopsPerToken(Count(tokens + 1) / 2);
+    flops += Count(tokens) * trained.model().cost().ForwardFlopsPerToken(Count(tokens + 1) / 2);
   }
   const double start = SteadySeconds();
-  CompletionLogps(trainer.model(), trainer.bound_weights(), recipe.rl.micro_batch_tokens,
-                  trainer.arena(), scored);
+  CompletionLogps(trained.model(), trained.bound_weights(), recipe.rl.micro_batch_tokens,
+                  trained.arena(), scored);
   return flops / (SteadySeconds() - start);
 }
 
@@ -197,12 +197,12 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
              cost.CacheBytesPerToken(CacheForm::kExpanded);
 }
 
-ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
+ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
                   const ModelWeights& packed_weights, const Tokenizer& tokenizer,
                   Environment& environment, const StopRequest& stop) {
   CHECK(recipe.probe.problems > 0);
   const ReinforceOptions& rl = recipe.rl;
-  const ModelConfig& config = trainer.config();
+  const ModelConfig& config = trained.config();
   const std::vector<MixturePart> mixture = environment.Parts();
   std::vector<Problem> problems;
   for (size_t part = 0; part < mixture.size(); ++part) {
@@ -221,7 +221,7 @@ ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
   std::vector<Sample> samples;
   ProbeReport report;
   {
-    Engine engine(trainer.model(), packed_weights, CacheForm::kExpanded, slots, capacity);
+    Engine engine(trained.model(), packed_weights, CacheForm::kExpanded, slots, capacity);
     const double start = SteadySeconds();
     samples = Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
                       environment, options, stop);
@@ -229,7 +229,7 @@ ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
     for (const Sample& sample : samples) generated += static_cast<double>(sample.completion.size());
     report.tokens_per_second = generated / (SteadySeconds() - start);
   }
-  report.training_flops_per_second = MeasureTrainingSpeed(recipe, trainer, samples);
+  report.training_flops_per_second = MeasureTrainingSpeed(recipe, trained, samples);
   int64_t longest_prompt = 0;
   for (const Sample& sample : samples)
     longest_prompt = std::max(longest_prompt, static_cast<int64_t>(sample.prompt.size()));

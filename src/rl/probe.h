@@ -10,7 +10,7 @@
 
 #include "rl/evaluate.h"
 #include "rl/recipe.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 
@@ -38,7 +38,7 @@ struct ProbeReport {
 };
 
 // Interruption.
-ProbeReport Probe(const ReinforceRecipe& recipe, Trainer& trainer,
+ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
                   const ModelWeights& packed_weights, const Tokenizer& tokenizer,
                   Environment& environment, const StopRequest& stop);
 

@@ -16,10 +16,10 @@ namespace darkhorse {
 
 namespace {
 
-class Run {
+class ReinforcementRun {
  public:
-  Run(const ReinforceRecipe& recipe, const std::string& model_directory, const std::string& run,
-      const ReinforceCallbacks& callbacks)
+  ReinforcementRun(const ReinforceRecipe& recipe, const std::string& model_directory,
+                   const std::string& run, const ReinforceCallbacks& callbacks)
       : recipe_(recipe),
         run_(run),
         callbacks_(callbacks),
@@ -61,14 +61,14 @@ class Run {
   ReinforceResult result_;
 };
 
-std::vector<std::string> Run::Written() const {
+std::vector<std::string> ReinforcementRun::Written() const {
   std::vector<std::string> names = {"metrics.jsonl", "samples.jsonl", "timings.jsonl", "probe.json",
                                     "best"};
   names.insert(names.end(), callbacks_.written.begin(), callbacks_.written.end());
   return names;
 }
 
-void Run::Begin() {
+void ReinforcementRun::Begin() {
   std::optional<ProbeReport> probe;
   if (recipe_.probe.problems > 0) {
     probe = learner_->Probe(callbacks_.stop);
@@ -94,7 +94,7 @@ void Run::Begin() {
   if (probe) WriteFileAtomically(run_ + "/probe.json", JsonLine(ToJson(*probe)));
 }
 
-void Run::GoOn(const LatestCheckpoint& latest) {
+void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
   for (const std::string& warning : latest.warnings) Note(warning);
   RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/true, Written());
   RecordInputs(run_, inputs_, /*goes_on=*/true);
@@ -116,7 +116,7 @@ void Run::GoOn(const LatestCheckpoint& latest) {
                    latest.directory));
 }
 
-void Run::Evaluate(ReinforceMetrics& metrics) {
+void ReinforcementRun::Evaluate(ReinforceMetrics& metrics) {
   const double start = SteadySeconds();
   metrics.evaluation = learner_->Evaluate(callbacks_.stop);
   metrics.evaluate_seconds = SteadySeconds() - start;
@@ -129,7 +129,7 @@ void Run::Evaluate(ReinforceMetrics& metrics) {
   learner_->PublishModel(BestDirectory());
 }
 
-void Run::Save(const StepLines& unevaluated) {
+void ReinforcementRun::Save(const StepLines& unevaluated) {
   const LoopState state{learner_->progress(),        result_.best_accuracy,
                         environment_->Fingerprint(), guards_,
                         result_.stop_reason,         unevaluated};
@@ -138,7 +138,7 @@ void Run::Save(const StepLines& unevaluated) {
 }
 
 // The step's evaluation where one is due, its lines, its checkpoint.
-void Run::Finish(StepLines lines, ReinforceMetrics& metrics) {
+void ReinforcementRun::Finish(StepLines lines, ReinforceMetrics& metrics) {
   const ReinforceOptions& rl = recipe_.rl;
   const bool last = metrics.step == rl.steps;
   if (EvaluationDue(metrics.step)) {
@@ -163,7 +163,7 @@ void Run::Finish(StepLines lines, ReinforceMetrics& metrics) {
     Note(fmt::format("finished after step {}: {}", metrics.step, metrics.stopped));
 }
 
-void Run::Step() {
+void ReinforcementRun::Step() {
   ReinforceMetrics metrics;
   try {
     LeaveIfAsked(callbacks_.stop);
@@ -182,7 +182,7 @@ void Run::Step() {
   result_.last = std::move(metrics);
 }
 
-ReinforceResult Run::Loop() {
+ReinforceResult ReinforcementRun::Loop() {
   // Of a step whose evaluation was interrupted nothing was written yet.
   const int64_t written = learner_->progress().completed - (unevaluated_.empty() ? 0 : 1);
   log_.emplace(run_, written);
@@ -216,9 +216,8 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   std::optional<RunLock> lock;  // of a new run only when nothing is wrong with what it needs
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
-  if (latest && !resume)
-    Fail("{}: holds a run already; resume it, or choose another run directory", run);
-  std::optional<Run> loop;
+  if (latest && !resume) throw RunIsThere(run);
+  std::optional<ReinforcementRun> loop;
   try {
     loop.emplace(recipe, model_directory, run, callbacks);
     if (!lock) lock.emplace(run);

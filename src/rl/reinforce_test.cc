@@ -90,9 +90,9 @@ TEST_F(ReinforceTest, ResumingFromAnotherModelIsRefused) {
   Run(recipe, "run", false, StopAfter(2));
   // The same model elsewhere is the same model.
   const std::string json = LoadTokenizerJson(Base());
-  const std::string same = Publish("same", trainer_->config(), json);
+  const std::string same = Publish("same", trained_->config(), json);
   Reinforce(recipe, same, RunPath("run"), true, {.stop = [] { return true; }});
-  const std::string other = Publish("other", trainer_->config(), json + " ");
+  const std::string other = Publish("other", trained_->config(), json + " ");
   ExpectMessage(MessageOf([&] {
                   Reinforce(recipe, other, RunPath("run"), true, {.stop = [] { return true; }});
                 }),

@@ -12,7 +12,7 @@
 #include "base/scratch_testing.h"
 #include "rl/reinforce.h"
 #include "rl/tiny_policy_testing.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 
@@ -36,13 +36,13 @@ class ReinforceTest : public testing::Test {
     tokenizer_ = new Tokenizer(TinyPolicyTokenizer(documents));
     OptimizerOptions optimizer;
     optimizer.learning_rate = 1e-2;
-    trainer_ = new Trainer(TinyPolicyConfig(), optimizer);
-    trainer_->Initialize(1);
+    trained_ = new TrainedModel(TinyPolicyConfig(), optimizer);
+    trained_->Initialize(1);
     for (uint64_t step = 0; step < 60; ++step) Pretrain(step);
-    Publish("base", trainer_->config(), tokenizer_->ToJson());
+    Publish("base", trained_->config(), tokenizer_->ToJson());
   }
   static void TearDownTestSuite() {
-    delete trainer_;
+    delete trained_;
     delete tokenizer_;
     delete scratch_;
   }
@@ -59,20 +59,20 @@ class ReinforceTest : public testing::Test {
       target.push_back(1);
     }
     const std::vector<float> weight(target.size(), 1.0f / static_cast<float>(target.size()));
-    trainer_->ZeroGradients();
-    LossForwardBackward(trainer_->model(), trainer_->bound_weights(), {batch, target, weight}, 0, 0,
-                        trainer_->arena(), trainer_->bound_grads());
-    trainer_->Update(1.0);
+    trained_->ZeroGradients();
+    LossForwardBackward(trained_->model(), trained_->bound_weights(), {batch, target, weight}, 0, 0,
+                        trained_->arena(), trained_->bound_grads());
+    trained_->Update(1.0);
   }
 
   static std::string Publish(const std::string& name, const ModelConfig& config,
                              const std::string& tokenizer_json) {
     const std::string directory = *scratch_ / name;
-    Trainer shaped(config, {});
+    TrainedModel shaped(config, {});
     ModelFiles files;
     files.tokenizer_json = tokenizer_json;
     const float* weights =
-        config.vocab_size == trainer_->config().vocab_size ? trainer_->weights() : shaped.weights();
+        config.vocab_size == trained_->config().vocab_size ? trained_->weights() : shaped.weights();
     PublishCheckpoint(directory, config, shaped.layout(), weights, files, nullptr);
     return directory;
   }
@@ -140,7 +140,7 @@ class ReinforceTest : public testing::Test {
 
   static inline ScratchDirectory* scratch_;
   static inline Tokenizer* tokenizer_;
-  static inline Trainer* trainer_;
+  static inline TrainedModel* trained_;
 };
 
 }  // namespace darkhorse

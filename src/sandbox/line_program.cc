@@ -349,15 +349,23 @@ bool LineProgram::Advance(Copy& copy, const LineJudge& judge, std::vector<std::s
 std::vector<std::string> LineProgram::Ask(std::span<const std::string> questions,
                                           const LineJudge& judge, const StopRequest& stop) {
   std::vector<std::string> failures(questions.size());
-  for (size_t next = 0, done = 0; done < questions.size();) {
-    if (stop && stop()) {
-      for (const auto& copy : copies_) {
-        Stop(*copy);
-        copy->question.reset();
-        copy->retried = false;
-      }
-      throw Interruption();
+  try {
+    Ask(questions, judge, stop, failures);
+  } catch (...) {  // what the copies were asked is of no use to the next call
+    for (const auto& copy : copies_) {
+      Stop(*copy);
+      copy->question.reset();
+      copy->retried = false;
     }
+    throw;
+  }
+  return failures;
+}
+
+void LineProgram::Ask(std::span<const std::string> questions, const LineJudge& judge,
+                      const StopRequest& stop, std::vector<std::string>& failures) {
+  for (size_t next = 0, done = 0; done < questions.size();) {
+    LeaveIfAsked(stop);
     std::vector<pollfd> waits;
     Clock::time_point deadline = Clock::time_point::max();
     for (const auto& copy : copies_) {
@@ -378,7 +386,6 @@ std::vector<std::string> LineProgram::Ask(std::span<const std::string> questions
       if (copy->question && Advance(*copy, judge, failures)) ++done;
     }
   }
-  return failures;
 }
 
 }  // namespace darkhorse

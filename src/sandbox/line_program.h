@@ -69,6 +69,8 @@ class LineProgram {
   struct Copy;
   struct Ends;
   struct Reply;
+  void Ask(std::span<const std::string> questions, const LineJudge& judge, const StopRequest& stop,
+           std::vector<std::string>& failures);
   std::string Start(Copy& copy);
   pid_t Fork(const Ends& ends);
   void Stop(Copy& copy);

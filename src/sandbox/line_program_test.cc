@@ -178,6 +178,16 @@ TEST_F(LineProgramTest, StopsWhenAskedAndGoesOnAfterwards) {
   EXPECT_EQ(Ask(program, {"fine", "good"}, [] { return false; }), std::vector<std::string>(2));
 }
 
+// Whatever ends Ask early, copies that were asked then owe the next call nothing.
+TEST_F(LineProgramTest, AJudgeThatThrowsLeavesItUsable) {
+  LineProgram program(Python("    say('yes ' + q)\n"), {.processes = 2, .seconds = kPatience});
+  const std::vector<std::string> lines(6, "old\n");
+  const auto throws = [](size_t, std::string_view) -> Judgement { throw Error("enough"); };
+  EXPECT_EQ(MessageOf([&] { program.Ask(lines, throws, {}); }), "enough");
+  EXPECT_EQ(Ask(program, {"a"}), (std::vector<std::string>{""}));
+  EXPECT_EQ(Ask(program, {"b", "c", "d"}), (std::vector<std::string>(3)));
+}
+
 TEST_F(LineProgramTest, IsTheFirstToGoWhenTheMachineHasNoMemoryLeft) {
   LineProgram program(Python("    say('yes ' + open('/proc/self/oom_score_adj').read().strip())\n"),
                       {.processes = 1, .seconds = kPatience});

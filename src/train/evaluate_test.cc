@@ -6,7 +6,7 @@
 #include "base/scratch_testing.h"
 #include "data/shard.h"
 #include "model/head.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 namespace {
@@ -15,8 +15,8 @@ constexpr int64_t kLength = 32;
 
 class EvaluateLossTest : public testing::Test {
  protected:
-  EvaluateLossTest() : trainer_(Config(), {}) {
-    trainer_.Initialize(3);
+  EvaluateLossTest() : trained_(Config(), {}) {
+    trained_.Initialize(3);
     ShardWriter writer(path_, {.tokenizer_hash = 1, .vocab_size = 16, .bos_id = 0, .eos_id = 1});
     RandomSequence random(7, RandomStream::kTest, 0);
     for (int d = 0; d < 600; ++d) {
@@ -54,9 +54,9 @@ class EvaluateLossTest : public testing::Test {
       const TrainBatch batch = loader.Sequences(s, 1);
       const std::vector<int32_t> targets = Targets(batch);
       ArenaScope scope(arena);
-      const ModelWeights& weights = trainer_.bound_weights();
+      const ModelWeights& weights = trained_.bound_weights();
       const ConstMatrix hidden =
-          trainer_.model().Forward(weights, ToTokenBatch(batch, kLength), nullptr, arena, nullptr);
+          trained_.model().Forward(weights, ToTokenBatch(batch, kLength), nullptr, arena, nullptr);
       std::vector<float> logp(targets.size());
       HeadForward(hidden, weights.lm_head, targets.data(), arena, logp.data(), nullptr);
       for (size_t i = 0; i < targets.size(); ++i) {
@@ -72,7 +72,7 @@ class EvaluateLossTest : public testing::Test {
 
   ScratchDirectory scratch_;
   const std::string path_ = scratch_ / "val.bin";
-  Trainer trainer_;
+  TrainedModel trained_;
 };
 
 TEST_F(EvaluateLossTest, MeasuresAsManyWholeSequencesAsTheLimitHolds) {
@@ -81,7 +81,7 @@ TEST_F(EvaluateLossTest, MeasuresAsManyWholeSequencesAsTheLimitHolds) {
   ASSERT_GT(all, 4096 / kLength + 20);  // more than are computed at once
   ASSERT_NE(shard.tokens() % kLength, 0);
   const auto expect = [&](int64_t max_tokens, int64_t sequences) {
-    const EvaluationLoss loss = EvaluateLoss(trainer_.model(), trainer_.bound_weights(), shard,
+    const EvaluationLoss loss = EvaluateLoss(trained_.model(), trained_.bound_weights(), shard,
                                              kLength, /*cross_documents=*/false, max_tokens);
     const EvaluationLoss by_hand = ByHand(shard, sequences);
     EXPECT_EQ(loss.tokens, by_hand.tokens) << max_tokens;

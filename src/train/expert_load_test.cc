@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "model/loss.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 namespace {
@@ -39,12 +39,12 @@ TEST(ExpertLoadTest, BiasesOfEveryLayerMoveTowardsTheMean) {
   config.moe_intermediate_size = 8;
   config.n_routed_experts = 3;
   config.max_position_embeddings = 8;
-  Trainer trainer(config, {});
+  TrainedModel trained(config, {});
   const auto biases = [&](size_t layer) {
-    const float* bias = RouterBiases(trainer.bound_weights())[layer];
+    const float* bias = RouterBiases(trained.bound_weights())[layer];
     return std::vector<float>(bias, bias + 3);
   };
-  UpdateRouterBiases({{1, 2, 3}, {9, 0, 0}}, 0.5, trainer.bound_weights());
+  UpdateRouterBiases({{1, 2, 3}, {9, 0, 0}}, 0.5, trained.bound_weights());
   EXPECT_EQ(biases(0), (std::vector<float>{0.5, 0, -0.5}));
   EXPECT_EQ(biases(1), (std::vector<float>{-0.5, 0.5, 0.5}));
 }

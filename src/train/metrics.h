@@ -1,4 +1,4 @@
-// metrics.jsonl: one JSON object a step, only what is determined by recipe and data, so that an
+// metrics.jsonl: one JSON object per step, only what is determined by recipe and data, so that an
 // interrupted run ends with the same bytes.
 #pragma once
 

@@ -40,7 +40,7 @@ class Optimizer {
   int64_t step_ = 0;
   FloatBuffer first_;          // first moment, or Muon's momentum
   FloatBuffer second_;         // second moment
-  std::vector<Arena> arenas_;  // one a thread
+  std::vector<Arena> arenas_;  // one per thread
 };
 
 // The global L2 norm of a gradient buffer. Padding and router biases hold zeros.

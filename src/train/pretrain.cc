@@ -17,7 +17,7 @@
 #include "train/expert_load.h"
 #include "train/metrics.h"
 #include "train/schedule.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 namespace {
@@ -41,14 +41,13 @@ std::vector<TrainBatch> MicroBatches(const Loader& loader, int64_t first, int64_
   return parts;
 }
 
-// One optimizer step on batch `step`, gradients accumulated over micro-batches. Nothing, and
-// nothing of the model changed, where stop() says so between two of them.
-std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader& loader,
-                                     int64_t first_sequence, int64_t sequences,
-                                     const StopRequest& stop, Trainer& trainer) {
+// One optimizer step on batch `step`, gradients accumulated over micro-batches. Interruption
+// between two of them, which leaves the model as it was.
+StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_t first_sequence,
+                      int64_t sequences, const StopRequest& stop, TrainedModel& trained) {
   const double start = SteadySeconds();
   const PretrainOptions& options = recipe.train;
-  const int64_t step = trainer.optimizer().step();
+  const int64_t step = trained.optimizer().step();
   const std::vector<TrainBatch> parts = MicroBatches(
       loader, first_sequence, sequences, options.micro_batch_tokens / options.sequence_length);
   double targets = 0;
@@ -58,9 +57,9 @@ std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader&
   const double lr_factor = LearningRateFactor(recipe.schedule, step, options.steps);
 
   StepMetrics metrics;
-  trainer.ZeroGradients();
+  trained.ZeroGradients();
   for (const TrainBatch& rows : parts) {
-    if (stop && stop()) return std::nullopt;
+    LeaveIfAsked(stop);
     const TokenBatch batch = ToTokenBatch(rows, options.sequence_length);
     const std::vector<int32_t> target = Targets(rows);
     std::vector<float> weight = rows.weights;
@@ -69,13 +68,13 @@ std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader&
     // tokens.
     const float alpha = static_cast<float>(options.balance_alpha / static_cast<double>(sequences));
     const LossResult result = LossForwardBackward(
-        trainer.model(), trainer.bound_weights(), {batch, target, weight},
-        static_cast<float>(options.mtp_lambda), alpha, trainer.arena(), trainer.bound_grads());
+        trained.model(), trained.bound_weights(), {batch, target, weight},
+        static_cast<float>(options.mtp_lambda), alpha, trained.arena(), trained.bound_grads());
     metrics.loss += result.loss;
     metrics.mtp_loss += result.mtp_loss;
     metrics.balance_loss += result.balance / static_cast<double>(sequences);
     AddLoad(result.load, metrics.load);
-    metrics.flops += StepFlops(trainer.model().cost(), batch);
+    metrics.flops += StepFlops(trained.model().cost(), batch);
   }
   if (!std::isfinite(metrics.loss)) {
     Fail(
@@ -83,9 +82,9 @@ std::optional<StepMetrics> TrainStep(const PretrainRecipe& recipe, const Loader&
         "checkpoints so far are untouched)",
         metrics.loss, step + 1);
   }
-  metrics.grad_norm = trainer.Update(lr_factor);
+  metrics.grad_norm = trained.Update(lr_factor);
   if (static_cast<double>(step) < options.router_bias_stop * static_cast<double>(options.steps)) {
-    UpdateRouterBiases(metrics.load, options.router_bias_gamma, trainer.bound_weights());
+    UpdateRouterBiases(metrics.load, options.router_bias_gamma, trained.bound_weights());
   }
   metrics.step = step + 1;
   metrics.max_violation = MaxViolation(metrics.load);
@@ -133,7 +132,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
                        .sequence_length = options.sequence_length,
                        .cross_documents = options.cross_documents});
 
-  Trainer trainer(recipe.model, recipe.optimizer);
+  TrainedModel trained(recipe.model, recipe.optimizer);
   const auto note = [&](const std::string& message) {
     if (callbacks.on_note) callbacks.on_note(message);
   };
@@ -142,8 +141,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   if (validation) inputs.emplace_back(kValidationShard, validation->checksum());
   const std::string metrics_path = run + "/metrics.jsonl";
   const auto latest = FindLatestCheckpoint(run);
-  if (latest && !resume)
-    Fail("{}: holds a run already; resume it, or choose another run directory", run);
+  if (latest && !resume) throw RunIsThere(run);
   std::vector<std::string> written = {"metrics.jsonl", "timings.jsonl"};
   written.insert(written.end(), callbacks.written.begin(), callbacks.written.end());
   PretrainResult result;
@@ -151,7 +149,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     for (const std::string& warning : latest->warnings) note(warning);
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/true, written);
     RecordInputs(run, inputs, /*goes_on=*/true);
-    trainer.Load(latest->directory);
+    trained.Load(latest->directory);
     TruncateJsonLines(metrics_path, latest->step);
     result.checkpoint = latest->directory;
     note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
@@ -162,7 +160,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     RecordRecipe(run, ToToml(recipe), /*goes_on=*/false, written);
     RecordInputs(run, inputs, /*goes_on=*/false);
     TruncateJsonLines(metrics_path, 0);
-    trainer.Initialize(options.seed);
+    trained.Initialize(options.seed);
   }
   MetricsFile metrics_file(metrics_path);
   TruncateJsonLines(run + "/timings.jsonl", latest ? latest->step : 0);
@@ -174,20 +172,21 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   }
   const auto evaluate = [&] {
     if (!validation) return -1.0;
-    return EvaluateLoss(trainer.model(), trainer.bound_weights(), *validation,
+    return EvaluateLoss(trained.model(), trained.bound_weights(), *validation,
                         options.sequence_length, options.cross_documents, options.evaluate_tokens)
         .loss;
   };
-  while (trainer.optimizer().step() < options.steps) {
-    const int64_t step = trainer.optimizer().step();
+  while (trained.optimizer().step() < options.steps) {
+    const int64_t step = trained.optimizer().step();
     const double start = SteadySeconds();
-    std::optional<StepMetrics> computed =
-        TrainStep(recipe, loader, SequencesBefore(options, step), SequencesAt(options, step),
-                  callbacks.stop, trainer);
-    if (!computed) {
+    StepMetrics metrics;
+    try {
+      metrics = TrainStep(recipe, loader, SequencesBefore(options, step),
+                          SequencesAt(options, step), callbacks.stop, trained);
+    } catch (const Interruption&) {
       if (step > 0) {
         metrics_file.Sync();
-        result.checkpoint = trainer.Save(run, options.keep_checkpoints, files, "{}", step);
+        result.checkpoint = trained.Save(run, options.keep_checkpoints, files, "{}", step);
         note(fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
                          step));
       } else {
@@ -195,7 +194,6 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
       }
       return result;
     }
-    StepMetrics& metrics = *computed;
     const bool last = metrics.step == options.steps;
     const bool evaluates =
         last || (options.evaluate_every > 0 && metrics.step % options.evaluate_every == 0);
@@ -206,7 +204,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     if (last || metrics.step % options.checkpoint_every == 0) {
       metrics_file.Sync();
       result.checkpoint =
-          trainer.Save(run, options.keep_checkpoints, files, "{}", trainer.optimizer().step());
+          trained.Save(run, options.keep_checkpoints, files, "{}", trained.optimizer().step());
     }
     if (callbacks.on_step) callbacks.on_step(metrics);
   }

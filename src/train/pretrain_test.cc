@@ -20,7 +20,7 @@
 #include "model/head.h"
 #include "model/loss.h"
 #include "train/evaluate.h"
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 namespace darkhorse {
 namespace {
@@ -117,7 +117,7 @@ TEST_F(PretrainTest, LossFallsWithEitherOptimizer) {
     ModelConfig config = recipe.model;
     config.vocab_size = 32;
     config.eos_token_id = 1;
-    Trainer fresh(config, {});
+    TrainedModel fresh(config, {});
     fresh.Initialize(recipe.train.seed);
     const TrainBatch batch = loader.Sequences(0, 8);
     const std::vector<int32_t> targets = Targets(batch);
@@ -158,19 +158,19 @@ TEST_F(PretrainTest, AStepIsItsMicroBatchesAddedUp) {
   // The same by hand: 8 sequences, four at a time.
   const TokenShard shard = TokenShard::Open(Data() + "/" + kTrainShard);
   const Loader loader(shard, "", {.seed = recipe.train.seed, .sequence_length = 64});
-  Trainer trainer(LoadModelConfig(result.checkpoint), recipe.optimizer);
-  trainer.Initialize(recipe.train.seed);
+  TrainedModel trained(LoadModelConfig(result.checkpoint), recipe.optimizer);
+  trained.Initialize(recipe.train.seed);
   const TrainBatch whole = loader.Sequences(0, 8);
   const auto targets = std::count(whole.weights.begin(), whole.weights.end(), 1.0f);
-  trainer.ZeroGradients();
+  trained.ZeroGradients();
   double loss = 0, mtp_loss = 0, balance = 0;
   for (const int64_t begin : {0, 4}) {
     const TrainBatch part = loader.Sequences(begin, 4);
     std::vector<float> weight = part.weights;
     for (float& w : weight) w *= 1.0f / static_cast<float>(targets);
     const LossResult of_part = LossForwardBackward(
-        trainer.model(), trainer.bound_weights(), {ToTokenBatch(part, 64), Targets(part), weight},
-        0.5f, 0.25f / 8, trainer.arena(), trainer.bound_grads());
+        trained.model(), trained.bound_weights(), {ToTokenBatch(part, 64), Targets(part), weight},
+        0.5f, 0.25f / 8, trained.arena(), trained.bound_grads());
     loss += of_part.loss;
     mtp_loss += of_part.mtp_loss;
     balance += of_part.balance / 8;
@@ -179,10 +179,10 @@ TEST_F(PretrainTest, AStepIsItsMicroBatchesAddedUp) {
   EXPECT_EQ(first.mtp_loss, mtp_loss);
   EXPECT_EQ(first.balance_loss, balance / 2);  // the second layer and the MTP module have experts
   EXPECT_EQ(first.learning_rate, recipe.optimizer.learning_rate * 0.2);
-  EXPECT_EQ(first.grad_norm, trainer.Update(0.2));
-  Trainer saved(trainer.config(), recipe.optimizer);
+  EXPECT_EQ(first.grad_norm, trained.Update(0.2));
+  TrainedModel saved(trained.config(), recipe.optimizer);
   saved.Load(result.checkpoint);
-  EXPECT_TRUE(std::equal(trainer.weights(), trainer.weights() + trainer.layout().buffer_size(),
+  EXPECT_TRUE(std::equal(trained.weights(), trained.weights() + trained.layout().buffer_size(),
                          saved.weights()));
 }
 
@@ -261,11 +261,11 @@ TEST_F(PretrainTest, AValidationShardIsOptional) {
 
 TEST_F(PretrainTest, StateAddedIsSavedAndLoadedWithTheRest) {
   std::vector<float> reference = {1, 2, 3};
-  Trainer saver(Recipe().model, {});
+  TrainedModel saver(Recipe().model, {});
   saver.AddState("reference", reference);
   const std::string directory = saver.Save(Run("run"), 1, {}, R"({"n": 7})", 5);
   std::vector<float> loaded(3);
-  Trainer loader(Recipe().model, {});
+  TrainedModel loader(Recipe().model, {});
   loader.AddState("reference", loaded);
   EXPECT_EQ(loader.Load(directory), R"({"n":7})");
   EXPECT_EQ(loaded, reference);
@@ -274,22 +274,22 @@ TEST_F(PretrainTest, StateAddedIsSavedAndLoadedWithTheRest) {
 
 // A checkpoint that cannot be loaded must not take the place of one that can.
 TEST_F(PretrainTest, WhatIsNotFiniteIsNotSaved) {
-  Trainer trainer(Recipe().model, {});
-  trainer.Initialize(1);
-  const std::string good = trainer.Save(Run("run"), 1, {}, "{}", 1);
+  TrainedModel trained(Recipe().model, {});
+  trained.Initialize(1);
+  const std::string good = trained.Save(Run("run"), 1, {}, "{}", 1);
   const auto message = [&] {
     try {
-      trainer.Save(Run("run"), 1, {}, "{}", 2);
+      trained.Save(Run("run"), 1, {}, "{}", 2);
     } catch (const Error& error) {
       return std::string(error.what());
     }
     return std::string();
   };
-  float* last = trainer.weights() + trainer.layout().buffer_size() - 1;
+  float* last = trained.weights() + trained.layout().buffer_size() - 1;
   const float before = std::exchange(*last, NAN);
   EXPECT_TRUE(message().starts_with("the weights are not all finite after step 2")) << message();
   *last = before;
-  for (auto& [name, values] : trainer.optimizer().State()) {
+  for (auto& [name, values] : trained.optimizer().State()) {
     const float moment = std::exchange(values[values.size() / 2], INFINITY);
     EXPECT_TRUE(message().starts_with("the optimizer's moments are not all finite")) << message();
     values[values.size() / 2] = moment;
@@ -322,9 +322,9 @@ TEST_F(PretrainTest, BiasesPushExpertsTowardsTheirMeanLoad) {
   recipe.train.steps = 1;
   recipe.train.router_bias_gamma = 0.25;
   const PretrainResult result = Pretrain(recipe, Data(), Run("run"), false, {});
-  Trainer trainer(LoadModelConfig(result.checkpoint), recipe.optimizer);
-  trainer.Load(result.checkpoint);
-  const std::vector<float*> biases = RouterBiases(trainer.bound_weights());
+  TrainedModel trained(LoadModelConfig(result.checkpoint), recipe.optimizer);
+  trained.Load(result.checkpoint);
+  const std::vector<float*> biases = RouterBiases(trained.bound_weights());
   const ExpertLoad& load = result.last.load;
   ASSERT_EQ(load.size(), 2u);  // the second layer and the multi-token-prediction module
   for (size_t layer = 0; layer < load.size(); ++layer) {
@@ -375,10 +375,10 @@ TEST_F(PretrainTest, RouterBiasesStayAfterTheirLastStep) {
   recipe.train.router_bias_gamma = 0.25;  // sums are exact
   const auto biases = [&](const std::string& run, int64_t step) {
     const std::string directory = StepDirectory(Run(run), step);
-    Trainer trainer(LoadModelConfig(directory), recipe.optimizer);
-    trainer.Load(directory);
+    TrainedModel trained(LoadModelConfig(directory), recipe.optimizer);
+    trained.Load(directory);
     std::vector<float> all;
-    for (const float* bias : RouterBiases(trainer.bound_weights()))
+    for (const float* bias : RouterBiases(trained.bound_weights()))
       if (bias) all.insert(all.end(), bias, bias + recipe.model.n_routed_experts);
     return all;
   };

@@ -1,4 +1,4 @@
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

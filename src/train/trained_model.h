@@ -17,14 +17,14 @@
 namespace darkhorse {
 
 // Error if this machine cannot hold the training of such a model, computing so many tokens at once;
-// to be asked before the Trainer is made.
+// to be asked before the TrainedModel is made.
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens);
 
-class Trainer {
+class TrainedModel {
  public:
-  Trainer(const ModelConfig& config, const OptimizerOptions& optimizer);
-  Trainer(const Trainer&) = delete;
-  Trainer& operator=(const Trainer&) = delete;
+  TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer);
+  TrainedModel(const TrainedModel&) = delete;
+  TrainedModel& operator=(const TrainedModel&) = delete;
 
   const ModelConfig& config() const { return model_.config(); }
   const ParamLayout& layout() const { return layout_; }
@@ -42,8 +42,8 @@ class Trainer {
     return optimizer_.Step(grads_.data(), lr_factor, weights_.data());
   }
 
-  // More tensors that Save and, where it comes later, Load treat as the rest (a reference policy);
-  // they must outlive the trainer.
+  // Adds a tensor to what Save writes and Load reads, such as a reference policy. It must outlive
+  // this object.
   void AddState(const std::string& name, std::span<float> values) {
     extra_state_.emplace_back(name, values);
   }

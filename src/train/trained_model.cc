@@ -1,4 +1,4 @@
-#include "train/trainer.h"
+#include "train/trained_model.h"
 
 #include <algorithm>
 #include <atomic>
@@ -47,7 +47,7 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
                 "lower micro_batch_tokens");
 }
 
-Trainer::Trainer(const ModelConfig& config, const OptimizerOptions& optimizer)
+TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer)
     : model_(config),
       layout_(config),
       weights_(layout_.buffer_size()),
@@ -56,14 +56,14 @@ Trainer::Trainer(const ModelConfig& config, const OptimizerOptions& optimizer)
       bound_grads_(BindGradients(config, layout_, grads_.data())),
       optimizer_(layout_, optimizer) {}
 
-void Trainer::Initialize(uint64_t seed) {
+void TrainedModel::Initialize(uint64_t seed) {
   InitializeWeights(config(), layout_, seed, weights_.data());
 }
 
-void Trainer::ZeroGradients() { std::fill(grads_.begin(), grads_.end(), 0.0f); }
+void TrainedModel::ZeroGradients() { std::fill(grads_.begin(), grads_.end(), 0.0f); }
 
-std::string Trainer::Save(const std::string& run, int64_t keep, const ModelFiles& files,
-                          const std::string& json, int64_t step) {
+std::string TrainedModel::Save(const std::string& run, int64_t keep, const ModelFiles& files,
+                               const std::string& json, int64_t step) {
   // A checkpoint that cannot be loaded must not stand before, or crowd out, one that can.
   RequireFinite("the weights", weights_, step);
   TrainerState state;
@@ -77,7 +77,7 @@ std::string Trainer::Save(const std::string& run, int64_t keep, const ModelFiles
   return PublishStep(run, keep, config(), layout_, weights_.data(), files, state);
 }
 
-std::string Trainer::Load(const std::string& directory) {
+std::string TrainedModel::Load(const std::string& directory) {
   if (!(LoadModelConfig(directory) == config())) {
     Fail("{}: its model is not the recipe's; resume with the recipe the run was started with",
          directory);

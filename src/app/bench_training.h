@@ -1,0 +1,20 @@
+// How fast a recipe's model trains, and where a step's time goes.
+#pragma once
+
+#include "app/output.h"
+#include "model/part_clock.h"
+#include "train/recipe.h"
+#include "train/trained_model.h"
+
+namespace darkhorse {
+
+// Milliseconds of each part of the model in a step of `step` seconds, and its share of the step.
+// The clock's seconds count `scale` times; `update` are the optimizer's seconds. What remains,
+// positive or negative, is the spread between the rounds: the step is made of medians, its parts of
+// means.
+Json WhereTimeGoes(const PartClock& clock, double scale, double update, double step);
+
+// Steps on random tokens with the balance of experts that random weights have: medians of `rounds`.
+Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, TrainedModel& trained);
+
+}  // namespace darkhorse
