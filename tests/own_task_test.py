@@ -222,6 +222,7 @@ class Bench(OwnTask):
         for figure in ("step_seconds", "samples_per_minute", "sampled_tokens_per_second",
                        "sampling_share_of_roofline"):
             self.assertGreater(step[figure], 0, figure)
+        self.assertAlmostEqual(step["samples_per_minute"] / 60 * step["step_seconds"], 2 * 4)
         self.assertAlmostEqual(sum(step["where_time_goes"].values()), 1)
         for field, value in (("rl.group_size", 0), ("rl.max_tokens", 0), ("grpo.objective", "cilp")):
             self.refuse(2, "bench", "countdown", "--model", self.model, "--set", f"{field}={value}", says=field)

@@ -76,7 +76,10 @@ class Run(unittest.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
         (cls.folder / "tiny_run.toml").write_text(RECIPE)
-        cls.result = json.loads(cls.finish(cls.start("whole")))
+        run = cls.start("whole")
+        out, cls.told = run.communicate(timeout=120)
+        assert run.returncode == 0, cls.told.decode()
+        cls.result = json.loads(out)
 
     @classmethod
     def start(cls, out):
@@ -98,6 +101,9 @@ class Run(unittest.TestCase):
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 found[str(name)] = (digest, path.stat().st_mtime_ns)
         return found
+
+    def test_the_corpus_is_told_of_until_it_is_whole(self):
+        self.assertRegex(self.told.decode(), r"(?m)^100 % · [0-9.]+k tokens$")
 
     def test_every_stage_leaves_its_files(self):
         self.assertTrue(self.result["finished"])

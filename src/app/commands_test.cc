@@ -101,6 +101,25 @@ TEST_F(CommandsTest, TokenizerTrainCountsWhatItRead) {
   EXPECT_EQ(tokenizer.TokenId("<e>"), 1);
 }
 
+TEST_F(CommandsTest, TokenizerTrainShowsBytesCountedThenMerges) {
+  const std::string error = CallProgram({"tokenizer", "train", *scratch_ / "corpus.jsonl", "--out",
+                                         *scratch_ / "again.json", "--vocab-size", "280"})
+                                .error;
+  const auto line_of = [&](const char* phase) {
+    const size_t at = std::min(error.find(phase), error.size());
+    return error.substr(at, error.find('\n', at) - at);
+  };
+  EXPECT_NE(line_of("count ").find(" bytes"), std::string::npos) << error;
+  EXPECT_EQ(line_of("count ").find("merges"), std::string::npos) << error;
+  EXPECT_NE(line_of("merge ").find(" merges"), std::string::npos) << error;
+}
+
+TEST_F(CommandsTest, InfoTakesAModelsWholeContextUnlessAnotherIsAsked) {
+  EXPECT_EQ(JsonOf({"info", "--model", Model()})["context"], 128);
+  EXPECT_EQ(JsonOf({"info", "--model", Model(), "--context", "9"})["context"], 9);
+  EXPECT_EQ(JsonOf({"info", scratch_->Write("p.toml", kPretrain)})["context"], 64);
+}
+
 TEST_F(CommandsTest, EncodeAndDecodeAreInverse) {
   const Tokenizer tokenizer = Tokenizer::Load(*scratch_ / "tokenizer.json");
   const std::string file = *scratch_ / "tokenizer.json";
@@ -304,6 +323,17 @@ TEST_F(CommandsTest, TaskCheckCountsProblemsAndTheirOwnAnswers) {
   EXPECT_EQ(regex["problems"], 5);
   EXPECT_EQ(regex["own_answers"], 5);
   EXPECT_EQ(regex["own_answers_right"], 3);
+  // Ten of many are shown.
+  lines.clear();
+  for (int i = 0; i < 15; ++i)
+    lines += Json{{"prompt", "say " + std::to_string(i)}, {"answer", "a+b"}}.dump() + "\n";
+  const std::string error =
+      CallProgram({"task", "check", "--problems", scratch_->Write("wrong.jsonl", lines), "--rule",
+                   "regex", "--held-out-share", "1"})
+          .error;
+  size_t shown = 0;
+  for (size_t at = 0; (at = error.find("its own answer", at)) != error.npos; ++at) ++shown;
+  EXPECT_EQ(shown, 10u) << error;
 }
 
 }  // namespace

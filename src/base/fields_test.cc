@@ -111,6 +111,8 @@ TEST(Fields, SetAssignsFromText) {
   EXPECT_EQ(outer.inner.sizes, (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(outer.inner.ratio, 1e-3);
   EXPECT_TRUE(outer.weights.empty());
+  SetField(fields, "files=[\"\", \"b\"]");
+  EXPECT_EQ(outer.files, (std::vector<std::string>{"", "b"}));
   SetField(fields, "files=[\"a\", \"b\"]");  // as TOML spells it
   EXPECT_EQ(outer.files, (std::vector<std::string>{"a", "b"}));
 }
@@ -178,6 +180,7 @@ TEST(NearestName, CountsEditsAndLooksIntoSections) {
   EXPECT_EQ(EditDistance("kitten", "sitting"), 3);
   EXPECT_EQ(EditDistance("", "abc"), 3);
   EXPECT_EQ(NearestName("gcb", {"sum", "gcd"}), "gcd");
+  EXPECT_EQ(NearestName("gcb", {"sum", "gcd", "gcf"}), "gcd");  // the first of equals
   EXPECT_EQ(NearestName("train.hidden", {"train.hint", "model.hidden"}), "model.hidden");
   EXPECT_EQ(NearestName("x", {}), "");
   const std::vector<std::string> run = {"pretrain.train.steps", "reinforce.rl.steps", "model",

@@ -154,6 +154,8 @@ TEST(Corpus, ImpossibleTemplatesAreUsageErrors) {
   for (const char* bad : {"no field", "{open", "{}", "a}b{c}", "{a{b}}"}) {
     EXPECT_THROW(JsonTemplate::Parse(bad), UsageError) << bad;
   }
+  EXPECT_CONTAINS(MessageOf([] { JsonTemplate::Parse("ab{text"); }), "brace at character 3 opens");
+  EXPECT_CONTAINS(MessageOf([] { JsonTemplate::Parse("ab}"); }), "stray brace at character 3;");
   EXPECT_THROW(JsonTemplate::Field(""), UsageError);
 }
 
@@ -214,6 +216,9 @@ TEST(Corpus, OverlongDocumentsAreSkippedOrNamed) {
                     fmt::format(":{}: longer than max_document_bytes = 20", line));
   };
   const std::string good = "{\"text\": \"good\"}\n";
+  const std::string full = "{\"text\": \"12345678\"}\n";
+  ASSERT_EQ(full.size(), 20 + 1u);  // the end of a line is none of its bytes
+  EXPECT_EQ(ReadAll(folder.Write("full.jsonl", full), options), Documents{"12345678"});
   expect_named(folder.Write("a.jsonl", good + longer + "\n" + good), {"good", "good"}, 2);
   expect_named(folder.Write("a.txt", "good\n\n" + longer + "\nmore\n\ngood"), {"good", "good"}, 3);
   expect_named(folder.Write("b.txt", "good\n\n0123456789\n0123456789\n\ngood"), {"good", "good"},

@@ -55,7 +55,10 @@ TEST(Shard, ReadsWhatWasWritten) {
     Documents documents = {{5}, {0, vocab_size - 1, 7}, {1, 2}};
     // Longer than one checksum block.
     documents.emplace_back(700'001, vocab_size - 2);
-    WriteShard(folder / "x.bin", vocab_size, documents);
+    const std::string bytes = WriteShard(folder / "x.bin", vocab_size, documents);
+    // 65536 ids, 0 to 65535, are what two bytes hold. Offsets of four documents and their end.
+    const size_t token_bytes = (vocab_size <= 65536 ? 2 : 4) * 700'007u;
+    EXPECT_EQ(bytes.size(), kHeaderBytes + (token_bytes + 7) / 8 * 8 + 8 * 5 + kFooterBytes);
     const TokenShard shard = TokenShard::Open(folder / "x.bin", kHash);
     EXPECT_EQ(ReadAll(shard), documents);
     EXPECT_EQ(shard.tokens(), 700'007);

@@ -64,6 +64,14 @@ TEST(ModelConfig, ZeroIsRefusedWhereItCannotWork) {
   expect(mixed, kNever, false);
 }
 
+TEST(ModelConfig, GroupsThatAreTooManyAreNamedInOrder) {
+  ModelConfig config;
+  config.num_experts_per_tok = 2;
+  config.n_group = 4;
+  config.topk_group = 5;
+  EXPECT_EQ(MessageOf([&] { config.Validate(); }), "config: topk_group is 5 but n_group only 4");
+}
+
 TEST(ModelConfig, BoundsAreMetExactly) {
   const auto refused = [](auto change) {
     ModelConfig config;

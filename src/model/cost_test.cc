@@ -131,6 +131,20 @@ TEST(Cost, ActivationsAreWhatAStepTakes) {
   ExpectNear(ModelCost(medium).Training(256).activations, ArenaBytes(medium, 256, 128), "dense");
 }
 
+// What a module adds is the same for each, so little that is left out of the estimate is in it.
+TEST(Cost, AnotherModuleTakesWhatItIsSaidToTake) {
+  ModelConfig config = Small();
+  config.hidden_size = 256;
+  const auto grown = [&](auto bytes) {
+    config.num_nextn_predict_layers = 2;
+    const int64_t two = bytes();
+    config.num_nextn_predict_layers = 4;
+    return static_cast<double>(bytes() - two);
+  };
+  const double estimate = grown([&] { return ModelCost(config).Training(1024).activations; });
+  EXPECT_NEAR(grown([&] { return ArenaBytes(config, 1024, 64); }) / estimate, 1, 0.03);
+}
+
 TEST(Cost, StateIsFourTimesTheWeights) {
   const TrainingMemory memory = ModelCost(Small()).Training(64);
   EXPECT_EQ(memory.weights,

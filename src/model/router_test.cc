@@ -37,6 +37,10 @@ TEST(Router, BiasDecidesTheChoice) {
   EXPECT_EQ(Select(Groups(4, 1, 1, 2), {.1f, .4f, .3f, .2f}, {.5f, 0, 0, .3f}), (Experts{0, 3}));
 }
 
+TEST(Router, AGroupOfOneHasNoSecondBest) {
+  EXPECT_EQ(Select(Groups(4, 4, 2, 2), {.1f, .4f, .3f, .2f}), (Experts{1, 2}));
+}
+
 TEST(Router, KeepsGroupsByTheirTwoBest) {
   // Group 0 has the best expert, group 1 the better pair; V2's method goes by the best alone.
   const std::vector<float> scores = {.9f, .1f, .6f, .5f};

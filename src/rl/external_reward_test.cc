@@ -92,6 +92,23 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
   EXPECT_TRUE(reward.ScoreAll({}).empty());
 }
 
+TEST_F(ExternalRewardTest, TheFormIsWhetherTheTagsAreInOrder) {
+  ExternalReward reward(Python("    reply(0)\n"), {.seconds = kPatience});
+  const std::vector<std::pair<std::string, double>> cases = {
+      {"<think>a</think><answer>1</answer>", 1},
+      {"<think>a</think><answer>1</answer> and more", 1},  // the tags are in order all the same
+      {"<think>a</think><answer>1</answer><answer>2</answer>", 1},
+      {"<answer>1</answer><think>a</think>", 0}};
+  std::vector<std::string> completions;
+  for (const auto& [completion, form] : cases) completions.push_back(completion);
+  const std::vector<Score> scores = reward.ScoreAll(Requests(completions));
+  for (size_t i = 0; i < cases.size(); ++i) {
+    ASSERT_EQ(scores[i].parts.size(), 1u);
+    EXPECT_EQ(scores[i].parts[0], (std::pair<std::string, double>{"format", cases[i].second}))
+        << cases[i].first;
+  }
+}
+
 TEST_F(ExternalRewardTest, ALateSecondLineScoresNoOtherSample) {
   ExternalReward reward(Python("    reply(int(c == 'good'))\n"
                                "    if c == 'good':\n"

@@ -79,6 +79,21 @@ TEST(GuardsTest, SilentStepsCountInARow) {
   }
 }
 
+TEST(GuardsTest, SilenceIsCuredByProblemsNearerToWhatItCanDo) {
+  for (const auto& [accuracy, cure] : {std::pair{0.9, "harder"}, {0.1, "easier"}}) {
+    GuardState state;
+    std::vector<Warning> warnings;
+    while (warnings.empty()) {
+      ReinforceMetrics m = Healthy();
+      m.frac_reward_zero_std = 1, m.grad_norm = 0, m.accuracy = accuracy;
+      warnings = NewWarnings(m, state);
+      ASSERT_LT(state.silent_steps, 20);
+    }
+    EXPECT_NE(warnings[0].text.find(fmt::format("choose {} problems", cure)), std::string::npos)
+        << warnings[0].text;
+  }
+}
+
 TEST(GuardsTest, EntropyIsComparedWithTheFirstStepThatTrained) {
   GuardState state;
   ReinforceMetrics silent = Healthy();

@@ -364,6 +364,21 @@ TEST_F(LearnerTest, TheReferenceMovesWhenItIsDue) {
   EXPECT_EQ(kls(3), (std::vector<bool>{false, true, true, false, true, true}));
 }
 
+TEST_F(LearnerTest, TheReferenceCountsStepsWithoutAnUpdateToo) {
+  ReinforceRecipe recipe = Still();
+  recipe.optimizer.learning_rate = 1e-3;
+  recipe.grpo.kl_beta = 0.1;
+  recipe.rl.reference_every = 3;
+  Scripted environment({{"all", 1}}, [](size_t call, size_t sample) {
+    return call == 0 ? Worth(0) : Worth(sample % 4 == 0);  // the first step teaches nothing
+  });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  std::vector<bool> apart;
+  for (int step = 0; step < 6; ++step) apart.push_back(learner->Step({}).kl > 0);
+  EXPECT_EQ(learner->progress().updates, 5);
+  EXPECT_EQ(apart, (std::vector<bool>{false, false, true, false, true, true}));
+}
+
 TEST_F(LearnerTest, LoadsAddUpAndMoveTheRouterBiases) {
   ReinforceRecipe recipe = Still();
   recipe.rl.minibatches = 2;
@@ -517,6 +532,15 @@ TEST_F(LearnerTest, TheProbeCountsWhatWasSaidAndWhatItCosts) {
   // No group teaches: ten steps of one round and two refills of 32 samples, and no update.
   EXPECT_DOUBLE_EQ(silent.seconds,
                    10 * 3 * 32 * part.evaluation.mean_length / silent.tokens_per_second);
+  // Evaluations come after steps 4, 8 and the last, each of 7 problems with 5 samples.
+  recipe.rl.evaluate_every = 4;
+  recipe.rl.evaluate_problems = 7;
+  recipe.rl.evaluate_samples = 5;
+  const ProbeReport evaluated = Make(recipe, environment)->Probe({});
+  EXPECT_DOUBLE_EQ(evaluated.seconds, (10 * 3 * 32 + 3 * 7 * 5) *
+                                          evaluated.parts[0].evaluation.mean_length /
+                                          evaluated.tokens_per_second);
+  recipe.rl.evaluate_every = 0;
   // Where every group does, there are no refills but updates.
   Scripted good({{"all", 1}}, [](size_t, size_t sample) { return Worth(sample % 4 == 0); });
   const ProbeReport report = Make(recipe, good)->Probe({});

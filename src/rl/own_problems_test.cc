@@ -128,6 +128,18 @@ TEST_F(OwnProblemsTest, AProgramThatNeverWorksIsAnErrorAndAnOddOneIsTold) {
   EXPECT_EQ(notes_.find("reference answer"), std::string::npos);
 }
 
+TEST_F(OwnProblemsTest, FewHeldOutProblemsAreToldOf) {
+  for (const int count : {19, 20}) {
+    ProblemsOptions options = Rows(count);
+    options.held_out_share = 1;
+    Make(options);
+    EXPECT_EQ(notes_.find(fmt::format("{} held-out problems measure coarsely", count)) !=
+                  std::string::npos,
+              count < 20)
+        << notes_;
+  }
+}
+
 TEST_F(OwnProblemsTest, EmptySharesAreErrors) {
   ProblemsOptions options = Rows(3);
   options.held_out_share = 1e-9;

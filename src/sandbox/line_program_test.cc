@@ -90,6 +90,26 @@ class LineProgramTest : public testing::Test {
 
 const char kEcho[] = "    say('yes ' + q)\n";
 
+TEST_F(LineProgramTest, ACopyThatAnswersHalfAQuestionGetsNoOther) {
+  const std::string path = scratch_ / "early.py";
+  WriteFileAtomically(path,
+                      "import os, sys, time\n"
+                      "os.read(0, 1)\n"
+                      "print('early', flush=True)\n"
+                      "time.sleep(5)\n"
+                      "for line in sys.stdin: print('read on', flush=True)\n");
+  LineProgram program("exec python3 -I -S " + path, {.processes = 1, .seconds = kPatience});
+  // More than a socket holds.
+  const std::vector<std::string> questions = {std::string(8 << 20, 'x') + "\n", "second\n"};
+  std::vector<std::string> answers;
+  const auto judge = [&](size_t, std::string_view line) -> Judgement {
+    answers.emplace_back(line);
+    return {Judgement::kAccepted, ""};
+  };
+  EXPECT_EQ(program.Ask(questions, judge, {}), (std::vector<std::string>{"", ""}));
+  EXPECT_EQ(answers, (std::vector<std::string>{"early", "early"}));
+}
+
 TEST_F(LineProgramTest, EveryCopyAnswersItsOwnQuestions) {
   std::vector<std::string> questions;
   for (int i = 0; i < 40; ++i) questions.push_back("question " + std::to_string(i));

@@ -188,6 +188,22 @@ TEST(CorpusTest, TraceStyleIsObeyed) {
   }
 }
 
+TEST(CorpusTest, AStraightTraceOfARareTargetStillGivesAnAnswer) {
+  const Task& task = FindTask("countdown");
+  TraceStyle style;
+  style.give_up = {0};
+  style.straight = 1;
+  int wrong = 0;
+  for (uint64_t index = 0; index < 2000; ++index) {
+    const Problem problem = MakeProblem(task, 1, index, 4, Split::kTrain);
+    RandomSequence random(1, RandomStream::kTest, index);
+    const Score score = task.ScoreCompletion(task.WorkedTrace(problem, style, random), problem);
+    EXPECT_FALSE(score.parsed.empty()) << problem.prompt;
+    wrong += !score.correct;
+  }
+  EXPECT_GT(wrong, 0) << "no target is rare";
+}
+
 TEST(CorpusTest, BadMixesAreRefused) {
   const auto refused = [](auto change) {
     CorpusMix mix;

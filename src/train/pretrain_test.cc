@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <sstream>
 
 #include "base/checksum.h"
 #include "base/error.h"
@@ -20,6 +21,7 @@
 #include "model/head.h"
 #include "model/loss.h"
 #include "train/evaluate.h"
+#include "train/metrics.h"
 #include "train/trained_model.h"
 
 namespace darkhorse {
@@ -365,6 +367,28 @@ TEST_F(PretrainTest, TheBatchRampConsumesEachSequenceOnce) {
   Pretrain(recipe, Data(), Run("parts"), false, {.stop = [&] { return steps++ == 4; }});
   EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
   EXPECT_EQ(Bytes("whole", "metrics.jsonl"), Bytes("parts", "metrics.jsonl"));
+}
+
+TEST_F(PretrainTest, TimingsBehindTheCheckpointAreTakenAgain) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 6;
+  int asked = 0;
+  const PretrainResult stopped =
+      Pretrain(recipe, Data(), Run("parts"), false, {.stop = [&] { return asked++ == 3; }});
+  ASSERT_FALSE(stopped.checkpoint.empty());
+  {  // as a process leaves them that is killed steps later
+    JsonLinesFile timings(Run("parts") + "/timings.jsonl");
+    for (int64_t step = stopped.last.step + 1; step <= 5; ++step)
+      timings.AppendLine(fmt::format(R"({{"step": {}}})", step));
+  }
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
+  std::istringstream lines(Bytes("parts", "timings.jsonl"));
+  std::string line;
+  for (int64_t step = 1; step <= 6; ++step) {
+    ASSERT_TRUE(std::getline(lines, line));
+    EXPECT_TRUE(line.starts_with(fmt::format(R"({{"step": {}, "seconds": )", step))) << line;
+  }
+  EXPECT_FALSE(std::getline(lines, line));
 }
 
 TEST_F(PretrainTest, RouterBiasesStayAfterTheirLastStep) {
