@@ -180,6 +180,22 @@ TEST(SafetensorsTest, IntegersAreNoWeights) {
   EXPECT_TRUE(Says(MessageOf([&] { ReadFloats(contents.tensors[0], "f", out); }), "is I64"));
 }
 
+// The header is padded to the next multiple of eight bytes, and no further.
+TEST(SafetensorsTest, DataBeginAligned) {
+  const ScratchDirectory dir;
+  for (size_t length = 1; length <= 9; ++length) {
+    SafetensorsWriter writer(dir / "f", {{std::string(length, 'n'), DType::kF32, {1}}}, {});
+    writer.Append(std::vector<float>{1});
+    writer.Commit();
+    const std::string file = ReadFile(dir / "f");
+    uint64_t header = 0;
+    std::memcpy(&header, file.data(), sizeof(header));
+    const std::string text = file.substr(8, header);
+    EXPECT_EQ(header, (text.find_last_not_of(' ') + 1 + 7) / 8 * 8) << length;
+    EXPECT_EQ(file.size(), 8 + header + 4);
+  }
+}
+
 TEST(CheckpointTensorsTest, ReadsShards) {
   const ScratchDirectory dir;
   EXPECT_TRUE(

@@ -363,5 +363,31 @@ TEST(Grpo, RefusesWhatItDoesNotKnow) {
   refuses([](GrpoOptions& o) { o.clip_high = NAN; }, "grpo.clip_high is nan");
 }
 
+TEST(Grpo, MetricsAddUpButTheGapIsTheLargest) {
+  GrpoMetrics sum{.loss = 1,
+                  .kl = 2,
+                  .tokens = 3,
+                  .clipped_low = 4,
+                  .clipped_high = 5,
+                  .ratio_sum = 6,
+                  .sampling_gap = 0.5};
+  sum.Add({.loss = 10,
+           .kl = 20,
+           .tokens = 30,
+           .clipped_low = 40,
+           .clipped_high = 50,
+           .ratio_sum = 60,
+           .sampling_gap = 0.25});
+  EXPECT_EQ(sum.loss, 11);
+  EXPECT_EQ(sum.kl, 22);
+  EXPECT_EQ(sum.tokens, 33);
+  EXPECT_EQ(sum.clipped_low, 44);
+  EXPECT_EQ(sum.clipped_high, 55);
+  EXPECT_EQ(sum.ratio_sum, 66);
+  EXPECT_EQ(sum.sampling_gap, 0.5);
+  sum.Add({.sampling_gap = 0.75});
+  EXPECT_EQ(sum.sampling_gap, 0.75);
+}
+
 }  // namespace
 }  // namespace darkhorse

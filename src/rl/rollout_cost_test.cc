@@ -68,5 +68,21 @@ TEST_F(RolloutTest, AProblemsSamplesDrawFromStreamsOfTheirOwn) {
   EXPECT_NE(all[0].completion, all[1].completion);
 }
 
+// The text is the whole completion but for the end mark, which one cut off does not have.
+TEST_F(RolloutTest, TextIsTheCompletionWithoutItsEnd) {
+  options_.samples = 40;
+  int64_t ended = 0, cut = 0;
+  for (const Sample& sample : Run(problems_)) {
+    std::vector<int32_t> tokens = sample.completion;
+    EXPECT_EQ(sample.truncated, tokens.back() != 1);
+    if (tokens.back() == 1) tokens.pop_back();
+    EXPECT_EQ(sample.text, tokenizer_.Decode(tokens));
+    ++(sample.truncated ? cut : ended);
+    EXPECT_EQ(sample.logp.size(), sample.completion.size());
+  }
+  EXPECT_GT(cut, 0);
+  EXPECT_GT(ended, 0);
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -145,6 +145,7 @@ TEST(Tokenizer, TemplatesAreAppliedFromTheInsideOut) {
   file["post_processor"] = {{"type", "Sequence"},
                             {"processors", {around("<x>", "<y>"), around("<y>", "<x>")}}};
   EXPECT_EQ(Make(file).Encode("the", /*add_special_tokens=*/true), (Ids{260, 259, 257, 260, 259}));
+  EXPECT_EQ(Make(file).Encode("the", /*add_special_tokens=*/false), Ids{257});
 }
 
 TEST(Tokenizer, WritesWhatItRead) {
