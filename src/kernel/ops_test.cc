@@ -298,6 +298,27 @@ TEST(RmsNorm, BackwardIsTheGradient) {
   }
 }
 
+// The weight's gradient is summed over chunks of 64 rows, each from zero, and the chunks are added
+// in order.
+TEST(RmsNorm, WeightGradientIsSummedByChunks) {
+  constexpr int64_t kChunk = 64, kAll = 300, kN = 33;
+  const TestMatrix x = TestMatrix::Random(1, kAll, kN), dy = TestMatrix::Random(2, kAll, kN);
+  const TestMatrix w = TestMatrix::Random(3, 1, kN);
+  const std::vector<float> inv = TestMatrix::Random(4, 1, kAll).all();
+  TestMatrix dx(kAll, kN);
+  TestMatrix expected = TestMatrix::Random(5, 1, kN);
+  TestMatrix dw = expected;
+  for (int64_t row = 0; row < kAll; row += kChunk) {
+    const int64_t rows = std::min(kChunk, kAll - row);
+    TestMatrix part(1, kN);
+    RmsNormBackward(dy.view().Rows(row, rows), x.view().Rows(row, rows), w.data(), inv.data() + row,
+                    dx.view().Rows(row, rows), false, part.data());
+    for (int64_t i = 0; i < kN; ++i) expected(0, i) += part(0, i);
+  }
+  RmsNormBackward(dy, x, w.data(), inv.data(), dx, false, dw.data());
+  EXPECT_TRUE(SameBits(dw.all(), expected.all()));
+}
+
 TEST(RmsNorm, WeightGradientGivesTheSameBitsEverywhere) {
   ExpectSameEverywhere([] {
     const TestMatrix x = TestMatrix::Random(1, 300, 33);
