@@ -163,6 +163,9 @@ TEST(Command, UnknownNamesAreToldTheNearest) {
             "prog make: unknown flag '--hole'; did you mean '--whole'?");
   EXPECT_EQ(Refused({"make", "here", "--zzzzzzzz"}),
             "prog make: unknown flag '--zzzzzzzz'; see prog make --help");
+  // Near is up to half of what was typed.
+  EXPECT_EQ(Refused({"make", "here", "--whxx"}),
+            "prog make: unknown flag '--whxx'; did you mean '--whole'?");
   EXPECT_EQ(Refused({"mak"}), "prog: unknown command 'mak'; did you mean 'make'?");
   EXPECT_EQ(Refused({"mesure", "--whole", "1"}),
             "prog: unknown command 'mesure'; did you mean 'measure'?");

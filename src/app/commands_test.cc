@@ -237,6 +237,18 @@ TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
             cost.CacheBytesPerToken(CacheForm::kExpanded));
 }
 
+TEST_F(CommandsTest, EvaluateNeedsSomethingToMeasure) {
+  const auto expect_refused = [](const std::vector<std::string>& arguments, const char* why) {
+    const Outcome outcome = CallProgram(arguments);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_NE(outcome.error.find(why), std::string::npos) << outcome.error;
+  };
+  expect_refused({"evaluate", "--model", Model()}, "give --data");
+  expect_refused({"evaluate", "--model", Model(), "--problems", "p.jsonl", "--rule", "exact",
+                  "--held-out-share", "0"},
+                 "--held-out-share is 0, so there is nothing to evaluate on");
+}
+
 TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
   const Json printed =
       JsonOf({"evaluate", "--model", Model(), "--task", "sum:1", "--task", "sort:1", "--count", "5",
