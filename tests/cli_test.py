@@ -401,8 +401,7 @@ class Extremes(CommandLine):
         beyond = (0, -1, 2**63 - 1, 2**63, 2**64, 10**30)
         for flag in ("--samples", "--max-tokens", "--batch"):
             self.refuse_values(("generate", "--model", "none"), flag, beyond)
-        self.refuse_values(("generate", "--model", "none"), "--top-k", (2**31, 2**63))
-        self.refuse(2, "generate", "--model", "none", "--top-k", -1, says="top_k is -1")
+        self.refuse_values(("generate", "--model", "none"), "--top-k", (-1, 2**31, 2**63))
         for flag in ("--sequence-length", "--count", "--samples", "--completion-tokens", "--batch"):
             self.refuse_values(("evaluate", "--model", "none", "--data", "none"), flag, beyond)
         self.refuse_values(("evaluate", "--model", "none"), "--max-tokens", (0, -1, 2**63))
