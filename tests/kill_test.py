@@ -95,9 +95,10 @@ class Killed(unittest.TestCase):
                 time.sleep(0.001)
             run.send_signal(signal.SIGINT)
             out, error = run.communicate(timeout=60)
-            self.assertEqual(run.returncode, 0, error.decode())
             result = json.loads(out)
+            self.assertEqual(run.returncode, 0 if result["finished"] else 130, error.decode())
             if not result["finished"]:
+                self.assertIn("interrupted: the same command with --resume goes on", error.decode())
                 break
             shutil.rmtree(self.folder / "interrupted")
         self.assertFalse(result["finished"])

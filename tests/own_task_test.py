@@ -249,7 +249,7 @@ class Interrupted(OwnTask):
             time.sleep(0.02)
         run.send_signal(signal.SIGINT)
         out, error = run.communicate(timeout=60)  # the program's own limit is ten times that
-        self.assertEqual(run.returncode, 0, error)
+        self.assertEqual(run.returncode, 130, error)
         self.assertFalse(json.loads(out)["finished"])
         self.assertIn("stopped before the first step", error)
 
@@ -286,7 +286,7 @@ class Interrupted(OwnTask):
             run.send_signal(signal.SIGINT)
             output, error = run.communicate(timeout=60)
             self.assertIn(f"stopped after step {done}; its state is saved", error)
-            self.assertEqual(run.returncode, 0, error)
+            self.assertEqual(run.returncode, 130, error)
             self.assertFalse(json.loads(output)["finished"])
             released.touch()
             resumed = self.result(*self.reinforce(out, *scored[:-1], "--resume", **settings))

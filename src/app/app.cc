@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "app/output.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/parallel.h"
@@ -16,7 +17,8 @@
 namespace darkhorse {
 namespace {
 
-constexpr char kVersion[] = "darkhorse 0.1.0";
+constexpr char kVersion[] = "darkhorse " DARKHORSE_VERSION;
+constexpr int kInterrupted = 128 + SIGINT;  // what shells say of such a command
 
 // --threads may stand before and behind a command.
 void AddThreads(Command command) {
@@ -27,6 +29,34 @@ void AddThreads(Command command) {
       .Integer()
       .Within(1, 4096);
   for (const Command& inner : command.Commands()) AddThreads(inner);
+}
+
+// What people type who know comparable programs.
+void AddHints(Program& program) {
+  for (const char* name : {"sft", "finetune", "fine-tune", "distil", "distill"}) {
+    program.AddHint(name,
+                    "`pretrain` learns from text, `reinforce` from rewards; neither learns "
+                    "from demonstrations of a teacher");
+  }
+  for (const char* name : {"train", "learn"})
+    program.AddHint(name, "`pretrain` trains on text, `reinforce` on rewards, `run` does both");
+  for (const char* name : {"grpo", "rl", "ppo"})
+    program.AddHint(name, "`reinforce` is reinforcement learning (GRPO)");
+  for (const char* name : {"serve", "server", "api"})
+    program.AddHint(name,
+                    "nothing is served over a network; `chat` answers lines of stdin, "
+                    "`generate` prompts");
+  for (const char* name : {"convert", "export", "quantize", "quantise"}) {
+    program.AddHint(name,
+                    "a checkpoint is already a folder that Hugging Face tools read, in f32; "
+                    "no other format is written");
+  }
+  for (const char* name : {"download", "pull", "login"})
+    program.AddHint(name, "nothing is downloaded; models are made here or lie in a folder");
+  for (const char* name : {"--device", "--gpu", "--cuda"})
+    program.AddHint(name, "all is computed on the CPU; --threads says on how many of its cores");
+  for (const char* name : {"--dtype", "--bf16", "--fp16"})
+    program.AddHint(name, "all is computed in f32");
 }
 
 void RegisterAll(Command app) {
@@ -64,6 +94,7 @@ int RunProgram(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error of write, which names the cure
   try {
     RegisterAll(program.command());
+    AddHints(program);
     // `darkhorse help COMMAND` is what many type.
     std::vector<std::string> arguments(argv + std::min(1, argc), argv + argc);
     if (!arguments.empty() && arguments.front() == "help") {
@@ -82,8 +113,13 @@ int RunProgram(int argc, char** argv) {
     return Report(1, std::string(error.what()) + " (--resume goes on with it)");
   } catch (const Error& error) {
     return Report(1, error.what());
+  } catch (const SavedInterruption& stopped) {
+    std::fflush(stdout);
+    Note("interrupted: " + stopped.how_it_goes_on);
+    return kInterrupted;
   } catch (const Interruption&) {
-    return Report(1, "stopped; nothing was saved");
+    Note("interrupted; nothing was saved");
+    return kInterrupted;
   } catch (const std::bad_alloc&) {
     return Report(1, "out of memory; choose smaller sizes or a machine with more");
   } catch (const std::exception& error) {

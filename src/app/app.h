@@ -1,17 +1,23 @@
 // The `darkhorse` command. Each subcommand is a file named after it, thin over the libraries, and
 // registers itself here; the other files are what subcommands share. Only this folder prints and
-// exits: results on stdout, progress and notes on stderr, exit code 2 for usage errors and 1 for
-// all others.
+// exits: results on stdout, progress and notes on stderr, exit code 2 for usage errors, 130 for a
+// command that was interrupted (as a shell's own) and 1 for all others.
 #pragma once
 
 #include <string>
 
 #include "app/command.h"
+#include "base/interrupt.h"
 
 namespace darkhorse {
 
 // The whole program, for main.cc: returns the exit code.
 int RunProgram(int argc, char** argv);
+
+// How a command leaves that was interrupted, has saved and has printed its result.
+struct SavedInterruption : Interruption {
+  std::string how_it_goes_on;
+};
 
 // As it was called.
 const std::string& ProgramName();

@@ -1,6 +1,7 @@
 #include "app/command.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -57,8 +58,16 @@ std::string FirstUnknown(const CLI::App& app) {
   return rest.empty() ? "" : rest.front();
 }
 
+// "; did you mean 'pretrain'?" where at most half of the name is another.
+std::string DidYouMean(const std::string& name, const std::vector<std::string>& known) {
+  const std::string nearest = NearestName(name, known);
+  if (EditDistance(name, nearest) * 2 > static_cast<int>(name.size())) return "";
+  return fmt::format("; did you mean '{}'?", nearest);
+}
+
 // What is wrong with the command line that `app` failed to parse.
-std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
+std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error,
+                         const std::map<std::string, std::string>& hints) {
   const CLI::App* command = DeepestParsed(&app);
   const std::string path = CommandPath(command);
   const std::string unknown = FirstUnknown(app);
@@ -67,19 +76,18 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error) {
     std::replace(message.begin(), message.end(), '\n', ' ');
     return fmt::format("{} (see {} --help)", message, path);
   }
-  if (unknown.starts_with("-")) {
-    const std::string nearest = NearestName(unknown, KnownFlags(command));
-    const bool near = EditDistance(unknown, nearest) * 2 <= static_cast<int>(unknown.size());
-    return fmt::format(
-        "{}: unknown flag '{}'; {}", path, unknown,
-        near ? fmt::format("did you mean '{}'?", nearest) : fmt::format("see {} --help", path));
-  }
+  const bool flag = unknown.starts_with("-");
   const std::vector<std::string> subcommands = KnownSubcommands(command);
-  if (subcommands.empty()) {
+  if (!flag && subcommands.empty())
     return fmt::format("{}: unexpected '{}' (see {} --help)", path, unknown, path);
-  }
-  return fmt::format("{}: unknown command '{}'; did you mean '{}'?", path, unknown,
-                     NearestName(unknown, subcommands));
+  const std::string what =
+      fmt::format("{}: unknown {} '{}'", path, flag ? "flag" : "command", unknown);
+  if (const auto hint = hints.find(unknown); hint != hints.end())
+    return fmt::format("{}: {}", what, hint->second);
+  const std::string near = DidYouMean(unknown, flag ? KnownFlags(command) : subcommands);
+  if (!near.empty()) return what + near;
+  return flag ? fmt::format("{}; see {} --help", what, path)
+              : fmt::format("{}; there are {}", what, fmt::join(subcommands, ", "));
 }
 
 // Numbers are decimal and finite: CLI11, which converts what this lets through, takes 010 for 8,
@@ -193,6 +201,8 @@ Program::~Program() = default;
 
 Command Program::command() { return Command(app_.get()); }
 
+void Program::AddHint(const std::string& name, const std::string& hint) { hints_[name] = hint; }
+
 void Program::Run(std::vector<std::string> arguments) {
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
   try {
@@ -200,7 +210,7 @@ void Program::Run(std::vector<std::string> arguments) {
   } catch (const CLI::Success& success) {  // --help, --version
     app_->exit(success);
   } catch (const CLI::ParseError& error) {
-    FailUsage("{}", ExplainUsage(*app_, error));
+    FailUsage("{}", ExplainUsage(*app_, error, hints_));
   }
 }
 

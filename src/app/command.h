@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,16 +63,20 @@ class Command {
 };
 
 // The program. Run reads its arguments and calls what they name, or prints the help or version
-// they ask for. UsageError: what is wrong, and for an unknown command or flag the nearest known.
+// they ask for. UsageError: what is wrong, and for an unknown command or flag its hint, or the
+// nearest known where one is near.
 class Program {
  public:
   Program(const std::string& name, const std::string& version, const std::string& help);
   ~Program();
   Command command();
+  // What to say of an unknown command or flag that this program does not have but others do.
+  void AddHint(const std::string& name, const std::string& hint);
   void Run(std::vector<std::string> arguments);
 
  private:
   std::unique_ptr<CLI::App> app_;
+  std::map<std::string, std::string> hints_;
 };
 
 }  // namespace darkhorse

@@ -169,6 +169,7 @@ TEST(Command, UnknownNamesAreToldTheNearest) {
   EXPECT_EQ(Refused({"mak"}), "prog: unknown command 'mak'; did you mean 'make'?");
   EXPECT_EQ(Refused({"mesure", "--whole", "1"}),
             "prog: unknown command 'mesure'; did you mean 'measure'?");
+  EXPECT_EQ(Refused({"xy"}), "prog: unknown command 'xy'; there are make, measure");
   EXPECT_EQ(Refused({"make", "here", "there"}),
             "prog make: unexpected 'there' (see prog make --help)");
   EXPECT_TRUE(Says(Refused({"make"}), "place is required (see prog make --help)"));

@@ -40,6 +40,8 @@ void Run(const PretrainArguments& arguments) {
   if (result.validation_loss >= 0) json["validation_loss"] = result.validation_loss;
   if (!result.checkpoint.empty()) json["report"] = ReportRun(arguments.out);
   PrintResult(json, arguments.json);
+  if (!result.finished)
+    throw SavedInterruption{{}, "the same command with --resume goes on from what is saved"};
 }
 
 }  // namespace

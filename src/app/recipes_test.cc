@@ -118,6 +118,11 @@ TEST(RunProgram, ExitCodesTellUsageFromOtherErrors) {
   EXPECT_NE(help.find("--price FLOAT"), std::string::npos);
   EXPECT_EQ(Exit({"--version"}, &out), 0);
   EXPECT_TRUE(out.starts_with("darkhorse 0.")) << out;
+  // What others' programs have is not taken for a near name.
+  EXPECT_EQ(Exit({"serve"}, &out, &error), 2);
+  EXPECT_NE(error.find("'serve': nothing is served over a network"), std::string::npos) << error;
+  EXPECT_EQ(Exit({"generate", "--device", "cuda"}, &out, &error), 2);
+  EXPECT_NE(error.find("'--device': all is computed on the CPU"), std::string::npos) << error;
 }
 
 TEST(RunProgram, ReportTakesThePrice) {

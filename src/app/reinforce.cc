@@ -64,6 +64,8 @@ void Run(const ReinforceArguments& arguments) {
       FileExists(lines) && std::filesystem::file_size(lines) > 0)
     json["report"] = ReportRun(arguments.out);
   PrintResult(json, arguments.json);
+  if (!result.finished)
+    throw SavedInterruption{{}, "the same command with --resume goes on from what is saved"};
 }
 
 }  // namespace

@@ -101,7 +101,6 @@ void Run(const RunArguments& arguments) {
     // With --json stdout holds one object and nothing else.
     return RunStages(recipe, arguments.out, view.Callbacks(/*show_thoughts=*/!arguments.json));
   }();
-  if (!result.finished) Note("the same command goes on with it");
   Json json{{"run", arguments.out}};
   if (!result.base.is_null()) json["base"] = result.base;
   if (!result.reinforced.is_null()) json["reinforced"] = result.reinforced;
@@ -109,6 +108,7 @@ void Run(const RunArguments& arguments) {
   json["finished"] = result.finished;
   if (HasReport(arguments.out)) json["report"] = ReportRun(arguments.out);
   PrintResult(arguments.json ? json : RunForPeople(json, ProgramName()), arguments.json);
+  if (!result.finished) throw SavedInterruption{{}, "the same command goes on from what is saved"};
 }
 
 }  // namespace
