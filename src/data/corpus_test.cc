@@ -148,6 +148,11 @@ TEST(Corpus, TemplateOverSeveralFields) {
   options.format = "Q: {question}\\nA: {answer} {{{answer}}}\n";
   const std::string path = folder.Write("a.jsonl", R"({"answer": 1.50, "question": "x?"})");
   EXPECT_EQ(ReadAll(path, options), Documents{"Q: x?\nA: 1.50 {1.50}\n"});
+  options.format = "{n}";
+  for (const std::string number : {"-0", "1e20", "0.00001", "123456789012345678901234567890"}) {
+    EXPECT_EQ(ReadAll(folder.Write("n.jsonl", "{\"n\": " + number + "}"), options),
+              Documents{number});
+  }
 }
 
 TEST(Corpus, ImpossibleTemplatesAreUsageErrors) {

@@ -19,7 +19,10 @@ class FieldPicker : public nlohmann::json_sax<Json> {
 
   bool null() override { return Other("null"); }
   bool boolean(bool) override { return Other("a truth value"); }
-  bool number_integer(int64_t value) override { return Value(std::to_string(value)); }
+  // Only -0 is no unsigned number and yet 0.
+  bool number_integer(int64_t value) override {
+    return Value(value == 0 ? "-0" : std::to_string(value));
+  }
   bool number_unsigned(uint64_t value) override { return Value(std::to_string(value)); }
   bool number_float(double, const std::string& spelling) override { return Value(spelling); }
   bool string(std::string& value) override { return Value(std::move(value)); }

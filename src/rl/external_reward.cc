@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_spelling.h"
 #include "task/markup.h"
 
 namespace darkhorse {
@@ -16,16 +17,14 @@ using Json = nlohmann::ordered_json;
 
 std::string RequestLine(size_t id, const RewardRequest& r) {
   constexpr int kMetaDepth = 64;  // what a file of problems may nest (task/jsonl.h)
-  std::optional<Json> meta = TryParseJson<Json>(r.meta, nullptr, kMetaDepth);
-  if (!meta) FailUsage("reward request {}: its meta is not JSON: {}", id, Printable(r.meta));
+  if (!TryParseJson<Json>(r.meta, nullptr, kMetaDepth))
+    FailUsage("reward request {}: its meta is not JSON: {}", id, Printable(r.meta));
   // Completions may be any bytes; JSON wants UTF-8.
-  return Json{{"id", id},
-              {"prompt", r.prompt},
-              {"completion", r.completion},
-              {"answer", r.answer},
-              {"meta", *std::move(meta)}}
-             .dump(-1, ' ', false, Json::error_handler_t::replace) +
-         "\n";
+  std::string line =
+      Json{{"id", id}, {"prompt", r.prompt}, {"completion", r.completion}, {"answer", r.answer}}
+          .dump(-1, ' ', false, Json::error_handler_t::replace);
+  line.pop_back();
+  return line + ",\"meta\":" + CompactJson(r.meta) + "}\n";  // as the user spelt it
 }
 
 // Whether a line answers nothing that is asked now: an empty one, or one for an earlier id (ids

@@ -92,6 +92,15 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
   EXPECT_TRUE(reward.ScoreAll({}).empty());
 }
 
+TEST_F(ExternalRewardTest, TheProgramGetsMetaAsItIsSpelt) {
+  const std::string meta = R"({"b":[0.00001,1e20,1.50,-0,123456789012345678901234567890],"a":"é"})";
+  ExternalReward reward(Python("    reply(int(line.endswith(',\"meta\":' + c + '}\\n')))\n"),
+                        {.seconds = kPatience});
+  std::vector<RewardRequest> requests = {{"p\n", meta, "a", meta}, {"p\n", "null", "a"}};
+  requests.push_back({"p\n", "[1.50]", "a", " [\n1.50 ]"});  // a line all the same
+  for (const Score& score : reward.ScoreAll(requests)) EXPECT_EQ(score.value, 1) << score.why;
+}
+
 TEST_F(ExternalRewardTest, TheFormIsWhetherTheTagsAreInOrder) {
   ExternalReward reward(Python("    reply(0)\n"), {.seconds = kPatience});
   const std::vector<std::pair<std::string, double>> cases = {

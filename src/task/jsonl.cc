@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_spelling.h"
 #include "task/markup.h"
 
 namespace darkhorse {
@@ -22,26 +23,28 @@ constexpr int kMaxDepth = 64;
 constexpr const char* kPromptColumns[] = {"prompt", "question", "problem"};
 constexpr const char* kAnswerColumns[] = {"answer", "solution", "ground_truth"};
 
-const Json* Find(const Json& row, std::span<const char* const> names) {
+using Members = std::vector<JsonMember>;
+
+// The first of these columns that the row has and that is not null.
+Members::const_iterator Find(const Members& row, std::span<const char* const> names) {
   for (const char* name : names) {
-    const auto found = row.find(name);
-    if (found != row.end() && !found->is_null()) return &*found;
+    const auto found = std::find_if(row.begin(), row.end(), [&](const JsonMember& member) {
+      return member.key == name && member.value != "null";
+    });
+    if (found != row.end()) return found;
   }
-  return nullptr;
+  return row.end();
 }
 
 // The columns that are neither the prompt nor the answer.
-std::string Meta(Json row) {
+std::string Meta(Members row) {
   const auto erase = [&](std::span<const char* const> names) {
-    for (const char* name : names) {
-      if (!row.contains(name) || row[name].is_null()) continue;
-      row.erase(name);  // the first there is; one behind it is another column
-      return;
-    }
+    const auto found = Find(row, names);  // one behind it is another column
+    if (found != row.end()) row.erase(found);
   };
   erase(kPromptColumns);
   erase(kAnswerColumns);
-  return row.dump();
+  return JsonObjectOf(row);
 }
 
 class RowReader {
@@ -54,28 +57,29 @@ class RowReader {
     std::string why;
     std::optional<Json> parsed = TryParseJson<Json>(text, &why, kMaxDepth);
     if (!parsed) Bad("not a JSON object that can be read: " + why);
-    const Json& json = *parsed;
-    if (!json.is_object()) Bad("not a JSON object");
+    if (!parsed->is_object()) Bad("not a JSON object");
+    const Members members = JsonMembers(text);
     Problem row;
     row.task = std::filesystem::path(name_).filename().string();
     row.level = 0;
     row.where = fmt::format("{}:{}", name_, line_);
-    row.prompt = Prompt(json);
-    row.answer = Answer(json);
+    row.prompt = Prompt(members);
+    row.answer = Answer(members);
     if (TrimAscii(row.prompt).empty()) Bad("the prompt is empty");
     if (row.answer.empty() && answers_ == AnswerColumn::kNeeded) Bad("the answer is empty");
     if (row.prompt.back() != '\n') row.prompt += '\n';
-    row.meta = Meta(json);
+    row.meta = Meta(members);
     return row;
   }
 
  private:
-  std::string Prompt(const Json& json) const {
-    const Json* prompt = Find(json, kPromptColumns);
-    if (prompt == nullptr) Bad("no field prompt (or question, or problem)");
-    if (prompt->is_string()) return prompt->get<std::string>();
-    if (!prompt->is_array()) Bad("field prompt is neither text nor a list of messages");
-    for (auto message = prompt->rbegin(); message != prompt->rend(); ++message) {
+  std::string Prompt(const Members& row) const {
+    const auto found = Find(row, kPromptColumns);
+    if (found == row.end()) Bad("no field prompt (or question, or problem)");
+    const Json prompt = Json::parse(found->value);
+    if (prompt.is_string()) return prompt.get<std::string>();
+    if (!prompt.is_array()) Bad("field prompt is neither text nor a list of messages");
+    for (auto message = prompt.rbegin(); message != prompt.rend(); ++message) {
       if (!message->is_object() || message->value("role", Json()) != "user") continue;
       const Json content = message->value("content", Json());
       if (content.is_string()) return content.get<std::string>();
@@ -84,23 +88,28 @@ class RowReader {
     Bad("field prompt has no message of the user");
   }
 
-  std::string Answer(const Json& json) const {
-    const Json* answer = Find(json, kAnswerColumns);
-    const auto reward = json.find("reward_model");
-    if (reward != json.end() && reward->is_object()) {
-      const auto truth = reward->find("ground_truth");
-      if (truth != reward->end() && !truth->is_null()) answer = &*truth;
+  // A number, and what only a program can read, is handed on as it is spelt.
+  std::string Answer(const Members& row) const {
+    const auto found = Find(row, kAnswerColumns);
+    std::string spelt = found == row.end() ? "" : found->value;
+    for (const JsonMember& member : row) {
+      if (member.key != "reward_model" || !member.value.starts_with('{')) continue;
+      constexpr const char* kTruth[] = {"ground_truth"};
+      const Members inner = JsonMembers(member.value);
+      const auto truth = Find(inner, kTruth);
+      if (truth != inner.end()) spelt = truth->value;
     }
-    if (answer == nullptr && answers_ == AnswerColumn::kOptional) return "";
-    if (answer == nullptr) {
+    if (spelt.empty() && answers_ == AnswerColumn::kOptional) return "";
+    if (spelt.empty()) {
       Bad("no field answer (or solution, ground_truth, reward_model.ground_truth)");
     }
-    if (answer->is_number()) return answer->dump();
-    if (!answer->is_string()) {
-      if (answers_ == AnswerColumn::kOptional) return answer->dump();  // the program knows it
+    const Json answer = Json::parse(spelt);
+    if (answer.is_number()) return spelt;
+    if (!answer.is_string()) {
+      if (answers_ == AnswerColumn::kOptional) return spelt;  // the program knows it
       Bad("the answer is neither text nor a number");
     }
-    const std::string text = answer->get<std::string>();
+    const std::string text = answer.get<std::string>();
     const size_t mark = text.rfind("####");
     return std::string(TrimAscii(mark == text.npos ? text : text.substr(mark + 4)));
   }

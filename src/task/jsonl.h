@@ -18,7 +18,8 @@ enum class AnswerColumn { kNeeded, kOptional };
 //     last one by the user is the prompt;
 //   - `answer`, `solution` or `ground_truth`: text or a number; verl's reward_model.ground_truth
 //     takes precedence.
-// GSM8K's answers are cut to what follows "####". All other columns are the problem's meta. `name`
+// GSM8K's answers are cut to what follows "####". All other columns are the problem's meta. Numbers
+// keep their spelling in both: 0.00001, 1.50 and integers of any length are as written. `name`
 // is the file that error messages name; its last part is the problems' task. Throws Error naming
 // the file and the line.
 std::vector<Problem> ParseProblems(std::string_view text, const std::string& name,

@@ -33,6 +33,25 @@ TEST(JsonlTest, UnderstandsTheUsualColumns) {
   EXPECT_EQ(rows[3].answer, "9");
 }
 
+TEST(JsonlTest, NumbersAreHandedOnAsTheyAreWritten) {
+  for (const std::string number :
+       {"0.00001", "1000000000000000.0", "1e20", "1E+2", "1.50", "-0", "-0.0", "5",
+        "123456789012345678901234567890", "-9223372036854775809", "18446744073709551616",
+        "0.1000000000000000055511151231257827"}) {
+    const std::string text = "{\"prompt\": \"p\", \"answer\": " + number +
+                             ", \"tests\": [{\"out\": " + number + "}], \"n\": " + number + "}\n" +
+                             "{\"prompt\": \"p\", \"reward_model\": {\"ground_truth\": " + number +
+                             "}}\n{\"prompt\": \"p\", \"answer\": {\"is\": [" + number + "]}}";
+    const auto rows = ParseProblems(text, "t.jsonl", AnswerColumn::kOptional);
+    EXPECT_EQ(rows[0].answer, number);
+    EXPECT_EQ(rows[0].meta, "{\"tests\":[{\"out\":" + number + "}],\"n\":" + number + "}");
+    EXPECT_EQ(rows[1].answer, number);
+    EXPECT_EQ(rows[2].answer, "{\"is\":[" + number + "]}");
+  }
+  // A row's own prompt is text; its escapes are read.
+  EXPECT_EQ(ParseProblems(R"({"prompt": "\u00fc", "answer": 1})", "t.jsonl")[0].prompt, "ü\n");
+}
+
 TEST(JsonlTest, TheLastOfSeveralCounts) {
   const auto rows = ParseProblems(
       R"({"prompt": [{"role": "user", "content": "first"}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "last"}, {"role": "assistant", "content": "b"}], "answer": "#### 3 of #### 4"})",
@@ -79,7 +98,7 @@ TEST(JsonlTest, AVerifierGetsAnyAnswerAndEveryOtherColumn) {
       "\n"
       R"({"prompt":"p","question":"q","answer":"a","solution":"s"})";
   const auto rows = ParseProblems(text, "v.jsonl", AnswerColumn::kOptional);
-  EXPECT_EQ(rows[0].answer, R"({"numbers":[1,2],"target":3})");
+  EXPECT_EQ(rows[0].answer, R"({"target":3,"numbers":[1,2]})");
   EXPECT_EQ(rows[1].meta, R"({"question":"q","solution":"s"})");
   EXPECT_EQ(MessageOf([&] { ParseProblems(text, "v.jsonl"); }),
             "v.jsonl:1: the answer is neither text nor a number");
