@@ -30,6 +30,7 @@ size_t ValueEnd(std::string_view text, size_t at) {
 }  // namespace
 
 std::string CompactJson(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // parsers pass over it
   std::string compact;
   for (size_t at = 0; at < text.size();) {
     const size_t end = text[at] == '"' ? StringEnd(text, at) : at + 1;

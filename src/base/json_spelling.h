@@ -11,7 +11,7 @@
 
 namespace darkhorse {
 
-// The same text on one line: without the white space outside of strings.
+// The same text on one line: without the white space outside of strings and a byte order mark.
 std::string CompactJson(std::string_view text);
 
 struct JsonMember {

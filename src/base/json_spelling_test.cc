@@ -10,6 +10,7 @@ namespace {
 TEST(JsonSpelling, CompactTextIsAsItWasWrittenButForWhiteSpace) {
   EXPECT_EQ(CompactJson(" {\"a b\" :\t[1.50 ,-0, 1E+02],\r\n\"c\": \" \\\" \\\\\" } "),
             "{\"a b\":[1.50,-0,1E+02],\"c\":\" \\\" \\\\\"}");
+  EXPECT_EQ(CompactJson("\xEF\xBB\xBF{}"), "{}");
   EXPECT_EQ(CompactJson(" 00 "), "00");  // it does not judge
 }
 

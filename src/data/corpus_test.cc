@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "data/files_testing.h"
+#include "base/compressed_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -168,7 +168,7 @@ TEST(Corpus, MalformedLinesAreCountedAndNamed) {
   const ScratchDirectory folder;
   const std::string good = "{\"text\": \"good\"}\n";
   const std::vector<std::pair<std::string, std::string>> bad = {
-      {"{\"text\": \"open", "not JSON at byte"},
+      {"{\"text\": \"open", "not valid JSON at byte"},
       {"{\"other\": \"x\"}", "no field \"text\""},
       {"{\"text\": [\"x\"]}", "field \"text\" is an array"},
       {"{\"text\": {\"text\": \"x\"}}", "field \"text\" is an object"},
@@ -177,11 +177,11 @@ TEST(Corpus, MalformedLinesAreCountedAndNamed) {
       {"[\"text\", \"x\"]", "not a JSON object"},
       {"\"text\"", "not a JSON object"},
       {"7", "not a JSON object"},
-      {"{\"text\": \"a\"} {\"text\": \"b\"}", "not JSON at byte"},
-      {"{\"text\": \"\xFF\"}", "not JSON at byte"},
-      {std::string("{\"text\": \"\0\"}", 13), "not JSON at byte"},
+      {"{\"text\": \"a\"} {\"text\": \"b\"}", "not valid JSON at byte"},
+      {"{\"text\": \"\xFF\"}", "not valid JSON at byte"},
+      {std::string("{\"text\": \"\0\"}", 13), "not valid JSON at byte"},
       {std::string(300000, '['), "not a JSON object"},
-      {"{\"text\": " + std::string(300000, '['), "not JSON at byte"},
+      {"{\"text\": " + std::string(300000, '['), "not valid JSON at byte"},
   };
   for (const auto& [line, why] : bad) {
     const std::string path = folder.Write("a.jsonl", good + line + "\n" + good);
