@@ -1,6 +1,7 @@
 #include "rl/external_reward.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -46,14 +47,13 @@ std::string ParseReply(std::string_view line, size_t id, Score& score) {
                                           : "wrote a line that is not JSON";
   }
   const Json& json = *parsed;
-  const auto bad = [](const Json& value) {
-    return !value.is_number() || !(value.get<double>() >= 0 && value.get<double>() <= 1);
-  };
   if (!json.is_object()) return "wrote a line that is not a JSON object";
   if (json.value("id", Json()) != Json(id)) return fmt::format("answered without \"id\": {}", id);
   if (!json.contains("score")) return "answered without a \"score\"";
-  if (bad(json["score"])) return "gave a score that is not a number from 0 to 1";
-  score.value = json["score"].get<double>();
+  const Json& number = json["score"];
+  const auto worth = number.is_number() ? ScoreOf(number.get<double>()) : std::nullopt;
+  if (!worth) return "gave a score that is not a number from 0 to 1";
+  score.value = *worth;
   const Json parts = json.value("parts", Json::object());
   if (!parts.is_object()) return "gave \"parts\" that are not an object of numbers";
   for (const auto& [name, value] : parts.items()) {
@@ -68,6 +68,12 @@ std::string ParseReply(std::string_view line, size_t id, Score& score) {
 std::string Failure(const std::string& failure) { return "the reward program " + failure; }
 
 }  // namespace
+
+std::optional<double> ScoreOf(double number) {
+  if (std::abs(number - 1) <= kFullMarksTolerance) return 1;
+  if (!(number >= -kFullMarksTolerance && number <= 1)) return std::nullopt;
+  return std::max(number, 0.0);
+}
 
 std::string ExternalReward::last_failure() const {
   return program_.failures() > 0 ? Failure(program_.last_failure()) : "";

@@ -2,10 +2,12 @@
 //   {"id": 7, "prompt": "…", "completion": "…", "answer": "…", "meta": …}
 // one a line out,
 //   {"id": 7, "score": 0.5, "parts": {"answer": 0, "format": 1}}       ("parts" may be left out)
-// with 0 <= score <= 1. How its copies are run, limited and started again: sandbox/line_program.h.
+// with 0 <= score <= 1 (ScoreOf). How its copies are run, limited and started again:
+// sandbox/line_program.h.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +21,15 @@ struct RewardRequest {
   std::string prompt, completion, answer;
   std::string meta = "null";  // JSON
 };
+
+// Sums of a program's round: ten times 0.1 is 0.9999999999999999. What lies this near to full marks
+// is full marks, and the answer right.
+inline constexpr double kFullMarksTolerance = 1e-6;
+
+// The score that a program's number stands for: itself; 1 or 0 where it is beyond or short of full
+// marks, or below 0, by at most the tolerance; nothing where it is farther from [0, 1] or not a
+// number. The answer is right where this is 1.
+std::optional<double> ScoreOf(double number);
 
 class ExternalReward {
  public:

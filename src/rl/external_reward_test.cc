@@ -92,6 +92,26 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
   EXPECT_TRUE(reward.ScoreAll({}).empty());
 }
 
+TEST_F(ExternalRewardTest, SumsThatRoundAreFullMarks) {
+  const std::vector<std::pair<std::string, std::optional<double>>> cases = {
+      {"sum([0.1] * 10)", 1}, {"1.0000000000000002", 1},  {"1 - 0.9e-6", 1},
+      {"1 + 0.9e-6", 1},      {"1 - 1.1e-6", 1 - 1.1e-6}, {"1 + 1.1e-6", std::nullopt},
+      {"-0.9e-6", 0},         {"-1.1e-6", std::nullopt},  {"1e-7", 1e-7},
+      {"0.5", 0.5},
+  };
+  ExternalReward reward(Python("    reply(eval(c))\n"), {.seconds = kPatience});
+  std::vector<std::string> completions;
+  for (const auto& [code, value] : cases) completions.push_back(code);
+  const std::vector<Score> scores = reward.ScoreAll(Requests(completions));
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const auto& [code, value] = cases[i];
+    EXPECT_EQ(scores[i].failed, !value) << code;
+    EXPECT_EQ(scores[i].value, value.value_or(0)) << code;
+    EXPECT_EQ(scores[i].correct, value == 1) << code;
+  }
+  EXPECT_FALSE(ScoreOf(NAN));
+}
+
 TEST_F(ExternalRewardTest, TheProgramGetsMetaAsItIsSpelt) {
   const std::string meta = R"({"b":[0.00001,1e20,1.50,-0,123456789012345678901234567890],"a":"é"})";
   ExternalReward reward(Python("    reply(int(line.endswith(',\"meta\":' + c + '}\\n')))\n"),
