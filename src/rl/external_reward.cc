@@ -38,8 +38,14 @@ bool IsStray(std::string_view line, size_t id) {
   return theirs.is_number_unsigned() && theirs.get<size_t>() < id;
 }
 
-// The score of a reply, or what is wrong with it.
-std::string ParseReply(std::string_view line, size_t id, Score& score) {
+struct Reply {
+  Score score;
+  std::optional<std::string> answer;  // that it read; null is as good as none given
+};
+
+// Fills a reply, or says what is wrong with it.
+std::string ParseReply(std::string_view line, size_t id, Reply& reply) {
+  Score& score = reply.score;
   std::string why;
   std::optional<Json> parsed = TryParseJson<Json>(line, &why);
   if (!parsed) {
@@ -59,6 +65,11 @@ std::string ParseReply(std::string_view line, size_t id, Score& score) {
   for (const auto& [name, value] : parts.items()) {
     if (!value.is_number()) return "gave \"parts\" that are not an object of numbers";
     score.parts.emplace_back(name, value.get<double>());
+  }
+  const Json answer = json.value("answer", Json());
+  if (!answer.is_null() && !answer.is_string()) return "gave an \"answer\" that is not a string";
+  if (answer.is_string()) {
+    reply.answer = TrimAscii(answer.get_ref<const std::string&>()).substr(0, kMaxAnswerLength);
   }
   score.correct = score.value == 1;
   return "";
@@ -85,25 +96,31 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
   std::vector<std::string> lines;
   for (size_t i = 0; i < requests.size(); ++i)
     lines.push_back(RequestLine(first_id + i, requests[i]));
-  std::vector<Score> scores(requests.size());
+  std::vector<Reply> replies(requests.size());
   const auto judge = [&](size_t request, std::string_view line) -> Judgement {
     if (IsStray(line, first_id + request)) return {Judgement::kStray, ""};
-    Score score;
-    score.why = "the reward program's score";
-    std::string wrong = ParseReply(line, first_id + request, score);
+    Reply reply;
+    reply.score.why = "the reward program's score";
+    std::string wrong = ParseReply(line, first_id + request, reply);
     if (!wrong.empty()) return {Judgement::kRefused, std::move(wrong)};
-    scores[request] = std::move(score);
+    replies[request] = std::move(reply);
     return {Judgement::kAccepted, ""};
   };
   const std::vector<std::string> failures = program_.Ask(lines, judge, stop);
+  std::vector<Score> scores;
   for (size_t i = 0; i < requests.size(); ++i) {
+    Score& score = scores.emplace_back(std::move(replies[i].score));
     if (!failures[i].empty()) {
-      scores[i].failed = true;
-      scores[i].why = Failure(failures[i]);
+      score.failed = true;
+      score.why = Failure(failures[i]);
     }
     const Extracted answer = ExtractAnswer(requests[i].completion);
-    if (answer.found && answer.answer.size() <= kMaxAnswerLength) scores[i].parsed = answer.answer;
-    auto& parts = scores[i].parts;
+    if (replies[i].answer) {
+      score.parsed = *std::move(replies[i].answer);
+    } else if (answer.found && answer.answer.size() <= kMaxAnswerLength) {
+      score.parsed = answer.answer;
+    }
+    auto& parts = score.parts;
     const auto named = [](const auto& part) { return part.first == "format"; };
     if (std::none_of(parts.begin(), parts.end(), named))
       parts.emplace_back("format", answer.found ? 1 : 0);

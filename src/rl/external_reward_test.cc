@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "base/file.h"
@@ -110,6 +111,30 @@ TEST_F(ExternalRewardTest, SumsThatRoundAreFullMarks) {
     EXPECT_EQ(scores[i].correct, value == 1) << code;
   }
   EXPECT_FALSE(ScoreOf(NAN));
+}
+
+TEST_F(ExternalRewardTest, TheAnswerThatTheProgramReadIsTheSamples) {
+  const std::string tagged = "<think></think><answer>1</answer>";
+  ExternalReward reward(Python("    extra = json.loads(request['answer'])\n"
+                               "    print(json.dumps({'id': request['id'], 'score': 0, **extra}), "
+                               "flush=True)\n"),
+                        {.seconds = kPatience});
+  const std::vector<std::array<std::string, 3>> cases = {
+      {tagged, "{}", "1"},
+      {"<answer>2</answer>", "{}", ""},
+      {"<answer>2</answer>", R"({"answer": " 2 "})", "2"},
+      {tagged, R"({"answer": "one"})", "one"},
+      {tagged, R"({"answer": ""})", ""},
+      {tagged, R"({"answer": null})", "1"},
+      {tagged, fmt::format(R"({{"answer": "{}"}})", std::string(300, 'x')), std::string(256, 'x')},
+  };
+  std::vector<RewardRequest> requests;
+  for (const auto& [completion, extra, parsed] : cases)
+    requests.push_back({"p\n", completion, extra});
+  requests.push_back({"p\n", tagged, R"({"answer": 1})"});
+  const std::vector<Score> scores = reward.ScoreAll(requests);
+  for (size_t i = 0; i < cases.size(); ++i) EXPECT_EQ(scores[i].parsed, cases[i][2]) << i;
+  ExpectFailure(scores.back(), "gave an \"answer\" that is not a string: {");
 }
 
 TEST_F(ExternalRewardTest, TheProgramGetsMetaAsItIsSpelt) {
