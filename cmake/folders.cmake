@@ -31,11 +31,11 @@ function(dh_folder name)
 endfunction()
 
 # The dependency lists repeat src/LAYERS, which tools/check_layers enforces on the includes.
-dh_folder(base)
+dh_folder(base LIBS PkgConfig::ZSTD ZLIB::ZLIB)
 dh_folder(kernel DEPS base)
 dh_folder(text DEPS base LIBS PkgConfig::PCRE2 PkgConfig::UTF8PROC)
 dh_folder(sandbox DEPS base)
-dh_folder(data DEPS base text LIBS PkgConfig::ZSTD ZLIB::ZLIB)
+dh_folder(data DEPS base text)
 dh_folder(model DEPS base kernel)
 dh_folder(checkpoint DEPS base model)
 dh_folder(infer DEPS base kernel model)

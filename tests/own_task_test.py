@@ -323,7 +323,7 @@ class BadInput(OwnTask):
         self.refuse(1, *self.check("none.jsonl", *exact), says="none.jsonl")
         self.refuse(1, *self.check(self.write("empty.jsonl", "\n\n"), *exact), says="empty.jsonl: no problems")
         for bad, says in ((row(answer=1), "no field prompt"), (row(prompt="p"), "no field answer"),
-                          ("{\n", "not a JSON object"), (row(prompt=" ", answer=1), "the prompt is empty")):
+                          ("{\n", "not valid JSON at byte"), (row(prompt=" ", answer=1), "the prompt is empty")):
             self.refuse(1, *self.check(self.write("bad.jsonl", ROWS + bad), *exact), says=f"bad.jsonl:41: {says}")
         self.refuse(1, *self.check(self.write("words.jsonl", row(prompt="p", answer="six")), "--rule", "numeric"),
                     says="words.jsonl:1: the answer 'six'")

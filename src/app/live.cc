@@ -50,14 +50,15 @@ ReinforceCallbacks ReinforceView::Callbacks() {
 }
 
 std::string StepText(const ReinforceMetrics& m, int64_t steps, double eta_seconds) {
-  const std::string unscored =
-      m.faults.samples > 0 ? fmt::format(" · unscored {}", m.faults.samples) : "";
-  return fmt::format(
-      "step {}/{} · reward {:.3f} · accuracy {:.3f} · length {:.0f} · entropy {:.2f} · no signal "
-      "{:.0f} % · cut off {:.0f} %{} · {} tokens/s · ETA {}",
-      m.step, steps, m.reward, m.accuracy, m.mean_length, m.entropy, 100 * m.frac_reward_zero_std,
-      100 * m.clipped_ratio, unscored, FormatCount(m.generated_per_second),
-      FormatDuration(eta_seconds));
+  std::string text = fmt::format("step {}/{}", m.step, steps);
+  if (m.scored) text += fmt::format(" · reward {:.3f} · accuracy {:.3f}", m.reward, m.accuracy);
+  text += fmt::format(" · length {:.0f}", m.mean_length);
+  if (m.trained) text += fmt::format(" · entropy {:.2f}", m.entropy);
+  text += fmt::format(" · no signal {:.0f} % · cut off {:.0f} %", 100 * m.frac_reward_zero_std,
+                      100 * m.clipped_ratio);
+  if (m.faults.samples > 0) text += fmt::format(" · unscored {}", m.faults.samples);
+  return text + fmt::format(" · {} tokens/s · ETA {}", FormatCount(m.generated_per_second),
+                            FormatDuration(eta_seconds));
 }
 
 void ReinforceView::Show(const ReinforceMetrics& m) {
@@ -90,9 +91,9 @@ std::string Describe(const TaskEvaluation& e) {
     if (k == 1 || k == e.samples)
       text += fmt::format(" pass@{} {:.3f} ±{:.3f},", k, interval.value, interval.half_width);
   }
-  return text + fmt::format(" maj@{} {:.3f}, length {:.0f}, format {:.0f} %, cut off {:.0f} %",
-                            e.samples, e.majority.value, e.mean_length, 100 * e.format_rate,
-                            100 * e.truncated_rate);
+  if (e.majority) text += fmt::format(" maj@{} {:.3f},", e.samples, e.majority->value);
+  return text + fmt::format(" length {:.0f}, format {:.0f} %, cut off {:.0f} %", e.mean_length,
+                            100 * e.format_rate, 100 * e.truncated_rate);
 }
 
 }  // namespace darkhorse

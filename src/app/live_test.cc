@@ -41,6 +41,7 @@ TEST(StepText, OfPretraining) {
 ReinforceMetrics ReinforceStep() {
   ReinforceMetrics m;
   m.step = 4;
+  m.scored = m.trained = true;
   m.reward = 0.1234;
   m.accuracy = 0.25;
   m.mean_length = 56.7;
@@ -63,6 +64,11 @@ TEST(StepText, OfReinforcement) {
   EXPECT_EQ(StepText(m, 10, 61), begin + " · 4.32k tokens/s · ETA 1:01");
   m.faults.samples = 3;
   EXPECT_EQ(StepText(m, 10, 61), begin + " · unscored 3 · 4.32k tokens/s · ETA 1:01");
+  // What was not measured is no 0.
+  m.scored = m.trained = false;
+  EXPECT_EQ(StepText(m, 10, 61),
+            "step 4/10 · length 57 · no signal 38 % · cut off 6 % · unscored 3 · 4.32k tokens/s · "
+            "ETA 1:01");
 }
 
 std::string Told(ReinforceView& view, ReinforceMetrics m, int64_t step, int64_t faults) {
@@ -110,7 +116,7 @@ TaskEvaluation Evaluation() {
   e.problems = 64;
   e.samples = 4;
   e.pass_at_k = {{1, {0.25, 0.0625}}, {2, {0.375, 0.05}}, {4, {0.5, 0.125}}};
-  e.majority = {0.4375, 0.1};
+  e.majority = Interval{0.4375, 0.1};
   e.mean_length = 12.4;
   e.format_rate = 0.75;
   e.truncated_rate = 0.125;
@@ -121,6 +127,12 @@ TEST(Describe, SaysTheFirstAndTheLastOfPassAtK) {
   EXPECT_EQ(Describe(Evaluation()),
             "sum level 2: pass@1 0.250 ±0.062, pass@4 0.500 ±0.125, maj@4 0.438, length 12, format "
             "75 %, cut off 12 %");
+  TaskEvaluation unanswered = Evaluation();
+  unanswered.majority.reset();
+  EXPECT_EQ(
+      Describe(unanswered),
+      "sum level 2: pass@1 0.250 ±0.062, pass@4 0.500 ±0.125, length 12, format 75 %, cut off "
+      "12 %");
 }
 
 TEST(ReinforceView, EvaluationsAreTold) {

@@ -1,11 +1,13 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 #include <vector>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace darkhorse {
 namespace {
@@ -45,7 +47,41 @@ class Watch {
   std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
 };
 
+// What others' writers are known to leave in the text at `at`, and how to mend it; "" for others.
+std::string KnownFault(std::string_view text, size_t at, std::string_view reason) {
+  if (IsWideText(text)) return std::string(kWideTextCure);
+  if (reason.find("ill-formed UTF-8") != reason.npos && at < text.size()) {
+    return fmt::format(
+        "the byte 0x{:02X} is not UTF-8; if the text is Latin-1, convert it: iconv -f LATIN1 -t "
+        "UTF-8",
+        static_cast<unsigned char>(text[at]));
+  }
+  if (reason.find("surrogate U+") != reason.npos) {
+    return "half of a character written as two \\u escapes (a lone surrogate); write both or "
+           "neither";
+  }
+  for (const std::string_view word : {"NaN", "-Infinity", "Infinity", "None", "True", "False"}) {
+    const size_t begin = word[0] == '-' && at > 0 ? at - 1 : at;  // of "-I" the I is refused
+    if (text.substr(std::min(begin, text.size()), word.size()) == word)
+      return fmt::format("{} is no JSON; write a number, true, false, null or \"text\"", word);
+  }
+  return "";
+}
+
 }  // namespace
+
+std::string JsonFault(std::string_view text, size_t byte, std::string_view what) {
+  // "[json.exception.parse_error.101] parse error at line 1, column 9: <the reason>"
+  const size_t colon = what.find(": "), bracket = what.find("] ");
+  const std::string_view reason = colon != what.npos     ? what.substr(colon + 2)
+                                  : bracket != what.npos ? what.substr(bracket + 2)
+                                                         : what;
+  // The parser names the byte that does not go on with the character, not the one that began it.
+  if (reason.find("ill-formed UTF-8") != reason.npos) byte = ValidUtf8Prefix(text) + 1;
+  const std::string known = KnownFault(text, std::max<size_t>(byte, 1) - 1, reason);
+  return fmt::format("not valid JSON{}: {}", byte > 0 ? fmt::format(" at byte {}", byte) : "",
+                     known.empty() ? Printable(reason, 120) : known);
+}
 
 template <typename Json>
 static std::optional<Json> Parse(std::string_view text, int max_depth, Refused* refused) {
@@ -54,9 +90,10 @@ static std::optional<Json> Parse(std::string_view text, int max_depth, Refused* 
     return Json::parse(text, std::ref(watch));
   } catch (const Refused& thrown) {
     *refused = thrown;
-  } catch (const typename Json::exception& error) {
-    *refused = {fmt::format("not valid JSON ({})", Printable(error.what())),
-                "fetch or write the file again"};
+  } catch (const typename Json::parse_error& error) {
+    *refused = {JsonFault(text, error.byte, error.what()), "fetch or write the file again"};
+  } catch (const typename Json::exception& error) {  // a number beyond a double
+    *refused = {JsonFault(text, 0, error.what()), "fetch or write the file again"};
   }
   return std::nullopt;
 }

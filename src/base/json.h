@@ -15,10 +15,14 @@ namespace darkhorse {
 // printing a value recurse as deep as it nests, so some limit must hold.
 inline constexpr int kMaxJsonDepth = 16;
 
+// What a parser of nlohmann's found at byte `byte` of `text`, from 1, in its words `what`:
+// "not valid JSON at byte 9: <what to mend>", one line. Numbers beyond a double have no byte: 0.
+std::string JsonFault(std::string_view text, size_t byte, std::string_view what);
+
 // The value that `text` holds. Otherwise nothing, and *why, where it is asked for, says what is
-// wrong: "not valid JSON
-// (...)", "'key' appears twice" (readers disagree on which of the two counts) or "JSON nests deeper
-// than N levels". Json is nlohmann::json, or nlohmann::ordered_json, which keeps the order of keys.
+// wrong: "not valid JSON at byte 9: ..." (JsonFault), "'key' appears twice" (readers disagree on
+// which of the two counts) or "JSON nests deeper than N levels". Json is nlohmann::json, or
+// nlohmann::ordered_json, which keeps the order of keys.
 template <typename Json>
 std::optional<Json> TryParseJson(std::string_view text, std::string* why = nullptr,
                                  int max_depth = kMaxJsonDepth);

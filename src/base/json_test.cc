@@ -31,13 +31,31 @@ TEST(Json, RefusesWhatIsNotStrictlyJson) {
   for (const char* text :
        {"", "{", "{} {}", "{\"a\":1,}", "{a:1}", "'a'", "[01]", "[1.]", "NaN", "1e999", "\"\xff\"",
         "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\\ud800\"", "\"\n\"", "// no\n1", "{\"\xff\": 1}"}) {
-    EXPECT_TRUE(Fault(text).starts_with("not valid JSON (")) << text << ": " << Fault(text);
+    EXPECT_TRUE(Fault(text).starts_with("not valid JSON")) << text << ": " << Fault(text);
   }
   // What stands in the file cannot break the line of the message.
   const std::string message = MessageOf([] { ParseJson("{\"a\": \"\x1b[2J\n", "f"); });
-  EXPECT_TRUE(Says(message, "f: not valid JSON (")) << message;
+  EXPECT_TRUE(Says(message, "f: not valid JSON at byte ")) << message;
   EXPECT_EQ(message.find('\x1b'), std::string::npos);
   EXPECT_TRUE(Says(MessageOf([] { ParseJsonObject("[]", "f"); }), "f: expected a JSON object"));
+}
+
+TEST(Json, SaysWhereAndWhatToMend) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"{\"a\": NaN}", "at byte 7: NaN is no JSON; write a number, true"},
+      {"{\"a\": -Infinity}", "at byte 8: -Infinity is no JSON"},
+      {"{\"a\": True}", "at byte 7: True is no JSON"},
+      {R"({"a": "\ud800"})", "at byte 14: half of a character written as two \\u escapes"},
+      {R"({"a": "\udc00"})", "half of a character"},
+      {"{\"a\": \"\xe9t\xe9\"}", "at byte 8: the byte 0xE9 is not UTF-8; if the text is Latin-1"},
+      {std::string("{\0\"\0a\0", 6),
+       "at byte 2: UTF-16 text, which is not read; convert it: iconv"},
+      {"{\"a\": 1e999}", "not valid JSON: number overflow parsing '1e999'"},
+      {"{\"a\": 1,}", "at byte 9: syntax error while parsing object key - unexpected '}'"},
+      {"{'a': 1}", "at byte 2: syntax error while parsing object key - invalid literal"},
+  };
+  for (const auto& [text, part] : cases)
+    EXPECT_NE(Fault(text).find(part), std::string::npos) << text << ": " << Fault(text);
 }
 
 TEST(Json, RefusesAKeyTwiceInOneObjectOnly) {

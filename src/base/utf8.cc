@@ -1,5 +1,6 @@
 #include "base/utf8.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace darkhorse {
@@ -28,6 +29,13 @@ size_t ValidCharacter(const uint8_t* p, size_t left) {
 }
 
 }  // namespace
+
+bool IsWideText(std::string_view start) {
+  if (start.starts_with("\xFF\xFE") || start.starts_with("\xFE\xFF")) return true;
+  start = start.substr(0, 512);
+  const auto zeros = static_cast<size_t>(std::count(start.begin(), start.end(), '\0'));
+  return start.size() >= 4 && zeros >= start.size() / 4;
+}
 
 size_t ValidUtf8Prefix(std::string_view text) {
   const auto* p = reinterpret_cast<const uint8_t*>(text.data());

@@ -14,6 +14,12 @@ size_t ValidUtf8Prefix(std::string_view text);
 
 inline bool IsValidUtf8(std::string_view text) { return ValidUtf8Prefix(text) == text.size(); }
 
+// Whether a text that begins like this is UTF-16 or UTF-32: by its byte order mark, or because a
+// quarter of its first bytes are zero, which no UTF-8 text has.
+bool IsWideText(std::string_view start);
+inline constexpr std::string_view kWideTextCure =
+    "UTF-16 text, which is not read; convert it: iconv -f UTF-16 -t UTF-8";
+
 // Bytes of the character that starts with this byte, in valid text.
 inline size_t Utf8Length(char first) {
   const auto byte = static_cast<uint8_t>(first);

@@ -21,6 +21,18 @@ TEST(Utf8, EveryCharacterThereAndBack) {
   }
 }
 
+TEST(Utf8, WideTextIsKnownByItsMarkOrItsZeros) {
+  using std::string_view_literals::operator""sv;
+  for (const std::string_view wide : {"\xFF\xFE"sv, "\xFE\xFF\0a"sv, "a\0b\0"sv, "\0a\0b\0c"sv,
+                                      "a\0\0\0"sv, "\x34\x04\x30\x04 \0d\0e\0"sv}) {
+    EXPECT_TRUE(IsWideText(wide));
+  }
+  for (const std::string_view other :
+       {""sv, "\0"sv, "text"sv, "\xEF\xBB\xBFtext"sv, "a text with one \0 in it"sv, "\xFFtext"sv}) {
+    EXPECT_FALSE(IsWideText(other)) << other;
+  }
+}
+
 TEST(Utf8, BrokenTextEndsThePrefix) {
   EXPECT_EQ(ValidUtf8Prefix("12345678\x80"), 8u);
   EXPECT_EQ(ValidUtf8Prefix("\xC0\x80"), 0u);          // overlong

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "data/files_testing.h"
+#include "base/compressed_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -148,6 +148,11 @@ TEST(Corpus, TemplateOverSeveralFields) {
   options.format = "Q: {question}\\nA: {answer} {{{answer}}}\n";
   const std::string path = folder.Write("a.jsonl", R"({"answer": 1.50, "question": "x?"})");
   EXPECT_EQ(ReadAll(path, options), Documents{"Q: x?\nA: 1.50 {1.50}\n"});
+  options.format = "{n}";
+  for (const std::string number : {"-0", "1e20", "0.00001", "123456789012345678901234567890"}) {
+    EXPECT_EQ(ReadAll(folder.Write("n.jsonl", "{\"n\": " + number + "}"), options),
+              Documents{number});
+  }
 }
 
 TEST(Corpus, ImpossibleTemplatesAreUsageErrors) {
@@ -163,7 +168,7 @@ TEST(Corpus, MalformedLinesAreCountedAndNamed) {
   const ScratchDirectory folder;
   const std::string good = "{\"text\": \"good\"}\n";
   const std::vector<std::pair<std::string, std::string>> bad = {
-      {"{\"text\": \"open", "not JSON at byte"},
+      {"{\"text\": \"open", "not valid JSON at byte"},
       {"{\"other\": \"x\"}", "no field \"text\""},
       {"{\"text\": [\"x\"]}", "field \"text\" is an array"},
       {"{\"text\": {\"text\": \"x\"}}", "field \"text\" is an object"},
@@ -172,11 +177,11 @@ TEST(Corpus, MalformedLinesAreCountedAndNamed) {
       {"[\"text\", \"x\"]", "not a JSON object"},
       {"\"text\"", "not a JSON object"},
       {"7", "not a JSON object"},
-      {"{\"text\": \"a\"} {\"text\": \"b\"}", "not JSON at byte"},
-      {"{\"text\": \"\xFF\"}", "not JSON at byte"},
-      {std::string("{\"text\": \"\0\"}", 13), "not JSON at byte"},
+      {"{\"text\": \"a\"} {\"text\": \"b\"}", "not valid JSON at byte"},
+      {"{\"text\": \"\xFF\"}", "not valid JSON at byte"},
+      {std::string("{\"text\": \"\0\"}", 13), "not valid JSON at byte"},
       {std::string(300000, '['), "not a JSON object"},
-      {"{\"text\": " + std::string(300000, '['), "not JSON at byte"},
+      {"{\"text\": " + std::string(300000, '['), "not valid JSON at byte"},
   };
   for (const auto& [line, why] : bad) {
     const std::string path = folder.Write("a.jsonl", good + line + "\n" + good);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace darkhorse {
 namespace {
@@ -14,12 +15,15 @@ using Json = nlohmann::json;
 // Receives the parser's events and keeps the wanted top-level values only.
 class FieldPicker : public nlohmann::json_sax<Json> {
  public:
-  explicit FieldPicker(const std::vector<std::string>& names)
-      : names_(names), values_(names.size()), wrong_type_(names.size(), nullptr) {}
+  FieldPicker(const std::vector<std::string>& names, std::string_view line)
+      : names_(names), line_(line), values_(names.size()), wrong_type_(names.size(), nullptr) {}
 
   bool null() override { return Other("null"); }
   bool boolean(bool) override { return Other("a truth value"); }
-  bool number_integer(int64_t value) override { return Value(std::to_string(value)); }
+  // Only -0 is no unsigned number and yet 0.
+  bool number_integer(int64_t value) override {
+    return Value(value == 0 ? "-0" : std::to_string(value));
+  }
   bool number_unsigned(uint64_t value) override { return Value(std::to_string(value)); }
   bool number_float(double, const std::string& spelling) override { return Value(spelling); }
   bool string(std::string& value) override { return Value(std::move(value)); }
@@ -42,12 +46,7 @@ class FieldPicker : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(size_t position, const std::string&, const Json::exception& error) override {
-    const std::string what = error.what();
-    // "[json.exception.parse_error.101] parse error at line 1, column 9: <the reason>"
-    const size_t colon = what.find(": ");
-    error_ = fmt::format("not JSON at byte {}: {}", position,
-                         colon == std::string::npos ? what : what.substr(colon + 2));
-    if (error_.size() > 200) error_.resize(200);  // the reason quotes the line
+    error_ = JsonFault(line_, position, error.what());
     return false;
   }
 
@@ -85,6 +84,7 @@ class FieldPicker : public nlohmann::json_sax<Json> {
   }
 
   const std::vector<std::string>& names_;
+  std::string_view line_;
   std::vector<std::optional<std::string>> values_;
   std::vector<const char*> wrong_type_;
   std::string key_, error_;
@@ -140,7 +140,7 @@ JsonTemplate JsonTemplate::Parse(std::string_view text) {
 }
 
 std::string JsonTemplate::Render(std::string_view line, std::string* document) const {
-  FieldPicker picker(fields_);
+  FieldPicker picker(fields_, line);
   const bool parsed = Json::sax_parse(line.begin(), line.end(), &picker);
   if (std::string problem = picker.Problem(parsed); !problem.empty()) return problem;
   *document = literals_[0];

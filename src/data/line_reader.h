@@ -1,5 +1,5 @@
-// Bytes and lines of a file that may be compressed (.gz, .zst). The memory in use has a fixed
-// limit, whatever the input.
+// Lines of a file that may be compressed (base/byte_source.h). The memory in use has a fixed limit,
+// whatever the input.
 #pragma once
 
 #include <cstdint>
@@ -7,21 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/byte_source.h"
+
 namespace darkhorse {
-
-// A file as a stream of its decompressed bytes.
-class ByteSource {
- public:
-  virtual ~ByteSource() = default;
-  // Up to `capacity` bytes; 0 at the end. Error: the file cannot be read, or is damaged.
-  virtual size_t Read(char* out, size_t capacity) = 0;
-  // Bytes of the file on disk consumed so far, for progress.
-  virtual int64_t disk_position() const = 0;
-};
-
-// The end of the name says how the file is compressed: .gz (one member or several), .zst (one frame
-// or several), or not at all. Error: the file cannot be opened.
-std::unique_ptr<ByteSource> OpenByteSource(const std::string& path);
 
 class LineReader {
  public:

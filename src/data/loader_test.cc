@@ -7,7 +7,7 @@
 #include <numeric>
 #include <set>
 
-#include "data/files_testing.h"
+#include "base/compressed_testing.h"
 
 namespace darkhorse {
 namespace {

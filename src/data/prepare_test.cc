@@ -6,8 +6,8 @@
 
 #include <set>
 
+#include "base/compressed_testing.h"
 #include "base/parallel.h"
-#include "data/files_testing.h"
 #include "data/shard.h"
 
 namespace darkhorse {

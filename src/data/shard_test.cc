@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "base/checksum.h"
+#include "base/compressed_testing.h"
 #include "base/parallel.h"
-#include "data/files_testing.h"
 
 namespace darkhorse {
 namespace {

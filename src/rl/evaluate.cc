@@ -81,7 +81,8 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
     majority.push_back(MajorityIsRight(samples.data() + p * static_cast<size_t>(n),
                                        samples.data() + (p + 1) * static_cast<size_t>(n)));
   }
-  result.majority = MeanInterval(majority);
+  const auto votes = [](const Sample& sample) { return !sample.score.parsed.empty(); };
+  if (std::ranges::any_of(samples, votes)) result.majority = MeanInterval(majority);
   std::vector<int64_t> ks;
   for (int64_t k = 1; k < n; k *= 2) ks.push_back(k);
   ks.push_back(n);

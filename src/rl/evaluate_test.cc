@@ -81,7 +81,7 @@ TEST(Summarize, CountsByHand) {
   EXPECT_NEAR(e.pass_at_k[1].second.value, (1 + 0.5 + 0) / 3, kRounding);
   EXPECT_EQ(e.pass_at_k[2].first, 4);
   EXPECT_NEAR(e.pass_at_k[2].second.value, 2.0 / 3, kRounding);
-  EXPECT_NEAR(e.majority.value, 1.0 / 3, kRounding);
+  EXPECT_NEAR(e.majority->value, 1.0 / 3, kRounding);
   EXPECT_NEAR(e.format_rate, 6.0 / 12, kRounding);
   EXPECT_NEAR(e.truncated_rate, 5.0 / 12, kRounding);
   EXPECT_NEAR(e.mean_length, 380.0 / 12, 380 * kRounding);
@@ -92,9 +92,19 @@ TEST(Summarize, CountsByHand) {
 
 TEST(Summarize, FirstOfEquallyFrequentAnswersIsTheMajority) {
   EXPECT_EQ(
-      Summarize(Problems(1), {Made(0, "5", true, 1), Made(0, "4", false, 1)}, 2).majority.value, 1);
+      Summarize(Problems(1), {Made(0, "5", true, 1), Made(0, "4", false, 1)}, 2).majority->value,
+      1);
   EXPECT_EQ(
-      Summarize(Problems(1), {Made(0, "4", false, 1), Made(0, "5", true, 1)}, 2).majority.value, 0);
+      Summarize(Problems(1), {Made(0, "4", false, 1), Made(0, "5", true, 1)}, 2).majority->value,
+      0);
+}
+
+TEST(Summarize, WithoutAnyAnswerThereIsNoMajority) {
+  EXPECT_FALSE(Summarize(Problems(1), {Made(0, "", true, 1), Made(0, "", false, 0)}, 2).majority);
+  // One of them votes: then those of the others are lost.
+  EXPECT_EQ(
+      Summarize(Problems(2), {Made(0, "", true, 1), Made(1, "5", true, 1)}, 1).majority->value,
+      0.5);
 }
 
 TEST(Summarize, WhereAllProblemsAgreeTheIntervalIsWilsons) {
@@ -105,7 +115,7 @@ TEST(Summarize, WhereAllProblemsAgreeTheIntervalIsWilsons) {
   EXPECT_NEAR(e.pass_at_1.half_width, 0.7935, 1e-4);
   std::vector<Sample> samples;
   for (size_t p = 0; p < 4; ++p) samples.push_back(Made(p, "5", true, 1));
-  EXPECT_NEAR(Summarize(Problems(4), samples, 1).majority.half_width, 0.4899, 1e-4);
+  EXPECT_NEAR(Summarize(Problems(4), samples, 1).majority->half_width, 0.4899, 1e-4);
   // So many that sums of their shares of one are not exact.
   for (size_t p = 4; p < 117; ++p) samples.push_back(Made(p, "5", true, 1));
   const TaskEvaluation many = Summarize(Problems(117), samples, 1);

@@ -1,12 +1,14 @@
 #include "rl/external_reward.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_spelling.h"
 #include "task/markup.h"
 
 namespace darkhorse {
@@ -16,16 +18,14 @@ using Json = nlohmann::ordered_json;
 
 std::string RequestLine(size_t id, const RewardRequest& r) {
   constexpr int kMetaDepth = 64;  // what a file of problems may nest (task/jsonl.h)
-  std::optional<Json> meta = TryParseJson<Json>(r.meta, nullptr, kMetaDepth);
-  if (!meta) FailUsage("reward request {}: its meta is not JSON: {}", id, Printable(r.meta));
+  if (!TryParseJson<Json>(r.meta, nullptr, kMetaDepth))
+    FailUsage("reward request {}: its meta is not JSON: {}", id, Printable(r.meta));
   // Completions may be any bytes; JSON wants UTF-8.
-  return Json{{"id", id},
-              {"prompt", r.prompt},
-              {"completion", r.completion},
-              {"answer", r.answer},
-              {"meta", *std::move(meta)}}
-             .dump(-1, ' ', false, Json::error_handler_t::replace) +
-         "\n";
+  std::string line =
+      Json{{"id", id}, {"prompt", r.prompt}, {"completion", r.completion}, {"answer", r.answer}}
+          .dump(-1, ' ', false, Json::error_handler_t::replace);
+  line.pop_back();
+  return line + ",\"meta\":" + CompactJson(r.meta) + "}\n";  // as the user spelt it
 }
 
 // Whether a line answers nothing that is asked now: an empty one, or one for an earlier id (ids
@@ -38,8 +38,14 @@ bool IsStray(std::string_view line, size_t id) {
   return theirs.is_number_unsigned() && theirs.get<size_t>() < id;
 }
 
-// The score of a reply, or what is wrong with it.
-std::string ParseReply(std::string_view line, size_t id, Score& score) {
+struct Reply {
+  Score score;
+  std::optional<std::string> answer;  // that it read; null is as good as none given
+};
+
+// Fills a reply, or says what is wrong with it.
+std::string ParseReply(std::string_view line, size_t id, Reply& reply) {
+  Score& score = reply.score;
   std::string why;
   std::optional<Json> parsed = TryParseJson<Json>(line, &why);
   if (!parsed) {
@@ -47,19 +53,23 @@ std::string ParseReply(std::string_view line, size_t id, Score& score) {
                                           : "wrote a line that is not JSON";
   }
   const Json& json = *parsed;
-  const auto bad = [](const Json& value) {
-    return !value.is_number() || !(value.get<double>() >= 0 && value.get<double>() <= 1);
-  };
   if (!json.is_object()) return "wrote a line that is not a JSON object";
   if (json.value("id", Json()) != Json(id)) return fmt::format("answered without \"id\": {}", id);
   if (!json.contains("score")) return "answered without a \"score\"";
-  if (bad(json["score"])) return "gave a score that is not a number from 0 to 1";
-  score.value = json["score"].get<double>();
+  const Json& number = json["score"];
+  const auto worth = number.is_number() ? ScoreOf(number.get<double>()) : std::nullopt;
+  if (!worth) return "gave a score that is not a number from 0 to 1";
+  score.value = *worth;
   const Json parts = json.value("parts", Json::object());
   if (!parts.is_object()) return "gave \"parts\" that are not an object of numbers";
   for (const auto& [name, value] : parts.items()) {
     if (!value.is_number()) return "gave \"parts\" that are not an object of numbers";
     score.parts.emplace_back(name, value.get<double>());
+  }
+  const Json answer = json.value("answer", Json());
+  if (!answer.is_null() && !answer.is_string()) return "gave an \"answer\" that is not a string";
+  if (answer.is_string()) {
+    reply.answer = TrimAscii(answer.get_ref<const std::string&>()).substr(0, kMaxAnswerLength);
   }
   score.correct = score.value == 1;
   return "";
@@ -69,6 +79,12 @@ std::string ParseReply(std::string_view line, size_t id, Score& score) {
 std::string Failure(const std::string& failure) { return "the reward program " + failure; }
 
 }  // namespace
+
+std::optional<double> ScoreOf(double number) {
+  if (std::abs(number - 1) <= kFullMarksTolerance) return 1;
+  if (!(number >= -kFullMarksTolerance && number <= 1)) return std::nullopt;
+  return std::max(number, 0.0);
+}
 
 std::string ExternalReward::last_failure() const {
   return program_.failures() > 0 ? Failure(program_.last_failure()) : "";
@@ -80,25 +96,31 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
   std::vector<std::string> lines;
   for (size_t i = 0; i < requests.size(); ++i)
     lines.push_back(RequestLine(first_id + i, requests[i]));
-  std::vector<Score> scores(requests.size());
+  std::vector<Reply> replies(requests.size());
   const auto judge = [&](size_t request, std::string_view line) -> Judgement {
     if (IsStray(line, first_id + request)) return {Judgement::kStray, ""};
-    Score score;
-    score.why = "the reward program's score";
-    std::string wrong = ParseReply(line, first_id + request, score);
+    Reply reply;
+    reply.score.why = "the reward program's score";
+    std::string wrong = ParseReply(line, first_id + request, reply);
     if (!wrong.empty()) return {Judgement::kRefused, std::move(wrong)};
-    scores[request] = std::move(score);
+    replies[request] = std::move(reply);
     return {Judgement::kAccepted, ""};
   };
   const std::vector<std::string> failures = program_.Ask(lines, judge, stop);
+  std::vector<Score> scores;
   for (size_t i = 0; i < requests.size(); ++i) {
+    Score& score = scores.emplace_back(std::move(replies[i].score));
     if (!failures[i].empty()) {
-      scores[i].failed = true;
-      scores[i].why = Failure(failures[i]);
+      score.failed = true;
+      score.why = Failure(failures[i]);
     }
     const Extracted answer = ExtractAnswer(requests[i].completion);
-    if (answer.found && answer.answer.size() <= kMaxAnswerLength) scores[i].parsed = answer.answer;
-    auto& parts = scores[i].parts;
+    if (replies[i].answer) {
+      score.parsed = *std::move(replies[i].answer);
+    } else if (answer.found && answer.answer.size() <= kMaxAnswerLength) {
+      score.parsed = answer.answer;
+    }
+    auto& parts = score.parts;
     const auto named = [](const auto& part) { return part.first == "format"; };
     if (std::none_of(parts.begin(), parts.end(), named))
       parts.emplace_back("format", answer.found ? 1 : 0);

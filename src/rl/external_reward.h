@@ -1,11 +1,14 @@
 // A reward computed by a program of the user's, in any language: one JSON object a line in,
 //   {"id": 7, "prompt": "…", "completion": "…", "answer": "…", "meta": …}
 // one a line out,
-//   {"id": 7, "score": 0.5, "parts": {"answer": 0, "format": 1}}       ("parts" may be left out)
-// with 0 <= score <= 1. How its copies are run, limited and started again: sandbox/line_program.h.
+//   {"id": 7, "score": 0.5, "answer": "5", "parts": {"answer": 0, "format": 1}}
+// ("parts" and "answer", the one it read, may be left out)
+// with 0 <= score <= 1 (ScoreOf). How its copies are run, limited and started again:
+// sandbox/line_program.h.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,16 +23,27 @@ struct RewardRequest {
   std::string meta = "null";  // JSON
 };
 
+// Sums of a program's round: ten times 0.1 is 0.9999999999999999. What lies this near to full marks
+// is full marks, and the answer right.
+inline constexpr double kFullMarksTolerance = 1e-6;
+
+// The score that a program's number stands for: itself; 1 or 0 where it is beyond or short of full
+// marks, or below 0, by at most the tolerance; nothing where it is farther from [0, 1] or not a
+// number. The answer is right where this is 1.
+std::optional<double> ScoreOf(double number);
+
 class ExternalReward {
  public:
   // `command` is the shell's. Nothing is started yet.
   ExternalReward(const std::string& command, const ProgramLimits& limits)
       : program_(command, limits) {}
 
-  // One score per request, in order; correct where it is 1. Where the program sends no part
-  // "format", it is whether the tags are in order. Where the program failed, the score is `failed`
-  // and `why` says how (LineProgram::Ask). Empty lines, and lines about samples that have been
-  // answered, are passed over. UsageError: meta that is not JSON. Interruption.
+  // One score per request, in order; correct where it is 1. `parsed` is the answer that the program
+  // sends, "" where it says that it read none; where it says nothing, what stands between the tags.
+  // Where it sends no part "format", that is whether the tags are in order. Where the program
+  // failed, the score is `failed` and `why` says how (LineProgram::Ask). Empty lines, and lines
+  // about samples that have been answered, are passed over. UsageError: meta that is not JSON.
+  // Interruption.
   std::vector<Score> ScoreAll(std::span<const RewardRequest> requests,
                               const StopRequest& stop = {});
 

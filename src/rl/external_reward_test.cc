@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "base/file.h"
@@ -90,6 +91,59 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
   }
   EXPECT_EQ(reward.failures(), 0);
   EXPECT_TRUE(reward.ScoreAll({}).empty());
+}
+
+TEST_F(ExternalRewardTest, SumsThatRoundAreFullMarks) {
+  const std::vector<std::pair<std::string, std::optional<double>>> cases = {
+      {"sum([0.1] * 10)", 1}, {"1.0000000000000002", 1},  {"1 - 0.9e-6", 1},
+      {"1 + 0.9e-6", 1},      {"1 - 1.1e-6", 1 - 1.1e-6}, {"1 + 1.1e-6", std::nullopt},
+      {"-0.9e-6", 0},         {"-1.1e-6", std::nullopt},  {"1e-7", 1e-7},
+      {"0.5", 0.5},
+  };
+  ExternalReward reward(Python("    reply(eval(c))\n"), {.seconds = kPatience});
+  std::vector<std::string> completions;
+  for (const auto& [code, value] : cases) completions.push_back(code);
+  const std::vector<Score> scores = reward.ScoreAll(Requests(completions));
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const auto& [code, value] = cases[i];
+    EXPECT_EQ(scores[i].failed, !value) << code;
+    EXPECT_EQ(scores[i].value, value.value_or(0)) << code;
+    EXPECT_EQ(scores[i].correct, value == 1) << code;
+  }
+  EXPECT_FALSE(ScoreOf(NAN));
+}
+
+TEST_F(ExternalRewardTest, TheAnswerThatTheProgramReadIsTheSamples) {
+  const std::string tagged = "<think></think><answer>1</answer>";
+  ExternalReward reward(Python("    extra = json.loads(request['answer'])\n"
+                               "    print(json.dumps({'id': request['id'], 'score': 0, **extra}), "
+                               "flush=True)\n"),
+                        {.seconds = kPatience});
+  const std::vector<std::array<std::string, 3>> cases = {
+      {tagged, "{}", "1"},
+      {"<answer>2</answer>", "{}", ""},
+      {"<answer>2</answer>", R"({"answer": " 2 "})", "2"},
+      {tagged, R"({"answer": "one"})", "one"},
+      {tagged, R"({"answer": ""})", ""},
+      {tagged, R"({"answer": null})", "1"},
+      {tagged, fmt::format(R"({{"answer": "{}"}})", std::string(300, 'x')), std::string(256, 'x')},
+  };
+  std::vector<RewardRequest> requests;
+  for (const auto& [completion, extra, parsed] : cases)
+    requests.push_back({"p\n", completion, extra});
+  requests.push_back({"p\n", tagged, R"({"answer": 1})"});
+  const std::vector<Score> scores = reward.ScoreAll(requests);
+  for (size_t i = 0; i < cases.size(); ++i) EXPECT_EQ(scores[i].parsed, cases[i][2]) << i;
+  ExpectFailure(scores.back(), "gave an \"answer\" that is not a string: {");
+}
+
+TEST_F(ExternalRewardTest, TheProgramGetsMetaAsItIsSpelt) {
+  const std::string meta = R"({"b":[0.00001,1e20,1.50,-0,123456789012345678901234567890],"a":"é"})";
+  ExternalReward reward(Python("    reply(int(line.endswith(',\"meta\":' + c + '}\\n')))\n"),
+                        {.seconds = kPatience});
+  std::vector<RewardRequest> requests = {{"p\n", meta, "a", meta}, {"p\n", "null", "a"}};
+  requests.push_back({"p\n", "[1.50]", "a", " [\n1.50 ]"});  // a line all the same
+  for (const Score& score : reward.ScoreAll(requests)) EXPECT_EQ(score.value, 1) << score.why;
 }
 
 TEST_F(ExternalRewardTest, TheFormIsWhetherTheTagsAreInOrder) {

@@ -12,9 +12,10 @@ namespace {
 // A policy that has learned all there is may be sure of itself.
 constexpr double kSolved = 0.95;
 constexpr int64_t kSilentSteps = 5;
+constexpr double kFormLost = 0.2;  // of all completions
 
 bool IsFinite(const ReinforceMetrics& m) {
-  return std::isfinite(m.loss) && std::isfinite(m.entropy) && std::isfinite(m.kl) &&
+  return std::isfinite(m.loss) && std::isfinite(m.entropy) && std::isfinite(m.kl.value_or(0)) &&
          std::isfinite(m.grad_norm) && std::isfinite(m.reward);
 }
 
@@ -28,10 +29,20 @@ void Begin(const ReinforceMetrics& m, GuardState& state) {
   if (state.first_entropy == 0 && std::isfinite(m.entropy)) state.first_entropy = m.entropy;
 }
 
+// A running mean: the share of one small step jumps about.
+void FollowForm(const ReinforceMetrics& m, GuardState& state) {
+  if (!m.scored) return;
+  constexpr double kNew = 0.2;
+  state.mean_format =
+      state.mean_format < 0 ? m.format_rate : (1 - kNew) * state.mean_format + kNew * m.format_rate;
+  state.best_format = std::max(state.best_format, state.mean_format);
+}
+
 }  // namespace
 
 std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
   Begin(m, state);
+  FollowForm(m, state);
   const bool trained = m.grad_norm != 0;
   state.silent_steps = m.frac_reward_zero_std == 1 && !trained ? state.silent_steps + 1 : 0;
   std::vector<Warning> warnings;
@@ -45,7 +56,7 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
     return fmt::format(
         "a number is not finite (loss {}, gradient {}, entropy {}, kl {}); start another run with "
         "a lower learning rate; it may begin with a checkpoint from before this step",
-        m.loss, m.grad_norm, m.entropy, m.kl);
+        m.loss, m.grad_norm, m.entropy, m.kl.value_or(0));
   });
   warn(trained && m.entropy < 0.1 * state.first_entropy && !solved, "entropy_collapse", [&] {
     return fmt::format(
@@ -71,6 +82,13 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
         "{:.0f} % of completions end in one phrase over and over; lower the learning rate or "
         "rl.max_tokens",
         100 * m.repeated_ratio);
+  });
+  warn(state.mean_format < state.best_format - kFormLost, "format_loss", [&] {
+    return fmt::format(
+        "{:.0f} % of completions have the form that is asked for, {:.0f} % before: they leave "
+        "<think>…</think><answer>…</answer>, and what they answer is lost to whoever reads the "
+        "tags; let the scorer give nothing to other forms, or lower the learning rate",
+        100 * state.mean_format, 100 * state.best_format);
   });
   warn(state.silent_steps >= kSilentSteps, "no_signal", [&] {
     return fmt::format(

@@ -15,6 +15,9 @@ struct GuardState {
   // Of the first step; the entropy of the first that trained, 0 before.
   bool begun = false;
   double first_entropy = 0, first_length = 0, first_clipped = 0, first_accuracy = 0;
+  // Share of completions in form: a running mean over the steps, and the highest it has been; below
+  // 0 before the first step that could be scored.
+  double mean_format = -1, best_format = -1;
   int64_t silent_steps = 0;         // in a row: no group had a signal
   int64_t stale_evaluations = 0;    // in a row: held-out accuracy was not the best yet
   std::vector<std::string> warned;  // names of the warnings given

@@ -15,6 +15,8 @@ ReinforceMetrics Healthy() {
   ReinforceMetrics m;
   m.reward = 0.3;
   m.accuracy = 0.3;
+  m.scored = m.trained = true;
+  m.format_rate = 0.9;
   m.mean_length = 50;
   m.clipped_ratio = 0.05;
   m.entropy = 0.8;
@@ -68,6 +70,25 @@ TEST(GuardsTest, WhatLooksAlikeButIsWellGivesNone) {
   EXPECT_EQ(WarnedBy([](auto& m) { m.frac_reward_zero_std = 1, m.grad_norm = 0; }, 4), List{});
   // Refills found what the first round lacked.
   EXPECT_EQ(WarnedBy([](auto& m) { m.frac_reward_zero_std = 1; }, 9), List{});
+}
+
+TEST(GuardsTest, AFormThatIsLostIsToldWhenItStaysLost) {
+  EXPECT_EQ(WarnedBy([](auto& m) { m.format_rate = 0.4; }, 9), List{"format_loss"});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.format_rate = 0.4; }, 2), List{});  // one or two odd steps
+  EXPECT_EQ(WarnedBy([](auto& m) { m.format_rate = 0.75; }, 99), List{});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.format_rate = 0, m.scored = false; }, 9), List{});
+  // It is compared with the best there was, not with the first step.
+  GuardState state;
+  std::vector<std::string> names;
+  for (int step = 0; step < 60; ++step) {
+    ReinforceMetrics m = Healthy();
+    m.format_rate = step < 30 ? 0.03 * step : 0.5;
+    for (const std::string& name : Names(NewWarnings(m, state))) names.push_back(name);
+    if (step < 30) {
+      EXPECT_EQ(names, List{});
+    }
+  }
+  EXPECT_EQ(names, List{"format_loss"});
 }
 
 TEST(GuardsTest, SilentStepsCountInARow) {
@@ -204,7 +225,11 @@ TEST(SampleMetricsTest, ASampleWithoutAScoreMovesNothing) {
   DescribeSamples(options, samples, m);
   EXPECT_DOUBLE_EQ(m.reward, (3 * 0.7 + 1) / 6);
   EXPECT_DOUBLE_EQ(m.accuracy, 4.0 / 6);
+  EXPECT_TRUE(m.scored);
   for (Sample& sample : samples) sample.score.failed = true;
+  m = {};
+  DescribeSamples(options, samples, m);
+  EXPECT_FALSE(m.scored);
   EXPECT_FALSE(HasSignal(options, second));
   EXPECT_EQ(RewardsOf(options, samples), std::vector<double>(8, 0.0));
 }

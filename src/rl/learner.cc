@@ -47,13 +47,13 @@ struct UpdateSums {
   }
   // Means over the updates, or over their tokens.
   void Describe(ReinforceMetrics& metrics) const {
-    if (updates == 0) return;
+    metrics.trained = updates > 0;
+    if (!metrics.trained) return;
     metrics.loss = grpo.loss / updates;
     metrics.entropy = entropy / updates;
     metrics.grad_norm = grad_norm / updates;
     metrics.sampling_gap = grpo.sampling_gap;
     const double tokens = static_cast<double>(std::max<int64_t>(1, grpo.tokens));
-    metrics.kl = grpo.kl / tokens;
     metrics.clip_ratio_low = static_cast<double>(grpo.clipped_low) / tokens;
     metrics.clip_ratio_high = static_cast<double>(grpo.clipped_high) / tokens;
   }
@@ -275,6 +275,8 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
     }
   }
   sums.Describe(metrics);
+  if (!kl_reference_.empty())
+    metrics.kl = sums.grpo.kl / static_cast<double>(std::max<int64_t>(1, sums.grpo.tokens));
 }
 
 // The reference becomes the policy as it is.

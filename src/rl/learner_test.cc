@@ -207,6 +207,8 @@ TEST_F(LearnerTest, EntropyIsOfTheTokensTrainedOn) {
   const ReinforceMetrics twice = Make(recipe, environment)->Step({});
   EXPECT_EQ(twice.entropy, metrics.entropy);
   EXPECT_EQ(twice.grad_norm, metrics.grad_norm);
+  EXPECT_TRUE(metrics.scored && metrics.trained);
+  EXPECT_FALSE(metrics.kl);  // there is no reference
 }
 
 // The old policy of a second pass is that which sampled, not the one that the first pass made.
@@ -234,7 +236,8 @@ TEST_F(LearnerTest, GroupsOfMaskedSamplesTeachNothing) {
   const ReinforceMetrics metrics = learner->Step({});
   EXPECT_EQ(metrics.frac_reward_zero_std, 0);
   EXPECT_EQ(metrics.refills, 1);
-  EXPECT_EQ(metrics.grad_norm, 0);
+  EXPECT_FALSE(metrics.trained);
+  EXPECT_EQ(metrics.mean_terminated_length, std::nullopt);  // all were cut off
   EXPECT_EQ(learner->progress().updates, 0);
   EXPECT_EQ(learner->progress().completed, 1);
   EXPECT_EQ(WeightsOf(*learner), before);
@@ -461,7 +464,7 @@ TEST_F(LearnerTest, KlIsTheMeanOverTokensOfTheEstimate) {
   const ReinforceMetrics metrics = learner->Step({});
   EXPECT_EQ(environment.said.back(), environment.said[environment.said.size() - 2]);
   EXPECT_GT(sum, 0);
-  EXPECT_NEAR(metrics.kl, sum / tokens, 4 * tokens * 0x1p-53);
+  EXPECT_NEAR(metrics.kl.value(), sum / tokens, 4 * tokens * 0x1p-53);
 }
 
 TEST_F(LearnerTest, EvaluatesAsTheRecipeSays) {

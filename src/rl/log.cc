@@ -41,8 +41,10 @@ Json ToJson(const TaskEvaluation& e) {
     json["pass@" + std::to_string(k)] = interval.value;
     json["pass@" + std::to_string(k) + "_ci95"] = interval.half_width;
   }
-  json["maj@" + std::to_string(e.samples)] = e.majority.value;
-  json["maj@" + std::to_string(e.samples) + "_ci95"] = e.majority.half_width;
+  if (e.majority) {
+    json["maj@" + std::to_string(e.samples)] = e.majority->value;
+    json["maj@" + std::to_string(e.samples) + "_ci95"] = e.majority->half_width;
+  }
   json["format_rate"] = e.format_rate;
   json["truncated_rate"] = e.truncated_rate;
   json["mean_length"] = e.mean_length;
@@ -65,6 +67,8 @@ std::string WriteLoopState(const LoopState& s) {
              {"first_length", g.first_length},
              {"first_clipped", g.first_clipped},
              {"first_accuracy", g.first_accuracy},
+             {"mean_format", g.mean_format},
+             {"best_format", g.best_format},
              {"silent_steps", g.silent_steps},
              {"stale_evaluations", g.stale_evaluations},
              {"warned", g.warned}}},
@@ -92,6 +96,8 @@ LoopState ParseLoopState(const std::string& text, const std::string& name) {
     g.at("first_length").get_to(s.guards.first_length);
     g.at("first_clipped").get_to(s.guards.first_clipped);
     g.at("first_accuracy").get_to(s.guards.first_accuracy);
+    g.at("mean_format").get_to(s.guards.mean_format);
+    g.at("best_format").get_to(s.guards.best_format);
     g.at("silent_steps").get_to(s.guards.silent_steps);
     g.at("stale_evaluations").get_to(s.guards.stale_evaluations);
     g.at("warned").get_to(s.guards.warned);
@@ -108,32 +114,36 @@ ReinforceLog::ReinforceLog(const std::string& run, int64_t last_step)
       samples_(Truncated(run + "/samples.jsonl", last_step)) {}
 
 StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
-  Json json{{"step", m.step},
-            {"num_tokens", m.num_tokens},
-            {"reward", m.reward},
-            {"reward_std", m.reward_std},
-            {"accuracy", m.accuracy},
-            {"format_rate", m.format_rate},
-            {"completions/mean_length", m.mean_length},
-            {"completions/min_length", m.min_length},
-            {"completions/max_length", m.max_length},
-            {"completions/clipped_ratio", m.clipped_ratio},
-            {"completions/mean_terminated_length", m.mean_terminated_length},
-            {"completions/repeated_ratio", m.repeated_ratio},
-            {"frac_reward_zero_std", m.frac_reward_zero_std},
-            {"entropy", m.entropy},
-            {"kl", m.kl},
-            {"loss", m.loss},
-            {"grad_norm", m.grad_norm},
-            {"learning_rate", m.learning_rate},
-            {"clip_ratio/low_mean", m.clip_ratio_low},
-            {"clip_ratio/high_mean", m.clip_ratio_high},
-            {"sampling/logp_gap_max", m.sampling_gap},
-            {"max_violation", m.max_violation},
-            {"refills", m.refills}};
+  Json json{{"step", m.step}, {"num_tokens", m.num_tokens}};
+  if (m.scored) {
+    json.update({{"reward", m.reward},
+                 {"reward_std", m.reward_std},
+                 {"accuracy", m.accuracy},
+                 {"format_rate", m.format_rate}});
+  }
+  json.update({{"completions/mean_length", m.mean_length},
+               {"completions/min_length", m.min_length},
+               {"completions/max_length", m.max_length},
+               {"completions/clipped_ratio", m.clipped_ratio}});
+  if (m.mean_terminated_length)
+    json["completions/mean_terminated_length"] = *m.mean_terminated_length;
+  json.update({{"completions/repeated_ratio", m.repeated_ratio},
+               {"frac_reward_zero_std", m.frac_reward_zero_std}});
+  if (m.trained) {
+    json["entropy"] = m.entropy;
+    if (m.kl) json["kl"] = *m.kl;
+    json.update({{"loss", m.loss},
+                 {"grad_norm", m.grad_norm},
+                 {"learning_rate", m.learning_rate},
+                 {"clip_ratio/low_mean", m.clip_ratio_low},
+                 {"clip_ratio/high_mean", m.clip_ratio_high},
+                 {"sampling/logp_gap_max", m.sampling_gap},
+                 {"max_violation", m.max_violation}});
+  }
+  json["refills"] = m.refills;
   if (m.scoring_can_fail) json["reward_program/failures"] = m.faults.samples;
   if (m.faults.samples > 0) json["reward_program/last_failure"] = m.faults.last;
-  if (with_load) json["expert_load"] = m.load;
+  if (with_load && m.trained) json["expert_load"] = m.load;
   for (const PartShare& part : m.curriculum) {
     json["curriculum/" + part.name + "/share"] = part.share;
     json["curriculum/" + part.name + "/success"] = part.success;

@@ -12,6 +12,7 @@ using Json = nlohmann::ordered_json;
 // Every number another one.
 ReinforceMetrics Numbered() {
   ReinforceMetrics m;
+  m.scored = m.trained = true;
   m.step = 1;
   m.num_tokens = 2;
   m.reward = 3;
@@ -75,7 +76,7 @@ TEST(LogTest, EachNumberStandsUnderItsOwnName) {
   m.stopped = "enough";
   TaskEvaluation e{.task = "sums", .level = 2, .problems = 3, .samples = 4};
   e.pass_at_k = {{1, {0.5, 0.25}}, {4, {0.75, 0.125}}};
-  e.majority = {0.625, 0.375};
+  e.majority = Interval{0.625, 0.375};
   e.format_rate = 0.1;
   e.truncated_rate = 0.2;
   e.mean_length = 30;
@@ -89,6 +90,23 @@ TEST(LogTest, EachNumberStandsUnderItsOwnName) {
   EXPECT_EQ(all.metrics["stopped"], "enough");
 }
 
+TEST(LogTest, WhatWasNotMeasuredIsAbsent) {
+  ReinforceMetrics m = Numbered();
+  m.kl.reset();
+  EXPECT_FALSE(DescribeStep(m, true).metrics.contains("kl"));
+  EXPECT_TRUE(DescribeStep(m, true).metrics.contains("expert_load"));
+  m.trained = m.scored = false;
+  m.mean_terminated_length.reset();
+  EXPECT_EQ(
+      JsonLine(DescribeStep(m, true).metrics),
+      R"({"step":1,"num_tokens":2,"completions/mean_length":7.0,"completions/min_length":8.0,)"
+      R"("completions/max_length":9.0,"completions/clipped_ratio":10.0,)"
+      R"("completions/repeated_ratio":12.0,"frac_reward_zero_std":13.0,"refills":23})");
+  const TaskEvaluation e{.task = "sums", .level = 2, .problems = 3, .samples = 4};
+  EXPECT_EQ(ToJson(e).dump(), R"({"task":"sums","level":2,"problems":3,"samples":4,)"
+                              R"("format_rate":0.0,"truncated_rate":0.0,"mean_length":0.0})");
+}
+
 TEST(LogTest, TheLoopsStateComesBackWhole) {
   LoopState s;
   s.progress = {
@@ -100,6 +118,8 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
               .first_length = 6,
               .first_clipped = 7,
               .first_accuracy = 8,
+              .mean_format = 11,
+              .best_format = 12,
               .silent_steps = 9,
               .stale_evaluations = 10,
               .warned = {"odd"}};
@@ -112,6 +132,7 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
   EXPECT_EQ(read.progress.updates, 4);
   EXPECT_EQ(read.progress.success, s.progress.success);
   EXPECT_EQ(read.guards.stale_evaluations, 10);
+  EXPECT_EQ(read.guards.best_format, 12);
   EXPECT_EQ(JsonLine(read.unevaluated.metrics), JsonLine(s.unevaluated.metrics));
   s.unevaluated = {};
   EXPECT_TRUE(ParseLoopState(WriteLoopState(s), "there").unevaluated.empty());

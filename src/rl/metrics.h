@@ -1,6 +1,7 @@
 // One step of reinforcement learning in numbers.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,14 +26,19 @@ struct PartShare {
 // timings is a pure function of recipe and model.
 struct ReinforceMetrics {
   int64_t step = 0;
+  // Some of it is measured only where there is something to measure, and said nowhere else: a
+  // number that stands for none would be taken for one.
+  bool scored = false;  // a sample could be scored: these four
   double reward = 0, reward_std = 0;
   double accuracy = 0;
   double format_rate = 0;
-  double mean_length = 0, min_length = 0, max_length = 0, clipped_ratio = 0,
-         mean_terminated_length = 0;
-  double repeated_ratio = 0;  // completions that end in one phrase over and over
+  double mean_length = 0, min_length = 0, max_length = 0, clipped_ratio = 0;
+  std::optional<double> mean_terminated_length;  // none: all were cut off
+  double repeated_ratio = 0;                     // completions that end in one phrase over and over
   double frac_reward_zero_std = 0;
-  double entropy = 0, kl = 0, loss = 0, grad_norm = 0, learning_rate = 0;
+  bool trained = false;  // an update was made: from here to `load`
+  double entropy = 0, loss = 0, grad_norm = 0, learning_rate = 0;
+  std::optional<double> kl;  // none: without a reference
   double clip_ratio_low = 0, clip_ratio_high = 0;
   double sampling_gap = 0;  // largest |log p(training) - log p(sampling)| of a token
   double max_violation = 0;

@@ -5,8 +5,8 @@
 #include <numeric>
 #include <optional>
 
+#include "base/byte_source.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "rl/external_reward.h"
@@ -29,7 +29,7 @@ ProgramLimits LimitsOf(const ProblemsOptions& o) {
 class OwnEnvironment : public Environment {
  public:
   explicit OwnEnvironment(const ProblemsOptions& options) : file_(options.file) {
-    const std::string text = ReadFile(options.file, kMaxFileBytes);
+    const std::string text = ReadDecompressed(options.file, kMaxFileBytes);
     fingerprint_ = fmt::format("{:016x}", StableHash(text));
     std::vector<Problem> problems = ParseProblems(
         text, options.file, options.rule.empty() ? AnswerColumn::kOptional : AnswerColumn::kNeeded);

@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "base/byte_source.h"
+#include "base/compressed_testing.h"
 #include "base/file.h"
 #include "base/scratch_testing.h"
 #include "task/markup.h"
@@ -92,6 +94,27 @@ TEST_F(OwnProblemsTest, AnotherFileHasAnotherFingerprint) {
   EXPECT_EQ(Make(Rows(100))->Fingerprint(), first);
   EXPECT_NE(Make(Rows(101))->Fingerprint(), first);
   EXPECT_EQ(MakeTaskEnvironment({"gcd:1"})->Fingerprint(), "");
+}
+
+TEST_F(OwnProblemsTest, CompressedFilesAreReadAsTheyWere) {
+  ProblemsOptions options = Rows(100);
+  const std::string text = ReadFile(options.file);
+  const std::string fingerprint = Make(options)->Fingerprint();
+  for (const auto& [name, bytes] :
+       {std::pair{"rows.jsonl.gz", Gzip(text)},
+        {"more.jsonl.gz", Gzip(text.substr(0, 99)) + Gzip(text.substr(99))},
+        {"rows.jsonl.zst", Zstd(text)}}) {
+    options.file = scratch_.Write(name, bytes);
+    const auto environment = Make(options);
+    EXPECT_EQ(environment->AllProblems().size(), 100u);
+    EXPECT_EQ(environment->Fingerprint(), fingerprint);
+  }
+  options.file = scratch_.Write("cut.jsonl.gz", Gzip(text).substr(0, 50));
+  EXPECT_NE(MessageOf([&] { Make(options); }).find("truncated gzip data"), std::string::npos);
+  EXPECT_NE(MessageOf([&] {
+              ReadDecompressed(scratch_ / "rows.jsonl.zst", 99);
+            }).find("rows.jsonl.zst: longer than 99 bytes once decompressed"),
+            std::string::npos);
 }
 
 TEST_F(OwnProblemsTest, FaultsAreCountedOnceAndKeepTheLastLine) {

@@ -68,6 +68,7 @@ void DescribeSamples(const ReinforceOptions& options, const std::vector<Sample>&
   const double n = static_cast<double>(samples.size());
   const double scored = std::max<double>(
       1, static_cast<double>(std::count_if(samples.begin(), samples.end(), WasScored)));
+  m.scored = std::any_of(samples.begin(), samples.end(), WasScored);
   double terminated = 0, terminated_length = 0;
   m.min_length = 1e18;
   for (const Sample& sample : samples) {
@@ -89,7 +90,7 @@ void DescribeSamples(const ReinforceOptions& options, const std::vector<Sample>&
     }
     m.repeated_ratio += EndsInRepetition(text) / n;
   }
-  m.mean_terminated_length = terminated > 0 ? terminated_length / terminated : 0;
+  if (terminated > 0) m.mean_terminated_length = terminated_length / terminated;
   for (const Sample& sample : samples) {
     if (!WasScored(sample)) continue;
     const double off = RewardOf(options, sample) - m.reward;

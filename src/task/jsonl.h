@@ -18,13 +18,15 @@ enum class AnswerColumn { kNeeded, kOptional };
 //     last one by the user is the prompt;
 //   - `answer`, `solution` or `ground_truth`: text or a number; verl's reward_model.ground_truth
 //     takes precedence.
-// GSM8K's answers are cut to what follows "####". All other columns are the problem's meta. `name`
-// is the file that error messages name; its last part is the problems' task. Throws Error naming
-// the file and the line.
+// GSM8K's answers are cut to what follows "####". All other columns are the problem's meta. Numbers
+// keep their spelling in both: 0.00001, 1.50 and integers of any length are as written. `name`
+// is the file that error messages name; its last part is the problems' task. Throws Error that
+// names every bad row by file and line, the first ten with what is wrong, or says what the file is
+// instead of JSON Lines.
 std::vector<Problem> ParseProblems(std::string_view text, const std::string& name,
                                    AnswerColumn answers = AnswerColumn::kNeeded);
 
-// Throws Error naming the first problem whose answer the rule cannot compare with.
+// Throws Error naming, likewise, the problems whose answers the rule cannot compare with.
 void CheckReferences(const std::vector<Problem>& problems, Rule rule);
 
 struct SplitProblems {

@@ -33,6 +33,25 @@ TEST(JsonlTest, UnderstandsTheUsualColumns) {
   EXPECT_EQ(rows[3].answer, "9");
 }
 
+TEST(JsonlTest, NumbersAreHandedOnAsTheyAreWritten) {
+  for (const std::string number :
+       {"0.00001", "1000000000000000.0", "1e20", "1E+2", "1.50", "-0", "-0.0", "5",
+        "123456789012345678901234567890", "-9223372036854775809", "18446744073709551616",
+        "0.1000000000000000055511151231257827"}) {
+    const std::string text = "{\"prompt\": \"p\", \"answer\": " + number +
+                             ", \"tests\": [{\"out\": " + number + "}], \"n\": " + number + "}\n" +
+                             "{\"prompt\": \"p\", \"reward_model\": {\"ground_truth\": " + number +
+                             "}}\n{\"prompt\": \"p\", \"answer\": {\"is\": [" + number + "]}}";
+    const auto rows = ParseProblems(text, "t.jsonl", AnswerColumn::kOptional);
+    EXPECT_EQ(rows[0].answer, number);
+    EXPECT_EQ(rows[0].meta, "{\"tests\":[{\"out\":" + number + "}],\"n\":" + number + "}");
+    EXPECT_EQ(rows[1].answer, number);
+    EXPECT_EQ(rows[2].answer, "{\"is\":[" + number + "]}");
+  }
+  // A row's own prompt is text; its escapes are read.
+  EXPECT_EQ(ParseProblems(R"({"prompt": "\u00fc", "answer": 1})", "t.jsonl")[0].prompt, "ü\n");
+}
+
 TEST(JsonlTest, TheLastOfSeveralCounts) {
   const auto rows = ParseProblems(
       R"({"prompt": [{"role": "user", "content": "first"}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "last"}, {"role": "assistant", "content": "b"}], "answer": "#### 3 of #### 4"})",
@@ -59,11 +78,61 @@ TEST(JsonlTest, BadRowsAreNamedByFileAndLine) {
   EXPECT_THROW(ParseProblems("", "empty.jsonl"), Error);
 }
 
+TEST(JsonlTest, WhatIsNoJsonIsNamedByByteWithWhatToMend) {
+  const auto message = [](const std::string& text) {
+    return MessageOf([&] { ParseProblems(text, "my.jsonl"); });
+  };
+  const std::string good = "{\"prompt\": \"p\", \"answer\": 1}\n";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {good + "  {\"a\": NaN}", "my.jsonl:2: not valid JSON at byte 9: NaN is no JSON; write"},
+      {good + R"({"a": "\ud800"})", "my.jsonl:2: not valid JSON at byte 14: half of a character"},
+      {good + "{\"a\": \"\xe9t\xe9\"}",
+       "my.jsonl:2: not valid JSON at byte 8: the byte 0xE9 is not"},
+      {good + "[1]", "my.jsonl:2: a JSON array, not an object; write one object a line"},
+      {good + "7", "my.jsonl:2: not a JSON object; write {"},
+      {"[\n" + good + "]",
+       "my.jsonl: one JSON value over several lines; write one object a line: jq"},
+      {std::string("{\0\"\0a\0", 6), "my.jsonl: UTF-16 text, which is not read; convert it: iconv"},
+      {"\xFF\xFEx", "my.jsonl: UTF-16 text"},
+      {"\x1F\x8B\x08", "my.jsonl: gzip data; give it a name that ends in .gz"},
+      {"\x28\xB5\x2F\xFD", "my.jsonl: zstd data; give it a name that ends in .zst"},
+  };
+  for (const auto& [text, says] : cases)
+    EXPECT_TRUE(message(text).starts_with(says)) << message(text);
+  // A byte order mark is none of a row's bytes, nor carriage returns.
+  EXPECT_EQ(
+      ParseProblems("\xEF\xBB\xBF{\"prompt\": \"p\", \"answer\": 1}\r\n\r\n", "my.jsonl").size(),
+      1u);
+}
+
+TEST(JsonlTest, AllBadRowsAreToldAtOnceTheFirstTenByName) {
+  const std::string good = "{\"prompt\": \"p\", \"answer\": \"(\"}\n";
+  std::string text;
+  for (int i = 0; i < 3; ++i) text += good + "{}\n";
+  const std::string three = MessageOf([&] { ParseProblems(text, "m"); });
+  EXPECT_EQ(
+      three,
+      "m:2: no field prompt (or question, or problem); 2 more rows cannot be used: m:4: no "
+      "field prompt (or question, or problem); m:6: no field prompt (or question, or problem)");
+  for (int i = 0; i < 30; ++i) text += "{\n";
+  const std::string many = MessageOf([&] { ParseProblems(text, "m"); });
+  EXPECT_NE(many.find("; 32 more rows cannot be used: m:4: "), std::string::npos) << many;
+  EXPECT_NE(many.find("; m:13: "), std::string::npos) << many;
+  EXPECT_EQ(many.find("m:14"), std::string::npos) << many;
+  const auto rows = ParseProblems(good + good + good, "m");
+  const std::string references = MessageOf([&] { CheckReferences(rows, Rule::kMath); });
+  EXPECT_TRUE(references.starts_with("m:1: the answer '(' cannot be compared with: "))
+      << references;
+  EXPECT_NE(references.find("; 2 more rows cannot be used: m:2: the answer '('"),
+            std::string::npos);
+  EXPECT_NE(references.find("; m:3: the answer '('"), std::string::npos);
+}
+
 // Which of the two is meant nobody knows.
 TEST(JsonlTest, AColumnTwiceIsAnError) {
   EXPECT_EQ(
       MessageOf([] { ParseProblems(R"({"prompt":"p","answer":"a","answer":"b"})", "t.jsonl"); }),
-      "t.jsonl:1: not a JSON object that can be read: 'answer' appears twice");
+      "t.jsonl:1: 'answer' appears twice");
 }
 
 TEST(JsonlTest, AnswersMayBeLeftOutForAVerifier) {
@@ -79,7 +148,7 @@ TEST(JsonlTest, AVerifierGetsAnyAnswerAndEveryOtherColumn) {
       "\n"
       R"({"prompt":"p","question":"q","answer":"a","solution":"s"})";
   const auto rows = ParseProblems(text, "v.jsonl", AnswerColumn::kOptional);
-  EXPECT_EQ(rows[0].answer, R"({"numbers":[1,2],"target":3})");
+  EXPECT_EQ(rows[0].answer, R"({"target":3,"numbers":[1,2]})");
   EXPECT_EQ(rows[1].meta, R"({"question":"q","solution":"s"})");
   EXPECT_EQ(MessageOf([&] { ParseProblems(text, "v.jsonl"); }),
             "v.jsonl:1: the answer is neither text nor a number");
@@ -96,7 +165,7 @@ TEST(JsonlTest, DeepNestingIsAnError) {
               ParseProblems("{\"prompt\": \"p\", \"answer\": \"a\", \"x\": " + deep + shut + "}",
                             "deep.jsonl");
             }),
-            "deep.jsonl:1: not a JSON object that can be read: JSON nests deeper than 64 levels");
+            "deep.jsonl:1: JSON nests deeper than 64 levels");
 }
 
 TEST(JsonlTest, AnswersThatTheRuleCannotReadAreNamedByLine) {

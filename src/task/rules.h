@@ -10,10 +10,10 @@ namespace darkhorse {
 
 enum class Rule {
   kExact,    // the same text; white space at the ends is ignored, inside its length is
-  kNumeric,  // the same number: "1,234", "$5", "5.0", "1/2", "50%" are read
+  kNumeric,  // the same number, as people and models write it (task/number.h)
   kChoice,   // the same letter A to Z, alone or as "(B)", "B." or "B) text"
   kRegex,    // the reference is a PCRE2 pattern that matches the whole answer, case-sensitive
-  kMath,     // expressions of equal value: integers, decimals, + - * / ^ ( ), unary minus, exact
+  kMath,     // expressions of equal value, exactly (task/math_parser.h), or such a number
 };
 
 // "exact", "numeric", "choice", "regex", "math". Throws UsageError that names the nearest.

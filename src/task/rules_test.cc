@@ -28,8 +28,8 @@ TEST(RulesTest, NumericReadsNumbersAsPeopleWriteThem) {
   EXPECT_EQ(Judge(Rule::kNumeric, "0.5", "1/2"), "right");
   EXPECT_EQ(Judge(Rule::kNumeric, "0.1", "0.10000000000000001"), "wrong");
   EXPECT_EQ(Judge(Rule::kNumeric, "1235", "1,234"), "wrong");
-  for (const char* text : {"12,34", ",123", "1,23", "1.2.3", "1/2/3", "1/0", "five", "1e3", "--5",
-                           "5 or 6", "5.", ".5", "99999999999999999999", "nan", "$", "%", "-"}) {
+  for (const char* text : {"12,34", ",123", "1,23", "1.2.3", "1/2/3", "1/0", "five", "--5",
+                           "5 or 6", "nan", "$", "%", "-"}) {
     EXPECT_EQ(Judge(Rule::kNumeric, text, "5"), "illegal") << text;
   }
 }

@@ -10,12 +10,17 @@
 namespace darkhorse {
 namespace {
 
-// "5", "-5", "7/3", "-7/3", each also after "x=". A fraction need not be in lowest terms.
+// "5", "-5", "7/3", "-7/3", each also after "x=", spaces around the signs allowed: "x = 7 / 3". A
+// fraction need not be in lowest terms.
 std::optional<Rational> ParseSolution(std::string_view text) {
-  if (text.starts_with("x=")) text.remove_prefix(2);
+  if (text.starts_with('x')) {
+    text = TrimAscii(text.substr(1));
+    if (!text.starts_with('=')) return std::nullopt;
+    text = TrimAscii(text.substr(1));
+  }
   const size_t slash = text.find('/');
-  const std::string_view above = text.substr(0, slash);
-  const std::string_view below = slash == text.npos ? "1" : text.substr(slash + 1);
+  const std::string_view above = TrimAscii(text.substr(0, slash));
+  const std::string_view below = slash == text.npos ? "1" : TrimAscii(text.substr(slash + 1));
   const auto numerator = ParseInteger(above), denominator = ParseInteger(below);
   if (!numerator || !denominator || *denominator <= 0) return std::nullopt;
   return Apply({*numerator, 1}, '/', {*denominator, 1});

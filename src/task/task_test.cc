@@ -182,5 +182,27 @@ TEST(CountdownTest, AttemptsAreWorkedRightAndUseEveryNumber) {
   }
 }
 
+TEST(TaskTest, SolutionsMayBeSpacedAndNothingElse) {
+  const Task& solve = FindTask("solve");
+  uint64_t index = 0;
+  Problem problem = solve.Make(1, index, 4);
+  while (problem.answer.find('/') == std::string::npos) problem = solve.Make(1, ++index, 4);
+  const std::string& right = problem.answer;
+  std::string spaced = right;
+  spaced.replace(right.find('/'), 1, " / ");
+  const auto value = [&](const std::string& answer) {
+    return solve.ScoreCompletion(Completion("", answer), problem).value;
+  };
+  for (const std::string& answer :
+       {right, "x=" + right, "x = " + right, "x =" + right, spaced, "x  = " + spaced}) {
+    EXPECT_EQ(value(answer), 1) << answer;
+  }
+  for (const std::string& answer :
+       {"x " + right, "y = " + right, "x == " + right, "= " + right, "x = x = " + right,
+        "x = +" + right, "x = " + right + " or 1"}) {
+    EXPECT_EQ(value(answer), 0) << answer;
+  }
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -159,7 +159,8 @@ int64_t SideAt(const std::string& side, int64_t p, int64_t q) {
 }
 
 Opinion Solve(const std::string& answer, const std::string& prompt) {
-  static const std::regex kAnswer("(x=)?(0|-?[1-9][0-9]{0,17})(/([1-9][0-9]{0,17}))?");
+  static const std::regex kAnswer(
+      "(x\\s*=\\s*)?(0|-?[1-9][0-9]{0,17})(\\s*/\\s*([1-9][0-9]{0,17}))?");
   std::smatch match;
   if (!std::regex_match(answer, match, kAnswer)) return Opinion::kIllegal;
   const int64_t p = std::stoll(match[2]), q = match[4].matched ? std::stoll(match[4]) : 1;

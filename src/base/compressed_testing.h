@@ -1,4 +1,4 @@
-// Compressed files for this folder's tests.
+// Compressed files for tests.
 #pragma once
 
 #include <gtest/gtest.h>

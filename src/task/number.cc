@@ -1,0 +1,353 @@
+#include "task/number.h"
+
+#include <algorithm>
+#include <array>
+
+#include "task/markup.h"
+
+namespace darkhorse {
+namespace {
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+bool DigitAt(std::string_view text, size_t at) { return at < text.size() && IsDigit(text[at]); }
+
+void Replace(std::string& text, std::string_view from, std::string_view to) {
+  for (size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
+}
+
+// The bracket that closes the one at `open`; npos: none.
+size_t Closing(std::string_view text, size_t open) {
+  int depth = 0;
+  for (size_t at = open; at < text.size(); ++at) {
+    depth += (text[at] == '{') - (text[at] == '}');
+    if (depth == 0) return at;
+  }
+  return text.npos;
+}
+
+// What stands between `open` and `close`, which hold all of the text.
+bool Unwrap(std::string_view& text, std::string_view open, std::string_view close) {
+  if (text.size() < open.size() + close.size() || !text.starts_with(open) || !text.ends_with(close))
+    return false;
+  const std::string_view inner = text.substr(open.size(), text.size() - open.size() - close.size());
+  const bool whole = open.ends_with('{') ? Closing(text, open.size() - 1) == text.size() - 1
+                                         : inner.find(close) == inner.npos;
+  if (whole) text = TrimAscii(inner);
+  return whole;
+}
+
+// "x = "
+bool DropVariable(std::string_view& text) {
+  if (text.empty() || !IsLetter(text[0])) return false;
+  const std::string_view rest = TrimAscii(text.substr(1));
+  if (!rest.starts_with('=')) return false;
+  text = TrimAscii(rest.substr(1));
+  return true;
+}
+
+constexpr std::array<std::string_view, 3> kCurrencies = {"$", "€", "£"};
+
+// Words behind a number that make another number of it, or another statement.
+constexpr std::string_view kNoUnit[] = {
+    "zero",     "one",       "two",      "three",      "four",       "five",     "six",
+    "seven",    "eight",     "nine",     "ten",        "eleven",     "twelve",   "twenty",
+    "thirty",   "forty",     "fifty",    "sixty",      "seventy",    "eighty",   "ninety",
+    "hundred",  "thousand",  "million",  "billion",    "trillion",   "dozen",    "half",
+    "halve",    "third",     "quarter",  "fourth",     "fifth",      "sixth",    "seventh",
+    "eighth",   "ninth",     "tenth",    "hundredth",  "thousandth", "percent",  "mn",
+    "bn",       "tn",        "mln",      "bln",        "mil",        "pi",       "infinity",
+    "inf",      "squared",   "cubed",    "factorial",  "mod",        "plu",      "minu",
+    "time",     "over",      "divided",  "multiplied", "or",         "and",      "to",
+    "not",      "nor",       "but",      "th",         "st",         "nd",       "rd",
+    "root",     "sqrt",      "log",      "ln",         "sin",        "cos",      "tan",
+    "exp",      "remainder", "thirteen", "fourteen",   "fifteen",    "sixteen",  "seventeen",
+    "eighteen", "nineteen",  "lakh",     "crore",      "score",      "negative",
+};
+constexpr std::string_view kLetterUnits = "mgshdlLAVWNJCF";
+
+// One word of a unit in lower case without a plural's s; "" if it can be none.
+std::string UnitWord(std::string_view word) {
+  if (word.size() == 1 && kLetterUnits.find(word[0]) == word.npos) return "";
+  std::string lower(word);
+  std::ranges::transform(lower, lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  });
+  if (lower.size() > 3 && lower.ends_with('s')) lower.pop_back();  // "ms" is not "m"
+  return std::ranges::find(kNoUnit, lower) != std::end(kNoUnit) ? "" : lower;
+}
+
+// Bytes of the unit's character at `at`: an ASCII letter, a Latin one, °, µ or Ω; behind a letter
+// also ² and ³. 0: none.
+size_t UnitCharacter(std::string_view text, size_t at, bool first) {
+  if (IsLetter(text[at])) return 1;
+  const std::string_view two = text.substr(at, 2);
+  if (two.size() < 2) return 0;
+  if (two == "°" || two == "µ" || two == "μ" || two == "Ω") return 2;
+  if (two == "²" || two == "³") return first ? 0 : 2;
+  if (two == "×" || two == "÷") return 0;
+  const auto byte = static_cast<unsigned char>(two[0]);
+  return byte >= 0xC3 && byte <= 0xC8 ? 2 : 0;
+}
+
+// "km", "km/h", "red apples", "sq. ft": words with one space, slash or hyphen between. Nothing for
+// any other text.
+std::optional<std::string> Unit(std::string_view text) {
+  constexpr int kMaxWords = 4;
+  std::string unit;
+  for (int words = 0; words < kMaxWords; ++words) {
+    size_t end = 0;
+    while (end < text.size()) {
+      const size_t bytes = UnitCharacter(text, end, end == 0);
+      if (bytes == 0) break;
+      end += bytes;
+    }
+    const std::string word = UnitWord(text.substr(0, end));
+    if (word.empty()) return std::nullopt;
+    unit += word;
+    text.remove_prefix(end);
+    if (text.starts_with(". ")) text.remove_prefix(1);
+    if (text.empty()) return unit;
+    if (text[0] != ' ' && text[0] != '/' && text[0] != '-') return std::nullopt;
+    unit += text[0];
+    text.remove_prefix(1);
+  }
+  return std::nullopt;
+}
+
+class NumberReader {
+ public:
+  explicit NumberReader(std::string_view text) : text_(TrimAscii(text)) {}
+
+  std::optional<Number> Read() {
+    if (text_.ends_with('.') && !text_.ends_with("..")) text_.remove_suffix(1);  // a sentence's
+    SignAndCurrency();
+    if (!(text_.starts_with("\\frac") ? Fraction() : Quotient())) return std::nullopt;
+    Spaces();
+    if (!Percent() || !Behind()) return std::nullopt;
+    const bool zero =
+        number_.exact ? number_.exact->numerator == 0 : number_.decimal.digits.empty();
+    number_.negative = sign_ == '-' && !zero;
+    return number_;
+  }
+
+ private:
+  void Spaces() { text_ = TrimAscii(text_); }
+  bool Take(std::string_view word) {
+    if (!text_.starts_with(word)) return false;
+    text_.remove_prefix(word.size());
+    return true;
+  }
+  bool TakeCurrency() {
+    for (const std::string_view currency : kCurrencies) {
+      if (number_.currency.empty() && Take(currency)) {
+        number_.currency = currency;
+        return true;
+      }
+    }
+    return false;
+  }
+  bool TakeSign() {
+    if (sign_ != 0 || text_.empty() || (text_[0] != '-' && text_[0] != '+')) return false;
+    sign_ = text_[0];
+    text_.remove_prefix(1);
+    return true;
+  }
+  // One of each at most, in either order.
+  void SignAndCurrency() {
+    while (TakeSign() || TakeCurrency()) Spaces();
+  }
+
+  std::optional<Decimal> TakeDecimal() {
+    size_t end = 0;
+    const auto decimal = ScanDecimal(text_, &end);
+    text_.remove_prefix(end);
+    return decimal;
+  }
+
+  // "5" or "5/3"
+  bool Quotient() {
+    const auto above = TakeDecimal();
+    if (!above) return false;
+    const std::string_view before = text_;
+    Spaces();
+    const bool divided = Take("/");
+    Spaces();
+    if (!divided || text_.empty() || !(IsDigit(text_[0]) || text_[0] == '.')) {
+      text_ = before;  // "5/hour" is no quotient
+      number_.decimal = *above;
+      number_.exact = Exact(*above);
+      return true;
+    }
+    return Divide(above, TakeDecimal());
+  }
+
+  // "\frac{1}{2}"; a sign may stand within, if none stands in front.
+  bool Fraction() {
+    Take("\\frac");
+    const auto above = Braced(true), below = Braced(false);
+    return Divide(above, below);
+  }
+
+  std::optional<Decimal> Braced(bool may_be_signed) {
+    Spaces();
+    if (!Take("{")) return std::nullopt;
+    Spaces();
+    if (may_be_signed) TakeSign();
+    const auto decimal = TakeDecimal();
+    Spaces();
+    return Take("}") ? decimal : std::nullopt;
+  }
+
+  bool Divide(const std::optional<Decimal>& above, const std::optional<Decimal>& below) {
+    if (!above || !below) return false;
+    const auto left = Exact(*above), right = Exact(*below);
+    if (left && right) number_.exact = Apply(*left, '/', *right);
+    return number_.exact.has_value();
+  }
+
+  bool Percent() {
+    if (!Take("%") && !Take("percent")) return true;
+    if (!text_.empty()) return false;
+    const bool decimal = !number_.decimal.digits.empty();
+    if (decimal) number_.decimal.exponent -= 2;
+    number_.exact = decimal         ? Exact(number_.decimal)
+                    : number_.exact ? Apply(*number_.exact, '/', {100, 1})
+                                    : std::nullopt;
+    return decimal || number_.exact;
+  }
+
+  // A currency, or a unit, or nothing.
+  bool Behind() {
+    if (TakeCurrency() || text_.empty()) return text_.empty();
+    Take("/");
+    const auto unit = Unit(text_);
+    if (unit) number_.unit = *unit;
+    return unit.has_value();
+  }
+
+  std::string_view text_;
+  char sign_ = 0;
+  Number number_;
+};
+
+}  // namespace
+
+std::string PlainMath(std::string_view text) {
+  text = TrimAscii(text);
+  constexpr int kMaxLayers = 4;
+  for (int layer = 0; layer < kMaxLayers; ++layer) {
+    if (!DropVariable(text) && !Unwrap(text, "\\boxed{", "}") && !Unwrap(text, "$$", "$$") &&
+        !Unwrap(text, "$", "$") && !Unwrap(text, "\\(", "\\)") && !Unwrap(text, "\\[", "\\]")) {
+      break;
+    }
+  }
+  std::string plain(text);
+  for (const std::string_view word : {"\\text{", "\\mathrm{"}) {
+    for (size_t at = plain.find(word); at != plain.npos; at = plain.find(word)) {
+      const size_t close = Closing(plain, at + word.size() - 1);
+      if (close == plain.npos) return plain;
+      plain.replace(close, 1, " ");
+      plain.replace(at, word.size(), " ");
+    }
+  }
+  constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"−", "-"},
+      {"×", "*"},
+      {"·", "*"},
+      {"÷", "/"},
+      {"\\times", "*"},
+      {"\\cdot", "*"},
+      {"\\div", "/"},
+      {"\\dfrac", "\\frac"},
+      {"\\tfrac", "\\frac"},
+      {"\\left(", "("},
+      {"\\right)", ")"},
+      {"{,}", ","},
+      {"\\,", " "},
+      {"\\;", " "},
+      {"\\ ", " "},
+      {"~", " "},
+      {"\\%", "%"},
+      {"\\$", "$"},
+      {"\u00A0", " "},
+  };
+  for (const auto& [from, to] : kNames) Replace(plain, from, to);
+  return plain;
+}
+
+std::optional<Decimal> ScanDecimal(std::string_view text, size_t* at) {
+  size_t end = *at;
+  std::string digits;
+  const auto run = [&] {
+    while (DigitAt(text, end)) digits += text[end++];
+  };
+  run();
+  const auto group = [&] {
+    return end < text.size() && text[end] == ',' && DigitAt(text, end + 1) &&
+           DigitAt(text, end + 2) && DigitAt(text, end + 3) && !DigitAt(text, end + 4);
+  };
+  if (!digits.empty() && digits.size() <= 3 && digits[0] != '0') {
+    while (group()) {
+      ++end;
+      run();
+    }
+  }
+  int64_t exponent = 0;
+  if (end < text.size() && text[end] == '.' && (!digits.empty() || DigitAt(text, end + 1))) {
+    ++end;
+    const size_t whole = digits.size();
+    run();
+    exponent = -static_cast<int64_t>(digits.size() - whole);
+  }
+  if (digits.empty()) return std::nullopt;
+  if (end < text.size() && (text[end] == 'e' || text[end] == 'E')) {
+    constexpr size_t kMaxDigits = 4;
+    size_t e = end + 1;
+    const bool minus = e < text.size() && text[e] == '-';
+    if (minus || (e < text.size() && text[e] == '+')) ++e;
+    const size_t first = e;
+    int64_t power = 0;
+    for (; DigitAt(text, e) && e - first < kMaxDigits; ++e) power = power * 10 + (text[e] - '0');
+    if (e > first) {
+      exponent += minus ? -power : power;
+      end = e;
+    }
+  }
+  *at = end;
+  digits.erase(0, std::min(digits.find_first_not_of('0'), digits.size()));
+  while (digits.ends_with('0')) {
+    digits.pop_back();
+    ++exponent;
+  }
+  return Decimal{digits, digits.empty() ? 0 : exponent};
+}
+
+std::optional<Rational> Exact(const Decimal& decimal) {
+  constexpr size_t kMaxDigits = 18;  // of 64 bits
+  if (decimal.digits.size() > kMaxDigits || decimal.exponent > 18 || decimal.exponent < -18)
+    return std::nullopt;
+  std::optional<Rational> value = Rational{};
+  for (const char c : decimal.digits) {
+    value = Apply(*value, '*', {10, 1});
+    value = Apply(*value, '+', {c - '0', 1});
+  }
+  for (int64_t i = decimal.exponent; value && i != 0; i += i < 0 ? 1 : -1)
+    value = Apply(*value, decimal.exponent < 0 ? '/' : '*', {10, 1});
+  return value;
+}
+
+std::optional<Number> ReadNumber(std::string_view text) { return NumberReader(text).Read(); }
+
+bool operator==(const Number& a, const Number& b) {
+  const auto differ = [](const std::string& x, const std::string& y) {
+    return !x.empty() && !y.empty() && x != y;
+  };
+  if (a.negative != b.negative || differ(a.currency, b.currency) || differ(a.unit, b.unit))
+    return false;
+  return a.exact || b.exact ? a.exact == b.exact : a.decimal == b.decimal;
+}
+
+}  // namespace darkhorse
