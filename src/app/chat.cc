@@ -39,15 +39,14 @@ void Answer(const LoadedModel& loaded, const ChatOptions& options, const std::st
   request.sampling = options.sampling;
   request.seed = options.seed;
   request.stream = turn;
-  const auto end_mark = static_cast<int32_t>(loaded.config().eos_token_id);
-  request.stop_tokens = {end_mark};
+  request.stop_tokens = StopTokens(loaded.config());
   const bool color =
       options.color == "always" || (options.color == "auto" && isatty(STDOUT_FILENO));
   // The tags of thoughts are special tokens and are shown; the end mark is not.
   TextStream text(loaded.tokenizer(), /*skip_special_tokens=*/false);
   SpokenText spoken(color);
   const std::vector<Completion> completions = engine.Generate({request}, [&](const Completion& c) {
-    if (c.tokens.back() != end_mark) Write(spoken.Next(text.Next(c.tokens.back())));
+    if (c.finish != FinishReason::kStop) Write(spoken.Next(text.Next(c.tokens.back())));
     return !Interrupted();
   });
   const Completion& completion = completions.front();
