@@ -127,6 +127,8 @@ void RegisterTrain(Command parent) {
   command.Add("--pattern", tokenizer.pattern,
               "regular expression that splits text into words; empty: the built-in one");
   command.Add("--min-frequency", tokenizer.min_frequency, "a pair seen less often is not merged");
+  command.Add("--max-token-length", tokenizer.max_token_length,
+              "longest token, bytes; a merge that gave a longer one is not made");
   AddFieldFlags(command, FieldsOf(options->corpus));
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Train(*options); });
