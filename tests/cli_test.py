@@ -7,12 +7,14 @@ cli_test.py PROGRAM"""
 import json
 import os
 import pathlib
+import pty
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
@@ -46,6 +48,26 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(len(lines), 1, error)
         self.assertEqual(lines[0], error.splitlines()[-1])
         self.assertIn(says, lines[0])
+
+    def at_terminal(self, *arguments, stdin=b""):
+        """What a run that must succeed shows where stdout is a terminal."""
+        ours, theirs = pty.openpty()
+        settings = termios.tcgetattr(theirs)
+        settings[1] &= ~termios.OPOST  # newlines stay what they are
+        termios.tcsetattr(theirs, termios.TCSANOW, settings)
+        run = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.PIPE, stdout=theirs,
+                               stderr=subprocess.PIPE, cwd=self.folder, env=ENVIRONMENT)
+        os.close(theirs)
+        error = run.communicate(stdin, timeout=60)[1]
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:  # how Linux says that the other side is closed
+            pass
+        os.close(ours)
+        self.assertEqual(run.returncode, 0, error.decode())
+        return shown
 
     def write(self, name, content):
         path = self.folder / name
@@ -115,6 +137,15 @@ class Tokenizer(CommandLine):
         content["model"]["vocab"]["red\x1b[31m\n"] = content["model"]["vocab"]["e"]
         hostile = self.write("hostile.json", json.dumps(content))
         self.refuse(1, "tokenizer", "encode", "--tokenizer", hostile, says="red?[31m?")
+
+    def test_text_commands_no_terminal(self):
+        tokenizer = self.tokenizer()
+        text = b"\x1b[2Jcat\r\n\tsat\xe2\x80\xae\x9b"
+        ids = self.succeed("tokenizer", "encode", "--tokenizer", tokenizer, stdin=text)
+        decode = ("tokenizer", "decode", "--tokenizer", tokenizer)
+        self.assertEqual(self.succeed(*decode, stdin=ids), text)  # exact where it goes to a file
+        self.assertEqual(self.at_terminal(*decode, stdin=ids),
+                         b"\\x1b[2Jcat\\x0d\n\tsat\\u202e\\x9b")
 
     def test_bad_input(self):
         tokenizer = self.tokenizer()
@@ -192,6 +223,12 @@ class Task(CommandLine):
             self.assertEqual(score["reward"], 1.0, name)
             wrong = json.loads(self.succeed("task", "score", name, "--json", stdin=b"\xff<answer>"))
             self.assertEqual(wrong["reward"], 0.0, name)
+
+    def test_a_scored_answer_commands_no_terminal(self):
+        answer = "<think>\n</think>\n<answer>\x1b[2J\u202e7\x9b</answer>".encode()
+        shown = self.succeed("task", "score", "sum", stdin=answer)
+        self.assertNotIn(b"\x1b", shown)
+        self.assertIn(b"\\x1b[2J", shown)
 
     def test_bad_input(self):
         self.refuse(2, "task", "show", "cuontdown", says="did you mean 'countdown'?")

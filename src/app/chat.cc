@@ -9,6 +9,7 @@
 #include "app/output.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/utf8.h"
 #include "infer/engine.h"
 #include "pipeline/loaded_model.h"
 #include "text/stream.h"
@@ -46,11 +47,12 @@ void Answer(const LoadedModel& loaded, const ChatOptions& options, const std::st
   TextStream text(loaded.tokenizer(), /*skip_special_tokens=*/false);
   SpokenText spoken(color);
   const std::vector<Completion> completions = engine.Generate({request}, [&](const Completion& c) {
-    if (c.finish != FinishReason::kStop) Write(spoken.Next(text.Next(c.tokens.back())));
+    if (c.finish != FinishReason::kStop)
+      Write(spoken.Next(EscapedForTerminal(text.Next(c.tokens.back()))));
     return !Interrupted();
   });
   const Completion& completion = completions.front();
-  Write(spoken.Next(text.End()) + spoken.End() + "\n");
+  Write(spoken.Next(EscapedForTerminal(text.End())) + spoken.End() + "\n");
   if (completion.finish == FinishReason::kLength) {
     const bool asked = static_cast<int64_t>(completion.tokens.size()) >= options.max_tokens;
     Note(asked ? "cut off: the answer ran out of room; --max-tokens gives more"
