@@ -9,6 +9,7 @@ import os
 import pathlib
 import pty
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -303,7 +304,16 @@ class FromTextToText(CommandLine):
         stopped = json.loads(self.succeed(*sample, "--stop", "a"))["completions"]
         self.assertFalse(any("a" in completion["text"] for completion in stopped))
         talk = ("chat", "--model", model, "--seed", 7, "--max-tokens", 4, "--color", "never")
+        self.talk_at_a_terminal(talk)
         both = self.succeed(*talk, stdin=b"the cat\n\na dog")  # an empty line asks nothing
+        self.assertEqual([line for line in both.splitlines() if line.startswith(b"> ")], [b"> the cat", b"> a dog"])
+        for end in (b"exit\n", b"quit\r\n"):
+            self.assertEqual(self.succeed(*talk, stdin=b"the cat\n\na dog\n" + end + b"the rat\n"), both)
+        exchanges = [json.loads(line) for line in self.succeed(*talk, "--json", stdin=b"the cat\n\na dog").splitlines()]
+        self.assertEqual([exchange["question"] for exchange in exchanges], ["the cat", "a dog"])
+        for exchange in exchanges:
+            self.assertIn(f"> {exchange['question']}\n{exchange['answer']}\n", both.decode())
+            self.assertEqual((exchange["tokens"], exchange["finish"]), (4, "length"))
         one = self.succeed(*talk, stdin=b"the cat\n")
         self.assertTrue(both.startswith(one) and len(both) > len(one) > 1, (one, both))
         # What cannot be answered is said, and the rest is answered all the same.
@@ -311,6 +321,7 @@ class FromTextToText(CommandLine):
         self.assertEqual(run.returncode, 1)
         self.assertIn(b"tokens, but prompt and completion together may have 512", run.stderr)
         self.assertIn(b"questions without an answer: 1", run.stderr)
+        self.assertIn(b"the answer to 'the cat' is cut off at 4 tokens; --max-tokens gives more", run.stderr)
         self.assertGreater(len(run.stdout), 1)
         # An interruption at the question is an end like any other.
         for stop in (signal.SIGINT, signal.SIGTERM):
@@ -355,6 +366,32 @@ class FromTextToText(CommandLine):
             file.write(b"\xff")
         self.refuse(1, "generate", "--model", model, says="model.safetensors")
 
+
+    def talk_at_a_terminal(self, talk):
+        """Lines are edited, the arrows bring earlier ones back, and quit ends."""
+        ours, theirs = pty.openpty()
+        answers = open(self.folder / "answers", "wb")
+        chat = subprocess.Popen([PROGRAM, *map(str, talk)], stdin=theirs, stdout=answers, stderr=theirs,
+                                cwd=self.folder, env={**ENVIRONMENT, "TERM": "xterm"}, start_new_session=True)
+        os.close(theirs)
+        shown = b""
+
+        def wait_for(text):
+            nonlocal shown
+            while text not in shown:
+                self.assertTrue(select.select([ours], [], [], 60)[0], shown)
+                shown += os.read(ours, 4096)
+        wait_for(b"> ")
+        self.assertIn(b"one question a line", shown)
+        for typed in (b"the cax\x7ft\n", b"\x1b[A\n"):  # a slip mended; the same question again
+            shown = b""
+            os.write(ours, typed)
+            wait_for(b"more\r\n")
+            self.assertIn(b"the answer to 'the cat' is cut off at 4 tokens", shown)
+        os.write(ours, b"quit\n")
+        self.assertEqual(chat.wait(timeout=60), 0)
+        os.close(ours)
+        answers.close()
 
     def refuse_what_belongs_to_others(self, corpus, model):
         """A tokenizer, and shards, of another model."""
