@@ -45,7 +45,7 @@ dh_folder(rl DEPS base text sandbox task model checkpoint infer train)
 
 dh_folder(report DEPS base)
 dh_folder(pipeline DEPS base text data model checkpoint infer train task rl report)
-dh_folder(app DEPS base kernel text data model checkpoint infer train task rl report pipeline)
+dh_folder(app DEPS base kernel text data model checkpoint infer train task rl report pipeline LIBS PkgConfig::EDIT)
 
 include(cmake/recipes.cmake)
 target_sources(dh_app PRIVATE ${CMAKE_BINARY_DIR}/embedded_recipes.cc)

@@ -7,12 +7,15 @@ cli_test.py PROGRAM"""
 import json
 import os
 import pathlib
+import pty
 import resource
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
@@ -46,6 +49,26 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(len(lines), 1, error)
         self.assertEqual(lines[0], error.splitlines()[-1])
         self.assertIn(says, lines[0])
+
+    def at_terminal(self, *arguments, stdin=b""):
+        """What a run that must succeed shows where stdout is a terminal."""
+        ours, theirs = pty.openpty()
+        settings = termios.tcgetattr(theirs)
+        settings[1] &= ~termios.OPOST  # newlines stay what they are
+        termios.tcsetattr(theirs, termios.TCSANOW, settings)
+        run = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.PIPE, stdout=theirs,
+                               stderr=subprocess.PIPE, cwd=self.folder, env=ENVIRONMENT)
+        os.close(theirs)
+        error = run.communicate(stdin, timeout=60)[1]
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:  # how Linux says that the other side is closed
+            pass
+        os.close(ours)
+        self.assertEqual(run.returncode, 0, error.decode())
+        return shown
 
     def write(self, name, content):
         path = self.folder / name
@@ -115,6 +138,15 @@ class Tokenizer(CommandLine):
         content["model"]["vocab"]["red\x1b[31m\n"] = content["model"]["vocab"]["e"]
         hostile = self.write("hostile.json", json.dumps(content))
         self.refuse(1, "tokenizer", "encode", "--tokenizer", hostile, says="red?[31m?")
+
+    def test_text_commands_no_terminal(self):
+        tokenizer = self.tokenizer()
+        text = b"\x1b[2Jcat\r\n\tsat\xe2\x80\xae\x9b"
+        ids = self.succeed("tokenizer", "encode", "--tokenizer", tokenizer, stdin=text)
+        decode = ("tokenizer", "decode", "--tokenizer", tokenizer)
+        self.assertEqual(self.succeed(*decode, stdin=ids), text)  # exact where it goes to a file
+        self.assertEqual(self.at_terminal(*decode, stdin=ids),
+                         b"\\x1b[2Jcat\\x0d\n\tsat\\u202e\\x9b")
 
     def test_bad_input(self):
         tokenizer = self.tokenizer()
@@ -193,6 +225,12 @@ class Task(CommandLine):
             wrong = json.loads(self.succeed("task", "score", name, "--json", stdin=b"\xff<answer>"))
             self.assertEqual(wrong["reward"], 0.0, name)
 
+    def test_a_scored_answer_commands_no_terminal(self):
+        answer = "<think>\n</think>\n<answer>\x1b[2J\u202e7\x9b</answer>".encode()
+        shown = self.succeed("task", "score", "sum", stdin=answer)
+        self.assertNotIn(b"\x1b", shown)
+        self.assertIn(b"\\x1b[2J", shown)
+
     def test_bad_input(self):
         self.refuse(2, "task", "show", "cuontdown", says="did you mean 'countdown'?")
         self.refuse(2, "task", "show", "countdown", "--level", 99, says="level")
@@ -266,7 +304,16 @@ class FromTextToText(CommandLine):
         stopped = json.loads(self.succeed(*sample, "--stop", "a"))["completions"]
         self.assertFalse(any("a" in completion["text"] for completion in stopped))
         talk = ("chat", "--model", model, "--seed", 7, "--max-tokens", 4, "--color", "never")
+        self.talk_at_a_terminal(talk)
         both = self.succeed(*talk, stdin=b"the cat\n\na dog")  # an empty line asks nothing
+        self.assertEqual([line for line in both.splitlines() if line.startswith(b"> ")], [b"> the cat", b"> a dog"])
+        for end in (b"exit\n", b"quit\r\n"):
+            self.assertEqual(self.succeed(*talk, stdin=b"the cat\n\na dog\n" + end + b"the rat\n"), both)
+        exchanges = [json.loads(line) for line in self.succeed(*talk, "--json", stdin=b"the cat\n\na dog").splitlines()]
+        self.assertEqual([exchange["question"] for exchange in exchanges], ["the cat", "a dog"])
+        for exchange in exchanges:
+            self.assertIn(f"> {exchange['question']}\n{exchange['answer']}\n", both.decode())
+            self.assertEqual((exchange["tokens"], exchange["finish"]), (4, "length"))
         one = self.succeed(*talk, stdin=b"the cat\n")
         self.assertTrue(both.startswith(one) and len(both) > len(one) > 1, (one, both))
         # What cannot be answered is said, and the rest is answered all the same.
@@ -274,6 +321,7 @@ class FromTextToText(CommandLine):
         self.assertEqual(run.returncode, 1)
         self.assertIn(b"tokens, but prompt and completion together may have 512", run.stderr)
         self.assertIn(b"questions without an answer: 1", run.stderr)
+        self.assertIn(b"the answer to 'the cat' is cut off at 4 tokens; --max-tokens gives more", run.stderr)
         self.assertGreater(len(run.stdout), 1)
         # An interruption at the question is an end like any other.
         for stop in (signal.SIGINT, signal.SIGTERM):
@@ -318,6 +366,32 @@ class FromTextToText(CommandLine):
             file.write(b"\xff")
         self.refuse(1, "generate", "--model", model, says="model.safetensors")
 
+
+    def talk_at_a_terminal(self, talk):
+        """Lines are edited, the arrows bring earlier ones back, and quit ends."""
+        ours, theirs = pty.openpty()
+        answers = open(self.folder / "answers", "wb")
+        chat = subprocess.Popen([PROGRAM, *map(str, talk)], stdin=theirs, stdout=answers, stderr=theirs,
+                                cwd=self.folder, env={**ENVIRONMENT, "TERM": "xterm"}, start_new_session=True)
+        os.close(theirs)
+        shown = b""
+
+        def wait_for(text):
+            nonlocal shown
+            while text not in shown:
+                self.assertTrue(select.select([ours], [], [], 60)[0], shown)
+                shown += os.read(ours, 4096)
+        wait_for(b"> ")
+        self.assertIn(b"one question a line", shown)
+        for typed in (b"the cax\x7ft\n", b"\x1b[A\n"):  # a slip mended; the same question again
+            shown = b""
+            os.write(ours, typed)
+            wait_for(b"more\r\n")
+            self.assertIn(b"the answer to 'the cat' is cut off at 4 tokens", shown)
+        os.write(ours, b"quit\n")
+        self.assertEqual(chat.wait(timeout=60), 0)
+        os.close(ours)
+        answers.close()
 
     def refuse_what_belongs_to_others(self, corpus, model):
         """A tokenizer, and shards, of another model."""

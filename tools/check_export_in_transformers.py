@@ -56,9 +56,10 @@ def main():
         sys.exit(f"the checkpoint does not load: {info}")
     config = model.config
     prompt = tokenizer.encode(args.prompt, add_special_tokens=False)
-    if config.bos_token_id != config.eos_token_id:  # else documents have no mark at their begin
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    if config.bos_token_id != ends[0]:  # else documents have no mark at their begin
         prompt.insert(0, config.bos_token_id)
-    prompt = prompt or [config.eos_token_id]
+    prompt = prompt or ends[:1]
     good = True
     for completion in sample(args):
         ids = completion["ids"]

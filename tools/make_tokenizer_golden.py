@@ -66,10 +66,11 @@ def small(pre, normalizer=None, added=(), merges=("t h", "th e", "Ġ the", "h e"
         base.update(flags)
         tokens.append(base)
     post = model.pop("post_processor", None)
+    decoder = model.pop("decoder", BYTE_LEVEL)
     return {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": tokens, "normalizer": normalizer,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": pre} if pre is not None else BYTE_LEVEL,
-        "post_processor": post, "decoder": BYTE_LEVEL,
+        "post_processor": post, "decoder": decoder,
         "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
                   "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
                   "vocab": vocab, "merges": list(merges), **model},
@@ -112,6 +113,18 @@ def small_cases():
     tokens = [("<x>", {"special": True}), ("<z>", {"special": True})]
     yield "template", small([BYTE_LEVEL], added=tokens, post_processor=template)
     yield "template in a sequence", small([BYTE_LEVEL], added=tokens, post_processor={"type": "Sequence", "processors": [{"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}, template]})
+    for kind in ("RobertaProcessing", "BertProcessing"):
+        ends = {"type": kind, "sep": ["<z>", 267], "cls": ["<x>", 266]}
+        yield kind, small([BYTE_LEVEL], added=tokens, post_processor=ends)
+        yield f"{kind} inside others", small([BYTE_LEVEL], added=tokens, post_processor={"type": "Sequence", "processors": [ends, ends, template]})
+    fuse = {"type": "Fuse"}
+    for name, decoders in {"one": [BYTE_LEVEL], "nested": [{"type": "Sequence", "decoders": [BYTE_LEVEL]}, fuse]}.items():
+        yield f"decoder sequence {name}", small([BYTE_LEVEL], added=tokens, decoder={"type": "Sequence", "decoders": decoders})
+    flag_pairs = [({}, {"lstrip": True}), ({"lstrip": True}, {}), ({"special": True}, {"rstrip": True}), ({"normalized": True}, {"special": True})]
+    for i, (first, second) in enumerate(flag_pairs):
+        spec = small([BYTE_LEVEL], added=[("<x>", first), ("<y>", {})])
+        spec["added_tokens"].append({**spec["added_tokens"][0], "normalized": False, "special": False, "lstrip": False, **second})
+        yield f"added twice {i}", spec
 
 
 def random_texts(count):
@@ -136,7 +149,10 @@ def main():
         compact["ignore_merges"] = spec["model"]["ignore_merges"]
         compact["vocab"] = [t for t, i in sorted(spec["model"]["vocab"].items(), key=lambda item: item[1]) if i >= 256]
         compact["merges"] = spec["model"]["merges"]
-        cases.append({"name": name, "spec": compact, "ids": [tokenizer.encode(t, add_special_tokens=True).ids for t in SMALL_TEXTS]})
+        ids = [tokenizer.encode(t, add_special_tokens=True).ids for t in SMALL_TEXTS]
+        # Letters of added tokens that also spell bytes are bytes to the package, for darkhorse they stand for themselves.
+        decoded = [None if "<é>" in t else tokenizer.decode(i, skip_special_tokens=True) for t, i in zip(SMALL_TEXTS, ids)]
+        cases.append({"name": name, "spec": compact, "ids": ids, "decoded": decoded})
     out = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden", "tokenizer_ids.json")
     with open(out, "w") as f:
         f.write('{"texts": %s,\n"published": {\n' % json.dumps(texts))

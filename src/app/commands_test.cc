@@ -143,6 +143,16 @@ TEST_F(CommandsTest, EncodeAndDecodeAreInverse) {
   };
   EXPECT_EQ(decode({"--special"}), "<b>12 + 3");
   EXPECT_EQ(decode({}), "12 + 3");
+  for (const Json& list : {JsonOf(encode({"--special"})), Json(special)}) {
+    scratch_->Write("ids", list.dump());
+    EXPECT_EQ(decode({"--special"}), "<b>12 + 3");
+  }
+  for (const std::string wrong : {"{}", "[1, -1]", "[1, \"2\"]", "[1", "{\"ids\": 3}", "[[1]]"}) {
+    scratch_->Write("ids", wrong);
+    const Outcome outcome = CallProgram({"tokenizer", "decode", ids, "--tokenizer", file});
+    EXPECT_EQ(outcome.code, 1) << wrong;
+    EXPECT_EQ(outcome.error.find("darkhorse: error: " + ids + ": "), 0u) << outcome.error;
+  }
   scratch_->Write("ids", "1 " + std::to_string(tokenizer.vocab_size() - 1));
   EXPECT_EQ(CallProgram({"tokenizer", "decode", ids, "--tokenizer", file}).code, 0);
   scratch_->Write("ids", "1 " + std::to_string(tokenizer.vocab_size()));

@@ -54,8 +54,7 @@ std::vector<GenerationRequest> Requests(const GenerateOptions& options, const Lo
     request.max_tokens = options.max_tokens;
     request.sampling = options.sampling;
     request.seed = options.seed;
-    request.stop_tokens = StopTokens(
-        loaded.tokenizer(), static_cast<int32_t>(loaded.config().eos_token_id), options.stop);
+    request.stop_tokens = StopTokens(loaded.tokenizer(), StopTokens(loaded.config()), options.stop);
     requests.push_back(std::move(request));
   }
   SeparateStreams(requests);

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace darkhorse {
 namespace {
@@ -43,16 +44,23 @@ int64_t TerminalColumns() {
 
 }  // namespace
 
-void PrintText(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+static void PrintExactly(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+void PrintText(std::string_view text) {
+  static const bool terminal = isatty(STDOUT_FILENO);
+  PrintExactly(terminal ? EscapedForTerminal(text) : text);
+}
 
 std::string ResultText(const Json& result, bool json) {
   if (json) return result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   std::string text;
   AppendForPeople(result, "", &text);
-  return text;
+  return EscapedForTerminal(text);
 }
 
-void PrintResult(const Json& result, bool json) { PrintText(ResultText(result, json)); }
+void PrintResult(const Json& result, bool json) { PrintExactly(ResultText(result, json)); }
 
 std::string FirstColumns(const std::string& text, int64_t columns) {
   size_t end = 0;
@@ -87,7 +95,8 @@ void StatusLine::Show(const std::string& text) {
   next_ = now + (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10));
 }
 
-void StatusLine::Print(const std::string& text) {
+void StatusLine::Print(const std::string& line) {
+  const std::string text = Printable(line, line.size());
   if (terminal_) {
     std::fprintf(stderr, "\r\033[K%s", FirstColumns(text, TerminalColumns()).c_str());
     std::fflush(stderr);
@@ -95,7 +104,7 @@ void StatusLine::Print(const std::string& text) {
   } else {
     std::fprintf(stderr, "%s\n", text.c_str());
   }
-  held_.clear();  // last: it may be the text itself
+  held_.clear();  // last: it may be the line itself
 }
 
 }  // namespace darkhorse

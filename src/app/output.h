@@ -12,12 +12,12 @@ namespace darkhorse {
 
 using Json = nlohmann::ordered_json;
 
-// One JSON object on one line, or for people a line "name  value" per member, parts of nested
+// One JSON object on one line, exact, or for people, with controls escaped, a line "name  value" per member, parts of nested
 // objects indented and the objects of a list numbered.
 std::string ResultText(const Json& result, bool json);
 void PrintResult(const Json& result, bool json);
 
-// As it is, for text that is the result.
+// Text that is the result: as it is, but to a terminal with its controls escaped.
 void PrintText(std::string_view text);
 
 // A line for people on stderr.

@@ -79,6 +79,18 @@ TEST(StatusLine, PrintsAnewAfterTenSeconds) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "at once\nafter ten\nafter twenty\n");
 }
 
+TEST(StatusLine, IsALineWithoutControls) {
+  testing::internal::CaptureStderr();
+  { StatusLine().Show("a\x1b[31mb\rc"); }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "a?[31mb?c\n");
+}
+
+TEST(ResultText, SpellsControlsOutForPeopleOnly) {
+  const Json result = {{"why\x1b[2J", "a\x1b[31m\u202E"}};
+  EXPECT_EQ(ResultText(result, false), "why\\x1b[2J  a\\x1b[31m\\u202e\n");
+  EXPECT_EQ(Json::parse(ResultText(result, true)), result);
+}
+
 TEST(Note, IsALineWithoutControls) {
   testing::internal::CaptureStderr();
   Note("a\x1b[31mb");

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/utf8.h"
 #include "pipeline/run_report.h"
 
 namespace darkhorse {
@@ -34,7 +35,7 @@ void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& argument
     PrintResult(ToJson(report), true);
     return;
   }
-  for (const std::string& line : DescribeProbe(report)) PrintText(line + "\n");
+  for (const std::string& line : DescribeProbe(report)) PrintText(EscapedForTerminal(line) + "\n");
 }
 
 void Run(const ReinforceArguments& arguments) {

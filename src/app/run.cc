@@ -10,6 +10,7 @@
 #include "app/recipes.h"
 #include "base/format.h"
 #include "base/interrupt.h"
+#include "base/utf8.h"
 #include "pipeline/run_report.h"
 #include "pipeline/stages.h"
 #include "report/data.h"
@@ -48,8 +49,8 @@ class RunView {
     if (show_thoughts) {
       callbacks.on_thought = [](const std::string& model, const Problem& problem,
                                 const Sample& sample) {
-        PrintText(fmt::format("--- a thought of the {} model: {}\n{}{}\n", model, sample.score.why,
-                              problem.prompt, sample.text));
+        PrintText(EscapedForTerminal(fmt::format("--- a thought of the {} model: {}\n{}{}\n", model,
+                                                 sample.score.why, problem.prompt, sample.text)));
       };
     }
     return callbacks;

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "base/json.h"
 #include "data/corpus.h"
 
 namespace darkhorse {
@@ -81,21 +82,43 @@ void Encode(const CodeOptions& options) {
   PrintText(fmt::format("{}\n", fmt::join(ids, " ")));
 }
 
-void Decode(const CodeOptions& options) {
-  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
-  std::istringstream input(ReadInput(options.input));
+// Ids as `encode --json` prints them, {"ids": [1, 2]}, or the list alone.
+std::vector<int32_t> IdsOfJson(const std::string& text, const std::string& name,
+                               int32_t vocab_size) {
+  const nlohmann::json json = ParseJson(text, name);
+  const nlohmann::json& list = json.is_object() && json.contains("ids") ? json["ids"] : json;
+  if (!list.is_array())
+    Fail("{}: no list of ids; write [1, 2] or what `darkhorse tokenizer encode --json` prints",
+         name);
+  std::vector<int32_t> ids;
+  for (const nlohmann::json& id : list)
+    ids.push_back(static_cast<int32_t>(IntOf(id, "ids", name, 0, vocab_size - 1)));
+  return ids;
+}
+
+std::vector<int32_t> IdsOfWords(const std::string& text, const std::string& name,
+                                int32_t vocab_size) {
+  std::istringstream input(text);
   std::vector<int32_t> ids;
   for (std::string word; input >> word;) {
     int32_t id = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
-    if (error != std::errc() || end != word.data() + word.size() || id < 0 ||
-        id >= tokenizer.vocab_size()) {
+    if (error != std::errc() || end != word.data() + word.size() || id < 0 || id >= vocab_size) {
       Fail("{}: '{}' is not a token id of this tokenizer; ids are 0 to {}, separated by spaces",
-           options.input, word.size() > 40 ? word.substr(0, 40) + "…" : word,
-           tokenizer.vocab_size() - 1);
+           name, word.size() > 40 ? word.substr(0, 40) + "…" : word, vocab_size - 1);
     }
     ids.push_back(id);
   }
+  return ids;
+}
+
+void Decode(const CodeOptions& options) {
+  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
+  const std::string input = ReadInput(options.input);
+  const size_t first = input.find_first_not_of(" \t\r\n");
+  const bool json = first != std::string::npos && (input[first] == '{' || input[first] == '[');
+  const std::vector<int32_t> ids =
+      (json ? IdsOfJson : IdsOfWords)(input, options.input, tokenizer.vocab_size());
   const std::string text = tokenizer.Decode(ids, /*skip_special_tokens=*/!options.special);
   if (options.json) return PrintResult({{"text", text}}, true);
   PrintText(text);
@@ -127,6 +150,8 @@ void RegisterTrain(Command parent) {
   command.Add("--pattern", tokenizer.pattern,
               "regular expression that splits text into words; empty: the built-in one");
   command.Add("--min-frequency", tokenizer.min_frequency, "a pair seen less often is not merged");
+  command.Add("--max-token-length", tokenizer.max_token_length,
+              "longest token, bytes; a merge that gave a longer one is not made");
   AddFieldFlags(command, FieldsOf(options->corpus));
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Train(*options); });
@@ -143,7 +168,8 @@ void RegisterTokenizer(Command app) {
   AddCodeFlags(encode_command, encode.get(), "recognise special tokens written in the text");
   encode_command.Runs([encode] { Encode(*encode); });
   const auto decode = std::make_shared<CodeOptions>();
-  Command decode_command = command.AddCommand("decode", "Token ids to text");
+  Command decode_command =
+      command.AddCommand("decode", "Token ids, as encode prints them, to text");
   AddCodeFlags(decode_command, decode.get(), "show special tokens");
   decode_command.Runs([decode] { Decode(*decode); });
 }

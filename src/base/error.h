@@ -36,8 +36,8 @@ template <typename... Args>
 }
 
 // Text from outside (a file's name, a key, a line of another program's) made fit for a message of
-// one line: control characters, which may command a terminal, become '?'. What is longer than
-// `longest` bytes is cut between two characters and ends in "...".
+// one line: what may command a terminal (base/utf8.h), and bytes that are not UTF-8, become '?'.
+// What is longer than `longest` bytes is cut between two characters and ends in "...".
 std::string Printable(std::string_view text, size_t longest = 200);
 
 [[noreturn]] void CheckFailed(const char* file, int line, const char* what);

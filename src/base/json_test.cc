@@ -107,6 +107,10 @@ TEST(Json, MembersAreOfTheirTypeAndInTheirRange) {
 
 TEST(Printable, ReplacesControlsAndCutsBetweenCharacters) {
   EXPECT_EQ(Printable("a\tb\x1b[0m\x7f ü"), "a?b?[0m? ü");
+  EXPECT_EQ(Printable("\xC2\x9B"
+                      "1\u202E2\x9B"
+                      "3"),
+            "?1?2?3");
   EXPECT_EQ(Printable("12345", 5), "12345");
   EXPECT_EQ(Printable("123456", 5), "12345...");
   EXPECT_EQ(Printable("123ü4", 4), "123...");

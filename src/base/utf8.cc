@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -88,6 +90,32 @@ void AppendUtf8(char32_t character, std::string* out) {
     append(0x80 | (character >> 6 & 0x3F));
     append(0x80 | (character & 0x3F));
   }
+}
+
+bool CommandsTerminal(char32_t c) {
+  return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x202A && c <= 0x202E) ||
+         (c >= 0x2066 && c <= 0x2069);
+}
+
+std::string EscapedForTerminal(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t valid = ValidUtf8Prefix(text);
+    for (size_t at = 0; at < valid;) {
+      const size_t begin = at;
+      const char32_t c = NextUtf8(text, &at);
+      if (!CommandsTerminal(c) || c == '\n' || c == '\t') {
+        out += text.substr(begin, at - begin);
+      } else {
+        out += c < 0x80 ? fmt::format("\\x{:02x}", static_cast<uint32_t>(c))
+                        : fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
+      }
+    }
+    if (valid < text.size())
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[valid]));
+    text.remove_prefix(std::min(valid + 1, text.size()));
+  }
+  return out;
 }
 
 }  // namespace darkhorse

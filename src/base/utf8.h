@@ -34,4 +34,13 @@ char32_t PreviousUtf8(std::string_view text, size_t* pos);
 
 void AppendUtf8(char32_t character, std::string* out);
 
+// Whether a character may command a terminal or turn the text behind it around: the controls of C0
+// and C1, newline and tab too, DEL, and the marks that embed, override or isolate a direction.
+bool CommandsTerminal(char32_t character);
+
+// Text of a model or of a file made fit for a terminal: such characters but newline and tab, and
+// bytes that are not UTF-8, are spelt as "\x1b" and "\u202e". Pieces may be escaped one by one
+// where they are cut between characters.
+std::string EscapedForTerminal(std::string_view text);
+
 }  // namespace darkhorse

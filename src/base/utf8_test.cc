@@ -41,5 +41,24 @@ TEST(Utf8, BrokenTextEndsThePrefix) {
   EXPECT_EQ(ValidUtf8Prefix("a\xC3"), 1u);
 }
 
+TEST(Utf8, WhatCommandsATerminalIsSpeltOut) {
+  EXPECT_EQ(EscapedForTerminal("plain ü 猫 😀\n\ttext"), "plain ü 猫 😀\n\ttext");
+  EXPECT_EQ(EscapedForTerminal("\x1b[31m\r\x07\x7f\x01"), R"(\x1b[31m\x0d\x07\x7f\x01)");
+  EXPECT_EQ(EscapedForTerminal(std::string_view("\0", 1)), R"(\x00)");
+  EXPECT_EQ(EscapedForTerminal("\xC2\x9B"
+                               "2J\xC2\xA0"),
+            "\\u009b2J\xC2\xA0");  // C1's CSI
+  EXPECT_EQ(EscapedForTerminal("\x9B"
+                               "2J\xE2\x80"),
+            R"(\x9b2J\xe2\x80)");  // as a bare byte
+  for (char32_t c = 0; c < 0x3000; ++c) {
+    const bool turns = (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+    EXPECT_EQ(CommandsTerminal(c), c < 0x20 || (c > 0x7E && c < 0xA0) || turns) << uint32_t{c};
+  }
+  EXPECT_EQ(EscapedForTerminal("a\u202Eb\u2066"), R"(a\u202eb\u2066)");
+  const std::string once = EscapedForTerminal("\x1b\\");
+  EXPECT_EQ(EscapedForTerminal(once), once);
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -18,6 +18,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;
+constexpr const char* kGenerationConfig = "/generation_config.json";
 constexpr const char* kTrainerFormat = "darkhorse-trainer-1";
 
 std::string StateName(const std::string& directory) { return directory + "/" + kTrainerStateFile; }
@@ -49,18 +50,6 @@ std::string TokenizerConfigJson(const ModelConfig& config, const ModelFiles& fil
   return out.dump(2) + "\n";
 }
 
-std::string GenerationConfigJson(const ModelConfig& config) {
-  ordered_json out;
-  out["bos_token_id"] = nullptr;  // there is none
-  if (config.bos_token_id >= 0) out["bos_token_id"] = config.bos_token_id;
-  out["eos_token_id"] = nullptr;
-  if (config.eos_token_id >= 0) out["eos_token_id"] = config.eos_token_id;
-  out["do_sample"] = true;
-  out["temperature"] = 1.0;
-  out["top_p"] = 1.0;
-  return out.dump(2) + "\n";
-}
-
 void WriteModel(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
                 const float* weights, const ModelFiles& files) {
   const std::string_view torch_dtype = files.dtype == DType::kBf16 ? "bfloat16" : "float32";
@@ -76,7 +65,7 @@ void WriteModel(const std::string& directory, const ModelConfig& config, const P
     writer.Append({weights + param.offset, static_cast<size_t>(param.size)});
   }
   writer.Commit();
-  WriteFileAtomically(directory + "/generation_config.json", GenerationConfigJson(config));
+  WriteFileAtomically(directory + kGenerationConfig, WriteGenerationConfigJson(config));
   if (files.tokenizer_json.empty()) return;
   WriteFileAtomically(directory + "/tokenizer.json", files.tokenizer_json);
   WriteFileAtomically(directory + "/tokenizer_config.json", TokenizerConfigJson(config, files));
@@ -172,7 +161,11 @@ void PublishCheckpoint(const std::string& directory, const ModelConfig& config,
 ModelConfig LoadModelConfig(const std::string& directory) {
   RefuseRunDirectory(directory);
   const std::string name = directory + "/config.json";
-  return ParseConfigJson(ReadFile(name, kMaxJsonBytes), name);
+  ModelConfig config = ParseConfigJson(ReadFile(name, kMaxJsonBytes), name);
+  const std::string generation = directory + kGenerationConfig;
+  if (FileExists(generation))
+    ReadGenerationConfigJson(ReadFile(generation, kMaxJsonBytes), generation, &config);
+  return config;
 }
 
 ModelConfig LoadVerifiedModelConfig(const std::string& directory) {

@@ -36,6 +36,7 @@ void PublishCheckpoint(const std::string& directory, const ModelConfig& config,
                        const ParamLayout& layout, const float* weights, const ModelFiles& files,
                        const TrainerState* state);
 
+// Of config.json and, where there is one, generation_config.json.
 ModelConfig LoadModelConfig(const std::string& directory);
 
 // The same after the model's checksums, where there are any, have been verified and the tensors

@@ -153,6 +153,19 @@ TEST_F(CheckpointTest, WritesTokenizerAndGenerationConfigs) {
   EXPECT_EQ(json::parse(ReadFile(dir_ / "a/generation_config.json")), generation);
 }
 
+TEST_F(CheckpointTest, EveryTokenThatEndsATextComesBack) {
+  for (const auto& stops : {std::vector<int64_t>{1, 5}, {5, 1}, {5}}) {
+    config_.stop_token_ids = stops;
+    PublishPlain(dir_ / "a");
+    EXPECT_EQ(LoadModelConfig(dir_ / "a"), config_);
+  }
+  // A published model need not have a generation_config.json.
+  config_.stop_token_ids = {1, 5};
+  PublishPlain(dir_ / "a");
+  fs::remove(dir_ / "a/generation_config.json");
+  EXPECT_EQ(LoadModelConfig(dir_ / "a"), config_);
+}
+
 TEST_F(CheckpointTest, Bf16RoundsMatricesAndKeepsTheRouterBias) {
   const ParamInfo* bias = layout_.Find("model.layers.1.mlp.gate.e_score_correction_bias");
   const ParamInfo* matrix = layout_.Find("model.layers.1.mlp.gate.weight");

@@ -129,12 +129,25 @@ size_t ModelTypeIndex(std::string_view model_type) {
                              std::begin(kModelTypes));
 }
 
-int64_t ReadTokenId(const Reader& read, const std::string& key) {
+// One id or a list of them.
+std::vector<int64_t> ReadTokenIds(const Reader& read, const std::string& key) {
   const json& value = *read.Find(key);
-  if (!value.is_array()) return IntOf(value, key, read.name(), 0, INT32_MAX);
-  // Several end tokens: the first is the one a document ends with; the others matter to chat only.
+  if (!value.is_array()) return {IntOf(value, key, read.name(), 0, INT32_MAX)};
   if (value.empty()) Fail("{}: '{}' is an empty list", read.name(), key);
-  return IntOf(value.front(), key, read.name(), 0, INT32_MAX);
+  std::vector<int64_t> ids;
+  for (const json& id : value) ids.push_back(IntOf(id, key, read.name(), 0, INT32_MAX));
+  return ids;
+}
+
+void SetStopTokens(std::vector<int64_t> ids, ModelConfig* config) {
+  const bool only_eos = ids == std::vector<int64_t>{config->eos_token_id};
+  config->stop_token_ids = only_eos ? std::vector<int64_t>() : std::move(ids);
+}
+
+// How the files spell them: one id as itself.
+nlohmann::ordered_json SpellTokens(const std::vector<int64_t>& ids) {
+  if (ids.size() == 1) return ids.front();
+  return ids;
 }
 
 void ReadField(const Reader& read, size_t model_type, const Field& field) {
@@ -142,7 +155,7 @@ void ReadField(const Reader& read, size_t model_type, const Field& field) {
   if (null && read.Has(field.path) && !read.Find(field.path)) {
     *std::get<int64_t*>(field.value) = null->value;
   } else if (read.Find(field.path) && field.path.ends_with("_token_id")) {
-    *std::get<int64_t*>(field.value) = ReadTokenId(read, field.path);
+    *std::get<int64_t*>(field.value) = ReadTokenIds(read, field.path).front();
   } else if (!read.ReadIfThere(field)) {
     for (const Default& standard : Defaults()) {
       if (standard.field != field.path) continue;
@@ -226,8 +239,10 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name) {
   const FieldList fields = FieldsOf(config);
   for (const Field& field : fields.fields()) {
     const bool of_section = field.path.find('.') != std::string::npos;
-    if (!of_section && field.path != "model_type") ReadField(read, model_type, field);
+    const bool of_this_file = field.path != "model_type" && field.path != "stop_token_ids";
+    if (!of_section && of_this_file) ReadField(read, model_type, field);
   }
+  if (read.Find("eos_token_id")) SetStopTokens(ReadTokenIds(read, "eos_token_id"), &config);
   ReadRope(read, config);
   try {
     config.Validate();
@@ -246,6 +261,11 @@ std::string WriteConfigJson(const ModelConfig& config, std::string_view torch_dt
     if (fields[null.field] <= null.value) fields[null.field] = nullptr;
   }
   if (config.rope_scaling.type.empty()) fields["rope_scaling"] = nullptr;
+  // A list is read back with its first as eos_token_id; any other is generation_config.json's.
+  const std::vector<int64_t>& stops = config.stop_token_ids;
+  if (!stops.empty() && stops.front() == config.eos_token_id)
+    fields["eos_token_id"] = SpellTokens(stops);
+  fields.erase("stop_token_ids");
 
   const size_t model_type = ModelTypeIndex(config.model_type);
   CHECK(model_type < std::size(kArchitectures));
@@ -265,6 +285,25 @@ std::string WriteConfigJson(const ModelConfig& config, std::string_view torch_dt
     }
   }
   out["use_cache"] = true;
+  return out.dump(2) + "\n";
+}
+
+void ReadGenerationConfigJson(std::string_view text, const std::string& name, ModelConfig* config) {
+  const json object = ParseJsonObject(text, name);
+  const Reader read(object, name);
+  if (read.Find("eos_token_id")) SetStopTokens(ReadTokenIds(read, "eos_token_id"), config);
+}
+
+std::string WriteGenerationConfigJson(const ModelConfig& config) {
+  nlohmann::ordered_json out;
+  out["bos_token_id"] = nullptr;  // there is none
+  if (config.bos_token_id >= 0) out["bos_token_id"] = config.bos_token_id;
+  const std::vector<int32_t> stops = StopTokens(config);
+  out["eos_token_id"] = nullptr;
+  if (!stops.empty()) out["eos_token_id"] = SpellTokens({stops.begin(), stops.end()});
+  out["do_sample"] = true;
+  out["temperature"] = 1.0;
+  out["top_p"] = 1.0;
   return out.dump(2) + "\n";
 }
 

@@ -1,4 +1,4 @@
-// The model's configuration as Hugging Face's config.json.
+// The model's configuration as Hugging Face's config.json and generation_config.json.
 #pragma once
 
 #include <string>
@@ -18,5 +18,13 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name);
 // A config.json that transformers loads and ParseConfigJson reads back to an equal config.
 // torch_dtype is "float32" or "bfloat16", as the weights are stored.
 std::string WriteConfigJson(const ModelConfig& config, std::string_view torch_dtype);
+
+// Takes what ends a text from a generation_config.json, which says more of it than config.json does
+// and is believed, as transformers does; without an eos_token_id it says nothing. Other fields are
+// ignored. Error: names the file `name`.
+void ReadGenerationConfigJson(std::string_view text, const std::string& name, ModelConfig* config);
+
+// A generation_config.json that samples as the model was trained to.
+std::string WriteGenerationConfigJson(const ModelConfig& config);
 
 }  // namespace darkhorse

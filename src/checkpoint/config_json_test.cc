@@ -44,6 +44,7 @@ ModelConfig Unusual() {
   config.tie_word_embeddings = true;
   config.bos_token_id = 5;
   config.eos_token_id = 6;
+  config.stop_token_ids = {6, 8};
   return config;
 }
 
@@ -133,7 +134,10 @@ TEST(ConfigJsonTest, WritesTheseBytes) {
   "attention_bias": false,
   "attention_dropout": 0.0,
   "bos_token_id": 5,
-  "eos_token_id": 6,
+  "eos_token_id": [
+    6,
+    8
+  ],
   "use_cache": true
 }
 )";
@@ -142,6 +146,7 @@ TEST(ConfigJsonTest, WritesTheseBytes) {
   // Null where there is no such thing.
   config.q_lora_rank = 0;
   config.bos_token_id = config.eos_token_id = -1;
+  config.stop_token_ids.clear();
   config.rope_scaling = {};
   const json object = Parsed(config);
   for (const char* key : {"q_lora_rank", "bos_token_id", "eos_token_id", "rope_scaling"}) {
@@ -250,7 +255,40 @@ TEST(ConfigJsonTest, EveryDimensionMustBeThere) {
 }
 
 TEST(ConfigJsonTest, EndTokensMayBeAList) {
-  EXPECT_EQ(Read(With("eos_token_id", {7, 8})).eos_token_id, 7);
+  const ModelConfig config = Read(With("eos_token_id", {7, 8}));
+  EXPECT_EQ(config.eos_token_id, 7);
+  EXPECT_EQ(StopTokens(config), (std::vector<int32_t>{7, 8}));
+  EXPECT_EQ(Parsed(config)["eos_token_id"], json({7, 8}));
+  EXPECT_EQ(Read(Parsed(config)), config);
+  // A list of one is that one.
+  EXPECT_EQ(Read(With("eos_token_id", {7})), Read(With("eos_token_id", 7)));
+  EXPECT_EQ(StopTokens(Read(With("eos_token_id", 7))), std::vector<int32_t>{7});
+  EXPECT_TRUE(StopTokens(Read(With("eos_token_id", nullptr))).empty());
+  EXPECT_TRUE(Says(Refusal(With("eos_token_id", {7, -8})), "eos_token_id"));
+}
+
+TEST(ConfigJsonTest, GenerationConfigIsBelievedAboutEnds) {
+  const auto stops = [](const json& eos_of_config, const json& generation) {
+    ModelConfig config = Read(With("eos_token_id", eos_of_config));
+    ReadGenerationConfigJson(generation.dump(), "generation_config.json", &config);
+    // Both files written and read again say the same.
+    ModelConfig again = Read(Parsed(config));
+    ReadGenerationConfigJson(WriteGenerationConfigJson(config), "again", &again);
+    EXPECT_EQ(again, config);
+    return StopTokens(config);
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(stops(1, {{"eos_token_id", {1, 5}}}), (Ids{1, 5}));
+  EXPECT_EQ(stops(1, {{"eos_token_id", {5, 1}}}), (Ids{5, 1}));
+  EXPECT_EQ(stops(1, {{"eos_token_id", 6}}), (Ids{6}));  // 1 still ends a document
+  EXPECT_EQ(stops({1, 5}, {{"eos_token_id", 1}}), (Ids{1}));
+  EXPECT_EQ(stops({1, 5}, {{"eos_token_id", nullptr}}), (Ids{1, 5}));
+  EXPECT_EQ(stops({1, 5}, {{"temperature", 0.6}}), (Ids{1, 5}));
+  EXPECT_EQ(stops(nullptr, {{"eos_token_id", {5}}}), (Ids{5}));
+  EXPECT_TRUE(Says(MessageOf([&] {
+                     stops(1, {{"eos_token_id", "</s>"}});
+                   }),
+                   "generation_config.json: 'eos_token_id'"));
 }
 
 TEST(ConfigJsonTest, RefusesOtherMathematics) {

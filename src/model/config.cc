@@ -141,6 +141,10 @@ void ModelConfig::Validate() const {
   if (!(rope_theta > 1)) Fail("config: rope_theta is {}; it must exceed 1", rope_theta);
   if (!(rms_norm_eps >= 1e-30 && rms_norm_eps <= 1))
     Fail("config: rms_norm_eps is {}; it must be from 1e-30 to 1", rms_norm_eps);
+  for (const int64_t id : stop_token_ids) {
+    if (id < 0 || id > INT32_MAX)
+      Fail("config: stop_token_ids has {}; an id is from 0 to {}", id, INT32_MAX);
+  }
   if (!(initializer_range > 0 && initializer_range <= 10))
     Fail("config: initializer_range is {}; it must be positive and at most 10", initializer_range);
 }
@@ -152,6 +156,13 @@ double ModelConfig::SoftmaxScale() const {
     scale *= m * m;
   }
   return scale;
+}
+
+std::vector<int32_t> StopTokens(const ModelConfig& config) {
+  std::vector<int32_t> tokens(config.stop_token_ids.begin(), config.stop_token_ids.end());
+  if (tokens.empty() && config.eos_token_id >= 0)
+    tokens.push_back(static_cast<int32_t>(config.eos_token_id));
+  return tokens;
 }
 
 }  // namespace darkhorse

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace darkhorse {
 
@@ -55,7 +56,8 @@ struct ModelConfig {
   double initializer_range = 0.02;
   bool tie_word_embeddings = false;
   int64_t bos_token_id = 0;
-  int64_t eos_token_id = 1;
+  int64_t eos_token_id = 1;             // behind each document
+  std::vector<int64_t> stop_token_ids;  // whichever ends a text; empty: eos_token_id alone
 
   int64_t qk_head_dim() const { return qk_nope_head_dim + qk_rope_head_dim; }
   bool IsMoeLayer(int64_t layer) const { return layer >= first_k_dense_replace; }
@@ -78,5 +80,8 @@ inline int32_t DocumentStartToken(const ModelConfig& config) {
   if (config.bos_token_id < 0 || config.bos_token_id == config.eos_token_id) return -1;
   return static_cast<int32_t>(config.bos_token_id);
 }
+
+// The tokens of which each ends a text; none where the model has no such token.
+std::vector<int32_t> StopTokens(const ModelConfig& config);
 
 }  // namespace darkhorse

@@ -47,6 +47,8 @@ void ListFields(ModelConfig& c, FieldList& list) {
   list.Add("tie_word_embeddings", c.tie_word_embeddings, "the head is the embedding");
   list.Add("bos_token_id", c.bos_token_id, "token that starts a document; -1: none");
   list.Add("eos_token_id", c.eos_token_id, "token that ends a document; -1: none");
+  list.Add("stop_token_ids", c.stop_token_ids,
+           "tokens of which each ends a text; empty: eos_token_id alone");
   list.Section("rope_scaling", c.rope_scaling, "extension of the context");
 }
 

@@ -122,8 +122,7 @@ std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeight
         std::min(o.slots, static_cast<int64_t>(problems.size()) * o.samples),
         RolloutCapacity(tokenizer, bos, problems, o.max_tokens, config.max_position_embeddings));
     std::vector<Sample> sampled =
-        Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
-                environment, rollout, stop);
+        Rollout(engine, tokenizer, bos, StopTokens(config), problems, environment, rollout, stop);
     evaluations.push_back(Summarize(problems, sampled, o.samples));
     if (kept) kept->insert(kept->end(), sampled.begin(), sampled.end());
     if (kept_problems)

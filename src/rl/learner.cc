@@ -140,9 +140,8 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   options.stream = StreamOf(progress_.completed, round);
   options.on_step = on_engine_step;
   RolloutCost cost;
-  std::vector<Sample> samples =
-      Rollout(EngineFor(problems), tokenizer_, bos(), static_cast<int32_t>(config_.eos_token_id),
-              problems, environment_, options, stop, &cost);
+  std::vector<Sample> samples = Rollout(EngineFor(problems), tokenizer_, bos(), StopTokens(config_),
+                                        problems, environment_, options, stop, &cost);
   if (recipe_.rl.random_rewards) {
     for (size_t i = 0; i < samples.size(); ++i) {
       const double lot = RandomUniform(recipe_.rl.seed, RandomStream::kReward, options.stream, i);

@@ -223,8 +223,8 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
   {
     Engine engine(trained.model(), packed_weights, CacheForm::kExpanded, slots, capacity);
     const double start = SteadySeconds();
-    samples = Rollout(engine, tokenizer, bos, static_cast<int32_t>(config.eos_token_id), problems,
-                      environment, options, stop);
+    samples =
+        Rollout(engine, tokenizer, bos, StopTokens(config), problems, environment, options, stop);
     double generated = 0;
     for (const Sample& sample : samples) generated += static_cast<double>(sample.completion.size());
     report.tokens_per_second = generated / (SteadySeconds() - start);

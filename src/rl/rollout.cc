@@ -49,7 +49,8 @@ int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
   return longest + std::min(max_tokens, context - longest);  // max_tokens may be anything
 }
 
-std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
+std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos,
+                            const std::vector<int32_t>& stop_tokens,
                             const std::vector<Problem>& problems, Environment& environment,
                             const RolloutOptions& options, const StopRequest& stop,
                             RolloutCost* cost) {
@@ -61,7 +62,7 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
     requests[p].max_tokens = options.max_tokens;
     requests[p].sampling = options.sampling;
     requests[p].seed = options.seed;
-    requests[p].stop_tokens = {eos};
+    requests[p].stop_tokens = stop_tokens;
   }
   SeparateStreams(requests, options.stream);
   const auto keep_going = [&](const Completion&) {
@@ -84,7 +85,7 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
     sample.logp = std::move(completion.logp);
     sample.truncated = completion.finish == FinishReason::kLength;
     std::vector<int32_t> text = sample.completion;
-    if (!text.empty() && text.back() == eos) text.pop_back();
+    if (completion.finish == FinishReason::kStop) text.pop_back();
     sample.text = tokenizer.Decode(text);
   });
   std::vector<Answer> answers;

@@ -51,9 +51,11 @@ int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
 void CheckPrompts(const Tokenizer& tokenizer, int32_t bos,
                   const std::vector<const Problem*>& problems, int64_t context);
 
-// Ordered by problem, then sample; scored by the environment that the problems are of.
+// Ordered by problem, then sample; scored by the environment that the problems are of. A completion
+// ends with any of the stop tokens (model/config.h's StopTokens).
 // Interruption: `stop` is asked after every token, and by the environment.
-std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos, int32_t eos,
+std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos,
+                            const std::vector<int32_t>& stop_tokens,
                             const std::vector<Problem>& problems, Environment& environment,
                             const RolloutOptions& options, const StopRequest& stop,
                             RolloutCost* cost = nullptr);

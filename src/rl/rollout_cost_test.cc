@@ -1,6 +1,9 @@
 // What a rollout tells of the engine's work, and which random numbers its samples draw from.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "model/params.h"
 #include "rl/rollout.h"
 #include "rl/tiny_policy_testing.h"
@@ -20,7 +23,7 @@ class RolloutTest : public testing::Test {
     options_.stream = 1000;
   }
   std::vector<Sample> Run(const std::vector<Problem>& problems, RolloutCost* cost = nullptr) {
-    return Rollout(engine_, tokenizer_, 0, 1, problems, *environment_, options_,
+    return Rollout(engine_, tokenizer_, 0, stop_tokens_, problems, *environment_, options_,
                    /*stop=*/{}, cost);
   }
 
@@ -34,6 +37,7 @@ class RolloutTest : public testing::Test {
   std::unique_ptr<Environment> environment_ = MakeTaskEnvironment({"parity:1"});
   std::vector<Problem> problems_;
   RolloutOptions options_;
+  std::vector<int32_t> stop_tokens_ = {1};
 };
 
 TEST_F(RolloutTest, CostsAreThoseOfItsOwnPasses) {
@@ -82,6 +86,23 @@ TEST_F(RolloutTest, TextIsTheCompletionWithoutItsEnd) {
   }
   EXPECT_GT(cut, 0);
   EXPECT_GT(ended, 0);
+}
+
+TEST_F(RolloutTest, AnyStopTokenEndsACompletionAndIsNoPartOfItsText) {
+  stop_tokens_ = {1, 40, 41, 42};
+  options_.samples = 40;
+  std::set<int32_t> ends;
+  for (const Sample& sample : Run(problems_)) {
+    const auto& tokens = sample.completion;
+    const auto first =
+        std::find_first_of(tokens.begin(), tokens.end(), stop_tokens_.begin(), stop_tokens_.end());
+    EXPECT_EQ(sample.truncated, first == tokens.end());
+    EXPECT_EQ(sample.text, tokenizer_.Decode({tokens.begin(), first}));
+    if (first == tokens.end()) continue;
+    EXPECT_EQ(first + 1, tokens.end());
+    ends.insert(*first);
+  }
+  EXPECT_EQ(ends.size(), 4u);
 }
 
 }  // namespace

@@ -69,9 +69,8 @@ bool StoppedText::Append(std::string_view piece) {
   return !stopped_;
 }
 
-std::vector<int32_t> StopTokens(const Tokenizer& tokenizer, int32_t end_mark,
+std::vector<int32_t> StopTokens(const Tokenizer& tokenizer, std::vector<int32_t> tokens,
                                 const std::vector<std::string>& stops) {
-  std::vector<int32_t> tokens = {end_mark};
   for (const std::string& stop : stops) {
     if (const auto id = tokenizer.TokenId(stop)) tokens.push_back(*id);
   }

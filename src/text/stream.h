@@ -50,9 +50,9 @@ class StoppedText {
   bool stopped_ = false;
 };
 
-// The ids that end a completion: the end mark, and those stops that are a token each. Of a special
+// The ids that end a completion: the model's, and those stops that are a token each. Of a special
 // token no text may show.
-std::vector<int32_t> StopTokens(const Tokenizer& tokenizer, int32_t end_mark,
+std::vector<int32_t> StopTokens(const Tokenizer& tokenizer, std::vector<int32_t> tokens,
                                 const std::vector<std::string>& stops);
 
 // Text as a terminal shows it, thoughts dimmed, their tags (text/tags.h) included.

@@ -181,8 +181,8 @@ TEST(StoppedText, RandomTextsEndWhereTheWholeTextWouldShowIt) {
 TEST(StopTokens, AreTheEndMarkAndEveryStopThatIsAToken) {
   const Tokenizer tokenizer = SmallTokenizer();
   const int32_t mark = *tokenizer.TokenId("</s>");
-  EXPECT_EQ(StopTokens(tokenizer, mark, {}), std::vector<int32_t>({mark}));
-  EXPECT_EQ(StopTokens(tokenizer, mark, {"none", "ab", "<s>", "<tool>"}),
+  EXPECT_EQ(StopTokens(tokenizer, {mark}, {}), std::vector<int32_t>({mark}));
+  EXPECT_EQ(StopTokens(tokenizer, {mark}, {"none", "ab", "<s>", "<tool>"}),
             std::vector<int32_t>({mark, *tokenizer.TokenId("ab"), *tokenizer.TokenId("<s>"),
                                   *tokenizer.TokenId("<tool>")}));
 }

@@ -65,8 +65,9 @@ struct TokenizerTrainOptions {
   int32_t vocab_size =
       4096;  // special tokens, 256 bytes and merges together; fewer if the text has no more pairs
   std::vector<std::string> special_tokens;  // they get the ids 0, 1, 2, ...
-  std::string pattern;        // pre-tokenizer regular expression; empty: kDefaultSplitPattern
-  int64_t min_frequency = 2;  // a pair seen less often is not merged
+  std::string pattern;             // pre-tokenizer regular expression; empty: kDefaultSplitPattern
+  int64_t min_frequency = 2;       // a pair seen less often is not merged
+  int64_t max_token_length = 128;  // bytes; a merge that gave a longer token is not made
 };
 
 // Words with an optional leading separator, single digits, runs of punctuation, white space.

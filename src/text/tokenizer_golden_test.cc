@@ -51,6 +51,9 @@ TEST(TokenizerGolden, SmallTokenizers) {
       const Ids expected = item["ids"][i];
       EXPECT_EQ(tokenizer.Encode(input, true), expected) << item["name"] << ": " << input;
       EXPECT_EQ(rewritten.Encode(input, true), expected) << item["name"] << ": " << input;
+      if (item["decoded"][i].is_null()) continue;
+      EXPECT_EQ(tokenizer.Decode(expected, /*skip_special_tokens=*/true), item["decoded"][i])
+          << item["name"] << ": " << input;
     }
     EXPECT_EQ(tokenizer.hash(), rewritten.hash()) << item["name"];
   }

@@ -177,16 +177,19 @@ class Reader {
       TokenizerData::Token& token = Place(added.content, item["id"]);
       added.id = data_->ids.at(added.content);
       token.bytes = added.content;
-      token.special = added.special;
+      token.special |= added.special;
       data_->added.push_back(std::move(added));
     }
-    std::sort(data_->added.begin(), data_->added.end(),
-              [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
-    for (size_t i = 1; i < data_->added.size(); ++i) {
-      if (data_->added[i].id == data_->added[i - 1].id) {
-        Fail("{} lists \"{}\" twice: delete one", list.where, data_->added[i].content);
-      }
+    std::stable_sort(data_->added.begin(), data_->added.end(),
+                     [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+    // As the package has it: of a token listed twice the last counts, and once special is always.
+    std::vector<AddedToken> once;
+    for (AddedToken& added : data_->added) {
+      added.special = data_->tokens[added.id].special;
+      if (!once.empty() && once.back().id == added.id) once.pop_back();
+      once.push_back(std::move(added));
     }
+    data_->added = std::move(once);
   }
 
   int32_t VocabId(const std::string& content, const Field& where) const {
@@ -331,9 +334,26 @@ class Reader {
     FailUnsupported(behavior, "Isolated, Removed, MergedWithPrevious, MergedWithNext, Contiguous");
   }
 
-  void CheckDecoder() {
-    const Field type = Required("decoder")["type"];
-    if (type.String() != "ByteLevel") FailUnsupported(type, "ByteLevel");
+  // A file without a decoder is decoded as one with ByteLevel: its tokens are bytes all the same.
+  void CheckDecoder() const {
+    const Field decoder = Optional("decoder");
+    bool byte_level = false;
+    if (decoder.value.is_null()) return;
+    CheckDecoder(decoder, &byte_level);
+    if (!byte_level) Fail("{} has no ByteLevel, which byte-level tokens need", decoder.where);
+  }
+
+  void CheckDecoder(const Field& decoder, bool* byte_level) const {
+    const Field type = decoder["type"];
+    const std::string& name = type.String();
+    if (name == "Sequence") {
+      const Field list = decoder["decoders"];
+      for (size_t i = 0; i < list.ArraySize(); ++i) CheckDecoder(list.At(i), byte_level);
+    } else if (name == "ByteLevel" && !*byte_level) {
+      *byte_level = true;
+    } else if (name != "Fuse" || !*byte_level) {  // behind ByteLevel there is one piece anyway
+      FailUnsupported(type, "ByteLevel once, and Fuse behind it");
+    }
   }
 
   void ReadPostProcessor(const Field& processor) {
@@ -345,9 +365,22 @@ class Reader {
       for (size_t i = 0; i < list.ArraySize(); ++i) ReadPostProcessor(list.At(i));
     } else if (name == "TemplateProcessing") {
       ReadTemplate(processor);
+      template_seen_ = true;
+    } else if (name == "RobertaProcessing" || name == "BertProcessing") {
+      // The package would put them around each token of the template.
+      if (template_seen_) Fail("{} comes after a TemplateProcessing", processor.where);
+      data_->prefix_ids.insert(data_->prefix_ids.begin(), IdOfPair(processor["cls"]));
+      data_->suffix_ids.push_back(IdOfPair(processor["sep"]));
     } else if (name != "ByteLevel") {  // ByteLevel moves offsets only
-      FailUnsupported(type, "Sequence, TemplateProcessing, ByteLevel");
+      FailUnsupported(type,
+                      "Sequence, TemplateProcessing, RobertaProcessing, BertProcessing, ByteLevel");
     }
+  }
+
+  // Of ["</s>", 2].
+  int32_t IdOfPair(const Field& pair) const {
+    if (pair.ArraySize() != 2) Fail("{} must be a token and its id", pair.where);
+    return pair.At(1).Id(static_cast<int64_t>(data_->tokens.size()));
   }
 
   void ReadTemplate(const Field& processor) {
@@ -402,6 +435,7 @@ class Reader {
   Field root_;
   std::shared_ptr<TokenizerData> data_;
   int64_t id_limit_ = 0;
+  bool template_seen_ = false;
 };
 
 }  // namespace

@@ -148,6 +148,18 @@ TEST(Tokenizer, TemplatesAreAppliedFromTheInsideOut) {
   EXPECT_EQ(Make(file).Encode("the", /*add_special_tokens=*/false), Ids{257});
 }
 
+// The package joins such tokens as they are spelt, with blanks between them, which nobody wants.
+TEST(Tokenizer, WithoutADecoderTokensAreBytesAllTheSame) {
+  json file = Example();
+  for (const bool absent : {false, true}) {
+    file["decoder"] = nullptr;
+    if (absent) file.erase("decoder");
+    const Tokenizer tokenizer = Make(file);
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("the the\n")), "the the\n");
+    EXPECT_TRUE(json::parse(tokenizer.ToJson())["decoder"].is_null());
+  }
+}
+
 TEST(Tokenizer, WritesWhatItRead) {
   json file = Example();
   file["truncation"] = {{"max_length", 7}};
@@ -196,19 +208,38 @@ TEST(Tokenizer, SpoiltFilesAreNamed) {
   expect(spoil([](json& f) { f["model"]["end_of_word_suffix"] = "</w>"; }), "end_of_word_suffix");
   expect(spoil([](json& f) { f["added_tokens"][0]["id"] = 256; }), "<x>");
   expect(spoil([](json& f) { f["added_tokens"][1]["content"] = "<x>"; }), "<x>");
-  expect(spoil([](json& f) { f["added_tokens"].push_back(f["added_tokens"][0]); }), "twice");
+  expect(spoil([](json& f) { f["added_tokens"].push_back(Added("<x>", 261)); }), "the id 261");
   expect(spoil([](json& f) { f["added_tokens"][0]["content"] = ""; }), "content");
   expect(spoil([](json& f) { f["added_tokens"][0]["lstrip"] = 1; }), "lstrip");
   expect(spoil([](json& f) { f["added_tokens"] = 7; }), "added_tokens");
-  expect(spoil([](json& f) { f["decoder"] = nullptr; }), "decoder");
+  const auto decoder = [&](const json& decoders) {
+    return spoil([&](json& f) { f["decoder"] = {{"type", "Sequence"}, {"decoders", decoders}}; });
+  };
+  const json bytes = Example()["decoder"], fuse = {{"type", "Fuse"}};
+  expect(decoder(json::array()), "decoder has no ByteLevel");
+  expect(decoder({bytes, bytes}), "decoders[1].type");  // would decode what was decoded
+  expect(decoder({fuse, bytes}), "decoders[0].type");   // would decode added tokens
+  expect(decoder({bytes, {{"type", "Strip"}}}), "Strip");
+  EXPECT_EQ(decoder({bytes, fuse}), "");
   expect(spoil([](json& f) { f["decoder"]["type"] = "WordPiece"; }), "WordPiece");
   expect(spoil([](json& f) { f["normalizer"] = {{"type", "Lowercase"}}; }), "Lowercase");
   expect(spoil([](json& f) { f["pre_tokenizer"] = nullptr; }), "ByteLevel");
   expect(spoil([](json& f) { f["pre_tokenizer"]["type"] = "Metaspace"; }), "Metaspace");
-  expect(spoil([](json& f) {
-           f["post_processor"] = {{"type", "BertProcessing"}};
+  expect(spoil([](json& f) { f["post_processor"] = {{"type", "Other"}}; }), "Other");
+  const json whole = {{"Sequence", {{"id", "A"}}}}, roberta = {{"type", "RobertaProcessing"}};
+  expect(spoil([&](json& f) {
+           const json first = {{"type", "TemplateProcessing"}, {"single", json::array({whole})}};
+           f["post_processor"] = {{"type", "Sequence"}, {"processors", {first, roberta}}};
          }),
-         "BertProcessing");
+         "processors[1] comes after a TemplateProcessing");
+  const auto ends = [&](const json& cls) {
+    return spoil([&](json& f) {
+      f["post_processor"] = {{"type", "RobertaProcessing"}, {"cls", cls}, {"sep", {"<y>", 260}}};
+    });
+  };
+  EXPECT_EQ(ends({"<x>", 259}), "");
+  expect(ends({"<x>", 261}), "post_processor.cls[1]");
+  expect(ends({"<x>"}), "must be a token and its id");
   const auto with_pattern = [&](const json& pattern, const char* behavior) {
     return spoil([&](json& f) {
       const json split = {

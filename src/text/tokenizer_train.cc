@@ -249,6 +249,9 @@ void CheckOptions(const TokenizerTrainOptions& options) {
   if (options.min_frequency < 1) {
     FailUsage("min_frequency = {} must be at least 1", options.min_frequency);
   }
+  if (options.max_token_length < 1) {
+    FailUsage("max_token_length = {} must be at least 1", options.max_token_length);
+  }
 }
 
 nlohmann::json TokenizerJson(const TokenizerTrainOptions& options,
@@ -311,11 +314,16 @@ Tokenizer TrainTokenizer(const NextDocument& next, const TokenizerTrainOptions& 
   const auto specials = static_cast<int32_t>(options.special_tokens.size());
   const auto wanted = static_cast<size_t>(options.vocab_size);
   const auto first = static_cast<int64_t>(contents.size());
+  std::vector<int64_t> lengths(contents.size(), 1);  // in bytes; special tokens are not merged
   PairMerger merger(WordCounter(options).Count(next, progress), byte_ids);
   std::vector<Merge> merges;
   PairMerger::Candidate best;
   while (contents.size() < wanted && merger.Best(&best) && best.count >= options.min_frequency) {
     const auto [left, right] = best.pair;
+    if (lengths[left] + lengths[right] > options.max_token_length) {
+      merger.Forbid(best.pair);
+      continue;
+    }
     const auto [at, fresh] =
         ids.emplace(contents[left] + contents[right], static_cast<int32_t>(contents.size()));
     const int32_t result = at->second;  // two ways to spell the same token share its id
@@ -323,7 +331,10 @@ Tokenizer TrainTokenizer(const NextDocument& next, const TokenizerTrainOptions& 
       merger.Forbid(best.pair);
       continue;
     }
-    if (fresh) contents.push_back(at->first);
+    if (fresh) {
+      contents.push_back(at->first);
+      lengths.push_back(lengths[left] + lengths[right]);
+    }
     merges.push_back({left, right, result});
     merger.Merge(best.pair, result);
     const auto done = static_cast<int64_t>(contents.size()) - first;

@@ -156,6 +156,28 @@ TEST(TokenizerTrain, NoMergeSpellsASpecialToken) {
     EXPECT_NE(merge[0].get<std::string>() + merge[1].get<std::string>(), "ab");
 }
 
+TEST(TokenizerTrain, NoTokenIsLongerThanTheLimit) {
+  const auto longest = [](const Tokenizer& tokenizer) {
+    size_t most = 0;
+    for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+      most = std::max(most, tokenizer.TokenBytes(id).size());
+    return most;
+  };
+  const Strings documents = {std::string(100'000, 'a')};
+  TokenizerTrainOptions options;
+  options.vocab_size = 300;
+  EXPECT_EQ(longest(TrainTokenizer(documents, options)), 128u);
+  options.max_token_length = 3;  // bytes, not characters
+  EXPECT_EQ(longest(TrainTokenizer({"\xC3\xA9\xC3\xA9 \xC3\xA9\xC3\xA9"}, options)), 2u);
+  options.max_token_length = 1;
+  EXPECT_EQ(TrainTokenizer(documents, options).vocab_size(), 256);
+  // Other merges take the place of those that would be too long.
+  options.max_token_length = 4;
+  const Tokenizer tokenizer = TrainTokenizer(Strings(9, "abcdef abcdef xyz"), options);
+  EXPECT_EQ(longest(tokenizer), 4u);
+  EXPECT_EQ(tokenizer.Encode("abcdef").size(), 2u);
+}
+
 TEST(TokenizerTrain, ProgressAndFewerPairsThanWanted) {
   int64_t bytes = 0;
   const Tokenizer tokenizer = TrainTokenizer(Strings{"ab ab", "x"}, TokenizerTrainOptions{},
@@ -180,6 +202,9 @@ TEST(TokenizerTrain, ImpossibleOptionsAreUsageErrors) {
   EXPECT_THROW(train(300, {"\xFF!"}), UsageError);
   EXPECT_THROW(train(300, {}, "", 0), UsageError);
   EXPECT_THROW(train(300, {}, "("), Error);
+  TokenizerTrainOptions none;
+  none.max_token_length = 0;
+  EXPECT_THROW(TrainTokenizer(Strings{"a"}, none), UsageError);
 }
 
 }  // namespace
