@@ -180,6 +180,14 @@ TEST_F(CheckpointTest, Bf16RoundsMatricesAndKeepsTheRouterBias) {
   const std::vector<float> loaded = Loaded(dir_ / "a");
   EXPECT_EQ(loaded[static_cast<size_t>(bias->offset)], 1.00001f);
   EXPECT_EQ(loaded[static_cast<size_t>(matrix->offset)], 1.0f);
+  const auto dtype = [&](const std::string& name) {
+    PublishPlain(dir_ / name);
+    const std::string path = dir_ / (name + "/config.json");
+    return nlohmann::json::parse(ReadFile(path))["torch_dtype"].get<std::string>();
+  };
+  EXPECT_EQ(dtype("a"), "bfloat16");
+  files_.dtype = DType::kF32;
+  EXPECT_EQ(dtype("b"), "float32");
 }
 
 TEST_F(CheckpointTest, EveryFlippedBitIsFound) {
@@ -247,6 +255,8 @@ TEST_F(CheckpointTest, AModelNeedsNothingOfTheTrainers) {
   EXPECT_EQ(LoadVerifiedModelConfig(dir_ / "a"), config_);
   EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }),
                    "optimizer.safetensors: is missing"));
+  fs::remove(dir_ / "a/trainer_state.json");
+  EXPECT_TRUE(VerifyChecksums(dir_ / "a", Verify::kModel));
 }
 
 TEST_F(CheckpointTest, ForeignCheckpointsHaveNoChecksums) {
@@ -457,6 +467,11 @@ TEST(TruncateJsonLinesTest, KeepsWholeLinesUpToTheStep) {
   EXPECT_EQ(ReadFile(path), good);
   TruncateJsonLines(path, 0);
   EXPECT_EQ(ReadFile(path), "");
+  // What is no line of a step goes too.
+  WriteFileAtomically(path,
+                      "{\"step\":1.5}\n{\"step\":\"1\"}\n{\"loss\":1}\n[1]\n1\n\n{]\n" + good);
+  TruncateJsonLines(path, 9);
+  EXPECT_EQ(ReadFile(path), good);
 }
 
 TEST_F(CheckpointTest, AConfigThatAsksForMoreThanTheTensorsHoldIsRefusedBeforeAnythingIsAllocated) {

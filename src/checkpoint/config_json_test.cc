@@ -173,6 +173,12 @@ TEST(ConfigJsonTest, ReadsEverySpellingOfRope) {
       Read(With("rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500.0}}));
   EXPECT_EQ(none.rope_scaling, RopeScaling());
   EXPECT_EQ(none.rope_theta, 500.0);
+  // Without one of its own, or with null, the file's counts.
+  json outer = With("rope_theta", 600.0);
+  for (const json& inner : {json{{"rope_type", "default"}}, json{{"rope_theta", nullptr}}}) {
+    outer["rope_parameters"] = inner;
+    EXPECT_EQ(Read(outer).rope_theta, 600.0);
+  }
 }
 
 // Where a file has both spellings the newer one counts.
