@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "data/files_testing.h"
 
 namespace darkhorse {
@@ -300,6 +302,50 @@ TEST(Corpus, WrongPathsAreNamed) {
   EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder.Write("a.pdf", "x")}); }),
                   "a.pdf: not a");
   EXPECT_THROW(CorpusReader({}, {}), UsageError);
+}
+
+TEST(Corpus, ADocumentMustBeAllowedAByte) {
+  const ScratchDirectory folder;
+  const std::string path = folder.Write("a.txt", "x");
+  CorpusOptions options;
+  options.max_document_bytes = 1;
+  EXPECT_EQ(ReadAll(path, options), Documents{"x"});
+  for (const int64_t bytes : {0, -1}) {
+    options.max_document_bytes = bytes;
+    EXPECT_EQ(MessageOf([&] { ReadAll(path, options); }),
+              fmt::format("max_document_bytes is {}; it must be at least 1", bytes));
+  }
+}
+
+// To the letter: the file, and what is wrong with it.
+TEST(Corpus, RefusalsAreSaidInFull) {
+  const ScratchDirectory folder;
+  const std::string gzip = Gzip("some text"), zstd = Zstd("some text");
+  for (const auto& [name, bytes, says] :
+       {std::tuple{"cut.txt.gz", gzip.substr(0, gzip.size() - 1),
+                   "truncated gzip data; fetch or compress the file again"},
+        {"cut.txt.zst", zstd.substr(0, zstd.size() - 1),
+         "truncated zstd data; fetch or compress the file again"},
+        {"no.txt.gz", std::string("text"),
+         "no gzip data, or damaged (incorrect header check); fetch or compress the file again"},
+        {"no.txt.zst", std::string("text"),
+         "zstd data cannot be read (Unknown frame descriptor); fetch it again or compress it "
+         "without --long"}}) {
+    const std::string path = folder.Write(name, bytes);
+    EXPECT_EQ(MessageOf([&] { ReadAll(path); }), path + ": " + says);
+  }
+  const std::string none = folder / "none.txt", pdf = folder.Write("docs/a.pdf", "x");
+  EXPECT_EQ(MessageOf([&] { ReadAll(none); }),
+            none + ": no such file or folder; check the path of the corpus");
+  EXPECT_EQ(MessageOf([&] { OpenByteSource(none); }),
+            none + ": cannot be opened (No such file or directory)");
+  EXPECT_EQ(
+      MessageOf([&] { ReadAll(pdf); }),
+      pdf + ": not a corpus file; name it .txt or .jsonl, compressed with .gz or .zst behind");
+  EXPECT_EQ(
+      MessageOf([&] { ReadAll(folder / "docs"); }),
+      folder / "docs" +
+          ": no .txt or .jsonl file in this folder (.gz and .zst may follow); check the path");
 }
 
 TEST(Corpus, Gsm8kAsItIs) {

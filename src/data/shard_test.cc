@@ -199,6 +199,18 @@ TEST(Shard, CountsThatDoNotFitOrOverflow) {
   }
 }
 
+// Sizes are counted in 64 bits: counts so large that the file's size comes out right again.
+TEST(Shard, CountsThatWrapToTheRightSize) {
+  const ScratchDirectory folder;
+  const std::string bytes = WriteShard(folder / "x.bin", 300, {{1, 2, 3}, {4, 5}});
+  EXPECT_CONTAINS(
+      MessageOf([&] { Parse(Replaced(bytes, bytes.size() - 32, 5 + (uint64_t{1} << 63))); }),
+      "do not fit its counts");
+  EXPECT_CONTAINS(
+      MessageOf([&] { Parse(Replaced(bytes, bytes.size() - 24, 2 + (uint64_t{1} << 61))); }),
+      "do not fit its counts");
+}
+
 TEST(Shard, OffsetsOutOfOrder) {
   const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1, 2, 3}, {4, 5}, {6}});
