@@ -45,6 +45,63 @@ TEST(AddedTokens, ASingleWordTouchesNoOther) {
   EXPECT_EQ(Cut({word, {.content = "c", .id = 2}}, "abc"), "ab[2]");
 }
 
+// One character of each category.
+TEST(AddedTokens, WordsAndWhiteSpaceAreUnicodes) {
+  const AddedToken word = {.content = "ab", .id = 1, .single_word = true};
+  const AddedToken left = {.content = "ab", .id = 1, .lstrip = true};
+  struct Character {
+    const char* utf8;
+    bool of_word, space;
+  };
+  for (const auto& [utf8, of_word, space] : std::initializer_list<Character>{
+           {"A", true, false},             // Lu
+           {"\xC3\x9F", true, false},      // Ll
+           {"\xC7\x85", true, false},      // Lt
+           {"\xCA\xB0", true, false},      // Lm
+           {"\xC2\xAA", true, false},      // Lo
+           {"\xCC\x81", true, false},      // Mn
+           {"\xE0\xA4\x83", true, false},  // Mc
+           {"\xE2\x83\x9D", true, false},  // Me
+           {"7", true, false},             // Nd
+           {"\xE2\x85\xA3", true, false},  // Nl
+           {"_", true, false},             // Pc
+           {"\xE2\x80\x8C", true, false},  // the joiners
+           {"\xE2\x80\x8D", true, false},
+           {"\xE2\x92\xB6", true, false},  // letters in circles: the first and the last
+           {"\xE2\x93\xA9", true, false},
+           {"\xF0\x9F\x84\xB0", true, false},  // in squares
+           {"\xF0\x9F\x85\x89", true, false},
+           {"\xF0\x9F\x85\x90", true, false},
+           {"\xF0\x9F\x85\xA9", true, false},
+           {"\xF0\x9F\x85\xB0", true, false},
+           {"\xF0\x9F\x86\x89", true, false},
+           {"\xE2\x92\xB5", false, false},  // and what stands beside them
+           {"\xE2\x93\xAA", false, false},
+           {"\xF0\x9F\x86\x8A", false, false},
+           {"\xC2\xB2", false, false},  // No
+           {"-", false, false},         // Pd
+           {"+", false, false},         // Sm
+           {"\xE2\x80\x8B", false, false},
+           {"\t", false, true},
+           {"\n", false, true},
+           {"\v", false, true},
+           {"\f", false, true},
+           {"\r", false, true},
+           {"\x08", false, false},
+           {"\x0E", false, false},
+           {" ", false, true},
+           {"\xC2\x85", false, true},
+           {"\xC2\xA0", false, true},
+           {"\xE2\x80\xA8", false, true},     // Zl
+           {"\xE2\x80\xA9", false, true},     // Zp
+           {"\xE3\x80\x80", false, true}}) {  // Zs
+    const std::string c = utf8;
+    EXPECT_EQ(Cut({word}, c + "ab"), of_word ? c + "ab" : c + "[1]") << c;
+    EXPECT_EQ(Cut({word}, "ab" + c), of_word ? "ab" + c : "[1]" + c) << c;
+    EXPECT_EQ(Cut({left}, c + "ab"), space ? "[1]" : c + "[1]") << c;
+  }
+}
+
 TEST(AddedTokens, WhiteSpaceGoesWithTheTokenThatTakesIt) {
   const AddedToken left = {.content = "l", .id = 1, .lstrip = true};
   const AddedToken right = {.content = "r", .id = 2, .rstrip = true};
