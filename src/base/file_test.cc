@@ -194,19 +194,53 @@ TEST_F(FileTest, WithoutCommitNothingChanges) {
 }
 
 TEST_F(FileTest, ErrorsNameTheFileAndTheCure) {
-  const auto contains = [](const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
+  const auto expect_error = [&](const std::string& name, const char* says, const auto& body) {
+    EXPECT_EQ(MessageOf(body), Path(name) + says) << name;
   };
-  const std::string missing = MessageOf([&] { MappedFile(Path("none")); });
-  EXPECT_TRUE(contains(missing, Path("none")) && contains(missing, "check the path")) << missing;
-  EXPECT_TRUE(contains(MessageOf([&] { ReadFile(Path("none")); }), "check the path"));
   WriteFileAtomically(Path("empty"), "");
-  EXPECT_TRUE(contains(MessageOf([&] { MappedFile(Path("empty")); }), "empty"));
-  EXPECT_TRUE(contains(MessageOf([&] { MappedFile{dir_}; }), "name a file"));
-  EXPECT_TRUE(contains(MessageOf([&] { FileWriter(Path("no/such/dir")); }), "check the path"));
   WriteFileAtomically(Path("big"), "12345");
-  EXPECT_TRUE(contains(MessageOf([&] { ReadFile(Path("big"), 4); }), "larger than"));
+  const char* missing = ": cannot open: No such file or directory; check the path";
+  expect_error("none", missing, [&] { MappedFile(Path("none")); });
+  expect_error("none", missing, [&] { ReadFile(Path("none")); });
+  expect_error("none", missing, [&] { SyncPath(Path("none")); });
+  expect_error("empty", ": the file is empty; make or fetch it again",
+               [&] { MappedFile(Path("empty")); });
+  expect_error("", ": cannot map: Is a directory; name a file, not a directory",
+               [&] { MappedFile{Path("")}; });
+  expect_error("no/such/dir", ": cannot write: No such file or directory; check the path",
+               [&] { FileWriter(Path("no/such/dir")); });
+  expect_error("big/file",
+               ": cannot write: Not a directory; a part of the path is a file, not a directory",
+               [&] { FileWriter(Path("big/file")); });
+  expect_error("big", ": larger than the 4 bytes such a file may have; is it the right file?",
+               [&] { ReadFile(Path("big"), 4); });
   EXPECT_EQ(ReadFile(Path("big"), 5), "12345");
+}
+
+TEST(FailSystemTest, EveryErrorHasItsCure) {
+  for (const auto& [number, cure] :
+       {std::pair{ENOENT, "check the path"},
+        {EACCES, "check the permissions or choose another place"},
+        {EPERM, "check the permissions or choose another place"},
+        {EROFS, "check the permissions or choose another place"},
+        {ENOSPC,
+         "free some space (or raise the limit) and run again; what stood there before is "
+         "intact"},
+        {EDQUOT,
+         "free some space (or raise the limit) and run again; what stood there before is "
+         "intact"},
+        {EFBIG,
+         "free some space (or raise the limit) and run again; what stood there before is "
+         "intact"},
+        {EISDIR, "name a file, not a directory"},
+        {ENOTDIR, "a part of the path is a file, not a directory"},
+        {EMFILE, "raise the limit of open files (ulimit -n)"},
+        {ENFILE, "raise the limit of open files (ulimit -n)"},
+        {EIO, "the disk reports an error: check it, then restore from a copy"},
+        {ENXIO, "check the disk and the path"}}) {
+    EXPECT_EQ(MessageOf([number = number] { FailSystem("wash", "a/b", number); }),
+              fmt::format("a/b: cannot wash: {}; {}", std::strerror(number), cure));
+  }
 }
 
 // A reader would wait for a writer that never comes.
@@ -321,6 +355,17 @@ TEST_F(FileTest, RemovesOnlyItsOwnKindOfLeftovers) {
   RemoveLeftovers(dir_);
   EXPECT_FALSE(FileExists(Path("a.tmp-12-3")));
   EXPECT_EQ(Entries(), 4u);
+}
+
+TEST_F(FileTest, ALeftoverIsATemporaryOfThatFileAlone) {
+  EXPECT_FALSE(HasLeftover(Path("nowhere/a")));
+  WriteFileAtomically(Path("a"), "x");
+  for (const char* name : {"a.tmp-12", "a.tmp-1-2.txt", "a.old-1-2", "ba.tmp-1-2", "b.tmp-1-2"})
+    std::ofstream(Path(name)) << "x";
+  EXPECT_FALSE(HasLeftover(Path("a")));
+  EXPECT_TRUE(HasLeftover(Path("b")));
+  const FileWriter writer(Path("a"));
+  EXPECT_TRUE(HasLeftover(Path("a")));
 }
 
 class DirectoryTest : public FileTest {

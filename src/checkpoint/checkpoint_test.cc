@@ -117,9 +117,16 @@ TEST_F(CheckpointTest, RoundTripIsExact) {
   std::vector<float> moments(3);
   state.Read("m", moments);
   EXPECT_EQ(moments, moments_);
-  EXPECT_TRUE(Says(MessageOf([&] { state.Read("v", moments); }), "'v' is missing"));
+  const auto refusal = [&](const std::string& name) {
+    return MessageOf([&] { state.Read(name, moments); });
+  };
+  const std::string refused = directory +
+                              "/optimizer.safetensors: tensor '{}' {}; the checkpoint "
+                              "was written by another recipe, resume with that one";
+  EXPECT_EQ(refusal("v"), fmt::format(fmt::runtime(refused), "v", "is missing"));
   moments.resize(2);
-  EXPECT_TRUE(Says(MessageOf([&] { state.Read("m", moments); }), "has 3 elements where 2"));
+  EXPECT_EQ(refusal("m"),
+            fmt::format(fmt::runtime(refused), "m", "has 3 elements where 2 are needed"));
 }
 
 TEST_F(CheckpointTest, EqualStateGivesEqualBytes) {
@@ -147,10 +154,19 @@ TEST_F(CheckpointTest, WritesTokenizerAndGenerationConfigs) {
                      {"temperature", 1.0},
                      {"top_p", 1.0}};
   EXPECT_EQ(json::parse(ReadFile(dir_ / "a/generation_config.json")), generation);
-  config_.bos_token_id = config_.eos_token_id = -1;  // there is none
-  PublishPlain(dir_ / "a");
-  generation["bos_token_id"] = generation["eos_token_id"] = nullptr;
-  EXPECT_EQ(json::parse(ReadFile(dir_ / "a/generation_config.json")), generation);
+  // Either may be there without the other.
+  for (const auto& [bos, eos] : {std::pair{-1, -1}, {-1, 1}, {0, -1}}) {
+    config_.bos_token_id = bos;
+    config_.eos_token_id = eos;
+    PublishPlain(dir_ / "a");
+    generation["bos_token_id"] = bos < 0 ? json() : json(bos);
+    generation["eos_token_id"] = eos < 0 ? json() : json(eos);
+    EXPECT_EQ(json::parse(ReadFile(dir_ / "a/generation_config.json")), generation);
+    const json tokenizer = json::parse(ReadFile(dir_ / "a/tokenizer_config.json"));
+    EXPECT_EQ(tokenizer.value("bos_token", ""), bos < 0 ? "" : "<s>");
+    EXPECT_EQ(tokenizer.value("eos_token", ""), eos < 0 ? "" : "</s>");
+    EXPECT_EQ(tokenizer.contains("pad_token"), eos >= 0);
+  }
 }
 
 TEST_F(CheckpointTest, EveryTokenThatEndsATextComesBack) {
@@ -177,6 +193,14 @@ TEST_F(CheckpointTest, Bf16RoundsMatricesAndKeepsTheRouterBias) {
   const std::vector<float> loaded = Loaded(dir_ / "a");
   EXPECT_EQ(loaded[static_cast<size_t>(bias->offset)], 1.00001f);
   EXPECT_EQ(loaded[static_cast<size_t>(matrix->offset)], 1.0f);
+  const auto dtype = [&](const std::string& name) {
+    PublishPlain(dir_ / name);
+    const std::string path = dir_ / (name + "/config.json");
+    return nlohmann::json::parse(ReadFile(path))["torch_dtype"].get<std::string>();
+  };
+  EXPECT_EQ(dtype("a"), "bfloat16");
+  files_.dtype = DType::kF32;
+  EXPECT_EQ(dtype("b"), "float32");
 }
 
 TEST_F(CheckpointTest, EveryFlippedBitIsFound) {
@@ -244,6 +268,8 @@ TEST_F(CheckpointTest, AModelNeedsNothingOfTheTrainers) {
   EXPECT_EQ(LoadVerifiedModelConfig(dir_ / "a"), config_);
   EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(dir_ / "a", Verify::kModelAndTrainer); }),
                    "optimizer.safetensors: is missing"));
+  fs::remove(dir_ / "a/trainer_state.json");
+  EXPECT_TRUE(VerifyChecksums(dir_ / "a", Verify::kModel));
 }
 
 TEST_F(CheckpointTest, ForeignCheckpointsHaveNoChecksums) {
@@ -270,6 +296,28 @@ TEST_F(CheckpointTest, TensorsMustBelongToTheConfig) {
   layout_ = ParamLayout(config_);
   EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "'model.layers.2."));
   EXPECT_TRUE(Says(LoadMessage(dir_ / "a"), "is unknown to this model (and "));
+  // Of one alone no others are said to follow.
+  config_ = Tiny();
+  layout_ = ParamLayout(config_);
+  config_.tie_word_embeddings = true;
+  const ParamLayout tied(config_);
+  PublishCheckpoint(dir_ / "b", config_, tied, weights_.data(), files_, nullptr);
+  EXPECT_EQ(LoadMessage(dir_ / "b"),
+            dir_ / "b" +
+                ": tensor 'lm_head.weight' is missing; config.json and the tensors do not belong "
+                "together, fetch both again");
+}
+
+TEST_F(CheckpointTest, WeightsThatAreNoNumbersAreRefused) {
+  const ParamInfo& last = layout_.params().back();
+  for (const float bad : {INFINITY, -INFINITY, NAN}) {
+    weights_[static_cast<size_t>(last.offset + last.size - 1)] = bad;
+    PublishPlain(dir_ / "a");
+    EXPECT_EQ(LoadMessage(dir_ / "a"),
+              fmt::format("{}: {} holds numbers that are not finite; take an earlier checkpoint or "
+                          "a sound copy",
+                          dir_ / "a/model.safetensors", last.name));
+  }
 }
 
 TEST_F(CheckpointTest, MissingMtpNamesTheCure) {
@@ -321,8 +369,14 @@ TEST_F(CheckpointTest, TrainerStateOfAnotherVersionIsRefused) {
   Publish(1);
   const std::string name = StepDirectory(run(), 1) + "/trainer_state.json";
   WriteFileAtomically(name, R"({"format":"darkhorse-trainer-2","step":1,"state":{}})");
-  EXPECT_TRUE(Says(MessageOf([&] { SavedTrainerState(StepDirectory(run(), 1)); }),
-                   "'darkhorse-trainer-2'"));
+  const auto refusal = [&] {
+    return MessageOf([&] { SavedTrainerState(StepDirectory(run(), 1)); });
+  };
+  EXPECT_EQ(refusal(), name +
+                           ": format is 'darkhorse-trainer-2' but this program reads "
+                           "'darkhorse-trainer-1'; use the version that wrote it");
+  WriteFileAtomically(name, R"({"format":"darkhorse-trainer-1","step":1})");
+  EXPECT_EQ(refusal(), name + ": 'state' is missing; the file is damaged");
   PublishPlain(dir_ / "a");
   EXPECT_TRUE(Says(MessageOf([&] { SavedTrainerState(dir_ / "a"); }), "cannot open"));
 }
@@ -426,6 +480,11 @@ TEST(TruncateJsonLinesTest, KeepsWholeLinesUpToTheStep) {
   EXPECT_EQ(ReadFile(path), good);
   TruncateJsonLines(path, 0);
   EXPECT_EQ(ReadFile(path), "");
+  // What is no line of a step goes too.
+  WriteFileAtomically(path,
+                      "{\"step\":1.5}\n{\"step\":\"1\"}\n{\"loss\":1}\n[1]\n1\n\n{]\n" + good);
+  TruncateJsonLines(path, 9);
+  EXPECT_EQ(ReadFile(path), good);
 }
 
 TEST_F(CheckpointTest, AConfigThatAsksForMoreThanTheTensorsHoldIsRefusedBeforeAnythingIsAllocated) {

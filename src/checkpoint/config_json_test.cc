@@ -178,6 +178,53 @@ TEST(ConfigJsonTest, ReadsEverySpellingOfRope) {
       Read(With("rope_parameters", {{"rope_type", "default"}, {"rope_theta", 500.0}}));
   EXPECT_EQ(none.rope_scaling, RopeScaling());
   EXPECT_EQ(none.rope_theta, 500.0);
+  // Without one of its own, or with null, the file's counts.
+  json outer = With("rope_theta", 600.0);
+  for (const json& inner : {json{{"rope_type", "default"}}, json{{"rope_theta", nullptr}}}) {
+    outer["rope_parameters"] = inner;
+    EXPECT_EQ(Read(outer).rope_theta, 600.0);
+  }
+}
+
+// Where a file has both spellings the newer one counts.
+TEST(ConfigJsonTest, OfTwoSpellingsOfRopeTheNewerCounts) {
+  const json none = {{"rope_type", "default"}, {"type", "yarn"}, {"factor", 2}};
+  const json yarn = {{"rope_type", "yarn"}, {"type", "linear"}, {"factor", 2}};
+  EXPECT_EQ(Read(With("rope_scaling", none)).rope_scaling, RopeScaling());
+  EXPECT_EQ(Read(With("rope_scaling", yarn)).rope_scaling.factor, 2);
+  json both = With("rope_scaling", yarn);
+  both["rope_parameters"] = none;
+  EXPECT_EQ(Read(both).rope_scaling, RopeScaling());
+  std::swap(both["rope_scaling"], both["rope_parameters"]);
+  EXPECT_EQ(Read(both).rope_scaling.factor, 2);
+  both["rope_parameters"] = nullptr;
+  EXPECT_EQ(Read(both).rope_scaling, RopeScaling());
+}
+
+// To the letter: which name, which value and where.
+TEST(ConfigJsonTest, RefusalsAreSaidInFull) {
+  EXPECT_EQ(Refusal(With("model_type", "llama")),
+            "config.json: model_type is 'llama'; this program reads deepseek_v3 and deepseek_v2");
+  EXPECT_EQ(Refusal(With("moe_layer_freq", 2)),
+            "config.json: 'moe_layer_freq' is 2; this program computes only moe_layer_freq = 1");
+  EXPECT_EQ(Refusal(With("hidden_act", json::array())),
+            "config.json: 'hidden_act' is not a plain value; this program computes only hidden_act "
+            "= \"silu\"");
+  EXPECT_EQ(Refusal(With("rope_scaling", "yarn")),
+            "config.json: rope_scaling: must be an object or null");
+  EXPECT_EQ(Refusal(With("rope_parameters", {{"rope_type", "linear"}})),
+            "config.json: rope_parameters: rope type 'linear' is not supported; only yarn is (or "
+            "null)");
+  EXPECT_EQ(Refusal(With("rope_parameters", {{"rope_type", "yarn"}})),
+            "config.json: rope_parameters: 'factor' is missing; yarn needs it");
+  EXPECT_EQ(Refusal(With("rope_scaling", {{"type", "yarn"}, {"factor", "2"}})),
+            "config.json: rope_scaling: 'factor' must be a number");
+  EXPECT_EQ(Refusal(With("eos_token_id", json::array())),
+            "config.json: 'eos_token_id' is an empty list");
+  EXPECT_EQ(Refusal(With("bos_token_id", {-1})),
+            "config.json: 'bos_token_id' must be an integer from 0 to 2147483647");
+  EXPECT_EQ(Refusal(With("tie_word_embeddings", 1)),
+            "config.json: 'tie_word_embeddings' must be true or false");
 }
 
 TEST(ConfigJsonTest, YarnWithoutOriginalLengthMeansTheModels) {

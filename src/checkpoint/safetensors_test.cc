@@ -180,6 +180,32 @@ TEST(SafetensorsTest, IntegersAreNoWeights) {
   EXPECT_TRUE(Says(MessageOf([&] { ReadFloats(contents.tensors[0], "f", out); }), "is I64"));
 }
 
+// To the letter: which number stands for what.
+TEST(SafetensorsTest, RefusalsAreSaidInFull) {
+  std::string header = FileOf("{" + Tensor("a", "[1]", "[0,4]") + "}", 4);
+  header.resize(20);
+  EXPECT_EQ(ParseMessage(header),
+            "f: its header claims 54 bytes but 12 follow (at most 100000000 are allowed); the file "
+            "is truncated or no safetensors file, fetch it again");
+  EXPECT_EQ(ParseMessage("1234567"),
+            "f: 7 bytes are too few for a safetensors file; fetch it again");
+  EXPECT_EQ(Message("{" + Tensor("a", "[3,1]", "[4,12]", "BF16") + "}", 12),
+            "f: tensor 'a': data_offsets [4, 12] do not hold the 6 bytes of BF16 [3, 1]; the file "
+            "is corrupt, fetch it again");
+  EXPECT_EQ(Message("{" + Tensor("a", "[4294967296,4294967296]", "[0,0]") + "}", 0),
+            "f: tensor 'a': shape [4294967296, 4294967296] overflows; the file is corrupt, fetch "
+            "it again");
+  const std::string eight = "[1,1,1,1,1,1,1,1";
+  EXPECT_EQ(Message("{" + Tensor("a", eight + "]", "[0,4]") + "}", 4), "");
+  EXPECT_EQ(Message("{" + Tensor("a", eight + ",1]", "[0,4]") + "}", 4),
+            "f: tensor 'a': 'shape' must be an array of at most 8 extents");
+  const std::string file = FileOf("{" + Tensor("a", "[1]", "[0,8]", "I64") + "}", 8);
+  const auto contents = ParseSafetensors(std::as_bytes(std::span(file)), "f");
+  std::vector<float> out(1);
+  EXPECT_EQ(MessageOf([&] { ReadFloats(contents.tensors[0], "g", out); }),
+            "g: tensor 'a' is I64, where F32, BF16 or F16 is needed; convert it");
+}
+
 // The header is padded to the next multiple of eight bytes, and no further.
 TEST(SafetensorsTest, DataBeginAligned) {
   const ScratchDirectory dir;
@@ -207,12 +233,21 @@ TEST(CheckpointTensorsTest, ReadsShards) {
   const CheckpointTensors tensors(dir.path());
   ASSERT_EQ(tensors.entries().size(), 2u);
   EXPECT_EQ(tensors.entries().at("b").tensor->shape, (std::vector<int64_t>{2}));
+  // The whole model in one file goes before its shards.
+  WriteFileAtomically(dir / "model.safetensors",
+                      FileOf("{" + Tensor("c", "[1]", "[0,4]") + "}", 4));
+  EXPECT_TRUE(CheckpointTensors(dir.path()).entries().contains("c"));
+  std::filesystem::remove(dir / "model.safetensors");
 
   const auto fails = [&](const std::string& text) {
     WriteFileAtomically(index, text);
     return MessageOf([&] { CheckpointTensors(dir.path()); });
   };
-  EXPECT_TRUE(Says(fails(R"({"weight_map":{"a":"s2"}})"), "tensor 'a' is not in s2"));
+  EXPECT_EQ(fails(R"({"weight_map":{"b":"s2","a":"s2"}})"),
+            index + ": tensor 'a' is not in s2; fetch the shards again");
+  EXPECT_EQ(
+      fails(R"({"weight_map":{"a":"../s1"}})"),
+      index + ": tensor 'a' is said to be in '../s1', which is no file of the same directory");
   EXPECT_TRUE(Says(fails(R"({"weight_map":{"a":"s3"}})"), "s3: cannot open"));
   for (const char* name : {"../s1", "..", ".hidden", "", "a/b", "a\\\\b"}) {
     EXPECT_TRUE(Says(fails(fmt::format(R"({{"weight_map":{{"a":"{}"}}}})", name)),

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "base/compressed_testing.h"
 
 namespace darkhorse {
@@ -142,6 +144,39 @@ TEST(Corpus, JsonLinesField) {
   }
 }
 
+// What a progress bar shows: the files that are read and the place in the one that is open.
+TEST(Corpus, BytesReadAddUpOverFiles) {
+  const ScratchDirectory folder;
+  const std::string line = "{\"text\": \"x\"}\n";
+  const std::string packed = Gzip(line);
+  CorpusReader reader({folder.Write("a.txt", "four"), folder.Write("b.jsonl", line),
+                       folder.Write("c.jsonl.gz", packed), folder.Write("d.txt", "end")},
+                      {});
+  std::vector<int64_t> read = {reader.disk_bytes_read()};
+  for (std::string document; reader.Next(&document);) read.push_back(reader.disk_bytes_read());
+  const auto b = static_cast<int64_t>(4 + line.size());
+  const auto c = b + static_cast<int64_t>(packed.size());
+  EXPECT_EQ(read, (std::vector<int64_t>{0, 4, b, c, c + 3}));
+  EXPECT_EQ(reader.disk_bytes_read(), c + 3);
+  EXPECT_EQ(reader.disk_bytes(), c + 3);
+}
+
+TEST(Corpus, OfAFieldTwiceInALineTheLastCounts) {
+  const ScratchDirectory folder;
+  const auto read = [&](const char* line) { return ReadAll(folder.Write("a.jsonl", line)); };
+  EXPECT_EQ(read(R"({"text": "first", "text": "last"})"), Documents{"last"});
+  EXPECT_EQ(read(R"({"text": null, "text": "last"})"), Documents{"last"});
+  EXPECT_EQ(read(R"({"text": "first", "text": null})"), Documents{});
+}
+
+// A carriage return is part of the end of a line; alone at the end of a file it is text.
+TEST(Corpus, OnlyBeforeANewlineIsACarriageReturnNoText) {
+  const ScratchDirectory folder;
+  CorpusOptions options;
+  options.split_text = true;
+  EXPECT_EQ(ReadAll(folder.Write("a.txt", "a\r\r\nb\rc\r"), options), Documents{"a\r\nb\rc\r"});
+}
+
 TEST(Corpus, TemplateOverSeveralFields) {
   const ScratchDirectory folder;
   CorpusOptions options;
@@ -204,7 +239,12 @@ TEST(Corpus, OnlyTheFirstMalformedLinesAreNamed) {
   CorpusReader reader({folder.Write("a.jsonl", lines)}, {});
   EXPECT_TRUE(ReadAll(&reader).empty());
   EXPECT_EQ(reader.report().malformed, 100);
-  EXPECT_EQ(reader.report().first_malformed.size(), CorpusReport::kMaxNamed);
+  const std::vector<std::string>& named = reader.report().first_malformed;
+  ASSERT_EQ(named.size(), CorpusReport::kMaxNamed);
+  for (size_t i = 0; i < named.size(); ++i)
+    EXPECT_CONTAINS(named[i], fmt::format("a.jsonl:{}: ", i + 1));
+  EXPECT_EQ(FirstSkipped(reader.report()), "; 100 were skipped, the first: " + named[0]);
+  EXPECT_EQ(FirstSkipped({}), "");
 }
 
 TEST(Corpus, OverlongDocumentsAreSkippedOrNamed) {
@@ -231,7 +271,19 @@ TEST(Corpus, OverlongDocumentsAreSkippedOrNamed) {
   EXPECT_EQ(ReadAll(folder.Write("c.txt", "0123456789\n012345678"), options),
             Documents{"0123456789\n012345678"});
   options.split_text = false;
-  EXPECT_CONTAINS(MessageOf([&] { ReadAll(folder / "a.txt", options); }), "max_document_bytes");
+  EXPECT_EQ(ReadAll(folder.Write("d.txt", "01234567890123456789"), options),
+            Documents{"01234567890123456789"});
+  const std::string over = folder.Write("e.txt", "012345678901234567890");
+  EXPECT_EQ(MessageOf([&] { ReadAll(over, options); }),
+            over +
+                ": longer than max_document_bytes = 20; raise it, or set split_text to cut the "
+                "file at separator lines");
+  options.strict = true;
+  const std::string lines = folder.Write("f.jsonl", good + full.substr(0, 10) + full);
+  EXPECT_EQ(MessageOf([&] { ReadAll(lines, options); }),
+            lines +
+                ":2: longer than max_document_bytes = 20; raise it (strict: mend or remove the "
+                "line, or drop strict to skip it)");
 }
 
 TEST(Corpus, FoldersAreReadInOrderAtAnyDepth) {
@@ -255,6 +307,50 @@ TEST(Corpus, WrongPathsAreNamed) {
   EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder.Write("a.pdf", "x")}); }),
                   "a.pdf: not a");
   EXPECT_THROW(CorpusReader({}, {}), UsageError);
+}
+
+TEST(Corpus, ADocumentMustBeAllowedAByte) {
+  const ScratchDirectory folder;
+  const std::string path = folder.Write("a.txt", "x");
+  CorpusOptions options;
+  options.max_document_bytes = 1;
+  EXPECT_EQ(ReadAll(path, options), Documents{"x"});
+  for (const int64_t bytes : {0, -1}) {
+    options.max_document_bytes = bytes;
+    EXPECT_EQ(MessageOf([&] { ReadAll(path, options); }),
+              fmt::format("max_document_bytes is {}; it must be at least 1", bytes));
+  }
+}
+
+// To the letter: the file, and what is wrong with it.
+TEST(Corpus, RefusalsAreSaidInFull) {
+  const ScratchDirectory folder;
+  const std::string gzip = Gzip("some text"), zstd = Zstd("some text");
+  for (const auto& [name, bytes, says] :
+       {std::tuple{"cut.txt.gz", gzip.substr(0, gzip.size() - 1),
+                   "truncated gzip data; fetch or compress the file again"},
+        {"cut.txt.zst", zstd.substr(0, zstd.size() - 1),
+         "truncated zstd data; fetch or compress the file again"},
+        {"no.txt.gz", std::string("text"),
+         "no gzip data, or damaged (incorrect header check); fetch or compress the file again"},
+        {"no.txt.zst", std::string("text"),
+         "zstd data cannot be read (Unknown frame descriptor); fetch it again or compress it "
+         "without --long"}}) {
+    const std::string path = folder.Write(name, bytes);
+    EXPECT_EQ(MessageOf([&] { ReadAll(path); }), path + ": " + says);
+  }
+  const std::string none = folder / "none.txt", pdf = folder.Write("docs/a.pdf", "x");
+  EXPECT_EQ(MessageOf([&] { ReadAll(none); }),
+            none + ": no such file or folder; check the path of the corpus");
+  EXPECT_EQ(MessageOf([&] { OpenByteSource(none); }),
+            none + ": cannot be opened (No such file or directory)");
+  EXPECT_EQ(
+      MessageOf([&] { ReadAll(pdf); }),
+      pdf + ": not a corpus file; name it .txt or .jsonl, compressed with .gz or .zst behind");
+  EXPECT_EQ(
+      MessageOf([&] { ReadAll(folder / "docs"); }),
+      folder / "docs" +
+          ": no .txt or .jsonl file in this folder (.gz and .zst may follow); check the path");
 }
 
 TEST(Corpus, Gsm8kAsItIs) {

@@ -51,6 +51,17 @@ bool Same(const TrainBatch& a, const TrainBatch& b) {
                     same_segment);
 }
 
+TEST_F(LoaderTest, AnEpochIsAsManySequencesAsHoldItsTokens) {
+  const int64_t tokens = shard_->tokens();
+  const auto sequences = [&](int64_t length) {
+    return Make({.sequence_length = length}).sequences_per_epoch();
+  };
+  EXPECT_EQ(sequences(1), tokens);
+  EXPECT_EQ(sequences(tokens - 1), 2);
+  EXPECT_EQ(sequences(tokens), 1);
+  EXPECT_EQ(sequences(tokens + 1), 1);
+}
+
 TEST_F(LoaderTest, EachEpochHoldsEveryTokenOnce) {
   const int64_t length = 16;
   const Loader loader = Make({.seed = 3, .sequence_length = length});

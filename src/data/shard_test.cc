@@ -150,16 +150,17 @@ TEST(Shard, FlippedBitInALaterBlockIsFound) {
 TEST(Shard, WrongTokenizerIsNamed) {
   const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1}});
-  const std::string error = MessageOf([&] { Parse(bytes, kHash + 1); });
-  EXPECT_CONTAINS(error, "another tokenizer");
-  EXPECT_CONTAINS(error, "0123456789abcdef");
+  EXPECT_EQ(MessageOf([&] { Parse(bytes, kHash + 1); }),
+            "x.bin: made with another tokenizer (its hash is 0123456789abcdef, this one's is "
+            "0123456789abcdf0); use that tokenizer or prepare the data again");
   EXPECT_EQ(Parse(bytes, std::nullopt).tokens(), 1);
 }
 
 TEST(Shard, WrongVersionIsNamed) {
   const ScratchDirectory folder;
   const std::string bytes = WriteShard(folder / "x.bin", 300, {{1}});
-  EXPECT_CONTAINS(MessageOf([&] { Parse(Replaced(bytes, 8, uint32_t{2})); }), "shard version 2");
+  EXPECT_EQ(MessageOf([&] { Parse(Replaced(bytes, 8, uint32_t{2})); }),
+            "x.bin: shard version 2, this program reads 1; prepare the data again");
 }
 
 // From here on the checksum is right and the contents are not: a file made to do harm.
@@ -180,6 +181,10 @@ TEST(Shard, ImpossibleHeaders) {
   expect_header_error(28, -2);
   expect_header_error(32, 300);  // eos
   expect_header_error(36, 1);    // reserved
+  const std::string with_bos = Replaced(bytes, 28, int32_t{7});
+  EXPECT_EQ(MessageOf([&] { Parse(Replaced(with_bos, 32, int32_t{300})); }),
+            "x.bin: damaged shard header (vocabulary 300, 16 bits a token, bos 7, eos 300); "
+            "prepare the data again");
 }
 
 TEST(Shard, CountsThatDoNotFitOrOverflow) {
@@ -192,6 +197,18 @@ TEST(Shard, CountsThatDoNotFitOrOverflow) {
                       "do not fit its counts");
     }
   }
+}
+
+// Sizes are counted in 64 bits: counts so large that the file's size comes out right again.
+TEST(Shard, CountsThatWrapToTheRightSize) {
+  const ScratchDirectory folder;
+  const std::string bytes = WriteShard(folder / "x.bin", 300, {{1, 2, 3}, {4, 5}});
+  EXPECT_CONTAINS(
+      MessageOf([&] { Parse(Replaced(bytes, bytes.size() - 32, 5 + (uint64_t{1} << 63))); }),
+      "do not fit its counts");
+  EXPECT_CONTAINS(
+      MessageOf([&] { Parse(Replaced(bytes, bytes.size() - 24, 2 + (uint64_t{1} << 61))); }),
+      "do not fit its counts");
 }
 
 TEST(Shard, OffsetsOutOfOrder) {
@@ -224,7 +241,12 @@ TEST(Shard, IdsBeyondTheVocabulary) {
                   "token 3 has id 300, the vocabulary is 300");
   bytes = WriteShard(folder / "x.bin", 100'000, {{1, 2, 3}, {4, 5}});
   EXPECT_CONTAINS(MessageOf([&] { Parse(Replaced(bytes, kHeaderBytes + 4, ~uint32_t{0})); }),
-                  "token 1 has id 4294967295");
+                  "token 1 has id 4294967295, the vocabulary is 100000)");
+  // The last id there may be, and of several others the first.
+  EXPECT_EQ(Parse(Replaced(bytes, kHeaderBytes + 4, uint32_t{99'999})).Token(1), 99'999);
+  bytes = Replaced(bytes, kHeaderBytes + 8, uint32_t{100'001});
+  EXPECT_CONTAINS(MessageOf([&] { Parse(Replaced(bytes, kHeaderBytes + 4, uint32_t{100'000})); }),
+                  "token 1 has id 100000, the vocabulary is 100000)");
 }
 
 TEST(Shard, FilesThatAreNoShard) {

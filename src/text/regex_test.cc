@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "base/scratch_testing.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer.h"
 
@@ -40,6 +40,8 @@ TEST(Regex, LettersOfUnicode15) {
   EXPECT_EQ(Matches("[\\p{Lo}\\p{Lm}]+", text), Strings{letters});
   EXPECT_EQ(Matches("\\P{L}+", text), (Strings{" ", "!"}));
   EXPECT_EQ(Matches("[^\\p{L}]+", text), (Strings{" ", "!"}));
+  // \\P inside a class is left to PCRE2, which does not know them: they are no letters to it.
+  EXPECT_EQ(Matches("[\\P{L}]+", text), Strings{text});
   EXPECT_EQ(Matches("\\p{Lu}", text), Strings{});
   EXPECT_EQ(Matches("\\p{Zs}", text), Strings{" "});
 }
@@ -57,6 +59,13 @@ TEST(Regex, HostilePatternIsStopped) {
   const std::string text = std::string(40, 'a') + "cb";
   EXPECT_THROW(Matches("(a+|aa)+b", text), Error);
   EXPECT_THROW(Regex("\\C", "test"), Error);
+}
+
+TEST(Regex, PatternsAreOfAtMost64KiB) {
+  const auto of_size = [](size_t bytes) { return "[" + std::string(bytes - 2, 'a') + "]"; };
+  EXPECT_EQ(Matches(of_size(1 << 16), "ba"), Strings{"a"});
+  EXPECT_EQ(MessageOf([&] { Regex(of_size((1 << 16) + 1), "test"); }),
+            "test: the pattern is 65537 bytes long, more than 65536: shorten it");
 }
 
 // A long text is no hostile pattern: the limit grows with it.

@@ -213,6 +213,15 @@ TEST(SpokenText, ThoughtsAreDimmedTagsIncluded) {
   }
 }
 
+TEST(SpokenText, AfterTheEndItBeginsAnew) {
+  SpokenText spoken(true);
+  EXPECT_EQ(spoken.Next("<think>a</thi"), "\x1b[2m<think>a");
+  EXPECT_EQ(spoken.End(), "</thi\x1b[0m");
+  EXPECT_EQ(spoken.Next("b</think><think>"), "b</think>\x1b[2m<think>");
+  EXPECT_EQ(spoken.End(), "\x1b[0m");
+  EXPECT_EQ(spoken.End(), "");
+}
+
 TEST(SpokenText, WaitsForWholeTags) {
   SpokenText spoken(true);
   EXPECT_EQ(spoken.Next("a<th"), "a");

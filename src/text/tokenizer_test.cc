@@ -162,14 +162,26 @@ TEST(Tokenizer, WithoutADecoderTokensAreBytesAllTheSame) {
 
 TEST(Tokenizer, WritesWhatItRead) {
   json file = Example();
+  file["version"] = "1.0";
   file["truncation"] = {{"max_length", 7}};
+  file["padding"] = {{"pad_id", 8}};
+  file["normalizer"] = {{"type", "NFC"}};
+  file["post_processor"] = {{"type", "ByteLevel"}};
+  file["decoder"]["trim_offsets"] = true;
   file["model"]["unk_token"] = nullptr;
+  file["model"]["merges"] = json::array({{"t", "h"}, {"th", "e"}, {"\xC4\xA0", "the"}});
+  // Every flag of an added token true in one alone, and false in one alone.
+  file["added_tokens"] = json::array();
+  const std::vector<std::string> flags = {"single_word", "lstrip", "rstrip", "normalized",
+                                          "special"};
+  for (int id = 259; id < 269; ++id) {
+    json token = {{"id", id}, {"content", "<" + std::to_string(id) + ">"}};
+    for (int flag = 0; flag < 5; ++flag)
+      token[flags[flag]] = ((id - 259) % 5 == flag) == (id < 264);
+    file["added_tokens"].push_back(token);
+  }
   const Tokenizer tokenizer = Make(file);
-  const json back = json::parse(tokenizer.ToJson());
-  EXPECT_EQ(back["model"]["vocab"], file["model"]["vocab"]);
-  EXPECT_EQ(back["truncation"], file["truncation"]);
-  EXPECT_EQ(back["added_tokens"].size(), 2u);
-  EXPECT_EQ(back["pre_tokenizer"], file["pre_tokenizer"]);
+  EXPECT_EQ(json::parse(tokenizer.ToJson()), file);
   EXPECT_EQ(Tokenizer::FromJson(tokenizer.ToJson(), "again").ToJson(), tokenizer.ToJson());
   EXPECT_NE(tokenizer.hash(), Make(SmallTokenizerJson({}, {"he"}, {"h e"})).hash());
 }
@@ -191,27 +203,10 @@ TEST(Tokenizer, SpoiltFilesAreNamed) {
   expect(ErrorOf(std::string(100000, '[')), "nests deeper than 64 levels");
   expect(ErrorOf("{}"), "model");
   expect(ErrorOf(Example().dump().substr(0, 2000)), "not valid JSON");
-  expect(spoil([](json& f) { f["model"]["type"] = "Unigram"; }), "Unigram");
-  expect(spoil([](json& f) { f["model"].erase("vocab"); }), "vocab");
-  expect(spoil([](json& f) { f["model"]["vocab"].erase("b"); }), "\"b\" for byte 98");
-  expect(spoil([](json& f) { f["model"]["vocab"]["q"] = 257; }), "257");
-  expect(spoil([](json& f) { f["model"]["vocab"]["q"] = -1; }), "-1");
   expect(spoil([](json& f) { f["model"]["vocab"]["q"] = 2000000000; }), "2000000000");
   expect(spoil([](json& f) { f["model"]["vocab"]["q"] = 18446744073709551615u; }),
          "18446744073709551615");
-  expect(spoil([](json& f) { f["model"]["vocab"]["q"] = "7"; }), "whole number");
-  expect(spoil([](json& f) { f["model"]["merges"].push_back("q zz"); }), "\"zz\"");
-  expect(spoil([](json& f) { f["model"]["merges"].push_back("q r"); }), "\"qr\"");
-  expect(spoil([](json& f) { f["model"]["merges"].push_back("q r s"); }), "merges[3]");
-  expect(spoil([](json& f) { f["model"]["merges"].push_back(7); }), "merges[3]");
-  expect(spoil([](json& f) { f["model"]["dropout"] = 0.1; }), "dropout");
-  expect(spoil([](json& f) { f["model"]["end_of_word_suffix"] = "</w>"; }), "end_of_word_suffix");
-  expect(spoil([](json& f) { f["added_tokens"][0]["id"] = 256; }), "<x>");
-  expect(spoil([](json& f) { f["added_tokens"][1]["content"] = "<x>"; }), "<x>");
   expect(spoil([](json& f) { f["added_tokens"].push_back(Added("<x>", 261)); }), "the id 261");
-  expect(spoil([](json& f) { f["added_tokens"][0]["content"] = ""; }), "content");
-  expect(spoil([](json& f) { f["added_tokens"][0]["lstrip"] = 1; }), "lstrip");
-  expect(spoil([](json& f) { f["added_tokens"] = 7; }), "added_tokens");
   const auto decoder = [&](const json& decoders) {
     return spoil([&](json& f) { f["decoder"] = {{"type", "Sequence"}, {"decoders", decoders}}; });
   };
@@ -221,11 +216,6 @@ TEST(Tokenizer, SpoiltFilesAreNamed) {
   expect(decoder({fuse, bytes}), "decoders[0].type");   // would decode added tokens
   expect(decoder({bytes, {{"type", "Strip"}}}), "Strip");
   EXPECT_EQ(decoder({bytes, fuse}), "");
-  expect(spoil([](json& f) { f["decoder"]["type"] = "WordPiece"; }), "WordPiece");
-  expect(spoil([](json& f) { f["normalizer"] = {{"type", "Lowercase"}}; }), "Lowercase");
-  expect(spoil([](json& f) { f["pre_tokenizer"] = nullptr; }), "ByteLevel");
-  expect(spoil([](json& f) { f["pre_tokenizer"]["type"] = "Metaspace"; }), "Metaspace");
-  expect(spoil([](json& f) { f["post_processor"] = {{"type", "Other"}}; }), "Other");
   const json whole = {{"Sequence", {{"id", "A"}}}}, roberta = {{"type", "RobertaProcessing"}};
   expect(spoil([&](json& f) {
            const json first = {{"type", "TemplateProcessing"}, {"single", json::array({whole})}};
@@ -250,7 +240,10 @@ TEST(Tokenizer, SpoiltFilesAreNamed) {
   };
   expect(with_pattern({{"Regex", "(a"}}, "Isolated"), "(a");
   expect(with_pattern({{"Regex", std::string(1 << 17, 'a')}}, "Isolated"), "shorten");
-  expect(with_pattern({{"Regex", "a"}}, "Sideways"), "Sideways");
+  EXPECT_EQ(with_pattern({{"Regex", "a"}}, "Sideways"),
+            "x.json: pre_tokenizer.pretokenizers[0].behavior is \"Sideways\", which is not "
+            "supported; supported: Isolated, Removed, MergedWithPrevious, MergedWithNext, "
+            "Contiguous");
   expect(with_pattern({{"Glob", "a"}}, "Isolated"), "String");
   EXPECT_EQ(with_pattern({{"Regex", "a"}}, "Isolated"), "");
   // Each step is a call deeper.
@@ -263,6 +256,154 @@ TEST(Tokenizer, SpoiltFilesAreNamed) {
   };
   expect(with_steps(60'000), "pretokenizers[256] is one step too many: at most 256");
   EXPECT_EQ(with_steps(200), "");
+}
+
+// To the letter: where it stands, and which of two tokens and ids is which.
+TEST(Tokenizer, RefusalsAreSaidInFull) {
+  const struct {
+    const char* place;  // of the example, which gets this value
+    json value;
+    const char* message;  // behind "x.json"
+  } kCases[] = {
+      {"/model", nullptr,
+       ": no field \"model\": the file is cut short or no byte-level BPE tokenizer"},
+      {"/model/type", "Unigram",
+       ": model.type is \"Unigram\", which is not supported; supported: \"BPE\""},
+      {"/model/end_of_word_suffix", "</w>",
+       ": model.end_of_word_suffix is not empty: byte-level BPE has none"},
+      {"/model/continuing_subword_prefix", "#",
+       ": model.continuing_subword_prefix is not empty: byte-level BPE has none"},
+      {"/model/dropout", 0.1,
+       ": model.dropout is set: set it to null, for ids that are the same every time"},
+      {"/model/vocab", 7, ": model.vocab must be an object of tokens and their ids"},
+      {"/model/vocab", json::object(),
+       ": model.merges[0] needs the token \"t\", which is not in the vocabulary"},
+      {"/model/vocab/q", 257,
+       ": model.vocab gives the token \"the\" the id 257, which \"q\" already has"},
+      {"/model/vocab/zz", -1,
+       ": model.vocab is -1: ids must be at least 0 and below 1548 (about twice the number of "
+       "tokens)"},
+      {"/model/vocab/zz", 1548,
+       ": model.vocab is 1548: ids must be at least 0 and below 1548 (about twice the number of "
+       "tokens)"},
+      {"/model/vocab/zz", 1547, nullptr},
+      {"/model/vocab/zz", "7", ": model.vocab must be a whole number, not string"},
+      {"/model/vocab/", 261, ": model.vocab has an empty token"},
+      {"/model/merges", 7, ": model.merges must be an array, not number"},
+      {"/model/merges/3", "q zz",
+       ": model.merges[3] needs the token \"zz\", which is not in the vocabulary"},
+      {"/model/merges/3", "q r",
+       ": model.merges[3] needs the token \"qr\", which is not in the vocabulary"},
+      {"/model/merges/3", "q r s",
+       ": model.merges[3] must be two tokens: \"a b\" or [\"a\", \"b\"]"},
+      {"/model/merges/3", 7, ": model.merges[3] must be two tokens: \"a b\" or [\"a\", \"b\"]"},
+      {"/added_tokens", 7, ": added_tokens must be an array, not number"},
+      {"/added_tokens/0/id", 256,
+       ": added_tokens[0].id gives the token \"<x>\" the id 256, which \"th\" already has"},
+      {"/added_tokens/1/content", "<x>",
+       ": added_tokens[1].id gives the token \"<x>\" the id 260, but it already has the id 259"},
+      {"/added_tokens/0/content", "", ": added_tokens[0].content must have 1 to 1024 bytes, not 0"},
+      {"/added_tokens/0/content", std::string(1024, 'x'), nullptr},
+      {"/added_tokens/0/content", std::string(1025, 'x'),
+       ": added_tokens[0].content must have 1 to 1024 bytes, not 1025"},
+      {"/added_tokens/0/lstrip", 1, ": added_tokens[0].lstrip must be true or false, not number"},
+      {"/normalizer",
+       {{"type", "Lowercase"}},
+       ": normalizer.type is \"Lowercase\", which is not supported; supported: Sequence, NFC, NFD, "
+       "NFKC, NFKD"},
+      {"/pre_tokenizer", nullptr,
+       ": pre_tokenizer has no ByteLevel: only byte-level BPE tokenizers are supported"},
+      {"/pre_tokenizer/type", "Metaspace",
+       ": pre_tokenizer.type is \"Metaspace\", which is not supported; supported: Sequence, Split, "
+       "Digits, ByteLevel"},
+      {"/pre_tokenizer",
+       {{"type", "Sequence"}, {"pretokenizers", {{{"type", "ByteLevel"}}, {{"type", "Digits"}}}}},
+       ": pre_tokenizer.pretokenizers[1] comes after ByteLevel, which must be the last"},
+      {"/decoder/type", "WordPiece",
+       ": decoder.type is \"WordPiece\", which is not supported; supported: ByteLevel"},
+      {"/post_processor",
+       {{"type", "BertProcessing"}},
+       ": post_processor.type is \"BertProcessing\", which is not supported; supported: Sequence, "
+       "TemplateProcessing, ByteLevel"},
+      {"/post_processor",
+       {{"type", "TemplateProcessing"}, {"single", json::array()}},
+       ": post_processor.single leaves the text out"},
+      {"/post_processor",
+       {{"type", "TemplateProcessing"},
+        {"single", {{{"Sequence", {{"id", "A"}}}}, {{"Sequence", {{"id", "A"}}}}}}},
+       ": post_processor.single uses the text twice"},
+  };
+  for (const auto& [place, value, message] : kCases) {
+    json file = Example();
+    file[json::json_pointer(place)] = value;
+    EXPECT_EQ(ErrorOf(file.dump()), message == nullptr ? "" : std::string("x.json") + message)
+        << place;
+  }
+  json file = Example();
+  file["model"].erase("vocab");
+  EXPECT_EQ(ErrorOf(file.dump()),
+            "x.json: model has no field \"vocab\": the file is cut short or no byte-level BPE "
+            "tokenizer");
+  file = Example();
+  file["model"]["vocab"].erase("b");
+  EXPECT_EQ(ErrorOf(file.dump()),
+            "x.json: model.vocab has no token \"b\" for byte 98: a byte-level tokenizer needs all "
+            "256");
+}
+
+// What transformers takes for a field that is absent.
+TEST(Tokenizer, AbsentFieldsTakeTheirDefaults) {
+  const json whole = Example();
+  // The ids of a text once the field is absent, and once it has each value; `same`: which is the
+  // default.
+  const auto expect_default = [](json file, const std::string& place, const json& standard,
+                                 const json& other, const std::string& text) {
+    const json::json_pointer at(place);
+    const auto ids = [&](const json& value) {
+      file[at] = value;
+      return Make(file).Encode(text);
+    };
+    file[at.parent_pointer()].erase(at.back());
+    const Ids absent = Make(file).Encode(text);
+    EXPECT_EQ(absent, ids(standard)) << place;
+    EXPECT_EQ(absent, ids(nullptr)) << place;
+    EXPECT_NE(absent, ids(other)) << place;
+  };
+  expect_default(whole, "/pre_tokenizer/add_prefix_space", true, false, "the");
+  json file = whole;
+  file["model"]["merges"] = {"t h", "th e", {"\xC4\xA0", "the"}};
+  file["model"]["vocab"]["e\xC4\xA0"] = 261;
+  file["model"]["merges"].push_back({"e", "\xC4\xA0"});
+  expect_default(file, "/pre_tokenizer/use_regex", true, false, "e e");
+  expect_default(whole, "/added_tokens/0/single_word", false, true, "a<x>a");
+  expect_default(whole, "/added_tokens/0/lstrip", false, true, "a <x> a");
+  expect_default(whole, "/added_tokens/0/rstrip", false, true, "a <x> a");
+  // A token of text is looked for in the normalised text, a special one in the text as it is.
+  file = whole;
+  file["normalizer"] = {{"type", "NFKC"}};
+  file["added_tokens"][0]["content"] = "\xEF\xBC\xA1";  // U+FF21, which NFKC makes an A
+  for (const bool special : {false, true}) {
+    file["added_tokens"][0]["special"] = special;
+    expect_default(file, "/added_tokens/0/normalized", !special, special, "A");
+  }
+  file["added_tokens"][0]["normalized"] = true;
+  file["added_tokens"][0].erase("special");
+  EXPECT_FALSE(Make(file).IsSpecial(259));
+  // A number of two digits is one word or two; the word "12" is a token.
+  file = whole;
+  file["model"]["vocab"]["12"] = 261;
+  file["model"]["merges"].push_back("1 2");
+  file["pre_tokenizer"] = {
+      {"type", "Sequence"},
+      {"pretokenizers",
+       {{{"type", "Digits"}, {"individual_digits", false}}, whole["pre_tokenizer"]}}};
+  expect_default(file, "/pre_tokenizer/pretokenizers/0/individual_digits", false, true, "12");
+  file["pre_tokenizer"]["pretokenizers"][0] = {
+      {"type", "Split"}, {"pattern", {{"String", "a"}}}, {"behavior", "Removed"}};
+  expect_default(file, "/pre_tokenizer/pretokenizers/0/invert", false, true, "ab");
+  file = whole;
+  file["model"]["vocab"]["ab"] = 261;  // a word that no merge makes
+  expect_default(file, "/model/ignore_merges", false, true, "ab");
 }
 
 // A token with two ids: readers disagree on which counts.

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -188,23 +189,65 @@ TEST(TokenizerTrain, ProgressAndFewerPairsThanWanted) {
   EXPECT_EQ(tokenizer.vocab_size(), 257);  // "ab"; " ab" occurs once
 }
 
-TEST(TokenizerTrain, ImpossibleOptionsAreUsageErrors) {
-  const auto train = [](int32_t vocab_size, Strings specials, const std::string& pattern = "",
-                        int64_t min_frequency = 2) {
-    TrainTokenizer(Strings{"a"},
-                   TokenizerTrainOptions{vocab_size, std::move(specials), pattern, min_frequency});
+// Merges are told every 256, and the last.
+TEST(TokenizerTrain, ProgressIsOfTheMergesThatAreWanted) {
+  std::string words;  // of two letters, each with a pair of its own
+  for (char a = 'a'; a <= 'z'; ++a) {
+    for (char b = 'a'; b <= 'z'; ++b) words += fmt::format("{0}{1}\n{0}{1}\n", a, b);
+  }
+  TokenizerTrainOptions options;
+  options.special_tokens = {"<x>", "<y>"};
+  options.vocab_size = 258 + 600;
+  std::vector<std::tuple<std::string, int64_t, int64_t>> told;
+  const auto train = [&](const Strings& documents) {
+    told.clear();
+    TrainTokenizer(documents, options, [&](const char* phase, int64_t done, int64_t total) {
+      told.emplace_back(phase, done, total);
+    });
+    return told;
   };
-  EXPECT_THROW(train(255, {}), UsageError);
-  EXPECT_THROW(train(256, {"<x>"}), UsageError);
-  EXPECT_THROW(train(300, {""}), UsageError);
-  EXPECT_THROW(train(300, {"a"}), UsageError);
-  EXPECT_THROW(train(300, {"<x>", "<x>"}), UsageError);
-  EXPECT_THROW(train(300, {"\xFF!"}), UsageError);
-  EXPECT_THROW(train(300, {}, "", 0), UsageError);
-  EXPECT_THROW(train(300, {}, "("), Error);
-  TokenizerTrainOptions none;
-  none.max_token_length = 0;
-  EXPECT_THROW(TrainTokenizer(Strings{"a"}, none), UsageError);
+  const auto bytes = static_cast<int64_t>(words.size());
+  EXPECT_EQ(
+      train({words}),
+      (decltype(told){
+          {"count", bytes, 0}, {"merge", 256, 600}, {"merge", 512, 600}, {"merge", 600, 600}}));
+  // Text is counted in pieces of 16 MiB; bytes that are no UTF-8 are no words.
+  constexpr int64_t kPiece = 16 << 20;
+  EXPECT_EQ(train({std::string(kPiece, '\xFF'), "ab ab"}),
+            (decltype(told){{"count", kPiece, 0}, {"count", kPiece + 5, 0}, {"merge", 1, 600}}));
+}
+
+TEST(TokenizerTrain, ImpossibleOptionsAreUsageErrors) {
+  const auto refusal = [](int32_t vocab_size, Strings specials, const std::string& pattern = "",
+                          int64_t min_frequency = 2,
+                          int64_t max_token_length = 1) -> std::string {
+    TokenizerTrainOptions options{vocab_size, std::move(specials), pattern, min_frequency};
+    options.max_token_length = max_token_length;
+    try {
+      TrainTokenizer(Strings{"a"}, options);
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal(255, {}),
+            "vocab_size = 255 is too small: 256 bytes and 0 special tokens need 256");
+  EXPECT_EQ(refusal(256, {"<x>"}),
+            "vocab_size = 256 is too small: 256 bytes and 1 special tokens need 257");
+  EXPECT_EQ(refusal(-1, {}),
+            "vocab_size = -1 is too small: 256 bytes and 0 special tokens need 256");
+  EXPECT_EQ(refusal(257, {"<x>"}, "", 1), "");
+  EXPECT_EQ(refusal(300, {""}), "special_tokens: \"\" must be UTF-8 text and not empty");
+  EXPECT_EQ(refusal(300, {"<x>", "\xFF!"}),
+            "special_tokens: \"\xFF!\" must be UTF-8 text and not empty");
+  EXPECT_EQ(refusal(300, {"a"}),
+            "special_tokens: \"a\" is the spelling of a byte: use a longer name");
+  EXPECT_EQ(refusal(300, {"<x>", "<y>", "<x>"}), "special_tokens: \"<x>\" is listed twice");
+  EXPECT_EQ(refusal(300, {}, "", 0), "min_frequency = 0 must be at least 1");
+  EXPECT_EQ(refusal(300, {}, "", 1, 0), "max_token_length = 0 must be at least 1");
+  EXPECT_EQ(refusal(300, {}, "("),
+            "pattern: the pattern \"(\" is not a regular expression PCRE2 knows: missing closing "
+            "parenthesis");
 }
 
 }  // namespace

@@ -1,0 +1,132 @@
+#include "checkpoint/run_directory.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "base/scratch_testing.h"
+
+namespace darkhorse {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A run's checkpoint, empty, as if written so many hours ago.
+std::string MakeStep(const std::string& run, int64_t step, int hours_ago) {
+  const std::string directory = StepDirectory(run, step);
+  MakeDirectories(directory);
+  fs::last_write_time(directory, fs::file_time_type::clock::now() - std::chrono::hours(hours_ago));
+  return directory;
+}
+
+TEST(RefuseRunDirectoryTest, NamesTheCheckpointThatWasWrittenLast) {
+  const ScratchDirectory dir;
+  const auto refusal = [&] { return MessageOf([&] { RefuseRunDirectory(dir.path()); }); };
+  const auto is_a_run = [&](const std::string& newest) {
+    return fmt::format("{}: is a run, not a checkpoint; its newest checkpoint is {}", dir.path(),
+                       newest);
+  };
+  EXPECT_EQ(refusal(), "");
+  // Of one run the last step; of several stages the one that was at work last, whatever its step
+  // and its folder's place in the order of names.
+  MakeStep(dir / "b", 500, 9);
+  const std::string b = MakeStep(dir / "b", 1000, 8);
+  EXPECT_EQ(refusal(), is_a_run(b));
+  const std::string a = MakeStep(dir / "a", 3, 7);
+  EXPECT_EQ(refusal(), is_a_run(a));
+  MakeStep(dir / "c", 7, 99);
+  EXPECT_EQ(refusal(), is_a_run(a));
+  const std::string own = MakeStep(dir.path(), 1, 6);
+  EXPECT_EQ(refusal(), is_a_run(own));
+  const std::string later = MakeStep(dir / "c", 7, 5);
+  EXPECT_EQ(refusal(), is_a_run(later));
+  const std::string file = dir.Write("config.json", "{}");  // now it is a checkpoint itself
+  EXPECT_EQ(refusal(), "");
+  EXPECT_EQ(MessageOf([&] { RefuseRunDirectory(file); }),
+            file + ": is a file; name a checkpoint's directory");
+}
+
+TEST(FindLatestCheckpointTest, OfNoneThatIsSoundTheNewestIsNamed) {
+  const ScratchDirectory dir;
+  MakeStep(dir.path(), 5, 0);
+  const std::string newest = MakeStep(dir.path(), 10, 9);
+  EXPECT_EQ(MessageOf([&] { FindLatestCheckpoint(dir.path()); }),
+            fmt::format("{}/checkpoints: none of the 2 checkpoints is sound; restore one from a "
+                        "copy or start a new run in another directory (the newest: {}: passed "
+                        "over: checksums.json is missing)",
+                        dir.path(), newest));
+  WriteFileAtomically(newest + "/checksums.json", "{");
+  EXPECT_TRUE(Says(MessageOf([&] { FindLatestCheckpoint(dir.path()); }),
+                   fmt::format("(the newest: passed over: {}/checksums.json: ", newest)));
+}
+
+TEST(StepDirectoryTest, OnlyItsOwnSpellingIsACheckpoint) {
+  const ScratchDirectory dir;
+  for (const char* name : {"step-", "step-1", "step-0000000x", "step-000000001", "stop-00000001",
+                           "step-99999999999999999999", "step-000000000000000000001"}) {
+    MakeDirectories(dir / (std::string("checkpoints/") + name));
+  }
+  EXPECT_FALSE(FindLatestCheckpoint(dir.path()).has_value());
+  for (const int64_t step : {int64_t{0}, int64_t{123456789}, INT64_MAX}) {
+    const std::string directory = MakeStep(dir.path(), step, 0);
+    EXPECT_TRUE(Says(MessageOf([&] { FindLatestCheckpoint(dir.path()); }), directory));
+  }
+}
+
+TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
+  const ScratchDirectory dir;
+  const auto record = [&](const std::string& toml, bool goes_on) {
+    return MessageOf([&] { RecordRecipe(dir.path(), toml, goes_on, {}); });
+  };
+  const auto differs = [&](const char* whose, const char* then, const char* section,
+                           const char* now) {
+    return fmt::format(
+        "{}/recipe.toml: the run {} with '{}'{}, now it is '{}'; go on with the same recipe, or "
+        "choose another run directory",
+        dir.path(), whose, then, section, now);
+  };
+  EXPECT_EQ(record("a = 1\n[b]\nc = 2\n", false), "");
+  EXPECT_EQ(record("a = 1\n[b]\nc = 2\n", false), "");
+  EXPECT_EQ(record("a = 2\n[b]\nc = 2\n", true), differs("was started", "a = 1", "", "a = 2"));
+  EXPECT_EQ(record("a = 1\n[b]\nc = 3\n", false),
+            differs("in this folder was started", "c = 2", " in [b]", "c = 3"));
+  EXPECT_EQ(record("a = 1\n[b]\n", true), differs("was started", "c = 2", " in [b]", "nothing"));
+  EXPECT_EQ(record("a = 1\n[b]\nc = 2\nd = 4\n", true),
+            differs("was started", "nothing", " in [b]", "d = 4"));
+  const ScratchDirectory other;
+  other.Write("inputs.json", "{}");
+  EXPECT_EQ(MessageOf([&] { RecordRecipe(other.path(), "a = 1\n", true, {}); }),
+            other.path() +
+                ": holds other files (inputs.json) and no recipe.toml, so it is no run to go on "
+                "with; choose another run directory");
+}
+
+TEST(RecordInputsTest, ARunThatGoesOnWithoutAListGetsOne) {
+  const ScratchDirectory dir;
+  const std::string path = dir / "run/inputs.json";
+  const auto record = [&](uint64_t checksum) {
+    return MessageOf([&] { RecordInputs(dir / "run", {{"data", checksum}}, /*goes_on=*/true); });
+  };
+  EXPECT_EQ(record(0xabc), "");
+  EXPECT_EQ(ReadFile(path), "{\n \"data\": \"0000000000000abc\"\n}\n");
+  EXPECT_EQ(record(0xabc), "");
+  EXPECT_EQ(record(0xabd), path +
+                               ": the run was started with another data; go on with what it was "
+                               "started with, or choose another run directory");
+}
+
+TEST(RunLockTest, ASecondWriterIsRefusedWhileTheFirstIsAtWork) {
+  const ScratchDirectory dir;
+  const std::string run = dir / "run";
+  const auto refusal = [&] { return MessageOf([&] { RunLock second(run); }); };
+  {
+    const RunLock first(run);
+    EXPECT_EQ(refusal(), run +
+                             ": another process is at work in it; wait for its end, or choose "
+                             "another run directory");
+  }
+  EXPECT_EQ(refusal(), "");
+}
+
+}  // namespace
+}  // namespace darkhorse
