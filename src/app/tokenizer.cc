@@ -119,14 +119,7 @@ void RegisterTrain(Command parent) {
            "files or folders of .txt and .jsonl, each possibly .gz or .zst")
       .Required();
   command.Add("--out", options->out, "tokenizer.json to write").Required();
-  TokenizerTrainOptions& tokenizer = options->tokenizer;
-  command.Add("--vocab-size", tokenizer.vocab_size,
-              "special tokens, 256 bytes and merges together");
-  command.Add("--special-tokens", tokenizer.special_tokens,
-              "tokens that text is never split into; ids from 0");
-  command.Add("--pattern", tokenizer.pattern,
-              "regular expression that splits text into words; empty: the built-in one");
-  command.Add("--min-frequency", tokenizer.min_frequency, "a pair seen less often is not merged");
+  AddFieldFlags(command, FieldsOf(options->tokenizer));
   AddFieldFlags(command, FieldsOf(options->corpus));
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Train(*options); });

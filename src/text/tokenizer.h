@@ -14,6 +14,7 @@
 
 namespace darkhorse {
 
+class FieldList;
 struct TokenizerData;
 
 // Immutable and cheap to copy; every method may be called from many threads at once.
@@ -62,12 +63,12 @@ class Tokenizer {
 };
 
 struct TokenizerTrainOptions {
-  int32_t vocab_size =
-      4096;  // special tokens, 256 bytes and merges together; fewer if the text has no more pairs
-  std::vector<std::string> special_tokens;  // they get the ids 0, 1, 2, ...
-  std::string pattern;        // pre-tokenizer regular expression; empty: kDefaultSplitPattern
-  int64_t min_frequency = 2;  // a pair seen less often is not merged
+  int32_t vocab_size = 4096;  // fewer if the text has no more pairs
+  std::vector<std::string> special_tokens;
+  std::string pattern;  // empty: kDefaultSplitPattern
+  int64_t min_frequency = 2;
 };
+void ListFields(TokenizerTrainOptions& options, FieldList& list);
 
 // Words with an optional leading separator, single digits, runs of punctuation, white space.
 extern const char kDefaultSplitPattern[];
