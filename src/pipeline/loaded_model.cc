@@ -26,12 +26,7 @@ LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory) {
   RequireMemoryOf(config, directory);
   Tokenizer tokenizer =
       Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json");
-  if (tokenizer.vocab_size() > config.vocab_size) {
-    Fail(
-        "{}: tokenizer.json has {} ids but config.json's vocab_size is {}; they belong to "
-        "different models, put the model's own tokenizer.json there",
-        directory, tokenizer.vocab_size(), config.vocab_size);
-  }
+  tokenizer.CheckEmbedded(config.vocab_size, directory);
   ParamLayout layout(config);
   FloatBuffer weights(layout.buffer_size());
   LoadWeights(directory, config, layout, weights.data());

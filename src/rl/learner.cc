@@ -75,10 +75,7 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   files.tokenizer_json = LoadTokenizerJson(model_directory);
   Tokenizer tokenizer =
       Tokenizer::FromJson(files.tokenizer_json, model_directory + "/tokenizer.json");
-  if (tokenizer.vocab_size() > config.vocab_size) {
-    Fail("{}: the tokenizer has {} ids but the model only {}; they do not belong together",
-         model_directory, tokenizer.vocab_size(), config.vocab_size);
-  }
+  tokenizer.CheckEmbedded(config.vocab_size, model_directory);
   // Problems that cannot work are better known now than after hours.
   CheckPrompts(tokenizer, DocumentStartToken(config), environment.AllProblems(),
                config.max_position_embeddings);

@@ -49,6 +49,9 @@ class Tokenizer {
 
   int32_t vocab_size() const;  // largest id + 1
 
+  // Error: the model at `directory`, which embeds the ids 0 … embedded - 1, lacks some of these.
+  void CheckEmbedded(int64_t embedded, const std::string& directory) const;
+
   // The id of an added token, or of a vocabulary entry as tokenizer.json spells it ("Ġthe" for "
   // the").
   std::optional<int32_t> TokenId(std::string_view token) const;
