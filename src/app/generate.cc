@@ -107,12 +107,6 @@ void Run(const GenerateOptions& options) {
     longest = std::max(longest, request.prompt.size());
   }
   const int64_t limit = loaded.config().max_position_embeddings;
-  if (static_cast<int64_t>(longest) >= limit) {
-    Fail(
-        "the longest prompt has {} tokens, the model's context (max_position_embeddings) is {}; "
-        "shorten the prompt",
-        longest, limit);
-  }
   const int64_t capacity = std::min(limit, static_cast<int64_t>(longest) + options.max_tokens);
   const int64_t slots =
       std::min(options.batch, options.samples * static_cast<int64_t>(prompts.size()));
