@@ -102,14 +102,14 @@ void Run(const GenerateOptions& options) {
   const LoadedModel loaded(options.model);
   const std::vector<std::string> prompts = Prompts(options);
   const std::vector<GenerationRequest> requests = Requests(options, loaded, prompts);
-  size_t longest = 0;
+  int64_t longest = 0;
   for (const GenerationRequest& request : requests) {
-    longest = std::max(longest, request.prompt.size());
+    longest = std::max(longest, static_cast<int64_t>(request.prompt.size()));
   }
-  const int64_t limit = loaded.config().max_position_embeddings;
-  const int64_t capacity = std::min(limit, static_cast<int64_t>(longest) + options.max_tokens);
+  const int64_t capacity =
+      CapacityFor(longest, options.max_tokens, loaded.config().max_position_embeddings);
   const int64_t slots =
-      std::min(options.batch, options.samples * static_cast<int64_t>(prompts.size()));
+      SlotsFor(static_cast<int64_t>(prompts.size()), options.samples, options.batch);
   const CacheForm form = options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
   Engine engine(loaded.model(), loaded.weights(), form, slots, capacity);
 
