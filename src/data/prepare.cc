@@ -169,8 +169,8 @@ class Preparer {
   void Tokenise(Document* document) const {
     document->tokens.clear();
     if (document->text.empty()) return;
-    if (info_.bos_id >= 0) document->tokens.push_back(info_.bos_id);
-    tokenizer_.Encode(document->text, &document->tokens, options_.recognise_special);
+    document->tokens =
+        tokenizer_.EncodeDocument(info_.bos_id, document->text, options_.recognise_special);
     if (info_.eos_id >= 0) document->tokens.push_back(info_.eos_id);
     document->validation = validation_ && IsValidation(document->text, options_);
   }

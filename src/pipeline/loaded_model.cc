@@ -43,11 +43,9 @@ LoadedModel::LoadedModel(Checkpoint checkpoint)
       packed_(model_.config(), layout_, buffer_.data()) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
-  std::vector<int32_t> tokens;
+  std::vector<int32_t> tokens =
+      tokenizer_.EncodeDocument(DocumentStartToken(config()), text, special);
   const auto eos = static_cast<int32_t>(config().eos_token_id);
-  const int32_t bos = DocumentStartToken(config());
-  if (bos >= 0) tokens.push_back(bos);
-  tokenizer_.Encode(text, &tokens, special);
   if (tokens.empty() && eos < 0) {
     FailUsage(
         "the prompt is empty, and this model knows no token that begins a document; give one");

@@ -9,10 +9,7 @@
 namespace darkhorse {
 
 std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem) {
-  std::vector<int32_t> tokens;
-  if (bos >= 0) tokens.push_back(bos);
-  tokenizer.Encode(problem.prompt, &tokens, /*allow_special=*/false);
-  return tokens;
+  return tokenizer.EncodeDocument(bos, problem.prompt, /*allow_special=*/false);
 }
 
 // Tokens of the longest of the prompts.

@@ -143,6 +143,14 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool add_special_t
   return ids;
 }
 
+std::vector<int32_t> Tokenizer::EncodeDocument(int32_t bos, std::string_view text,
+                                               bool allow_special) const {
+  std::vector<int32_t> ids;
+  if (bos >= 0) ids.push_back(bos);
+  Encode(text, &ids, allow_special);
+  return ids;
+}
+
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
   std::string text;
   for (const int32_t id : ids) {

@@ -39,6 +39,9 @@ class Tokenizer {
   // is recognised in it, so nobody can forge a turn by typing its marker.
   void Encode(std::string_view text, std::vector<int32_t>* ids, bool allow_special = true) const;
 
+  // How a document begins: with `bos`, unless that is negative, then the tokens of its text.
+  std::vector<int32_t> EncodeDocument(int32_t bos, std::string_view text, bool allow_special) const;
+
   // The bytes of the tokens. They need not be UTF-8, for a token may hold part of a character. An
   // id without a token adds nothing.
   std::string Decode(std::span<const int32_t> ids, bool skip_special_tokens = false) const;
