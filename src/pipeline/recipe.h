@@ -14,7 +14,7 @@
 namespace darkhorse {
 
 struct GeneratedCorpus {
-  std::vector<std::string> tasks = {"countdown:1"};
+  std::vector<std::string> tasks = ReinforceOptions().tasks;
   int64_t documents = 100000;
   CorpusMix shares;  // its tasks are those of `tasks`, read by Mix()
   uint64_t seed = 1;
