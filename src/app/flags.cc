@@ -29,6 +29,14 @@ void AddJsonFlag(Command command, bool* json) {
   command.Add("--json", *json, "print the result as one JSON object");
 }
 
+void CacheFlag::Register(Command command, const std::string& help) {
+  command.Add("--cache", name, help).OneOf({"expanded", "latent"});
+}
+
+CacheForm CacheFlag::form() const {
+  return name == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
+}
+
 void AddSamplingFlags(Command command, SamplingParams* sampling) {
   AddFieldFlags(command, FieldsOf(*sampling)).at("top_k").Within(0, INT32_MAX);
 }

@@ -7,6 +7,7 @@
 #include "app/command.h"
 #include "base/fields.h"
 #include "infer/sampler.h"
+#include "model/kv_cache.h"
 
 namespace darkhorse {
 
@@ -21,6 +22,14 @@ void AddJsonFlag(Command command, bool* json);
 // command can set limits. The struct must live until the command has run.
 std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fields,
                                           const std::map<std::string, std::string>& names = {});
+
+// --cache: which form of key/value cache decodes.
+struct CacheFlag {
+  std::string name = "expanded";
+
+  void Register(Command command, const std::string& help);
+  CacheForm form() const;
+};
 
 // --temperature, --top-k, --top-p and --min-p.
 void AddSamplingFlags(Command command, SamplingParams* sampling);

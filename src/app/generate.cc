@@ -28,7 +28,7 @@ struct GenerateOptions {
   uint64_t seed = 0;
   std::vector<std::string> stop;
   int64_t batch = 32;
-  std::string cache = "expanded";
+  CacheFlag cache;
   bool special = false;
   bool json = false;
 };
@@ -110,8 +110,7 @@ void Run(const GenerateOptions& options) {
       CapacityFor(longest, options.max_tokens, loaded.config().max_position_embeddings);
   const int64_t slots =
       SlotsFor(static_cast<int64_t>(prompts.size()), options.samples, options.batch);
-  const CacheForm form = options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
-  Engine engine(loaded.model(), loaded.weights(), form, slots, capacity);
+  Engine engine(loaded.model(), loaded.weights(), options.cache.form(), slots, capacity);
 
   const auto begin = std::chrono::steady_clock::now();
   std::map<std::pair<RequestId, int64_t>, GrowingText> growing;
@@ -163,10 +162,8 @@ void RegisterGenerate(Command app) {
   command.Add("--seed", options->seed, "same seed, same text");
   command.Add("--stop", options->stop, "text ends before this string; may be repeated");
   command.Add("--batch", options->batch, "sequences at once").Within(1, kMaxBatch);
-  command
-      .Add("--cache", options->cache,
-           "expanded: training's bits; latent: small memory, for long contexts")
-      .OneOf({"expanded", "latent"});
+  options->cache.Register(command,
+                          "expanded: training's bits; latent: small memory, for long contexts");
   command.Add("--special", options->special, "read and show special tokens in text");
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Run(*options); });
