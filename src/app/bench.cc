@@ -2,7 +2,6 @@
 // do. Weights and tokens are random: speed does not depend on them, but for the balance of experts.
 // Given a checkpoint, how fast it is reinforced, which depends on what it says.
 #include <algorithm>
-#include <chrono>
 
 #include "app/app.h"
 #include "app/bench_sampling.h"

@@ -1,11 +1,11 @@
 // `darkhorse generate`: text sampled from a checkpoint.
 #include <algorithm>
-#include <chrono>
 #include <map>
 
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
@@ -112,7 +112,7 @@ void Run(const GenerateOptions& options) {
       SlotsFor(static_cast<int64_t>(prompts.size()), options.samples, options.batch);
   Engine engine(loaded.model(), loaded.weights(), options.cache.form(), slots, capacity);
 
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = SteadySeconds();
   std::map<std::pair<RequestId, int64_t>, GrowingText> growing;
   const auto text_of = [&](const Completion& completion) -> GrowingText& {
     const std::pair key(completion.request, completion.sample);
@@ -122,8 +122,7 @@ void Run(const GenerateOptions& options) {
     return text_of(so_far).Append(so_far.tokens.back());
   };
   const std::vector<Completion> completions = engine.Generate(requests, keep_going);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  Note(FormatProgress({engine.stats().generated_tokens, 0, seconds.count()}, "tokens"));
+  Note(FormatProgress({engine.stats().generated_tokens, 0, SteadySeconds() - begin}, "tokens"));
 
   Json result = Json::array();
   for (const Completion& completion : completions) {

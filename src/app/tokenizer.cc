@@ -10,6 +10,7 @@
 #include "app/flags.h"
 #include "app/output.h"
 #include "base/checksum.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
@@ -42,12 +43,12 @@ void Train(const TrainOptions& options) {
   CorpusReader corpus(options.inputs, options.corpus);
   FileWriter out(options.out);  // fails now rather than after the work
   StatusLine status;
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = SteadySeconds();
   const auto show = [&](const char* phase, int64_t done, int64_t total) {
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     const bool counting = std::string_view(phase) == "count";
-    status.Show(std::string(phase) + " " +
-                FormatProgress({done, total, seconds.count()}, counting ? "bytes" : "merges"));
+    status.Show(
+        std::string(phase) + " " +
+        FormatProgress({done, total, SteadySeconds() - begin}, counting ? "bytes" : "merges"));
   };
   const Tokenizer tokenizer =
       TrainTokenizer([&](std::string* text) { return corpus.Next(text); }, options.tokenizer, show);
