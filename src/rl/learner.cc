@@ -338,15 +338,14 @@ std::string Learner::Save(const std::string& run, const std::string& json) {
   return trained_.Save(run, recipe_.rl.keep_checkpoints, files_, json, progress_.completed);
 }
 
-std::string Learner::Load(const std::string& directory) { return trained_.Load(directory); }
-
-void Learner::GoOn(const RunProgress& progress, const std::string& directory) {
+void Learner::Resume(const std::string& directory, const RunProgress& progress) {
   if (progress.success.size() != parts_.size()) {
     Fail(
         "{}: its trainer state is of a mixture of {} tasks, the recipe's has {}; choose another "
         "run directory",
         directory, progress.success.size(), parts_.size());
   }
+  trained_.Load(directory);
   progress_ = progress;
   trained_.optimizer().set_step(progress.updates);
 }
