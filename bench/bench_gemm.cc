@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "kernel/gemm.h"
 #include "kernel/kernels.h"
@@ -24,9 +25,9 @@ namespace darkhorse {
 namespace {
 
 double Seconds(const std::function<void()>& body) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = SteadySeconds();
   body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return SteadySeconds() - start;
 }
 
 double Median(std::vector<double> x) {

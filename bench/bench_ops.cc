@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernel/attention.h"
@@ -22,14 +22,13 @@ struct Seconds {
 
 template <typename Body>
 Seconds Time(const Body& body) {
-  using Clock = std::chrono::steady_clock;
   std::vector<double> seconds;
   body();
-  const auto deadline = Clock::now() + std::chrono::milliseconds(500);
-  while (seconds.size() < 5 || Clock::now() < deadline) {
-    const auto start = Clock::now();
+  const double deadline = SteadySeconds() + 0.5;
+  while (seconds.size() < 5 || SteadySeconds() < deadline) {
+    const double start = SteadySeconds();
     body();
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    seconds.push_back(SteadySeconds() - start);
   }
   std::sort(seconds.begin(), seconds.end());
   return {seconds[0], seconds[seconds.size() / 2]};

@@ -7,13 +7,13 @@
 //       on stdout, each after its length as 4 bytes; then the decoded text the same way
 //   bench_tokenizer rewrite TOKENIZER.json OUT   reads and writes
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
@@ -21,11 +21,6 @@
 
 namespace darkhorse {
 namespace {
-
-double Seconds() {
-  using Clock = std::chrono::steady_clock;
-  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
-}
 
 // Documents of about 4 kB, cut at newlines, as both programs time them.
 std::vector<std::string> Documents(const std::string& text) {
@@ -40,18 +35,18 @@ std::vector<std::string> Documents(const std::string& text) {
 }
 
 void BenchEncode(const char* tokenizer_path, const char* text_path) {
-  const double load_start = Seconds();
+  const double load_start = SteadySeconds();
   const Tokenizer tokenizer = Tokenizer::Load(tokenizer_path);
-  const double load = Seconds() - load_start;
+  const double load = SteadySeconds() - load_start;
   const std::string text = ReadFile(text_path);
   const std::vector<std::string> documents = Documents(text);
   std::vector<double> speeds;
   size_t tokens = 0;
   for (int run = 0; run < 5; ++run) {
     tokens = 0;
-    const double start = Seconds();
+    const double start = SteadySeconds();
     for (const std::string& document : documents) tokens += tokenizer.Encode(document).size();
-    speeds.push_back(static_cast<double>(text.size()) / 1e6 / (Seconds() - start));
+    speeds.push_back(static_cast<double>(text.size()) / 1e6 / (SteadySeconds() - start));
   }
   std::sort(speeds.begin(), speeds.end());
   std::printf("load %.2f s, encode %.1f MB/s, %zu tokens\n", load, speeds[2], tokens);
@@ -61,13 +56,13 @@ void BenchTrain(const char* vocab_size, const char* text_path, const char* out_p
   const std::vector<std::string> documents = Documents(ReadFile(text_path));
   TokenizerTrainOptions options;
   options.vocab_size = std::atoi(vocab_size);
-  const double start = Seconds();
+  const double start = SteadySeconds();
   double counted = start;
   const auto progress = [&](const char* phase, int64_t, int64_t) {
-    if (std::strcmp(phase, "count") == 0) counted = Seconds();
+    if (std::strcmp(phase, "count") == 0) counted = SteadySeconds();
   };
   const Tokenizer tokenizer = TrainTokenizer(documents, options, progress);
-  const double end = Seconds();
+  const double end = SteadySeconds();
   std::printf("train %d tokens on %d threads: %.2f s (counting %.2f s)\n", tokenizer.vocab_size(),
               NumThreads(), end - start, counted - start);
   if (out_path != nullptr) WriteFileAtomically(out_path, std::string_view(tokenizer.ToJson()));

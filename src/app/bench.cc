@@ -2,7 +2,6 @@
 // do. Weights and tokens are random: speed does not depend on them, but for the balance of experts.
 // Given a checkpoint, how fast it is reinforced, which depends on what it says.
 #include <algorithm>
-#include <chrono>
 
 #include "app/app.h"
 #include "app/bench_sampling.h"
@@ -31,17 +30,13 @@ struct BenchOptions {
   std::vector<int64_t> batches = {1, 32, 128};
   int64_t prompt_tokens = 64;
   int64_t new_tokens = 64;
-  std::string cache = "expanded";
+  CacheFlag cache;
   bool json = false;
 };
 
-CacheForm Form(const BenchOptions& options) {
-  return options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
-}
-
 Json BenchBase(const BenchOptions& options) {
   const PretrainRecipe recipe = ReadPretrainRecipe(options.recipe);
-  DecodingBench decoding{Form(options), 1, options.prompt_tokens, options.new_tokens};
+  DecodingBench decoding{options.cache.form(), 1, options.prompt_tokens, options.new_tokens};
   if (decoding.capacity() > recipe.model.max_position_embeddings) {
     FailUsage("bench: --prompt-tokens and --new-tokens exceed max_position_embeddings = {}",
               recipe.model.max_position_embeddings);
@@ -95,8 +90,7 @@ void RegisterBench(Command app) {
       .Within(1, kMaxBatch);
   command.Add("--prompt-tokens", options->prompt_tokens, "context before decoding")
       .Within(1, INT32_MAX);
-  command.Add("--cache", options->cache, "of decoding: expanded (training's bits) or latent")
-      .OneOf({"expanded", "latent"});
+  options->cache.Register(command, "of decoding: expanded (training's bits) or latent");
   command.Add("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
       .Within(8, INT32_MAX);
   AddJsonFlag(command, &options->json);

@@ -1,9 +1,8 @@
 #include "app/bench_training.h"
 
-#include <chrono>
-
 #include "app/bench_sampling.h"
 #include "app/live.h"
+#include "base/clock.h"
 #include "base/random.h"
 
 namespace darkhorse {
@@ -13,9 +12,9 @@ constexpr uint64_t kSeed = 1;
 
 template <typename Function>
 double SecondsOf(const Function& function) {
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = SteadySeconds();
   function();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return SteadySeconds() - begin;
 }
 
 int32_t RandomToken(const ModelConfig& config, int64_t index) {

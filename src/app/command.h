@@ -18,9 +18,10 @@ class Option;
 
 namespace darkhorse {
 
-using FlagValue = std::variant<bool*, int*, int64_t*, uint64_t*, float*, double*, std::string*,
-                               std::vector<int64_t>*, std::vector<std::string>*,
-                               std::optional<int64_t>*, std::optional<double>*>;
+using FlagValue =
+    std::variant<bool*, int*, int64_t*, uint64_t*, float*, double*, std::string*,
+                 std::vector<int64_t>*, std::vector<double>*, std::vector<std::string>*,
+                 std::optional<int64_t>*, std::optional<double>*>;
 
 // What a flag must be. A list's values must each be so.
 class Flag {

@@ -358,5 +358,13 @@ TEST_F(CommandsTest, TaskCheckCountsProblemsAndTheirOwnAnswers) {
   EXPECT_EQ(shown, 10u) << error;
 }
 
+TEST_F(CommandsTest, GenerateNamesThePromptThatLeavesNoRoom) {
+  const std::string error = CallProgram({"generate", "--model", Model(), "--prompt", "1",
+                                         "--prompt", std::string(400, '1')})
+                                .error;
+  EXPECT_NE(error.find("prompt 2: it has 401 tokens"), std::string::npos) << error;
+  EXPECT_NE(error.find("together may have 128"), std::string::npos) << error;
+}
+
 }  // namespace
 }  // namespace darkhorse

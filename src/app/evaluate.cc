@@ -99,16 +99,13 @@ void RegisterEvaluate(Command app) {
       .Within(1, int64_t{1} << 40);
   command.Add("--task", options->tasks, "name or name:level; may be repeated");
   options->problem_flags.Register(command);
-  command.Add("--count", options->evaluation.problems, "held-out problems of each task")
-      .Within(1, 1 << 20);
-  command.Add("--samples", options->evaluation.samples, "completions of each problem")
-      .Within(1, 1 << 20);
-  command.Add("--completion-tokens", options->evaluation.max_tokens, "longest completion")
-      .Within(1, INT32_MAX);
-  command.Add("--batch", options->evaluation.slots, "sequences at once").Within(1, kMaxBatch);
-  command.Add("--temperature", options->evaluation.temperature,
-              "of the samples; 0: the most probable token");
-  command.Add("--seed", options->evaluation.seed, "of the samples");
+  auto flags = AddFieldFlags(
+      command, FieldsOf(options->evaluation),
+      {{"problems", "--count"}, {"max_tokens", "--completion-tokens"}, {"slots", "--batch"}});
+  flags.at("problems").Within(1, 1 << 20);
+  flags.at("samples").Within(1, 1 << 20);
+  flags.at("max_tokens").Within(1, INT32_MAX);
+  flags.at("slots").Within(1, kMaxBatch);
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Run(*options); });
 }

@@ -13,32 +13,32 @@ std::string FlagName(const Field& field) {
 
 }  // namespace
 
-void AddFieldFlags(Command command, const FieldList& fields) {
+std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fields,
+                                          const std::map<std::string, std::string>& names) {
+  std::map<std::string, Flag> flags;
   for (const Field& field : fields.fields()) {
-    const std::string flag = FlagName(field);
-    if (auto* const* value = std::get_if<bool*>(&field.value)) {
-      command.Add(flag, **value, field.help);
-      continue;
-    }
-    const auto assign = [field](const std::string& text) { AssignText(field, text); };
-    command.AddFunction(flag, assign, TypeOf(field).name, SpellValue(field), field.help);
+    const auto name = names.find(field.path);
+    const std::string& flag = name == names.end() ? FlagName(field) : name->second;
+    const auto add = [&](auto* value) { return command.Add(flag, *value, field.help); };
+    flags.emplace(field.path, std::visit(add, field.value));
   }
+  return flags;
 }
 
 void AddJsonFlag(Command command, bool* json) {
   command.Add("--json", *json, "print the result as one JSON object");
 }
 
+void CacheFlag::Register(Command command, const std::string& help) {
+  command.Add("--cache", name, help).OneOf({"expanded", "latent"});
+}
+
+CacheForm CacheFlag::form() const {
+  return name == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
+}
+
 void AddSamplingFlags(Command command, SamplingParams* sampling) {
-  const FieldList list = FieldsOf(*sampling);
-  for (const Field& field : list.fields()) {
-    // Numbers by their type, so that the command line checks them like any other flag's.
-    if (auto* const* value = std::get_if<float*>(&field.value)) {
-      command.Add(FlagName(field), **value, field.help);
-    } else {
-      command.Add(FlagName(field), *std::get<int*>(field.value), field.help).Within(0, INT32_MAX);
-    }
-  }
+  AddFieldFlags(command, FieldsOf(*sampling)).at("top_k").Within(0, INT32_MAX);
 }
 
 }  // namespace darkhorse

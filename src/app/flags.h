@@ -1,9 +1,13 @@
 // Flags that several commands share.
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "app/command.h"
 #include "base/fields.h"
 #include "infer/sampler.h"
+#include "model/kv_cache.h"
 
 namespace darkhorse {
 
@@ -13,11 +17,21 @@ inline constexpr int64_t kMaxBatch = int64_t{1} << 16;
 // --json, which sets *json.
 void AddJsonFlag(Command command, bool* json);
 
+// A flag for each field of a config struct, with its help and default: "--max-tokens" for
+// max_tokens, or the name that `names` has for the field. Returns the flags by field, so that a
+// command can set limits. The struct must live until the command has run.
+std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fields,
+                                          const std::map<std::string, std::string>& names = {});
+
+// --cache: which form of key/value cache decodes.
+struct CacheFlag {
+  std::string name = "expanded";
+
+  void Register(Command command, const std::string& help);
+  CacheForm form() const;
+};
+
 // --temperature, --top-k, --top-p and --min-p.
 void AddSamplingFlags(Command command, SamplingParams* sampling);
-
-// One flag for each field of a config struct, "--max-tokens" for max_tokens, with its help and
-// default. The struct must live until the command has run.
-void AddFieldFlags(Command command, const FieldList& fields);
 
 }  // namespace darkhorse

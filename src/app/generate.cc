@@ -1,11 +1,11 @@
 // `darkhorse generate`: text sampled from a checkpoint.
 #include <algorithm>
-#include <chrono>
 #include <map>
 
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
@@ -28,7 +28,7 @@ struct GenerateOptions {
   uint64_t seed = 0;
   std::vector<std::string> stop;
   int64_t batch = 32;
-  std::string cache = "expanded";
+  CacheFlag cache;
   bool special = false;
   bool json = false;
 };
@@ -101,24 +101,17 @@ void Run(const GenerateOptions& options) {
   const LoadedModel loaded(options.model);
   const std::vector<std::string> prompts = Prompts(options);
   const std::vector<GenerationRequest> requests = Requests(options, loaded, prompts);
-  size_t longest = 0;
+  int64_t longest = 0;
   for (const GenerationRequest& request : requests) {
-    longest = std::max(longest, request.prompt.size());
+    longest = std::max(longest, static_cast<int64_t>(request.prompt.size()));
   }
-  const int64_t limit = loaded.config().max_position_embeddings;
-  if (static_cast<int64_t>(longest) >= limit) {
-    Fail(
-        "the longest prompt has {} tokens, the model's context (max_position_embeddings) is {}; "
-        "shorten the prompt",
-        longest, limit);
-  }
-  const int64_t capacity = std::min(limit, static_cast<int64_t>(longest) + options.max_tokens);
+  const int64_t capacity =
+      CapacityFor(longest, options.max_tokens, loaded.config().max_position_embeddings);
   const int64_t slots =
-      std::min(options.batch, options.samples * static_cast<int64_t>(prompts.size()));
-  const CacheForm form = options.cache == "latent" ? CacheForm::kLatent : CacheForm::kExpanded;
-  Engine engine(loaded.model(), loaded.weights(), form, slots, capacity);
+      SlotsFor(static_cast<int64_t>(prompts.size()), options.samples, options.batch);
+  Engine engine(loaded.model(), loaded.weights(), options.cache.form(), slots, capacity);
 
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = SteadySeconds();
   std::map<std::pair<RequestId, int64_t>, GrowingText> growing;
   const auto text_of = [&](const Completion& completion) -> GrowingText& {
     const std::pair key(completion.request, completion.sample);
@@ -128,8 +121,7 @@ void Run(const GenerateOptions& options) {
     return text_of(so_far).Append(so_far.tokens.back());
   };
   const std::vector<Completion> completions = engine.Generate(requests, keep_going);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  Note(FormatProgress({engine.stats().generated_tokens, 0, seconds.count()}, "tokens"));
+  Note(FormatProgress({engine.stats().generated_tokens, 0, SteadySeconds() - begin}, "tokens"));
 
   Json result = Json::array();
   for (const Completion& completion : completions) {
@@ -168,10 +160,8 @@ void RegisterGenerate(Command app) {
   command.Add("--seed", options->seed, "same seed, same text");
   command.Add("--stop", options->stop, "text ends before this string; may be repeated");
   command.Add("--batch", options->batch, "sequences at once").Within(1, kMaxBatch);
-  command
-      .Add("--cache", options->cache,
-           "expanded: training's bits; latent: small memory, for long contexts")
-      .OneOf({"expanded", "latent"});
+  options->cache.Register(command,
+                          "expanded: training's bits; latent: small memory, for long contexts");
   command.Add("--special", options->special, "read and show special tokens in text");
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Run(*options); });

@@ -77,7 +77,7 @@ void Note(const std::string& text) {
                Printable(text, text.size()).c_str());
 }
 
-StatusLine::StatusLine(std::function<Clock::time_point()> now)
+StatusLine::StatusLine(std::function<double()> now)
     : now_(std::move(now)), terminal_(isatty(STDERR_FILENO)), next_(now_()) {}
 
 StatusLine::~StatusLine() {
@@ -86,13 +86,13 @@ StatusLine::~StatusLine() {
 }
 
 void StatusLine::Show(const std::string& text) {
-  const Clock::time_point now = now_();
+  const double now = now_();
   if (now < next_) {
     held_ = text;
     return;
   }
   Print(text);
-  next_ = now + (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10));
+  next_ = now + (terminal_ ? 0.1 : 10);
 }
 
 void StatusLine::Print(const std::string& line) {

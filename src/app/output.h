@@ -1,19 +1,20 @@
 // What the commands print: results on stdout, progress on stderr.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
+
 namespace darkhorse {
 
 using Json = nlohmann::ordered_json;
 
-// One JSON object on one line, exact, or for people, with controls escaped, a line "name  value" per member, parts of nested
-// objects indented and the objects of a list numbered.
+// One JSON object on one line, exact, or for people, with controls escaped, a line "name  value"
+// per member, parts of nested objects indented and the objects of a list numbered.
 std::string ResultText(const Json& result, bool json);
 void PrintResult(const Json& result, bool json);
 
@@ -30,9 +31,8 @@ std::string FirstColumns(const std::string& text, int64_t columns);
 // else printed anew every ten seconds. The destructor prints what was shown last and ends it.
 class StatusLine {
  public:
-  using Clock = std::chrono::steady_clock;
-  // `now` is a test's own clock.
-  explicit StatusLine(std::function<Clock::time_point()> now = Clock::now);
+  // `now`, seconds, is a test's own clock.
+  explicit StatusLine(std::function<double()> now = SteadySeconds);
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;
   ~StatusLine();
@@ -41,9 +41,9 @@ class StatusLine {
  private:
   void Print(const std::string& text);
 
-  std::function<Clock::time_point()> now_;
+  std::function<double()> now_;
   bool terminal_;
-  Clock::time_point next_;
+  double next_;
   std::string held_;   // shown last, but too soon to be printed
   bool open_ = false;  // the cursor stands behind a line
 };

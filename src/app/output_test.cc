@@ -63,17 +63,16 @@ TEST(StatusLine, PrintsTheFirstAtOnceAndTheLastAtItsEnd) {
 }
 
 TEST(StatusLine, PrintsAnewAfterTenSeconds) {
-  using namespace std::chrono_literals;
-  StatusLine::Clock::time_point now{};
+  double now = 0;
   testing::internal::CaptureStderr();
   {
     StatusLine status([&] { return now; });
     status.Show("at once");
-    now += 9999ms;
+    now = 9.999;
     status.Show("too soon");
-    now += 1ms;
+    now = 10;
     status.Show("after ten");
-    now += 10s;
+    now = 20;
     status.Show("after twenty");
   }
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "at once\nafter ten\nafter twenty\n");

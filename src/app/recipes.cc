@@ -11,7 +11,12 @@ namespace darkhorse {
 namespace {
 
 RecipeText TextOf(const RecipeArguments& arguments) {
-  return {arguments.recipe, ReadRecipe(arguments.recipe), arguments.overrides};
+  return {arguments.recipe,
+          ReadRecipe(arguments.recipe),
+          arguments.overrides,
+          {.run = "`darkhorse run`",
+           .pretraining = "`darkhorse pretrain`",
+           .reinforcement = "`darkhorse reinforce`"}};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "app/flags.h"
 #include "app/output.h"
 #include "base/checksum.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
@@ -43,12 +44,12 @@ void Train(const TrainOptions& options) {
   CorpusReader corpus(options.inputs, options.corpus);
   FileWriter out(options.out);  // fails now rather than after the work
   StatusLine status;
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = SteadySeconds();
   const auto show = [&](const char* phase, int64_t done, int64_t total) {
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     const bool counting = std::string_view(phase) == "count";
-    status.Show(std::string(phase) + " " +
-                FormatProgress({done, total, seconds.count()}, counting ? "bytes" : "merges"));
+    status.Show(
+        std::string(phase) + " " +
+        FormatProgress({done, total, SteadySeconds() - begin}, counting ? "bytes" : "merges"));
   };
   const Tokenizer tokenizer =
       TrainTokenizer([&](std::string* text) { return corpus.Next(text); }, options.tokenizer, show);
@@ -142,16 +143,7 @@ void RegisterTrain(Command parent) {
            "files or folders of .txt and .jsonl, each possibly .gz or .zst")
       .Required();
   command.Add("--out", options->out, "tokenizer.json to write").Required();
-  TokenizerTrainOptions& tokenizer = options->tokenizer;
-  command.Add("--vocab-size", tokenizer.vocab_size,
-              "special tokens, 256 bytes and merges together");
-  command.Add("--special-tokens", tokenizer.special_tokens,
-              "tokens that text is never split into; ids from 0");
-  command.Add("--pattern", tokenizer.pattern,
-              "regular expression that splits text into words; empty: the built-in one");
-  command.Add("--min-frequency", tokenizer.min_frequency, "a pair seen less often is not merged");
-  command.Add("--max-token-length", tokenizer.max_token_length,
-              "longest token, bytes; a merge that gave a longer one is not made");
+  AddFieldFlags(command, FieldsOf(options->tokenizer));
   AddFieldFlags(command, FieldsOf(options->corpus));
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Train(*options); });

@@ -1,4 +1,4 @@
-// The clock that work is timed with.
+// The clock that work is timed with, and deadlines too.
 #pragma once
 
 #include <chrono>

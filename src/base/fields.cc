@@ -18,18 +18,18 @@ namespace {
 // A value as a document spells it, whichever the format. JSON's type happens to fit.
 using Literal = nlohmann::ordered_json;
 
-// The one table of types. An overload for each type of FieldPointer: a type without one does not
-// compile, and none can be paired with another's words.
-FieldType Describe(const bool*) { return {"BOOL", "true or false"}; }
-FieldType Describe(const int*) { return {"INT", "an integer"}; }
-FieldType Describe(const int64_t*) { return {"INT", "an integer"}; }
-FieldType Describe(const uint64_t*) { return {"UINT", "an integer from 0 to 2^63 - 1"}; }
-FieldType Describe(const float*) { return {"FLOAT", "a number"}; }
-FieldType Describe(const double*) { return {"FLOAT", "a number"}; }
-FieldType Describe(const std::string*) { return {"TEXT", "a string"}; }
-FieldType Describe(const std::vector<int64_t>*) { return {"INT,...", "a list of integers"}; }
-FieldType Describe(const std::vector<double>*) { return {"FLOAT,...", "a list of numbers"}; }
-FieldType Describe(const std::vector<std::string>*) { return {"TEXT,...", "a list of strings"}; }
+// An overload for each type of FieldPointer: a type without one does not compile, and none can be
+// paired with another's words.
+const char* Describe(const bool*) { return "true or false"; }
+const char* Describe(const int*) { return "an integer"; }
+const char* Describe(const int64_t*) { return "an integer"; }
+const char* Describe(const uint64_t*) { return "an integer from 0 to 2^63 - 1"; }
+const char* Describe(const float*) { return "a number"; }
+const char* Describe(const double*) { return "a number"; }
+const char* Describe(const std::string*) { return "a string"; }
+const char* Describe(const std::vector<int64_t>*) { return "a list of integers"; }
+const char* Describe(const std::vector<double>*) { return "a list of numbers"; }
+const char* Describe(const std::vector<std::string>*) { return "a list of strings"; }
 
 // Each Convert says whether the literal fits the field, and if so assigns it.
 bool Convert(const Literal& literal, bool& value) {
@@ -88,8 +88,7 @@ std::string DidYouMean(const FieldList& fields, std::string_view path) {
 }
 
 std::string WrongType(const Field& field, const std::string& literal) {
-  return fmt::format("{} = {} does not fit; it must be {}", field.path, literal,
-                     TypeOf(field).words);
+  return fmt::format("{} = {} does not fit; it must be {}", field.path, literal, TypeOf(field));
 }
 
 Literal FromToml(const toml::node& node) {
@@ -182,6 +181,17 @@ Literal ToLiteral(const FieldPointer& pointer) {
   return std::visit([](const auto* value) { return Literal(*value); }, pointer);
 }
 
+// The value as TOML spells it. A float prints as the shortest decimal that reads back as the same
+// float; JSON's escapes of strings are TOML escapes too.
+std::string SpellValue(const Field& field) {
+  if (const auto* value = std::get_if<float*>(&field.value)) return fmt::format("{}", **value);
+  try {
+    return ToLiteral(field.value).dump();
+  } catch (const Literal::type_error&) {
+    FailUsage("{} is not UTF-8, so no recipe can hold it; rename what it names", field.path);
+  }
+}
+
 std::string SectionOf(const std::string& path) {
   const size_t dot = path.rfind('.');
   return dot == std::string::npos ? "" : path.substr(0, dot);
@@ -189,7 +199,7 @@ std::string SectionOf(const std::string& path) {
 
 }  // namespace
 
-FieldType TypeOf(const Field& field) {
+const char* TypeOf(const Field& field) {
   return std::visit([](const auto* value) { return Describe(value); }, field.value);
 }
 
@@ -265,24 +275,9 @@ void SetField(const FieldList& fields, std::string_view assignment) {
   }
   const Field* field = fields.Find(path);
   if (!field) FailUsage("setting {}: {}", assignment, DidYouMean(fields, path));
-  AssignText(*field, text);
-}
-
-void AssignText(const Field& field, std::string_view text) {
   const Literal literal =
-      IsList(field.value) ? ListFromText(text, field.value) : FromText(text, field.value);
-  if (!AssignJson(field, literal)) FailUsage("{}", WrongType(field, std::string(text)));
-}
-
-// A float prints as the shortest decimal that reads back as the same float; JSON's escapes of
-// strings are TOML escapes too.
-std::string SpellValue(const Field& field) {
-  if (const auto* value = std::get_if<float*>(&field.value)) return fmt::format("{}", **value);
-  try {
-    return ToLiteral(field.value).dump();
-  } catch (const Literal::type_error&) {
-    FailUsage("{} is not UTF-8, so no recipe can hold it; rename what it names", field.path);
-  }
+      IsList(field->value) ? ListFromText(text, field->value) : FromText(text, field->value);
+  if (!AssignJson(*field, literal)) FailUsage("{}", WrongType(*field, std::string(text)));
 }
 
 std::string FieldsToToml(const FieldList& fields, bool help) {

@@ -47,12 +47,8 @@ struct FieldSection {
   size_t size, alignment;
 };
 
-// What people read about a field's type.
-struct FieldType {
-  const char* name;   // in a command's help: "INT"
-  const char* words;  // in an error, behind "it must be": "an integer"
-};
-FieldType TypeOf(const Field& field);
+// The field's type as an error names it behind "it must be": "an integer".
+const char* TypeOf(const Field& field);
 
 class FieldList {
  public:
@@ -100,19 +96,12 @@ std::vector<std::string> TomlKeys(std::string_view text, const std::string& name
 // separated, with or without brackets. UsageError: names the path, the value and the cure.
 void SetField(const FieldList& fields, std::string_view assignment);
 
-// Assigns one field from the text of a command-line value. UsageError: the field and what it must
-// be.
-void AssignText(const Field& field, std::string_view text);
-
 // Assigns one field from a JSON value; false, and nothing is assigned, if the value does not fit
-// its type. TypeOf(field).words says what would.
+// its type. TypeOf(field) says what would.
 bool AssignJson(const Field& field, const nlohmann::ordered_json& value);
 
 // The fields as one JSON object, in the order of the list; a section is an object in it.
 nlohmann::ordered_json FieldsToJson(const FieldList& fields);
-
-// The field's value as TOML spells it.
-std::string SpellValue(const Field& field);
 
 // A TOML document that ParseToml reads back; with `help`, every line says what the field is.
 std::string FieldsToToml(const FieldList& fields, bool help);

@@ -308,19 +308,19 @@ TEST(Fields, TypesHaveNames) {
   const FieldList list = FieldsOf(outer);
   std::string names;
   for (const Field& field : list.fields()) {
-    names += fmt::format("{} {}: {}\n", field.path, TypeOf(field).name, TypeOf(field).words);
+    names += fmt::format("{}: {}\n", field.path, TypeOf(field));
   }
   EXPECT_EQ(names,
-            "fast BOOL: true or false\n"
-            "count INT: an integer\n"
-            "seed UINT: an integer from 0 to 2^63 - 1\n"
-            "rate FLOAT: a number\n"
-            "name TEXT: a string\n"
-            "files TEXT,...: a list of strings\n"
-            "weights FLOAT,...: a list of numbers\n"
-            "inner.width INT: an integer\n"
-            "inner.ratio FLOAT: a number\n"
-            "inner.sizes INT,...: a list of integers\n");
+            "fast: true or false\n"
+            "count: an integer\n"
+            "seed: an integer from 0 to 2^63 - 1\n"
+            "rate: a number\n"
+            "name: a string\n"
+            "files: a list of strings\n"
+            "weights: a list of numbers\n"
+            "inner.width: an integer\n"
+            "inner.ratio: a number\n"
+            "inner.sizes: a list of integers\n");
 }
 
 }  // namespace

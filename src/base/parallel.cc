@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
@@ -12,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace darkhorse {
@@ -20,7 +20,7 @@ namespace {
 // How long a thread looks for work, or for the end of work, before it sleeps: longer than the
 // serial stretches between the loops of a forward pass, for a thread that sleeps comes too late for
 // a loop of a few microseconds; no longer, for others may want the core.
-constexpr std::chrono::microseconds kPatience{100};
+constexpr double kPatience = 100e-6;  // seconds
 
 thread_local bool t_in_loop = false;
 thread_local int t_thread_index = 0;
@@ -34,14 +34,14 @@ class Patience {
     __builtin_ia32_pause();
 #endif
     if (++pauses_ % 16 != 0) return true;
-    const auto now = std::chrono::steady_clock::now();
+    const double now = SteadySeconds();
     if (pauses_ == 16) since_ = now;
     return now - since_ < kPatience;
   }
 
  private:
   int pauses_ = 0;
-  std::chrono::steady_clock::time_point since_;
+  double since_ = 0;
 };
 
 class Pool {

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace darkhorse {
@@ -77,9 +78,9 @@ class Meeting {
  public:
   explicit Meeting(int threads) : missing_(threads) {}
   bool Wait() {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const double end = SteadySeconds() + 10;
     for (--missing_; missing_ > 0;) {
-      if (std::chrono::steady_clock::now() > end) return false;
+      if (SteadySeconds() > end) return false;
       std::this_thread::yield();
     }
     return true;

@@ -80,10 +80,11 @@ class Reader {
   std::string name_;
 };
 
-// The model types and what transformers takes for a field that is absent (or null, but for those of
-// kNulls). A field of ModelConfig that does not stand here must be there.
-constexpr const char* kModelTypes[] = {"deepseek_v3", "deepseek_v2"};
-constexpr const char* kArchitectures[] = {"DeepseekV3ForCausalLM", "DeepseekV2ForCausalLM"};
+// Of each of the model types, in the order of kModelTypes: what transformers calls its class, and
+// what it takes for a field that is absent (or null, but for those of kNulls). A field of
+// ModelConfig that does not stand here must be there.
+constexpr const char* kArchitectures[std::size(kModelTypes)] = {"DeepseekV3ForCausalLM",
+                                                                "DeepseekV2ForCausalLM"};
 struct Default {
   const char* field;
   json of[std::size(kModelTypes)];

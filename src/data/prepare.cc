@@ -1,11 +1,11 @@
 #include "data/prepare.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <optional>
 
 #include "base/checksum.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fields.h"
 #include "base/parallel.h"
@@ -128,8 +128,7 @@ class Preparer {
     report.text_bytes = statistics_.text_bytes;
     report.tokens = statistics_.train_tokens + statistics_.validation_tokens;
     report.fraction = fraction;
-    report.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    report.seconds = SteadySeconds() - start_;
     if (fraction > 0) report.eta_seconds = report.seconds * (1 - fraction) / fraction;
     if (report.seconds > 0) {
       report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;
@@ -169,8 +168,8 @@ class Preparer {
   void Tokenise(Document* document) const {
     document->tokens.clear();
     if (document->text.empty()) return;
-    if (info_.bos_id >= 0) document->tokens.push_back(info_.bos_id);
-    tokenizer_.Encode(document->text, &document->tokens, options_.recognise_special);
+    document->tokens =
+        tokenizer_.EncodeDocument(info_.bos_id, document->text, options_.recognise_special);
     if (info_.eos_id >= 0) document->tokens.push_back(info_.eos_id);
     document->validation = validation_ && IsValidation(document->text, options_);
   }
@@ -212,7 +211,7 @@ class Preparer {
   ShardInfo info_;
   std::optional<ShardWriter> train_, validation_;
   PrepareStatistics statistics_;
-  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  const double start_ = SteadySeconds();
 };
 
 }  // namespace

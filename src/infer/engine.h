@@ -7,6 +7,7 @@
 // serve requests that come and go: each Step is one forward pass for all that are in a slot.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -85,6 +86,17 @@ struct GenerationStats {
   int64_t generated_tokens = 0;
   int64_t shared_tokens = 0;  // prompt rows copied instead of computed
 };
+
+// How large an engine has to be. Slots for so many requests of `samples` each, of which `most` may
+// run at once:
+inline int64_t SlotsFor(int64_t requests, int64_t samples, int64_t most) {
+  return std::min(most, requests * samples);
+}
+// The capacity that leaves a completion of the longest prompt its max_tokens, or what the model's
+// context has left of them; max_tokens may be anything.
+inline int64_t CapacityFor(int64_t longest_prompt, int64_t max_tokens, int64_t context) {
+  return longest_prompt + std::min(max_tokens, context - longest_prompt);
+}
 
 class Engine {
  public:

@@ -5,7 +5,8 @@
 // with a running maximum and sum (Milakov & Gimelshein 2018; FlashAttention, Dao et al. 2022). The
 // operations on a query row depend on its own position only: not on which other queries are
 // computed with it, nor on the chunk its keys arrived in. So a token decoded alone, prefilled in
-// any chunking, or trained in any packing gets the same bits.
+// any chunking, or trained in any packing gets the same bits. Tests compare with the definition in
+// plain loops (kernel/definitions_testing.h).
 #pragma once
 
 #include <cstdint>
@@ -48,9 +49,5 @@ struct AttentionBackwardJob {
   Matrix dv;                 // [T, value_dim]
 };
 void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale);
-
-// The definition (plain loops in float over a row's own positions, block by block), for tests. The
-// exponential is Kernels()'s.
-void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale);
 
 }  // namespace darkhorse

@@ -3,6 +3,7 @@
 #include <complex>
 #include <limits>
 
+#include "kernel/definitions_testing.h"
 #include "kernel/kernel_testing.h"
 
 namespace darkhorse {

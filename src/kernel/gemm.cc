@@ -1,7 +1,6 @@
 #include "kernel/gemm.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "base/buffer.h"
@@ -209,20 +208,6 @@ void Syrk(ConstMatrix a, Matrix c) {
     const int64_t end = std::min(begin + kRows, c.rows);
     for (int64_t i = begin + 1; i < c.rows; ++i) {
       for (int64_t j = begin; j < std::min(i, end); ++j) c(i, j) = c(j, i);
-    }
-  }
-}
-
-void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
-                   bool accumulate) {
-  const int64_t depth = a_transposed ? a.rows : a.cols;
-  for (int64_t i = 0; i < c.rows; ++i) {
-    for (int64_t j = 0; j < c.cols; ++j) {
-      float sum = accumulate ? c(i, j) : 0.0f;
-      for (int64_t k = 0; k < depth; ++k) {
-        sum = std::fma(a_transposed ? a(k, i) : a(i, k), b_transposed ? b(j, k) : b(k, j), sum);
-      }
-      c(i, j) = sum;
     }
   }
 }

@@ -2,8 +2,9 @@
 // order,
 //   c = start; for k: c = fma(a[k], b[k], c),   start = 0, or the old C where `accumulate`,
 // so the result does not depend on blocking, on the other rows of the batch, on threads or on the
-// instruction set (docs/architecture.md). All operands are row-major views with any stride >= cols;
-// C must not overlap A or B.
+// instruction set (docs/architecture.md). Tests compare with that chain written out
+// (kernel/definitions_testing.h). All operands are row-major views with any stride >= cols; C must
+// not overlap A or B.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +24,6 @@ void GemmTN(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate = false);
 // C[M,M] = A[M,K] . A^T, bit for bit GemmNT(a, a, c) for little more than half its work. By the
 // calling thread alone.
 void Syrk(ConstMatrix a, Matrix c);
-
-// The scalar definition of the above, for tests: opa/opb read element (m,k) and (k,n).
-void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
-                   bool accumulate);
 
 // A weight matrix W[N,K] packed once for many products x . W^T (decoding, rollouts). Opaque layout.
 int64_t PackedSize(int64_t n, int64_t k);  // floats needed

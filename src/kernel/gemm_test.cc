@@ -12,6 +12,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "kernel/definitions_testing.h"
 #include "kernel/kernel_testing.h"
 
 namespace darkhorse {

@@ -1,11 +1,11 @@
 #include "kernel/peak.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/kernels.h"
@@ -24,10 +24,10 @@ double BestSeconds(int threads, const Body& body) {
   SetNumThreads(threads);
   double best = 1e30;
   for (int trial = 0; trial <= kTrials; ++trial) {  // the first wakes the threads
-    const auto start = std::chrono::steady_clock::now();
+    const double start = SteadySeconds();
     ParallelFor(threads * kItems, body);
-    const auto time = std::chrono::steady_clock::now() - start;
-    if (trial > 0) best = std::min(best, std::chrono::duration<double>(time).count());
+    const double seconds = SteadySeconds() - start;
+    if (trial > 0) best = std::min(best, seconds);
   }
   SetNumThreads(before);
   return best;

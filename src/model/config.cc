@@ -1,6 +1,8 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "base/error.h"
 
@@ -77,8 +79,9 @@ void CheckDimensions(const ModelConfig& config) {
 }
 
 void ModelConfig::Validate() const {
-  if (model_type != "deepseek_v3" && model_type != "deepseek_v2") {
-    Fail("config: model_type is '{}'; this program runs deepseek_v3 and deepseek_v2", model_type);
+  if (std::ranges::find(kModelTypes, model_type) == std::end(kModelTypes)) {
+    Fail("config: model_type is '{}'; this program runs {}", model_type,
+         fmt::join(kModelTypes, " and "));
   }
   CheckDimensions(*this);
   if (first_k_dense_replace < 0)

@@ -9,6 +9,9 @@
 
 namespace darkhorse {
 
+// What model_type may be.
+inline constexpr const char* kModelTypes[] = {"deepseek_v3", "deepseek_v2"};
+
 // YaRN (Peng et al. 2023) as DeepSeek publishes it; absent when type is empty.
 struct RopeScaling {
   std::string type;  // "" or "yarn"
@@ -23,7 +26,7 @@ struct RopeScaling {
 };
 
 struct ModelConfig {
-  std::string model_type = "deepseek_v3";
+  std::string model_type = kModelTypes[0];
   int64_t vocab_size = 4096;
   int64_t hidden_size = 256;
   int64_t num_hidden_layers = 6;

@@ -1,5 +1,7 @@
 #include "model/config_fields.h"
 
+#include <fmt/format.h>
+
 namespace darkhorse {
 
 void ListFields(RopeScaling& r, FieldList& list) {
@@ -14,7 +16,7 @@ void ListFields(RopeScaling& r, FieldList& list) {
 }
 
 void ListFields(ModelConfig& c, FieldList& list) {
-  list.Add("model_type", c.model_type, "\"deepseek_v3\" or \"deepseek_v2\"");
+  list.Add("model_type", c.model_type, fmt::format("\"{}\"", fmt::join(kModelTypes, "\" or \"")));
   list.Add("vocab_size", c.vocab_size,
            "tokens the embedding knows; in pretraining, those of the data");
   list.Add("hidden_size", c.hidden_size, "width of the residual stream");

@@ -26,12 +26,7 @@ LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory) {
   RequireMemoryOf(config, directory);
   Tokenizer tokenizer =
       Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json");
-  if (tokenizer.vocab_size() > config.vocab_size) {
-    Fail(
-        "{}: tokenizer.json has {} ids but config.json's vocab_size is {}; they belong to "
-        "different models, put the model's own tokenizer.json there",
-        directory, tokenizer.vocab_size(), config.vocab_size);
-  }
+  tokenizer.CheckEmbedded(config.vocab_size, directory);
   ParamLayout layout(config);
   FloatBuffer weights(layout.buffer_size());
   LoadWeights(directory, config, layout, weights.data());
@@ -48,11 +43,9 @@ LoadedModel::LoadedModel(Checkpoint checkpoint)
       packed_(model_.config(), layout_, buffer_.data()) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
-  std::vector<int32_t> tokens;
+  std::vector<int32_t> tokens =
+      tokenizer_.EncodeDocument(DocumentStartToken(config()), text, special);
   const auto eos = static_cast<int32_t>(config().eos_token_id);
-  const int32_t bos = DocumentStartToken(config());
-  if (bos >= 0) tokens.push_back(bos);
-  tokenizer_.Encode(text, &tokens, special);
   if (tokens.empty() && eos < 0) {
     FailUsage(
         "the prompt is empty, and this model knows no token that begins a document; give one");

@@ -21,21 +21,21 @@ bool Fits(const std::vector<std::string>& keys) {
 }
 
 template <typename Recipe>
-constexpr const char* kCommand = nullptr;
+constexpr std::string RecipeKinds::*kKind = nullptr;
 template <>
-constexpr const char* kCommand<RunRecipe> = "run";
+constexpr std::string RecipeKinds::*kKind<RunRecipe> = &RecipeKinds::run;
 template <>
-constexpr const char* kCommand<PretrainRecipe> = "pretrain";
+constexpr std::string RecipeKinds::*kKind<PretrainRecipe> = &RecipeKinds::pretraining;
 template <>
-constexpr const char* kCommand<ReinforceRecipe> = "reinforce";
+constexpr std::string RecipeKinds::*kKind<ReinforceRecipe> = &RecipeKinds::reinforcement;
 
 // A recipe that fits neither, or both, is read as `Recipe`; its unknown names are told of then.
 template <typename Recipe, typename Other>
 void RefuseOther(const RecipeText& text, const std::vector<std::string>& keys) {
   if (Fits<Recipe>(keys) || !Fits<Other>(keys)) return;
-  FailUsage("{} is a recipe of `darkhorse {}`; this takes one of `darkhorse {}`{}", text.name,
-            kCommand<Other>, kCommand<Recipe>,
-            std::is_same_v<Recipe, RunRecipe> ? "" : " or `darkhorse run`");
+  FailUsage("{} is a recipe of {}; this takes one of {}{}", text.name, text.kinds.*kKind<Other>,
+            text.kinds.*kKind<Recipe>,
+            std::is_same_v<Recipe, RunRecipe> ? "" : " or " + text.kinds.run);
 }
 
 template <typename Recipe, typename Other>

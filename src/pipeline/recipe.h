@@ -1,4 +1,4 @@
-// The recipe of a run of several stages, and how each command finds its own in a recipe's text.
+// The recipe of a run of several stages, and how each kind of recipe is found in a text.
 #pragma once
 
 #include <span>
@@ -14,7 +14,7 @@
 namespace darkhorse {
 
 struct GeneratedCorpus {
-  std::vector<std::string> tasks = {"countdown:1"};
+  std::vector<std::string> tasks = ReinforceOptions().tasks;
   int64_t documents = 100000;
   CorpusMix shares;  // its tasks are those of `tasks`, read by Mix()
   uint64_t seed = 1;
@@ -34,16 +34,24 @@ struct RunRecipe {
 void ListFields(RunRecipe& recipe, FieldList& list);
 void Validate(const RunRecipe& recipe);  // UsageError: before the first stage, not after an hour
 
+// What messages call a recipe of each kind; a caller may name its commands instead.
+struct RecipeKinds {
+  std::string run = "a whole run";
+  std::string pretraining = "pretraining";
+  std::string reinforcement = "reinforcement learning";
+};
+
 // A recipe as a user gives it.
 struct RecipeText {
   std::string name;  // of the file, for messages
   std::string toml;
-  std::vector<std::string> overrides;  // "train.steps=100", of the command's own fields
+  std::vector<std::string> overrides;  // "train.steps=100", of the kind's own fields
+  RecipeKinds kinds = {};
 };
 
-// The recipe of a command that pretrains, or that reinforces: one written for it, or that section
-// of a recipe of a whole run; overrides are of the section's own fields. UsageError: also where it
-// is for another command. A reinforcement recipe is validated once its problems are known.
+// The recipe of pretraining, or of reinforcement: one written for it, or that section of a recipe
+// of a whole run; overrides are of the section's own fields. UsageError: also where it is of
+// another kind. A reinforcement recipe is validated once its problems are known.
 RunRecipe ParseRunRecipe(const RecipeText& text);
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text);
 ReinforceRecipe ParseReinforceRecipe(const RecipeText& text);

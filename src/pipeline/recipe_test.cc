@@ -92,20 +92,22 @@ TEST(ParseReinforceRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
   EXPECT_EQ(ParseReinforceRecipe({"r.toml", kWhole, {"rl.steps=6"}}).rl.steps, 6);
 }
 
-TEST(Recipes, OfAnotherCommandAreRefusedByItsName) {
+TEST(Recipes, OfAnotherKindAreRefusedByItsName) {
   const RecipeText pretrain{"p.toml", "[train]\nsteps = 5\n", {}};
-  const RecipeText reinforce{"rl.toml", "[rl]\nsteps = 5\n", {}};
+  RecipeText reinforce{"rl.toml", "[rl]\nsteps = 5\n", {}};
   EXPECT_EQ(MessageOf([&] { ParseRunRecipe(pretrain); }),
-            "p.toml is a recipe of `darkhorse pretrain`; this takes one of `darkhorse run`");
+            "p.toml is a recipe of pretraining; this takes one of a whole run");
   EXPECT_EQ(MessageOf([&] { ParseRunRecipe(reinforce); }),
-            "rl.toml is a recipe of `darkhorse reinforce`; this takes one of `darkhorse run`");
+            "rl.toml is a recipe of reinforcement learning; this takes one of a whole run");
   EXPECT_EQ(MessageOf([&] { ParsePretrainRecipe(reinforce); }),
-            "rl.toml is a recipe of `darkhorse reinforce`; this takes one of `darkhorse pretrain` "
-            "or `darkhorse run`");
-  EXPECT_EQ(
-      MessageOf([&] { ParseReinforceRecipe(pretrain); }),
-      "p.toml is a recipe of `darkhorse pretrain`; this takes one of `darkhorse reinforce` or "
-      "`darkhorse run`");
+            "rl.toml is a recipe of reinforcement learning; this takes one of pretraining or a "
+            "whole run");
+  EXPECT_EQ(MessageOf([&] { ParseReinforceRecipe(pretrain); }),
+            "p.toml is a recipe of pretraining; this takes one of reinforcement learning or a "
+            "whole run");
+  reinforce.kinds = {"RUN", "PRETRAIN", "REINFORCE"};
+  EXPECT_EQ(MessageOf([&] { ParsePretrainRecipe(reinforce); }),
+            "rl.toml is a recipe of REINFORCE; this takes one of PRETRAIN or RUN");
   // One that fits none is told of its unknown name.
   EXPECT_TRUE(Says(MessageOf([] { ParsePretrainRecipe({"x.toml", "stepz = 1\n", {}}); }), "stepz"));
   EXPECT_TRUE(Says(MessageOf([] {

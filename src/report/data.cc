@@ -94,8 +94,7 @@ ReportData ReadReportData(const std::string& run, const StageNames& stages) {
         stages.pretraining.empty()
             ? fmt::format("{} has no line", kMetricsFile)
             : fmt::format("neither {0} nor {1}/{0} has a line", kMetricsFile, stages.pretraining);
-    Fail("{}: holds no run: {}; give the directory that pretrain, reinforce or run wrote", run,
-         empty);
+    Fail("{}: holds no run: {}; give the directory of a run", run, empty);
   }
   if (data.before.tasks.empty() && data.after.tasks.empty())
     TakeEvaluationsOf(data.reinforcement, &data);

@@ -119,7 +119,7 @@ std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeight
     stream += uint64_t{1} << 32;
     Engine engine(
         model, weights, CacheForm::kExpanded,
-        std::min(o.slots, static_cast<int64_t>(problems.size()) * o.samples),
+        SlotsFor(static_cast<int64_t>(problems.size()), o.samples, o.slots),
         RolloutCapacity(tokenizer, bos, problems, o.max_tokens, config.max_position_embeddings));
     std::vector<Sample> sampled =
         Rollout(engine, tokenizer, bos, StopTokens(config), problems, environment, rollout, stop);

@@ -37,7 +37,7 @@ struct GrpoSample {
   std::span<const float> logp;         // under the policy being trained
   std::span<const float> logp_old;     // under the policy before this step's updates
   std::span<const float> logp_sample;  // as the sampler reported it
-  std::span<const float> logp_ref;     // under the reference; empty where kl_beta is 0
+  std::span<const float> logp_ref;     // under the reference policy; empty where kl_beta is 0
 };
 
 // Denominators of the normalisation: over the whole batch of an optimizer step, also where it is
@@ -51,7 +51,7 @@ struct GrpoScale {
 // Sums over tokens that are not masked.
 struct GrpoMetrics {
   double loss = 0;  // without the entropy bonus
-  double kl = 0;    // k3 against the reference, before kl_beta
+  double kl = 0;    // k3 against the reference policy, before kl_beta
   int64_t tokens = 0;
   int64_t clipped_low = 0, clipped_high = 0;
   double ratio_sum = 0;

@@ -18,14 +18,14 @@ using Complex = std::complex<double>;
 // The equations of grpo.h on any number type. Minima, clips and stop-gradients are decided by the
 // real part, so that a step along the imaginary axis differentiates the branch taken.
 template <typename T>
-struct ReferenceInput {
+struct OracleInput {
   double advantage;
   std::vector<T> logp, entropy;
   std::vector<double> logp_old, logp_sample, logp_ref;
 };
 
 template <typename T>
-T ReferenceLoss(const GrpoOptions& o, const GrpoScale& scale, const ReferenceInput<T>& x) {
+T OracleLoss(const GrpoOptions& o, const GrpoScale& scale, const OracleInput<T>& x) {
   const size_t n = x.logp.size();
   double weight = 1.0 / static_cast<double>(scale.tokens);
   if (o.normalization == "sequence") weight = 1.0 / static_cast<double>(scale.samples * n);
@@ -92,17 +92,17 @@ struct Case {
   double Loss(const GrpoOptions& o, const GrpoScale& scale, std::vector<double>* dlogp,
               std::vector<double>* dentropy) const {
     constexpr double kStep = 1e-100;
-    ReferenceInput<Complex> x{
+    OracleInput<Complex> x{
         advantage,         {logp.begin(), logp.end()}, std::vector<Complex>(logp.size()),
         Doubles(logp_old), Doubles(logp_sample),       Doubles(logp_ref)};
     for (auto [input, gradient] : {std::pair{&x.logp, dlogp}, {&x.entropy, dentropy}}) {
       for (Complex& value : *input) {
         value += Complex(0, kStep);
-        gradient->push_back(std::imag(ReferenceLoss(o, scale, x)) / kStep);
+        gradient->push_back(std::imag(OracleLoss(o, scale, x)) / kStep);
         value = std::real(value);
       }
     }
-    return std::real(ReferenceLoss(o, scale, x));
+    return std::real(OracleLoss(o, scale, x));
   }
 };
 
@@ -150,7 +150,7 @@ TEST(Grpo, EveryVariantHasTheGradientOfItsEquation) {
             o.normalization = normalization;
             o.kl_beta = kl_beta;
             o.importance_cap = cap;
-            // The loss of the metrics leaves the bonus out, and so does the reference: its
+            // The loss of the metrics leaves the bonus out, and so does OracleLoss: its
             // entropies are 0, only their derivative is not.
             o.entropy_bonus = 0.01;
             GrpoMetrics seen;

@@ -75,10 +75,7 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   files.tokenizer_json = LoadTokenizerJson(model_directory);
   Tokenizer tokenizer =
       Tokenizer::FromJson(files.tokenizer_json, model_directory + "/tokenizer.json");
-  if (tokenizer.vocab_size() > config.vocab_size) {
-    Fail("{}: the tokenizer has {} ids but the model only {}; they do not belong together",
-         model_directory, tokenizer.vocab_size(), config.vocab_size);
-  }
+  tokenizer.CheckEmbedded(config.vocab_size, model_directory);
   // Problems that cannot work are better known now than after hours.
   CheckPrompts(tokenizer, DocumentStartToken(config), environment.AllProblems(),
                config.max_position_embeddings);
@@ -342,15 +339,14 @@ std::string Learner::Save(const std::string& run, const std::string& json) {
   return trained_.Save(run, recipe_.rl.keep_checkpoints, files_, json, progress_.completed);
 }
 
-std::string Learner::Load(const std::string& directory) { return trained_.Load(directory); }
-
-void Learner::GoOn(const RunProgress& progress, const std::string& directory) {
+void Learner::Resume(const std::string& directory, const RunProgress& progress) {
   if (progress.success.size() != parts_.size()) {
     Fail(
         "{}: its trainer state is of a mixture of {} tasks, the recipe's has {}; choose another "
         "run directory",
         directory, progress.success.size(), parts_.size());
   }
+  trained_.Load(directory);
   progress_ = progress;
   trained_.optimizer().set_step(progress.updates);
 }

@@ -56,10 +56,9 @@ class Learner {
   // The whole state as the newest of the run's checkpoints; `json` is what the run needs beside it,
   // progress() included. Returns the directory.
   std::string Save(const std::string& run, const std::string& json);
-  // Reads the tensors of a checkpoint that Save wrote, and returns its json; GoOn has to follow.
-  std::string Load(const std::string& directory);
-  // Error if the progress is of a run with another mixture; it lies in `directory`.
-  void GoOn(const RunProgress& progress, const std::string& directory);
+  // Goes on from a checkpoint that Save wrote, whose json holds `progress`. Error: it is damaged,
+  // or of a run with another recipe or mixture.
+  void Resume(const std::string& directory, const RunProgress& progress);
 
   StepCallback on_engine_step;  // hears of each forward pass of sampling in Step; may be null
 

@@ -221,8 +221,8 @@ void ListFields(EvaluationOptions& o, FieldList& list) {
   list.Add("problems", o.problems, "held-out problems of each task");
   list.Add("samples", o.samples, "completions of each problem");
   list.Add("max_tokens", o.max_tokens, "longest completion");
+  list.Add("slots", o.slots, "sequences at once");
   list.Add("temperature", o.temperature, "of the samples; 0: the most probable token");
-  list.Add("slots", o.slots, "sequences generated at once");
   list.Add("seed", o.seed, "of the samples");
 }
 

@@ -106,8 +106,8 @@ struct EvaluationOptions {
   int64_t problems = 128;  // held-out ones of each task
   int64_t samples = 16;    // of each
   int64_t max_tokens = kCompletionTokens;
-  float temperature = 1;
   int64_t slots = kSlots;
+  float temperature = 1;
   uint64_t seed = 0;
 };
 void ListFields(EvaluationOptions& options, FieldList& list);

@@ -185,14 +185,14 @@ void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report) {
 int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt,
                         int64_t held_out) {
   const ReinforceOptions& rl = recipe.rl;
-  const int64_t context = config.max_position_embeddings;
-  const int64_t longest = prompt + std::min(rl.max_tokens, context - prompt);
+  const int64_t longest = CapacityFor(prompt, rl.max_tokens, config.max_position_embeddings);
   const ModelCost cost(config);
   const TrainingMemory training = cost.Training(std::max(longest, rl.micro_batch_tokens));
   const int64_t copies = recipe.grpo.kl_beta > 0 ? 2 : 1;  // packed for sampling; the reference
   // Rollouts and evaluations have an engine of their own, one at a time.
-  const int64_t evaluated = std::min(rl.slots, held_out * rl.evaluate_samples);
+  const int64_t evaluated = SlotsFor(held_out, rl.evaluate_samples, rl.slots);
   return training.total() + copies * training.weights +
+         static_cast<int64_t>(RopeCache::Bytes(config)) +
          std::max(RolloutSlots(rl), evaluated) * longest *
              cost.CacheBytesPerToken(CacheForm::kExpanded);
 }
@@ -212,7 +212,7 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
   const int64_t capacity =
       RolloutCapacity(tokenizer, bos, problems, rl.max_tokens, config.max_position_embeddings);
   const int64_t slots =
-      std::min(RolloutSlots(rl), static_cast<int64_t>(problems.size()) * rl.group_size);
+      SlotsFor(static_cast<int64_t>(problems.size()), rl.group_size, RolloutSlots(rl));
   RolloutOptions options;
   options.samples = rl.group_size;
   options.max_tokens = rl.max_tokens;

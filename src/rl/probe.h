@@ -47,7 +47,7 @@ void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report);
 
 // Bytes of a run whose longest prompt has `prompt` tokens and whose largest part has `held_out`
 // problems to evaluate on: weights, gradients, moments and activations, packed weights, reference,
-// key/value cache.
+// the table of rotations, key/value cache.
 int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt,
                         int64_t held_out);
 

@@ -85,7 +85,7 @@ TEST(ProbeTest, OnePartWithASignalIsEnough) {
   EXPECT_NE(report.findings[0].find("| b:1: every answer is right"), std::string::npos);
 }
 
-TEST(ProbeTest, MemoryCountsReferenceAndCache) {
+TEST(ProbeTest, MemoryCountsReferenceRotationsAndCache) {
   ReinforceRecipe recipe;
   recipe.rl.max_tokens = 20;
   recipe.rl.slots = 8;
@@ -94,7 +94,8 @@ TEST(ProbeTest, MemoryCountsReferenceAndCache) {
   const ModelCost cost(config);
   const int64_t cached = cost.CacheBytesPerToken(CacheForm::kExpanded);
   const TrainingMemory training = cost.Training(recipe.rl.micro_batch_tokens);
-  EXPECT_EQ(plain, training.total() + training.weights + 8 * 30 * cached);
+  const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
+  EXPECT_EQ(plain, training.total() + training.weights + rotations + 8 * 30 * cached);
   // An evaluation may run more sequences at once than a step.
   recipe.rl.prompts_per_step = recipe.rl.group_size = recipe.rl.evaluate_samples = 2;
   EXPECT_EQ(plain - ReinforceMemory(recipe, config, 10, 0), 4 * 30 * cached);

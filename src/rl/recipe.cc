@@ -1,8 +1,7 @@
 #include "rl/recipe.h"
 
-#include <algorithm>
-
 #include "base/error.h"
+#include "infer/engine.h"
 #include "rl/environment.h"
 
 namespace darkhorse {
@@ -57,7 +56,7 @@ void Validate(const ReinforceRecipe& r) {
 }
 
 int64_t RolloutSlots(const ReinforceOptions& o) {
-  return std::min(o.slots, o.prompts_per_step * o.group_size);
+  return SlotsFor(o.prompts_per_step, o.group_size, o.slots);
 }
 
 }  // namespace darkhorse

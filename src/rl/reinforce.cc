@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/run_directory.h"
 #include "rl/learner.h"
 #include "rl/log.h"
@@ -98,14 +99,15 @@ void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
   for (const std::string& warning : latest.warnings) Note(warning);
   RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/true, Written());
   RecordInputs(run_, inputs_, /*goes_on=*/true);
-  const LoopState state = ParseLoopState(learner_->Load(latest.directory), latest.directory);
+  const LoopState state =
+      ParseLoopState(SavedTrainerState(latest.directory).json(), latest.directory);
   if (state.problems != environment_->Fingerprint()) {
     Fail(
         "{}: has changed since the run in {} began with it; put back the file as it was, or "
         "choose another run directory",
         recipe_.problems.file, run_);
   }
-  learner_->GoOn(state.progress, latest.directory);
+  learner_->Resume(latest.directory, state.progress);
   guards_ = state.guards;
   unevaluated_ = state.unevaluated;
   result_.stop_reason = state.stopped;

@@ -259,7 +259,7 @@ TEST_F(ReinforceTest, RefusesModelsThatCannotWork) {
   config = TinyPolicyConfig();
   config.vocab_size = 100;
   ExpectMessage(message(Publish("narrow", config, tokenizer_->ToJson())),
-                {"narrow", "tokenizer has", "only 100"});
+                {"narrow", "tokenizer.json has", "vocab_size is 100"});
 }
 
 TEST_F(ReinforceTest, RefusesToMixRuns) {

@@ -9,10 +9,7 @@
 namespace darkhorse {
 
 std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem) {
-  std::vector<int32_t> tokens;
-  if (bos >= 0) tokens.push_back(bos);
-  tokenizer.Encode(problem.prompt, &tokens, /*allow_special=*/false);
-  return tokens;
+  return tokenizer.EncodeDocument(bos, problem.prompt, /*allow_special=*/false);
 }
 
 // Tokens of the longest of the prompts.
@@ -45,8 +42,7 @@ int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
                         const std::vector<Problem>& problems, int64_t max_tokens, int64_t context) {
   std::vector<const Problem*> all;
   for (const Problem& problem : problems) all.push_back(&problem);
-  const int64_t longest = LongestPrompt(tokenizer, bos, all, context);
-  return longest + std::min(max_tokens, context - longest);  // max_tokens may be anything
+  return CapacityFor(LongestPrompt(tokenizer, bos, all, context), max_tokens, context);
 }
 
 std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos,

@@ -13,17 +13,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace darkhorse {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMaxReply = 1 << 16;
 constexpr size_t kShown = 160;  // bytes of an offending line that are worth a message
@@ -142,7 +141,7 @@ struct LineProgram::Copy {
   std::string reply, complaint;
   std::string stray;  // the last line passed over since the question came
   std::string cannot_start;
-  Clock::time_point deadline;
+  double deadline = 0;  // by SteadySeconds
 };
 
 LineProgram::LineProgram(const std::string& command, const ProgramLimits& limits)
@@ -236,8 +235,7 @@ void LineProgram::Give(Copy& copy, size_t question, std::span<const std::string>
   copy.question = question;
   copy.stray.clear();
   copy.pending = questions[question];
-  copy.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                     std::chrono::duration<double>(limits_.seconds));
+  copy.deadline = SteadySeconds() + limits_.seconds;
 }
 
 // What came of a question: how the program failed, and the line that shows it.
@@ -291,7 +289,7 @@ bool LineProgram::Judge(Copy& copy, const LineJudge& judge, Reply* reply) {
     }
     reply->failure = info.si_pid == copy.pid ? DescribeExit(info) : "closed its output";
     reply->line = copy.reply;
-  } else if (Clock::now() >= copy.deadline) {
+  } else if (SteadySeconds() >= copy.deadline) {
     reply->failure =
         fmt::format("gave no answer within {} s{}", limits_.seconds,
                     limits_.seconds_name.empty() ? "" : " (" + limits_.seconds_name + ")");
@@ -367,21 +365,20 @@ void LineProgram::Ask(std::span<const std::string> questions, const LineJudge& j
   for (size_t next = 0, done = 0; done < questions.size();) {
     LeaveIfAsked(stop);
     std::vector<pollfd> waits;
-    Clock::time_point deadline = Clock::time_point::max();
+    double deadline = std::numeric_limits<double>::infinity();
     for (const auto& copy : copies_) {
       if (!copy->question && next < questions.size()) Give(*copy, next++, questions);
       if (!copy->question) continue;
       if (copy->pid <= 0 && copy->cannot_start.empty())
         Give(*copy, *copy->question, questions);  // again, to a fresh one
-      if (!copy->cannot_start.empty()) deadline = Clock::now();
+      if (!copy->cannot_start.empty()) deadline = SteadySeconds();
       waits.push_back({copy->out, POLLIN, 0});
       waits.push_back({copy->error, POLLIN, 0});
       if (!copy->pending.empty()) waits.push_back({copy->in, POLLOUT, 0});
       deadline = std::min(deadline, copy->deadline);
     }
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count() + 1;
-    poll(waits.data(), waits.size(), static_cast<int>(std::clamp<int64_t>(left, 0, 1000)));
+    const double milliseconds = 1e3 * (deadline - SteadySeconds()) + 1;
+    poll(waits.data(), waits.size(), static_cast<int>(std::clamp(milliseconds, 0.0, 1e3)));
     for (const auto& copy : copies_) {
       if (copy->question && Advance(*copy, judge, failures)) ++done;
     }

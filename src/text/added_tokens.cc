@@ -104,7 +104,7 @@ bool AddedTokenMatcher::Find(std::string_view text, size_t pos, size_t done, Fou
     }
     const AddedToken& token = tokens_[index];
     if (token.single_word && TouchesWord(text, pos, end)) {
-      pos = end;  // as the reference: the rejected match still hides what overlaps it
+      pos = end;  // as Hugging Face's: the rejected match still hides what overlaps it
       continue;
     }
     *found = {token.id, pos, end};

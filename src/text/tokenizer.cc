@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/checksum.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "base/utf8.h"
 #include "text/tokenizer_data.h"
@@ -142,6 +143,14 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool add_special_t
   return ids;
 }
 
+std::vector<int32_t> Tokenizer::EncodeDocument(int32_t bos, std::string_view text,
+                                               bool allow_special) const {
+  std::vector<int32_t> ids;
+  if (bos >= 0) ids.push_back(bos);
+  Encode(text, &ids, allow_special);
+  return ids;
+}
+
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
   std::string text;
   for (const int32_t id : ids) {
@@ -157,6 +166,14 @@ std::string_view Tokenizer::TokenBytes(int32_t id) const {
 }
 
 int32_t Tokenizer::vocab_size() const { return static_cast<int32_t>(data_->tokens.size()); }
+
+void Tokenizer::CheckEmbedded(int64_t embedded, const std::string& directory) const {
+  if (vocab_size() <= embedded) return;
+  Fail(
+      "{}: tokenizer.json has {} ids but config.json's vocab_size is {}; they belong to different "
+      "models, put the model's own tokenizer.json there",
+      directory, vocab_size(), embedded);
+}
 
 std::optional<int32_t> Tokenizer::TokenId(std::string_view token) const {
   const auto found = data_->ids.find(token);

@@ -14,6 +14,7 @@
 
 namespace darkhorse {
 
+class FieldList;
 struct TokenizerData;
 
 // Immutable and cheap to copy; every method may be called from many threads at once.
@@ -38,6 +39,9 @@ class Tokenizer {
   // is recognised in it, so nobody can forge a turn by typing its marker.
   void Encode(std::string_view text, std::vector<int32_t>* ids, bool allow_special = true) const;
 
+  // How a document begins: with `bos`, unless that is negative, then the tokens of its text.
+  std::vector<int32_t> EncodeDocument(int32_t bos, std::string_view text, bool allow_special) const;
+
   // The bytes of the tokens. They need not be UTF-8, for a token may hold part of a character. An
   // id without a token adds nothing.
   std::string Decode(std::span<const int32_t> ids, bool skip_special_tokens = false) const;
@@ -47,6 +51,9 @@ class Tokenizer {
   std::string_view TokenBytes(int32_t id) const;
 
   int32_t vocab_size() const;  // largest id + 1
+
+  // Error: the model at `directory`, which embeds the ids 0 … embedded - 1, lacks some of these.
+  void CheckEmbedded(int64_t embedded, const std::string& directory) const;
 
   // The id of an added token, or of a vocabulary entry as tokenizer.json spells it ("Ġthe" for "
   // the").
@@ -62,13 +69,13 @@ class Tokenizer {
 };
 
 struct TokenizerTrainOptions {
-  int32_t vocab_size =
-      4096;  // special tokens, 256 bytes and merges together; fewer if the text has no more pairs
-  std::vector<std::string> special_tokens;  // they get the ids 0, 1, 2, ...
-  std::string pattern;             // pre-tokenizer regular expression; empty: kDefaultSplitPattern
-  int64_t min_frequency = 2;       // a pair seen less often is not merged
-  int64_t max_token_length = 128;  // bytes; a merge that gave a longer token is not made
+  int32_t vocab_size = 4096;  // fewer if the text has no more pairs
+  std::vector<std::string> special_tokens;
+  std::string pattern;  // empty: kDefaultSplitPattern
+  int64_t min_frequency = 2;
+  int64_t max_token_length = 128;  // bytes
 };
+void ListFields(TokenizerTrainOptions& options, FieldList& list);
 
 // Words with an optional leading separator, single digits, runs of punctuation, white space.
 extern const char kDefaultSplitPattern[];

@@ -5,6 +5,7 @@
 #include <queue>
 
 #include "base/error.h"
+#include "base/fields.h"
 #include "base/parallel.h"
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
@@ -293,6 +294,16 @@ nlohmann::json TokenizerJson(const TokenizerTrainOptions& options,
 }
 
 }  // namespace
+
+void ListFields(TokenizerTrainOptions& o, FieldList& list) {
+  list.Add("vocab_size", o.vocab_size, "special tokens, 256 bytes and merges together");
+  list.Add("special_tokens", o.special_tokens, "tokens that text is never split into; ids from 0");
+  list.Add("pattern", o.pattern,
+           "regular expression that splits text into words; empty: the built-in one");
+  list.Add("min_frequency", o.min_frequency, "a pair seen less often is not merged");
+  list.Add("max_token_length", o.max_token_length,
+           "longest token, bytes; a merge that gave a longer one is not made");
+}
 
 Tokenizer TrainTokenizer(const NextDocument& next, const TokenizerTrainOptions& options,
                          const TrainProgress& progress) {

@@ -219,8 +219,7 @@ TEST(TokenizerTrain, ProgressIsOfTheMergesThatAreWanted) {
 
 TEST(TokenizerTrain, ImpossibleOptionsAreUsageErrors) {
   const auto refusal = [](int32_t vocab_size, Strings specials, const std::string& pattern = "",
-                          int64_t min_frequency = 2,
-                          int64_t max_token_length = 1) -> std::string {
+                          int64_t min_frequency = 2, int64_t max_token_length = 1) -> std::string {
     TokenizerTrainOptions options{vocab_size, std::move(specials), pattern, min_frequency};
     options.max_token_length = max_token_length;
     try {

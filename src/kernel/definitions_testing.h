@@ -1,0 +1,18 @@
+// Tests only: what products and attention are defined as, in plain loops. The kernels have to give
+// these bits (docs/architecture.md).
+#pragma once
+
+#include "kernel/attention.h"
+#include "kernel/gemm.h"
+
+namespace darkhorse {
+
+// The products of kernel/gemm.h: opa/opb read element (m,k) and (k,n).
+void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
+                   bool accumulate);
+
+// The attention of kernel/attention.h, in float over a row's own positions, block by block. The
+// exponential is Kernels()'s.
+void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale);
+
+}  // namespace darkhorse

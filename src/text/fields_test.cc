@@ -1,0 +1,10 @@
+#include "base/fields_testing.h"
+#include "text/tokenizer.h"
+
+namespace darkhorse {
+namespace {
+
+TEST(TextFields, ListsAreWhole) { EXPECT_TRUE(ListsEveryMember<TokenizerTrainOptions>()); }
+
+}  // namespace
+}  // namespace darkhorse
