@@ -93,6 +93,8 @@ TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   EXPECT_EQ(record("a = 1\n[b]\n", true), differs("was started", "c = 2", " in [b]", "nothing"));
   EXPECT_EQ(record("a = 1\n[b]\nc = 2\nd = 4\n", true),
             differs("was started", "nothing", " in [b]", "d = 4"));
+  EXPECT_EQ(record("a = 1\n[b]\nc = 2\n\n", true),
+            differs("was started", "nothing", " in [b]", ""));
   const ScratchDirectory other;
   other.Write("inputs.json", "{}");
   EXPECT_EQ(MessageOf([&] { RecordRecipe(other.path(), "a = 1\n", true, {}); }),
