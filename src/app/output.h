@@ -12,8 +12,8 @@ namespace darkhorse {
 
 using Json = nlohmann::ordered_json;
 
-// One JSON object on one line, exact, or for people, with controls escaped, a line "name  value" per member, parts of nested
-// objects indented and the objects of a list numbered.
+// One JSON object on one line, exact, or for people, with controls escaped, a line "name  value"
+// per member, parts of nested objects indented and the objects of a list numbered.
 std::string ResultText(const Json& result, bool json);
 void PrintResult(const Json& result, bool json);
 
