@@ -304,6 +304,7 @@ class FromTextToText(CommandLine):
         stopped = json.loads(self.succeed(*sample, "--stop", "a"))["completions"]
         self.assertFalse(any("a" in completion["text"] for completion in stopped))
         talk = ("chat", "--model", model, "--seed", 7, "--max-tokens", 4, "--color", "never")
+        self.stop_at_every_end(model, sample)
         self.talk_at_a_terminal(talk)
         both = self.succeed(*talk, stdin=b"the cat\n\na dog")  # an empty line asks nothing
         self.assertEqual([line for line in both.splitlines() if line.startswith(b"> ")], [b"> the cat", b"> a dog"])
@@ -366,6 +367,25 @@ class FromTextToText(CommandLine):
             file.write(b"\xff")
         self.refuse(1, "generate", "--model", model, says="model.safetensors")
 
+
+    def stop_at_every_end(self, model, sample):
+        """generation_config.json may name more tokens that end a text; here any does."""
+        other = self.folder / "all-end"
+        other.mkdir()
+        for name in ("config.json", "tokenizer.json", "model.safetensors"):
+            (other / name).symlink_to(model / name)
+        sample = [other if part == model else part for part in sample]
+        self.assertEqual(self.succeed(*sample), self.succeed(*[model if part == other else part for part in sample]))
+        (other / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(320))}))
+        run = self.run_program(*sample)
+        for completion in json.loads(run.stdout)["completions"]:
+            self.assertEqual((len(completion["ids"]), completion["finish"]), (1, "stop"))
+        self.assertRegex(run.stderr.decode(), "darkhorse: 3 of 3 texts ended at once: the first token was .*newline\n")
+        answer = json.loads(self.succeed("chat", "--model", other, "--json", stdin=b"the cat"))
+        self.assertEqual((answer["answer"], answer["finish"]), ("", "stop"))
+        scores = json.loads(self.succeed("evaluate", "--model", other, "--task", "sum", "--count", 2, "--samples", 2,
+                                         "--json"))
+        self.assertEqual(scores["tasks"][0]["mean_length"], 1)
 
     def talk_at_a_terminal(self, talk):
         """Lines are edited, the arrows bring earlier ones back, and quit ends."""

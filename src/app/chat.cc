@@ -55,8 +55,7 @@ class Chat {
     request.seed = options_.seed;
     request.stream = turn;
     request.stop_tokens = StopTokens(loaded_.config());
-    // The tags of thoughts are special tokens and are shown; the end mark is not.
-    TextStream text(loaded_.tokenizer(), /*skip_special_tokens=*/false);
+    TextStream text(loaded_.tokenizer());  // special tokens are shown, the end mark is not
     SpokenText spoken(Colored());
     std::string answer;
     const auto say = [&](const std::string& piece) {

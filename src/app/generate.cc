@@ -67,7 +67,7 @@ struct GrowingText {
   StoppedText text;
 
   GrowingText(const Tokenizer& tokenizer, const GenerateOptions& options)
-      : stream(tokenizer, /*skip_special_tokens=*/!options.special), text(options.stop) {}
+      : stream(tokenizer, /*for_people=*/!options.special), text(options.stop) {}
   bool Append(int32_t token) { return text.Append(stream.Next(token)); }
   const std::string& Whole() {
     text.Append(stream.End());
@@ -90,6 +90,34 @@ Json Describe(const Completion& completion, const std::string& text) {
           {"ids", completion.tokens},
           {"logprobs", completion.logp},
           {"finish", Describe(completion.finish)}};
+}
+
+// What is puzzling about the texts.
+void ExplainWhatIsMissing(const GenerateOptions& options, const LoadedModel& loaded,
+                          const std::vector<Completion>& completions) {
+  const Tokenizer& tokenizer = loaded.tokenizer();
+  const std::vector<int32_t> ends = StopTokens(loaded.config());
+  int64_t empty = 0;
+  bool hidden = false;
+  std::string end;
+  for (const Completion& completion : completions) {
+    const int32_t last = completion.tokens.back();
+    const bool ended = completion.finish == FinishReason::kStop;
+    if (ended && completion.tokens.size() == 1 && std::ranges::count(ends, last) > 0) {
+      ++empty;
+      end = tokenizer.TokenBytes(last);
+    }
+    hidden |= std::any_of(completion.tokens.begin(), completion.tokens.end() - ended,
+                          [&](int32_t id) { return IsHiddenFromPeople(tokenizer, id); });
+  }
+  if (empty > 0) {
+    Note(
+        fmt::format("{} of {} texts ended at once: the first token was '{}'; a prompt should stop "
+                    "where a token "
+                    "of the training text does, often behind a newline",
+                    empty, completions.size(), end));
+  }
+  if (hidden && !options.special) Note("special tokens are not shown; --special shows them");
 }
 
 void Run(const GenerateOptions& options) {
@@ -134,14 +162,7 @@ void Run(const GenerateOptions& options) {
     result.push_back(Describe(completion, text));
   }
   if (options.json) PrintResult({{"completions", result}}, true);
-  // Tags are special tokens, and their absence is puzzling.
-  const bool hidden = std::ranges::any_of(completions, [&](const Completion& completion) {
-    std::vector<int32_t> tokens = completion.tokens;
-    if (completion.finish == FinishReason::kStop) tokens.pop_back();  // the end mark
-    return loaded.tokenizer().Decode(tokens, true) != loaded.tokenizer().Decode(tokens, false);
-  });
-  if (hidden && !options.special)
-    Note("special tokens, such as tags of thoughts, are not shown; --special shows them");
+  ExplainWhatIsMissing(options, loaded, completions);
 }
 
 }  // namespace
@@ -162,7 +183,8 @@ void RegisterGenerate(Command app) {
   command.Add("--batch", options->batch, "sequences at once").Within(1, kMaxBatch);
   options->cache.Register(command,
                           "expanded: training's bits; latent: small memory, for long contexts");
-  command.Add("--special", options->special, "read and show special tokens in text");
+  command.Add("--special", options->special,
+              "read special tokens in prompts, and show those that are no tags of thoughts");
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Run(*options); });
 }

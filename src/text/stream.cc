@@ -39,8 +39,12 @@ size_t UnfinishedTag(std::string_view text, std::string_view tag) {
 
 }  // namespace
 
+bool IsHiddenFromPeople(const Tokenizer& tokenizer, int32_t id) {
+  return tokenizer.IsSpecial(id) && !IsTag(tokenizer.TokenBytes(id));
+}
+
 std::string TextStream::Next(int32_t id) {
-  if (skip_special_tokens_ && tokenizer_.IsSpecial(id)) return {};
+  if (for_people_ && IsHiddenFromPeople(tokenizer_, id)) return {};
   std::string text = std::move(held_) + std::string(tokenizer_.TokenBytes(id));
   const size_t whole = text.size() - UnfinishedCharacter(text);
   held_ = text.substr(whole);

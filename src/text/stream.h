@@ -12,12 +12,16 @@
 
 namespace darkhorse {
 
+// Whether a token is left out of text for people: a special one, but no tag of a thought or an
+// answer (text/tags.h), which belong to what was said.
+bool IsHiddenFromPeople(const Tokenizer& tokenizer, int32_t id);
+
 // Decodes one id after the other. What Next and End returned, joined, is Tokenizer::Decode of all
-// ids.
+// ids; with for_people, of those that are not hidden.
 class TextStream {
  public:
-  explicit TextStream(const Tokenizer& tokenizer, bool skip_special_tokens = false)
-      : tokenizer_(tokenizer), skip_special_tokens_(skip_special_tokens) {}
+  explicit TextStream(const Tokenizer& tokenizer, bool for_people = false)
+      : tokenizer_(tokenizer), for_people_(for_people) {}
 
   // The text that this id adds. Bytes that begin a character which later ones may complete wait;
   // bytes that are not UTF-8 do not.
@@ -27,7 +31,7 @@ class TextStream {
 
  private:
   Tokenizer tokenizer_;
-  bool skip_special_tokens_;
+  bool for_people_;
   std::string held_;
 };
 

@@ -83,6 +83,25 @@ void ExpectDecodes(const Tokenizer& tokenizer, uint64_t streams) {
   }
 }
 
+TEST(TextStream, ForPeopleShowsTagsAndNoOtherSpecialToken) {
+  json added = json::array();
+  for (const char* content : {"<s>", "<think>", "</think>", "<answer>", "</answer>", "<tool>"})
+    added.push_back({{"id", 256 + added.size()},
+                     {"content", content},
+                     {"special", std::string(content) != "<tool>"},
+                     {"normalized", false}});
+  const Tokenizer tokenizer = Tokenizer::FromJson(
+      SmallTokenizerJson({{"added_tokens", added}}, {}, json::array()).dump(), "small");
+  const auto text = [&](bool for_people) {
+    TextStream stream(tokenizer, for_people);
+    std::string all;
+    for (int32_t id = 256; id < 262; ++id) all += stream.Next(id);
+    return all + stream.End();
+  };
+  EXPECT_EQ(text(true), "<think></think><answer></answer><tool>");
+  EXPECT_EQ(text(false), "<s><think></think><answer></answer><tool>");
+}
+
 TEST(TextStream, PiecesAreWhatDecodeMakesOfAll) { ExpectDecodes(SmallTokenizer(), 2000); }
 
 TEST(TextStream, PublishedTokenizersToo) {
