@@ -185,6 +185,21 @@ class Data(CommandLine):
         self.assertTrue((self.folder / "shards/train.bin").exists())
         self.refuse(1, *self.prepare(corpus, "--strict"), says="a.jsonl:201")
 
+    def test_what_a_folder_holds_besides_text_is_told(self):
+        self.tokenizer()
+        (self.folder / "mixed").mkdir()
+        self.write("mixed/rows.json", '[{"text": "one"},\n {"txt": "two"}, {"text": "three"}]')
+        for i in range(7):
+            self.write(f"mixed/{i}.md", "notes")
+        run = self.run_program(*self.prepare("mixed", "--validation-fraction", 0, "--json"))
+        result = json.loads(run.stdout)
+        self.assertEqual((result["documents"], result["malformed"], result["left_out"]), (2, 1, 7))
+        errors = run.stderr.decode()
+        self.assertIn("left out mixed/4.md: not named .txt", errors)
+        self.assertNotIn("left out mixed/5.md", errors)
+        self.assertIn("left out 2 more like these", errors)
+        self.assertIn('skipped mixed/rows.json:2: no field "text"', errors)
+
     def test_generated_documents(self):
         self.tokenizer()
         result = json.loads(self.succeed(
@@ -206,6 +221,10 @@ class Data(CommandLine):
         self.refuse(1, *self.prepare(self.write("empty.txt", "")), says="no document with text")
         self.refuse(1, *self.prepare(self.write("bad.txt.gz", "not gzip")), says="bad.txt.gz")
         self.refuse(1, *self.prepare("corpus.txt", "--eos-token", "<eot>"), says="<eot>")
+        (self.folder / "raw").mkdir()
+        self.write("raw/a.txt", "text")
+        self.refuse(1, "pretrain", "tiny", "--data", "raw", "--out", "never",
+                    says="raw: no train.bin in this folder; make token shards of the text first: darkhorse data prepare raw")
         self.refuse(2, *self.prepare("corpus.txt", "--validation-fraction", 2),
                   says="validation_fraction")
         rows = self.write("rows.jsonl", '{"question": "1+1?"}\n' * 3)

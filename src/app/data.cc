@@ -2,6 +2,7 @@
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
+#include "app/unread.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "data/prepare.h"
@@ -63,7 +64,7 @@ void Run(const DataOptions& options) {
   }
   const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
   const PrepareStatistics done = Prepare(options, tokenizer);
-  for (const std::string& line : done.corpus.first_malformed) Note("skipped " + line);
+  NoteUnread(done.corpus);
   PrintResult({{"out", options.out},
                {"documents", done.documents},
                {"text_bytes", done.text_bytes},
@@ -72,6 +73,7 @@ void Run(const DataOptions& options) {
                {"validation_documents", done.validation_documents},
                {"validation_tokens", done.validation_tokens},
                {"longest_document", done.longest_document},
+               {"left_out", done.corpus.left_out.size()},
                {"malformed", done.corpus.malformed},
                {"empty", done.corpus.empty}},
               options.json);
@@ -86,7 +88,7 @@ void RegisterData(Command app) {
   Command command =
       data.AddCommand("prepare", "Tokenise documents into a folder with train.bin and val.bin");
   command.Add("inputs", options->inputs,
-              "files or folders of .txt and .jsonl, each possibly .gz or .zst");
+              "files or folders of .txt, .jsonl and .json, each possibly .gz or .zst");
   command.Add("--generate", options->generate,
               "make documents of these tasks instead, such as countdown:1=0.7,sum:2=0.3");
   command.Add("--documents", options->documents, "how many to generate");

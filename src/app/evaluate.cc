@@ -8,6 +8,7 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
+#include "app/unread.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "data/prepare.h"
@@ -30,6 +31,7 @@ struct EvaluateOptions {
 
 Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
   const std::string held_out = options.data + "/" + kValidationShard;
+  if (!FileExists(held_out)) RequirePrepared(options.data, kTrainShard);
   const std::string path = FileExists(held_out) ? held_out : options.data;
   if (FileExists(options.data + "/" + kTrainShard) && path != held_out) {
     Fail(

@@ -6,8 +6,10 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
+#include "app/unread.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "data/prepare.h"
 #include "pipeline/run_report.h"
 
 namespace darkhorse {
@@ -25,6 +27,7 @@ void Run(const PretrainArguments& arguments) {
   const PretrainRecipe recipe = ReadPretrainRecipe(arguments.recipe);
   if (arguments.resume && !FileExists(arguments.out + "/recipe.toml"))
     Note(arguments.out + " holds no run to go on with: starting one");
+  RequirePrepared(arguments.data, kTrainShard);
   CatchInterrupts();
   const PretrainResult result = [&] {
     PretrainView view(recipe.train.steps);

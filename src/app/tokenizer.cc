@@ -9,6 +9,7 @@
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
+#include "app/unread.h"
 #include "base/checksum.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -58,7 +59,7 @@ void Train(const TrainOptions& options) {
     Fail("{}: no documents in it{}; name files with text, and for .jsonl its --field or --format",
          options.inputs.front(), FirstSkipped(report));
   }
-  for (const std::string& line : report.first_malformed) Note("skipped " + line);
+  NoteUnread(report);
   if (tokenizer.vocab_size() < options.tokenizer.vocab_size) {
     Note(fmt::format("the text has pairs for {} tokens only, not {}; more text gives more",
                      tokenizer.vocab_size(), options.tokenizer.vocab_size));
@@ -70,6 +71,7 @@ void Train(const TrainOptions& options) {
                {"hash", HexU64(tokenizer.hash())},
                {"documents", report.documents},
                {"text_bytes", report.text_bytes},
+               {"left_out", report.left_out.size()},
                {"malformed", report.malformed}},
               options.json);
 }

@@ -3,6 +3,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -137,8 +139,10 @@ class ZstdSource : public ByteSource {
 }  // namespace
 
 std::unique_ptr<ByteSource> OpenByteSource(const std::string& path) {
-  if (path.ends_with(".gz")) return std::make_unique<GzipSource>(path);
-  if (path.ends_with(".zst")) return std::make_unique<ZstdSource>(path);
+  std::string name = path;
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (name.ends_with(".gz")) return std::make_unique<GzipSource>(path);
+  if (name.ends_with(".zst")) return std::make_unique<ZstdSource>(path);
   return std::make_unique<PlainSource>(path);
 }
 

@@ -18,8 +18,8 @@ class ByteSource {
   virtual int64_t disk_position() const = 0;
 };
 
-// The end of the name says how the file is compressed: .gz (one member or several), .zst (one frame
-// or several), or not at all. Error: the file cannot be opened.
+// The end of the name, in either case, says how the file is compressed: .gz (one member or
+// several), .zst (one frame or several), or not at all. Error: the file cannot be opened.
 std::unique_ptr<ByteSource> OpenByteSource(const std::string& path);
 
 // All of them. Error too if they are more than max_bytes.

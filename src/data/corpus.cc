@@ -1,19 +1,24 @@
 #include "data/corpus.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/fields.h"
+#include "base/utf8.h"
 
 namespace darkhorse {
 namespace {
 
 namespace fs = std::filesystem;
 
-enum class Kind { kNone, kText, kJsonLines };
+enum class Kind { kNone, kText, kJsonLines, kJson };
+
+constexpr char kKinds[] = ".txt, .jsonl or .json (.gz or .zst may follow)";
 
 Kind KindOf(std::string name) {
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
   for (const char* suffix : {".gz", ".zst"}) {
     if (name.ends_with(suffix)) {
       name.resize(name.size() - std::string(suffix).size());
@@ -22,13 +27,23 @@ Kind KindOf(std::string name) {
   }
   return name.ends_with(".txt")     ? Kind::kText
          : name.ends_with(".jsonl") ? Kind::kJsonLines
+         : name.ends_with(".json")  ? Kind::kJson
                                     : Kind::kNone;
 }
 
 bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
-void AddFolder(const std::string& folder, std::vector<std::string>* files) {
-  std::vector<std::string> found;
+// Why an entry of a folder is none of its corpus; "" for a folder, which is looked into.
+std::string WhyLeftOut(const fs::directory_entry& entry) {
+  std::error_code error;
+  if (entry.is_symlink(error) && entry.is_directory(error))
+    return "a link to a folder, which is not followed";
+  if (entry.is_directory(error)) return "";
+  return entry.is_regular_file(error) ? fmt::format("not named {}", kKinds) : "not a plain file";
+}
+
+void AddFolder(const std::string& folder, CorpusFiles* files) {
+  std::vector<std::string> found, left_out;
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error), end;
   for (; !error && entry != end; entry.increment(error)) {
@@ -36,24 +51,30 @@ void AddFolder(const std::string& folder, std::vector<std::string>* files) {
       entry.disable_recursion_pending();
     } else if (entry->is_regular_file() && KindOf(entry->path().string()) != Kind::kNone) {
       found.push_back(entry->path().string());
+    } else if (const std::string why = WhyLeftOut(*entry); !why.empty()) {
+      left_out.push_back(fmt::format("{}: {}", entry->path().string(), why));
     }
   }
   if (error) Fail("{}: the folder cannot be listed ({})", folder, error.message());
-  if (found.empty()) {
-    Fail("{}: no .txt or .jsonl file in this folder (.gz and .zst may follow); check the path",
-         folder);
-  }
   std::sort(found.begin(), found.end());
-  files->insert(files->end(), found.begin(), found.end());
+  std::sort(left_out.begin(), left_out.end());
+  if (found.empty()) {
+    Fail("{}: no file in this folder is named {}{}; check the path", folder, kKinds,
+         left_out.empty() ? ""
+                          : fmt::format(" ({} are not, as {})", left_out.size(),
+                                        left_out.front().substr(0, left_out.front().rfind(": "))));
+  }
+  std::ranges::move(found, std::back_inserter(files->files));
+  std::ranges::move(left_out, std::back_inserter(files->left_out));
 }
 
 }  // namespace
 
 void ListFields(CorpusOptions& options, FieldList& list) {
-  list.Add("field", options.field, "JSONL: the field that holds a document's text");
+  list.Add("field", options.field, "JSON: the field that holds a document's text");
   list.Add(
       "format", options.format,
-      "JSONL: a template over several fields, such as \"{question}\\n{answer}\"; replaces field");
+      "JSON: a template over several fields, such as \"{question}\\n{answer}\"; replaces field");
   list.Add("split_text", options.split_text,
            "plain text: a line equal to separator ends a document (else a file is one document)");
   list.Add("separator", options.separator, "plain text: the separating line; empty: blank lines");
@@ -67,8 +88,8 @@ std::string FirstSkipped(const CorpusReport& report) {
                      report.first_malformed.front());
 }
 
-std::vector<std::string> FindCorpusFiles(const std::vector<std::string>& paths) {
-  std::vector<std::string> files;
+CorpusFiles FindCorpusFiles(const std::vector<std::string>& paths) {
+  CorpusFiles files;
   for (const std::string& path : paths) {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
@@ -76,10 +97,9 @@ std::vector<std::string> FindCorpusFiles(const std::vector<std::string>& paths) 
     if (fs::is_directory(status)) {
       AddFolder(path, &files);
     } else if (KindOf(path) == Kind::kNone) {
-      Fail("{}: not a corpus file; name it .txt or .jsonl, compressed with .gz or .zst behind",
-           path);
+      Fail("{}: not a corpus file; name it {}", path, kKinds);
     } else {
-      files.push_back(path);
+      files.files.push_back(path);
     }
   }
   return files;
@@ -88,9 +108,11 @@ std::vector<std::string> FindCorpusFiles(const std::vector<std::string>& paths) 
 CorpusReader::CorpusReader(const std::vector<std::string>& paths, CorpusOptions options)
     : options_(std::move(options)),
       template_(options_.format.empty() ? JsonTemplate::Field(options_.field)
-                                        : JsonTemplate::Parse(options_.format)),
-      files_(FindCorpusFiles(paths)) {
-  if (files_.empty()) FailUsage("no corpus named; give files or folders of .txt or .jsonl");
+                                        : JsonTemplate::Parse(options_.format)) {
+  CorpusFiles found = FindCorpusFiles(paths);
+  files_ = std::move(found.files);
+  report_.left_out = std::move(found.left_out);
+  if (files_.empty()) FailUsage("no corpus named; give files or folders of {}", kKinds);
   if (options_.max_document_bytes < 1) {
     FailUsage("max_document_bytes is {}; it must be at least 1", options_.max_document_bytes);
   }
@@ -102,28 +124,36 @@ CorpusReader::CorpusReader(const std::vector<std::string>& paths, CorpusOptions 
 }
 
 int64_t CorpusReader::disk_bytes_read() const {
-  return closed_bytes_ + (lines_ ? lines_->disk_position() : bytes_ ? bytes_->disk_position() : 0);
+  return closed_bytes_ + (lines_    ? lines_->disk_position()
+                          : values_ ? values_->disk_position()
+                          : bytes_  ? bytes_->disk_position()
+                                    : 0);
 }
 
 void CorpusReader::OpenNextFile() {
   path_ = files_[next_file_++];
   ++report_.files;
-  if (KindOf(path_) == Kind::kText && !options_.split_text) {
+  const auto longest = static_cast<size_t>(options_.max_document_bytes);
+  const Kind kind = KindOf(path_);
+  if (kind == Kind::kJson) {
+    values_ = std::make_unique<JsonReader>(path_, longest);
+  } else if (kind == Kind::kText && !options_.split_text) {
     bytes_ = OpenByteSource(path_);
   } else {
-    lines_ = std::make_unique<LineReader>(path_, static_cast<size_t>(options_.max_document_bytes));
+    lines_ = std::make_unique<LineReader>(path_, longest);
   }
 }
 
 bool CorpusReader::Next(std::string* document) {
   while (true) {
-    if (!lines_ && !bytes_) {
+    if (!lines_ && !values_ && !bytes_) {
       if (next_file_ == files_.size()) return false;
       OpenNextFile();
     }
     if (!NextInFile(document)) {
       closed_bytes_ = disk_bytes_read();
       lines_.reset();
+      values_.reset();
       bytes_.reset();
     } else if (document->empty()) {
       ++report_.empty;
@@ -138,6 +168,7 @@ bool CorpusReader::Next(std::string* document) {
 bool CorpusReader::NextInFile(std::string* document) {
   document->clear();
   if (bytes_) return WholeFile(document);
+  if (values_) return NextValue(document);
   return KindOf(path_) == Kind::kText ? NextSection(document) : NextLine(document);
 }
 
@@ -160,6 +191,27 @@ bool CorpusReader::NextLine(std::string* document) {
   }
 }
 
+bool CorpusReader::NextValue(std::string* document) {
+  std::string value;
+  while (true) {
+    switch (values_->Next(&value)) {
+      case JsonReader::Result::kEnd:
+        return false;
+      case JsonReader::Result::kTooLong:
+        Malformed(values_->line_number(), TooLong());
+        break;
+      case JsonReader::Result::kUnclosed:
+        Malformed(values_->line_number(), "a bracket or quote is not closed; is the file whole?");
+        break;
+      case JsonReader::Result::kValue:
+        const std::string problem = template_.Render(value, document);
+        if (problem.empty()) return true;
+        Malformed(values_->line_number(), problem);
+        document->clear();
+    }
+  }
+}
+
 bool CorpusReader::NextSection(std::string* document) {
   int64_t first_line;
   bool too_long;
@@ -171,13 +223,19 @@ bool CorpusReader::NextSection(std::string* document) {
   return false;
 }
 
+// A blank line may hold white space, which nobody sees.
+bool CorpusReader::IsSeparator(const std::string& line) const {
+  return options_.separator.empty() ? line.find_first_not_of(" \t\r\f\v") == std::string::npos
+                                    : line == options_.separator;
+}
+
 // The lines up to the next separator, joined by newlines; runs of separators count as one.
 bool CorpusReader::ReadSection(std::string* document, int64_t* first_line, bool* too_long) {
   std::string line;
   *first_line = 0;
   *too_long = false;
   for (LineReader::Result result; (result = lines_->Next(&line)) != LineReader::Result::kEnd;) {
-    if (result == LineReader::Result::kLine && line == options_.separator) {
+    if (result == LineReader::Result::kLine && IsSeparator(line)) {
       if (*first_line != 0) break;
       continue;
     }
@@ -199,6 +257,7 @@ bool CorpusReader::WholeFile(std::string* document) {
   std::string buffer(1 << 18, '\0');
   bool any = false;
   while (const size_t count = bytes_->Read(buffer.data(), buffer.size())) {
+    if (!any && IsWideText({buffer.data(), count})) Fail("{}: {}", path_, kWideTextCure);
     any = true;
     document->append(buffer, 0, count);
     if (static_cast<int64_t>(document->size()) > options_.max_document_bytes) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/json_reader.h"
 #include "data/json_template.h"
 #include "data/line_reader.h"
 
@@ -28,6 +29,7 @@ struct CorpusReport {
   int64_t files = 0;      // opened so far
   int64_t documents = 0;  // handed out
   int64_t text_bytes = 0;
+  std::vector<std::string> left_out;         // files of the folders: FindCorpusFiles
   int64_t empty = 0;                         // documents without text, skipped
   int64_t malformed = 0;                     // lines or documents skipped because they are broken
   std::vector<std::string> first_malformed;  // "file:line: why", at most kMaxNamed
@@ -38,12 +40,17 @@ struct CorpusReport {
 // nothing at all.
 std::string FirstSkipped(const CorpusReport& report);
 
-// The corpus files under the paths. A corpus file ends in .txt or .jsonl, or in one of these with
-// .gz or .zst appended. A path that is a file must be one. A path that is a folder stands for all
-// corpus files in it at any depth, in bytewise order of their paths; hidden files and links to
-// folders are left out. Error: a path does not exist, a file is of another kind, a folder holds no
-// corpus file.
-std::vector<std::string> FindCorpusFiles(const std::vector<std::string>& paths);
+struct CorpusFiles {
+  std::vector<std::string> files;
+  std::vector<std::string> left_out;  // "notes.md: not named .txt, ...", in order
+};
+
+// The corpus files under the paths. A corpus file ends in .txt, .jsonl or .json, or in one of these
+// with .gz or .zst appended, in either case. A path that is a file must be one. A path that is a
+// folder stands for all corpus files in it at any depth, in bytewise order of their paths; of the
+// rest all but hidden files and folders is left_out. Error: a path does not exist, a file is of
+// another kind, a folder holds no corpus file.
+CorpusFiles FindCorpusFiles(const std::vector<std::string>& paths);
 
 class CorpusReader {
  public:
@@ -62,7 +69,9 @@ class CorpusReader {
  private:
   bool NextInFile(std::string* document);
   bool NextLine(std::string* document);
+  bool NextValue(std::string* document);
   bool NextSection(std::string* document);
+  bool IsSeparator(const std::string& line) const;
   bool ReadSection(std::string* document, int64_t* first_line, bool* too_long);
   bool WholeFile(std::string* document);
   void Malformed(int64_t line, const std::string& why);
@@ -73,9 +82,10 @@ class CorpusReader {
   JsonTemplate template_;
   std::vector<std::string> files_;
   size_t next_file_ = 0;
-  std::string path_;                   // of the open file
-  std::unique_ptr<LineReader> lines_;  // of the open file, if it is read by lines
-  std::unique_ptr<ByteSource> bytes_;  // of the open file, if it is one document
+  std::string path_;                    // of the open file
+  std::unique_ptr<LineReader> lines_;   // of the open file, if it is read by lines
+  std::unique_ptr<JsonReader> values_;  // of the open file, if it is a .json
+  std::unique_ptr<ByteSource> bytes_;   // of the open file, if it is one document
   int64_t disk_bytes_ = 0, closed_bytes_ = 0;
   CorpusReport report_;
 };

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <tuple>
 
 #include "base/compressed_testing.h"
@@ -111,7 +112,10 @@ TEST(Corpus, TextSplitAtSeparatorLines) {
   options.split_text = true;
   const std::string path = folder.Write("a.txt", "\n\nfirst\nits second line\r\n\r\n\n\nsecond\n");
   EXPECT_EQ(ReadAll(path, options), (Documents{"first\nits second line", "second"}));
+  const std::string unseen = folder.Write("c.txt", "one\n \ntwo\n\t \r\n\nthree");
+  EXPECT_EQ(ReadAll(unseen, options), (Documents{"one", "two", "three"}));
   options.separator = "---";
+  EXPECT_EQ(ReadAll(unseen, options), Documents{"one\n \ntwo\n\t \n\nthree"});
   const std::string dashes = folder.Write("b.txt", "one\n\nstill one\n---\n---\ntwo\n----");
   EXPECT_EQ(ReadAll(dashes, options), (Documents{"one\n\nstill one", "two\n----"}));
 }
@@ -286,6 +290,122 @@ TEST(Corpus, OverlongDocumentsAreSkippedOrNamed) {
                 "line, or drop strict to skip it)");
 }
 
+TEST(Corpus, JsonFilesHoldAnArrayOrValuesInARow) {
+  const ScratchDirectory folder;
+  const std::string one = R"({"text": "one\n, ]}\"[{", "more": [{"text": "no"}]})";
+  const std::vector<std::string> files = {
+      "[\n  " + one + ",\n  {\n    \"text\": \"two\"\n  }\n]\n",
+      "[" + one + ",{\"text\":\"two\"}]",
+      one + "\n{\"text\": \"two\"}\n",
+      one + "{\n\"text\"\n:\n\"two\"\n}",
+      "\xEF\xBB\xBF[" + one + ", {\"text\": \"two\"}]",
+  };
+  const Documents expected = {"one\n, ]}\"[{", "two"};
+  for (const std::string& text : files) {
+    for (const auto& [name, bytes] :
+         {std::pair{"a.json", text}, {"b.json.gz", Gzip(text)}, {"c.JSON.ZST", Zstd(text)}}) {
+      CorpusReader reader({folder.Write(name, bytes)}, {});
+      EXPECT_EQ(ReadAll(&reader), expected) << text;
+      EXPECT_EQ(reader.report().malformed, 0) << text;
+      EXPECT_EQ(reader.disk_bytes_read(), reader.disk_bytes());
+    }
+  }
+  EXPECT_EQ(ReadAll(folder.Write("d.json", R"({"text": "only"})")), Documents{"only"});
+  EXPECT_TRUE(ReadAll(folder.Write("e.json", "[]")).empty());
+}
+
+TEST(Corpus, WhatIsWrongInAJsonFileIsNamedByLine) {
+  const ScratchDirectory folder;
+  const std::string good = "{\"text\": \"good\"}";
+  CorpusOptions options;
+  options.max_document_bytes = 40;
+  const std::vector<std::tuple<std::string, std::string, size_t>> cases = {
+      {"[" + good + ",\n7,\n" + good + "]", "a.json:2: not a JSON object", 2},
+      {"[" + good + ",\n\n\"x, y\"," + good + "]", "a.json:3: not a JSON object", 2},
+      {"[" + good + ",\n{\"text\": NaN}, " + good + "]", "a.json:2: not valid JSON at byte 10: NaN",
+       2},
+      {"[" + good + ",\n{\"text\": \"" + std::string(99, 'x') + "\"},\n" + good + "]",
+       "a.json:2: longer than max_document_bytes", 2},
+      {"[" + good + ",\n{\"text\": \"cut", "a.json:2: a bracket or quote is not closed", 1},
+      {"[" + good + ",\n", "a.json:2: a bracket or quote is not closed", 1},
+      {"[" + good + "]\n}", "a.json:2: not valid JSON at byte 1", 1},
+      {"word\n" + good, "a.json:1: not valid JSON at byte 1", 1},
+  };
+  for (const auto& [text, why, documents] : cases) {
+    CorpusReader reader({folder.Write("a.json", text)}, options);
+    EXPECT_EQ(ReadAll(&reader), Documents(documents, "good")) << text;
+    ASSERT_EQ(reader.report().malformed, 1) << text;
+    EXPECT_CONTAINS(reader.report().first_malformed[0], why);
+  }
+}
+
+// Longer than the buffer, so that values lie across its ends.
+TEST(Corpus, LongJsonFilesArriveWhole) {
+  const ScratchDirectory folder;
+  std::string array = "[";
+  Documents expected;
+  for (int i = 0; i < 50'000; ++i) {
+    expected.push_back(fmt::format("\"{}\" [", i));
+    array += fmt::format("{}{{\"text\": \"\\\"{}\\\" [\"}}", i == 0 ? "" : ", ", i);
+  }
+  EXPECT_EQ(ReadAll(folder.Write("a.json", array + "]")), expected);
+}
+
+TEST(Corpus, WhatAFolderHoldsBesidesIsTold) {
+  const ScratchDirectory folder;
+  folder.Write("A.TXT", "a");
+  folder.Write("b.JsonL.GZ", Gzip("{\"text\": \"b\"}"));
+  folder.Write("c/notes.md", "x");
+  folder.Write("d.csv.gz", "x");
+  folder.Write(".hidden.md", "hidden");
+  std::filesystem::create_directory_symlink(folder / "c", folder / "link");
+  CorpusReader reader({folder.path()}, {});
+  EXPECT_EQ(ReadAll(&reader), (Documents{"a", "b"}));
+  const std::string named = ": not named .txt, .jsonl or .json (.gz or .zst may follow)";
+  EXPECT_EQ(
+      reader.report().left_out,
+      (std::vector<std::string>{folder / "c/notes.md" + named, folder / "d.csv.gz" + named,
+                                folder / "link" + ": a link to a folder, which is not followed"}));
+  EXPECT_CONTAINS(
+      MessageOf([&] { FindCorpusFiles({folder / "c"}); }),
+      "c: no file in this folder is named .txt, .jsonl or .json (.gz or .zst may follow) "
+      "(1 are not, as ");
+}
+
+TEST(Corpus, Utf16IsRefusedWithTheCure) {
+  const ScratchDirectory folder;
+  using std::string_literals::operator""s;
+  for (const std::string& text : {"\xFF\xFEt\0e\0"s, "\xFE\xFF\0t\0e"s, "t\0e\0x\0t\0"s}) {
+    for (const char* name : {"a.txt", "a.jsonl", "a.json"}) {
+      for (const bool split : {false, true}) {
+        CorpusOptions options;
+        options.split_text = split;
+        EXPECT_CONTAINS(
+            MessageOf([&] { ReadAll(folder.Write(name, text), options); }),
+            std::string(name) + ": UTF-16 text, which is not read; convert it: iconv -f");
+      }
+    }
+  }
+}
+
+TEST(Corpus, ChatsAreCalledChats) {
+  const ScratchDirectory folder;
+  const auto why = [&](const std::string& row, const std::string& field) {
+    CorpusOptions options;
+    options.field = field;
+    CorpusReader reader({folder.Write("a.jsonl", row)}, options);
+    EXPECT_TRUE(ReadAll(&reader).empty());
+    return reader.report().first_malformed.at(0);
+  };
+  const std::string chat = R"({"messages": [{"role": "user", "content": "hi"}]})";
+  EXPECT_CONTAINS(why(chat, "text"),
+                  "no field \"text\", but \"messages\": a chat, not text; write");
+  EXPECT_CONTAINS(why(chat, "messages"), "field \"messages\" is a chat, not text; write");
+  EXPECT_CONTAINS(why(R"({"conversations": []})", "text"), "but \"conversations\": a chat");
+  EXPECT_FALSE(Contains(why(R"({"a": {"messages": []}})", "text"), "chat"));
+  EXPECT_FALSE(Contains(why(R"({"messages": "text"})", "text"), "chat"));
+}
+
 TEST(Corpus, FoldersAreReadInOrderAtAnyDepth) {
   const ScratchDirectory folder;
   folder.Write("b.txt", "b");
@@ -303,7 +423,8 @@ TEST(Corpus, FoldersAreReadInOrderAtAnyDepth) {
 TEST(Corpus, WrongPathsAreNamed) {
   const ScratchDirectory folder;
   EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder / "none"}); }), "none: no such file");
-  EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder.path()}); }), "no .txt or .jsonl file");
+  EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder.path()}); }),
+                  "no file in this folder is named .txt, .jsonl or .json");
   EXPECT_CONTAINS(MessageOf([&] { FindCorpusFiles({folder.Write("a.pdf", "x")}); }),
                   "a.pdf: not a");
   EXPECT_THROW(CorpusReader({}, {}), UsageError);

@@ -35,6 +35,7 @@ class FieldPicker : public nlohmann::json_sax<Json> {
     return true;
   }
   bool start_array(size_t) override {
+    if (depth_ == 1 && is_object_ && (key_ == "messages" || key_ == "conversations")) chat_ = key_;
     if (depth_ > 0) Other("an array");
     ++depth_;
     return depth_ > 1 || is_object_;
@@ -54,8 +55,18 @@ class FieldPicker : public nlohmann::json_sax<Json> {
     if (!error_.empty()) return error_;
     if (!parsed || !is_object_) return "not a JSON object";
     for (size_t i = 0; i < names_.size(); ++i) {
+      if (wrong_type_[i] != nullptr && names_[i] == chat_) {
+        return fmt::format(
+            "field \"{}\" is a chat, not text; write each chat as one text into a field", chat_);
+      }
       if (wrong_type_[i] != nullptr) {
         return fmt::format("field \"{}\" is {}, not a string", names_[i], wrong_type_[i]);
+      }
+      if (!values_[i] && !chat_.empty()) {
+        return fmt::format(
+            "no field \"{}\", but \"{}\": a chat, not text; write each chat as one text into a "
+            "field",
+            names_[i], chat_);
       }
       if (!values_[i]) return fmt::format("no field \"{}\"", names_[i]);
     }
@@ -88,6 +99,7 @@ class FieldPicker : public nlohmann::json_sax<Json> {
   std::vector<std::optional<std::string>> values_;
   std::vector<const char*> wrong_type_;
   std::string key_, error_;
+  std::string chat_;  // the field that holds a list of messages; ""
   int64_t depth_ = 0;
   bool is_object_ = false;
 };

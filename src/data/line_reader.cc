@@ -1,5 +1,8 @@
 #include "data/line_reader.h"
 
+#include "base/error.h"
+#include "base/utf8.h"
+
 namespace darkhorse {
 namespace {
 
@@ -9,7 +12,8 @@ constexpr size_t kBufferBytes = 1 << 18;
 
 LineReader::LineReader(const std::string& path, size_t max_line_bytes)
     : source_(OpenByteSource(path)), max_line_bytes_(max_line_bytes), buffer_(kBufferBytes, '\0') {
-  if (Fill() && rest_.starts_with("\xEF\xBB\xBF")) rest_.remove_prefix(3);
+  if (Fill() && IsWideText(rest_)) Fail("{}: {}", path, kWideTextCure);
+  if (rest_.starts_with("\xEF\xBB\xBF")) rest_.remove_prefix(3);
 }
 
 bool LineReader::Fill() {

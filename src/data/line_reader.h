@@ -13,7 +13,7 @@ namespace darkhorse {
 
 class LineReader {
  public:
-  // Lines longer than max_line_bytes are skipped without being held.
+  // Lines longer than max_line_bytes are skipped without being held. Error: the file is UTF-16.
   LineReader(const std::string& path, size_t max_line_bytes);
 
   enum class Result { kLine, kTooLong, kEnd };

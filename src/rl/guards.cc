@@ -44,7 +44,8 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
   Begin(m, state);
   FollowForm(m, state);
   const bool trained = m.grad_norm != 0;
-  state.silent_steps = m.frac_reward_zero_std == 1 && !trained ? state.silent_steps + 1 : 0;
+  state.silent_steps =
+      m.scored && m.frac_reward_zero_std == 1 && !trained ? state.silent_steps + 1 : 0;
   std::vector<Warning> warnings;
   const auto warn = [&](bool seen, const char* name, auto text) {
     if (!seen || std::count(state.warned.begin(), state.warned.end(), name)) return;

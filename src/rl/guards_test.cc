@@ -68,6 +68,13 @@ TEST(GuardsTest, WhatLooksAlikeButIsWellGivesNone) {
   EXPECT_EQ(WarnedBy([](auto& m) { m.mean_length = 170, m.accuracy = 0.6; }), List{});
   EXPECT_EQ(WarnedBy([](auto& m) { m.clipped_ratio = 0.2; }), List{});
   EXPECT_EQ(WarnedBy([](auto& m) { m.frac_reward_zero_std = 1, m.grad_norm = 0; }, 4), List{});
+  // Samples that could not be scored are the scorer's fault; that is told elsewhere.
+  EXPECT_EQ(WarnedBy(
+                [](auto& m) {
+                  m.frac_reward_zero_std = 1, m.grad_norm = 0, m.scored = m.trained = false;
+                },
+                9),
+            List{});
   // Refills found what the first round lacked.
   EXPECT_EQ(WarnedBy([](auto& m) { m.frac_reward_zero_std = 1; }, 9), List{});
 }

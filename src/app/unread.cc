@@ -1,0 +1,36 @@
+#include "app/unread.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "app/output.h"
+#include "base/error.h"
+#include "base/file.h"
+
+namespace darkhorse {
+namespace {
+
+void NoteFirst(const char* what, const std::vector<std::string>& named, int64_t count) {
+  const size_t shown = std::min(named.size(), CorpusReport::kMaxNamed);
+  for (size_t i = 0; i < shown; ++i) Note(fmt::format("{} {}", what, named[i]));
+  const int64_t more = count - static_cast<int64_t>(shown);
+  if (more > 0) Note(fmt::format("{} {} more like these", what, more));
+}
+
+}  // namespace
+
+void NoteUnread(const CorpusReport& report) {
+  NoteFirst("left out", report.left_out, static_cast<int64_t>(report.left_out.size()));
+  NoteFirst("skipped", report.first_malformed, report.malformed);
+}
+
+void RequirePrepared(const std::string& data, const std::string& shard) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(data, error) || FileExists(data + "/" + shard)) return;
+  Fail(
+      "{}: no {} in this folder; make token shards of the text first: darkhorse data prepare {} "
+      "--tokenizer FILE --out FOLDER",
+      data, shard, data);
+}
+
+}  // namespace darkhorse
