@@ -232,5 +232,21 @@ TEST_F(RunRulesTest, RefusesRulesThatCannotWork) {
                 {"curriculum.floor is 0"});
 }
 
+// A rule that holds for the first time after rl.steps has nothing left to end.
+TEST_F(RunRulesTest, ARunThatEndsByItselfWasNotStopped) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.stop.accuracy = 1e-9;
+  recipe.rl.steps = 2;
+  recipe.rl.evaluate_every = 2;
+  recipe.rl.evaluate_problems = 32;
+  std::string notes;
+  const ReinforceResult result = Run(recipe, "run", false, Noting(&notes));
+  EXPECT_TRUE(result.finished);
+  EXPECT_GT(result.best_accuracy, recipe.stop.accuracy);
+  EXPECT_EQ(result.stop_reason, "");
+  EXPECT_FALSE(Metrics("run").back().contains("stopped"));
+  EXPECT_EQ(notes, "");
+}
+
 }  // namespace
 }  // namespace darkhorse
