@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "base/format.h"
 #include "model/head.h"
 #include "model/loss.h"
 #include "rl/sample_metrics.h"
@@ -656,6 +657,75 @@ TEST_F(LearnerTest, AProbeDrawsFromASeedOfItsOwn) {
   recipe.rl.temperature = 1e-3;
   probe();
   for (const std::string& text : environment.said[3]) EXPECT_EQ(text, environment.said[3][0]);
+}
+
+// Of every round's passes, and of the samples that are trained on, each by its own length.
+TEST_F(LearnerTest, OperationsAreCountedOfEveryRoundAndOfWhatIsTrainedOn) {
+  ReinforceRecipe recipe = Still();
+  recipe.rl.max_refills = 1;
+  recipe.rl.inner_epochs = 2;  // seven passes: the old policy's, and two times three
+  // Half of the first round's groups teach, and what replaces the others.
+  Scripted environment({{"all", 1}}, [](size_t call, size_t sample) {
+    return Worth((call > 0 || sample < 16) && sample % 4 == 0);
+  });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  const ModelCost& cost = learner->cost();
+  double expected = 0;
+  learner->on_engine_step = [&](const EngineStep& pass) { expected += Flops(cost, pass); };
+  const ReinforceMetrics metrics = learner->Step({});
+  for (const uint64_t round : {0, 1}) {
+    const std::vector<Sample> samples =
+        Round(recipe, environment, trained_->weights(), round << 20);
+    for (size_t i = 0; i < 16; ++i) {
+      EXPECT_EQ(samples[i].text, environment.said[round][i]);
+      const auto tokens =
+          static_cast<double>(samples[i].prompt.size() + samples[i].completion.size());
+      expected += 7 * tokens * cost.ForwardFlopsPerToken((tokens + 1) / 2);
+    }
+  }
+  EXPECT_NEAR(metrics.flops, expected, 1e-12 * expected);
+}
+
+TEST_F(LearnerTest, AProbesSecondsAreSamplingAndTrainingAtTheSpeedsMeasured) {
+  ReinforceRecipe recipe = Still();
+  recipe.probe.problems = 5;
+  recipe.rl.steps = 10;
+  recipe.rl.evaluate_every = 0;
+  recipe.rl.max_tokens = 9;
+  Scripted environment({{"all", 1}}, ByPlace);
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  const ProbeReport report = learner->Probe({});
+  const auto seconds = [&](double length) {
+    const double tokens = report.parts[0].prompt_length + length;
+    return 320 * length / report.tokens_per_second +
+           320 * 3 * tokens * learner->cost().ForwardFlopsPerToken((tokens + 1) / 2) /
+               report.training_flops_per_second;
+  };
+  EXPECT_NEAR(report.seconds / seconds(report.parts[0].evaluation.mean_length), 1, 1e-12);
+  EXPECT_NEAR(report.seconds_longest / seconds(9), 1, 1e-12);
+  EXPECT_LT(report.seconds, report.seconds_longest);
+  const std::string line = DescribeProbe(report)[1];
+  EXPECT_NE(line.find(fmt::format("takes about {} ({} if all", FormatDuration(report.seconds),
+                                  FormatDuration(report.seconds_longest))),
+            std::string::npos)
+      << line;
+}
+
+// Nobody is asked, so nobody fails; and every step draws its own.
+TEST_F(LearnerTest, RandomRewardsAreDrawnAnewAndForWhatCouldNotBeScored) {
+  ReinforceRecipe recipe = Still();
+  recipe.rl.random_rewards = true;
+  Scripted environment({{"all", 1}}, [](size_t, size_t) { return Unscored(); });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  std::set<double> rewards;
+  for (int step = 0; step < 5; ++step) {
+    const ReinforceMetrics metrics = learner->Step({});
+    EXPECT_EQ(metrics.reward * 32, std::round(metrics.reward * 32));  // each is 0 or 1
+    EXPECT_LT(metrics.frac_reward_zero_std, 1);
+    EXPECT_GT(metrics.grad_norm, 0);
+    rewards.insert(metrics.reward);
+  }
+  EXPECT_GT(rewards.size(), 1u);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "data/loader.h"
 #include "data/prepare.h"
 #include "data/shard.h"
+#include "model/cost.h"
 #include "model/head.h"
 #include "model/loss.h"
 #include "train/evaluate.h"
@@ -542,6 +543,51 @@ TEST_F(PretrainTest, BothShardsAreOfTheFoldersTokenizer) {
   EXPECT_EQ(config.bos_token_id, 1);
   EXPECT_EQ(config.eos_token_id, 1);
   EXPECT_EQ(config.vocab_size, 32);
+}
+
+// Attention of each document by its own length.
+TEST_F(PretrainTest, OperationsAreCountedDocumentByDocument) {
+  for (const bool cross : {false, true}) {
+    PretrainRecipe recipe = Recipe();
+    recipe.train.steps = 1;
+    recipe.train.cross_documents = cross;
+    const PretrainResult result =
+        Pretrain(recipe, Data(), Run(cross ? "cross" : "apart"), false, {});
+    const ModelCost cost(LoadModelConfig(result.checkpoint));
+    const TokenShard shard = TokenShard::Open(Data() + "/" + kTrainShard);
+    const Loader loader(
+        shard, "", {.seed = recipe.train.seed, .sequence_length = 64, .cross_documents = cross});
+    double expected = 0;
+    for (const BatchSegment& segment : loader.Sequences(0, 8).segments) {
+      const auto rows = static_cast<double>(segment.rows);
+      expected += rows * cost.TrainingFlopsPerToken((rows + 1) / 2);
+    }
+    EXPECT_NEAR(result.last.flops, expected, 1e-12 * expected);
+  }
+}
+
+TEST_F(PretrainTest, SaysWhereItStopsAndGoesOn) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 3;
+  const auto run = [&](bool resume, int steps) {
+    std::string notes;
+    const PretrainResult result =
+        Pretrain(recipe, Data(), Run("run"), resume,
+                 {.on_note = [&](const std::string& note) { notes += note + "\n"; },
+                  .stop = [steps]() mutable { return steps-- == 0; }});
+    EXPECT_EQ(result.checkpoint.empty(), !FindLatestCheckpoint(Run("run")).has_value());
+    return notes;
+  };
+  const std::string nothing = "stopped before the first step; there is nothing to save\n";
+  EXPECT_EQ(run(false, 0), nothing);
+  EXPECT_EQ(run(true, 0),
+            Run("run") + " has no checkpoint yet: starting from the first step\n" + nothing);
+  const std::string stopped = "stopped after step 1; its state is saved, so the run can be resumed";
+  EXPECT_TRUE(run(true, 2).ends_with(stopped + "\n"));  // two micro-batches
+  const std::string first = "resuming from " + StepDirectory(Run("run"), 1) + "\n";
+  EXPECT_EQ(run(true, 0), first + stopped + "\n");
+  EXPECT_EQ(run(true, -1), first);
+  EXPECT_EQ(run(true, -1), "finished already: " + StepDirectory(Run("run"), 3) + "\n");
 }
 
 }  // namespace
