@@ -732,7 +732,7 @@ TEST_F(LearnerTest, AProbeTellsOfARunThatThisMachineCannotHold) {
   recipe.rl.slots = 300;
   Scripted environment({{"all", 1}}, ByPlace);
   const Problem problem = environment.TrainingProblemOf(0, 0, 0);
-  environment.held_out = {{problem}, {problem, problem}};  // of the longer list 200 samples
+  environment.held_out = {{problem, problem}, {problem}};  // of the longer list 200 samples
   const auto prompt = static_cast<int64_t>(PromptTokens(*tokenizer_, 0, problem).size());
   const int64_t needed = ReinforceMemory(recipe, trained_->config(), prompt, 2);
   const std::unique_ptr<Learner> learner = Make(recipe, environment);
