@@ -3,11 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iostream>
+#include <map>
+#include <sstream>
 
 #include "app/run_program_testing.h"
 #include "base/scratch_testing.h"
 #include "data/prepare.h"
 #include "data/shard.h"
+#include "infer/engine.h"
 #include "model/config_fields.h"
 #include "model/cost.h"
 #include "pipeline/loaded_model.h"
@@ -364,6 +368,115 @@ TEST_F(CommandsTest, GenerateNamesThePromptThatLeavesNoRoom) {
                                 .error;
   EXPECT_NE(error.find("prompt 2: it has 401 tokens"), std::string::npos) << error;
   EXPECT_NE(error.find("together may have 128"), std::string::npos) << error;
+}
+
+std::string TextOf(const Tokenizer& tokenizer, std::vector<int32_t> tokens, bool skip_special) {
+  if (!tokens.empty() && tokens.back() == 1) tokens.pop_back();  // the end mark
+  return tokenizer.Decode(tokens, skip_special);
+}
+
+TEST_F(CommandsTest, GenerateDrawsEverySampleAsAsked) {
+  const LoadedModel loaded(Model());
+  const std::vector<std::string> prompts = {"sum 1+2\n", "3<b>"};
+  const std::vector<std::string> command = {"generate", "--model",      Model(),    "--prompt",
+                                            prompts[0], "--prompt",     prompts[1], "--seed",
+                                            "5",        "--top-k",      "40",       "--temperature",
+                                            "0.75",     "--samples",    "2",        "--batch",
+                                            "3",        "--max-tokens", "9"};
+  std::vector<GenerationRequest> requests;
+  for (const std::string& prompt : prompts) {
+    requests.push_back({.prompt = loaded.PromptTokens(prompt, false),
+                        .samples = 2,
+                        .max_tokens = 9,
+                        .sampling = {.temperature = 0.75f, .top_k = 40},
+                        .seed = 5,
+                        .stop_tokens = {1}});
+  }
+  SeparateStreams(requests);
+  Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, 4, 128);
+  const std::vector<Completion> expected = engine.Generate(requests);
+  const Json printed = JsonOf(command)["completions"];
+  ASSERT_EQ(printed.size(), 4u);
+  std::string shown;
+  for (size_t i = 0; i < 4; ++i) {
+    const Completion& c = expected[i];
+    const std::string text = TextOf(loaded.tokenizer(), c.tokens, /*skip_special=*/true);
+    EXPECT_EQ(printed[i]["prompt"], i / 2);
+    EXPECT_EQ(printed[i]["sample"], i % 2);
+    EXPECT_EQ(printed[i]["ids"], Json(c.tokens));
+    EXPECT_EQ(printed[i]["tokens"], c.tokens.size());
+    EXPECT_EQ(printed[i]["logprobs"], Json(c.logp));
+    double logp = 0;
+    for (const float value : c.logp) logp += value;
+    EXPECT_EQ(printed[i]["logp"], logp);
+    EXPECT_EQ(printed[i]["text"], Json::parse(ResultText(Json{{"t", text}}, true))["t"]);
+    EXPECT_EQ(printed[i]["finish"], c.finish == FinishReason::kLength ? "length" : "stop");
+    shown += fmt::format("{}--- prompt {}, sample {} ---\n{}{}\n", i == 0 ? "" : "\n", i / 2 + 1,
+                         i % 2 + 1, prompts[i / 2], text);
+  }
+  EXPECT_EQ(CallProgram(command).out, shown);
+  EXPECT_NE(expected[0].tokens, expected[1].tokens);
+}
+
+// An end mark is no text; what else is special is text that does not show.
+TEST_F(CommandsTest, GenerateTellsOfHiddenTokensOnly) {
+  const LoadedModel loaded(Model());
+  Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, 32, 128);
+  std::map<bool, uint64_t> seed_of;  // of a text that holds a special token, and of one that ends
+  for (uint64_t seed = 0; seed_of.size() < 2; ++seed) {
+    ASSERT_LT(seed, 3000u);
+    const Completion c = engine
+                             .Generate({{.prompt = loaded.PromptTokens("1", false),
+                                         .max_tokens = 30,
+                                         .seed = seed,
+                                         .stop_tokens = {1}}})
+                             .front();
+    const bool holds = std::ranges::count(c.tokens, 0) > 0;
+    if (holds || c.finish == FinishReason::kStop) seed_of.emplace(holds, seed);
+  }
+  for (const auto& [holds, seed] : seed_of) {
+    const auto told = [&](std::vector<std::string> more) {
+      std::vector<std::string> command = {
+          "generate",           "--model",      Model(), "--prompt", "1", "--seed",
+          std::to_string(seed), "--max-tokens", "30"};
+      command.insert(command.end(), more.begin(), more.end());
+      return CallProgram(command).error.find("--special shows them") != std::string::npos;
+    };
+    EXPECT_EQ(told({}), holds);
+    EXPECT_FALSE(told({"--special"}));
+  }
+}
+
+// Each line is drawn from a stream of its own, and its text is shown but for the end mark.
+TEST_F(CommandsTest, ChatAnswersLineByLine) {
+  const LoadedModel loaded(Model());
+  Engine engine(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, 128);
+  std::istringstream input("sum 1+2\n\nsum 1+2\n" + std::string(200, '+') + "\nsum 4");
+  std::string expected;
+  bool cut = false;
+  for (const auto& [turn, question] :
+       {std::pair<uint64_t, std::string>{0, "sum 1+2"}, {2, "sum 1+2"}, {4, "sum 4"}}) {
+    const Completion c = engine
+                             .Generate({{.prompt = loaded.PromptTokens(question + "\n", false),
+                                         .max_tokens = 20,
+                                         .sampling = {.top_k = 50},
+                                         .seed = 6,
+                                         .stream = turn,
+                                         .stop_tokens = {1}}})
+                             .front();
+    cut |= c.finish == FinishReason::kLength;
+    expected += TextOf(loaded.tokenizer(), c.tokens, /*skip_special=*/false) + "\n";
+  }
+  ASSERT_TRUE(cut);
+  std::streambuf* before = std::cin.rdbuf(input.rdbuf());
+  const Outcome outcome = CallProgram({"chat", "--model", Model(), "--max-tokens", "20", "--seed",
+                                       "6", "--top-k", "50", "--color", "never"});
+  std::cin.rdbuf(before);
+  std::cin.clear();
+  EXPECT_EQ(outcome.out, expected);
+  EXPECT_NE(outcome.error.find("--max-tokens gives more"), std::string::npos) << outcome.error;
+  EXPECT_NE(outcome.error.find("questions without an answer: 1"), std::string::npos);
+  EXPECT_EQ(outcome.code, 1);  // stdin is no terminal
 }
 
 }  // namespace

@@ -122,9 +122,11 @@ TrainingMemory ModelCost::Training(int64_t rows) const {
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) add_layer(i, 0, hidden + 1);
   for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k)
     add_layer(config.num_hidden_layers + k, 5 * hidden + 3, 4 * hidden);
-  const int64_t gradients_of_hidden = 2 * hidden + 1;
-  // A module's head runs beside the gradient of its output.
-  const int64_t beside_head = config.num_nextn_predict_layers > 0 ? rows * hidden : 0;
+  // The main model's, and the modules' share of it; a module's head runs beside the gradient of its
+  // output.
+  const bool modules = config.num_nextn_predict_layers > 0;
+  const int64_t gradients_of_hidden = (modules ? 2 : 1) * hidden + 1;
+  const int64_t beside_head = modules ? rows * hidden : 0;
   const int64_t activations =
       rows * (saved + gradients_of_hidden) + std::max(rows * scratch, head_floats + beside_head);
   const int64_t state = WeightBytes();

@@ -1,7 +1,9 @@
 #include "model/cost.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include "base/scratch_testing.h"
 #include "model/kv_cache.h"
 #include "model/loss.h"
 #include "model/params.h"
@@ -88,6 +90,20 @@ TEST(Cost, CacheBytesAreWhatTheCacheAllocates) {
             3 * tokens * ModelCost(config).CacheBytesPerToken(CacheForm::kLatent));
 }
 
+TEST(Cost, ACacheThatDoesNotFitIsRefusedAndOneThatDoesIsNot) {
+  for (const CacheForm form : {CacheForm::kExpanded, CacheForm::kLatent}) {
+    const int64_t needed = 3 * 1024 * ModelCost(Small()).CacheBytesPerToken(form);
+    const auto message = [&](int64_t memory) {
+      setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
+      const std::string text = MessageOf([&] { KvCache(Small(), form, 3, 1024); });
+      unsetenv("DARKHORSE_MEMORY");
+      return text;
+    };
+    EXPECT_EQ(message(needed), "");
+    EXPECT_TRUE(Says(message(needed - 1), "the cache of 3 sequences of 1024 tokens needs"));
+  }
+}
+
 // The most bytes in use within a step of `rows` tokens in documents of `document`.
 int64_t ArenaBytes(const ModelConfig& config, int64_t rows, int64_t document) {
   const ParamLayout layout(config);
@@ -131,6 +147,18 @@ TEST(Cost, ActivationsAreWhatAStepTakes) {
   ExpectNear(ModelCost(medium).Training(256).activations, ArenaBytes(medium, 256, 128), "dense");
 }
 
+// Of what is as wide as the residual stream all is counted: it is nearly all there is here.
+TEST(Cost, AWideStreamTakesWhatItIsSaidToTake) {
+  ModelConfig moe = Small();
+  moe.hidden_size = 512;
+  ModelConfig dense = moe;
+  dense.first_k_dense_replace = 2;
+  for (const ModelConfig& config : {moe, dense}) {
+    const double estimate = static_cast<double>(ModelCost(config).Training(512).activations);
+    EXPECT_NEAR(static_cast<double>(ArenaBytes(config, 512, 64)) / estimate, 1, 0.01);
+  }
+}
+
 // What a module adds is the same for each, so little that is left out of the estimate is in it.
 TEST(Cost, AnotherModuleTakesWhatItIsSaidToTake) {
   ModelConfig config = Small();
@@ -143,6 +171,22 @@ TEST(Cost, AnotherModuleTakesWhatItIsSaidToTake) {
   };
   const double estimate = grown([&] { return ModelCost(config).Training(1024).activations; });
   EXPECT_NEAR(grown([&] { return ArenaBytes(config, 1024, 64); }) / estimate, 1, 0.03);
+}
+
+// The first module, where the head is the peak, needs room for a gradient beside the head too: a
+// fourteenth of what it adds.
+TEST(Cost, TheFirstModuleTakesWhatItIsSaidToTake) {
+  ModelConfig config = Small();
+  config.hidden_size = 256;
+  config.vocab_size = 3000;
+  const auto grown = [&](auto bytes) {
+    config.num_nextn_predict_layers = 0;
+    const int64_t none = bytes();
+    config.num_nextn_predict_layers = 1;
+    return static_cast<double>(bytes() - none);
+  };
+  const double estimate = grown([&] { return ModelCost(config).Training(512).activations; });
+  EXPECT_NEAR(grown([&] { return ArenaBytes(config, 512, 64); }) / estimate, 1, 0.03);
 }
 
 TEST(Cost, StateIsFourTimesTheWeights) {

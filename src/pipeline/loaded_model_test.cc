@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/format.h"
 #include "base/scratch_testing.h"
 #include "checkpoint/checkpoint.h"
 #include "rl/tiny_policy_testing.h"
@@ -76,6 +77,11 @@ TEST(LoadedModel, WhatDoesNotFitIsRefusedBeforeItIsRead) {
   };
   EXPECT_EQ(loads_in(needed), "");
   EXPECT_TRUE(Says(loads_in(needed - 1), "choose a smaller one"));
+  const ModelCost cost(config);
+  ASSERT_NE(cost.parameters(), cost.active_parameters());
+  EXPECT_TRUE(Says(loads_in(needed - 1),
+                   fmt::format("{}: the model, with {} parameters and a context of 64, needs",
+                               directory, FormatCount(static_cast<double>(cost.parameters())))));
 }
 
 TEST(LoadedModel, PromptTokensBeginAsDocumentsDo) {

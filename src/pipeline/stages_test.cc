@@ -316,5 +316,34 @@ TEST_F(StagesTest, WhatAnotherLeftIsNotAdopted) {
   }
 }
 
+TEST_F(StagesTest, SamplesThatCouldNotBeScoredAreCountedAndTold) {
+  std::string rows;
+  for (int i = 0; i < 40; ++i) rows += fmt::format("{{\"prompt\": \"sum {}+1\"}}\n", i);
+  RunRecipe recipe = Recipe();
+  recipe.reinforce.problems = {
+      .file = scratch_->Write("rows.jsonl", rows),
+      // Every other sample is answered with garbage.
+      .reward =
+          "while read -r line; do id=${line#*:}; id=${id%%,*}; case $id in *[13579]) echo "
+          "garbage;; *) echo \"{\\\"id\\\": $id, \\\"score\\\": 1}\";; esac; done",
+      .held_out_share = 0.5,
+      .reward_processes = 1,
+      .reward_seconds = 120};
+  bool stop = false;
+  ScoringFaults told;
+  const RunResult result =
+      RunStages(recipe, *scratch_ / "failing",
+                {.on_end = [&](Stage stage) { stop = stage == Stage::kBaseScores; },
+                 .on_faults = [&](const ScoringFaults& faults) { told = faults; },
+                 .stop = [&] { return stop; }});
+  EXPECT_FALSE(result.finished);
+  ASSERT_EQ(result.base.size(), 1u);
+  EXPECT_EQ(result.base[0]["problems"], 5);
+  EXPECT_EQ(result.base[0]["reward_program_failures"], 5);  // of ten
+  EXPECT_EQ(told.samples, 5);
+  EXPECT_EQ(told.last, "the reward program wrote a line that is not JSON: garbage");
+  EXPECT_EQ(ReadFile(*scratch_ / "failing/base.json"), result.base.dump());
+}
+
 }  // namespace
 }  // namespace darkhorse

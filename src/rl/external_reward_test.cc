@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/scratch_testing.h"
+#include "task/markup.h"
 
 namespace darkhorse {
 namespace {
@@ -237,6 +238,27 @@ TEST_F(ExternalRewardTest, RefusesWhatCannotWork) {
   ExternalReward fine("cat", {});
   const std::vector<RewardRequest> bad = {{"p", "c", "a", "{"}};
   EXPECT_NE(MessageOf([&] { fine.ScoreAll(bad); }).find("not JSON"), std::string::npos);
+}
+
+// Majorities are counted over the answers, whatever the program made of them.
+TEST_F(ExternalRewardTest, TheAnswerIsWhatStandsBetweenTheTags) {
+  ExternalReward reward(Python("    if 'fail' in c: print('no', flush=True)\n"
+                               "    else: reply(0)\n"),
+                        {.seconds = kPatience});
+  const std::string longest(kMaxAnswerLength, '7');
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {Completion("a", " 12 "), "12"},
+      {Completion("fail", "13"), "13"},
+      {Completion("a", longest), longest},
+      {Completion("a", longest + "7"), ""},
+      {"<answer>14</answer>", ""}};
+  std::vector<std::string> completions;
+  for (const auto& [completion, answer] : cases) completions.push_back(completion);
+  const std::vector<Score> scores = reward.ScoreAll(Requests(completions));
+  for (size_t i = 0; i < cases.size(); ++i) {
+    EXPECT_EQ(scores[i].parsed, cases[i].second) << cases[i].first;
+    EXPECT_EQ(scores[i].failed, i == 1);
+  }
 }
 
 }  // namespace

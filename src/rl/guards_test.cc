@@ -290,5 +290,53 @@ TEST(SampleMetricsTest, ASignalNeedsRewardsThatDifferAndASampleToTrainOn) {
   EXPECT_TRUE(HasSignal(options, group));
 }
 
+TEST(GuardsTest, AnyNumberOfAnUpdateThatIsNotFiniteIsTold) {
+  for (double ReinforceMetrics::*number :
+       {&ReinforceMetrics::loss, &ReinforceMetrics::entropy, &ReinforceMetrics::kl,
+        &ReinforceMetrics::grad_norm, &ReinforceMetrics::reward}) {
+    EXPECT_EQ(WarnedBy([&](auto& m) { m.*number = NAN; }), List{"not_finite"});
+    EXPECT_EQ(WarnedBy([&](auto& m) { m.*number = INFINITY; }), List{"not_finite"});
+  }
+}
+
+// What was seen now, beside what was seen at first.
+TEST(GuardsTest, TextsSayWhatWasSeen) {
+  const auto text = [](auto change, int steps = 1) {
+    GuardState state;
+    NewWarnings(Healthy(), state);
+    std::string all;
+    for (int i = 0; i < steps; ++i) {
+      ReinforceMetrics m = Healthy();
+      change(m);
+      for (const Warning& warning : NewWarnings(m, state)) all += warning.text;
+    }
+    return all;
+  };
+  const std::pair<std::string, std::string> cases[] = {
+      {text([](auto& m) { m.loss = NAN, m.kl = 3, m.entropy = 2, m.grad_norm = 1; }),
+       "a number is not finite (loss nan, gradient 1, entropy 2, kl 3)"},
+      {text([](auto& m) { m.entropy = 0.07; }), "entropy is 0.070 nats a token, 0.800 at first"},
+      {text([](auto& m) { m.mean_length = 151, m.accuracy = 0.32; }),
+       "are 151 tokens long, 50 at first, and accuracy has not risen with them (0.320, 0.300 at "
+       "first)"},
+      {text([](auto& m) { m.clipped_ratio = 0.26; }),
+       "26 % of completions are cut off at rl.max_tokens, 5 % at first"},
+      {text([](auto& m) { m.repeated_ratio = 0.25; }), "25 % of completions end in one phrase"},
+      {text([](auto& m) { m.frac_reward_zero_std = 1, m.grad_norm = 0; }, 5),
+       "in 5 steps in a row every group's rewards were equal (accuracy 0.300)"}};
+  for (const auto& [told, part] : cases) EXPECT_TRUE(Says(told, part)) << told;
+  StopOptions options;
+  options.accuracy = 0.75;
+  options.patience = 3;
+  GuardState state;
+  state.stale_evaluations = 2;
+  EXPECT_EQ(StopReason(options, 0.8125, 0.5, state),
+            "held-out accuracy is 0.812, stop.accuracy 0.75");
+  state.stale_evaluations = 2;
+  EXPECT_EQ(StopReason(options, 0.25, 0.5, state),
+            "the last 3 evaluations were no better than the best before them, 0.500 "
+            "(stop.patience 3)");
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -2,11 +2,15 @@
 // here from the samples.
 #include "rl/learner.h"
 
+#include <stdlib.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <set>
 
+#include "base/format.h"
 #include "model/head.h"
 #include "model/loss.h"
 #include "rl/sample_metrics.h"
@@ -24,8 +28,9 @@ class Scripted : public Environment {
       : parts_(std::move(parts)), score_(std::move(score)) {}
 
   std::vector<MixturePart> Parts() const override { return parts_; }
-  Problem TrainingProblemOf(size_t part, uint64_t, uint64_t index) override {
+  Problem TrainingProblemOf(size_t part, uint64_t seed, uint64_t index) override {
     drawn.push_back({part, index});
+    seeds.insert(seed);
     return MakeProblem(FindTask("parity"), 1, 3, 1, Split::kTrain);
   }
   std::vector<std::vector<Problem>> HeldOut(int64_t count) const override {
@@ -43,6 +48,7 @@ class Scripted : public Environment {
   std::vector<std::vector<Problem>> held_out;
   mutable int64_t asked = 0;                       // of each task's held-out problems
   std::vector<std::pair<size_t, uint64_t>> drawn;  // part and index of each problem
+  std::set<uint64_t> seeds;                        // that they were drawn with
   std::vector<std::vector<std::string>> said;      // completions, in a list per call
 
  private:
@@ -571,6 +577,182 @@ TEST_F(LearnerTest, AnInterruptedStepLeavesEverythingAsItWas) {
   const std::unique_ptr<Learner> fresh = Make(recipe, other);
   EXPECT_EQ(learner->Step({}).loss, fresh->Step({}).loss);
   EXPECT_EQ(WeightsOf(*learner), WeightsOf(*fresh));
+}
+
+// A step that teaches nothing counts, and several updates of one step count once.
+TEST_F(LearnerTest, TheLearningRateFollowsSteps) {
+  ReinforceRecipe recipe = Still();
+  recipe.optimizer.learning_rate = 1e-3;
+  recipe.schedule.warmup_steps = 4;
+  recipe.rl.inner_epochs = 3;
+  Scripted environment({{"all", 1}}, [](size_t call, size_t sample) {
+    return call == 0 ? Worth(0) : Worth(sample % 4 == 0);
+  });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  EXPECT_EQ(learner->Step({}).learning_rate, 0);  // none was used
+  EXPECT_EQ(learner->Step({}).learning_rate, 1e-3 * 0.5);
+  EXPECT_EQ(learner->Step({}).learning_rate, 1e-3 * 0.75);
+}
+
+TEST_F(LearnerTest, UnevennessIsOfTheWorstUpdate) {
+  ReinforceRecipe recipe = Still();
+  recipe.rl.minibatches = recipe.rl.prompts_per_step;  // a group each
+  recipe.rl.seed = 3;                                  // neither first nor last is the worst
+  Scripted environment({{"all", 1}}, ByPlace);
+  const std::vector<Sample> samples = FirstRound(recipe, environment);
+  TrainedModel still(trained_->config(), {});
+  std::copy_n(trained_->weights(), trained_->layout().buffer_size(), still.weights());
+  std::vector<double> unevenness;
+  for (size_t begin = 0; begin < samples.size(); begin += 4) {
+    std::vector<PolicySample> group;
+    for (size_t i = begin; i < begin + 4; ++i) group.push_back({.sample = &samples[i]});
+    unevenness.push_back(MaxViolation(
+        PolicyUpdate(still, {}, ScaleOf(group, 5), 1000, /*lr_factor=*/0, group).load));
+  }
+  const ReinforceMetrics metrics = Make(recipe, environment)->Step({});
+  EXPECT_EQ(metrics.max_violation, *std::ranges::max_element(unevenness));
+  EXPECT_GT(metrics.max_violation, MaxViolation(metrics.load));
+  EXPECT_GT(metrics.max_violation, unevenness.front());
+  EXPECT_GT(metrics.max_violation, unevenness.back());
+}
+
+// Whatever the recipe says of training's randomness; only how long a completion may be is its own.
+TEST_F(LearnerTest, EvaluationsOfAllRunsAreComparable) {
+  ReinforceRecipe recipe = Still();
+  Scripted environment({{"all", 1}}, ByPlace);
+  environment.held_out = {std::vector<Problem>(8, environment.TrainingProblemOf(0, 0, 0))};
+  recipe.rl.evaluate_samples = 4;
+  const TaskEvaluation first = Make(recipe, environment)->Evaluate({}).front();
+  EXPECT_LE(first.mean_length, recipe.rl.max_tokens);
+  EXPECT_GT(first.truncated_rate, 0);
+  recipe.rl.seed = 9;
+  recipe.rl.temperature = 0.01;
+  recipe.rl.slots = 3;
+  Make(recipe, environment)->Evaluate({});
+  EXPECT_EQ(environment.said[1], environment.said[0]);
+  recipe.rl.max_tokens = 2;
+  EXPECT_EQ(Make(recipe, environment)->Evaluate({}).front().truncated_rate, 1);
+  // Nor does it draw what training draws of the same problems.
+  const std::vector<Sample> trained = FirstRound(Still(), environment);
+  EXPECT_NE(environment.said.back(), environment.said.front());
+}
+
+// As the recipe samples, but neither the problems nor the random numbers that training will meet.
+TEST_F(LearnerTest, AProbeDrawsFromASeedOfItsOwn) {
+  ReinforceRecipe recipe = Still();
+  recipe.probe.problems = recipe.rl.prompts_per_step;
+  Scripted environment({{"all", 1}}, ByPlace);
+  const auto probe = [&] {
+    std::unique_ptr<Learner> learner = Make(recipe, environment);
+    environment.seeds.clear();
+    const ProbeReport report = learner->Probe({});
+    EXPECT_EQ(environment.seeds.size(), 1u);
+    EXPECT_FALSE(environment.seeds.contains(recipe.rl.seed));
+    EXPECT_LE(report.parts[0].evaluation.mean_length, recipe.rl.max_tokens);
+    EXPECT_GT(report.parts[0].evaluation.truncated_rate, 0);
+    return learner;
+  };
+  probe()->Step({});
+  EXPECT_NE(environment.said[0], environment.said[1]);
+  const uint64_t seed = *environment.seeds.begin();
+  recipe.rl.seed = 2;
+  probe();
+  EXPECT_FALSE(environment.seeds.contains(seed));
+  EXPECT_NE(environment.said[2], environment.said[0]);
+  recipe.rl.temperature = 1e-3;
+  probe();
+  for (const std::string& text : environment.said[3]) EXPECT_EQ(text, environment.said[3][0]);
+}
+
+// Of every round's passes, and of the samples that are trained on, each by its own length.
+TEST_F(LearnerTest, OperationsAreCountedOfEveryRoundAndOfWhatIsTrainedOn) {
+  ReinforceRecipe recipe = Still();
+  recipe.rl.max_refills = 1;
+  recipe.rl.inner_epochs = 2;  // seven passes: the old policy's, and two times three
+  // Half of the first round's groups teach, and what replaces the others.
+  Scripted environment({{"all", 1}}, [](size_t call, size_t sample) {
+    return Worth((call > 0 || sample < 16) && sample % 4 == 0);
+  });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  const ModelCost& cost = learner->cost();
+  double expected = 0;
+  learner->on_engine_step = [&](const EngineStep& pass) { expected += Flops(cost, pass); };
+  const ReinforceMetrics metrics = learner->Step({});
+  for (const uint64_t round : {0, 1}) {
+    const std::vector<Sample> samples =
+        Round(recipe, environment, trained_->weights(), round << 20);
+    for (size_t i = 0; i < 16; ++i) {
+      EXPECT_EQ(samples[i].text, environment.said[round][i]);
+      const auto tokens =
+          static_cast<double>(samples[i].prompt.size() + samples[i].completion.size());
+      expected += 7 * tokens * cost.ForwardFlopsPerToken((tokens + 1) / 2);
+    }
+  }
+  EXPECT_NEAR(metrics.flops, expected, 1e-12 * expected);
+}
+
+TEST_F(LearnerTest, AProbesSecondsAreSamplingAndTrainingAtTheSpeedsMeasured) {
+  ReinforceRecipe recipe = Still();
+  recipe.probe.problems = 5;
+  recipe.rl.steps = 10;
+  recipe.rl.evaluate_every = 0;
+  recipe.rl.max_tokens = 9;
+  Scripted environment({{"all", 1}}, ByPlace);
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  const ProbeReport report = learner->Probe({});
+  const auto seconds = [&](double length) {
+    const double tokens = report.parts[0].prompt_length + length;
+    return 320 * length / report.tokens_per_second +
+           320 * 3 * tokens * learner->cost().ForwardFlopsPerToken((tokens + 1) / 2) /
+               report.training_flops_per_second;
+  };
+  EXPECT_NEAR(report.seconds / seconds(report.parts[0].evaluation.mean_length), 1, 1e-12);
+  EXPECT_NEAR(report.seconds_longest / seconds(9), 1, 1e-12);
+  EXPECT_LT(report.seconds, report.seconds_longest);
+}
+
+// Nobody is asked, so nobody fails; and every step draws its own.
+TEST_F(LearnerTest, RandomRewardsAreDrawnAnewAndForWhatCouldNotBeScored) {
+  ReinforceRecipe recipe = Still();
+  recipe.rl.random_rewards = true;
+  Scripted environment({{"all", 1}}, [](size_t, size_t) { return Unscored(); });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  std::set<double> rewards;
+  for (int step = 0; step < 5; ++step) {
+    const ReinforceMetrics metrics = learner->Step({});
+    EXPECT_EQ(metrics.reward * 32, std::round(metrics.reward * 32));  // each is 0 or 1
+    EXPECT_LT(metrics.frac_reward_zero_std, 1);
+    EXPECT_GT(metrics.grad_norm, 0);
+    rewards.insert(metrics.reward);
+  }
+  EXPECT_GT(rewards.size(), 1u);
+}
+
+TEST_F(LearnerTest, AProbeTellsOfARunThatThisMachineCannotHold) {
+  ReinforceRecipe recipe = Still();
+  recipe.probe.problems = 2;
+  recipe.rl.evaluate_samples = 100;
+  recipe.rl.slots = 300;
+  Scripted environment({{"all", 1}}, ByPlace);
+  const Problem problem = environment.TrainingProblemOf(0, 0, 0);
+  environment.held_out = {{problem, problem}, {problem}};  // of the longer list 200 samples
+  const auto prompt = static_cast<int64_t>(PromptTokens(*tokenizer_, 0, problem).size());
+  const int64_t needed = ReinforceMemory(recipe, trained_->config(), prompt, 2);
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  const auto finding = [&](int64_t memory) {
+    setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
+    const ProbeReport report = learner->Probe({});
+    unsetenv("DARKHORSE_MEMORY");
+    EXPECT_EQ(report.memory_bytes, needed);
+    const std::string last = report.findings.empty() ? "" : report.findings.back();
+    return last.starts_with("the run takes") ? last : "";
+  };
+  EXPECT_EQ(finding(needed), "");
+  EXPECT_EQ(finding(needed * 3 / 4),
+            fmt::format("the run takes about {} of memory, this machine has {}; lower rl.slots "
+                        "(now 300), rl.max_tokens or rl.micro_batch_tokens",
+                        FormatBytes(static_cast<double>(needed)),
+                        FormatBytes(static_cast<double>(needed * 3 / 4))));
 }
 
 }  // namespace

@@ -142,5 +142,25 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
   }
 }
 
+// A step's failures and its evaluation's, each told where it is.
+TEST(LogTest, FailuresOfAStepAndOfItsEvaluationAreTwoThings) {
+  for (const bool can_fail : {false, true}) {
+    for (const int64_t step : {0, 2}) {
+      for (const int64_t evaluation : {0, 3}) {
+        ReinforceMetrics m;
+        m.scoring_can_fail = can_fail;
+        m.faults = {step, "a hang"};
+        m.evaluation_faults = {evaluation, "a crash"};
+        StepLines lines = DescribeStep(m, false);
+        AddEvaluation(m, lines);
+        EXPECT_EQ(lines.metrics.contains("reward_program/failures"), can_fail);
+        EXPECT_EQ(lines.metrics.contains("reward_program/last_failure"), step > 0);
+        EXPECT_EQ(lines.metrics.contains("evaluation/reward_program_failures"), evaluation > 0);
+        EXPECT_FALSE(lines.metrics.contains("stopped"));
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -197,5 +197,43 @@ TEST_F(OwnProblemsTest, RefusesOptionsThatCannotWork) {
     EXPECT_NE(got.find(part), std::string::npos) << got << " lacks " << part;
 }
 
+// Which rows the trial of a reward program tells of: the first whose own answer is not right.
+TEST_F(OwnProblemsTest, TheTrialNamesTheFirstRowWhoseOwnAnswerIsNotRight) {
+  const auto notes = [&](const std::string& rows, const std::string& replies) {
+    ProblemsOptions options = Scored(1, "");
+    options.reward = "while read -r line; do id=${line#*:}; id=${id%%,*}; case \"$line\" in " +
+                     replies + " esac; done";
+    options.reward_processes = 1;
+    options.held_out_share = 0;
+    WriteFileAtomically(options.file, rows);
+    const auto environment = Make(options);
+    EXPECT_EQ(environment->TakeFaults().samples, 0) << "the trial's are not the run's";
+    return notes_;
+  };
+  const auto score = [](const std::string& value) {
+    return "echo \"{\\\"id\\\": $id, \\\"score\\\": " + value + "}\";;";
+  };
+  const std::string no_answers = "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n";
+  EXPECT_EQ(notes(no_answers, "*) " + score("0.25")).find("reference answer"), std::string::npos);
+  const std::string second = notes(
+      no_answers + "{\"prompt\": \"c\", \"answer\": 7}\n" + "{\"prompt\": \"d\", \"answer\": 8}\n",
+      "*) " + score("0.25"));
+  EXPECT_NE(second.find("gives 0.25 to the reference answer of " + scratch_ / "rows.jsonl:3, as "),
+            std::string::npos)
+      << second;
+  EXPECT_NE(second.find("<answer>7</answer>; that is unusual"), std::string::npos) << second;
+  EXPECT_EQ(second.find("rows.jsonl:4"), std::string::npos) << second;
+  // One that fails says how; the others may be right.
+  const std::string failed =
+      notes("{\"prompt\": \"c\", \"answer\": 7}\n{\"prompt\": \"d\", \"answer\": 8}\n",
+            "*answer\\>8*) echo garbage;; *) " + score("1"));
+  EXPECT_NE(failed.find("gives 0 to the reference answer of " + scratch_ / "rows.jsonl:2"),
+            std::string::npos)
+      << failed;
+  EXPECT_NE(failed.find("(the reward program wrote a line that is not JSON: garbage); that is"),
+            std::string::npos)
+      << failed;
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "model/cost.h"
 #include "rl/recipe.h"
 #include "rl/tiny_policy_testing.h"
@@ -105,6 +107,32 @@ TEST(ProbeTest, MemoryCountsReferenceRotationsAndCache) {
   EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain, training.weights);
   recipe.rl.max_tokens = 1000;  // the context holds 64
   EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain, training.weights + 8 * 34 * cached);
+}
+
+TEST(ProbeTest, EachNumberStandsInItsOwnPlace) {
+  PartProbe part = Part("a:1", 0.125, 0.5, 0.75, 0.25, 7);
+  part.evaluation.pass_at_1.half_width = 0.0625;
+  part.evaluation.mean_length = 31;
+  ProbeReport report{.parts = {part},
+                     .findings = {"odd"},
+                     .tokens_per_second = 1234,
+                     .training_flops_per_second = 5e9,
+                     .seconds = 61,
+                     .seconds_longest = 122,
+                     .memory_bytes = 3 << 20};
+  EXPECT_EQ(DescribeProbe(report),
+            (std::vector<std::string>{
+                "probe of a:1: pass@1 0.125, pass@8 0.500, right form 75 %, cut off 25 %, 31 "
+                "tokens, a signal in 7 of 20 groups",
+                "probe: 1.23k tokens/s; at this speed the run takes about 1:01 (2:02 if all "
+                "completions grow to rl.max_tokens) and 3 MiB of memory",
+                "warning: odd"}));
+  EXPECT_EQ(ToJson(report).dump(),
+            R"({"hopeless":false,"findings":["odd"],"tokens_per_second":1234.0,)"
+            R"("training_flops_per_second":5000000000.0,"seconds":61.0,"seconds_longest":122.0,)"
+            R"("memory_bytes":3145728,"parts":[{"name":"a:1","problems":20,"samples":8,)"
+            R"("pass@1":0.125,"pass@1_ci95":0.0625,"pass@8":0.5,"format_rate":0.75,)"
+            R"("truncated_rate":0.25,"mean_length":31.0,"signal_groups":7}]})");
 }
 
 }  // namespace

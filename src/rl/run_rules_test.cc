@@ -1,5 +1,6 @@
 // Probe, curriculum, guards and stop rules in whole runs.
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -230,6 +231,73 @@ TEST_F(RunRulesTest, RefusesRulesThatCannotWork) {
       {"probe.stop_if_hopeless needs a probe"});
   ExpectMessage(message([](ReinforceRecipe& r) { r.curriculum.floor = 0; }),
                 {"curriculum.floor is 0"});
+}
+
+// A rule that holds for the first time after rl.steps has nothing left to end.
+TEST_F(RunRulesTest, ARunThatEndsByItselfWasNotStopped) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.stop.accuracy = 1e-9;
+  recipe.rl.steps = 2;
+  recipe.rl.evaluate_every = 2;
+  recipe.rl.evaluate_problems = 32;
+  std::string notes;
+  const ReinforceResult result = Run(recipe, "run", false, Noting(&notes));
+  EXPECT_TRUE(result.finished);
+  EXPECT_GT(result.best_accuracy, recipe.stop.accuracy);
+  EXPECT_EQ(result.stop_reason, "");
+  EXPECT_FALSE(Metrics("run").back().contains("stopped"));
+  EXPECT_EQ(notes, "");
+}
+
+// Nor are the failures of the probe the run's.
+TEST_F(RunRulesTest, AProbeWhoseScoringFailsChangesNothingOfTheRun) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 2;
+  recipe.rl.evaluate_every = 0;
+  std::string rows;
+  for (uint64_t i = 0; i < 16; ++i) {
+    const std::string prompt = MakeProblem(FindTask("parity"), 1, i, 1, Split::kTrain).prompt;
+    rows += "{\"prompt\": \"" + prompt.substr(0, prompt.size() - 1) + "\"}\n";
+  }
+  recipe.problems.file = RunPath("rows.jsonl");
+  WriteFileAtomically(recipe.problems.file, rows);
+  recipe.problems.reward =
+      "while read -r line; do id=${line#*:}; id=${id%%,*}; case \"$line\" in *odd*) echo garbage;; "
+      "*) echo \"{\\\"id\\\": $id, \\\"score\\\": 0.5}\";; esac; done";
+  recipe.problems.reward_processes = 1;
+  recipe.problems.reward_seconds = 120;
+  Run(recipe, "without");
+  recipe.probe.problems = 4;
+  std::string notes;
+  Run(recipe, "with", false, Noting(&notes));
+  ExpectMessage(notes, {"probe: ", " samples could not be scored; the last: the reward program"});
+  const std::vector<Json> lines = Metrics("with");
+  EXPECT_EQ(lines, Metrics("without"));
+  EXPECT_GT(lines[0]["reward_program/failures"], 0);
+}
+
+TEST_F(RunRulesTest, SaysWhereItStopsAndGoesOn) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 3;
+  const auto run = [&](bool resume, std::function<bool()> stop) {
+    std::string notes;
+    ReinforceCallbacks callbacks = Noting(&notes);
+    callbacks.stop = std::move(stop);
+    const ReinforceResult result = Run(recipe, "run", resume, callbacks);
+    EXPECT_EQ(result.checkpoint.empty(), !FileExists(RunPath("run") + "/checkpoints"));
+    return notes;
+  };
+  EXPECT_EQ(run(false, [] { return true; }),
+            "stopped before the first step; there is nothing to save\n");
+  EXPECT_EQ(run(true, StopAfter(0).stop),
+            "stopped before the first step; there is nothing to save\n");
+  Run(recipe, "run", true, StopAfter(1));
+  const std::string first = RunPath("run") + "/checkpoints/step-00000001";
+  EXPECT_EQ(run(true, [] { return true; }),
+            "resuming from " + first +
+                "\nstopped after step 1; its state is saved, so the run can be resumed\n");
+  EXPECT_EQ(run(true, {}), "resuming from " + first + "\n");
+  EXPECT_EQ(run(true, {}), "finished already: " + RunPath("run") + "/checkpoints/step-00000003\n");
 }
 
 }  // namespace

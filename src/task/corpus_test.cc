@@ -9,6 +9,8 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "task/countdown.h"
+#include "task/markup.h"
 
 namespace darkhorse {
 namespace {
@@ -237,6 +239,35 @@ TEST(CorpusTest, TaskSharesAreRead) {
   for (const char* text :
        {"", "countdown:", "countdown:x", "countdown=", "countdown=1x", "chess", ","}) {
     EXPECT_THROW(ParseTaskShares(text), UsageError) << text;
+  }
+}
+
+// From the first attempt to the one that is right, or to the last there is.
+TEST(CorpusTest, AnOrderedTraceGoesThroughTheAttemptsInTheirOrder) {
+  const Task& task = FindTask("countdown");
+  TraceStyle style;
+  style.ordered = 1;
+  style.give_up = {0};
+  style.straight = style.check = style.slip = 0;
+  for (uint64_t index = 0; index < 40; ++index) {
+    Problem problem = MakeProblem(task, 1, index, 1, Split::kTrain);
+    const std::vector<Attempt> all = AllAttempts(problem);
+    for (const int64_t target : {problem.target, all.back().value, int64_t{-1}}) {
+      for (const size_t most : {size_t{3}, all.size(), all.size() + 1}) {
+        problem.target = target;
+        style.max_attempts = static_cast<int>(most);
+        std::string thoughts, answer;
+        for (size_t i = 0; i < std::min(most, all.size()); ++i) {
+          const bool right = all[i].value == target;
+          thoughts +=
+              fmt::format("{}?{}{}", StepsText(all[i].steps), target, right ? " yes" : "\n");
+          answer = all[i].expression;
+          if (right) break;
+        }
+        RandomSequence random(1, RandomStream::kTest, index);
+        ASSERT_EQ(task.WorkedTrace(problem, style, random), Completion(thoughts, answer));
+      }
+    }
   }
 }
 

@@ -206,5 +206,14 @@ TEST(JsonlTest, ReadsGsm8kAsItIs) {
   CheckReferences(rows, Rule::kNumeric);
 }
 
+TEST(JsonlTest, ALineMayBeAMebibyteLong) {
+  std::string line = R"({"prompt":"p","answer":"a","x":")";
+  line += std::string((1 << 20) - line.size() - 2, 'x') + "\"}";
+  ASSERT_EQ(line.size(), size_t{1} << 20);
+  EXPECT_EQ(ParseProblems("  " + line + " \n", "t.jsonl").size(), 1u);  // spaces around it are free
+  line.insert(line.size() - 3, "x");
+  EXPECT_EQ(MessageOf([&] { ParseProblems(line, "t.jsonl"); }), "t.jsonl:1: longer than 1 MiB");
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -18,6 +18,7 @@
 #include "data/loader.h"
 #include "data/prepare.h"
 #include "data/shard.h"
+#include "model/cost.h"
 #include "model/head.h"
 #include "model/loss.h"
 #include "train/evaluate.h"
@@ -488,6 +489,105 @@ TEST_F(PretrainTest, RefusesWhatCannotWork) {
   WriteFileAtomically(Data() + "/tokenizer.json", "{ }");  // not the one the shards were made with
   EXPECT_THROW(Pretrain(Recipe(), Data(), Run("x"), false, {}), Error);
   EXPECT_THROW(Pretrain(Recipe(), root_ + "/none", Run("x"), false, {}), Error);
+}
+
+// In sequences like training's, of the tokens asked for.
+TEST_F(PretrainTest, TheHeldOutLossIsMeasuredAsTheModelIsTrained) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 2;
+  recipe.train.evaluate_tokens = 300;  // four whole sequences
+  std::vector<double> first;
+  for (const bool cross : {false, true}) {
+    recipe.train.cross_documents = cross;
+    const PretrainResult result = Pretrain(recipe, Data(), Run(cross ? "cross" : "apart"), false,
+                                           {.on_step = [&](const StepMetrics& m) {
+                                             if (m.step == 1) first.push_back(m.loss);
+                                           }});
+    TrainedModel trained(LoadModelConfig(result.checkpoint), recipe.optimizer);
+    trained.Load(result.checkpoint);
+    const TokenShard shard = TokenShard::Open(Data() + "/" + kValidationShard);
+    const auto measured = [&](int64_t length, bool across, int64_t tokens) {
+      return EvaluateLoss(trained.model(), trained.bound_weights(), shard, length, across, tokens)
+          .loss;
+    };
+    EXPECT_EQ(result.validation_loss, measured(64, cross, 300));
+    for (const double other : {measured(64, !cross, 300), measured(64, cross, 1024)})
+      EXPECT_NE(result.validation_loss, other) << cross;
+    EXPECT_EQ(first.size(), cross ? 2u : 1u);
+  }
+  EXPECT_NE(first[0], first[1]);
+}
+
+TEST_F(PretrainTest, BothShardsAreOfTheFoldersTokenizer) {
+  const auto rewrite = [&](const char* name, const char* tokenizer, int32_t bos) {
+    ShardWriter writer(
+        Data() + "/" + name,
+        {.tokenizer_hash = Checksum64(tokenizer), .vocab_size = 32, .bos_id = bos, .eos_id = 1});
+    for (int i = 0; i < 100; ++i) writer.Append(std::vector<int32_t>{2, 3, 4, 5, 6, 7, 8, 1}, 8);
+    writer.Commit();
+  };
+  const auto refused = [&] {
+    return MessageOf([&] { Pretrain(Recipe(), Data(), Run("x"), false, {}); });
+  };
+  rewrite(kValidationShard, "other", 0);
+  EXPECT_NE(refused().find(kValidationShard), std::string::npos) << refused();
+  rewrite(kTrainShard, "other", 0);
+  EXPECT_NE(refused().find("not the tokenizer that train.bin was made with"), std::string::npos)
+      << refused();
+  // Documents that no token begins follow the end of the one before.
+  for (const char* name : {kTrainShard, kValidationShard}) rewrite(name, "{}", -1);
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 1;
+  const ModelConfig config =
+      LoadModelConfig(Pretrain(recipe, Data(), Run("run"), false, {}).checkpoint);
+  EXPECT_EQ(config.bos_token_id, 1);
+  EXPECT_EQ(config.eos_token_id, 1);
+  EXPECT_EQ(config.vocab_size, 32);
+}
+
+// Attention of each document by its own length.
+TEST_F(PretrainTest, OperationsAreCountedDocumentByDocument) {
+  for (const bool cross : {false, true}) {
+    PretrainRecipe recipe = Recipe();
+    recipe.train.steps = 1;
+    recipe.train.cross_documents = cross;
+    const PretrainResult result =
+        Pretrain(recipe, Data(), Run(cross ? "cross" : "apart"), false, {});
+    const ModelCost cost(LoadModelConfig(result.checkpoint));
+    const TokenShard shard = TokenShard::Open(Data() + "/" + kTrainShard);
+    const Loader loader(
+        shard, "", {.seed = recipe.train.seed, .sequence_length = 64, .cross_documents = cross});
+    double expected = 0;
+    for (const BatchSegment& segment : loader.Sequences(0, 8).segments) {
+      const auto rows = static_cast<double>(segment.rows);
+      expected += rows * cost.TrainingFlopsPerToken((rows + 1) / 2);
+    }
+    EXPECT_NEAR(result.last.flops, expected, 1e-12 * expected);
+  }
+}
+
+TEST_F(PretrainTest, SaysWhereItStopsAndGoesOn) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 3;
+  const auto run = [&](bool resume, int steps) {
+    std::string notes;
+    const PretrainResult result =
+        Pretrain(recipe, Data(), Run("run"), resume,
+                 {.on_note = [&](const std::string& note) { notes += note + "\n"; },
+                  .stop = [steps]() mutable { return steps-- == 0; }});
+    EXPECT_EQ(result.checkpoint.empty(), !FindLatestCheckpoint(Run("run")).has_value());
+    return notes;
+  };
+  const std::string nothing = "stopped before the first step; there is nothing to save\n";
+  EXPECT_EQ(run(false, 0), nothing);
+  EXPECT_EQ(run(true, 0),
+            Run("run") + " has no checkpoint yet: starting from the first step\n" + nothing);
+  const std::string stopped = "stopped after step 1; its state is saved, so the run can be resumed";
+  EXPECT_TRUE(run(true, 2).ends_with(stopped + "\n"));  // two micro-batches
+  const std::string first = "resuming from " + StepDirectory(Run("run"), 1) + "\n";
+  EXPECT_EQ(run(true, 0), first + stopped + "\n");
+  EXPECT_EQ(run(true, -1), first);
+  EXPECT_EQ(run(true, -1), "finished already: " + StepDirectory(Run("run"), 3) + "\n");
 }
 
 }  // namespace
