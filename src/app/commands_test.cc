@@ -9,6 +9,7 @@
 
 #include "app/run_program_testing.h"
 #include "base/scratch_testing.h"
+#include "base/utf8.h"
 #include "data/prepare.h"
 #include "data/shard.h"
 #include "infer/engine.h"
@@ -447,25 +448,31 @@ TEST_F(CommandsTest, GenerateTellsOfHiddenTokensOnly) {
   }
 }
 
-// Each line is drawn from a stream of its own, and its text is shown but for the end mark.
+// Each line is echoed and drawn from a stream of its own, and its text is shown but for the end
+// mark.
 TEST_F(CommandsTest, ChatAnswersLineByLine) {
   const LoadedModel loaded(Model());
   Engine engine(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, 128);
   std::istringstream input("sum 1+2\n\nsum 1+2\n" + std::string(200, '+') + "\nsum 4");
   std::string expected;
   bool cut = false;
-  for (const auto& [turn, question] :
-       {std::pair<uint64_t, std::string>{0, "sum 1+2"}, {2, "sum 1+2"}, {4, "sum 4"}}) {
+  for (const auto& [turn, question] : {std::pair<uint64_t, std::string>{0, "sum 1+2"},
+                                       {2, "sum 1+2"},
+                                       {3, std::string(200, '+')},
+                                       {4, "sum 4"}}) {
+    expected += "> " + question + "\n";
+    if (question.size() > 128) continue;
     const Completion c = engine
                              .Generate({{.prompt = loaded.PromptTokens(question + "\n", false),
                                          .max_tokens = 20,
-                                         .sampling = {.top_k = 50},
+                                         .sampling = {.temperature = 0.6f, .top_k = 50},
                                          .seed = 6,
                                          .stream = turn,
                                          .stop_tokens = {1}}})
                              .front();
     cut |= c.finish == FinishReason::kLength;
-    expected += TextOf(loaded.tokenizer(), c.tokens, /*skip_special=*/false) + "\n";
+    expected +=
+        EscapedForTerminal(TextOf(loaded.tokenizer(), c.tokens, /*skip_special=*/false)) + "\n";
   }
   ASSERT_TRUE(cut);
   std::streambuf* before = std::cin.rdbuf(input.rdbuf());

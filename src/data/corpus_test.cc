@@ -465,13 +465,14 @@ TEST(Corpus, RefusalsAreSaidInFull) {
             none + ": no such file or folder; check the path of the corpus");
   EXPECT_EQ(MessageOf([&] { OpenByteSource(none); }),
             none + ": cannot be opened (No such file or directory)");
-  EXPECT_EQ(
-      MessageOf([&] { ReadAll(pdf); }),
-      pdf + ": not a corpus file; name it .txt or .jsonl, compressed with .gz or .zst behind");
+  EXPECT_EQ(MessageOf([&] { ReadAll(pdf); }),
+            pdf + ": not a corpus file; name it .txt, .jsonl or .json (.gz or .zst may follow)");
   EXPECT_EQ(
       MessageOf([&] { ReadAll(folder / "docs"); }),
       folder / "docs" +
-          ": no .txt or .jsonl file in this folder (.gz and .zst may follow); check the path");
+          ": no file in this folder is named .txt, .jsonl or .json (.gz or .zst may follow) (1 are "
+          "not, as " +
+          pdf + "); check the path");
 }
 
 TEST(Corpus, Gsm8kAsItIs) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "base/scratch_testing.h"
 #include "rl/metrics.h"
@@ -291,11 +292,12 @@ TEST(SampleMetricsTest, ASignalNeedsRewardsThatDifferAndASampleToTrainOn) {
 }
 
 TEST(GuardsTest, AnyNumberOfAnUpdateThatIsNotFiniteIsTold) {
-  for (double ReinforceMetrics::*number :
-       {&ReinforceMetrics::loss, &ReinforceMetrics::entropy, &ReinforceMetrics::kl,
-        &ReinforceMetrics::grad_norm, &ReinforceMetrics::reward}) {
-    EXPECT_EQ(WarnedBy([&](auto& m) { m.*number = NAN; }), List{"not_finite"});
-    EXPECT_EQ(WarnedBy([&](auto& m) { m.*number = INFINITY; }), List{"not_finite"});
+  for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    for (double ReinforceMetrics::*number :
+         {&ReinforceMetrics::loss, &ReinforceMetrics::entropy, &ReinforceMetrics::grad_norm,
+          &ReinforceMetrics::reward})
+      EXPECT_EQ(WarnedBy([&](auto& m) { m.*number = bad; }), List{"not_finite"});
+    EXPECT_EQ(WarnedBy([&](auto& m) { m.kl = bad; }), List{"not_finite"});
   }
 }
 

@@ -320,11 +320,13 @@ TEST(Tokenizer, RefusalsAreSaidInFull) {
        {{"type", "Sequence"}, {"pretokenizers", {{{"type", "ByteLevel"}}, {{"type", "Digits"}}}}},
        ": pre_tokenizer.pretokenizers[1] comes after ByteLevel, which must be the last"},
       {"/decoder/type", "WordPiece",
-       ": decoder.type is \"WordPiece\", which is not supported; supported: ByteLevel"},
+       ": decoder.type is \"WordPiece\", which is not supported; supported: ByteLevel once, and "
+       "Fuse "
+       "behind it"},
       {"/post_processor",
-       {{"type", "BertProcessing"}},
-       ": post_processor.type is \"BertProcessing\", which is not supported; supported: Sequence, "
-       "TemplateProcessing, ByteLevel"},
+       {{"type", "Other"}},
+       ": post_processor.type is \"Other\", which is not supported; supported: Sequence, "
+       "TemplateProcessing, RobertaProcessing, BertProcessing, ByteLevel"},
       {"/post_processor",
        {{"type", "TemplateProcessing"}, {"single", json::array()}},
        ": post_processor.single leaves the text out"},
