@@ -115,7 +115,7 @@ class Usage(CommandLine):
                     says="--level: 'high' is not an integer")
         self.refuse(2, "--threads", 0, "task", "list", says="--threads")
         self.refuse(2, "data", "prepare", "x.txt", "--tokenizer", "t", "--out", "o", "--max-tokens",
-                  "many", says="max_tokens = many does not fit; it must be an integer")
+                  "many", says="--max-tokens: 'many' is not an integer")
 
 
 class Tokenizer(CommandLine):
@@ -507,8 +507,7 @@ class Extremes(CommandLine):
 
     def refuse_values(self, command, flag, values):
         for value in values:
-            self.refuse(2, *command, flag, value, says=flag.lstrip("-").replace("-", "_")
-                        if command[0] == "data" else flag)
+            self.refuse(2, *command, flag, value, says=flag)
 
     def test_counts(self):
         beyond = (0, -1, 2**63 - 1, 2**63, 2**64, 10**30)
