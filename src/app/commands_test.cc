@@ -188,7 +188,7 @@ TEST_F(CommandsTest, DataPrepareGenerates) {
   const Json made =
       JsonOf({"data", "prepare", "--generate", "sum:1=0.5,sort:1", "--documents", "30", "--seed",
               "9", "--tokenizer", *scratch_ / "tokenizer.json", "--out", *scratch_ / "made",
-              "--eos-token", "<e>", "--validation-fraction", "0"});
+              "--bos-token", "", "--eos-token", "<e>", "--validation-fraction", "0"});
   EXPECT_EQ(made["train_documents"], 30);
   size_t bytes = 0;
   const CorpusMix mix{.tasks = {{"sum", 1, 0.5}, {"sort", 1, 1}}};

@@ -17,6 +17,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "data/corpus.h"
+#include "text/tags.h"
 
 namespace darkhorse {
 namespace {
@@ -137,8 +138,11 @@ void AddCodeFlags(Command command, CodeOptions* options, const std::string& spec
 
 void RegisterTrain(Command parent) {
   const auto options = std::make_shared<TrainOptions>();
-  // DeepSeek's, so that begin and end of a document have the ids 0 and 1 of ModelConfig's defaults.
-  options->tokenizer.special_tokens = {"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"};
+  // Begin and end first: they have the ids 0 and 1 of ModelConfig's defaults. The tags, so that a
+  // model that is to be reinforced needs no tokenizer of its own kind.
+  for (const std::string_view token :
+       {kBeginOfDocument, kEndOfDocument, kThinkOpen, kThinkClose, kAnswerOpen, kAnswerClose})
+    options->tokenizer.special_tokens.emplace_back(token);
   Command command = parent.AddCommand("train", "Train a byte-level BPE tokenizer on text");
   command
       .Add("inputs", options->inputs,

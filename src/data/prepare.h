@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/corpus.h"
+#include "text/tags.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
@@ -22,7 +23,7 @@ struct PrepareOptions {
   double validation_fraction = 0.01;
   uint64_t split_seed = 0;
   std::string bos_token;
-  std::string eos_token = "<｜end▁of▁sentence｜>";
+  std::string eos_token = std::string(kEndOfDocument);
   bool recognise_special = false;
   int64_t max_tokens = 0;
 };

@@ -1,9 +1,13 @@
-// The tags of a completion: what a model thinks, and what it answers.
+// Marks of documents, and the tags of a completion: what a model thinks, and what it answers.
 #pragma once
 
 #include <string_view>
 
 namespace darkhorse {
+
+// How a document begins and ends unless something else is asked for: DeepSeek's spellings.
+inline constexpr std::string_view kBeginOfDocument = "<｜begin▁of▁sentence｜>";
+inline constexpr std::string_view kEndOfDocument = "<｜end▁of▁sentence｜>";
 
 inline constexpr std::string_view kThinkOpen = "<think>";
 inline constexpr std::string_view kThinkClose = "</think>";
