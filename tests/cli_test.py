@@ -274,7 +274,8 @@ class Recipes(CommandLine):
                     says="wrong.toml:3: 'train.stepz' is unknown; did you mean 'train.steps'?")
         self.refuse(2, *self.pretrain(self.write("odd.toml", "[train\n")), says="odd.toml:1: not TOML")
         self.refuse(2, "evaluate", "--model", "none", says="--data")
-        self.refuse(1, "generate", "--model", "none", says="none/")
+        self.refuse(1, "generate", "--model", "none", says="error: none: no such folder; name one that holds "
+                    "config.json, model.safetensors and tokenizer.json")
         self.refuse(1, "generate", "--model", self.write("file", "x"), says="is a file; name a checkpoint's directory")
         self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="top_p")
         self.refuse(2, "generate", "--model", "none", "--cache", "big", says="--cache")
@@ -309,6 +310,30 @@ class FromTextToText(CommandLine):
             more = ("--task", "sum") if command == "evaluate" else ()
             self.refuse(1, command, "--model", "run", *more, says="run: is a run, not a checkpoint; its newest "
                         "checkpoint is run/checkpoints/step-00000030")
+        self.refuse(1, "generate", "--model", "run/checkpoints/step-00000010",
+                    says="error: run/checkpoints/step-00000010: no such checkpoint; there are step-00000020, "
+                    "step-00000030")
+        for folder, command in ((model, ("generate", "--model", "bare")),
+                                (self.folder / "data", ("pretrain", "tiny", "--out", "other", "--data", "bare"))):
+            shutil.copytree(folder, self.folder / "bare")
+            (self.folder / "bare" / "tokenizer.json").unlink()
+            (self.folder / "bare" / "checksums.json").unlink(missing_ok=True)
+            self.refuse(1, *command, says="error: bare: holds no tokenizer.json; copy there the one that "
+                        "belongs to it, or make one with `darkhorse tokenizer train`")
+            shutil.rmtree(self.folder / "bare")
+        self.refuse(1, "reinforce", self.write("rl.toml", "[rl]\nsteps = 1\n"), "--model", "Qwen/Qwen2.5-0.5B", "--out", "other",
+                    says="error: Qwen/Qwen2.5-0.5B: no such folder, and nothing is downloaded; fetch the model "
+                    "and name its folder, which holds config.json, model.safetensors and tokenizer.json")
+        shutil.copytree(model, self.folder / "piped")
+        for name in ("config.json", "tokenizer.json", "model.safetensors", "checksums.json"):
+            path = self.folder / "piped" / name
+            (self.folder / "piped" / "checksums.json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            os.mkfifo(path)
+            self.refuse(1, "generate", "--model", "piped",
+                        says=f"error: piped/{name}: is a device, pipe or socket; name a file")
+            path.unlink()
+            shutil.copy(model / name, path)
         loss = json.loads(self.succeed("evaluate", "--model", model, "--data", "data", "--json"))
         # A uniform guess has ln(320) = 5.77 nats.
         self.assertLess(loss["loss"], 5.0)
@@ -619,7 +644,8 @@ class Outputs(CommandLine):
 class Info(CommandLine):
     def test_a_recipe(self):
         memory = json.loads(self.succeed("info", "tiny", "--json"))["training_memory_bytes"]
-        parts = [memory[part] for part in ("weights", "gradients", "moments", "activations")]
+        parts = [memory[part] for part in ("weights", "gradients", "moments", "activations",
+                                              "rotations")]
         self.assertEqual(sum(parts), memory["total"])
         half = json.loads(self.succeed("info", "tiny", "--micro-batch-tokens", 1024, "--json"))
         self.assertLess(half["training_memory_bytes"]["activations"], memory["activations"])
@@ -640,7 +666,8 @@ class Info(CommandLine):
             self.assertGreater(machine[measured], 0)
 
     def test_bad_input(self):
-        self.refuse(1, "info", "--model", "none", says="none/config.json")
+        self.refuse(1, "info", "--model", "none", says="error: none: no such folder; name one that holds "
+                    "config.json, model.safetensors and tokenizer.json")
         self.write("config.json", "{}")
         self.refuse(1, "info", "--model", ".", says="config.json")
 

@@ -47,7 +47,13 @@ TEST(Recipes, BuiltInOnesAreSoundForOneCommandAtLeast) {
   for (const std::string& name : RecipeNames()) {
     const RecipeArguments arguments{name, {}};
     const auto reads = [&](auto read) { return MessageOf([&] { read(arguments); }).empty(); };
-    EXPECT_TRUE(reads(ReadRunRecipe) || reads(ReadPretrainRecipe) || reads(ReadReinforceRecipe))
+    const auto read_with_problems = [](const RecipeArguments& given) {
+      return ReadReinforceRecipe(given, [](ProblemsOptions* problems) {
+        problems->file = "own.jsonl";
+        problems->rule = "exact";
+      });
+    };
+    EXPECT_TRUE(reads(ReadRunRecipe) || reads(ReadPretrainRecipe) || reads(read_with_problems))
         << name;
   }
 }
