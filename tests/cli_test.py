@@ -306,6 +306,9 @@ class FromTextToText(CommandLine):
             "train.micro_batch_tokens=512", "--set", "model.vocab_size=320"))
         self.assertTrue(run["finished"])
         model = self.folder / run["checkpoint"]
+        self.assertEqual(self.succeed("generate", "--model", model, "--max-tokens", 128),
+                         (self.folder / "run/sample.txt").read_bytes() + b"\n")
+        self.assertIn("writes from nothing", (self.folder / "run/report.html").read_text())
         for command in ("generate", "evaluate", "info"):
             more = ("--task", "sum") if command == "evaluate" else ()
             self.refuse(1, command, "--model", "run", *more, says="run: is a run, not a checkpoint; its newest "
@@ -519,6 +522,7 @@ class FromTextToText(CommandLine):
         first = self.run_program(*pretrain, "--resume")
         self.assertIn("run holds no run to go on with", first.stderr.decode())
         checkpoint = json.loads(first.stdout)["checkpoint"]
+        self.assertFalse((self.folder / "run/sample.txt").exists())
         self.assertTrue(json.loads(self.succeed(*pretrain, "--resume"))["finished"])
         config = json.loads((self.folder / checkpoint / "config.json").read_text())
         self.assertIsNone(config["eos_token_id"])

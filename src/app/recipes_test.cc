@@ -139,7 +139,7 @@ TEST(RunProgram, ReportTakesThePrice) {
   EXPECT_EQ(Exit({"report", scratch / "run", "--price", "3", "--json"}, &out), 0);
   EXPECT_EQ(out, "{\"report\":\"" + (scratch / "run/report.html") + "\"}\n");
   const std::string page = ReadFile(scratch / "run/report.html");
-  EXPECT_NE(page.find("<b>$6.000</b>"), std::string::npos);
+  EXPECT_NE(page.find("<b>$6.00</b>"), std::string::npos);
   EXPECT_NE(page.find("<b>30:00</b>"), std::string::npos);
 }
 
