@@ -110,6 +110,16 @@ TEST(Recipes, ImpossibleValuesAreToldWithTheirPlace) {
       pretrain("[train]\nsequence_length = 100\n"),
       "r.toml: train.tokens_per_step is 16384; it must be a multiple of train.sequence_length "
       "= 100");
+  // None of several fields that the same is asked of is told with another.
+  for (const char* field :
+       {"batch_ramp_steps", "evaluate_every", "mtp_lambda", "balance_alpha", "router_bias_gamma"}) {
+    EXPECT_EQ(pretrain(fmt::format("[train]\n{} = -1\n", field)),
+              fmt::format("r.toml:2: train.{} is -1; it cannot be negative", field));
+  }
+  for (const char* field : {"max_refills", "evaluate_every", "reference_every"}) {
+    EXPECT_EQ(reinforce(fmt::format("[rl]\n{} = -1\n", field)),
+              fmt::format("r.toml:2: rl.{} is -1; it cannot be negative", field));
+  }
   EXPECT_EQ(run("[reinforce.optimizer]\nlearning_rate = -1\n"),
             "r.toml:2: reinforce.optimizer.learning_rate is -1; it must be positive");
   EXPECT_EQ(run("[pretrain.optimizer]\nlearning_rate = -1\n"),
