@@ -286,7 +286,8 @@ class Recipes(CommandLine):
                     says="wrong.toml:3: 'train.stepz' is unknown; did you mean 'train.steps'?")
         self.refuse(2, *self.pretrain(self.write("odd.toml", "[train\n")), says="odd.toml:1: not TOML")
         self.refuse(2, "evaluate", "--model", "none", says="--data")
-        self.refuse(1, "generate", "--model", "none", says="none/")
+        self.refuse(1, "generate", "--model", "none", says="error: none: no such folder; name one that holds "
+                    "config.json, model.safetensors and tokenizer.json")
         self.refuse(1, "generate", "--model", self.write("file", "x"), says="is a file; name a checkpoint's directory")
         self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="top_p")
         self.refuse(2, "generate", "--model", "none", "--cache", "big", says="--cache")
@@ -317,10 +318,37 @@ class FromTextToText(CommandLine):
             "train.micro_batch_tokens=512", "--set", "model.vocab_size=320"))
         self.assertTrue(run["finished"])
         model = self.folder / run["checkpoint"]
+        self.assertEqual(self.succeed("generate", "--model", model, "--max-tokens", 128),
+                         (self.folder / "run/sample.txt").read_bytes() + b"\n")
+        self.assertIn("writes from nothing", (self.folder / "run/report.html").read_text())
         for command in ("generate", "evaluate", "info"):
             more = ("--task", "sum") if command == "evaluate" else ()
             self.refuse(1, command, "--model", "run", *more, says="run: is a run, not a checkpoint; its newest "
                         "checkpoint is run/checkpoints/step-00000030")
+        self.refuse(1, "generate", "--model", "run/checkpoints/step-00000010",
+                    says="error: run/checkpoints/step-00000010: no such checkpoint; there are step-00000020, "
+                    "step-00000030")
+        for folder, command in ((model, ("generate", "--model", "bare")),
+                                (self.folder / "data", ("pretrain", "tiny", "--out", "other", "--data", "bare"))):
+            shutil.copytree(folder, self.folder / "bare")
+            (self.folder / "bare" / "tokenizer.json").unlink()
+            (self.folder / "bare" / "checksums.json").unlink(missing_ok=True)
+            self.refuse(1, *command, says="error: bare: holds no tokenizer.json; copy there the one that "
+                        "belongs to it, or make one with `darkhorse tokenizer train`")
+            shutil.rmtree(self.folder / "bare")
+        self.refuse(1, "reinforce", self.write("rl.toml", "[rl]\nsteps = 1\n"), "--model", "Qwen/Qwen2.5-0.5B", "--out", "other",
+                    says="error: Qwen/Qwen2.5-0.5B: no such folder, and nothing is downloaded; fetch the model "
+                    "and name its folder, which holds config.json, model.safetensors and tokenizer.json")
+        shutil.copytree(model, self.folder / "piped")
+        for name in ("config.json", "tokenizer.json", "model.safetensors", "checksums.json"):
+            path = self.folder / "piped" / name
+            (self.folder / "piped" / "checksums.json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            os.mkfifo(path)
+            self.refuse(1, "generate", "--model", "piped",
+                        says=f"error: piped/{name}: is a device, pipe or socket; name a file")
+            path.unlink()
+            shutil.copy(model / name, path)
         loss = json.loads(self.succeed("evaluate", "--model", model, "--data", "data", "--json"))
         # A uniform guess has ln(320) = 5.77 nats.
         self.assertLess(loss["loss"], 5.0)
@@ -506,6 +534,7 @@ class FromTextToText(CommandLine):
         first = self.run_program(*pretrain, "--resume")
         self.assertIn("run holds no run to go on with", first.stderr.decode())
         checkpoint = json.loads(first.stdout)["checkpoint"]
+        self.assertFalse((self.folder / "run/sample.txt").exists())
         self.assertTrue(json.loads(self.succeed(*pretrain, "--resume"))["finished"])
         config = json.loads((self.folder / checkpoint / "config.json").read_text())
         self.assertIsNone(config["eos_token_id"])
@@ -630,7 +659,8 @@ class Outputs(CommandLine):
 class Info(CommandLine):
     def test_a_recipe(self):
         memory = json.loads(self.succeed("info", "tiny", "--json"))["training_memory_bytes"]
-        parts = [memory[part] for part in ("weights", "gradients", "moments", "activations")]
+        parts = [memory[part] for part in ("weights", "gradients", "moments", "activations",
+                                              "rotations")]
         self.assertEqual(sum(parts), memory["total"])
         half = json.loads(self.succeed("info", "tiny", "--micro-batch-tokens", 1024, "--json"))
         self.assertLess(half["training_memory_bytes"]["activations"], memory["activations"])
@@ -651,7 +681,8 @@ class Info(CommandLine):
             self.assertGreater(machine[measured], 0)
 
     def test_bad_input(self):
-        self.refuse(1, "info", "--model", "none", says="none/config.json")
+        self.refuse(1, "info", "--model", "none", says="error: none: no such folder; name one that holds "
+                    "config.json, model.safetensors and tokenizer.json")
         self.write("config.json", "{}")
         self.refuse(1, "info", "--model", ".", says="config.json")
 

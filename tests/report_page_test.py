@@ -126,7 +126,8 @@ class Report(unittest.TestCase):
         self.assertIn("held-out: 0.1833", page.text)  # 5.5 / 30 of step 30, on hovering
         self.assertIn("MoE layer 1, expert 1: 1.50 of an even load", page.text)
         self.assertIn("60 GFLOP", page.text)   # 30 * 2e9
-        self.assertIn("$3.0000", page.text)      # 30 min on 2 threads at $3
+        self.assertIn("5.000 → 0.167training loss (step 1 → 30)", page.text)
+        self.assertIn("$3.00", page.text)      # 30 min on 2 threads at $3
         self.assertEqual({p.stem for p in (self.run_directory / "figures").iterdir()},
                          {"loss", "max_violation", "learning_rate", "grad_norm"})
 
@@ -169,7 +170,7 @@ class Report(unittest.TestCase):
                       "onerror=alert(1)> &lt; \ufffd rtl</think><answer>7</answer>", page.text)
         self.assertIn("after step 5", page.text)
         self.assertIn("after step 20", page.text)
-        self.assertIn("60.0 ± 5.0 %", page.text)
+        self.assertIn("60.0 % (55.0–65.0)", page.text)
 
     def test_whole_run(self):
         self.write("base/metrics.jsonl", pretraining_lines(30))

@@ -111,6 +111,8 @@ int RunProgram(int argc, char** argv) {
     return Report(2, error.what());
   } catch (const RunIsThere& error) {
     return Report(1, std::string(error.what()) + " (--resume goes on with it)");
+  } catch (const NoTokenizer& error) {
+    return Report(1, std::string(error.what()) + " with `darkhorse tokenizer train`");
   } catch (const Error& error) {
     return Report(1, error.what());
   } catch (const SavedInterruption& stopped) {

@@ -246,7 +246,9 @@ TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
   EXPECT_EQ(printed["training_flops_per_token"], cost.TrainingFlopsPerToken(5.5));
   const TrainingMemory memory = cost.Training(PretrainOptions().micro_batch_tokens);
   EXPECT_EQ(printed["training_memory_bytes"]["activations"], memory.activations);
-  EXPECT_EQ(printed["training_memory_bytes"]["total"], memory.total());
+  const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
+  EXPECT_EQ(printed["training_memory_bytes"]["rotations"], rotations);
+  EXPECT_EQ(printed["training_memory_bytes"]["total"], memory.total() + rotations);
   EXPECT_EQ(printed["latent_cache_bytes_per_token"], cost.CacheBytesPerToken(CacheForm::kLatent));
   EXPECT_EQ(printed["expanded_cache_bytes_per_token"],
             cost.CacheBytesPerToken(CacheForm::kExpanded));

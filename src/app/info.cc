@@ -13,6 +13,7 @@
 #include "kernel/peak.h"
 #include "model/config_fields.h"
 #include "model/cost.h"
+#include "model/rope.h"
 #include "train/recipe.h"
 
 namespace darkhorse {
@@ -56,6 +57,7 @@ Json DescribeMachine() {
 Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_batch_tokens) {
   const ModelCost cost(config);
   const TrainingMemory memory = cost.Training(micro_batch_tokens);
+  const auto rotations = static_cast<int64_t>(RopeCache::Bytes(config));
   const double mean_context = (static_cast<double>(context) + 1) / 2;
   ModelConfig listed = config;
   Json json = FieldsToJson(FieldsOf(listed));
@@ -73,7 +75,8 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
         {"gradients", memory.gradients},
         {"moments", memory.moments},
         {"activations", memory.activations},
-        {"total", memory.total()}}},
+        {"rotations", rotations},
+        {"total", memory.total() + rotations}}},
       {"latent_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kLatent)},
       {"expanded_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kExpanded)}});
   return json;

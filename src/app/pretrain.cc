@@ -41,6 +41,7 @@ void Run(const PretrainArguments& arguments) {
     json["loss"] = result.last.loss;
   }
   if (result.validation_loss >= 0) json["validation_loss"] = result.validation_loss;
+  if (result.finished) WriteSampleText(arguments.out, result.checkpoint);
   if (!result.checkpoint.empty()) json["report"] = ReportRun(arguments.out);
   PrintResult(json, arguments.json);
   if (!result.finished)

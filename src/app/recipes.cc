@@ -62,8 +62,9 @@ PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments) {
   return ParsePretrainRecipe(TextOf(arguments));
 }
 
-ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments) {
-  return ParseReinforceRecipe(TextOf(arguments));
+ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,
+                                    const std::function<void(ProblemsOptions*)>& set_problems) {
+  return ParseReinforceRecipe(TextOf(arguments), set_problems);
 }
 
 }  // namespace darkhorse

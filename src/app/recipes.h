@@ -1,6 +1,7 @@
 // Recipes: TOML files, those of recipes/ built into the program by name.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct RecipeArguments {
 // (pipeline/recipe.h).
 RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
 PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments);
-ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments);
+ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,
+                                    const std::function<void(ProblemsOptions*)>& set_problems = {});
 
 }  // namespace darkhorse

@@ -47,7 +47,13 @@ TEST(Recipes, BuiltInOnesAreSoundForOneCommandAtLeast) {
   for (const std::string& name : RecipeNames()) {
     const RecipeArguments arguments{name, {}};
     const auto reads = [&](auto read) { return MessageOf([&] { read(arguments); }).empty(); };
-    EXPECT_TRUE(reads(ReadRunRecipe) || reads(ReadPretrainRecipe) || reads(ReadReinforceRecipe))
+    const auto read_with_problems = [](const RecipeArguments& given) {
+      return ReadReinforceRecipe(given, [](ProblemsOptions* problems) {
+        problems->file = "own.jsonl";
+        problems->rule = "exact";
+      });
+    };
+    EXPECT_TRUE(reads(ReadRunRecipe) || reads(ReadPretrainRecipe) || reads(read_with_problems))
         << name;
   }
 }
@@ -133,7 +139,7 @@ TEST(RunProgram, ReportTakesThePrice) {
   EXPECT_EQ(Exit({"report", scratch / "run", "--price", "3", "--json"}, &out), 0);
   EXPECT_EQ(out, "{\"report\":\"" + (scratch / "run/report.html") + "\"}\n");
   const std::string page = ReadFile(scratch / "run/report.html");
-  EXPECT_NE(page.find("<b>$6.000</b>"), std::string::npos);
+  EXPECT_NE(page.find("<b>$6.00</b>"), std::string::npos);
   EXPECT_NE(page.find("<b>30:00</b>"), std::string::npos);
 }
 

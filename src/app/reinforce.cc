@@ -39,8 +39,8 @@ void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& argument
 }
 
 void Run(const ReinforceArguments& arguments) {
-  ReinforceRecipe recipe = ReadReinforceRecipe(arguments.recipe);
-  arguments.problems.Apply(&recipe.problems);
+  const ReinforceRecipe recipe = ReadReinforceRecipe(
+      arguments.recipe, [&](ProblemsOptions* problems) { arguments.problems.Apply(problems); });
   if (arguments.probe_only) return ProbeOnly(recipe, arguments);
   if (arguments.out.empty())
     FailUsage("--out is required: the run directory to write (--probe-only writes none)");

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace darkhorse {
 namespace {
@@ -19,8 +20,8 @@ constexpr size_t kBufferBytes = 1 << 18;
 class PlainSource : public ByteSource {
  public:
   explicit PlainSource(const std::string& path)
-      : path_(path), file_(std::fopen(path.c_str(), "rb"), &std::fclose) {
-    if (!file_) Fail("{}: cannot be opened ({})", path, std::strerror(errno));
+      : path_(path), file_(fdopen(OpenToRead(path), "rb"), &std::fclose) {
+    if (!file_) FailSystem("open", path, errno);
   }
   size_t Read(char* out, size_t capacity) override {
     const size_t count = std::fread(out, 1, capacity, file_.get());

@@ -105,7 +105,7 @@ Literal FromToml(const toml::node& node) {
 }
 
 void AssignToml(const toml::table& table, const std::string& prefix, const std::string& name,
-                const FieldList& fields) {
+                const FieldList& fields, FieldPlaces* places) {
   for (const auto& [key, node] : table) {
     const std::string path = prefix + std::string(key.str());
     const auto line = key.source().begin.line;
@@ -117,7 +117,7 @@ void AssignToml(const toml::table& table, const std::string& prefix, const std::
                     : fmt::format("'{}' is a single value, not a section", path));
     }
     if (section) {
-      AssignToml(*node.as_table(), path + ".", name, fields);
+      AssignToml(*node.as_table(), path + ".", name, fields, places);
       continue;
     }
     const Field* field = fields.Find(path);
@@ -126,6 +126,7 @@ void AssignToml(const toml::table& table, const std::string& prefix, const std::
     if (!AssignJson(*field, literal)) {
       FailUsage("{}:{}: {}", name, line, WrongType(*field, literal.dump()));
     }
+    if (places) places->Set(*field, fmt::format("{}:{}", name, line));
   }
 }
 
@@ -226,6 +227,40 @@ const Field* FieldList::Find(std::string_view path) const {
   return found == fields_.end() ? nullptr : &*found;
 }
 
+// The field of that path, or the only one whose path ends in it; nullptr if there is none.
+static const Field* FindByEnd(const FieldList& fields, std::string_view name) {
+  if (const Field* exact = fields.Find(name)) return exact;
+  const std::string end = "." + std::string(name);
+  const Field* found = nullptr;
+  for (const Field& field : fields.fields()) {
+    if (!field.path.ends_with(end)) continue;
+    if (found) return nullptr;
+    found = &field;
+  }
+  return found;
+}
+
+static const void* AddressOf(const Field& field) {
+  return std::visit([](const auto* value) -> const void* { return value; }, field.value);
+}
+
+void FieldPlaces::Set(const Field& field, std::string where) {
+  places_[AddressOf(field)] = {std::move(where), field.path};
+}
+
+std::string FieldPlaces::Tell(const FieldList& fields, std::string_view message) const {
+  const std::string_view name = message.substr(0, message.find(' '));
+  const std::string_view rest = message.substr(name.size());
+  const Field* field =
+      rest.starts_with(" is ") || rest.starts_with(" * ") || rest.starts_with(" = ")
+          ? FindByEnd(fields, name)
+          : nullptr;
+  if (!field) return fmt::format("{}: {}", name_, message);
+  const auto place = places_.find(AddressOf(*field));
+  if (place == places_.end()) return fmt::format("{}: {}{}", name_, field->path, rest);
+  return fmt::format("{}: {}{}", place->second.where, place->second.path, rest);
+}
+
 bool FieldList::IsSection(std::string_view path) const {
   return std::any_of(sections_.begin(), sections_.end(),
                      [&](const FieldSection& s) { return s.path == path; });
@@ -253,8 +288,9 @@ static toml::table Parsed(std::string_view text, const std::string& name) {
   }
 }
 
-void ParseToml(std::string_view text, const std::string& name, const FieldList& fields) {
-  AssignToml(Parsed(text, name), "", name, fields);
+void ParseToml(std::string_view text, const std::string& name, const FieldList& fields,
+               FieldPlaces* places) {
+  AssignToml(Parsed(text, name), "", name, fields, places);
 }
 
 std::vector<std::string> TomlKeys(std::string_view text, const std::string& name) {
@@ -263,7 +299,7 @@ std::vector<std::string> TomlKeys(std::string_view text, const std::string& name
   return keys;
 }
 
-void SetField(const FieldList& fields, std::string_view assignment) {
+void SetField(const FieldList& fields, std::string_view assignment, FieldPlaces* places) {
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos) {
     FailUsage("setting {}: write it as field=value, such as model.hidden_size=512", assignment);
@@ -278,6 +314,7 @@ void SetField(const FieldList& fields, std::string_view assignment) {
   const Literal literal =
       IsList(field->value) ? ListFromText(text, field->value) : FromText(text, field->value);
   if (!AssignJson(*field, literal)) FailUsage("{}", WrongType(*field, std::string(text)));
+  if (places) places->Set(*field, fmt::format("setting {}", assignment));
 }
 
 std::string FieldsToToml(const FieldList& fields, bool help) {

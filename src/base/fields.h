@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -85,16 +86,39 @@ FieldList FieldsOf(T& config) {
   return list;
 }
 
+// Where a document, and what was set after it, gave fields their values: what is found wrong with
+// them later is told with that place.
+class FieldPlaces {
+ public:
+  // `name`: of the document.
+  explicit FieldPlaces(std::string name) : name_(std::move(name)) {}
+  void Set(const Field& field, std::string where);
+
+  // `message` with its place in front, "r.toml:3: " or "setting rl.steps=0: ". The place is that of
+  // the field that the message is about, where it begins "steps is 0; ..." or "rl.steps is 0; ...";
+  // the field is then named as it was set. Of any other message, and of a field that kept its
+  // default, the place is the document. `fields` are those that may be meant.
+  std::string Tell(const FieldList& fields, std::string_view message) const;
+
+ private:
+  struct Place {
+    std::string where, path;
+  };
+  std::string name_;
+  std::map<const void*, Place> places_;  // by where the field lies
+};
+
 // Assigns the keys of a TOML document; keys that are absent keep their values. UsageError: file and
 // line, and for an unknown key the nearest known one.
-void ParseToml(std::string_view text, const std::string& name, const FieldList& fields);
+void ParseToml(std::string_view text, const std::string& name, const FieldList& fields,
+               FieldPlaces* places = nullptr);
 
 // Names at the top level of a TOML document: they tell which struct it is for. UsageError.
 std::vector<std::string> TomlKeys(std::string_view text, const std::string& name);
 
 // Assigns one field from "path=value", as in `--set model.hidden_size=512`. Lists are comma
 // separated, with or without brackets. UsageError: names the path, the value and the cure.
-void SetField(const FieldList& fields, std::string_view assignment);
+void SetField(const FieldList& fields, std::string_view assignment, FieldPlaces* places = nullptr);
 
 // Assigns one field from a JSON value; false, and nothing is assigned, if the value does not fit
 // its type. TypeOf(field) says what would.

@@ -33,6 +33,15 @@ void ListFields(Inner& i, FieldList& list) {
   list.Add("sizes", i.sizes, "how large");
 }
 
+struct Twins {
+  Inner a, b;
+};
+
+void ListFields(Twins& t, FieldList& list) {
+  list.Section("a", t.a, "one");
+  list.Section("b", t.b, "the other");
+}
+
 void ListFields(Outer& o, FieldList& list) {
   list.Add("fast", o.fast, "be quick");
   list.Add("count", o.count, "how many");
@@ -149,6 +158,40 @@ TEST(Fields, SetErrorsNameTheCure) {
 TEST(Fields, WrongRecipeIsAUsageError) {
   Outer outer;
   EXPECT_THROW(ParseToml("x = 1", "r.toml", FieldsOf(outer)), UsageError);
+}
+
+// What a check finds wrong names the field as it likes: by its path, or by the path's end.
+TEST(FieldPlaces, TellWhereTheFieldWasSetThatAMessageIsAbout) {
+  Outer outer;
+  const FieldList fields = FieldsOf(outer);
+  FieldPlaces places("r.toml");
+  ParseToml("count = -1\n\n[inner]\nratio = 2\nwidth = 0\n", "r.toml", fields, &places);
+  SetField(fields, "inner.ratio=3", &places);
+  EXPECT_EQ(places.Tell(fields, "count is -1; it must be positive"),
+            "r.toml:1: count is -1; it must be positive");
+  EXPECT_EQ(places.Tell(fields, "width is 0; it must be positive"),
+            "r.toml:5: inner.width is 0; it must be positive");
+  EXPECT_EQ(places.Tell(fields, "inner.width = 0 divides nothing"),
+            "r.toml:5: inner.width = 0 divides nothing");
+  EXPECT_EQ(places.Tell(fields, "width * count is 0 * -1"),
+            "r.toml:5: inner.width * count is 0 * -1");
+  EXPECT_EQ(places.Tell(fields, "ratio is 3; it must be 1"),
+            "setting inner.ratio=3: inner.ratio is 3; it must be 1");
+  // Its default, no field, several fields.
+  EXPECT_EQ(places.Tell(fields, "rate is 0; raise it"), "r.toml: rate is 0; raise it");
+  EXPECT_EQ(places.Tell(fields, "sizes is empty"), "r.toml: inner.sizes is empty");
+  EXPECT_EQ(places.Tell(fields, "nothing is given"), "r.toml: nothing is given");
+  EXPECT_EQ(places.Tell(fields, "count and width cannot both be 0"),
+            "r.toml: count and width cannot both be 0");
+}
+
+// Fields of the same name in two sections: the message alone does not say which is meant.
+TEST(FieldPlaces, GuessAtNoField) {
+  Twins twins;
+  FieldPlaces places("r.toml");
+  ParseToml("[a]\nwidth = 0\n", "r.toml", FieldsOf(twins), &places);
+  EXPECT_EQ(places.Tell(FieldsOf(twins), "width is 0"), "r.toml: width is 0");
+  EXPECT_EQ(places.Tell(FieldsOf(twins.a), "width is 0"), "r.toml:2: a.width is 0");
 }
 
 TEST(Fields, TomlReadsBackExactly) {

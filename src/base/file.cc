@@ -141,7 +141,7 @@ void RequireReplaceable(const std::string& path, mode_t kind) {
 std::string ReadAll(int fd, const std::string& path, int64_t max_bytes) {
   std::string text;
   for (;;) {
-    // No trust in st_size: pipes and /proc report 0.
+    // No trust in st_size: standard input may be a pipe, and /proc reports 0.
     const size_t old_size = text.size();
     text.resize(old_size + std::max<size_t>(old_size, 1 << 16));
     const ssize_t got = read(fd, text.data() + old_size, text.size() - old_size);
@@ -193,10 +193,24 @@ void MakeDirectories(const std::string& path) {
   for (auto made = missing.rbegin(); made != missing.rend(); ++made) SyncPath(ParentOf(*made));
 }
 
+int OpenToRead(const std::string& path) {
+  // O_NONBLOCK is for what is no plain file; reading one is the same with it.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat status;
+  // What cannot be opened at all, as a socket, is told as what it is.
+  const int open_error = fd < 0 ? errno : 0;
+  const bool known = fd < 0 ? stat(path.c_str(), &status) == 0 : fstat(fd, &status) == 0;
+  if (known && !S_ISREG(status.st_mode)) {
+    if (fd >= 0) close(fd);
+    if (S_ISDIR(status.st_mode)) FailSystem("open", path, EISDIR);
+    Fail("{}: is {}; name a file", path, KindName(status.st_mode));
+  }
+  if (fd < 0) FailSystem("open", path, open_error);
+  return fd;
+}
+
 std::string ReadFile(const std::string& path, int64_t max_bytes) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) FailSystem("open", path, errno);
-  return ReadAll(fd, path, max_bytes);
+  return ReadAll(OpenToRead(path), path, max_bytes);
 }
 
 std::string ReadStandardInput(int64_t max_bytes) {
@@ -207,16 +221,9 @@ std::string ReadStandardInput(int64_t max_bytes) {
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  // Without O_NONBLOCK a pipe that nobody writes to would be waited for.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) FailSystem("open", path, errno);
+  const int fd = OpenToRead(path);
   struct stat status;
   int error_number = fstat(fd, &status) == 0 ? 0 : errno;
-  if (error_number == 0 && S_ISDIR(status.st_mode)) error_number = EISDIR;
-  if (error_number == 0 && !S_ISREG(status.st_mode)) {
-    close(fd);
-    Fail("{}: is {}; name a file", path, KindName(status.st_mode));
-  }
   if (error_number == 0 && status.st_size == 0) {
     close(fd);
     Fail("{}: the file is empty; make or fetch it again", path);

@@ -17,6 +17,10 @@ namespace darkhorse {
 // Throws Error "<path>: cannot <verb>: <errno's text>; <cure>".
 [[noreturn]] void FailSystem(std::string_view verb, const std::string& path, int error_number);
 
+// A descriptor to read the file with, which the caller closes. Error if it is missing, or no plain
+// file: a pipe that nobody writes to would be waited for.
+int OpenToRead(const std::string& path);
+
 // The whole file, which may be empty. Throws Error if it cannot be read or exceeds max_bytes.
 std::string ReadFile(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
 

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "base/byte_source.h"
 #include "base/checksum.h"
 #include "base/scratch_testing.h"
 
@@ -205,7 +208,7 @@ TEST_F(FileTest, ErrorsNameTheFileAndTheCure) {
   expect_error("none", missing, [&] { SyncPath(Path("none")); });
   expect_error("empty", ": the file is empty; make or fetch it again",
                [&] { MappedFile(Path("empty")); });
-  expect_error("", ": cannot map: Is a directory; name a file, not a directory",
+  expect_error("", ": cannot open: Is a directory; name a file, not a directory",
                [&] { MappedFile{Path("")}; });
   expect_error("no/such/dir", ": cannot write: No such file or directory; check the path",
                [&] { FileWriter(Path("no/such/dir")); });
@@ -243,15 +246,30 @@ TEST(FailSystemTest, EveryErrorHasItsCure) {
   }
 }
 
-// A reader would wait for a writer that never comes.
-TEST_F(FileTest, APipeIsNotMapped) {
+// Of a pipe a reader would wait for a writer that never comes; a link to one is no better.
+TEST_F(FileTest, OnlyPlainFilesAreRead) {
   ASSERT_EQ(mkfifo(Path("pipe").c_str(), 0600), 0);
-  const int code = InChild([&] {
-    alarm(10);
-    const std::string message = MessageOf([&] { MappedFile(Path("pipe")); });
-    _exit(message.find("is a device, pipe or socket; name a file") != std::string::npos ? 4 : 5);
-  });
-  EXPECT_EQ(code, 4);
+  std::filesystem::create_symlink(Path("pipe"), Path("link"));
+  const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  std::snprintf(address.sun_path, sizeof address.sun_path, "%s", Path("socket").c_str());
+  ASSERT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const std::function<void(const std::string&)> readers[] = {
+      [](const std::string& path) { MappedFile{path}; },
+      [](const std::string& path) { ReadFile(path); },
+      [](const std::string& path) { OpenByteSource(path); }};
+  for (const std::string& path :
+       {Path("pipe"), Path("link"), Path("socket"), std::string("/dev/zero")}) {
+    for (const auto& read : readers) {
+      const int code = InChild([&] {
+        alarm(10);
+        const std::string message = MessageOf([&] { read(path); });
+        _exit(message == path + ": is a device, pipe or socket; name a file" ? 4 : 5);
+      });
+      EXPECT_EQ(code, 4) << path << " by " << &read - readers;
+    }
+  }
+  close(listener);
 }
 
 TEST_F(FileTest, StandardInputIsReadToItsEndOrRefused) {

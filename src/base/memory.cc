@@ -11,16 +11,19 @@
 
 namespace darkhorse {
 
-int64_t PhysicalMemoryBytes() {
+int64_t PhysicalMemoryBytes(const std::vector<std::string>& limits) {
   if (const char* value = std::getenv("DARKHORSE_MEMORY")) {
     const int64_t bytes = std::atoll(value);
     if (bytes > 0) return bytes;
   }
-  const int64_t machine =
+  int64_t held =
       static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(sysconf(_SC_PAGESIZE));
-  int64_t container = 0;  // stays 0 where there is no limit: no such file, or "max"
-  std::ifstream("/sys/fs/cgroup/memory.max") >> container;
-  return container > 0 ? std::min(machine, container) : machine;
+  for (const std::string& path : limits) {
+    int64_t limit = 0;  // stays 0 where there is none: no such file, or "max"
+    std::ifstream(path) >> limit;
+    if (limit > 0) held = std::min(held, limit);
+  }
+  return held;
 }
 
 void RequireMemory(double bytes, std::string_view what, std::string_view cure) {

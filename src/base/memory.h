@@ -3,13 +3,20 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace darkhorse {
 
-// Bytes of the machine, or the limit of its container (cgroup v2) where that is less. The
-// environment variable DARKHORSE_MEMORY replaces both.
-int64_t PhysicalMemoryBytes();
+// Where a container's limit stands, in bytes: in cgroup v2 ("max" for none) and v1 (a number beyond
+// any machine's for none).
+inline const std::vector<std::string> kContainerLimits = {
+    "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+
+// Bytes of the machine, or the limit of its container where that is less. The environment variable
+// DARKHORSE_MEMORY replaces both.
+int64_t PhysicalMemoryBytes(const std::vector<std::string>& limits = kContainerLimits);
 
 // Error "<what> needs 3.10 TiB of memory, this machine has 62.7 GiB; <cure>" if it has less than
 // `bytes`.

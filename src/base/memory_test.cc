@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/format.h"
+#include "base/scratch_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -11,15 +13,27 @@ TEST(Memory, RefusesWhatTheMachineCannotHold) {
   const auto held = static_cast<double>(PhysicalMemoryBytes());
   EXPECT_GT(held, 1 << 20);
   RequireMemory(held, "the model", "choose another");
-  try {
-    RequireMemory(3.0 * (int64_t{1} << 60), "the model", "choose another");
-    ADD_FAILURE();
-  } catch (const Error& error) {
-    const std::string message = error.what();
-    EXPECT_TRUE(message.starts_with("the model needs 3145728 TiB of memory, this machine has "))
-        << message;
-    EXPECT_TRUE(message.ends_with("; choose another")) << message;
-  }
+  EXPECT_EQ(
+      MessageOf([] { RequireMemory(3.0 * (int64_t{1} << 60), "the model", "choose another"); }),
+      fmt::format("the model needs 3145728 TiB of memory, this machine has {}; choose another",
+                  FormatBytes(held)));
+}
+
+// cgroup v2 writes "max" for no limit, v1 a number that no machine has.
+TEST(Memory, IsTheLesserOfTheMachineSAndItsContainerS) {
+  const ScratchDirectory dir;
+  const int64_t machine = PhysicalMemoryBytes({});
+  const std::string absent = dir / "absent", none = dir.Write("none", "max\n"),
+                    v2 = dir.Write("v2", "2000000\n"), v1 = dir.Write("v1", "1000000\n"),
+                    v1_none = dir.Write("v1_none", "9223372036854771712\n");
+  EXPECT_EQ(PhysicalMemoryBytes({absent}), machine);
+  EXPECT_EQ(PhysicalMemoryBytes({none}), machine);
+  EXPECT_EQ(PhysicalMemoryBytes({v1_none}), machine);
+  EXPECT_EQ(PhysicalMemoryBytes({v2, absent}), 2000000);
+  EXPECT_EQ(PhysicalMemoryBytes({absent, v1}), 1000000);
+  EXPECT_EQ(PhysicalMemoryBytes({none, v1}), 1000000);
+  EXPECT_EQ(PhysicalMemoryBytes({v2, v1}), 1000000);
+  EXPECT_LE(PhysicalMemoryBytes(), machine);
 }
 
 TEST(Memory, MayBeLessThanTheMachineS) {

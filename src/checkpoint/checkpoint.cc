@@ -159,7 +159,7 @@ void PublishCheckpoint(const std::string& directory, const ModelConfig& config,
 }
 
 ModelConfig LoadModelConfig(const std::string& directory) {
-  RefuseRunDirectory(directory);
+  RequireCheckpoint(directory);
   const std::string name = directory + "/config.json";
   ModelConfig config = ParseConfigJson(ReadFile(name, kMaxJsonBytes), name);
   const std::string generation = directory + kGenerationConfig;
@@ -197,8 +197,9 @@ void LoadWeights(const std::string& directory, const ModelConfig& config, const 
 }
 
 std::string LoadTokenizerJson(const std::string& directory) {
-  RefuseRunDirectory(directory);
-  return ReadFile(directory + "/tokenizer.json", kMaxJsonBytes);
+  const std::string path = directory + "/tokenizer.json";
+  if (FileExists(directory) && !FileExists(path)) throw NoTokenizer(directory);
+  return ReadFile(path, kMaxJsonBytes);
 }
 
 SavedTrainerState::SavedTrainerState(const std::string& directory)

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "checkpoint/checksums.h"
 #include "checkpoint/safetensors.h"
 #include "model/config.h"
@@ -50,7 +51,16 @@ ModelConfig LoadVerifiedModelConfig(const std::string& directory);
 void LoadWeights(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
                  float* weights);
 
-// tokenizer.json's bytes. Error if the checkpoint has none.
+// A folder without tokenizer.json: a caller may add how one is made.
+class NoTokenizer : public Error {
+ public:
+  explicit NoTokenizer(const std::string& directory)
+      : Error(fmt::format(
+            "{}: holds no tokenizer.json; copy there the one that belongs to it, or make one",
+            directory)) {}
+};
+
+// The bytes of tokenizer.json in a folder of a model or of data. NoTokenizer if it has none.
 std::string LoadTokenizerJson(const std::string& directory);
 
 // The trainer's state as saved; Error if the checkpoint has none.

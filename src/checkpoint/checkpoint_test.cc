@@ -111,6 +111,12 @@ TEST_F(CheckpointTest, RoundTripIsExact) {
   // Padding included: the buffer came back as it was.
   EXPECT_EQ(Loaded(directory), weights_);
   EXPECT_EQ(LoadTokenizerJson(directory), files_.tokenizer_json);
+  std::filesystem::remove(directory + "/tokenizer.json");
+  EXPECT_THROW(LoadTokenizerJson(directory), NoTokenizer);
+  EXPECT_EQ(MessageOf([&] { LoadTokenizerJson(directory); }),
+            directory +
+                ": holds no tokenizer.json; copy there the one that belongs to it, or make "
+                "one");
   const SavedTrainerState state(directory);
   EXPECT_EQ(state.step(), 12);
   EXPECT_EQ(nlohmann::json::parse(state.json()), nlohmann::json::parse(State(12).json));

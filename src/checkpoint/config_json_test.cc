@@ -386,7 +386,10 @@ TEST(ConfigJsonTest, RefusesBadValuesByName) {
   EXPECT_TRUE(Says(Refusal(With("hidden_size", nullptr)), "'hidden_size' must be"));
   EXPECT_TRUE(Says(Refusal(With("rope_theta", "big")), "'rope_theta' must be a number"));
   EXPECT_TRUE(Says(Refusal(With("norm_topk_prob", 1)), "'norm_topk_prob' must be true or false"));
-  EXPECT_TRUE(Says(Refusal(With("num_experts_per_tok", 17)), "config.json: config: num_experts"));
+  EXPECT_EQ(
+      Refusal(With("num_experts_per_tok", 17)),
+      "config.json: num_experts_per_tok is 17 but n_routed_experts only 16; choose at most as "
+      "many as there are");
   EXPECT_TRUE(Says(Refusal(With("eos_token_id", json::array())), "empty list"));
   // 0 in f32, and weights that overflow.
   EXPECT_TRUE(Says(Refusal(With("rms_norm_eps", 1e-60)), "rms_norm_eps is 1e-60; it must be from"));

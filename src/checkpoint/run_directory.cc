@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -66,6 +67,53 @@ std::string NewestCheckpoint(const std::string& directory) {
     newest_time = time;
   }
   return newest;
+}
+
+// The folders beside `directory` that hold a model, by name: the last of them, where there are
+// many.
+// "" if there is none.
+std::string CheckpointsBeside(const std::string& directory) {
+  constexpr size_t kMost = 8;
+  std::vector<std::string> names;
+  std::error_code error;
+  const fs::path parent = fs::path(directory).parent_path();
+  for (const fs::directory_entry& entry :
+       fs::directory_iterator(parent.empty() ? "." : parent, error)) {
+    if (FileExists(entry.path().string() + "/config.json"))
+      names.push_back(Printable(entry.path().filename().string()));
+  }
+  std::ranges::sort(names);
+  const size_t left_out = names.size() - std::min(names.size(), kMost);
+  return fmt::format(
+      "{}{}", left_out == 0 ? "" : fmt::format("{} others, ", left_out),
+      fmt::join(names.begin() + static_cast<ptrdiff_t>(left_out), names.end(), ", "));
+}
+
+constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.json";
+
+[[noreturn]] void FailNoDirectory(std::string directory) {
+  while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
+  const fs::path parent = fs::path(directory).parent_path();
+  const fs::path run = parent.filename() == "checkpoints" ? parent.parent_path() : parent;
+  const std::string beside = CheckpointsBeside(directory);
+  const std::string best = FileExists((run / "best/config.json").string()) && run != parent
+                               ? (run / "best").string()
+                               : "";
+  if (!beside.empty() || !best.empty())
+    Fail("{}: no such checkpoint; there are {}{}{}", directory, beside,
+         beside.empty() || best.empty() ? "" : ", ", best);
+  if (const std::string newest = NewestCheckpoint(run.empty() ? "." : run.string());
+      !newest.empty() && !run.empty())
+    Fail("{}: no such checkpoint; the newest of {} is {}", directory, run.string(), newest);
+  // "Qwen/Qwen2.5-0.5B"
+  const bool of_a_hub = std::ranges::count(directory, '/') == 1 && directory.front() != '/' &&
+                        directory.front() != '.' && !FileExists(parent.string());
+  if (of_a_hub)
+    Fail(
+        "{}: no such folder, and nothing is downloaded; fetch the model and name its folder, which "
+        "holds {}",
+        directory, kModelFiles);
+  Fail("{}: no such folder; name one that holds {}", directory, kModelFiles);
 }
 
 bool KeepLine(std::string_view line, int64_t last_step) {
@@ -174,13 +222,13 @@ RunLock::RunLock(const std::string& run) {
 
 RunLock::~RunLock() { close(directory_); }
 
-void RefuseRunDirectory(const std::string& directory) {
-  if (fs::is_regular_file(directory))
-    Fail("{}: is a file; name a checkpoint's directory", directory);
+void RequireCheckpoint(const std::string& directory) {
   if (FileExists(directory + "/config.json")) return;
-  const std::string newest = NewestCheckpoint(directory);
-  if (newest.empty()) return;
-  Fail("{}: is a run, not a checkpoint; its newest checkpoint is {}", directory, newest);
+  if (!FileExists(directory)) FailNoDirectory(directory);
+  if (!fs::is_directory(directory)) Fail("{}: is a file; name a checkpoint's directory", directory);
+  if (const std::string newest = NewestCheckpoint(directory); !newest.empty())
+    Fail("{}: is a run, not a checkpoint; its newest checkpoint is {}", directory, newest);
+  Fail("{}: holds no config.json; name a folder that holds {}", directory, kModelFiles);
 }
 
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {

@@ -32,9 +32,10 @@ class RunLock {
   int directory_;
 };
 
-// A run is easily taken for one of its checkpoints: Error naming the newest, where `directory` is a
-// run or holds runs.
-void RefuseRunDirectory(const std::string& directory);
+// Error unless `directory` holds a config.json. A run is easily taken for one of its checkpoints,
+// so where it is a run or holds runs, its newest checkpoint is named; where there is no such
+// directory, the checkpoints beside it are.
+void RequireCheckpoint(const std::string& directory);
 
 // What a command that may go on with a run tells who did not ask it to.
 class RunIsThere : public Error {

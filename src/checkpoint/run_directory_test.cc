@@ -19,14 +19,16 @@ std::string MakeStep(const std::string& run, int64_t step, int hours_ago) {
   return directory;
 }
 
-TEST(RefuseRunDirectoryTest, NamesTheCheckpointThatWasWrittenLast) {
+TEST(RequireCheckpointTest, NamesTheCheckpointThatWasWrittenLast) {
   const ScratchDirectory dir;
-  const auto refusal = [&] { return MessageOf([&] { RefuseRunDirectory(dir.path()); }); };
+  const auto refusal = [&] { return MessageOf([&] { RequireCheckpoint(dir.path()); }); };
   const auto is_a_run = [&](const std::string& newest) {
     return fmt::format("{}: is a run, not a checkpoint; its newest checkpoint is {}", dir.path(),
                        newest);
   };
-  EXPECT_EQ(refusal(), "");
+  EXPECT_EQ(refusal(), dir.path() +
+                           ": holds no config.json; name a folder that holds config.json, "
+                           "model.safetensors and tokenizer.json");
   // Of one run the last step; of several stages the one that was at work last, whatever its step
   // and its folder's place in the order of names.
   MakeStep(dir / "b", 500, 9);
@@ -42,8 +44,53 @@ TEST(RefuseRunDirectoryTest, NamesTheCheckpointThatWasWrittenLast) {
   EXPECT_EQ(refusal(), is_a_run(later));
   const std::string file = dir.Write("config.json", "{}");  // now it is a checkpoint itself
   EXPECT_EQ(refusal(), "");
-  EXPECT_EQ(MessageOf([&] { RefuseRunDirectory(file); }),
+  EXPECT_EQ(MessageOf([&] { RequireCheckpoint(file); }),
             file + ": is a file; name a checkpoint's directory");
+}
+
+TEST(RequireCheckpointTest, OfADirectoryThatIsNotThereNamesThoseBesideIt) {
+  const ScratchDirectory dir;
+  const auto refusal = [](const std::string& path) {
+    return MessageOf([&] { RequireCheckpoint(path); });
+  };
+  const std::string files = "config.json, model.safetensors and tokenizer.json";
+  const std::string gone = dir / "run/checkpoints/step-00000050";
+  EXPECT_EQ(refusal(gone), gone + ": no such folder; name one that holds " + files);
+  const std::string best = dir / "run/best";
+  dir.Write("run/best/config.json", "{}");
+  EXPECT_EQ(refusal(gone), fmt::format("{}: no such checkpoint; there are {}", gone, best));
+  dir.Write("run/checkpoints/step-00000060/config.json", "{}");
+  dir.Write("run/checkpoints/step-00000030/config.json", "{}");
+  dir.Write("run/checkpoints/other/note.txt", "");
+  EXPECT_EQ(refusal(gone + "/"),
+            fmt::format("{}: no such checkpoint; there are step-00000030, step-00000060, {}", gone,
+                        best));
+  const std::string none = dir / "run/last";
+  EXPECT_EQ(refusal(none), fmt::format("{}: no such checkpoint; there are best", none));
+  std::filesystem::remove_all(best);
+  EXPECT_EQ(refusal(none), fmt::format("{}: no such checkpoint; the newest of {} is {}", none,
+                                       dir / "run", dir / "run/checkpoints/step-00000060"));
+  for (int step = 1; step <= 8; ++step)
+    dir.Write(fmt::format("run/checkpoints/step-0000001{}/config.json", step), "{}");
+  EXPECT_EQ(refusal(gone),
+            gone +
+                ": no such checkpoint; there are 2 others, step-00000013, step-00000014, "
+                "step-00000015, step-00000016, step-00000017, step-00000018, step-00000030, "
+                "step-00000060");
+}
+
+TEST(RequireCheckpointTest, OfAHubsNameSaysThatNothingIsDownloaded) {
+  const std::string files = "config.json, model.safetensors and tokenizer.json";
+  const auto refusal = [](const std::string& path) {
+    return MessageOf([&] { RequireCheckpoint(path); });
+  };
+  EXPECT_EQ(
+      refusal("Qwen/Qwen2.5-0.5B"),
+      "Qwen/Qwen2.5-0.5B: no such folder, and nothing is downloaded; fetch the model and name "
+      "its folder, which holds " +
+          files);
+  for (const std::string path : {"/Qwen/x", "./Qwen", "Qwen", "a/b/c"})
+    EXPECT_EQ(refusal(path), path + ": no such folder; name one that holds " + files);
 }
 
 TEST(FindLatestCheckpointTest, OfNoneThatIsSoundTheNewestIsNamed) {

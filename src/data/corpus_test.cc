@@ -464,7 +464,7 @@ TEST(Corpus, RefusalsAreSaidInFull) {
   EXPECT_EQ(MessageOf([&] { ReadAll(none); }),
             none + ": no such file or folder; check the path of the corpus");
   EXPECT_EQ(MessageOf([&] { OpenByteSource(none); }),
-            none + ": cannot be opened (No such file or directory)");
+            none + ": cannot open: No such file or directory; check the path");
   EXPECT_EQ(MessageOf([&] { ReadAll(pdf); }),
             pdf + ": not a corpus file; name it .txt, .jsonl or .json (.gz or .zst may follow)");
   EXPECT_EQ(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "base/checksum.h"
@@ -180,6 +181,8 @@ TokenShard TokenShard::Parse(std::span<const std::byte> bytes, const std::string
 }
 
 bool IsTokenShard(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;  // a pipe would be waited for
   std::ifstream file(path, std::ios::binary);
   char magic[sizeof kMagic] = {};
   return file.read(magic, sizeof magic) && std::memcmp(magic, kMagic, sizeof kMagic) == 0;

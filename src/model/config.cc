@@ -50,7 +50,7 @@ constexpr Dimension kDimensions[] = {
 };
 
 void RequirePositive(const char* field, int64_t value) {
-  if (value < 1) Fail("config: {} is {}; it must be at least 1", field, value);
+  if (value < 1) Fail("{} is {}; it must be at least 1", field, value);
 }
 
 bool Needs(const ModelConfig& config, Needed needed) {
@@ -74,82 +74,77 @@ void CheckDimensions(const ModelConfig& config) {
   for (const Dimension& d : kDimensions) {
     const int64_t value = config.*d.value;
     if (value < 0 || value > d.high)
-      Fail("config: {} is {}; it must be from 0 to {}", d.name, value, d.high);
+      Fail("{} is {}; it must be from 0 to {}", d.name, value, d.high);
   }
 }
 
 void ModelConfig::Validate() const {
   if (std::ranges::find(kModelTypes, model_type) == std::end(kModelTypes)) {
-    Fail("config: model_type is '{}'; this program runs {}", model_type,
-         fmt::join(kModelTypes, " and "));
+    Fail("model_type is '{}'; this program runs {}", model_type, fmt::join(kModelTypes, " and "));
   }
   CheckDimensions(*this);
   if (first_k_dense_replace < 0)
-    Fail("config: first_k_dense_replace is {}; it cannot be negative", first_k_dense_replace);
+    Fail("first_k_dense_replace is {}; it cannot be negative", first_k_dense_replace);
   for (const Dimension& d : kDimensions) {
     if (Needs(*this, d.needed)) RequirePositive(d.name, this->*d.value);
   }
   if (qk_rope_head_dim % 2 != 0) {
-    Fail("config: qk_rope_head_dim is {}; RoPE rotates pairs, so it must be even",
-         qk_rope_head_dim);
+    Fail("qk_rope_head_dim is {}; RoPE rotates pairs, so it must be even", qk_rope_head_dim);
   }
   if (Needs(*this, Needed::kByMoeLayers)) {
     if (num_experts_per_tok > n_routed_experts) {
       Fail(
-          "config: num_experts_per_tok is {} but n_routed_experts only {}; choose at most as many "
+          "num_experts_per_tok is {} but n_routed_experts only {}; choose at most as many "
           "as there are",
           num_experts_per_tok, n_routed_experts);
     }
     if (n_routed_experts % n_group != 0) {
-      Fail("config: n_routed_experts = {} does not divide into n_group = {} equal groups",
-           n_routed_experts, n_group);
+      Fail("n_routed_experts = {} does not divide into n_group = {} equal groups", n_routed_experts,
+           n_group);
     }
-    if (topk_group > n_group)
-      Fail("config: topk_group is {} but n_group only {}", topk_group, n_group);
+    if (topk_group > n_group) Fail("topk_group is {} but n_group only {}", topk_group, n_group);
     if (num_experts_per_tok > topk_group * (n_routed_experts / n_group)) {
       Fail(
-          "config: num_experts_per_tok = {} exceeds the {} experts of topk_group = {} groups; "
+          "num_experts_per_tok = {} exceeds the {} experts of topk_group = {} groups; "
           "raise topk_group",
           num_experts_per_tok, topk_group * (n_routed_experts / n_group), topk_group);
     }
     if (scoring_func != "sigmoid" && scoring_func != "softmax") {
-      Fail("config: scoring_func is '{}'; it must be sigmoid or softmax", scoring_func);
+      Fail("scoring_func is '{}'; it must be sigmoid or softmax", scoring_func);
     }
     if (topk_method != "noaux_tc" && topk_method != "greedy" &&
         topk_method != "group_limited_greedy") {
-      Fail("config: topk_method is '{}'; it must be noaux_tc, greedy or group_limited_greedy",
-           topk_method);
+      Fail("topk_method is '{}'; it must be noaux_tc, greedy or group_limited_greedy", topk_method);
     }
   }
   if (!rope_scaling.type.empty() && rope_scaling.type != "yarn") {
-    Fail("config: rope_scaling type is '{}'; only yarn is known (or null)", rope_scaling.type);
+    Fail("rope_scaling.type is '{}'; only yarn is known (or null)", rope_scaling.type);
   }
   if (rope_scaling.type == "yarn") {
     const RopeScaling& yarn = rope_scaling;
-    if (!(yarn.factor >= 1))
-      Fail("config: rope_scaling factor is {}; it must be at least 1", yarn.factor);
-    RequirePositive("rope_scaling original_max_position_embeddings",
+    if (!(yarn.factor >= 1)) Fail("rope_scaling.factor is {}; it must be at least 1", yarn.factor);
+    RequirePositive("rope_scaling.original_max_position_embeddings",
                     yarn.original_max_position_embeddings);
     if (!(yarn.beta_slow > 0 && yarn.beta_fast > yarn.beta_slow)) {
       Fail(
-          "config: rope_scaling beta_fast is {} and beta_slow {}; both must be above 0, beta_fast "
+          "rope_scaling.beta_fast is {} and beta_slow {}; both must be above 0, beta_fast "
           "above beta_slow (32 and 1 are usual)",
           yarn.beta_fast, yarn.beta_slow);
     }
     if (!(yarn.mscale >= 0 && yarn.mscale_all_dim >= 0)) {
-      Fail("config: rope_scaling mscale is {} and mscale_all_dim {}; neither may be negative",
-           yarn.mscale, yarn.mscale_all_dim);
+      Fail("rope_scaling.mscale is {} and mscale_all_dim {}; neither may be negative", yarn.mscale,
+           yarn.mscale_all_dim);
     }
   }
-  if (!(rope_theta > 1)) Fail("config: rope_theta is {}; it must exceed 1", rope_theta);
+  if (!(rope_theta > 1)) Fail("rope_theta is {}; it must exceed 1", rope_theta);
   if (!(rms_norm_eps >= 1e-30 && rms_norm_eps <= 1))
-    Fail("config: rms_norm_eps is {}; it must be from 1e-30 to 1", rms_norm_eps);
+    Fail("rms_norm_eps is {}; it must be from 1e-30 to 1", rms_norm_eps);
   for (const int64_t id : stop_token_ids) {
     if (id < 0 || id > INT32_MAX)
-      Fail("config: stop_token_ids has {}; an id is from 0 to {}", id, INT32_MAX);
+      Fail("stop_token_ids has {}; an id is from 0 to {}", id, INT32_MAX);
   }
   if (!(initializer_range > 0 && initializer_range <= 10))
-    Fail("config: initializer_range is {}; it must be positive and at most 10", initializer_range);
+    Fail("initializer_range is {}; it must be positive and at most 10", initializer_range);
 }
 
 double ModelConfig::SoftmaxScale() const {

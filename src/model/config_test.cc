@@ -47,7 +47,7 @@ TEST(ModelConfig, ZeroIsRefusedWhereItCannotWork) {
   const auto expect = [](const ModelConfig& config, const Members& members, bool refused) {
     for (const auto& [name, member] : members) {
       EXPECT_EQ(WithZero(config, member),
-                refused ? fmt::format("config: {} is 0; it must be at least 1", name) : "");
+                refused ? fmt::format("{} is 0; it must be at least 1", name) : "");
     }
   };
   for (const ModelConfig& config : {mixed, dense, dense_but_mtp, moe}) {
@@ -69,7 +69,7 @@ TEST(ModelConfig, GroupsThatAreTooManyAreNamedInOrder) {
   config.num_experts_per_tok = 2;
   config.n_group = 4;
   config.topk_group = 5;
-  EXPECT_EQ(MessageOf([&] { config.Validate(); }), "config: topk_group is 5 but n_group only 4");
+  EXPECT_EQ(MessageOf([&] { config.Validate(); }), "topk_group is 5 but n_group only 4");
 }
 
 TEST(ModelConfig, BoundsAreMetExactly) {

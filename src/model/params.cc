@@ -21,9 +21,8 @@ void ParamLayout::Add(const ParamSpec& tensor) {
   int64_t size = 1;
   for (const int64_t extent : tensor.shape) size *= extent;
   if (size > kMaxFloats - buffer_size_ || params_.size() == kMaxTensors) {
-    Fail(
-        "config: a model of these dimensions has more than {} parameters or {} tensors; lower them",
-        kMaxFloats, kMaxTensors);
+    Fail("a model of these dimensions has more than {} parameters or {} tensors; lower them",
+         kMaxFloats, kMaxTensors);
   }
   params_.push_back({tensor, buffer_size_, size});
   buffer_size_ += (size + kAlignment - 1) / kAlignment * kAlignment;

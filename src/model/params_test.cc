@@ -36,7 +36,7 @@ TEST(ParamLayout, NamesADimensionThatNoModelHas) {
       ModelConfig config;
       config.*field = value;
       EXPECT_TRUE(RefusalOf(config).starts_with(
-          fmt::format("config: {} is {}; it must be from 0 to ", name, value)))
+          fmt::format("{} is {}; it must be from 0 to ", name, value)))
           << RefusalOf(config);
     }
   }

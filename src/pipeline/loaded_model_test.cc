@@ -76,12 +76,16 @@ TEST(LoadedModel, WhatDoesNotFitIsRefusedBeforeItIsRead) {
     return message;
   };
   EXPECT_EQ(loads_in(needed), "");
-  EXPECT_TRUE(Says(loads_in(needed - 1), "choose a smaller one"));
   const ModelCost cost(config);
   ASSERT_NE(cost.parameters(), cost.active_parameters());
-  EXPECT_TRUE(Says(loads_in(needed - 1),
-                   fmt::format("{}: the model, with {} parameters and a context of 64, needs",
-                               directory, FormatCount(static_cast<double>(cost.parameters())))));
+  EXPECT_EQ(
+      loads_in(needed - 1),
+      fmt::format("{}: the model, with {} parameters and a context of 64, needs {} of memory, "
+                  "this machine has {}; choose a smaller one, or lower "
+                  "max_position_embeddings in its config.json",
+                  directory, FormatCount(static_cast<double>(cost.parameters())),
+                  FormatBytes(static_cast<double>(needed)),
+                  FormatBytes(static_cast<double>(needed - 1))));
 }
 
 TEST(LoadedModel, PromptTokensBeginAsDocumentsDo) {

@@ -38,18 +38,31 @@ void RefuseOther(const RecipeText& text, const std::vector<std::string>& keys) {
             std::is_same_v<Recipe, RunRecipe> ? "" : " or " + text.kinds.run);
 }
 
-template <typename Recipe, typename Other>
-Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part) {
+// Calls `check`; what it finds wrong with the fields of `part` is told with its place.
+template <typename Part, typename Check>
+void AtPlaces(const FieldPlaces& places, Part& part, Check check) {
+  try {
+    check();
+  } catch (const UsageError& error) {
+    throw UsageError(places.Tell(FieldsOf(part), error.what()));
+  }
+}
+
+template <typename Recipe, typename Other, typename Check>
+Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part, Check check) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
   RefuseOther<Recipe, Other>(text, keys);
   RunRecipe whole;
+  FieldPlaces places(text.name);
   if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
-    ParseToml(text.toml, text.name, FieldsOf(whole));
+    ParseToml(text.toml, text.name, FieldsOf(whole), &places);
     whole.pretrain.model.vocab_size = whole.vocab_size;  // of the tokenizer that it trains
   } else {
-    ParseToml(text.toml, text.name, FieldsOf(whole.*part));
+    ParseToml(text.toml, text.name, FieldsOf(whole.*part), &places);
   }
-  for (const std::string& override : text.overrides) SetField(FieldsOf(whole.*part), override);
+  for (const std::string& override : text.overrides)
+    SetField(FieldsOf(whole.*part), override, &places);
+  AtPlaces(places, whole.*part, [&] { check(whole.*part); });
   return whole.*part;
 }
 
@@ -103,11 +116,11 @@ void Validate(const RunRecipe& r) {
       FailUsage("{} is {}; it must be from 1 to {}", name, value, high);
   }
   r.corpus.Mix();
-  Validate(r.pretrain);
-  Validate(r.reinforce);
   const double ordered = r.corpus.shares.style.ordered;
   if (!(ordered >= 0 && ordered <= 1))
     FailUsage("corpus.ordered is {}; it must be in [0, 1]", ordered);
+  Validate(r.pretrain);
+  Validate(r.reinforce);
 }
 
 RunRecipe ParseRunRecipe(const RecipeText& text) {
@@ -115,20 +128,29 @@ RunRecipe ParseRunRecipe(const RecipeText& text) {
   RefuseOther<RunRecipe, PretrainRecipe>(text, keys);
   RefuseOther<RunRecipe, ReinforceRecipe>(text, keys);
   RunRecipe recipe;
-  ParseToml(text.toml, text.name, FieldsOf(recipe));
-  for (const std::string& override : text.overrides) SetField(FieldsOf(recipe), override);
-  Validate(recipe);
+  FieldPlaces places(text.name);
+  ParseToml(text.toml, text.name, FieldsOf(recipe), &places);
+  for (const std::string& override : text.overrides) SetField(FieldsOf(recipe), override, &places);
+  // The stages' before the whole: a message about a learning rate does not say whose it is.
+  AtPlaces(places, recipe.pretrain, [&] { Validate(recipe.pretrain); });
+  AtPlaces(places, recipe.reinforce, [&] { Validate(recipe.reinforce); });
+  AtPlaces(places, recipe, [&] { Validate(recipe); });
   return recipe;
 }
 
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text) {
-  PretrainRecipe recipe = ReadPart<PretrainRecipe, ReinforceRecipe>(text, &RunRecipe::pretrain);
-  Validate(recipe);
-  return recipe;
+  return ReadPart<PretrainRecipe, ReinforceRecipe>(
+      text, &RunRecipe::pretrain, [](const PretrainRecipe& recipe) { Validate(recipe); });
 }
 
-ReinforceRecipe ParseReinforceRecipe(const RecipeText& text) {
-  return ReadPart<ReinforceRecipe, PretrainRecipe>(text, &RunRecipe::reinforce);
+ReinforceRecipe ParseReinforceRecipe(const RecipeText& text,
+                                     const std::function<void(ProblemsOptions*)>& set_problems) {
+  return ReadPart<ReinforceRecipe, PretrainRecipe>(text, &RunRecipe::reinforce,
+                                                   [&](ReinforceRecipe& recipe) {
+                                                     if (set_problems)
+                                                       set_problems(&recipe.problems);
+                                                     Validate(recipe);
+                                                   });
 }
 
 }  // namespace darkhorse

@@ -1,6 +1,7 @@
 // The recipe of a run of several stages, and how each kind of recipe is found in a text.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,9 +52,10 @@ struct RecipeText {
 
 // The recipe of pretraining, or of reinforcement: one written for it, or that section of a recipe
 // of a whole run; overrides are of the section's own fields. UsageError: also where it is of
-// another kind. A reinforcement recipe is validated once its problems are known.
+// another kind. `set_problems` sets what the recipe left open, before it is validated.
 RunRecipe ParseRunRecipe(const RecipeText& text);
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text);
-ReinforceRecipe ParseReinforceRecipe(const RecipeText& text);
+ReinforceRecipe ParseReinforceRecipe(
+    const RecipeText& text, const std::function<void(ProblemsOptions*)>& set_problems = {});
 
 }  // namespace darkhorse

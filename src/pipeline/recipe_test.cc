@@ -54,19 +54,87 @@ TEST(ParseRunRecipe, OverridesWinAndImpossibleValuesAreRefused) {
   const auto refused = [](const std::string& override) {
     return MessageOf([&] { ParseRunRecipe({"r.toml", kWhole, {override}}); });
   };
-  for (const char* field : {"corpus.documents", "corpus.max_attempts", "vocab_size",
-                            "digits_per_token", "evaluate_problems", "evaluate_samples"}) {
-    EXPECT_TRUE(Says(refused(std::string(field) + "=0"), std::string(field) + " is 0")) << field;
-    EXPECT_EQ(refused(std::string(field) + "=1000"), "") << field;
+  for (const auto& [field, most] : {std::pair{"corpus.documents", INT64_MAX},
+                                    {"corpus.max_attempts", 1 << 20},
+                                    {"vocab_size", 1 << 20},
+                                    {"digits_per_token", 1000},
+                                    {"evaluate_problems", 1 << 20},
+                                    {"evaluate_samples", 1 << 20}}) {
+    EXPECT_EQ(refused(fmt::format("{}=0", field)),
+              fmt::format("setting {0}=0: {0} is 0; it must be from 1 to {1}", field, most));
+    EXPECT_EQ(refused(fmt::format("{}=1000", field)), "") << field;
   }
   EXPECT_EQ(refused("digits_per_token=1"), "");
-  EXPECT_TRUE(Says(refused("digits_per_token=1001"), "from 1 to 1000"));
-  EXPECT_TRUE(Says(refused("evaluate_samples=1048577"), "from 1 to 1048576"));
-  EXPECT_TRUE(Says(refused("corpus.ordered=1.5"), "corpus.ordered is 1.5"));
-  EXPECT_TRUE(Says(refused("corpus.ordered=-0.5"), "corpus.ordered is -0.5"));
-  EXPECT_TRUE(Says(refused("corpus.tasks=unknown"), "unknown"));
-  EXPECT_TRUE(Says(refused("pretrain.train.steps=0"), "steps is 0"));
-  EXPECT_TRUE(Says(refused("reinforce.rl.steps=-1"), "steps is -1"));
+  EXPECT_EQ(refused("digits_per_token=1001"),
+            "setting digits_per_token=1001: digits_per_token is 1001; it must be from 1 to 1000");
+  EXPECT_EQ(refused("evaluate_samples=1048577"),
+            "setting evaluate_samples=1048577: evaluate_samples is 1048577; it must be from 1 to "
+            "1048576");
+  EXPECT_EQ(refused("corpus.ordered=1.5"),
+            "setting corpus.ordered=1.5: corpus.ordered is 1.5; it must be in [0, 1]");
+  EXPECT_EQ(refused("corpus.ordered=-0.5"),
+            "setting corpus.ordered=-0.5: corpus.ordered is -0.5; it must be in [0, 1]");
+  EXPECT_EQ(refused("corpus.tasks=unknown"),
+            "r.toml: unknown task 'unknown'; did you mean 'countdown'? Known: countdown, sum, "
+            "multiply, solve, gcd, base, sort, parity");
+  EXPECT_EQ(refused("pretrain.train.steps=0"),
+            "setting pretrain.train.steps=0: pretrain.train.steps is 0; it must be at least 1");
+  EXPECT_EQ(refused("reinforce.rl.steps=-1"),
+            "setting reinforce.rl.steps=-1: reinforce.rl.steps is -1; it must be at least 1");
+}
+
+// Values that the fields' types can hold and a run cannot work with are told with their line, as
+// those that do not fit are; and with their section, although a check may know only the field.
+TEST(Recipes, ImpossibleValuesAreToldWithTheirPlace) {
+  const auto run = [](const std::string& toml) {
+    return MessageOf([&] { ParseRunRecipe({"r.toml", toml, {}}); });
+  };
+  const auto pretrain = [](const std::string& toml) {
+    return MessageOf([&] { ParsePretrainRecipe({"r.toml", toml, {}}); });
+  };
+  const auto reinforce = [](const std::string& toml) {
+    return MessageOf([&] { ParseReinforceRecipe({"r.toml", toml, {}}); });
+  };
+  EXPECT_EQ(reinforce("[grpo]\nkl_beta = 0\nadvantage = 'x'\n"),
+            "r.toml:3: grpo.advantage is 'x'; it must be one of mean, mean_std, batch_std");
+  EXPECT_EQ(reinforce("[schedule]\nschedule = 'x'\n"),
+            "r.toml:2: schedule.schedule is 'x'; it must be constant, cosine or wsd");
+  EXPECT_EQ(pretrain("[optimizer]\n\noptimizer = 'x'\n"),
+            "r.toml:3: optimizer.optimizer is 'x'; it must be muon or adamw");
+  EXPECT_EQ(pretrain("[optimizer]\nlearning_rate = -1\n"),
+            "r.toml:2: optimizer.learning_rate is -1; it must be positive");
+  EXPECT_EQ(pretrain("[model]\nhidden_size = 0\n"),
+            "r.toml:2: model.hidden_size is 0; it must be at least 1");
+  EXPECT_EQ(pretrain("[model]\nscoring_func = 'x'\n"),
+            "r.toml:2: model.scoring_func is 'x'; it must be sigmoid or softmax");
+  EXPECT_EQ(
+      pretrain("[train]\nsequence_length = 100\n"),
+      "r.toml: train.tokens_per_step is 16384; it must be a multiple of train.sequence_length "
+      "= 100");
+  // None of several fields that the same is asked of is told with another.
+  for (const char* field :
+       {"batch_ramp_steps", "evaluate_every", "mtp_lambda", "balance_alpha", "router_bias_gamma"}) {
+    EXPECT_EQ(pretrain(fmt::format("[train]\n{} = -1\n", field)),
+              fmt::format("r.toml:2: train.{} is -1; it cannot be negative", field));
+  }
+  for (const char* field : {"max_refills", "evaluate_every", "reference_every"}) {
+    EXPECT_EQ(reinforce(fmt::format("[rl]\n{} = -1\n", field)),
+              fmt::format("r.toml:2: rl.{} is -1; it cannot be negative", field));
+  }
+  EXPECT_EQ(run("[reinforce.optimizer]\nlearning_rate = -1\n"),
+            "r.toml:2: reinforce.optimizer.learning_rate is -1; it must be positive");
+  EXPECT_EQ(run("[pretrain.optimizer]\nlearning_rate = -1\n"),
+            "r.toml:2: pretrain.optimizer.learning_rate is -1; it must be positive");
+  EXPECT_EQ(run("[corpus]\ndocuments = 0\n"),
+            "r.toml:2: corpus.documents is 0; it must be from 1 to 9223372036854775807");
+  // The section of a whole run.
+  EXPECT_EQ(pretrain("vocab_size = 300\n[pretrain.train]\nsteps = 0\n"),
+            "r.toml:3: pretrain.train.steps is 0; it must be at least 1");
+  // Named by their paths in what they are set in.
+  EXPECT_EQ(MessageOf([] {
+              ParsePretrainRecipe({"r.toml", kWhole, {"train.steps=0"}});
+            }),
+            "setting train.steps=0: train.steps is 0; it must be at least 1");
 }
 
 TEST(ParsePretrainRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
@@ -80,16 +148,24 @@ TEST(ParsePretrainRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
   EXPECT_EQ(ParsePretrainRecipe({"r.toml", kWhole, {"train.steps=6"}}).train.steps, 6);
   EXPECT_EQ(ParsePretrainRecipe({"r.toml", kWhole, {"model.vocab_size=301"}}).model.vocab_size,
             301);
-  EXPECT_TRUE(Says(MessageOf([] {
-                     ParsePretrainRecipe({"r.toml", kWhole, {"train.steps=0"}});
-                   }),
-                   "train.steps is 0"));
 }
 
 TEST(ParseReinforceRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
   EXPECT_EQ(ParseReinforceRecipe({"rl.toml", "[rl]\nsteps = 5\n", {}}).rl.steps, 5);
   EXPECT_EQ(ParseReinforceRecipe({"r.toml", kWhole, {}}).rl.steps, 9);
   EXPECT_EQ(ParseReinforceRecipe({"r.toml", kWhole, {"rl.steps=6"}}).rl.steps, 6);
+}
+
+TEST(ParseReinforceRecipe, IsCheckedOnceItsProblemsAreSet) {
+  const RecipeText text{"r.toml", "[rl]\ntasks = []\n", {}};
+  const auto set = [](ProblemsOptions* problems) {
+    problems->file = "p.jsonl";
+    problems->rule = "exact";
+  };
+  EXPECT_EQ(ParseReinforceRecipe(text, set).problems.file, "p.jsonl");
+  EXPECT_EQ(MessageOf([&] { ParseReinforceRecipe(text); }),
+            "r.toml: no task to practise: name a file of problems (problems.file, with "
+            "problems.rule or problems.reward), or tasks in rl.tasks");
 }
 
 TEST(Recipes, OfAnotherKindAreRefusedByItsName) {

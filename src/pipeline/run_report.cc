@@ -6,15 +6,22 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/format.h"
+#include "infer/engine.h"
 #include "model/cost.h"
+#include "pipeline/loaded_model.h"
 #include "pipeline/recipe.h"
 #include "pipeline/stages.h"
+#include "report/data.h"
 #include "report/parts.h"
 #include "report/report.h"
+#include "text/stream.h"
 
 namespace darkhorse {
 namespace {
+
+constexpr int64_t kSampleTokens = 128;
 
 // A recipe as this program would read it; none if it was written by another version.
 template <typename Recipe>
@@ -71,6 +78,24 @@ std::string DescribeCorpusOf(const std::string& run_recipe) {
       "The corpus has {} documents: {} work a problem, {} are sheets of arithmetic, the rest "
       "guesses.",
       corpus.documents, Percent(corpus.shares.worked_share), Percent(corpus.shares.facts_share));
+}
+
+void WriteSampleText(const std::string& run, const std::string& checkpoint) {
+  const LoadedModel loaded(checkpoint);
+  const ModelConfig& config = loaded.config();
+  if (DocumentStartToken(config) < 0 && config.eos_token_id < 0) return;  // nothing begins a text
+  GenerationRequest request;
+  request.prompt = loaded.PromptTokens("", /*special=*/false);
+  request.max_tokens = kSampleTokens;
+  request.stop_tokens = StopTokens(config);
+  Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, /*slots=*/1,
+                CapacityFor(static_cast<int64_t>(request.prompt.size()), kSampleTokens,
+                            config.max_position_embeddings));
+  TextStream stream(loaded.tokenizer(), /*for_people=*/true);
+  std::string text;
+  const std::vector<Completion> completions = engine.Generate({request});
+  for (const int32_t token : completions.front().tokens) text += stream.Next(token);
+  WriteFileAtomically(run + "/" + kTextFile, text + stream.End());
 }
 
 std::string ReportRun(const std::string& run, double price_per_core_hour) {

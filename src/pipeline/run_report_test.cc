@@ -60,11 +60,11 @@ TEST(ReportRun, KnowsWhereTheStagesLie) {
   std::string page = ReadFile(scratch / "run/report.html");
   for (const char* says : {"25.0 % → 75.0 %", "(base → reinforced)", "<h2>Pretraining</h2>",
                            "<h2>Reinforcement learning</h2>", "parameters, ",
-                           "The corpus has 100000 documents", "<b>$0.100</b>"})
+                           "The corpus has 100000 documents", "<b>$0.10</b>"})
     EXPECT_NE(page.find(says), std::string::npos) << says;
   ReportRun(scratch / "run", 3);
   page = ReadFile(scratch / "run/report.html");
-  EXPECT_NE(page.find("<b>$6.000</b>"), std::string::npos);
+  EXPECT_NE(page.find("<b>$6.00</b>"), std::string::npos);
 }
 
 }  // namespace

@@ -70,7 +70,28 @@ std::vector<Point> PassCurve(const Json& task) {
   return points;
 }
 
+constexpr char kImbalanceNote[] =
+    "MaxVio: by how much the busiest expert's share of the tokens exceeds an even one. 0 is even, "
+    "1 is twice as many.";
+constexpr char kGradNormNote[] =
+    "The length of the gradient; a jump tells of a batch that the model was not ready for.";
+
+// "" where no loss was measured. Training's loss is known from the first step on.
+std::string PerplexityNote(const std::vector<Json>& lines) {
+  const std::vector<Point> curve = Curve(lines, "loss");
+  if (curve.empty()) return "";
+  return fmt::format(
+      "Perplexity is e to the loss: among so many equally likely tokens the model chooses. In "
+      "training it went from {} to {}.",
+      Perplexity(curve.front().y), Perplexity(curve.back().y));
+}
+
 }  // namespace
+
+std::string Perplexity(double loss) {
+  const double perplexity = std::exp(loss);
+  return std::isfinite(perplexity) ? fmt::format("{:.4g}", perplexity) : "–";
+}
 
 std::vector<NamedChart> PretrainingCharts(const RunRecord& run) {
   const auto& lines = run.metrics;
@@ -80,12 +101,14 @@ std::vector<NamedChart> PretrainingCharts(const RunRecord& run) {
         .x_label = "step",
         .series = {{"training", Curve(lines, "loss"), Style::kTrend},
                    {"held-out", Curve(lines, "validation_loss"), Style::kDots},
-                   {"multi-token prediction", CurveUnlessZero(lines, "mtp_loss"), Style::kTrend}}}},
+                   {"multi-token prediction", CurveUnlessZero(lines, "mtp_loss"), Style::kTrend}}},
+       PerplexityNote(lines)},
       {"max_violation",
        {.title = "Imbalance of the experts (MaxVio)",
         .x_label = "step",
         .series = {{"worst layer", CurveUnlessZero(lines, "max_violation"), Style::kTrend}},
-        .from_zero = true}},
+        .from_zero = true},
+       kImbalanceNote},
       {"learning_rate",
        {.title = "Learning rate",
         .x_label = "step",
@@ -95,7 +118,8 @@ std::vector<NamedChart> PretrainingCharts(const RunRecord& run) {
        {.title = "Gradient norm, before clipping",
         .x_label = "step",
         .series = {{"norm", Curve(lines, "grad_norm"), Style::kTrend}},
-        .from_zero = true}},
+        .from_zero = true},
+       kGradNormNote},
   });
 }
 
@@ -108,7 +132,10 @@ std::vector<NamedChart> ReinforcementCharts(const RunRecord& run) {
         .series = {{"accuracy", Curve(lines, "accuracy"), Style::kTrend},
                    {"held-out pass@1", HeldOutAccuracy(run), Style::kDots},
                    {"reward", Curve(lines, "reward"), Style::kTrend}},
-        .percent = true}},
+        .percent = true},
+       "Accuracy: the share of completions with the right answer. Reward: what they earned; their "
+       "form or length may lower it. pass@1: accuracy on held-out problems; bars "
+       "are 95 % intervals."},
       {"length",
        {.title = "Length of a response (tokens)",
         .x_label = "step",
@@ -120,14 +147,19 @@ std::vector<NamedChart> ReinforcementCharts(const RunRecord& run) {
        {.title = "Entropy of the policy (nats a token)",
         .x_label = "step",
         .series = {{"entropy", Curve(lines, "entropy"), Style::kTrend}},
-        .from_zero = true}},
+        .from_zero = true},
+       "How undecided the policy is about its next token; near 0 it says always the same and finds "
+       "nothing new."},
       {"signal",
        {.title = "Groups without signal, completions cut off, right form",
         .x_label = "step",
         .series = {{"no signal", Curve(lines, "frac_reward_zero_std"), Style::kTrend},
                    {"cut off", Curve(lines, "completions/clipped_ratio"), Style::kTrend},
                    {"right form", Curve(lines, "format_rate"), Style::kTrend}},
-        .percent = true}},
+        .percent = true},
+       "No signal: all samples of a problem got the same reward, so the group teaches nothing. Cut "
+       "off: the completion met the limit of its length. Right form: thought and answer stand "
+       "where they should."},
       {"unscored",
        {.title = "Samples that the reward program failed on",
         .x_label = "step",
@@ -137,23 +169,28 @@ std::vector<NamedChart> ReinforcementCharts(const RunRecord& run) {
        {.title = "Gradient norm, before clipping",
         .x_label = "step",
         .series = {{"norm", Curve(lines, "grad_norm"), Style::kTrend}},
-        .from_zero = true}},
+        .from_zero = true},
+       kGradNormNote},
       {"kl",
        {.title = "Divergence from the reference (k3, nats a token)",
         .x_label = "step",
         .series = {{"KL", CurveUnlessZero(lines, "kl"), Style::kTrend}},
-        .from_zero = true}},
+        .from_zero = true},
+       "How far the policy has moved from the reference, by the estimator k3."},
       {"clip",
        {.title = "Tokens whose ratio was clipped",
         .x_label = "step",
         .series = {{"low", CurveUnlessZero(lines, "clip_ratio/low_mean"), Style::kTrend},
                    {"high", CurveUnlessZero(lines, "clip_ratio/high_mean"), Style::kTrend}},
-        .percent = true}},
+        .percent = true},
+       "Clip ratio: the share of tokens whose probability had left the range around that of "
+       "sampling, so that they taught nothing more; low and high are the two ends of the range."},
       {"rl_max_violation",
        {.title = "Imbalance of the experts (MaxVio)",
         .x_label = "step",
         .series = {{"worst layer", CurveUnlessZero(lines, "max_violation"), Style::kTrend}},
-        .from_zero = true}},
+        .from_zero = true},
+       kImbalanceNote},
   });
 }
 
@@ -172,7 +209,10 @@ std::vector<NamedChart> PassAtKCharts(const Evaluation& before, const Evaluation
     }
     std::string name = "pass_at_k";
     if (!charts.empty()) name += fmt::format("_{}", charts.size() + 1);
-    charts.push_back({name, chart});
+    charts.push_back(
+        {name, chart,
+         "pass@k: the probability that at least one of k samples is right. Bars are 95 % "
+         "intervals over problems."});
   }
   return WithPoints(charts);
 }

@@ -11,7 +11,11 @@ namespace darkhorse {
 struct NamedChart {
   std::string name;  // of its file: "loss"
   Chart chart;
+  std::string note = {};  // what its terms mean, in a sentence or two
 };
+
+// e to a loss in nats, in four digits; a dash where it is no number.
+std::string Perplexity(double loss);
 
 // Those that have points.
 std::vector<NamedChart> PretrainingCharts(const RunRecord& run);

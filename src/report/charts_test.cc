@@ -96,6 +96,41 @@ TEST(ReinforcementCharts, EachSeriesShowsItsField) {
           {"rl_max_violation", "worst layer = max_violation from zero"}}));
 }
 
+// Who reads a chart need not know the field's words.
+TEST(Charts, TermsAreExplainedBelow) {
+  const auto notes = [](const std::vector<NamedChart>& charts) {
+    std::map<std::string, std::string> by_name;
+    for (const NamedChart& chart : charts) by_name[chart.name] = chart.note;
+    return by_name;
+  };
+  auto pretraining = notes(PretrainingCharts(EveryField()));
+  auto rl = notes(ReinforcementCharts(EveryField()));
+  const auto begins = [](const std::string& note, const char* term) {
+    return note.starts_with(term) || note.find(std::string(" ") + term) != std::string::npos;
+  };
+  EXPECT_TRUE(begins(pretraining["max_violation"], "MaxVio: "));
+  EXPECT_TRUE(begins(rl["rl_max_violation"], "MaxVio: "));
+  EXPECT_TRUE(begins(rl["signal"], "No signal: "));
+  EXPECT_TRUE(begins(rl["signal"], "Cut off: "));
+  EXPECT_TRUE(begins(rl["clip"], "Clip ratio: "));
+  EXPECT_TRUE(begins(rl["reward"], "pass@1: "));
+  EXPECT_FALSE(rl["entropy"].empty());
+  EXPECT_TRUE(begins(
+      PassAtKCharts({"x", Json::array({{{"task", "a"}, {"pass@1", 1}}})}, {})[0].note, "pass@k: "));
+}
+
+TEST(Charts, PerplexityStandsBesideTheLoss) {
+  RunRecord run;
+  run.metrics = {{{"step", 1}, {"loss", 3}}, {{"step", 2}, {"loss", 2}, {"validation_loss", 1}}};
+  EXPECT_EQ(
+      PretrainingCharts(run).at(0).note,
+      "Perplexity is e to the loss: among so many equally likely tokens the model chooses. In "
+      "training it went from 20.09 to 7.389.");
+  run.metrics = {{{"step", 1}, {"validation_loss", 1}}};
+  EXPECT_EQ(PretrainingCharts(run).at(0).note, "");
+  EXPECT_EQ(Perplexity(1000), "–");
+}
+
 TEST(Charts, OfWhatTheRecipeDoesNotUseAreLeftOut) {
   RunRecord run;
   for (int step = 1; step <= 2; ++step)

@@ -40,6 +40,7 @@ RunRecord ReadRun(const std::string& directory) {
           ReadLines(directory + "/" + kMetricsFile),
           ReadLines(directory + "/" + kSamplesFile),
           ReadLines(directory + "/" + kTimingsFile),
+          ReadIfThere(directory + "/" + kTextFile),
           Parsed(ReadIfThere(directory + "/" + kProbeFile))};
 }
 
@@ -60,7 +61,8 @@ Evaluation ReadEvaluation(const std::string& path, const std::string& when) {
 void TakeEvaluationsOf(const RunRecord& run, ReportData* data) {
   for (const Json& line : run.metrics) {
     if (!line.contains("evaluation")) continue;
-    const Evaluation evaluation{fmt::format("after step {}", line["step"].get<int64_t>()),
+    const auto step = line["step"].get<int64_t>();
+    const Evaluation evaluation{step == 0 ? "at the start" : fmt::format("after step {}", step),
                                 OnlyEvaluations(line["evaluation"])};
     if (data->before.tasks.empty()) {
       data->before = evaluation;
@@ -72,6 +74,17 @@ void TakeEvaluationsOf(const RunRecord& run, ReportData* data) {
 }
 
 }  // namespace
+
+bool RunRecord::is_reinforcement() const {
+  return std::ranges::any_of(metrics, [](const Json& line) {
+    return line.contains("reward") || line.contains("evaluation");
+  });
+}
+
+size_t StepsOf(const RunRecord& run) {
+  return static_cast<size_t>(
+      std::ranges::count_if(run.metrics, [](const Json& line) { return line["step"] > 0; }));
+}
 
 ReportData ReadReportData(const std::string& run, const StageNames& stages) {
   ReportData data;

@@ -15,7 +15,8 @@ using Json = nlohmann::ordered_json;
 
 // What a run writes line by line, and what was measured before it, by their names in its directory.
 inline constexpr char kMetricsFile[] = "metrics.jsonl", kSamplesFile[] = "samples.jsonl",
-                      kTimingsFile[] = "timings.jsonl", kProbeFile[] = "probe.json";
+                      kTimingsFile[] = "timings.jsonl", kProbeFile[] = "probe.json",
+                      kTextFile[] = "sample.txt";
 
 // One training run: pretraining or reinforcement.
 struct RunRecord {
@@ -24,14 +25,19 @@ struct RunRecord {
   std::vector<Json> metrics;  // objects with an integer "step", in the file's order
   std::vector<Json> samples;  // likewise
   std::vector<Json> timings;  // likewise
+  std::string text;           // that the model of a pretraining run wrote; empty if none
   Json probe;                 // of a reinforcement run: what `--probe-only --json` prints
   bool present() const { return !metrics.empty(); }
-  bool is_reinforcement() const { return present() && metrics.front().contains("reward"); }
+  // Its first line may be of step 0, the evaluation before any step, which has no reward.
+  bool is_reinforcement() const;
 };
+
+// Steps that were taken: step 0 is none.
+size_t StepsOf(const RunRecord& run);
 
 // Results on held-out problems: an array of objects as `darkhorse evaluate` prints them.
 struct Evaluation {
-  std::string when;  // "base", "after step 60", ...
+  std::string when;  // "base", "at the start", "after step 60", ...
   Json tasks = Json::array();
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "base/format.h"
 #include "report/charts.h"
@@ -19,6 +20,7 @@ constexpr char kStyle[] =
 body{max-width:1180px;margin:0 auto;padding:48px 28px 96px}
 h1{font-size:2.1rem;line-height:1.15;margin:0 0 .3rem;overflow-wrap:anywhere}h2{font-size:1.4rem;margin:3.2rem 0 .3rem;padding-top:1.1rem;border-top:1px solid var(--rule)}
 p{margin:.3rem 0 1rem;max-width:46rem}.soft{color:var(--soft)}
+figcaption{color:var(--soft);font-size:.85rem;line-height:1.4;margin:.2rem 0 0}
 .tiles{display:flex;flex-wrap:wrap;gap:14px 34px;margin:1.8rem 0 0}.tile b{display:block;font-size:1.9rem;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums;white-space:nowrap}.tile span{color:var(--soft);font-size:.9rem}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:26px 30px;margin-top:1.2rem}.chart{width:100%;height:auto;display:block}.charts .only{max-width:760px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.8rem 0}th,td{text-align:right;padding:.4rem 1.1rem .4rem 0;border-bottom:1px solid var(--rule);white-space:nowrap}th{color:var(--soft);font-weight:500}th:first-child,td:first-child{text-align:left}
@@ -33,10 +35,8 @@ std::string Tile(const std::string& value, const std::string& name) {
                      EscapeMarkup(name));
 }
 
-std::string PercentWithSpread(const Json& task, const std::string& field) {
-  const double value = NumberAt(task, field), half = NumberAt(task, field + "_ci95");
-  if (!std::isfinite(value) || !std::isfinite(half)) return Percent(value);
-  return fmt::format("{:.1f} ± {:.1f} %", 100 * value, 100 * half);
+std::string IntervalOf(const Json& task, const std::string& field) {
+  return PercentWithInterval(NumberAt(task, field), NumberAt(task, field + "_ci95"));
 }
 
 // "3.41e15": three digits say all.
@@ -47,6 +47,33 @@ std::string Flops(double flops) {
     if (flops >= unit) return fmt::format("{:.3g} {}", flops / unit, name);
   }
   return fmt::format("{:.3g} FLOP", flops);
+}
+
+// Where a curve begins and where it ends, as a tile; "" where it has fewer points than two.
+std::string ChangeTile(const std::vector<Point>& curve, const std::string& name,
+                       const std::function<std::string(double)>& spell) {
+  if (curve.size() < 2) return "";
+  return Tile(spell(curve.front().y) + " → " + spell(curve.back().y),
+              fmt::format("{} (step {} → {})", name, curve.front().x, curve.back().x));
+}
+
+// The loss of pretraining, from its start where that was measured.
+std::string LossTiles(const RunRecord& run) {
+  const auto loss = [](double value) { return OrDash(value, 3); };
+  const std::vector<Point> held_out = Curve(run.metrics, "validation_loss");
+  const std::vector<Point> training = Curve(run.metrics, "loss");
+  const std::vector<Point>& shown = held_out.empty() ? training : held_out;
+  const std::string name = held_out.empty() ? "training loss" : "held-out loss";
+  const std::string unit = name + " of the base, nats a token";
+  std::string out =
+      shown.size() == 1 ? Tile(loss(shown.back().y), unit) : ChangeTile(shown, unit, loss);
+  if (shown.size() == 1) {
+    out += Tile(Perplexity(shown.back().y), "perplexity, e to the " + name);
+  } else {
+    out += ChangeTile(shown, "perplexity, e to the " + name, Perplexity);
+  }
+  if (!held_out.empty()) out += ChangeTile(training, "training loss", loss);
+  return out;
 }
 
 double LastOf(const RunRecord& run, const std::string& field) {
@@ -95,16 +122,17 @@ std::string Tiles(const ReportData& data, const ReportOptions& options) {
   };
   change("pass@1", "held-out pass@1", true);
   change("mean_length", "mean length of a response, tokens", false);
-  const double loss = LastOf(data.pretraining, "validation_loss");
-  if (std::isfinite(loss)) out += Tile(OrDash(loss, 3), "held-out loss of the base, nats a token");
+  if (data.before.tasks.empty())
+    out +=
+        ChangeTile(Curve(data.reinforcement.metrics, "accuracy"), "accuracy in training", Percent);
+  out += LossTiles(data.pretraining);
   Cost cost = CostOf(data.pretraining.timings);
   const Cost rl = CostOf(data.reinforcement.timings);
   cost.core_seconds += rl.core_seconds;
   cost.seconds += rl.seconds;
   if (cost.seconds > 0) {
     out += Tile(FormatDuration(cost.seconds), "training time");
-    out += Tile(fmt::format("${:.3f}", cost.core_seconds / 3600 * options.price_per_core_hour),
-                "cost");
+    out += Tile(Money(cost.core_seconds / 3600 * options.price_per_core_hour), "cost");
   }
   return out + "</div>\n";
 }
@@ -113,8 +141,10 @@ std::string HeldOut(const ReportData& data) {
   if (data.before.tasks.empty() && data.after.tasks.empty()) return "";
   std::string out = ReportSection(
       "On held-out problems",
-      "pass@k: the probability that at least one of k samples is right, unbiased; ± is a 95 % "
-      "interval over problems. maj@k: the most frequent answer of k samples is right.");
+      "pass@k: the probability that at least one of k samples is right, unbiased; in "
+      "brackets a 95 % interval over problems. maj@k: the most frequent answer of k samples is "
+      "right. Right form: thought and answer stand where they should. Cut off: the completion met "
+      "the limit of its length.");
   out += DrawCharts(PassAtKCharts(data.before, data.after));
   const Json& shown = data.after.tasks.empty() ? data.before.tasks : data.after.tasks;
   for (const Json& task : shown) {
@@ -125,9 +155,9 @@ std::string HeldOut(const ReportData& data) {
     for (const Evaluation* evaluation : {&data.before, &data.after}) {
       for (const Json& row : evaluation->tasks) {
         if (TaskName(row) != TaskName(task)) continue;
-        table.Add({evaluation->when, PercentWithSpread(row, "pass@1"),
-                   PercentWithSpread(row, "pass@" + most), Percent(NumberAt(row, "maj@" + most)),
-                   Percent(NumberAt(row, "format_rate")), Percent(NumberAt(row, "truncated_rate")),
+        table.Add({evaluation->when, IntervalOf(row, "pass@1"), IntervalOf(row, "pass@" + most),
+                   Percent(NumberAt(row, "maj@" + most)), Percent(NumberAt(row, "format_rate")),
+                   Percent(NumberAt(row, "truncated_rate")),
                    OrDash(NumberAt(row, "mean_length"), 1), OrDash(NumberAt(row, "problems"), 0)});
       }
     }
@@ -136,13 +166,21 @@ std::string HeldOut(const ReportData& data) {
   return out;
 }
 
+std::string WrittenText(const std::string& text) {
+  if (text.empty()) return "";
+  return fmt::format(
+      "<p class=\"soft\">What the model writes from nothing at the end, not "
+      "chosen:</p>\n<pre>{}</pre>\n",
+      EscapeMarkup(text));
+}
+
 std::string Pretraining(const RunRecord& run) {
   if (!run.present()) return "";
   const double tokens = LastOf(run, "tokens");
   return ReportSection("Pretraining",
-                       fmt::format("{} steps, {} tokens.", run.metrics.size(),
+                       fmt::format("{} steps, {} tokens.", StepsOf(run),
                                    FormatCount(std::isfinite(tokens) ? tokens : 0))) +
-         DrawCharts(PretrainingCharts(run));
+         DrawCharts(PretrainingCharts(run)) + WrittenText(run.text);
 }
 
 // Each layer's counts over their mean.
@@ -185,7 +223,7 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
   const auto add = [&](const std::string& name, const std::string& steps, const Cost& cost) {
     table.Add({name, steps, Flops(cost.flops), FormatDuration(cost.seconds),
                OrDash(cost.flops / cost.seconds * 1e-9, 1), OrDash(cost.core_seconds / 3600, 4),
-               fmt::format("${:.4f}", cost.core_seconds / 3600 * options.price_per_core_hour)});
+               Money(cost.core_seconds / 3600 * options.price_per_core_hour)});
     ++rows;
   };
   for (const RunRecord* run : {&data.pretraining, &data.reinforcement}) {

@@ -64,15 +64,19 @@ TEST(ReportPage, WhatStagesCost) {
   const std::string page = ReportPage(data, {.price_per_core_hour = 3});
   // Core-hours: 0.5 * 2 = 1 and 300 * 4 / 3600.
   EXPECT_EQ(RowsOf(page, "pretraining"),
-            (Rows{{"pretraining", "30", "60 GFLOP", "30:00", "0.0", "1.0000", "$3.0000"}}));
+            (Rows{{"pretraining", "30", "60 GFLOP", "30:00", "0.0", "1.0000", "$3.00"}}));
   EXPECT_EQ(RowsOf(page, "reinforcement"),
-            (Rows{{"reinforcement", "10", "50 TFLOP", "5:00", "166.7", "0.3333", "$1.0000"}}));
+            (Rows{{"reinforcement", "10", "50 TFLOP", "5:00", "166.7", "0.3333", "$1.00"}}));
   EXPECT_EQ(RowsOf(page, "both"),
-            (Rows{{"both", "", "50.1 TFLOP", "35:00", "23.8", "1.3333", "$4.0000"}}));
-  EXPECT_EQ(Tiles(page), (Rows{{"35:00", "training time"}, {"$4.000", "cost"}}));
+            (Rows{{"both", "", "50.1 TFLOP", "35:00", "23.8", "1.3333", "$4.00"}}));
+  EXPECT_EQ(Tiles(page),
+            (Rows{{"1.000 → 1.000", "training loss of the base, nats a token (step 1 → 30)"},
+                  {"2.718 → 2.718", "perplexity, e to the training loss (step 1 → 30)"},
+                  {"35:00", "training time"},
+                  {"$4.00", "cost"}}));
   data.reinforcement = {};
   EXPECT_TRUE(RowsOf(ReportPage(data, {}), "both").empty());
-  EXPECT_EQ(RowsOf(ReportPage(data, {}), "pretraining")[0].back(), "$0.0500");
+  EXPECT_EQ(RowsOf(ReportPage(data, {}), "pretraining")[0].back(), "5 cents");
 }
 
 TEST(ReportPage, TilesCompareBeforeAndAfter) {
@@ -85,11 +89,69 @@ TEST(ReportPage, TilesCompareBeforeAndAfter) {
   EXPECT_EQ(Tiles(ReportPage(data, {})),
             (Rows{{"30.0 % → 55.0 %", "held-out pass@1 (base → reinforced)"},
                   {"30 → 55", "mean length of a response, tokens (base → reinforced)"},
-                  {"1.234", "held-out loss of the base, nats a token"}}));
+                  {"3.000 → 1.234", "held-out loss of the base, nats a token (step 1 → 2)"},
+                  {"20.09 → 3.437", "perplexity, e to the held-out loss (step 1 → 2)"}}));
   data.before = {};
   EXPECT_EQ(Tiles(ReportPage(data, {})).at(0),
             (std::vector<std::string>{"55.0 %", "held-out pass@1 (reinforced)"}));
   EXPECT_EQ(Matches(ReportPage(data, {}), "(3 steps, 2k tokens\\.)").size(), 1u);
+}
+
+TEST(ReportPage, ShowsWhatThePretrainedModelWrites) {
+  ScratchDirectory scratch;
+  scratch.Write("metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n");
+  const auto page = [&] { return ReportPage(ReadReportData(scratch.path(), {}), {}); };
+  EXPECT_EQ(Matches(page(), "(from nothing)").size(), 0u);
+  scratch.Write("sample.txt", "a < b\xff");
+  EXPECT_EQ(Matches(page(), "from nothing at the end, not chosen:</p>\n<pre>([^<]*)</pre>"),
+            (Rows{{"a &lt; b\uFFFD"}}));
+}
+
+// What the run began with stands beside what it ended with, as far as it was measured.
+TEST(ReportPage, TilesShowWhereTrainingBegan) {
+  ReportData data;
+  data.pretraining.metrics = {{{"step", 1}, {"loss", 5.5}},
+                              {{"step", 2}, {"loss", 2.5}, {"validation_loss", 2.0}}};
+  EXPECT_EQ(Tiles(ReportPage(data, {})), (Rows{{"2.000", "held-out loss of the base, nats a token"},
+                                               {"7.389", "perplexity, e to the held-out loss"},
+                                               {"5.500 → 2.500", "training loss (step 1 → 2)"}}));
+  data = {};
+  data.reinforcement.metrics = {{{"step", 1}, {"reward", 0}, {"accuracy", 0.25}},
+                                {{"step", 2}, {"reward", 0}, {"accuracy", 0.5}}};
+  EXPECT_EQ(Tiles(ReportPage(data, {})),
+            (Rows{{"25.0 % → 50.0 %", "accuracy in training (step 1 → 2)"}}));
+}
+
+// Reinforcement may measure the model before its first step, in a line that has nothing else.
+TEST(ReportPage, AnEvaluationBeforeTheFirstStepIsTheStart) {
+  ScratchDirectory scratch;
+  const auto line = [](int step, double right) {
+    return Json{{"step", step}, {"evaluation", Json::array({Scores(right)})}};
+  };
+  Json last = line(2, 0.5);
+  last.update({{"reward", 1}, {"curriculum/sum:1/share", 1}, {"curriculum/sum:1/success", 0.5}});
+  const Json first{{"step", 1},
+                   {"reward", 0},
+                   {"curriculum/sum:1/share", 1},
+                   {"curriculum/sum:1/success", 0.25}};
+  scratch.Write("metrics.jsonl", line(0, 0.25).dump() + "\n");
+  EXPECT_TRUE(ReadReportData(scratch.path(), {}).reinforcement.present());
+  scratch.Write("metrics.jsonl",
+                line(0, 0.25).dump() + "\n" + first.dump() + "\n" + last.dump() + "\n");
+  const ReportData data = ReadReportData(scratch.path(), {});
+  ASSERT_TRUE(data.reinforcement.present());
+  const std::string page = ReportPage(data, {});
+  EXPECT_EQ(Tiles(page), (Rows{{"25.0 % → 50.0 %", "held-out pass@1 (at the start → after step 2)"},
+                               {"25 → 50",
+                                "mean length of a response, tokens (at the start → after "
+                                "step 2)"}}));
+  EXPECT_EQ(RowsOf(page, "at the start").size(), 1u);
+  EXPECT_EQ(Matches(page, "(\\d+) steps\\. Points"), (Rows{{"2"}}));
+  EXPECT_EQ(RowsOf(page, "sum:1"), (Rows{{"sum:1", "25.0 %", "50.0 %", "100.0 %", "100.0 %"}}));
+  const Series held_out = ReinforcementCharts(data.reinforcement).at(0).chart.series.at(1);
+  ASSERT_EQ(held_out.points.size(), 2u);
+  EXPECT_EQ(held_out.points[0].x, 0);
+  EXPECT_EQ(held_out.points[0].y, 0.25);
 }
 
 TEST(ReportPage, HeldOutTableHasEachColumnsFigure) {
@@ -101,11 +163,11 @@ TEST(ReportPage, HeldOutTableHasEachColumnsFigure) {
   EXPECT_EQ(RowsOf(page, "sum level 1"),
             (Rows{{"sum level 1", "pass@1", "pass@4", "maj@4", "right form", "cut off",
                    "mean length", "problems"}}));
-  EXPECT_EQ(
-      RowsOf(page, "base"),
-      (Rows{{"base", "25.0 ± 5.0 %", "35.0 ± 4.0 %", "45.0 %", "90.0 %", "15.0 %", "25.0", "64"}}));
-  EXPECT_EQ(RowsOf(page, "reinforced"), (Rows{{"reinforced", "50.0 ± 5.0 %", "60.0 ± 4.0 %",
-                                               "70.0 %", "90.0 %", "15.0 %", "50.0", "64"}}));
+  EXPECT_EQ(RowsOf(page, "base"), (Rows{{"base", "25.0 % (20.0–30.0)", "35.0 % (31.0–39.0)",
+                                         "45.0 %", "90.0 %", "15.0 %", "25.0", "64"}}));
+  EXPECT_EQ(RowsOf(page, "reinforced"),
+            (Rows{{"reinforced", "50.0 % (45.0–55.0)", "60.0 % (56.0–64.0)", "70.0 %", "90.0 %",
+                   "15.0 %", "50.0", "64"}}));
 }
 
 TEST(ReportPage, ExpertsLoadIsRelativeToAnEvenOne) {
@@ -220,6 +282,30 @@ TEST(Parts, WhatIsNoNumberIsADash) {
   EXPECT_EQ(Percent(std::nan("")), "–");
   EXPECT_EQ(OrDash(2.345, 1), "2.3");
   EXPECT_EQ(OrDash(std::nan(""), 1), "–");
+}
+
+TEST(Parts, IntervalsEndWhereSharesDo) {
+  EXPECT_EQ(PercentWithInterval(0.25, 0.05), "25.0 % (20.0–30.0)");
+  EXPECT_EQ(PercentWithInterval(1, 0.032), "100.0 % (96.8–100.0)");
+  EXPECT_EQ(PercentWithInterval(0.01, 0.032), "1.0 % (0.0–4.2)");
+  EXPECT_EQ(PercentWithInterval(0.5, std::nan("")), "50.0 %");
+  EXPECT_EQ(PercentWithInterval(std::nan(""), 0.1), "–");
+}
+
+TEST(Parts, MoneyIsReadableHoweverLittle) {
+  EXPECT_EQ(Money(12.345), "$12.35");
+  EXPECT_EQ(Money(0.1), "$0.10");
+  EXPECT_EQ(Money(0.05), "5 cents");
+  EXPECT_EQ(Money(0.003), "0.3 cents");
+  EXPECT_EQ(Money(0.0000123), "0.0012 cents");
+  EXPECT_EQ(Money(0), "0 cents");
+}
+
+TEST(DrawCharts, NotesStandBelowTheirCharts) {
+  const NamedChart chart{"loss", {.series = {{"loss", {{1, 1}, {2, 2}}}}}, "a < b"};
+  EXPECT_EQ(
+      Matches(DrawCharts({chart}), "</svg>\n(<figcaption>a &lt; b</figcaption>)</figure>").size(),
+      1u);
 }
 
 TEST(DrawCharts, OneAloneIsNotStretched) {

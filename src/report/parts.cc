@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "report/markup.h"
@@ -11,8 +12,11 @@ namespace darkhorse {
 std::string DrawCharts(const std::vector<NamedChart>& charts) {
   std::string out = "<div class=\"charts\">\n";
   for (const NamedChart& named : charts) {
-    out += fmt::format("<figure style=\"margin:0\"{}>{}</figure>\n",
-                       charts.size() == 1 ? " class=\"only\"" : "", DrawChart(named.chart));
+    out += fmt::format("<figure style=\"margin:0\"{}>{}{}</figure>\n",
+                       charts.size() == 1 ? " class=\"only\"" : "", DrawChart(named.chart),
+                       named.note.empty()
+                           ? ""
+                           : fmt::format("<figcaption>{}</figcaption>", EscapeMarkup(named.note)));
   }
   return out + "</div>\n";
 }
@@ -35,6 +39,17 @@ void Table::Row(const std::vector<std::string>& cells, std::string_view tag) {
 
 std::string Percent(double share) {
   return std::isfinite(share) ? fmt::format("{:.1f} %", 100 * share) : "–";
+}
+
+std::string PercentWithInterval(double share, double half_width) {
+  if (!std::isfinite(share) || !std::isfinite(half_width)) return Percent(share);
+  return fmt::format("{} ({:.1f}–{:.1f})", Percent(share), 100 * std::max(0.0, share - half_width),
+                     100 * std::min(1.0, share + half_width));
+}
+
+std::string Money(double dollars) {
+  if (dollars >= 0.1) return fmt::format("${:.2f}", dollars);
+  return fmt::format("{:.2g} cents", 100 * dollars);
 }
 
 std::string OrDash(double value, int digits) {

@@ -26,6 +26,10 @@ class Table {
 
 // A dash for what is not a number.
 std::string Percent(double share);
+// "97.5 % (93.0–100.0)": of a 95 % interval the part that a share can lie in.
+std::string PercentWithInterval(double share, double half_width);
 std::string OrDash(double value, int digits);
+// "$4.00"; "0.3 cents" of what is less than a tenth of a dollar.
+std::string Money(double dollars);
 
 }  // namespace darkhorse

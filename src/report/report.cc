@@ -24,7 +24,8 @@ void WriteTensorBoard(const RunRecord& run) {
 }  // namespace
 
 std::vector<std::string> ReportFiles() {
-  return {kMetricsFile, kSamplesFile, kTimingsFile, kProbeFile, kPage, kFigures, kTensorBoard};
+  return {kMetricsFile, kSamplesFile, kTimingsFile, kProbeFile,
+          kTextFile,    kPage,        kFigures,     kTensorBoard};
 }
 
 std::string WriteReport(const std::string& run_directory, const ReportOptions& options) {

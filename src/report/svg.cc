@@ -54,6 +54,14 @@ std::string YText(const Chart& chart, double value) {
 
 double X(const Chart& chart, double x) { return chart.log2_x ? std::log2(x) : x; }
 
+// Ends of a point's error bar: no share is below 0 or above 1.
+double BarLow(const Chart& chart, const Point& p) {
+  return chart.percent ? std::max(p.y - p.spread, std::min(p.y, 0.0)) : p.y - p.spread;
+}
+double BarHigh(const Chart& chart, const Point& p) {
+  return chart.percent ? std::min(p.y + p.spread, std::max(p.y, 1.0)) : p.y + p.spread;
+}
+
 bool Fits(double value) { return std::abs(value) <= kLargest; }  // no NaN does
 
 std::vector<Point> Drawn(const std::vector<Point>& points) {
@@ -144,7 +152,9 @@ std::string HoverColumns(const Chart& chart, const Axis& x) {
       for (const Point& p : drawn[s]) {
         if (p.x != stops[i]) continue;
         text += fmt::format("\n{}: {}", chart.series[s].name, YText(chart, p.y));
-        if (p.spread > 1e-9) text += fmt::format(" ± {}", YText(chart, p.spread));
+        if (p.spread > 1e-9)
+          text += fmt::format(" ({} to {})", YText(chart, BarLow(chart, p)),
+                              YText(chart, BarHigh(chart, p)));
       }
     }
     out += fmt::format(

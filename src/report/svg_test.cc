@@ -286,12 +286,24 @@ TEST(DrawChart, TheMouseIsToldTheNearestStep) {
                     "class=\"hit\" x=\"([^\"]*)\" y=\"58\" width=\"([^\"]*)\" "
                     "height=\"216\"><title>([^<]*)<"),
             (Cells{{"60.0", "140.0", "step 0\nloss: 0"},
-                   {"200.0", "280.0", "step 5\nloss: 26 ± 2\nheld-out: 13"},
+                   {"200.0", "280.0", "step 5\nloss: 26 (24 to 28)\nheld-out: 13"},
                    {"480.0", "140.0", "step 10\nloss: 100"}}));
   chart = OneLine({{0, 0.125}, {1, 0.5, 0.25}});
   chart.percent = true;
   EXPECT_EQ(Matches(DrawChart(chart), "<title>([^<]*)<"),
-            (Cells{{"step 0\nloss: 12.5 %"}, {"step 1\nloss: 50 % ± 25 %"}}));
+            (Cells{{"step 0\nloss: 12.5 %"}, {"step 1\nloss: 50 % (25 % to 75 %)"}}));
+}
+
+// No share is above 1 or below 0, whatever a symmetric interval says.
+TEST(DrawChart, IntervalsOfSharesEndWhereSharesDo) {
+  Chart chart = OneLine({{0, 1, 0.25}, {1, 0.125, 0.25}});
+  chart.percent = true;
+  EXPECT_EQ(
+      Matches(DrawChart(chart), "<title>([^<]*)<"),
+      (Cells{{"step 0\nloss: 100 % (75 % to 100 %)"}, {"step 1\nloss: 12.5 % (0 % to 37.5 %)"}}));
+  chart.percent = false;
+  EXPECT_EQ(Matches(DrawChart(chart), "<title>([^<]*)<"),
+            (Cells{{"step 0\nloss: 1 (0.75 to 1.25)"}, {"step 1\nloss: 0.125 (-0.125 to 0.375)"}}));
 }
 
 TEST(DrawChart, WordsAreEscaped) {

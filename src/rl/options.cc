@@ -72,8 +72,10 @@ void Validate(const ReinforceOptions& o) {
         "or 16 are usual)",
         o.group_size);
   }
-  if (o.max_refills < 0 || o.evaluate_every < 0 || o.reference_every < 0) {
-    FailUsage("rl.max_refills, rl.evaluate_every and rl.reference_every cannot be negative");
+  for (const auto& [name, value] : {std::pair{"max_refills", o.max_refills},
+                                    {"evaluate_every", o.evaluate_every},
+                                    {"reference_every", o.reference_every}}) {
+    if (value < 0) FailUsage("rl.{} is {}; it cannot be negative", name, value);
   }
   if (o.minibatches > o.prompts_per_step)
     FailUsage("rl.minibatches is {} but there are only {} groups", o.minibatches,

@@ -115,7 +115,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   if (FileExists(data + "/" + kValidationShard))
     validation = TokenShard::Open(data + "/" + kValidationShard, train.info().tokenizer_hash);
   ModelFiles files;
-  files.tokenizer_json = ReadFile(data + "/tokenizer.json");
+  files.tokenizer_json = LoadTokenizerJson(data);
   // The hash is the checksum of the file that `data prepare` writes (text/tokenizer.h).
   if (Checksum64(files.tokenizer_json) != train.info().tokenizer_hash) {
     Fail("{}/tokenizer.json: not the tokenizer that {} was made with; prepare the data again", data,

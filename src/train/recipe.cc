@@ -57,12 +57,14 @@ void Validate(const PretrainRecipe& r) {
                 t.sequence_length);
     }
   }
-  if (t.batch_ramp_steps < 0 || t.evaluate_every < 0)
-    FailUsage("train.batch_ramp_steps and train.evaluate_every cannot be negative");
-  if (!(t.mtp_lambda >= 0) || !(t.balance_alpha >= 0) || !(t.router_bias_gamma >= 0)) {
-    FailUsage(
-        "train.mtp_lambda, train.balance_alpha and train.router_bias_gamma cannot be negative");
-  }
+  const auto not_negative = [](const char* name, auto value) {
+    if (!(value >= 0)) FailUsage("train.{} is {}; it cannot be negative", name, value);
+  };
+  not_negative("batch_ramp_steps", t.batch_ramp_steps);
+  not_negative("evaluate_every", t.evaluate_every);
+  not_negative("mtp_lambda", t.mtp_lambda);
+  not_negative("balance_alpha", t.balance_alpha);
+  not_negative("router_bias_gamma", t.router_bias_gamma);
   if (!(t.router_bias_stop >= 0 && t.router_bias_stop <= 1)) {
     FailUsage("train.router_bias_stop is {}; it is a share of the steps, from 0 to 1",
               t.router_bias_stop);

@@ -34,17 +34,31 @@ void RequireFinite(std::string_view what, std::span<const float> values, int64_t
 
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens) {
   const ModelCost cost(config);
-  // In two steps: the estimate counts in integers, which the first keeps small.
   const double rotations = RopeCache::Bytes(config);
-  RequireMemory(4 * static_cast<double>(cost.WeightBytes()) + rotations,
-                fmt::format("training a model of {} parameters and a context of {}",
-                            FormatCount(static_cast<double>(cost.parameters())),
-                            config.max_position_embeddings),
-                "lower the dimensions of the model");
-  const TrainingMemory memory = cost.Training(micro_batch_tokens);
-  RequireMemory(static_cast<double>(memory.total()) + rotations,
-                fmt::format("computing {} tokens at once", micro_batch_tokens),
-                "lower micro_batch_tokens");
+  double state = 4 * static_cast<double>(cost.WeightBytes());
+  double activations = 0;
+  if (state < 1e15) {  // the estimate counts in integers, which this keeps small
+    const TrainingMemory memory = cost.Training(micro_batch_tokens);
+    state = static_cast<double>(memory.weights + memory.gradients + memory.moments);
+    activations = static_cast<double>(memory.activations);
+  }
+  // What takes most is what is worth lowering.
+  const char* cure = "lower max_position_embeddings";
+  if (activations >= std::max(state, rotations)) {
+    cure = "lower micro_batch_tokens";
+  } else if (state >= rotations) {
+    cure = config.n_routed_experts > 0
+               ? "lower vocab_size, hidden_size, num_hidden_layers, n_routed_experts or "
+                 "moe_intermediate_size"
+               : "lower vocab_size, hidden_size, num_hidden_layers or intermediate_size";
+  }
+  RequireMemory(
+      state + activations + rotations,
+      fmt::format("training a model of {} parameters, in micro-batches of {} tokens with a context "
+                  "of {},",
+                  FormatCount(static_cast<double>(cost.parameters())), micro_batch_tokens,
+                  config.max_position_embeddings),
+      cure);
 }
 
 TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer)
