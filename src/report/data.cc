@@ -60,8 +60,10 @@ Evaluation ReadEvaluation(const std::string& path, const std::string& when) {
 void TakeEvaluationsOf(const RunRecord& run, ReportData* data) {
   for (const Json& line : run.metrics) {
     if (!line.contains("evaluation")) continue;
-    const Evaluation evaluation{fmt::format("after step {}", line["step"].get<int64_t>()),
-                                OnlyEvaluations(line["evaluation"])};
+    const int64_t step = line["step"].get<int64_t>();
+    const Evaluation evaluation{
+        step == 0 ? "before the first step" : fmt::format("after step {}", step),
+        OnlyEvaluations(line["evaluation"])};
     if (data->before.tasks.empty()) {
       data->before = evaluation;
     } else {
@@ -72,6 +74,11 @@ void TakeEvaluationsOf(const RunRecord& run, ReportData* data) {
 }
 
 }  // namespace
+
+size_t CountSteps(const std::vector<Json>& lines) {
+  return static_cast<size_t>(std::ranges::count_if(
+      lines, [](const Json& line) { return line["step"].get<int64_t>() > 0; }));
+}
 
 ReportData ReadReportData(const std::string& run, const StageNames& stages) {
   ReportData data;

@@ -17,6 +17,9 @@ using Json = nlohmann::ordered_json;
 inline constexpr char kMetricsFile[] = "metrics.jsonl", kSamplesFile[] = "samples.jsonl",
                       kTimingsFile[] = "timings.jsonl", kProbeFile[] = "probe.json";
 
+// Lines of step 1 and later ones.
+size_t CountSteps(const std::vector<Json>& lines);
+
 // One training run: pretraining or reinforcement.
 struct RunRecord {
   std::string directory;
@@ -26,7 +29,12 @@ struct RunRecord {
   std::vector<Json> timings;  // likewise
   Json probe;                 // of a reinforcement run: what `--probe-only --json` prints
   bool present() const { return !metrics.empty(); }
-  bool is_reinforcement() const { return present() && metrics.front().contains("reward"); }
+  // Of steps: line 0, where there is one, is the measurement before the first.
+  size_t steps() const { return CountSteps(metrics); }
+  bool is_reinforcement() const {
+    return present() &&
+           (metrics.front().contains("reward") || metrics.front().contains("evaluation"));
+  }
 };
 
 // Results on held-out problems: an array of objects as `darkhorse evaluate` prints them.

@@ -192,7 +192,7 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
     const Cost cost = CostOf(run->timings);
     if (cost.seconds <= 0) continue;
     add(run == &data.pretraining ? "pretraining" : "reinforcement",
-        std::to_string(run->timings.size()), cost);
+        std::to_string(CountSteps(run->timings)), cost);
     total.flops += cost.flops;
     total.seconds += cost.seconds;
     total.core_seconds += cost.core_seconds;

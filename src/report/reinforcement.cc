@@ -30,7 +30,7 @@ std::string Curves(const RunRecord& run) {
              fmt::format("{} steps. Points are steps, the strong line is their moving average; "
                          "hover for values. Largest difference between the log-probability of "
                          "a token as sampled and as trained on: {:.3g}.",
-                         run.metrics.size(), gap)) +
+                         run.steps(), gap)) +
          DrawCharts(ReinforcementCharts(run));
 }
 
@@ -90,9 +90,10 @@ std::string Curriculum(const std::vector<Json>& lines) {
     const std::string name =
         field.substr(kPrefix.size(), field.size() - kPrefix.size() - kSuffix.size());
     const std::string share = std::string(kPrefix) + name + "/share";
-    table.Add({name, Percent(NumberAt(lines.front(), field)),
-               Percent(NumberAt(lines.back(), field)), Percent(NumberAt(lines.front(), share)),
-               Percent(NumberAt(lines.back(), share))});
+    const std::vector<Point> successes = Curve(lines, field), shares = Curve(lines, share);
+    if (successes.empty() || shares.empty()) continue;
+    table.Add({name, Percent(successes.front().y), Percent(successes.back().y),
+               Percent(shares.front().y), Percent(shares.back().y)});
     ++rows;
   }
   if (rows == 0) return "";

@@ -95,11 +95,14 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
   return result;
 }
 
-double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
-  double sum = 0;
-  for (const TaskEvaluation& e : evaluations)
-    sum += e.pass_at_1.value / static_cast<double>(evaluations.size());
-  return sum;
+Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
+  Interval mean;
+  for (const TaskEvaluation& e : evaluations) {
+    const double share = 1 / static_cast<double>(evaluations.size());
+    mean.value += e.pass_at_1.value / static_cast<double>(evaluations.size());
+    mean.half_width = std::hypot(mean.half_width, share * e.pass_at_1.half_width);
+  }
+  return mean;
 }
 
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,

@@ -41,8 +41,8 @@ double PassAtK(int64_t n, int64_t c, int64_t k);
 TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector<Sample>& samples,
                          int64_t samples_per_problem);
 
-// pass@1, the mean over tasks.
-double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
+// pass@1, the mean over tasks, whose problems are independent.
+Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
 
 // How good the model is at the environment's held-out problems: one evaluation a task and level.
 // kept, kept_problems: what it said to what. Interruption.

@@ -38,6 +38,21 @@ void FollowForm(const ReinforceMetrics& m, GuardState& state) {
   state.best_format = std::max(state.best_format, state.mean_format);
 }
 
+// Each once a run.
+template <typename Text>
+void Warn(bool seen, const char* name, Text text, GuardState& state,
+          std::vector<Warning>& warnings) {
+  if (!seen || std::count(state.warned.begin(), state.warned.end(), name)) return;
+  state.warned.push_back(name);
+  warnings.push_back({name, text()});
+}
+
+// By more than the 95 % interval of their difference.
+bool IsBelowStart(const Interval& accuracy, const GuardState& state) {
+  return state.start && state.start->value - accuracy.value >
+                            std::hypot(state.start->half_width, accuracy.half_width);
+}
+
 }  // namespace
 
 std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
@@ -48,9 +63,7 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
       m.scored && m.frac_reward_zero_std == 1 && !trained ? state.silent_steps + 1 : 0;
   std::vector<Warning> warnings;
   const auto warn = [&](bool seen, const char* name, auto text) {
-    if (!seen || std::count(state.warned.begin(), state.warned.end(), name)) return;
-    state.warned.push_back(name);
-    warnings.push_back({name, text()});
+    Warn(seen, name, text, state, warnings);
   };
   const bool solved = m.accuracy >= kSolved;
   warn(!IsFinite(m), "not_finite", [&] {
@@ -100,11 +113,30 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
   return warnings;
 }
 
-std::string StopReason(const StopOptions& options, double accuracy, double best_before,
+std::vector<Warning> NewEvaluationWarnings(const Interval& accuracy, GuardState& state) {
+  std::vector<Warning> warnings;
+  const auto text = [&] {
+    return fmt::format(
+        "held-out accuracy is {:.3f} ±{:.3f}, before the first step it was {:.3f} ±{:.3f}: the run "
+        "makes the model worse; lower optimizer.learning_rate, e.g. to a third",
+        accuracy.value, accuracy.half_width, state.start->value, state.start->half_width);
+  };
+  Warn(IsBelowStart(accuracy, state), "below_start", text, state, warnings);
+  return warnings;
+}
+
+std::string StopReason(const StopOptions& options, const Interval& accuracy, double best_before,
                        GuardState& state) {
-  state.stale_evaluations = accuracy > best_before ? 0 : state.stale_evaluations + 1;
-  if (options.accuracy > 0 && accuracy >= options.accuracy) {
-    return fmt::format("held-out accuracy is {:.3f}, stop.accuracy {}", accuracy, options.accuracy);
+  state.stale_evaluations = accuracy.value > best_before ? 0 : state.stale_evaluations + 1;
+  if (options.accuracy > 0 && accuracy.value >= options.accuracy) {
+    return fmt::format("held-out accuracy is {:.3f}, stop.accuracy {}", accuracy.value,
+                       options.accuracy);
+  }
+  if (options.below_start && IsBelowStart(accuracy, state)) {
+    return fmt::format(
+        "held-out accuracy is {:.3f}, before the first step it was {:.3f} "
+        "(stop.below_start)",
+        accuracy.value, state.start->value);
   }
   if (options.patience > 0 && state.stale_evaluations >= options.patience) {
     return fmt::format(

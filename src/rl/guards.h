@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,15 +21,19 @@ struct GuardState {
   double mean_format = -1, best_format = -1;
   int64_t silent_steps = 0;         // in a row: no group had a signal
   int64_t stale_evaluations = 0;    // in a row: held-out accuracy was not the best yet
+  std::optional<Interval> start;    // held-out accuracy before the first step
   std::vector<std::string> warned;  // names of the warnings given
 };
 
 // Warnings that this step gives rise to and that were not given before (docs/recipes.md, "Guards").
 std::vector<Warning> NewWarnings(const ReinforceMetrics& metrics, GuardState& state);
 
-// After an evaluation: why the run ends here, or "". best_before: the best held-out accuracy of
-// the evaluations before this one.
-std::string StopReason(const StopOptions& options, double accuracy, double best_before,
+// The same of an evaluation after a step, whose held-out accuracy this is.
+std::vector<Warning> NewEvaluationWarnings(const Interval& accuracy, GuardState& state);
+
+// After such an evaluation: why the run ends here, or "". best_before: the best held-out accuracy
+// of the evaluations before this one, that before the first step included.
+std::string StopReason(const StopOptions& options, const Interval& accuracy, double best_before,
                        GuardState& state);
 
 }  // namespace darkhorse

@@ -104,7 +104,7 @@ double RunSeconds(const ReinforceRecipe& recipe, const ModelConfig& config,
   const double trained = samples * (1 - missing) * ForwardPasses(recipe) * tokens *
                          ModelCost(config).ForwardFlopsPerToken((tokens + 1) / 2);
   const int64_t evaluations =
-      rl.evaluate_every > 0 ? (rl.steps + rl.evaluate_every - 1) / rl.evaluate_every : 0;
+      rl.evaluate_every > 0 ? 1 + (rl.steps + rl.evaluate_every - 1) / rl.evaluate_every : 0;
   const double evaluated = Count(evaluations) * Count(static_cast<int64_t>(report.parts.size())) *
                            Count(rl.evaluate_problems) * Count(rl.evaluate_samples) *
                            typical.length;
