@@ -17,6 +17,14 @@ namespace darkhorse {
 
 namespace {
 
+// Names in a run's folder that show whose it is.
+std::vector<std::string> Written(const ReinforceCallbacks& callbacks) {
+  std::vector<std::string> names = {"metrics.jsonl", "samples.jsonl", "timings.jsonl", "probe.json",
+                                    "best"};
+  names.insert(names.end(), callbacks.written.begin(), callbacks.written.end());
+  return names;
+}
+
 class ReinforcementRun {
  public:
   ReinforcementRun(const ReinforceRecipe& recipe, const std::string& model_directory,
@@ -47,7 +55,6 @@ class ReinforcementRun {
     return every > 0 && (step == recipe_.rl.steps || step % every == 0);
   }
   std::string BestDirectory() const { return run_ + "/best"; }
-  std::vector<std::string> Written() const;
   void Step();
   void Measure(ReinforceMetrics& metrics);
   void MeasureStart();
@@ -67,13 +74,6 @@ class ReinforcementRun {
   std::optional<TimingsFile> timings_;
   ReinforceResult result_;
 };
-
-std::vector<std::string> ReinforcementRun::Written() const {
-  std::vector<std::string> names = {"metrics.jsonl", "samples.jsonl", "timings.jsonl", "probe.json",
-                                    "best"};
-  names.insert(names.end(), callbacks_.written.begin(), callbacks_.written.end());
-  return names;
-}
 
 void ReinforcementRun::Begin() {
   std::optional<ProbeReport> probe;
@@ -95,8 +95,8 @@ void ReinforcementRun::Begin() {
                     "trained, and importance weights and sampling/logp_gap_max do not see it",
                     recipe_.rl.temperature));
   }
-  // Only now, so that after a refusal another recipe may begin here.
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false, Written());
+  // Written only now, so that after a refusal another recipe may begin here.
+  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false, Written(callbacks_));
   RecordInputs(run_, inputs_, /*goes_on=*/false);
   RemoveDirectory(BestDirectory());  // of a run killed before its first checkpoint
   if (probe) WriteFileAtomically(run_ + "/probe.json", JsonLine(ToJson(*probe)));
@@ -104,7 +104,6 @@ void ReinforcementRun::Begin() {
 
 void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
   for (const std::string& warning : latest.warnings) Note(warning);
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/true, Written());
   RecordInputs(run_, inputs_, /*goes_on=*/true);
   const LoopState state =
       ParseLoopState(SavedTrainerState(latest.directory).json(), latest.directory);
@@ -255,6 +254,8 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
+  // Before the model is read and problems are tried, which may take minutes.
+  RefuseOtherRun(run, ToToml(recipe), latest.has_value(), Written(callbacks));
   std::optional<ReinforcementRun> loop;
   try {
     loop.emplace(recipe, model_directory, run, callbacks);
