@@ -216,6 +216,13 @@ class Training(OwnTask):
         self.assertIn("pass@4", result["tasks"][0])
         self.assertEqual(result["tasks"][0]["task"], "problems.jsonl")
 
+    def test_more_tokens_than_the_context_leaves_are_told(self):
+        self.write("rows.jsonl", ROWS)
+        for tokens, told in ((8, False), (10**6, True)):
+            run = self.program("evaluate", "--model", self.model, "--problems", "rows.jsonl", "--rule", "exact",
+                               "--samples", 1, "--completion-tokens", tokens, "--count", 1, "--held-out-share", 1)
+            self.assertEqual(f"--completion-tokens is {tokens}, but the model's context holds" in run.stderr, told)
+
 
 class Bench(OwnTask):
     def test_a_step_of_reinforcement(self):

@@ -76,6 +76,7 @@ class ReinforcementRun {
 };
 
 void ReinforcementRun::Begin() {
+  if (const std::string note = learner_->ContextNote(); !note.empty()) Note(note);
   std::optional<ProbeReport> probe;
   if (recipe_.probe.problems > 0) {
     probe = learner_->Probe(callbacks_.stop);
@@ -277,13 +278,15 @@ ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_d
   Validate(recipe);
   if (recipe.probe.problems == 0)
     FailUsage("probe.problems is 0; a probe takes at least 1 (16 is usual)");
-  const std::unique_ptr<Environment> environment = MakeEnvironment(
-      recipe.rl.tasks, recipe.problems,
-      [&](const std::string& message) {
-        if (callbacks.on_note) callbacks.on_note(message);
-      },
-      callbacks.stop);
-  return Learner::FromCheckpoint(recipe, model_directory, *environment)->Probe(callbacks.stop);
+  const auto note = [&](const std::string& message) {
+    if (callbacks.on_note && !message.empty()) callbacks.on_note(message);
+  };
+  const std::unique_ptr<Environment> environment =
+      MakeEnvironment(recipe.rl.tasks, recipe.problems, note, callbacks.stop);
+  const std::unique_ptr<Learner> learner =
+      Learner::FromCheckpoint(recipe, model_directory, *environment);
+  note(learner->ContextNote());
+  return learner->Probe(callbacks.stop);
 }
 
 }  // namespace darkhorse

@@ -284,6 +284,42 @@ TEST_F(RunRulesTest, ARunThatMakesTheModelWorseIsWarnedOfAndEndsIfAsked) {
   EXPECT_EQ(Metrics("parts"), Metrics("stopped"));
 }
 
+TEST_F(RunRulesTest, MoreTokensThanTheContextLeavesAreTold) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 1;
+  int64_t longest = 0;
+  std::string rows;
+  for (uint64_t i = 0; i < 16; ++i) {
+    Problem problem = MakeProblem(FindTask("parity"), 1, i, 1, Split::kTrain);
+    if (i == 5) problem.prompt = "a longer one: " + problem.prompt;
+    longest = std::max(longest, std::ssize(PromptTokens(*tokenizer_, 0, problem)));
+    problem.prompt.pop_back();
+    rows += "{\"prompt\": \"" + problem.prompt + "\", \"answer\": 7}\n";
+  }
+  const int64_t context = TinyPolicyConfig().max_position_embeddings;
+  const auto told = [&](int64_t max_tokens) {
+    recipe.rl.max_tokens = max_tokens;
+    recipe.probe.problems = 0;
+    std::string notes, of_probe;
+    Run(recipe, fmt::format("{}-{}", recipe.problems.rule, max_tokens), false, Noting(&notes));
+    recipe.probe.problems = 1;
+    ProbeModel(recipe, Base(), Noting(&of_probe));
+    for (const std::string& all : {notes, of_probe})
+      EXPECT_EQ(all.find("context") == all.npos, max_tokens <= context - longest) << all;
+    return notes;
+  };
+  ExpectMessage(told(context), {"rl.max_tokens is 64, but the model's context holds 64 tokens"});
+  recipe.problems.file = RunPath("rows.jsonl");
+  WriteFileAtomically(recipe.problems.file, rows);
+  recipe.problems.rule = "numeric";
+  recipe.problems.held_out_share = 0.25;
+  ExpectMessage(told(context - longest + 1),
+                {fmt::format("rl.max_tokens is {}, but the model's context holds {} tokens: behind "
+                             "the longest prompt, {} tokens long, a completion has room for {}",
+                             context - longest + 1, context, longest, context - longest)});
+  told(context - longest);
+}
+
 TEST_F(RunRulesTest, RefusesWhatNoMachineHolds) {
   ReinforceRecipe recipe = Recipe();
   recipe.rl.prompts_per_step = 1 << 18;
