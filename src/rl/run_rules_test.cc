@@ -90,6 +90,31 @@ TEST_F(RunRulesTest, TheProbeTellsAnswersThatCannotBeReadFromNone) {
       << report.findings[0];
 }
 
+// The form is the program's affair: what it read counts, not what stands between tags.
+TEST_F(RunRulesTest, TheProbeCountsTheAnswersThatAProgramRead) {
+  ReinforceRecipe recipe = Recipe();
+  std::string rows;
+  for (uint64_t i = 0; i < 16; ++i) {
+    const std::string prompt = MakeProblem(FindTask("parity"), 1, i, 1, Split::kTrain).prompt;
+    rows += "{\"prompt\": \"" + prompt.substr(0, prompt.size() - 1) + "\"}\n";
+  }
+  recipe.problems.file = RunPath("rows.jsonl");
+  WriteFileAtomically(recipe.problems.file, rows);
+  recipe.problems.held_out_share = 0.25;
+  recipe.problems.reward_seconds = 120;
+  recipe.probe.problems = 4;
+  for (const std::string answer : {"odd", ""}) {
+    recipe.problems.reward =
+        "while read -r line; do id=${line#*:}; id=${id%%,*}; echo \"{\\\"id\\\": $id, "
+        "\\\"score\\\": 0, \\\"answer\\\": \\\"" +
+        answer + "\\\", \\\"parts\\\": {\\\"format\\\": 0}}\"; done";
+    const ProbeReport report = ProbeModel(recipe, Base(), {});
+    EXPECT_DOUBLE_EQ(report.parts[0].answered, answer.empty() ? 0 : 1);
+    ExpectMessage(report.findings.at(0),
+                  {answer.empty() ? "no completion has the right form" : "answers are given, but"});
+  }
+}
+
 TEST_F(RunRulesTest, TheProbeMeasuresEveryPartAndWritesNothing) {
   ReinforceRecipe recipe = Mixed();
   recipe.probe.problems = 6;
