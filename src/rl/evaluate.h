@@ -22,8 +22,9 @@ struct TaskEvaluation {
   int64_t samples = 0;  // per problem
   Interval pass_at_1;
   std::vector<std::pair<int64_t, Interval>> pass_at_k;  // k = 1, 2, 4, …, samples
-  // maj@samples: the most frequent parsed answer is right (R1's cons@k). Answers are the same if
-  // their texts are. Not measured where no sample has an answer to vote with.
+  // maj@samples: the most frequent answer is right (R1's cons@k). Answers are the same if their
+  // scorer spells them the same (Score::canonical), or if their texts are. Not measured where no
+  // sample has an answer to vote with.
   std::optional<Interval> majority;
   double format_rate = 0;  // completions whose form is right
   double truncated_rate = 0;
