@@ -24,8 +24,8 @@ void Begin(const ReinforceMetrics& m, GuardState& state) {
     state.begun = true;
     state.first_length = m.mean_length;
     state.first_clipped = m.clipped_ratio;
-    state.first_accuracy = m.accuracy;
   }
+  if (state.first_accuracy < 0 && m.scored) state.first_accuracy = m.accuracy;
   if (state.first_entropy == 0 && std::isfinite(m.entropy)) state.first_entropy = m.entropy;
 }
 
@@ -72,13 +72,17 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
         "a lower learning rate; it may begin with a checkpoint from before this step",
         m.loss, m.grad_norm, m.entropy, m.kl.value_or(0));
   });
-  warn(trained && m.entropy < 0.1 * state.first_entropy && !solved, "entropy_collapse", [&] {
-    return fmt::format(
-        "entropy is {:.3f} nats a token, {:.3f} at first: the policy has stopped exploring; lower "
-        "the learning rate, raise grpo.clip_high or set a small grpo.entropy_bonus",
-        m.entropy, state.first_entropy);
-  });
-  warn(m.mean_length > 3 * state.first_length && m.accuracy < state.first_accuracy + 0.05,
+  warn(trained && m.scored && m.entropy < 0.1 * state.first_entropy && !solved, "entropy_collapse",
+       [&] {
+         return fmt::format(
+             "entropy is {:.3f} nats a token, {:.3f} at first: the policy has stopped exploring; "
+             "lower "
+             "the learning rate, raise grpo.clip_high or set a small grpo.entropy_bonus",
+             m.entropy, state.first_entropy);
+       });
+  // The accuracy of a step that could not be scored is not known.
+  warn(m.scored && m.mean_length > 3 * state.first_length &&
+           m.accuracy < state.first_accuracy + 0.05,
        "length_explosion", [&] {
          return fmt::format(
              "completions are {:.0f} tokens long, {:.0f} at first, and accuracy has not risen with "

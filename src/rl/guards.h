@@ -13,9 +13,10 @@
 namespace darkhorse {
 
 struct GuardState {
-  // Of the first step; the entropy of the first that trained, 0 before.
+  // Of the first step; the entropy of the first that trained, 0 before; the accuracy of the first
+  // that could be scored, below 0 before.
   bool begun = false;
-  double first_entropy = 0, first_length = 0, first_clipped = 0, first_accuracy = 0;
+  double first_entropy = 0, first_length = 0, first_clipped = 0, first_accuracy = -1;
   // Share of completions in form: a running mean over the steps, and the highest it has been; below
   // 0 before the first step that could be scored.
   double mean_format = -1, best_format = -1;

@@ -76,8 +76,25 @@ TEST(GuardsTest, WhatLooksAlikeButIsWellGivesNone) {
                 },
                 9),
             List{});
+  // Nor is the accuracy known of a step that could not be scored.
+  EXPECT_EQ(WarnedBy([](auto& m) { m.mean_length = 170, m.scored = false, m.accuracy = 0; }, 9),
+            List{});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.entropy = 0.01, m.scored = false, m.accuracy = 0; }, 9),
+            List{});
   // Refills found what the first round lacked.
   EXPECT_EQ(WarnedBy([](auto& m) { m.frac_reward_zero_std = 1; }, 9), List{});
+}
+
+TEST(GuardsTest, AccuracyIsComparedWithTheFirstStepThatCouldBeScored) {
+  GuardState state;
+  ReinforceMetrics unscored = Healthy();
+  unscored.scored = unscored.trained = false;
+  unscored.accuracy = 0;
+  EXPECT_TRUE(NewWarnings(unscored, state).empty());
+  EXPECT_TRUE(NewWarnings(Healthy(), state).empty());
+  ReinforceMetrics longer = Healthy();  // of the same accuracy
+  longer.mean_length = 170;
+  EXPECT_EQ(Names(NewWarnings(longer, state)), List{"length_explosion"});
 }
 
 TEST(GuardsTest, AFormThatIsLostIsToldWhenItStaysLost) {
