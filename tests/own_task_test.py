@@ -97,7 +97,11 @@ class OwnTask(unittest.TestCase):
         return ["reinforce", "own", "--model", self.model, "--out", out, *self.sets(settings), *more]
 
     def metrics(self, out):
-        return [json.loads(line) for line in (self.folder / out / "metrics.jsonl").read_text().splitlines()]
+        """Of the steps: before them stands an evaluation alone."""
+        lines = [json.loads(line) for line in (self.folder / out / "metrics.jsonl").read_text().splitlines()]
+        self.assertIn("evaluation", lines[0])
+        self.assertEqual(lines[0]["step"], 0)
+        return lines[1:]
 
 
 class Examples(OwnTask):
@@ -212,6 +216,13 @@ class Training(OwnTask):
         self.assertIn("pass@4", result["tasks"][0])
         self.assertEqual(result["tasks"][0]["task"], "problems.jsonl")
 
+    def test_more_tokens_than_the_context_leaves_are_told(self):
+        self.write("rows.jsonl", ROWS)
+        for tokens, told in ((8, False), (10**6, True)):
+            run = self.program("evaluate", "--model", self.model, "--problems", "rows.jsonl", "--rule", "exact",
+                               "--samples", 1, "--completion-tokens", tokens, "--count", 1, "--held-out-share", 1)
+            self.assertEqual(f"--completion-tokens is {tokens}, but the model's context holds" in run.stderr, told)
+
 
 class Bench(OwnTask):
     def test_a_step_of_reinforcement(self):
@@ -256,7 +267,7 @@ class Interrupted(OwnTask):
 
     def test_inside_any_part_of_a_step_nothing_is_lost(self):
         # The program stops answering at its Nth sample unless released: 4 of them are the file's own answers,
-        # then come 16 of a step and 8 of its evaluation, in turn.
+        # then come 8 of the evaluation before the first step, then 16 of a step and 8 of its evaluation, in turn.
         self.write("rows.jsonl", ROWS)
         self.write("stops.py", "import json, pathlib, sys, time\nfor n, line in enumerate(sys.stdin, 1):\n"
                    "    request = json.loads(line)\n"
@@ -271,7 +282,7 @@ class Interrupted(OwnTask):
         released, stopped = self.folder / "released", self.folder / "stopped"
         released.touch()
         self.program(*self.reinforce("undisturbed", *scored, **settings))
-        for stop_at, done in ((4 + 16 + 3, 1), (4 + 16 + 8 + 5, 1), (4 + 2 * 24 + 16 + 8, 3)):
+        for stop_at, done in ((12 + 16 + 3, 1), (12 + 16 + 8 + 5, 1), (12 + 2 * 24 + 16 + 8, 3)):
             released.unlink()
             stopped.unlink(missing_ok=True)
             self.write("stop_at", str(stop_at))

@@ -45,8 +45,25 @@ Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
                                    /*cross_documents=*/false, options.max_tokens));
 }
 
+// Tells where completions have less room than was asked for.
+void NoteContext(const Environment& environment, const EvaluateOptions& options,
+                 const LoadedModel& loaded) {
+  const int64_t context = loaded.config().max_position_embeddings;
+  const auto held_out = environment.HeldOut(options.evaluation.problems);
+  std::vector<const Problem*> problems;
+  for (const auto& part : held_out) {
+    for (const Problem& problem : part) problems.push_back(&problem);
+  }
+  const std::string note = ContextNote(
+      "--completion-tokens", options.evaluation.max_tokens,
+      LongestPrompt(loaded.tokenizer(), DocumentStartToken(loaded.config()), problems, context),
+      context);
+  if (!note.empty()) Note(note);
+}
+
 void EvaluateOn(Environment& environment, const EvaluateOptions& options, const LoadedModel& loaded,
                 Json* result) {
+  NoteContext(environment, options, loaded);
   for (const TaskEvaluation& evaluation :
        Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), environment,
                 options.evaluation, {})) {

@@ -74,9 +74,14 @@ void ReinforceView::Show(const ReinforceMetrics& m) {
 }
 
 void ReinforceView::ShowEvaluation(const ReinforceMetrics& m) {
-  pace_.AddSeconds(m.evaluate_seconds);
-  for (const TaskEvaluation& e : m.evaluation)
-    Note(fmt::format("after step {}: {}", m.step, Describe(e)));
+  const bool before = m.step == 0;  // and never again: no part of the pace
+  if (!before) pace_.AddSeconds(m.evaluate_seconds);
+  const std::string when = before ? "before the first step" : fmt::format("after step {}", m.step);
+  for (const TaskEvaluation& e : m.evaluation) Note(when + ": " + Describe(e));
+  if (m.start) {
+    Note(fmt::format("{}: held-out accuracy {:.3f}, before the first step {:.3f}", when,
+                     MeanAccuracy(m.evaluation).value, m.start->value));
+  }
   if (m.evaluation_faults.samples > 0)
     Note(fmt::format("in its evaluation {}", DescribeFaults(m.evaluation_faults)));
 }

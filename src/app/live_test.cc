@@ -100,9 +100,12 @@ TEST(ReinforceView, TheRestTakesAsLongAsTheStepsSoFarAndTheirEvaluations) {
   {
     ReinforceView view(10);
     const ReinforceMetrics m = ReinforceStep();
-    view.Show(m);            // step 4 of 10 at 7 s each: 42 s
-    view.ShowEvaluation(m);  // and 9 s
-    view.Show(m);            // 6 * (7 + 9 + 7) / 2 = 69
+    ReinforceMetrics start;
+    start.evaluate_seconds = 9;
+    view.ShowEvaluation(start);  // once, before the first step
+    view.Show(m);                // step 4 of 10 at 7 s each: 42 s
+    view.ShowEvaluation(m);      // and 9 s
+    view.Show(m);                // 6 * (7 + 9 + 7) / 2 = 69
   }
   const std::string text = testing::internal::GetCapturedStderr();
   EXPECT_NE(text.find("ETA 0:42\n"), std::string::npos) << text;
@@ -145,6 +148,27 @@ TEST(ReinforceView, EvaluationsAreTold) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "darkhorse: after step 4: " + Describe(Evaluation()) +
                 "\ndarkhorse: in its evaluation 2 samples could not be scored; the last: why\n");
+}
+
+TEST(ReinforceView, EvaluationsAreComparedWithThatBeforeTheFirstStep) {
+  ReinforceMetrics m;
+  m.evaluation = {Evaluation(), Evaluation()};
+  m.evaluation[0].pass_at_1 = {0.25, 0.1};
+  m.evaluation[1].pass_at_1 = {0.5, 0.1};
+  ReinforceView view(10);
+  const auto told = [&] {
+    testing::internal::CaptureStderr();
+    view.ShowEvaluation(m);
+    return testing::internal::GetCapturedStderr();
+  };
+  const std::string task = Describe(Evaluation());
+  EXPECT_EQ(told(), "darkhorse: before the first step: " + task +
+                        "\ndarkhorse: before the first step: " + task + "\n");
+  m.step = 4;
+  m.start = {0.625, 0.1};
+  EXPECT_EQ(told(), "darkhorse: after step 4: " + task + "\ndarkhorse: after step 4: " + task +
+                        "\ndarkhorse: after step 4: held-out accuracy 0.375, before the first "
+                        "step 0.625\n");
 }
 
 }  // namespace

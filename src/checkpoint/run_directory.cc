@@ -144,8 +144,8 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
   return directory;
 }
 
-void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
-                  const std::vector<std::string>& written) {
+void RefuseOtherRun(const std::string& run, const std::string& toml, bool goes_on,
+                    const std::vector<std::string>& written) {
   const std::string path = run + "/recipe.toml";
   if (!FileExists(path)) {
     // Every run has its recipe before anything else.
@@ -159,8 +159,6 @@ void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
           "another run directory",
           run, name);
     }
-    MakeDirectories(run);
-    WriteFileAtomically(path, toml);
     return;
   }
   std::istringstream before(ReadFile(path)), now(toml);
@@ -179,6 +177,15 @@ void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
         path, goes_on ? "was started" : "in this folder was started",
         has_old ? old_line : "nothing", section, has_new ? new_line : "nothing");
   }
+}
+
+void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
+                  const std::vector<std::string>& written) {
+  RefuseOtherRun(run, toml, goes_on, written);
+  const std::string path = run + "/recipe.toml";
+  if (FileExists(path)) return;
+  MakeDirectories(run);
+  WriteFileAtomically(path, toml);
 }
 
 void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on) {

@@ -56,11 +56,14 @@ struct LatestCheckpoint {
 // decision.
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 
-// A run is what its recipe says, from first step to last. Where <run>/recipe.toml is missing it is
-// written. Where it is there, Error naming the first line that differs; goes_on: it is this run's
-// own, else that of whatever run lies there. Error too where the recipe is missing but checkpoints,
-// inputs, a tokenizer or one of the names in `written` are there: the files of another, which the
-// run would overwrite or take for its own.
+// A run is what its recipe says, from first step to last. Where <run>/recipe.toml is there, Error
+// naming the first line that differs; goes_on: it is this run's own, else that of whatever run lies
+// there. Error too where the recipe is missing but checkpoints, inputs, a tokenizer or one of the
+// names in `written` are there: the files of another, which the run would overwrite or take for its
+// own. Writes nothing.
+void RefuseOtherRun(const std::string& run, const std::string& toml, bool goes_on,
+                    const std::vector<std::string>& written);
+// The same; then <run>/recipe.toml is written where it is missing.
 void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
                   const std::vector<std::string>& written);
 

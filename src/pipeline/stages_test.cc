@@ -142,7 +142,7 @@ TEST_F(StagesTest, AreToldInTheirOrder) {
           "scores reinforced sum", "scores reinforced sort", "end reinforced scores"}));
   EXPECT_EQ(steps_, (std::vector<int64_t>{1, 2, 3, 4}));
   EXPECT_EQ(rl_steps_, (std::vector<int64_t>{1, 2, 3}));
-  EXPECT_EQ(rl_evaluations_, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(rl_evaluations_, (std::vector<int64_t>{0, 2, 3}));
   EXPECT_EQ(corpus_.documents, 400);
   EXPECT_TRUE(HasReport(*scratch_ / "whole"));
   EXPECT_FALSE(HasReport(*scratch_ / "none"));

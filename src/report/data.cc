@@ -81,9 +81,9 @@ bool RunRecord::is_reinforcement() const {
   });
 }
 
-size_t StepsOf(const RunRecord& run) {
+size_t CountSteps(const std::vector<Json>& lines) {
   return static_cast<size_t>(
-      std::ranges::count_if(run.metrics, [](const Json& line) { return line["step"] > 0; }));
+      std::ranges::count_if(lines, [](const Json& line) { return line["step"] > 0; }));
 }
 
 ReportData ReadReportData(const std::string& run, const StageNames& stages) {

@@ -18,6 +18,9 @@ inline constexpr char kMetricsFile[] = "metrics.jsonl", kSamplesFile[] = "sample
                       kTimingsFile[] = "timings.jsonl", kProbeFile[] = "probe.json",
                       kTextFile[] = "sample.txt";
 
+// Lines of step 1 and later ones.
+size_t CountSteps(const std::vector<Json>& lines);
+
 // One training run: pretraining or reinforcement.
 struct RunRecord {
   std::string directory;
@@ -28,12 +31,10 @@ struct RunRecord {
   std::string text;           // that the model of a pretraining run wrote; empty if none
   Json probe;                 // of a reinforcement run: what `--probe-only --json` prints
   bool present() const { return !metrics.empty(); }
-  // Its first line may be of step 0, the evaluation before any step, which has no reward.
+  // Of steps: line 0, where there is one, is the measurement before the first, which has no reward.
+  size_t steps() const { return CountSteps(metrics); }
   bool is_reinforcement() const;
 };
-
-// Steps that were taken: step 0 is none.
-size_t StepsOf(const RunRecord& run);
 
 // Results on held-out problems: an array of objects as `darkhorse evaluate` prints them.
 struct Evaluation {

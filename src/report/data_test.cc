@@ -66,6 +66,19 @@ TEST(ReadReportData, ARunOfOneStage) {
   EXPECT_EQ(rl.before.tasks[0]["pass@1"], 0.125);
   EXPECT_EQ(rl.after.when, "after step 30");
   EXPECT_EQ(rl.after.tasks[0]["pass@1"], 0.5);
+  // Measured before its first step, it is compared with that; also while it has no step yet.
+  const std::string start = R"({"step":0,"evaluation":[{"task":"a","pass@1":0.0625}]})"
+                            "\n";
+  scratch.Write("r/metrics.jsonl", start + line(10, 0.125) + line(20, 0.25));
+  rl = ReadReportData(scratch / "r", kStages);
+  EXPECT_EQ(rl.before.when, "at the start");
+  EXPECT_EQ(rl.before.tasks[0]["pass@1"], 0.0625);
+  EXPECT_EQ(rl.after.when, "after step 20");
+  EXPECT_EQ(rl.reinforcement.steps(), 2u);
+  scratch.Write("r/metrics.jsonl", start);
+  rl = ReadReportData(scratch / "r", kStages);
+  EXPECT_TRUE(rl.reinforcement.present());
+  EXPECT_EQ(rl.after.when, "at the start");
   // Measured once, that is how it is, not how it was.
   scratch.Write("r/metrics.jsonl", line(10, 0.125));
   rl = ReadReportData(scratch / "r", kStages);

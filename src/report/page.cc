@@ -178,7 +178,7 @@ std::string Pretraining(const RunRecord& run) {
   if (!run.present()) return "";
   const double tokens = LastOf(run, "tokens");
   return ReportSection("Pretraining",
-                       fmt::format("{} steps, {} tokens.", StepsOf(run),
+                       fmt::format("{} steps, {} tokens.", run.steps(),
                                    FormatCount(std::isfinite(tokens) ? tokens : 0))) +
          DrawCharts(PretrainingCharts(run)) + WrittenText(run.text);
 }
@@ -230,7 +230,7 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
     const Cost cost = CostOf(run->timings);
     if (cost.seconds <= 0) continue;
     add(run == &data.pretraining ? "pretraining" : "reinforcement",
-        std::to_string(run->timings.size()), cost);
+        std::to_string(CountSteps(run->timings)), cost);
     total.flops += cost.flops;
     total.seconds += cost.seconds;
     total.core_seconds += cost.core_seconds;

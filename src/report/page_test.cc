@@ -74,6 +74,11 @@ TEST(ReportPage, WhatStagesCost) {
                   {"2.718 → 2.718", "perplexity, e to the training loss (step 1 → 30)"},
                   {"35:00", "training time"},
                   {"$4.00", "cost"}}));
+  // What was measured before the first step costs time and is no step.
+  data.reinforcement.timings.push_back(
+      Json{{"step", 0}, {"seconds", 60}, {"flops", 0}, {"threads", 4}});
+  EXPECT_EQ(RowsOf(ReportPage(data, {}), "reinforcement")[0][1], "10");
+  EXPECT_EQ(RowsOf(ReportPage(data, {}), "reinforcement")[0][3], "6:00");
   data.reinforcement = {};
   EXPECT_TRUE(RowsOf(ReportPage(data, {}), "both").empty());
   EXPECT_EQ(RowsOf(ReportPage(data, {}), "pretraining")[0].back(), "5 cents");
@@ -207,7 +212,8 @@ TEST(ReportPage, SaysWhatRecipesMean) {
 
 TEST(ReinforcementSections, ProbeWarningsAndCurriculum) {
   RunRecord run;
-  run.metrics = {{{"step", 1},
+  run.metrics = {{{"step", 0}, {"evaluation", {{{"task", "gcd"}, {"pass@1", 0.5}}}}},
+                 {{"step", 1},
                   {"reward", 0},
                   {"sampling/logp_gap_max", 0.25},
                   {"curriculum/gcd:1/share", 0.5},
@@ -236,6 +242,7 @@ TEST(ReinforcementSections, ProbeWarningsAndCurriculum) {
                   {"After step 2: entropy is low"},
                   {"After step 2: the run ended: solved"}}));
   EXPECT_EQ(Matches(page, "trained on: ([0-9.]+)\\."), (Rows{{"0.25"}}));
+  EXPECT_EQ(Matches(page, "(\\d+) steps\\."), (Rows{{"2"}}));
   EXPECT_EQ(ReinforcementSections({}), "");
 }
 

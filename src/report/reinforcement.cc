@@ -30,7 +30,7 @@ std::string Curves(const RunRecord& run) {
              fmt::format("{} steps. Points are steps, the strong line is their moving average; "
                          "hover for values. Largest difference between the log-probability of "
                          "a token as sampled and as trained on: {:.3g}.",
-                         StepsOf(run), gap)) +
+                         run.steps(), gap)) +
          DrawCharts(ReinforcementCharts(run));
 }
 

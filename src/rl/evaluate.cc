@@ -24,17 +24,21 @@ Interval MeanInterval(const std::vector<double>& values) {
   return {mean, kZ * std::sqrt(squares / (n - 1) / n)};
 }
 
+// What a sample votes for; "": nothing.
+const std::string& Vote(const Sample& sample) {
+  return sample.score.canonical.empty() ? sample.score.parsed : sample.score.canonical;
+}
+
 // Whether the answer most samples gave is right; the first of equally frequent ones. Samples
 // without an answer do not vote.
 bool MajorityIsRight(const Sample* begin, const Sample* end) {
   std::map<std::string, int> votes;
   for (const Sample* s = begin; s != end; ++s) {
-    if (!s->score.parsed.empty()) ++votes[s->score.parsed];
+    if (!Vote(*s).empty()) ++votes[Vote(*s)];
   }
   const Sample* best = nullptr;
   for (const Sample* s = begin; s != end; ++s) {
-    if (!s->score.parsed.empty() && (!best || votes[s->score.parsed] > votes[best->score.parsed]))
-      best = s;
+    if (!Vote(*s).empty() && (!best || votes[Vote(*s)] > votes[Vote(*best)])) best = s;
   }
   return best && best->score.correct;
 }
@@ -81,7 +85,7 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
     majority.push_back(MajorityIsRight(samples.data() + p * static_cast<size_t>(n),
                                        samples.data() + (p + 1) * static_cast<size_t>(n)));
   }
-  const auto votes = [](const Sample& sample) { return !sample.score.parsed.empty(); };
+  const auto votes = [](const Sample& sample) { return !Vote(sample).empty(); };
   if (std::ranges::any_of(samples, votes)) result.majority = MeanInterval(majority);
   std::vector<int64_t> ks;
   for (int64_t k = 1; k < n; k *= 2) ks.push_back(k);
@@ -95,11 +99,14 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
   return result;
 }
 
-double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
-  double sum = 0;
-  for (const TaskEvaluation& e : evaluations)
-    sum += e.pass_at_1.value / static_cast<double>(evaluations.size());
-  return sum;
+Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
+  Interval mean;
+  for (const TaskEvaluation& e : evaluations) {
+    const double share = 1 / static_cast<double>(evaluations.size());
+    mean.value += e.pass_at_1.value / static_cast<double>(evaluations.size());
+    mean.half_width = std::hypot(mean.half_width, share * e.pass_at_1.half_width);
+  }
+  return mean;
 }
 
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,

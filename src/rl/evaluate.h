@@ -22,8 +22,9 @@ struct TaskEvaluation {
   int64_t samples = 0;  // per problem
   Interval pass_at_1;
   std::vector<std::pair<int64_t, Interval>> pass_at_k;  // k = 1, 2, 4, …, samples
-  // maj@samples: the most frequent parsed answer is right (R1's cons@k). Answers are the same if
-  // their texts are. Not measured where no sample has an answer to vote with.
+  // maj@samples: the most frequent answer is right (R1's cons@k). Answers are the same if their
+  // scorer spells them the same (Score::canonical), or if their texts are. Not measured where no
+  // sample has an answer to vote with.
   std::optional<Interval> majority;
   double format_rate = 0;  // completions whose form is right
   double truncated_rate = 0;
@@ -41,8 +42,8 @@ double PassAtK(int64_t n, int64_t c, int64_t k);
 TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector<Sample>& samples,
                          int64_t samples_per_problem);
 
-// pass@1, the mean over tasks.
-double MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
+// pass@1, the mean over tasks, whose problems are independent.
+Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
 
 // How good the model is at the environment's held-out problems: one evaluation a task and level.
 // kept, kept_problems: what it said to what. Interruption.

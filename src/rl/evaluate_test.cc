@@ -99,6 +99,15 @@ TEST(Summarize, FirstOfEquallyFrequentAnswersIsTheMajority) {
       0);
 }
 
+TEST(Summarize, SpellingsOfOneAnswerVoteTogether) {
+  std::vector<Sample> samples = {Made(0, "4", false, 1), Made(0, "5", true, 1),
+                                 Made(0, "4", false, 1), Made(0, "5.0", true, 1),
+                                 Made(0, "10/2", true, 1)};
+  EXPECT_EQ(Summarize(Problems(1), samples, 5).majority->value, 0);
+  for (const size_t five : {1, 3, 4}) samples[five].score.canonical = "5";
+  EXPECT_EQ(Summarize(Problems(1), samples, 5).majority->value, 1);
+}
+
 TEST(Summarize, WithoutAnyAnswerThereIsNoMajority) {
   EXPECT_FALSE(Summarize(Problems(1), {Made(0, "", true, 1), Made(0, "", false, 0)}, 2).majority);
   // One of them votes: then those of the others are lost.

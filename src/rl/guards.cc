@@ -24,8 +24,8 @@ void Begin(const ReinforceMetrics& m, GuardState& state) {
     state.begun = true;
     state.first_length = m.mean_length;
     state.first_clipped = m.clipped_ratio;
-    state.first_accuracy = m.accuracy;
   }
+  if (state.first_accuracy < 0 && m.scored) state.first_accuracy = m.accuracy;
   if (state.first_entropy == 0 && std::isfinite(m.entropy)) state.first_entropy = m.entropy;
 }
 
@@ -38,6 +38,21 @@ void FollowForm(const ReinforceMetrics& m, GuardState& state) {
   state.best_format = std::max(state.best_format, state.mean_format);
 }
 
+// Each once a run.
+template <typename Text>
+void Warn(bool seen, const char* name, Text text, GuardState& state,
+          std::vector<Warning>& warnings) {
+  if (!seen || std::count(state.warned.begin(), state.warned.end(), name)) return;
+  state.warned.push_back(name);
+  warnings.push_back({name, text()});
+}
+
+// By more than the 95 % interval of their difference.
+bool IsBelowStart(const Interval& accuracy, const GuardState& state) {
+  return state.start && state.start->value - accuracy.value >
+                            std::hypot(state.start->half_width, accuracy.half_width);
+}
+
 }  // namespace
 
 std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
@@ -48,9 +63,7 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
       m.scored && m.frac_reward_zero_std == 1 && !trained ? state.silent_steps + 1 : 0;
   std::vector<Warning> warnings;
   const auto warn = [&](bool seen, const char* name, auto text) {
-    if (!seen || std::count(state.warned.begin(), state.warned.end(), name)) return;
-    state.warned.push_back(name);
-    warnings.push_back({name, text()});
+    Warn(seen, name, text, state, warnings);
   };
   const bool solved = m.accuracy >= kSolved;
   warn(!IsFinite(m), "not_finite", [&] {
@@ -59,13 +72,17 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
         "a lower learning rate; it may begin with a checkpoint from before this step",
         m.loss, m.grad_norm, m.entropy, m.kl.value_or(0));
   });
-  warn(trained && m.entropy < 0.1 * state.first_entropy && !solved, "entropy_collapse", [&] {
-    return fmt::format(
-        "entropy is {:.3f} nats a token, {:.3f} at first: the policy has stopped exploring; lower "
-        "the learning rate, raise grpo.clip_high or set a small grpo.entropy_bonus",
-        m.entropy, state.first_entropy);
-  });
-  warn(m.mean_length > 3 * state.first_length && m.accuracy < state.first_accuracy + 0.05,
+  warn(trained && m.scored && m.entropy < 0.1 * state.first_entropy && !solved, "entropy_collapse",
+       [&] {
+         return fmt::format(
+             "entropy is {:.3f} nats a token, {:.3f} at first: the policy has stopped exploring; "
+             "lower "
+             "the learning rate, raise grpo.clip_high or set a small grpo.entropy_bonus",
+             m.entropy, state.first_entropy);
+       });
+  // The accuracy of a step that could not be scored is not known.
+  warn(m.scored && m.mean_length > 3 * state.first_length &&
+           m.accuracy < state.first_accuracy + 0.05,
        "length_explosion", [&] {
          return fmt::format(
              "completions are {:.0f} tokens long, {:.0f} at first, and accuracy has not risen with "
@@ -100,11 +117,30 @@ std::vector<Warning> NewWarnings(const ReinforceMetrics& m, GuardState& state) {
   return warnings;
 }
 
-std::string StopReason(const StopOptions& options, double accuracy, double best_before,
+std::vector<Warning> NewEvaluationWarnings(const Interval& accuracy, GuardState& state) {
+  std::vector<Warning> warnings;
+  const auto text = [&] {
+    return fmt::format(
+        "held-out accuracy is {:.3f} ±{:.3f}, before the first step it was {:.3f} ±{:.3f}: the run "
+        "makes the model worse; lower optimizer.learning_rate, e.g. to a third",
+        accuracy.value, accuracy.half_width, state.start->value, state.start->half_width);
+  };
+  Warn(IsBelowStart(accuracy, state), "below_start", text, state, warnings);
+  return warnings;
+}
+
+std::string StopReason(const StopOptions& options, const Interval& accuracy, double best_before,
                        GuardState& state) {
-  state.stale_evaluations = accuracy > best_before ? 0 : state.stale_evaluations + 1;
-  if (options.accuracy > 0 && accuracy >= options.accuracy) {
-    return fmt::format("held-out accuracy is {:.3f}, stop.accuracy {}", accuracy, options.accuracy);
+  state.stale_evaluations = accuracy.value > best_before ? 0 : state.stale_evaluations + 1;
+  if (options.accuracy > 0 && accuracy.value >= options.accuracy) {
+    return fmt::format("held-out accuracy is {:.3f}, stop.accuracy {}", accuracy.value,
+                       options.accuracy);
+  }
+  if (options.below_start && IsBelowStart(accuracy, state)) {
+    return fmt::format(
+        "held-out accuracy is {:.3f}, before the first step it was {:.3f} "
+        "(stop.below_start)",
+        accuracy.value, state.start->value);
   }
   if (options.patience > 0 && state.stale_evaluations >= options.patience) {
     return fmt::format(

@@ -76,8 +76,25 @@ TEST(GuardsTest, WhatLooksAlikeButIsWellGivesNone) {
                 },
                 9),
             List{});
+  // Nor is the accuracy known of a step that could not be scored.
+  EXPECT_EQ(WarnedBy([](auto& m) { m.mean_length = 170, m.scored = false, m.accuracy = 0; }, 9),
+            List{});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.entropy = 0.01, m.scored = false, m.accuracy = 0; }, 9),
+            List{});
   // Refills found what the first round lacked.
   EXPECT_EQ(WarnedBy([](auto& m) { m.frac_reward_zero_std = 1; }, 9), List{});
+}
+
+TEST(GuardsTest, AccuracyIsComparedWithTheFirstStepThatCouldBeScored) {
+  GuardState state;
+  ReinforceMetrics unscored = Healthy();
+  unscored.scored = unscored.trained = false;
+  unscored.accuracy = 0;
+  EXPECT_TRUE(NewWarnings(unscored, state).empty());
+  EXPECT_TRUE(NewWarnings(Healthy(), state).empty());
+  ReinforceMetrics longer = Healthy();  // of the same accuracy
+  longer.mean_length = 170;
+  EXPECT_EQ(Names(NewWarnings(longer, state)), List{"length_explosion"});
 }
 
 TEST(GuardsTest, AFormThatIsLostIsToldWhenItStaysLost) {
@@ -139,10 +156,11 @@ TEST(GuardsTest, StopsAtTheAccuracyAsked) {
   StopOptions options;
   options.accuracy = 0.8;
   GuardState state;
-  EXPECT_EQ(StopReason(options, 0.79, -1, state), "");
-  EXPECT_NE(StopReason(options, 0.8, 0.79, state).find("stop.accuracy 0.8"), std::string::npos);
+  EXPECT_EQ(StopReason(options, {0.79, 0.1}, -1, state), "");
+  EXPECT_NE(StopReason(options, {0.8, 0.1}, 0.79, state).find("stop.accuracy 0.8"),
+            std::string::npos);
   options.accuracy = 0;
-  EXPECT_EQ(StopReason(options, 1, 0.79, state), "");
+  EXPECT_EQ(StopReason(options, {1, 0.1}, 0.79, state), "");
 }
 
 TEST(GuardsTest, StopsWhenPatienceEnds) {
@@ -151,7 +169,7 @@ TEST(GuardsTest, StopsWhenPatienceEnds) {
   GuardState state;
   double best = -1;
   const auto evaluate = [&](double accuracy) {
-    const std::string reason = StopReason(options, accuracy, best, state);
+    const std::string reason = StopReason(options, {accuracy, 0.1}, best, state);
     best = std::max(best, accuracy);
     return reason;
   };
@@ -177,6 +195,34 @@ TEST(GuardsTest, StopRulesNeedEvaluations) {
   EXPECT_NE(message(NAN, 0, 1).find("stop.accuracy is nan"), std::string::npos);
   EXPECT_NE(message(0, -1, 1).find("stop.patience is -1"), std::string::npos);
   EXPECT_EQ(message(0, 0, 0), "");
+  EXPECT_NE(MessageOf([] {
+              Validate(StopOptions{.below_start = true}, 0);
+            }).find("stop.below_start needs evaluations"),
+            std::string::npos);
+}
+
+// 0.3 ±0.06 and ±0.08 differ by chance up to ±0.1.
+TEST(GuardsTest, AModelThatFellBelowItsStartIsToldOnceAndEndsARunThatAsksForIt) {
+  const Interval by_chance{0.21, 0.08}, fallen{0.19, 0.08};
+  for (const bool stops : {false, true}) {
+    const StopOptions options{.below_start = stops};
+    GuardState state;
+    EXPECT_TRUE(NewEvaluationWarnings(fallen, state).empty());  // the start is not known
+    EXPECT_EQ(StopReason(options, fallen, 0.3, state), "");
+    state.start = {0.3, 0.06};
+    EXPECT_TRUE(NewEvaluationWarnings(by_chance, state).empty());
+    EXPECT_EQ(StopReason(options, by_chance, 0.3, state), "");
+    const std::vector<Warning> warnings = NewEvaluationWarnings(fallen, state);
+    ASSERT_EQ(Names(warnings), List{"below_start"});
+    EXPECT_EQ(warnings[0].text,
+              "held-out accuracy is 0.190 ±0.080, before the first step it was 0.300 ±0.060: the "
+              "run makes the model worse; lower optimizer.learning_rate, e.g. to a third");
+    EXPECT_TRUE(NewEvaluationWarnings(fallen, state).empty());
+    EXPECT_EQ(StopReason(options, fallen, 0.3, state),
+              stops ? "held-out accuracy is 0.190, before the first step it was 0.300 "
+                      "(stop.below_start)"
+                    : "");
+  }
 }
 
 std::vector<int32_t> Phrases(size_t before, size_t phrase, size_t length) {
@@ -332,10 +378,10 @@ TEST(GuardsTest, TextsSayWhatWasSeen) {
   options.patience = 3;
   GuardState state;
   state.stale_evaluations = 2;
-  EXPECT_EQ(StopReason(options, 0.8125, 0.5, state),
+  EXPECT_EQ(StopReason(options, {0.8125, 0.1}, 0.5, state),
             "held-out accuracy is 0.812, stop.accuracy 0.75");
   state.stale_evaluations = 2;
-  EXPECT_EQ(StopReason(options, 0.25, 0.5, state),
+  EXPECT_EQ(StopReason(options, {0.25, 0.1}, 0.5, state),
             "the last 3 evaluations were no better than the best before them, 0.500 "
             "(stop.patience 3)");
 }

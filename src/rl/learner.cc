@@ -77,8 +77,8 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
       Tokenizer::FromJson(files.tokenizer_json, model_directory + "/tokenizer.json");
   tokenizer.CheckEmbedded(config.vocab_size, model_directory);
   // Problems that cannot work are better known now than after hours.
-  CheckPrompts(tokenizer, DocumentStartToken(config), environment.AllProblems(),
-               config.max_position_embeddings);
+  LongestPrompt(tokenizer, DocumentStartToken(config), environment.AllProblems(),
+                config.max_position_embeddings);
   environment.TrainingProblem(rl.seed, 0);
 
   std::unique_ptr<Learner> learner(
@@ -279,6 +279,22 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
 void Learner::MoveReference() {
   std::copy(trained_.weights(), trained_.weights() + trained_.layout().buffer_size(),
             kl_reference_.begin());
+}
+
+std::string Learner::ContextNote() const {
+  const int64_t context = config_.max_position_embeddings;
+  std::vector<const Problem*> problems = environment_.AllProblems();
+  std::vector<Problem> drawn;  // where there is no list of all, some of each part
+  if (problems.empty()) {
+    constexpr uint64_t kDrawn = 16;
+    for (size_t part = 0; part < parts_.size(); ++part) {
+      for (uint64_t i = 0; i < kDrawn; ++i)
+        drawn.push_back(environment_.TrainingProblemOf(part, recipe_.rl.seed, i));
+    }
+    for (const Problem& problem : drawn) problems.push_back(&problem);
+  }
+  return darkhorse::ContextNote("rl.max_tokens", recipe_.rl.max_tokens,
+                                LongestPrompt(tokenizer_, bos(), problems, context), context);
 }
 
 ReinforceMetrics Learner::Step(const StopRequest& stop) {

@@ -47,6 +47,9 @@ class Learner {
   ProbeReport Probe(const StopRequest& stop);
   std::vector<TaskEvaluation> Evaluate(const StopRequest& stop);
 
+  // What to tell where rl.max_tokens is more than the model's context leaves; "": it is not.
+  std::string ContextNote() const;
+
   const ModelConfig& config() const { return config_; }
   const ModelCost& cost() const { return trained_.model().cost(); }
   const RunProgress& progress() const { return progress_; }

@@ -541,12 +541,13 @@ TEST_F(LearnerTest, TheProbeCountsWhatWasSaidAndWhatItCosts) {
   // No group teaches: ten steps of one round and two refills of 32 samples, and no update.
   EXPECT_DOUBLE_EQ(silent.seconds,
                    10 * 3 * 32 * part.evaluation.mean_length / silent.tokens_per_second);
-  // Evaluations come after steps 4, 8 and the last, each of 7 problems with 5 samples.
+  // Evaluations come before the first step, after steps 4, 8 and the last, each of 7 problems with
+  // 5 samples.
   recipe.rl.evaluate_every = 4;
   recipe.rl.evaluate_problems = 7;
   recipe.rl.evaluate_samples = 5;
   const ProbeReport evaluated = Make(recipe, environment)->Probe({});
-  EXPECT_DOUBLE_EQ(evaluated.seconds, (10 * 3 * 32 + 3 * 7 * 5) *
+  EXPECT_DOUBLE_EQ(evaluated.seconds, (10 * 3 * 32 + 4 * 7 * 5) *
                                           evaluated.parts[0].evaluation.mean_length /
                                           evaluated.tokens_per_second);
   recipe.rl.evaluate_every = 0;

@@ -26,6 +26,11 @@ Json ParseKeptLine(const Json& kept) {
   return text.empty() ? Json() : Parsed(text);
 }
 
+void AddWarnings(const std::vector<Warning>& warnings, Json& line) {
+  for (const Warning& warning : warnings)
+    line["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
+}
+
 }  // namespace
 
 std::string JsonLine(const Json& json) {
@@ -53,27 +58,28 @@ Json ToJson(const TaskEvaluation& e) {
 
 std::string WriteLoopState(const LoopState& s) {
   const GuardState& g = s.guards;
-  return JsonLine(
-      Json{{"completed", s.progress.completed},
-           {"next_problem", s.progress.next_problem},
-           {"generated", s.progress.generated},
-           {"optimizer_step", s.progress.updates},
-           {"best_accuracy", s.best_accuracy},
-           {"problems", s.problems},
-           {"success", s.progress.success},
-           {"guards",
-            {{"begun", g.begun},
-             {"first_entropy", g.first_entropy},
-             {"first_length", g.first_length},
-             {"first_clipped", g.first_clipped},
-             {"first_accuracy", g.first_accuracy},
-             {"mean_format", g.mean_format},
-             {"best_format", g.best_format},
-             {"silent_steps", g.silent_steps},
-             {"stale_evaluations", g.stale_evaluations},
-             {"warned", g.warned}}},
-           {"stopped", s.stopped},
-           {"unevaluated", {KeptLine(s.unevaluated.metrics), KeptLine(s.unevaluated.sample)}}});
+  Json json{{"completed", s.progress.completed},
+            {"next_problem", s.progress.next_problem},
+            {"generated", s.progress.generated},
+            {"optimizer_step", s.progress.updates},
+            {"best_accuracy", s.best_accuracy},
+            {"problems", s.problems},
+            {"success", s.progress.success},
+            {"guards",
+             {{"begun", g.begun},
+              {"first_entropy", g.first_entropy},
+              {"first_length", g.first_length},
+              {"first_clipped", g.first_clipped},
+              {"first_accuracy", g.first_accuracy},
+              {"mean_format", g.mean_format},
+              {"best_format", g.best_format},
+              {"silent_steps", g.silent_steps},
+              {"stale_evaluations", g.stale_evaluations},
+              {"warned", g.warned}}},
+            {"stopped", s.stopped},
+            {"unevaluated", {KeptLine(s.unevaluated.metrics), KeptLine(s.unevaluated.sample)}}};
+  if (g.start) json["guards"]["start"] = {g.start->value, g.start->half_width};
+  return JsonLine(json);
 }
 
 LoopState ParseLoopState(const std::string& text, const std::string& name) {
@@ -101,6 +107,8 @@ LoopState ParseLoopState(const std::string& text, const std::string& name) {
     g.at("silent_steps").get_to(s.guards.silent_steps);
     g.at("stale_evaluations").get_to(s.guards.stale_evaluations);
     g.at("warned").get_to(s.guards.warned);
+    if (const auto start = g.find("start"); start != g.end())
+      s.guards.start = Interval{start->at(0).get<double>(), start->at(1).get<double>()};
     return s;
   } catch (const Json::exception&) {
     Fail(
@@ -148,8 +156,7 @@ StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
     json["curriculum/" + part.name + "/share"] = part.share;
     json["curriculum/" + part.name + "/success"] = part.success;
   }
-  for (const Warning& warning : m.warnings)
-    json["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
+  AddWarnings(m.warnings, json);
   return {json, Json{{"step", m.step},
                      {"task", m.shown_problem.task},
                      {"prompt", m.shown_problem.prompt},
@@ -160,16 +167,18 @@ StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
 
 void AddEvaluation(const ReinforceMetrics& m, StepLines& lines) {
   Json& json = lines.metrics;
+  json["step"] = m.step;
   json["evaluation"] = Json::array();
   for (const TaskEvaluation& e : m.evaluation) json["evaluation"].push_back(ToJson(e));
   if (m.evaluation_faults.samples > 0)
     json["evaluation/reward_program_failures"] = m.evaluation_faults.samples;
+  AddWarnings(m.evaluation_warnings, json);
   if (!m.stopped.empty()) json["stopped"] = m.stopped;
 }
 
 void ReinforceLog::Append(const StepLines& lines) {
   metrics_.AppendLine(JsonLine(lines.metrics));
-  samples_.AppendLine(JsonLine(lines.sample));
+  if (!lines.sample.is_null()) samples_.AppendLine(JsonLine(lines.sample));
 }
 
 void ReinforceLog::Sync() {

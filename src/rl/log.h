@@ -26,12 +26,13 @@ struct StepLines {
 // Without its evaluation. with_load: the load of each expert too; worth a look now and then, not a
 // line of hundreds of numbers every step.
 StepLines DescribeStep(const ReinforceMetrics& metrics, bool with_load);
+// To the lines of its step. Of the evaluation before the first step it is all there is.
 void AddEvaluation(const ReinforceMetrics& metrics, StepLines& lines);
 
 struct LoopState {
   RunProgress progress;
-  double best_accuracy = -1;
-  std::string problems;  // Environment::Fingerprint
+  double best_accuracy = -1;  // that of the model it began with included
+  std::string problems;       // Environment::Fingerprint
   GuardState guards;
   std::string stopped;    // why the run ended before its last step; "": it did not
   StepLines unevaluated;  // of the step just done, where its evaluation was interrupted

@@ -88,6 +88,12 @@ TEST(LogTest, EachNumberStandsUnderItsOwnName) {
             R"("format_rate":0.1,"truncated_rate":0.2,"mean_length":30.0})");
   EXPECT_EQ(all.metrics["evaluation/reward_program_failures"], 3);
   EXPECT_EQ(all.metrics["stopped"], "enough");
+  // The evaluation's warnings stand beside the step's.
+  m.evaluation_warnings = {{"low", "it is low"}};
+  AddEvaluation(m, all);
+  EXPECT_EQ(all.metrics["warnings"],
+            Json::parse(
+                R"([{"name": "odd", "text": "it is odd"}, {"name": "low", "text": "it is low"}])"));
 }
 
 TEST(LogTest, WhatWasNotMeasuredIsAbsent) {
@@ -122,6 +128,7 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
               .best_format = 12,
               .silent_steps = 9,
               .stale_evaluations = 10,
+              .start = Interval{0.3, 0.1},
               .warned = {"odd"}};
   s.stopped = "why";
   s.unevaluated = DescribeStep(Numbered(), /*with_load=*/true);
@@ -133,13 +140,32 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
   EXPECT_EQ(read.progress.success, s.progress.success);
   EXPECT_EQ(read.guards.stale_evaluations, 10);
   EXPECT_EQ(read.guards.best_format, 12);
+  EXPECT_EQ(read.guards.start->value, 0.3);
+  EXPECT_EQ(read.guards.start->half_width, 0.1);
   EXPECT_EQ(JsonLine(read.unevaluated.metrics), JsonLine(s.unevaluated.metrics));
   s.unevaluated = {};
+  s.guards.start.reset();
+  EXPECT_FALSE(ParseLoopState(WriteLoopState(s), "there").guards.start);
   EXPECT_TRUE(ParseLoopState(WriteLoopState(s), "there").unevaluated.empty());
   for (const char* bad : {"", "[]", "{}", R"({"completed": "x"})"}) {
     EXPECT_NE(MessageOf([&] { ParseLoopState(bad, "there"); }).find("there: its trainer state"),
               std::string::npos);
   }
+}
+
+TEST(LogTest, BeforeTheFirstStepThereIsAnEvaluationAndNothingElse) {
+  ReinforceMetrics m;
+  m.evaluation = {{.task = "sums", .level = 2, .problems = 3, .samples = 4}};
+  StepLines lines;
+  AddEvaluation(m, lines);
+  const std::string line =
+      R"({"step":0,"evaluation":[{"task":"sums","level":2,"problems":3,"samples":4,)"
+      R"("format_rate":0.0,"truncated_rate":0.0,"mean_length":0.0}]})";
+  EXPECT_EQ(JsonLine(lines.metrics), line);
+  ScratchDirectory scratch;
+  ReinforceLog(scratch.path(), -1).Append(lines);
+  EXPECT_EQ(ReadFile(scratch / "metrics.jsonl"), line + "\n");
+  EXPECT_EQ(ReadFile(scratch / "samples.jsonl"), "");
 }
 
 // A step's failures and its evaluation's, each told where it is.

@@ -25,7 +25,7 @@ struct PartShare {
 // One step's outcome, under TRL's metric names where TRL has one (docs/recipes.md). All but the
 // timings is a pure function of recipe and model.
 struct ReinforceMetrics {
-  int64_t step = 0;
+  int64_t step = 0;  // 0: the evaluation before the first, and nothing else
   // Some of it is measured only where there is something to measure, and said nowhere else: a
   // number that stands for none would be taken for one.
   bool scored = false;  // a sample could be scored: these four
@@ -50,9 +50,11 @@ struct ReinforceMetrics {
   int64_t num_tokens = 0;                  // generated so far
   std::vector<TaskEvaluation> evaluation;  // where evaluated
   std::vector<PartShare> curriculum;       // where success weighs the mixture
-  std::vector<Warning> warnings;           // new ones
-  std::string stopped;                     // why the run ends here, before rl.steps
-  Sample shown;                            // one sample, to be read
+  std::vector<Warning> warnings;           // new ones, of the step itself
+  std::vector<Warning> evaluation_warnings;
+  std::optional<Interval> start;  // where evaluated again: accuracy before the first step
+  std::string stopped;            // why the run ends here, before rl.steps
+  Sample shown;                   // one sample, to be read
   Problem shown_problem;
   // Timings, in timings.jsonl instead of metrics.jsonl.
   double flops = 0;  // the model's own operations, sampling and training

@@ -44,7 +44,7 @@ void ListFields(ReinforceOptions& o, FieldList& list) {
   list.Add("router_bias_gamma", o.router_bias_gamma,
            "step of the auxiliary-loss-free balancing; 0: biases stay");
   list.Add("evaluate_every", o.evaluate_every,
-           "steps between evaluations on held-out problems; 0: none");
+           "steps between evaluations on held-out problems, the first before step 1; 0: none");
   list.Add("evaluate_problems", o.evaluate_problems, "held-out problems of each task");
   list.Add("evaluate_samples", o.evaluate_samples, "samples of each");
   list.Add("checkpoint_every", o.checkpoint_every, "steps between checkpoints");
@@ -206,16 +206,21 @@ void ListFields(StopOptions& o, FieldList& list) {
            "end the run when held-out accuracy, the mean over tasks, reaches this; 0: never");
   list.Add("patience", o.patience,
            "end it after so many evaluations in a row without a new best; 0: never");
+  list.Add(
+      "below_start", o.below_start,
+      "end it when held-out accuracy is below that before the first step, by more than chance");
 }
 
 void Validate(const StopOptions& o, int64_t evaluate_every) {
   if (!(o.accuracy >= 0 && o.accuracy <= 1))
     FailUsage("stop.accuracy is {}; it must be in [0, 1]", o.accuracy);
   if (o.patience < 0) FailUsage("stop.patience is {}; it cannot be negative", o.patience);
-  if (evaluate_every == 0 && (o.accuracy > 0 || o.patience > 0)) {
+  if (evaluate_every == 0 && (o.accuracy > 0 || o.patience > 0 || o.below_start)) {
     FailUsage(
         "stop.{} needs evaluations, but rl.evaluate_every is 0; set it to the steps between them",
-        o.accuracy > 0 ? "accuracy" : "patience");
+        o.accuracy > 0   ? "accuracy"
+        : o.patience > 0 ? "patience"
+                         : "below_start");
   }
 }
 

@@ -97,6 +97,7 @@ void Validate(const CurriculumOptions& options);  // UsageError
 struct StopOptions {
   double accuracy = 0;
   int64_t patience = 0;
+  bool below_start = false;
 };
 void ListFields(StopOptions& options, FieldList& list);
 void Validate(const StopOptions& options, int64_t evaluate_every);  // UsageError

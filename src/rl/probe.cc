@@ -104,7 +104,7 @@ double RunSeconds(const ReinforceRecipe& recipe, const ModelConfig& config,
   const double trained = samples * (1 - missing) * ForwardPasses(recipe) * tokens *
                          ModelCost(config).ForwardFlopsPerToken((tokens + 1) / 2);
   const int64_t evaluations =
-      rl.evaluate_every > 0 ? (rl.steps + rl.evaluate_every - 1) / rl.evaluate_every : 0;
+      rl.evaluate_every > 0 ? 1 + (rl.steps + rl.evaluate_every - 1) / rl.evaluate_every : 0;
   const double evaluated = Count(evaluations) * Count(static_cast<int64_t>(report.parts.size())) *
                            Count(rl.evaluate_problems) * Count(rl.evaluate_samples) *
                            typical.length;
@@ -116,6 +116,9 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
   const ReinforceOptions& rl = recipe.rl;
   const TaskEvaluation& e = part->evaluation;
   const bool silent = part->signal_groups == 0;
+  // What has no tags may yet be right: a program may ask for another form.
+  const bool formless = silent && e.format_rate == 0 && part->pass_at_group == 0;
+  const bool by_program = !recipe.problems.reward.empty();
   const auto say = [&](std::string cause, std::string cure) {
     part->cause = std::move(cause);
     part->cure = std::move(cure);
@@ -125,12 +128,17 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
         fmt::format("raise rl.max_tokens (now {}; the model's context is the limit), or pretrain "
                     "longer, so that the model learns to end",
                     rl.max_tokens));
-  } else if (silent && e.format_rate == 0 && part->answered > 0) {
+  } else if (formless && part->answered > 0 && by_program) {
+    say("answers are given, but the reward program rates all of a group alike and none as right",
+        "choose easier problems, pretrain on answers of their kind, or mend the program");
+  } else if (formless && part->answered > 0) {
     say("answers stand between their tags, but none is one that the scorer can read",
-        "choose another rule, mend the program, or pretrain on answers of its kind");
-  } else if (silent && e.format_rate == 0) {
+        "choose another rule, or pretrain on answers of its kind");
+  } else if (formless) {
     say("no completion has the right form",
-        "pretrain on text that holds it: <think>…</think><answer>…</answer> after such prompts");
+        fmt::format("pretrain on text that holds it: <think>…</think><answer>…</answer> after such "
+                    "prompts{}",
+                    by_program ? ", or what the reward program asks for" : ""));
   } else if (silent && e.pass_at_1.value > 1 - 1e-9) {
     say("every answer is right already", "choose harder problems or a higher level");
   } else if (part->pass_at_group == 0) {

@@ -21,7 +21,7 @@ struct PartProbe {
   TaskEvaluation evaluation;  // group_size samples a problem
   double pass_at_group = 0;   // problems solved by one of their samples at least
   double prompt_length = 0;   // tokens, mean
-  double answered = 0;        // completions with an answer between its tags, readable or not
+  double answered = 0;        // completions with an answer: Score::parsed
   int64_t signal_groups = 0;  // groups whose rewards differ, out of evaluation.problems
   std::string cause, cure;    // what stands in the way, and what to change; "": nothing
 };

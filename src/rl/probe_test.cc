@@ -52,6 +52,21 @@ TEST(ProbeTest, NamesWhatStandsInTheWayAndWhatToChange) {
   PartProbe unreadable = Part("unreadable", 0, 0, 0, 0.1, 0);
   unreadable.answered = 0.8;
   ExpectFinding(unreadable, true, "answers stand between their tags", "choose another rule");
+  // Where a program reads another form than the tags, it says so by what it scores and reads.
+  ExpectFinding(Part("untagged easy", 1, 1, 0, 0, 0), true, "every answer is right", "harder");
+  ExpectFinding(Part("untagged split", 0.5, 0.5, 0, 0, 0), true, "groups are all right, all wrong",
+                "rl.group_size (now 16)");
+  ReinforceRecipe scored;
+  scored.problems.reward = "python3 reward.py";
+  ProbeReport report{.parts = {unreadable}};
+  Diagnose(scored, &report);
+  EXPECT_EQ(report.findings[0],
+            "nothing to learn from: unreadable: answers are given, but the reward program rates "
+            "all of a group alike and none as right; choose easier problems, pretrain on answers "
+            "of their kind, or mend the program");
+  report = {.parts = {Part("formless", 0, 0, 0, 0.1, 0)}};
+  Diagnose(scored, &report);
+  EXPECT_TRUE(report.findings[0].ends_with(", or what the reward program asks for"));
   ExpectFinding(Part("easy", 1, 1, 1, 0, 0), true, "every answer is right", "harder");
   ExpectFinding(Part("hard", 0, 0, 1, 0, 0), true, "every answer is wrong;", "rl.group_size");
   ExpectFinding(Part("split", 0.5, 0.5, 1, 0, 0), true, "groups are all right, all wrong",

@@ -17,6 +17,14 @@ namespace darkhorse {
 
 namespace {
 
+// Names in a run's folder that show whose it is.
+std::vector<std::string> Written(const ReinforceCallbacks& callbacks) {
+  std::vector<std::string> names = {"metrics.jsonl", "samples.jsonl", "timings.jsonl", "probe.json",
+                                    "best"};
+  names.insert(names.end(), callbacks.written.begin(), callbacks.written.end());
+  return names;
+}
+
 class ReinforcementRun {
  public:
   ReinforcementRun(const ReinforceRecipe& recipe, const std::string& model_directory,
@@ -38,13 +46,18 @@ class ReinforcementRun {
   void Note(const std::string& message) const {
     if (callbacks_.on_note) callbacks_.on_note(message);
   }
+  void NoteWarnings(const std::vector<Warning>& warnings, int64_t step) const {
+    for (const Warning& warning : warnings)
+      Note(fmt::format("warning: after step {}: {}", step, warning.text));
+  }
   bool EvaluationDue(int64_t step) const {
     const int64_t every = recipe_.rl.evaluate_every;
     return every > 0 && (step == recipe_.rl.steps || step % every == 0);
   }
   std::string BestDirectory() const { return run_ + "/best"; }
-  std::vector<std::string> Written() const;
   void Step();
+  void Measure(ReinforceMetrics& metrics);
+  void MeasureStart();
   void Evaluate(ReinforceMetrics& metrics);
   void Finish(StepLines lines, ReinforceMetrics& metrics);
   void Save(const StepLines& unevaluated = {});
@@ -62,14 +75,8 @@ class ReinforcementRun {
   ReinforceResult result_;
 };
 
-std::vector<std::string> ReinforcementRun::Written() const {
-  std::vector<std::string> names = {"metrics.jsonl", "samples.jsonl", "timings.jsonl", "probe.json",
-                                    "best"};
-  names.insert(names.end(), callbacks_.written.begin(), callbacks_.written.end());
-  return names;
-}
-
 void ReinforcementRun::Begin() {
+  if (const std::string note = learner_->ContextNote(); !note.empty()) Note(note);
   std::optional<ProbeReport> probe;
   if (recipe_.probe.problems > 0) {
     probe = learner_->Probe(callbacks_.stop);
@@ -89,15 +96,15 @@ void ReinforcementRun::Begin() {
                     "trained, and importance weights and sampling/logp_gap_max do not see it",
                     recipe_.rl.temperature));
   }
-  // Only now, so that after a refusal another recipe may begin here.
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false, Written());
+  // Written only now, so that after a refusal another recipe may begin here.
+  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false, Written(callbacks_));
   RecordInputs(run_, inputs_, /*goes_on=*/false);
+  RemoveDirectory(BestDirectory());  // of a run killed before its first checkpoint
   if (probe) WriteFileAtomically(run_ + "/probe.json", JsonLine(ToJson(*probe)));
 }
 
 void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
   for (const std::string& warning : latest.warnings) Note(warning);
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/true, Written());
   RecordInputs(run_, inputs_, /*goes_on=*/true);
   const LoopState state =
       ParseLoopState(SavedTrainerState(latest.directory).json(), latest.directory);
@@ -118,16 +125,35 @@ void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
                    latest.directory));
 }
 
-void ReinforcementRun::Evaluate(ReinforceMetrics& metrics) {
+void ReinforcementRun::Measure(ReinforceMetrics& metrics) {
   const double start = SteadySeconds();
   metrics.evaluation = learner_->Evaluate(callbacks_.stop);
   metrics.evaluate_seconds = SteadySeconds() - start;
   metrics.evaluation_faults = environment_->TakeFaults();
-  const double accuracy = MeanAccuracy(metrics.evaluation);
+}
+
+// What the model can do before its first step: evaluations after steps are compared with it.
+void ReinforcementRun::MeasureStart() {
+  ReinforceMetrics metrics;
+  Measure(metrics);
+  guards_.start = MeanAccuracy(metrics.evaluation);
+  result_.best_accuracy = guards_.start->value;
+  StepLines lines;
+  AddEvaluation(metrics, lines);
+  if (callbacks_.on_evaluation) callbacks_.on_evaluation(metrics);
+  log_->Append(lines);
+  timings_->Append(metrics.step, metrics.evaluate_seconds, 0);
+}
+
+void ReinforcementRun::Evaluate(ReinforceMetrics& metrics) {
+  Measure(metrics);
+  metrics.start = guards_.start;
+  const Interval accuracy = MeanAccuracy(metrics.evaluation);
+  metrics.evaluation_warnings = NewEvaluationWarnings(accuracy, guards_);
   if (metrics.step < recipe_.rl.steps)
     metrics.stopped = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
-  if (accuracy <= result_.best_accuracy) return;
-  result_.best_accuracy = accuracy;
+  if (accuracy.value <= result_.best_accuracy) return;
+  result_.best_accuracy = accuracy.value;
   learner_->PublishModel(BestDirectory());
 }
 
@@ -152,6 +178,7 @@ void ReinforcementRun::Finish(StepLines lines, ReinforceMetrics& metrics) {
     }
     AddEvaluation(metrics, lines);
     if (callbacks_.on_evaluation) callbacks_.on_evaluation(metrics);
+    NoteWarnings(metrics.evaluation_warnings, metrics.step);
   }
   result_.stop_reason = metrics.stopped;
   log_->Append(lines);
@@ -163,6 +190,12 @@ void ReinforcementRun::Finish(StepLines lines, ReinforceMetrics& metrics) {
   if (ends || metrics.step % rl.checkpoint_every == 0) Save();
   if (!metrics.stopped.empty())
     Note(fmt::format("finished after step {}: {}", metrics.step, metrics.stopped));
+  if (ends && guards_.start && !FileExists(BestDirectory())) {
+    Note(
+        fmt::format("no evaluation was better than the model it began with, whose held-out "
+                    "accuracy is {:.3f}: there is no best/",
+                    guards_.start->value));
+  }
 }
 
 void ReinforcementRun::Step() {
@@ -178,19 +211,22 @@ void ReinforcementRun::Step() {
   metrics.faults = environment_->TakeFaults();
   metrics.warnings = NewWarnings(metrics, guards_);
   if (callbacks_.on_step) callbacks_.on_step(metrics);
-  for (const Warning& warning : metrics.warnings)
-    Note(fmt::format("warning: after step {}: {}", metrics.step, warning.text));
+  NoteWarnings(metrics.warnings, metrics.step);
   Finish(DescribeStep(metrics, EvaluationDue(metrics.step)), metrics);
   result_.last = std::move(metrics);
 }
 
 ReinforceResult ReinforcementRun::Loop() {
-  // Of a step whose evaluation was interrupted nothing was written yet.
-  const int64_t written = learner_->progress().completed - (unevaluated_.empty() ? 0 : 1);
+  // Without a checkpoint nothing is kept, what was measured before the first step neither. Of a
+  // step whose evaluation was interrupted nothing was written yet.
+  const bool begins = result_.checkpoint.empty();
+  const int64_t written =
+      begins ? -1 : learner_->progress().completed - (unevaluated_.empty() ? 0 : 1);
   log_.emplace(run_, written);
   TruncateJsonLines(run_ + "/timings.jsonl", written);
   timings_.emplace(run_ + "/timings.jsonl");
   try {
+    if (begins && EvaluationDue(0)) MeasureStart();
     if (!unevaluated_.empty()) {
       ReinforceMetrics metrics;  // the rest of it is in the lines
       metrics.step = learner_->progress().completed;
@@ -219,6 +255,8 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
+  // Before the model is read and problems are tried, which may take minutes.
+  RefuseOtherRun(run, ToToml(recipe), latest.has_value(), Written(callbacks));
   std::optional<ReinforcementRun> loop;
   try {
     loop.emplace(recipe, model_directory, run, callbacks);
@@ -240,13 +278,15 @@ ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_d
   Validate(recipe);
   if (recipe.probe.problems == 0)
     FailUsage("probe.problems is 0; a probe takes at least 1 (16 is usual)");
-  const std::unique_ptr<Environment> environment = MakeEnvironment(
-      recipe.rl.tasks, recipe.problems,
-      [&](const std::string& message) {
-        if (callbacks.on_note) callbacks.on_note(message);
-      },
-      callbacks.stop);
-  return Learner::FromCheckpoint(recipe, model_directory, *environment)->Probe(callbacks.stop);
+  const auto note = [&](const std::string& message) {
+    if (callbacks.on_note && !message.empty()) callbacks.on_note(message);
+  };
+  const std::unique_ptr<Environment> environment =
+      MakeEnvironment(recipe.rl.tasks, recipe.problems, note, callbacks.stop);
+  const std::unique_ptr<Learner> learner =
+      Learner::FromCheckpoint(recipe, model_directory, *environment);
+  note(learner->ContextNote());
+  return learner->Probe(callbacks.stop);
 }
 
 }  // namespace darkhorse

@@ -14,8 +14,9 @@
 namespace darkhorse {
 
 struct ReinforceCallbacks {
-  std::function<void(const ReinforceMetrics&)> on_step;        // before its evaluation
-  std::function<void(const ReinforceMetrics&)> on_evaluation;  // of a step: `evaluation` is filled
+  std::function<void(const ReinforceMetrics&)> on_step;  // before its evaluation
+  // Of a step, or of step 0 before the first: `evaluation` is filled.
+  std::function<void(const ReinforceMetrics&)> on_evaluation;
   std::function<void(const std::string&)> on_note;
   // Names in the run's folder that the caller writes: where one lies there without a recipe, the
   // folder is another's.
@@ -26,8 +27,9 @@ struct ReinforceCallbacks {
 struct ReinforceResult {
   ReinforceMetrics last;
   std::string checkpoint;
-  std::string best_checkpoint;  // by held-out accuracy
-  double best_accuracy = -1;
+  // By held-out accuracy; "": no evaluation was better than the model that the run began with.
+  std::string best_checkpoint;
+  double best_accuracy = -1;  // of the evaluations, that before the first step included
   bool finished = false;
   std::string stop_reason;  // of a run that a stop rule finished before rl.steps
 };

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "checkpoint/run_directory.h"
 #include "rl/policy_step.h"
 #include "rl/tiny_run_testing.h"
 
@@ -70,11 +71,18 @@ TEST_F(ReinforceTest, StoppedAnywhereAndResumedEndsInTheSameBytes) {
                                  ++asked;
                                  return false;
                                }});
-  // In the probe, the first step, its end, the second step, its evaluation, the third step.
+  // In the probe, the evaluation before the first step, that step, its end, the second step, its
+  // evaluation, the third step.
   const std::vector<int64_t> moments = {
-      1, asked_by[0] - 20, asked_by[0] + 1, asked_by[1] - 20, asked_by[1] + 20, asked_by[3] - 20,
+      1,
+      asked_by[0] - 20,
+      asked_by[1] - 20,
+      asked_by[1] + 1,
+      asked_by[2] - 20,
+      asked_by[2] + 20,
+      asked_by[4] - 20,
   };
-  ASSERT_LT(asked_by[1] + 20, asked_by[2]);
+  ASSERT_LT(asked_by[2] + 20, asked_by[3]);
   for (const int64_t moment : moments) {
     const std::string parts = "parts" + std::to_string(moment);
     asked = 0;
@@ -117,7 +125,7 @@ TEST_F(ReinforceTest, KilledAnywhereAndResumedEndsInTheSameBytes) {
       fs::copy(RunPath(whole), RunPath(copies.back()), fs::copy_options::recursive);
     };
     Run(recipe, whole, false, {.on_step = copy_run, .on_evaluation = copy_run});
-    EXPECT_EQ(copies.size(), 7u + 3u);
+    EXPECT_EQ(copies.size(), 7u + 4u);  // steps and evaluations
     for (const std::string& copy : copies) {
       for (const char* file : {"metrics.jsonl", "samples.jsonl"}) {
         const std::string path = RunPath(copy) + "/" + file;
@@ -185,43 +193,54 @@ TEST_F(ReinforceTest, NothingToLearnFromLeavesTheModelAsItIs) {
             ReadFile(Base() + "/model.safetensors"));
 }
 
+// Rises for some steps and then stays about there: the first of the best is not the last.
 TEST_F(ReinforceTest, KeepsTheBestCheckpointByHeldOutAccuracy) {
   ReinforceRecipe recipe = Recipe();
-  recipe.rl.evaluate_every = 1;
+  recipe.rl.evaluate_every = recipe.rl.checkpoint_every = 1;
   recipe.rl.evaluate_problems = 32;
-  recipe.rl.steps = 5;
-  recipe.optimizer.learning_rate = 1e-3;
-  recipe.grpo.entropy_bonus = 10;  // ruins the model step by step
+  recipe.rl.steps = recipe.rl.keep_checkpoints = 12;
+  recipe.optimizer.learning_rate = 3e-3;
   double best = -1;
+  int64_t best_step = -1;
   const ReinforceResult result =
       Run(recipe, "run", false, {.on_evaluation = [&](const ReinforceMetrics& m) {
             ASSERT_EQ(m.evaluation.size(), 1u);
-            best = std::max(best, m.evaluation[0].pass_at_1.value);
+            if (m.evaluation[0].pass_at_1.value <= best) return;
+            best = m.evaluation[0].pass_at_1.value;
+            best_step = m.step;
           }});
   EXPECT_EQ(result.best_accuracy, best);
-  EXPECT_LT(result.last.evaluation[0].pass_at_1.value, best);
+  ASSERT_GT(best_step, 0);
+  ASSERT_LT(best_step, 12);
   EXPECT_EQ(result.best_checkpoint, RunPath("run") + "/best");
   EXPECT_TRUE(LoadModelConfig(result.best_checkpoint) == TinyPolicyConfig());
+  EXPECT_EQ(ReadFile(result.best_checkpoint + "/model.safetensors"),
+            ReadFile(StepDirectory(RunPath("run"), best_step) + "/model.safetensors"));
 }
 
-TEST_F(ReinforceTest, OfEquallyGoodModelsTheFirstIsTheBest) {
+TEST_F(ReinforceTest, WhereNothingIsBetterThanTheModelItBeganWithNothingIsTheBest) {
   ReinforceRecipe recipe = Recipe();
   recipe.rl.tasks = {"gcd:1"};  // of which the base knows nothing
   recipe.rl.max_tokens = 20;
   recipe.rl.random_rewards = true;  // and yet it moves
   recipe.rl.steps = 3;
   recipe.rl.evaluate_every = recipe.rl.checkpoint_every = 1;
-  recipe.rl.keep_checkpoints = 3;
   std::vector<double> accuracy;
-  const ReinforceResult result = Run(recipe, "run", false, {.on_evaluation = [&](const auto& m) {
-                                       accuracy.push_back(m.evaluation[0].pass_at_1.value);
-                                     }});
-  ASSERT_EQ(accuracy, (std::vector<double>{0, 0, 0}));
-  const auto model = [&](const std::string& name) {
-    return ReadFile(RunPath("run") + "/" + name + "/model.safetensors");
-  };
-  EXPECT_NE(model("checkpoints/step-00000001"), model("checkpoints/step-00000002"));
-  EXPECT_EQ(model("best"), model("checkpoints/step-00000001"));
+  std::string notes;
+  const ReinforceCallbacks callbacks = {
+      .on_evaluation = [&](const auto& m) { accuracy.push_back(m.evaluation[0].pass_at_1.value); },
+      .on_note = [&](const std::string& note) { notes += note + "\n"; }};
+  // What a run with another model left, killed before its first checkpoint.
+  EXPECT_FALSE(Run(recipe, "run", false, {.stop = [] { return true; }}).finished);
+  fs::copy(Base(), RunPath("run") + "/best", fs::copy_options::recursive);
+  const ReinforceResult result = Run(recipe, "run", true, callbacks);
+  ASSERT_EQ(accuracy, (std::vector<double>{0, 0, 0, 0}));
+  EXPECT_EQ(result.best_accuracy, 0);
+  EXPECT_EQ(result.best_checkpoint, "");
+  EXPECT_FALSE(FileExists(RunPath("run") + "/best"));
+  EXPECT_EQ(notes,
+            "no evaluation was better than the model it began with, whose held-out accuracy is "
+            "0.000: there is no best/\n");
 }
 
 TEST_F(ReinforceTest, RefusesRecipesThatCannotWork) {
@@ -270,6 +289,28 @@ TEST_F(ReinforceTest, RefusesToMixRuns) {
                 {"holds a run already", "resume it", "another run directory"});
   recipe.grpo.kl_beta = 0.1;
   ExpectMessage(MessageOf([&] { Run(recipe, "run", true); }), {"recipe.toml", "kl_beta = 0.1"});
+}
+
+// A model that is not there shows what is asked first.
+TEST_F(ReinforceTest, AFolderOfAnotherIsRefusedBeforeTheModelIsRead) {
+  ReinforceRecipe recipe = Recipe();
+  const auto message = [&](bool resume) {
+    return MessageOf([&] { Reinforce(recipe, "nowhere", RunPath("run"), resume, {}); });
+  };
+  ExpectMessage(message(false), {"nowhere"});
+  EXPECT_FALSE(FileExists(RunPath("run")));
+  MakeDirectories(RunPath("run"));
+  WriteFileAtomically(RunPath("run") + "/metrics.jsonl", "another's");
+  ExpectMessage(message(false), {"run: holds other files (metrics.jsonl) and no recipe.toml"});
+  fs::remove(RunPath("run") + "/metrics.jsonl");
+  Run(recipe, "run", false, {.stop = [] { return true; }});  // begun, without a checkpoint
+  recipe.rl.seed = 2;
+  for (const bool resume : {false, true})
+    ExpectMessage(message(resume), {"recipe.toml: the run in this folder was started with"});
+  recipe.rl.seed = 1;
+  Run(recipe, "run", true, StopAfter(2));
+  recipe.rl.seed = 2;
+  ExpectMessage(message(true), {"recipe.toml: the run was started with"});
 }
 
 }  // namespace

@@ -12,9 +12,8 @@ std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const
   return tokenizer.EncodeDocument(bos, problem.prompt, /*allow_special=*/false);
 }
 
-// Tokens of the longest of the prompts.
-static int64_t LongestPrompt(const Tokenizer& tokenizer, int32_t bos,
-                             const std::vector<const Problem*>& problems, int64_t context) {
+int64_t LongestPrompt(const Tokenizer& tokenizer, int32_t bos,
+                      const std::vector<const Problem*>& problems, int64_t context) {
   std::vector<int64_t> tokens(problems.size());
   ParallelFor(static_cast<int64_t>(problems.size()), [&](int64_t i) {
     const size_t p = static_cast<size_t>(i);
@@ -33,9 +32,13 @@ static int64_t LongestPrompt(const Tokenizer& tokenizer, int32_t bos,
   return tokens.empty() ? 0 : *std::max_element(tokens.begin(), tokens.end());
 }
 
-void CheckPrompts(const Tokenizer& tokenizer, int32_t bos,
-                  const std::vector<const Problem*>& problems, int64_t context) {
-  LongestPrompt(tokenizer, bos, problems, context);
+std::string ContextNote(const std::string& name, int64_t max_tokens, int64_t longest_prompt,
+                        int64_t context) {
+  if (max_tokens <= context - longest_prompt) return "";
+  return fmt::format(
+      "{} is {}, but the model's context holds {} tokens: behind the longest prompt, {} tokens "
+      "long, a completion has room for {}",
+      name, max_tokens, context, longest_prompt, context - longest_prompt);
 }
 
 int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,

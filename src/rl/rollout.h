@@ -47,9 +47,15 @@ std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const
 int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
                         const std::vector<Problem>& problems, int64_t max_tokens, int64_t context);
 
-// Error naming the first of the problems whose prompt leaves no room in the context.
-void CheckPrompts(const Tokenizer& tokenizer, int32_t bos,
-                  const std::vector<const Problem*>& problems, int64_t context);
+// Tokens of the longest of the problems' prompts. Error naming the first that leaves no room in the
+// context.
+int64_t LongestPrompt(const Tokenizer& tokenizer, int32_t bos,
+                      const std::vector<const Problem*>& problems, int64_t context);
+
+// Where the context holds less than the longest prompt and `max_tokens`, which the user knows as
+// `name`: how much room is left. "": it holds them.
+std::string ContextNote(const std::string& name, int64_t max_tokens, int64_t longest_prompt,
+                        int64_t context);
 
 // Ordered by problem, then sample; scored by the environment that the problems are of. A completion
 // ends with any of the stop tokens (model/config.h's StopTokens).

@@ -21,6 +21,11 @@ class RunRulesTest : public ReinforceTest {
     for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
     return lines;
   }
+  static std::vector<Json> Steps(const std::string& run) {
+    std::vector<Json> lines = Metrics(run);
+    std::erase_if(lines, [](const Json& line) { return line["step"] == 0; });
+    return lines;
+  }
   // Notes of a run, a line each.
   static ReinforceCallbacks Noting(std::string* notes) {
     return {.on_note = [notes](const std::string& note) { *notes += note + "\n"; }};
@@ -85,6 +90,31 @@ TEST_F(RunRulesTest, TheProbeTellsAnswersThatCannotBeReadFromNone) {
       << report.findings[0];
 }
 
+// The form is the program's affair: what it read counts, not what stands between tags.
+TEST_F(RunRulesTest, TheProbeCountsTheAnswersThatAProgramRead) {
+  ReinforceRecipe recipe = Recipe();
+  std::string rows;
+  for (uint64_t i = 0; i < 16; ++i) {
+    const std::string prompt = MakeProblem(FindTask("parity"), 1, i, 1, Split::kTrain).prompt;
+    rows += "{\"prompt\": \"" + prompt.substr(0, prompt.size() - 1) + "\"}\n";
+  }
+  recipe.problems.file = RunPath("rows.jsonl");
+  WriteFileAtomically(recipe.problems.file, rows);
+  recipe.problems.held_out_share = 0.25;
+  recipe.problems.reward_seconds = 120;
+  recipe.probe.problems = 4;
+  for (const std::string answer : {"odd", ""}) {
+    recipe.problems.reward =
+        "while read -r line; do id=${line#*:}; id=${id%%,*}; echo \"{\\\"id\\\": $id, "
+        "\\\"score\\\": 0, \\\"answer\\\": \\\"" +
+        answer + "\\\", \\\"parts\\\": {\\\"format\\\": 0}}\"; done";
+    const ProbeReport report = ProbeModel(recipe, Base(), {});
+    EXPECT_DOUBLE_EQ(report.parts[0].answered, answer.empty() ? 0 : 1);
+    ExpectMessage(report.findings.at(0),
+                  {answer.empty() ? "no completion has the right form" : "answers are given, but"});
+  }
+}
+
 TEST_F(RunRulesTest, TheProbeMeasuresEveryPartAndWritesNothing) {
   ReinforceRecipe recipe = Mixed();
   recipe.probe.problems = 6;
@@ -132,7 +162,7 @@ TEST_F(RunRulesTest, CurriculumFollowsSuccess) {
   ReinforceRecipe recipe = Mixed();
   recipe.rl.prompts_per_step = 16;
   Run(recipe, "run");
-  const std::vector<Json> lines = Metrics("run");
+  const std::vector<Json> lines = Steps("run");
   // At first the recipe's own weights, 1 : 2 : 1.
   EXPECT_EQ(lines.front()["curriculum/parity:1/share"], 0.25);
   EXPECT_EQ(lines.front()["curriculum/parity:2/share"], 0.5);
@@ -187,12 +217,12 @@ TEST_F(RunRulesTest, EndsWhereAStopRuleSaysSo) {
 }
 
 TEST_F(RunRulesTest, PatienceAndWarningsOutliveAKill) {
-  ReinforceRecipe recipe = Hopeless();  // never better than at its first evaluation
+  ReinforceRecipe recipe = Hopeless();  // never better than before its first step
   recipe.rl.steps = 9;
   recipe.rl.evaluate_every = 2;
   recipe.stop.patience = 3;
   const ReinforceResult whole = Run(recipe, "whole");
-  EXPECT_EQ(whole.last.step, 8);
+  EXPECT_EQ(whole.last.step, 6);
   std::vector<std::string> warned;
   for (const Json& line : Metrics("whole")) {
     for (const Json& warning : line.value("warnings", Json::array()))
@@ -207,6 +237,112 @@ TEST_F(RunRulesTest, PatienceAndWarningsOutliveAKill) {
     EXPECT_EQ(ReadFile(RunPath(parts) + "/metrics.jsonl"),
               ReadFile(RunPath("whole") + "/metrics.jsonl"));
   }
+}
+
+// The same problems, samples and cost as of every evaluation after it.
+TEST_F(RunRulesTest, TheModelIsMeasuredBeforeTheFirstStep) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.optimizer.learning_rate = 1e-30;  // moves nothing
+  recipe.rl.router_bias_gamma = 0;
+  std::vector<int64_t> told;
+  Run(recipe, "run", false,
+      {.on_step = [&](const ReinforceMetrics& m) { told.push_back(m.step); },
+       .on_evaluation =
+           [&](const ReinforceMetrics& m) {
+             told.push_back(100 + m.step);
+             EXPECT_EQ(m.start.has_value(), m.step > 0);
+             if (m.start) {
+               EXPECT_EQ(m.start->value, MeanAccuracy(m.evaluation).value);
+             }
+           }});
+  EXPECT_EQ(told, (std::vector<int64_t>{100, 1, 2, 3, 103, 4, 5, 6, 106, 7, 107}));
+  const std::vector<Json> lines = Metrics("run");
+  ASSERT_EQ(lines.size(), 8u);
+  EXPECT_EQ(lines[0], (Json{{"step", 0}, {"evaluation", lines[3]["evaluation"]}}));
+  EXPECT_GT(lines[0]["evaluation"][0]["pass@1"], 0);
+  recipe.rl.evaluate_every = 0;
+  Run(recipe, "unmeasured");
+  EXPECT_EQ(Metrics("unmeasured").front()["step"], 1);
+}
+
+TEST_F(RunRulesTest, MeasuringBeforeTheFirstStepChangesNothingOfTheTraining) {
+  ReinforceRecipe recipe = FullRecipe();
+  const std::string measured = Run(recipe, "measured").checkpoint;
+  recipe.rl.evaluate_every = 0;
+  const std::string unmeasured = Run(recipe, "unmeasured").checkpoint;
+  for (const char* file : {"/model.safetensors", "/optimizer.safetensors"})
+    EXPECT_EQ(ReadFile(measured + file), ReadFile(unmeasured + file)) << file;
+}
+
+TEST_F(RunRulesTest, ARunThatMakesTheModelWorseIsWarnedOfAndEndsIfAsked) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 9;
+  recipe.rl.evaluate_every = 3;
+  recipe.rl.evaluate_problems = 64;
+  recipe.grpo.entropy_bonus = 10;  // ruins the model step by step
+  recipe.optimizer.learning_rate = 3e-3;
+  const auto warned = [](const Json& line) {
+    for (const Json& warning : line.value("warnings", Json::array())) {
+      if (warning["name"] == "below_start") return true;
+    }
+    return false;
+  };
+  std::string notes;
+  EXPECT_EQ(Run(recipe, "warned", false, Noting(&notes)).stop_reason, "");
+  const std::vector<Json> lines = Metrics("warned");
+  const auto first = std::ranges::find_if(lines, warned);
+  ASSERT_NE(first, lines.end());
+  EXPECT_EQ(std::ranges::count_if(lines, warned), 1);
+  const int64_t step = (*first)["step"];
+  ASSERT_LT(step, 9);
+  ExpectMessage(notes, {fmt::format("warning: after step {}: held-out accuracy is", step),
+                        "lower optimizer.learning_rate"});
+  recipe.stop.below_start = true;
+  const ReinforceResult stopped = Run(recipe, "stopped");
+  EXPECT_TRUE(stopped.finished);
+  EXPECT_EQ(stopped.last.step, step);
+  ExpectMessage(stopped.stop_reason, {"stop.below_start"});
+  // What it began with is not forgotten by a run that goes on.
+  Run(recipe, "parts", false, StopAfter(1));
+  Run(recipe, "parts", true, StopAfter(static_cast<int>(step)));
+  EXPECT_EQ(Run(recipe, "parts", true).stop_reason, stopped.stop_reason);
+  EXPECT_EQ(Metrics("parts"), Metrics("stopped"));
+}
+
+TEST_F(RunRulesTest, MoreTokensThanTheContextLeavesAreTold) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 1;
+  int64_t longest = 0;
+  std::string rows;
+  for (uint64_t i = 0; i < 16; ++i) {
+    Problem problem = MakeProblem(FindTask("parity"), 1, i, 1, Split::kTrain);
+    if (i == 5) problem.prompt = "a longer one: " + problem.prompt;
+    longest = std::max(longest, std::ssize(PromptTokens(*tokenizer_, 0, problem)));
+    problem.prompt.pop_back();
+    rows += "{\"prompt\": \"" + problem.prompt + "\", \"answer\": 7}\n";
+  }
+  const int64_t context = TinyPolicyConfig().max_position_embeddings;
+  const auto told = [&](int64_t max_tokens) {
+    recipe.rl.max_tokens = max_tokens;
+    recipe.probe.problems = 0;
+    std::string notes, of_probe;
+    Run(recipe, fmt::format("{}-{}", recipe.problems.rule, max_tokens), false, Noting(&notes));
+    recipe.probe.problems = 1;
+    ProbeModel(recipe, Base(), Noting(&of_probe));
+    for (const std::string& all : {notes, of_probe})
+      EXPECT_EQ(all.find("context") == all.npos, max_tokens <= context - longest) << all;
+    return notes;
+  };
+  ExpectMessage(told(context), {"rl.max_tokens is 64, but the model's context holds 64 tokens"});
+  recipe.problems.file = RunPath("rows.jsonl");
+  WriteFileAtomically(recipe.problems.file, rows);
+  recipe.problems.rule = "numeric";
+  recipe.problems.held_out_share = 0.25;
+  ExpectMessage(told(context - longest + 1),
+                {fmt::format("rl.max_tokens is {}, but the model's context holds {} tokens: behind "
+                             "the longest prompt, {} tokens long, a completion has room for {}",
+                             context - longest + 1, context, longest, context - longest)});
+  told(context - longest);
 }
 
 TEST_F(RunRulesTest, RefusesWhatNoMachineHolds) {

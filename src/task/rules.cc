@@ -57,6 +57,15 @@ RuleVerdict Same(const std::optional<T>& answer, const std::optional<T>& referen
   return {answer.has_value(), answer && reference && *answer == *reference};
 }
 
+std::string Spelling(const std::optional<Number>& number) {
+  if (!number) return "";
+  const Decimal& decimal = number->decimal;
+  return fmt::format("{}{}{}{}{}", number->negative ? "-" : "",
+                     number->exact ? ToString(*number->exact)
+                                   : fmt::format("{}e{}", decimal.digits, decimal.exponent),
+                     number->currency, number->unit.empty() ? "" : " ", number->unit);
+}
+
 // A pattern is compiled for every comparison: some tens of microseconds, nothing beside the
 // sampling of a completion. Its work is limited to some tens of milliseconds.
 Regex WholeMatch(std::string_view pattern) {
@@ -114,6 +123,26 @@ RuleVerdict Compare(Rule rule, std::string_view answer, std::string_view referen
   return {};
 }
 
+std::string CanonicalAnswer(Rule rule, std::string_view answer) {
+  answer = TrimAscii(answer);
+  if (answer.empty() || answer.size() > kMaxAnswerLength) return "";
+  switch (rule) {
+    case Rule::kExact:
+      return Squeeze(answer);
+    case Rule::kNumeric:
+      return Spelling(NumberOf(answer));
+    case Rule::kChoice: {
+      const std::optional<char> choice = Choice(answer);
+      return choice ? std::string(1, *choice) : "";
+    }
+    case Rule::kRegex:
+      return std::string(answer);
+    case Rule::kMath:
+      return Spelling(ValueOf(answer));
+  }
+  return "";
+}
+
 std::string ReferenceFault(Rule rule, std::string_view reference) {
   if (rule == Rule::kRegex) {
     try {
@@ -138,6 +167,7 @@ Score ScoreByRule(Rule rule, std::string_view completion, std::string_view refer
     score.why = extracted.why;
   } else {
     score.parsed = extracted.answer.substr(0, kMaxAnswerLength);
+    score.canonical = CanonicalAnswer(rule, extracted.answer);
     verdict = Compare(rule, extracted.answer, reference);
     score.why = verdict.correct ? "right"
                 : verdict.legal && rule == Rule::kRegex

@@ -29,6 +29,11 @@ struct RuleVerdict {
 // illegal.
 RuleVerdict Compare(Rule rule, std::string_view answer, std::string_view reference);
 
+// The one spelling of all answers that are the same under the rule: "5" of 5, 5.0 and 10/2. ""
+// where the rule cannot read it. Unlike in Compare, 5 km and 5 are two answers: what is the same as
+// one of them need not be the same as the other.
+std::string CanonicalAnswer(Rule rule, std::string_view answer);
+
 // Why answers cannot be compared with `reference`; "" if they can.
 std::string ReferenceFault(Rule rule, std::string_view reference);
 

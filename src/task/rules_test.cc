@@ -93,6 +93,35 @@ TEST(RulesTest, MathComparesValues) {
   EXPECT_EQ(Judge(Rule::kMath, std::string_view("1\0", 2), "1"), "illegal");
 }
 
+TEST(RulesTest, OneAnswerHasOneSpelling) {
+  const auto same = [](Rule rule, std::vector<std::string> answers) {
+    for (const std::string& answer : answers) {
+      EXPECT_EQ(CanonicalAnswer(rule, answer), CanonicalAnswer(rule, answers[0])) << answer;
+      EXPECT_TRUE(Compare(rule, answer, answers[0]).correct) << answer;
+    }
+    return CanonicalAnswer(rule, answers[0]);
+  };
+  EXPECT_EQ(same(Rule::kNumeric, {"5", "5.0", "+5", "10/2", "\\boxed{5}", " 500 %"}), "5");
+  EXPECT_EQ(same(Rule::kNumeric, {"-0.5", "-1/2", "-.50"}), "-1/2");
+  EXPECT_EQ(same(Rule::kNumeric, {"5 km", "5.0 km"}), "5 km");
+  EXPECT_EQ(same(Rule::kNumeric, {"$5", "5.00 $"}), "5$");
+  EXPECT_EQ(same(Rule::kNumeric, {"123456789012345678901e3", "123456789012345678901000"}),
+            "123456789012345678901e3");
+  EXPECT_EQ(same(Rule::kMath, {"2^10", "1024", "1,024.0", "2048/2"}), "1024");
+  EXPECT_EQ(same(Rule::kMath, {"1-3", "-2"}), "-2");
+  EXPECT_EQ(same(Rule::kChoice, {"(b)", "B.", "B) because"}), "B");
+  EXPECT_EQ(same(Rule::kExact, {"a  b", " a b "}), "a b");
+  EXPECT_EQ(CanonicalAnswer(Rule::kRegex, " a  b"), "a  b");
+  EXPECT_NE(CanonicalAnswer(Rule::kNumeric, "5 km"), CanonicalAnswer(Rule::kNumeric, "5 miles"));
+  EXPECT_NE(CanonicalAnswer(Rule::kNumeric, "5"), CanonicalAnswer(Rule::kNumeric, "-5"));
+  for (const std::string& none :
+       {std::string(), std::string("five"), std::string(kMaxAnswerLength + 1, '1')})
+    EXPECT_EQ(CanonicalAnswer(Rule::kNumeric, none), "");
+  const Score score = ScoreByRule(Rule::kNumeric, "<think></think><answer>5.0</answer>", "6");
+  EXPECT_EQ(score.parsed, "5.0");
+  EXPECT_EQ(score.canonical, "5");
+}
+
 TEST(RulesTest, CompletionsScoreAsForBuiltInTasks) {
   const Score right = ScoreByRule(Rule::kNumeric, Completion("a", "72.0"), "72");
   EXPECT_EQ(right.value, 1);

@@ -35,9 +35,11 @@ struct Score {
   double value = 0;  // [0, 1]: 1 if correct, kFormatCredit if only well-formed, else 0
   bool correct = false;
   std::vector<std::pair<std::string, double>> parts;  // "answer" and "format", each 0 or 1
-  std::string parsed;   // the answer text that was judged; empty if there was none
-  std::string why;      // one line: the reason for the value
-  bool failed = false;  // its scorer did not do its work: the value is 0 and says nothing
+  std::string parsed;     // the answer text that was judged; empty if there was none
+  std::string canonical;  // the one spelling of all answers that are the same as it; empty where
+                          // the scorer knows none: then only the same text is
+  std::string why;        // one line: the reason for the value
+  bool failed = false;    // its scorer did not do its work: the value is 0 and says nothing
 };
 
 // How worked traces of the pretraining corpus look (docs/tasks.md).
