@@ -289,6 +289,48 @@ TEST_F(StagesTest, StoppedItGoesOnToTheSameFiles) {
   }
 }
 
+TEST_F(StagesTest, MoreStepsOfAStageExtendTheRun) {
+  const std::string run = *scratch_ / "extended";
+  RunRecipe recipe = Recipe();
+  recipe.pretrain.schedule.schedule = recipe.reinforce.schedule.schedule = "constant";
+  RunRecipe longest = recipe;
+  const RunResult whole = RunStages(longest, *scratch_ / "long", {});
+  const auto same_files = [&] {
+    const auto extended = FilesOf(run), expected = FilesOf(*scratch_ / "long");
+    for (const auto& [name, bytes] : expected) {
+      ASSERT_TRUE(extended.contains(name)) << name;
+      EXPECT_TRUE(extended.at(name) == bytes) << name;
+    }
+  };
+  // The base, once it is measured.
+  bool stop = false;
+  RunCallbacks callbacks{.on_end = [&](Stage stage) { stop = stage == Stage::kBaseScores; },
+                         .stop = [&] { return stop; }};
+  recipe.pretrain.train.steps = 2;
+  EXPECT_FALSE(RunStages(recipe, run, callbacks).finished);
+  std::set<std::string> measured;
+  callbacks = {.on_scores = [&](const std::string& model, const TaskEvaluation&) {
+    measured.insert(model);
+  }};
+  recipe.pretrain.train.steps = 4;
+  recipe.reinforce.rl.steps = 2;
+  EXPECT_TRUE(RunStages(recipe, run, callbacks).finished);
+  EXPECT_EQ(measured, (std::set<std::string>{"base", "reinforced"}));
+  // Reinforcement, after the end.
+  measured.clear();
+  recipe.reinforce.rl.steps = 3;
+  const RunResult result = RunStages(recipe, run, callbacks);
+  EXPECT_EQ(measured, std::set<std::string>{"reinforced"});
+  EXPECT_EQ(result.base, whole.base);
+  EXPECT_EQ(result.reinforced, whole.reinforced);
+  same_files();
+  // Not the base any more, which reinforcement has begun from.
+  recipe.pretrain.train.steps = 5;
+  EXPECT_TRUE(Says(MessageOf([&] { RunStages(recipe, run, {}); }),
+                   "was started with 'steps = 4' in [pretrain.train], now it is 'steps = 5'"));
+  same_files();
+}
+
 TEST_F(StagesTest, DamagedScoresAreNotBelieved) {
   const std::string path = *scratch_ / "whole/base.json";
   const std::string sound = ReadFile(path);

@@ -30,7 +30,7 @@ class ReinforcementRun {
         learner_(Learner::FromCheckpoint(recipe, model_directory, *environment_)),
         inputs_{{"model", CheckpointFingerprint(model_directory)}} {}
 
-  void Begin();
+  void Begin(bool resume);
   void GoOn(const LatestCheckpoint& latest);
   ReinforceResult Loop();
 
@@ -69,7 +69,7 @@ std::vector<std::string> ReinforcementRun::Written() const {
   return names;
 }
 
-void ReinforcementRun::Begin() {
+void ReinforcementRun::Begin(bool resume) {
   std::optional<ProbeReport> probe;
   if (recipe_.probe.problems > 0) {
     probe = learner_->Probe(callbacks_.stop);
@@ -90,14 +90,18 @@ void ReinforcementRun::Begin() {
                     recipe_.rl.temperature));
   }
   // Only now, so that after a refusal another recipe may begin here.
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false, Written());
+  const std::vector<StepsField> may_grow = {{"rl.steps"}};
+  CheckRecipe(run_, ToToml(recipe_), /*goes_on=*/false, Written(),
+              resume ? may_grow : std::vector<StepsField>{});
+  RecordRecipe(run_, ToToml(recipe_));
   RecordInputs(run_, inputs_, /*goes_on=*/false);
   if (probe) WriteFileAtomically(run_ + "/probe.json", JsonLine(ToJson(*probe)));
 }
 
 void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
   for (const std::string& warning : latest.warnings) Note(warning);
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/true, Written());
+  const std::vector<RecipeChange> changes =
+      CheckRecipe(run_, ToToml(recipe_), /*goes_on=*/true, Written(), {{"rl.steps", latest.step}});
   RecordInputs(run_, inputs_, /*goes_on=*/true);
   const LoopState state =
       ParseLoopState(SavedTrainerState(latest.directory).json(), latest.directory);
@@ -107,7 +111,15 @@ void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
         "choose another run directory",
         recipe_.problems.file, run_);
   }
+  if (!changes.empty() && !state.stopped.empty()) {
+    Fail(
+        "{}/recipe.toml: the run ended after step {}: {}; more steps do not go on with it; start "
+        "another run from {}",
+        run_, latest.step, state.stopped, latest.directory);
+  }
   learner_->Resume(latest.directory, state.progress);
+  RecordRecipe(run_, ToToml(recipe_));
+  for (const RecipeChange& change : changes) Note(change.Describe());
   guards_ = state.guards;
   unevaluated_ = state.unevaluated;
   result_.stop_reason = state.stopped;
@@ -124,8 +136,9 @@ void ReinforcementRun::Evaluate(ReinforceMetrics& metrics) {
   metrics.evaluate_seconds = SteadySeconds() - start;
   metrics.evaluation_faults = environment_->TakeFaults();
   const double accuracy = MeanAccuracy(metrics.evaluation);
-  if (metrics.step < recipe_.rl.steps)
-    metrics.stopped = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
+  // Counted after the last step too: the run may be given more.
+  const std::string reason = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
+  if (metrics.step < recipe_.rl.steps) metrics.stopped = reason;
   if (accuracy <= result_.best_accuracy) return;
   result_.best_accuracy = accuracy;
   learner_->PublishModel(BestDirectory());
@@ -226,7 +239,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
     if (latest) {
       loop->GoOn(*latest);
     } else {
-      loop->Begin();
+      loop->Begin(resume);
     }
   } catch (const Interruption&) {
     if (callbacks.on_note) callbacks.on_note("stopped before the first step; nothing has changed");

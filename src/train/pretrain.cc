@@ -147,9 +147,12 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   PretrainResult result;
   if (latest) {
     for (const std::string& warning : latest->warnings) note(warning);
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/true, written);
+    const std::vector<RecipeChange> changes = CheckRecipe(run, ToToml(recipe), /*goes_on=*/true,
+                                                          written, {{"train.steps", latest->step}});
     RecordInputs(run, inputs, /*goes_on=*/true);
     trained.Load(latest->directory);
+    RecordRecipe(run, ToToml(recipe));
+    for (const RecipeChange& change : changes) note(change.Describe());
     TruncateJsonLines(metrics_path, latest->step);
     result.checkpoint = latest->directory;
     note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
@@ -157,7 +160,10 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   } else {
     if (resume && FileExists(run + "/recipe.toml"))
       note(fmt::format("{} has no checkpoint yet: starting from the first step", run));
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false, written);
+    const std::vector<StepsField> may_grow = {{"train.steps"}};
+    CheckRecipe(run, ToToml(recipe), /*goes_on=*/false, written,
+                resume ? may_grow : std::vector<StepsField>{});
+    RecordRecipe(run, ToToml(recipe));
     RecordInputs(run, inputs, /*goes_on=*/false);
     TruncateJsonLines(metrics_path, 0);
     trained.Initialize(options.seed);

@@ -219,6 +219,70 @@ TEST_F(PretrainTest, ResumedRunEndsInTheSameBytes) {
   ExpectSameRun("whole", "parts");
 }
 
+TEST_F(PretrainTest, ARunExtendedIsARunOfThatManySteps) {
+  PretrainRecipe recipe = Recipe();
+  recipe.schedule.schedule = "constant";
+  recipe.train.evaluate_every = 20;
+  Pretrain(recipe, Data(), Run("whole"), false, {});
+  std::string notes;
+  const PretrainCallbacks noting{.on_note = [&](const std::string& n) { notes += n + "\n"; }};
+  // From a finished run, and again from one that was stopped.
+  recipe.train.steps = 20;
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), false, {}).finished);
+  recipe.train.steps = 40;
+  int asked = 0;
+  PretrainCallbacks stopped = noting;
+  stopped.stop = [&] { return asked++ == 5; };
+  EXPECT_FALSE(Pretrain(recipe, Data(), Run("parts"), true, stopped).finished);
+  EXPECT_NE(notes.find("recipe changed: train.steps 20 -> 40; the learning rate of the steps to "
+                       "come follows the new schedule\n"),
+            std::string::npos)
+      << notes;
+  EXPECT_NE(notes.find("resuming from"), std::string::npos) << notes;
+  recipe.train.steps = 60;
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
+  ExpectSameRun("whole", "parts");
+  EXPECT_EQ(Bytes("whole", "recipe.toml"), Bytes("parts", "recipe.toml"));
+}
+
+TEST_F(PretrainTest, OnlyMoreStepsThanAreDoneExtendARun) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 20;
+  Pretrain(recipe, Data(), Run("run"), false, {});
+  const std::string before = Bytes("run", "recipe.toml");
+  const auto refusal = [&](int64_t steps, double rate, bool resume) {
+    PretrainRecipe other = recipe;
+    other.train.steps = steps;
+    other.optimizer.learning_rate = rate;
+    return MessageOf([&] { Pretrain(other, Data(), Run("run"), resume, {}); });
+  };
+  const double rate = recipe.optimizer.learning_rate;
+  EXPECT_EQ(refusal(19, rate, true),
+            Run("run") +
+                "/recipe.toml: train.steps was 20 and is now 19, but 20 steps are done; "
+                "set it to more than that, or choose another run directory");
+  EXPECT_NE(refusal(30, 0.5, true).find("now it is 'learning_rate = 0.5'"), std::string::npos);
+  EXPECT_NE(refusal(30, rate, false).find("holds a run already"), std::string::npos);
+  // Nothing of a refused change is kept.
+  WriteShard(kTrainShard, 1, 400);
+  EXPECT_NE(refusal(30, rate, true).find("another train.bin"), std::string::npos);
+  EXPECT_EQ(Bytes("run", "recipe.toml"), before);
+}
+
+// The tail of the schedule is that of the new number of steps.
+TEST_F(PretrainTest, TheRateOfAnExtendedRunFollowsItsNewSchedule) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 10;
+  Pretrain(recipe, Data(), Run("run"), false, {});
+  recipe.train.steps = 20;
+  std::vector<double> rates;
+  Pretrain(recipe, Data(), Run("run"), true,
+           {.on_step = [&](const StepMetrics& m) { rates.push_back(m.learning_rate); }});
+  ASSERT_EQ(rates.size(), 10u);
+  EXPECT_EQ(rates.front(), recipe.optimizer.learning_rate);  // the decay begins at step 15 now
+  EXPECT_EQ(rates.back(), recipe.optimizer.learning_rate * recipe.schedule.final_lr_fraction);
+}
+
 TEST_F(PretrainTest, ResumingOnOtherDataIsRefused) {
   const auto stop_after = [&](int steps) {
     return PretrainCallbacks{.stop = [steps]() mutable { return steps-- == 0; }};
