@@ -207,6 +207,26 @@ TEST_F(CommandsTest, PretrainPrintsItsLastStep) {
   EXPECT_EQ(pretrained_["report"], *scratch_ / "base/report.html");
 }
 
+TEST_F(CommandsTest, PretrainStartsFromAModel) {
+  const std::string run = *scratch_ / "further";
+  // The recipe's own model, of another size, could not hold its sequences.
+  const std::string recipe =
+      scratch_->Write("further.toml",
+                      "[model]\nmax_position_embeddings = 32\n[train]\nsteps = 1\nsequence_length "
+                      "= 64\ntokens_per_step = 128\nmicro_batch_tokens = 128\n");
+  const std::vector<std::string> command = {
+      "pretrain", recipe, "--model", Model(), "--data", *scratch_ / "data", "--out", run};
+  EXPECT_EQ(JsonOf(command)["step"], 1);
+  EXPECT_TRUE(LoadModelConfig(run + "/checkpoints/step-00000001") == LoadModelConfig(Model()));
+  std::vector<std::string> both = command;
+  both.insert(both.end(), {"--set", "model.hidden_size=32"});
+  const Outcome refused = CallProgram(both);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.error.find("--set model.hidden_size=32: the model is that of --model"),
+            std::string::npos)
+      << refused.error;
+}
+
 TEST_F(CommandsTest, EvaluatePrintsTheLossOfWhatItCounted) {
   const LoadedModel loaded(Model());
   const auto expect = [&](const std::string& shard, const Json& printed, int64_t length,

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/nearest_name.h"
+#include "checkpoint/checkpoint.h"
 
 namespace darkhorse {
 namespace {
@@ -58,8 +59,17 @@ RunRecipe ReadRunRecipe(const RecipeArguments& arguments) {
   return ParseRunRecipe(TextOf(arguments));
 }
 
-PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments) {
-  return ParsePretrainRecipe(TextOf(arguments));
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const std::string& model) {
+  RecipeText text = TextOf(arguments);
+  if (!model.empty()) {
+    for (const std::string& override : arguments.overrides) {
+      if (override.starts_with("model."))
+        FailUsage("--set {}: the model is that of --model {}; leave one of them out", override,
+                  model);
+    }
+    text.model = LoadModelConfig(model);
+  }
+  return ParsePretrainRecipe(text);
 }
 
 ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments) {

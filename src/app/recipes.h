@@ -25,7 +25,9 @@ struct RecipeArguments {
 // The recipe that the arguments name, with their overrides, as the command needs it
 // (pipeline/recipe.h).
 RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
-PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments);
+// `model`: a checkpoint whose model takes the place of the recipe's; "": none. UsageError, where an
+// override is of that model.
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const std::string& model = "");
 ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments);
 
 }  // namespace darkhorse

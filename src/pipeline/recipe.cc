@@ -123,6 +123,7 @@ RunRecipe ParseRunRecipe(const RecipeText& text) {
 
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text) {
   PretrainRecipe recipe = ReadPart<PretrainRecipe, ReinforceRecipe>(text, &RunRecipe::pretrain);
+  if (text.model) recipe.model = *text.model;
   Validate(recipe);
   return recipe;
 }

@@ -1,6 +1,7 @@
 // The recipe of a run of several stages, and how each kind of recipe is found in a text.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,6 +48,7 @@ struct RecipeText {
   std::string toml;
   std::vector<std::string> overrides;  // "train.steps=100", of the kind's own fields
   RecipeKinds kinds = {};
+  std::optional<ModelConfig> model = {};  // of pretraining: in place of what the text says of it
 };
 
 // The recipe of pretraining, or of reinforcement: one written for it, or that section of a recipe

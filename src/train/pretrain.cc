@@ -17,6 +17,7 @@
 #include "train/expert_load.h"
 #include "train/metrics.h"
 #include "train/schedule.h"
+#include "train/start.h"
 #include "train/trained_model.h"
 
 namespace darkhorse {
@@ -109,7 +110,7 @@ int64_t SequencesBefore(const PretrainOptions& options, int64_t step) {
 }  // namespace
 
 PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
-                        bool resume, const PretrainCallbacks& callbacks) {
+                        bool resume, const PretrainCallbacks& callbacks, const std::string& model) {
   const TokenShard train = TokenShard::Open(data + "/" + kTrainShard);
   std::optional<TokenShard> validation;
   if (FileExists(data + "/" + kValidationShard))
@@ -121,7 +122,11 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     Fail("{}/tokenizer.json: not the tokenizer that {} was made with; prepare the data again", data,
          kTrainShard);
   }
-  recipe.model.vocab_size = train.info().vocab_size;
+  if (model.empty()) {
+    recipe.model.vocab_size = train.info().vocab_size;
+  } else {
+    recipe.model = StartingConfig(model, train.info());
+  }
   recipe.model.eos_token_id = train.info().eos_id;
   recipe.model.bos_token_id = train.info().bos_id >= 0 ? train.info().bos_id : train.info().eos_id;
   Validate(recipe);
@@ -139,6 +144,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   const RunLock lock(run);
   RunInputs inputs = {{kTrainShard, train.checksum()}};
   if (validation) inputs.emplace_back(kValidationShard, validation->checksum());
+  if (!model.empty()) inputs.emplace_back("model", CheckpointFingerprint(model));
   const std::string metrics_path = run + "/metrics.jsonl";
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
@@ -166,7 +172,14 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     RecordRecipe(run, ToToml(recipe));
     RecordInputs(run, inputs, /*goes_on=*/false);
     TruncateJsonLines(metrics_path, 0);
-    trained.Initialize(options.seed);
+    if (model.empty()) {
+      trained.Initialize(options.seed);
+    } else {
+      LoadStartingWeights(model, trained);
+      note(fmt::format(
+          "starting from the weights of {}; the model is its, whatever the recipe says of it",
+          model));
+    }
   }
   MetricsFile metrics_file(metrics_path);
   TruncateJsonLines(run + "/timings.jsonl", latest ? latest->step : 0);

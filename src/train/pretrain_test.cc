@@ -21,6 +21,7 @@
 #include "model/cost.h"
 #include "model/head.h"
 #include "model/loss.h"
+#include "text/tokenizer.h"
 #include "train/evaluate.h"
 #include "train/metrics.h"
 #include "train/trained_model.h"
@@ -243,6 +244,51 @@ TEST_F(PretrainTest, ARunExtendedIsARunOfThatManySteps) {
   EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
   ExpectSameRun("whole", "parts");
   EXPECT_EQ(Bytes("whole", "recipe.toml"), Bytes("parts", "recipe.toml"));
+}
+
+TEST_F(PretrainTest, StartsFromACheckpointsWeights) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 20;
+  const std::string base = Pretrain(recipe, Data(), Run("base"), false, {}).checkpoint;
+  // Another text of the same tokenizer; steps too small to move a weight.
+  WriteShard(kTrainShard, 2000, 400);
+  PretrainRecipe further = Recipe();
+  further.model = {};
+  further.train.steps = 2;
+  further.train.router_bias_gamma = 0;
+  further.optimizer = {.optimizer = "adamw", .learning_rate = 1e-30};
+  std::string notes;
+  const PretrainResult result =
+      Pretrain(further, Data(), Run("further"), false,
+               {.on_note = [&](const std::string& n) { notes += n + "\n"; }}, base);
+  EXPECT_EQ(ReadFile(result.checkpoint + "/model.safetensors"),
+            ReadFile(base + "/model.safetensors"));
+  EXPECT_TRUE(LoadModelConfig(result.checkpoint) == LoadModelConfig(base));
+  EXPECT_NE(Bytes("further", "recipe.toml").find("\nhidden_size = 32\n"), std::string::npos);
+  EXPECT_NE(notes.find("starting from the weights of " + base), std::string::npos) << notes;
+  // Going on takes the same start.
+  further.train.steps = 3;
+  const auto refusal = [&](const std::string& model) {
+    return MessageOf([&] { Pretrain(further, Data(), Run("further"), true, {}, model); });
+  };
+  PretrainRecipe same = further;
+  same.model = LoadModelConfig(base);
+  EXPECT_NE(MessageOf([&] {
+              Pretrain(same, Data(), Run("further"), true, {});
+            }).find("was started with model, which is missing now"),
+            std::string::npos);
+  EXPECT_NE(refusal(Run("base") + "/checkpoints").find("config.json"), std::string::npos);
+  EXPECT_EQ(refusal(base), "");
+  // A model that reads the ids otherwise is refused.
+  TrainedModel other(LoadModelConfig(base), {});
+  ModelFiles files;
+  files.tokenizer_json = TrainTokenizer(std::vector<std::string>{"a b"}, {}).ToJson();
+  const std::string foreign = other.Save(Run("foreign"), 1, files, "{}", 1);
+  EXPECT_EQ(MessageOf([&] { Pretrain(further, Data(), Run("new"), false, {}, foreign); }),
+            foreign +
+                ": its tokenizer is not the one that the training data were made with; "
+                "prepare the text again with this model's tokenizer.json");
+  EXPECT_FALSE(FileExists(Run("new")));
 }
 
 TEST_F(PretrainTest, OnlyMoreStepsThanAreDoneExtendARun) {
