@@ -207,6 +207,13 @@ TEST_F(CommandsTest, PretrainPrintsItsLastStep) {
   EXPECT_EQ(pretrained_["report"], *scratch_ / "base/report.html");
 }
 
+TEST_F(CommandsTest, PretrainPrintsTheSameOfARunThatHadFinished) {
+  const std::vector<std::string> command = {
+      "pretrain", *scratch_ / "p.toml", "--data",  *scratch_ / "data",
+      "--out",    *scratch_ / "base",   "--resume"};
+  EXPECT_EQ(JsonOf(command), pretrained_);
+}
+
 TEST_F(CommandsTest, PretrainStartsFromAModel) {
   const std::string run = *scratch_ / "further";
   // The recipe's own model, of another size, could not hold its sequences.

@@ -55,6 +55,10 @@ class MetricsFile : public JsonLinesFile {
   void Append(const StepMetrics& metrics, bool with_load);
 };
 
+// What the last line of a metrics.jsonl says of its step, without its load and timings; of a line
+// that is no step's, or a file that is missing, step 0.
+StepMetrics ReadLastMetrics(const std::string& path);
+
 // timings.jsonl: what each step cost. Never the same twice, hence beside metrics.jsonl.
 class TimingsFile : public JsonLinesFile {
  public:

@@ -160,6 +160,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     RecordRecipe(run, ToToml(recipe));
     for (const RecipeChange& change : changes) note(change.Describe());
     TruncateJsonLines(metrics_path, latest->step);
+    const StepMetrics last = ReadLastMetrics(metrics_path);
+    if (last.step == latest->step) result.last = last;
     result.checkpoint = latest->directory;
     note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
                      latest->directory));

@@ -22,7 +22,7 @@ struct PretrainCallbacks {
 };
 
 struct PretrainResult {
-  StepMetrics last;
+  StepMetrics last;  // of a run gone on with but not a step further, without load and timings
   double validation_loss = -1;  // of a finished run; -1: no validation shard
   std::string checkpoint;       // directory
   bool finished = false;        // false: stopped early

@@ -220,6 +220,33 @@ TEST_F(PretrainTest, ResumedRunEndsInTheSameBytes) {
   ExpectSameRun("whole", "parts");
 }
 
+TEST_F(PretrainTest, WhatIsKnownOfARunGoneOnWithIsItsLastStep) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 5;
+  const PretrainResult whole = Pretrain(recipe, Data(), Run("run"), false, {});
+  const PretrainResult again = Pretrain(recipe, Data(), Run("run"), true, {});
+  for (const PretrainResult* result : {&whole, &again}) {
+    EXPECT_EQ(result->last.step, 5);
+    EXPECT_EQ(result->last.loss, whole.last.loss);
+    EXPECT_EQ(result->last.tokens, 5 * 512);
+    EXPECT_EQ(result->validation_loss, whole.validation_loss);
+  }
+  // Without its lines the loss can be measured again, but the step's is lost.
+  fs::remove(Run("run") + "/metrics.jsonl");
+  const PretrainResult bare = Pretrain(recipe, Data(), Run("run"), true, {});
+  EXPECT_EQ(bare.last.step, 0);
+  EXPECT_EQ(bare.validation_loss, whole.validation_loss);
+  // Stopped before another step, it is the one before.
+  recipe.train.steps = 9;
+  int asked = 0;
+  Pretrain(recipe, Data(), Run("run"), true, {.stop = [&] { return asked++ == 2; }});
+  const PretrainResult stopped =
+      Pretrain(recipe, Data(), Run("run"), true, {.stop = [] { return true; }});
+  EXPECT_FALSE(stopped.finished);
+  EXPECT_EQ(stopped.last.step, 6);
+  EXPECT_EQ(stopped.last.validation_loss, -1);
+}
+
 TEST_F(PretrainTest, ARunExtendedIsARunOfThatManySteps) {
   PretrainRecipe recipe = Recipe();
   recipe.schedule.schedule = "constant";
