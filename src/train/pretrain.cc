@@ -215,6 +215,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
       }
       return result;
     }
+    metrics.epochs = static_cast<double>(metrics.tokens) / static_cast<double>(train.tokens());
     const bool last = metrics.step == options.steps;
     const bool evaluates =
         last || (options.evaluate_every > 0 && metrics.step % options.evaluate_every == 0);

@@ -190,6 +190,13 @@ TEST_F(PretrainTest, AStepIsItsMicroBatchesAddedUp) {
                          saved.weights()));
 }
 
+TEST_F(PretrainTest, EpochsAreTokensSeenOverTokensThereAre) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 3;
+  const double tokens = static_cast<double>(TokenShard::Open(Data() + "/" + kTrainShard).tokens());
+  EXPECT_EQ(Pretrain(recipe, Data(), Run("run"), false, {}).last.epochs, 3 * 512 / tokens);
+}
+
 TEST_F(PretrainTest, MeasuresWhenItIsDueAndAtTheEnd) {
   PretrainRecipe recipe = Recipe();
   recipe.train.steps = 5;
