@@ -38,13 +38,25 @@ void RefuseOther(const RecipeText& text, const std::vector<std::string>& keys) {
             std::is_same_v<Recipe, RunRecipe> ? "" : " or " + text.kinds.run);
 }
 
+// The recipe of a whole run; a second reading is over the seeds that the first one found.
+RunRecipe ReadWhole(const RecipeText& text, const std::vector<std::string>& overrides) {
+  const auto read = [&](RunRecipe recipe) {
+    ParseToml(text.toml, text.name, FieldsOf(recipe));
+    for (const std::string& override : overrides) SetField(FieldsOf(recipe), override);
+    return recipe;
+  };
+  RunRecipe seeded;
+  seeded.corpus.seed = seeded.pretrain.train.seed = seeded.reinforce.rl.seed = read({}).seed;
+  return read(seeded);
+}
+
 template <typename Recipe, typename Other>
 Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
   RefuseOther<Recipe, Other>(text, keys);
   RunRecipe whole;
   if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
-    ParseToml(text.toml, text.name, FieldsOf(whole));
+    whole = ReadWhole(text, {});
     whole.pretrain.model.vocab_size = whole.vocab_size;  // of the tokenizer that it trains
   } else {
     ParseToml(text.toml, text.name, FieldsOf(whole.*part));
@@ -88,6 +100,8 @@ void ListFields(RunRecipe& r, FieldList& list) {
   list.Add("evaluate_problems", r.evaluate_problems,
            "held-out problems of each task, before and after");
   list.Add("evaluate_samples", r.evaluate_samples, "samples of each");
+  list.Add("seed", r.seed,
+           "of corpus, pretrain.train and reinforce.rl, unless a seed of their own is set");
 }
 
 void Validate(const RunRecipe& r) {
@@ -114,9 +128,7 @@ RunRecipe ParseRunRecipe(const RecipeText& text) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
   RefuseOther<RunRecipe, PretrainRecipe>(text, keys);
   RefuseOther<RunRecipe, ReinforceRecipe>(text, keys);
-  RunRecipe recipe;
-  ParseToml(text.toml, text.name, FieldsOf(recipe));
-  for (const std::string& override : text.overrides) SetField(FieldsOf(recipe), override);
+  const RunRecipe recipe = ReadWhole(text, text.overrides);
   Validate(recipe);
   return recipe;
 }

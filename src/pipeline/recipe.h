@@ -31,6 +31,7 @@ struct RunRecipe {
   ReinforceRecipe reinforce;
   int64_t evaluate_problems = 256;  // before and after
   int64_t evaluate_samples = 16;
+  uint64_t seed = 1;  // of the corpus, pretraining and reinforcement, where they are given none
 };
 void ListFields(RunRecipe& recipe, FieldList& list);
 void Validate(const RunRecipe& recipe);  // UsageError: before the first stage, not after an hour

@@ -69,6 +69,25 @@ TEST(ParseRunRecipe, OverridesWinAndImpossibleValuesAreRefused) {
   EXPECT_TRUE(Says(refused("reinforce.rl.steps=-1"), "steps is -1"));
 }
 
+TEST(ParseRunRecipe, OneSeedIsThatOfWhateverHasNoneOfItsOwn) {
+  const auto seeds = [](const std::string& toml, const std::vector<std::string>& overrides) {
+    const RunRecipe r = ParseRunRecipe({"r.toml", toml, overrides});
+    return std::vector<uint64_t>{r.seed, r.corpus.seed, r.pretrain.train.seed, r.reinforce.rl.seed};
+  };
+  using Seeds = std::vector<uint64_t>;
+  EXPECT_EQ(seeds("", {}), (Seeds{1, 1, 1, 1}));
+  EXPECT_EQ(seeds("seed = 7\n", {}), (Seeds{7, 7, 7, 7}));
+  EXPECT_EQ(seeds("seed = 7\n", {"seed=8"}), (Seeds{8, 8, 8, 8}));
+  EXPECT_EQ(seeds("seed = 7\n[corpus]\nseed = 1\n", {"reinforce.rl.seed=9"}), (Seeds{7, 1, 7, 9}));
+  // The recipe that a run records is read back as it is.
+  const RunRecipe recipe = ParseRunRecipe({"r.toml", "seed = 7\n", {"pretrain.train.seed=1"}});
+  EXPECT_EQ(seeds(ToToml(recipe), {}), (Seeds{7, 7, 1, 7}));
+  // A command that takes a section takes its seed.
+  const RecipeText text{"r.toml", std::string("seed = 7\n") + kWhole, {}};
+  EXPECT_EQ(ParsePretrainRecipe(text).train.seed, 7u);
+  EXPECT_EQ(ParseReinforceRecipe(text).rl.seed, 7u);
+}
+
 TEST(ParsePretrainRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
   EXPECT_EQ(ParsePretrainRecipe({"p.toml", "[train]\nsteps = 5\n", {}}).train.steps, 5);
   const PretrainRecipe section = ParsePretrainRecipe({"r.toml", kWhole, {}});
