@@ -54,7 +54,7 @@ void Run(const PretrainArguments& arguments) {
 void RegisterPretrain(Command app) {
   Command command = app.AddCommand("pretrain", "Train a model on token shards");
   const auto arguments = std::make_shared<PretrainArguments>();
-  arguments->recipe.Register(command);
+  arguments->recipe.Register(command, TakesPretraining, "train.steps=100");
   command.Add("--model", arguments->model,
               "checkpoint directory whose weights to start from, in place of fresh ones; the model "
               "is then its, not the recipe's");
@@ -62,7 +62,10 @@ void RegisterPretrain(Command app) {
   command.Add("--out", arguments->out, "run directory to write").Required();
   command.Add("--resume", arguments->resume, "go on with the run in --out, exactly");
   AddJsonFlag(command, &arguments->json);
-  command.Footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<PretrainRecipe>());
+  command.Footer(
+      "For example: darkhorse pretrain tiny --data data --out runs/tiny\n\nFields of a recipe, "
+      "with their defaults:\n\n" +
+      FieldsHelp<PretrainRecipe>());
   command.Runs([arguments] { Run(*arguments); });
 }
 

@@ -28,6 +28,14 @@ std::vector<std::string> RecipeNames() {
   return names;
 }
 
+std::vector<std::string> RecipeNames(bool (*takes)(const RecipeContents&)) {
+  std::vector<std::string> names;
+  for (const EmbeddedRecipe& recipe : EmbeddedRecipes()) {
+    if (takes(ContentsOf(recipe.text, recipe.name))) names.emplace_back(recipe.name);
+  }
+  return names;
+}
+
 std::string ReadRecipe(const std::string& name_or_path) {
   for (const EmbeddedRecipe& recipe : EmbeddedRecipes()) {
     if (name_or_path == recipe.name) return recipe.text;
@@ -44,14 +52,15 @@ std::string ReadRecipe(const std::string& name_or_path) {
       name_or_path, NearestName(name_or_path, RecipeNames()), fmt::join(RecipeNames(), ", "));
 }
 
-void RecipeArguments::Register(Command command, bool required) {
+void RecipeArguments::Register(Command command, bool (*takes)(const RecipeContents&),
+                               const std::string& setting, bool required) {
   command
       .Add("recipe", recipe,
-           fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(), ", ")))
+           fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(takes), ", ")))
       .Required(required);
   command
       .Add("--set", overrides,
-           "override a field of the recipe, as in --set train.steps=100; may be repeated")
+           fmt::format("override a field of the recipe, as in --set {}; may be repeated", setting))
       .OneValueEachTime();
 }
 

@@ -28,7 +28,7 @@ TEST(ReadRecipe, IsABuiltInOneOrAFile) {
 TEST(RecipeArguments, NameOverridesAndParts) {
   RecipeArguments arguments;
   Program program("prog", "prog 1", "help");
-  arguments.Register(program.command());
+  arguments.Register(program.command(), TakesPretraining, "train.steps=100");
   program.Run({"countdown", "--set", "train.steps=12", "--set", "train.sequence_length=64"});
   const PretrainRecipe recipe = ReadPretrainRecipe(arguments);
   EXPECT_EQ(recipe.train.steps, 12);
@@ -51,6 +51,22 @@ TEST(Recipes, BuiltInOnesAreSoundForOneCommandAtLeast) {
                 reads(ReadReinforceRecipe))
         << name;
   }
+}
+
+TEST(Recipes, HelpNamesThoseThatTheCommandTakes) {
+  const auto expect = [](const char* command, const char* names, const char* setting) {
+    testing::internal::CaptureStdout();
+    std::string name = "darkhorse", sub = command, flag = "--help";
+    char* argv[] = {name.data(), sub.data(), flag.data()};
+    EXPECT_EQ(RunProgram(3, argv), 0);
+    const std::string help = testing::internal::GetCapturedStdout();
+    EXPECT_NE(help.find(std::string("a built-in one: ") + names + "\n"), std::string::npos) << help;
+    EXPECT_NE(help.find(std::string("--set ") + setting + ";"), std::string::npos) << help;
+    EXPECT_NE(help.find(std::string("For example: darkhorse ") + command + " "), std::string::npos);
+  };
+  expect("pretrain", "countdown, m, mixture, s, tiny", "train.steps=100");
+  expect("reinforce", "countdown, mixture, own", "rl.steps=100");
+  expect("run", "countdown, mixture", "reinforce.rl.steps=100");
 }
 
 TEST(ProblemFlags, WhatIsGivenGoesOverTheRecipe) {

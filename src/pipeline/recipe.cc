@@ -67,6 +67,12 @@ Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part) {
 
 }  // namespace
 
+RecipeContents ContentsOf(const std::string& toml, const std::string& name) {
+  const std::vector<std::string> keys = TomlKeys(toml, name);
+  const bool run = Fits<RunRecipe>(keys);
+  return {run, run || Fits<PretrainRecipe>(keys), run || Fits<ReinforceRecipe>(keys)};
+}
+
 CorpusMix GeneratedCorpus::Mix() const {
   CorpusMix mix = shares;
   mix.tasks = ParseTaskShares(fmt::format("{}", fmt::join(tasks, ",")));

@@ -52,6 +52,12 @@ struct RecipeText {
   std::optional<ModelConfig> model = {};  // of pretraining: in place of what the text says of it
 };
 
+// What a recipe can be read as.
+struct RecipeContents {
+  bool run = false, pretraining = false, reinforcement = false;
+};
+RecipeContents ContentsOf(const std::string& toml, const std::string& name);  // UsageError: no TOML
+
 // The recipe of pretraining, or of reinforcement: one written for it, or that section of a recipe
 // of a whole run; overrides are of the section's own fields. UsageError: also where it is of
 // another kind. A reinforcement recipe is validated once its problems are known.

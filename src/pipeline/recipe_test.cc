@@ -111,6 +111,18 @@ TEST(ParseReinforceRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
   EXPECT_EQ(ParseReinforceRecipe({"r.toml", kWhole, {"rl.steps=6"}}).rl.steps, 6);
 }
 
+TEST(ContentsOf, AWholeRunHoldsBothOthers) {
+  const auto contents = [](const std::string& toml) {
+    const RecipeContents c = ContentsOf(toml, "r.toml");
+    return std::vector<bool>{c.run, c.pretraining, c.reinforcement};
+  };
+  EXPECT_EQ(contents(kWhole), (std::vector<bool>{true, true, true}));
+  EXPECT_EQ(contents("[train]\nsteps = 5\n"), (std::vector<bool>{false, true, false}));
+  EXPECT_EQ(contents("[rl]\nsteps = 5\n"), (std::vector<bool>{false, false, true}));
+  EXPECT_EQ(contents("[optimizer]\n"), (std::vector<bool>{false, true, true}));
+  EXPECT_EQ(contents("stepz = 5\n"), (std::vector<bool>{false, false, false}));
+}
+
 TEST(Recipes, OfAnotherKindAreRefusedByItsName) {
   const RecipeText pretrain{"p.toml", "[train]\nsteps = 5\n", {}};
   RecipeText reinforce{"rl.toml", "[rl]\nsteps = 5\n", {}};
