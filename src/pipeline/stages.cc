@@ -27,8 +27,6 @@ constexpr char kBos[] = "<|begin|>";
 constexpr char kEos[] = "<|end|>";
 constexpr size_t kThoughts = 3;                 // shown of each measured model
 constexpr int64_t kTokenizerDocuments = 20000;  // plenty for a closed vocabulary
-constexpr uint64_t kEvaluationSeed =
-    20250122;  // fixed: the same samples are drawn before and after
 
 // The default pattern with numbers cut into groups of up to `digits` digits.
 std::string SplitPattern(int64_t digits) {
@@ -169,7 +167,6 @@ class Stages {
     options.samples = recipe_.evaluate_samples;
     options.max_tokens = rl.max_tokens;
     options.slots = rl.slots;
-    options.seed = kEvaluationSeed;
     std::vector<Sample> samples;
     std::vector<Problem> problems;
     Json scores = Json::array();
