@@ -39,7 +39,7 @@ dh_folder(data DEPS base text)
 dh_folder(model DEPS base kernel)
 dh_folder(checkpoint DEPS base model)
 dh_folder(infer DEPS base kernel model)
-dh_folder(train DEPS base kernel data model checkpoint)
+dh_folder(train DEPS base kernel text data model checkpoint)
 dh_folder(task DEPS base text)
 dh_folder(rl DEPS base text sandbox task model checkpoint infer train)
 

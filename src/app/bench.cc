@@ -80,7 +80,9 @@ void RegisterBench(Command app) {
   Command command = app.AddCommand(
       "bench",
       "Measure training and decoding speed of a recipe's model, or a model's reinforcement");
-  options->recipe.Register(command);
+  options->recipe.Register(
+      command, [](const RecipeContents& c) { return TakesPretraining(c) || TakesReinforcement(c); },
+      "model.hidden_size=512");
   command.Add("--model", options->model,
               "checkpoint directory: measures a step of the recipe's reinforcement learning "
               "on it instead");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <sstream>
@@ -207,6 +208,33 @@ TEST_F(CommandsTest, PretrainPrintsItsLastStep) {
   EXPECT_EQ(pretrained_["report"], *scratch_ / "base/report.html");
 }
 
+TEST_F(CommandsTest, PretrainPrintsTheSameOfARunThatHadFinished) {
+  const std::vector<std::string> command = {
+      "pretrain", *scratch_ / "p.toml", "--data",  *scratch_ / "data",
+      "--out",    *scratch_ / "base",   "--resume"};
+  EXPECT_EQ(JsonOf(command), pretrained_);
+}
+
+TEST_F(CommandsTest, PretrainStartsFromAModel) {
+  const std::string run = *scratch_ / "further";
+  // The recipe's own model, of another size, could not hold its sequences.
+  const std::string recipe =
+      scratch_->Write("further.toml",
+                      "[model]\nmax_position_embeddings = 32\n[train]\nsteps = 1\nsequence_length "
+                      "= 64\ntokens_per_step = 128\nmicro_batch_tokens = 128\n");
+  const std::vector<std::string> command = {
+      "pretrain", recipe, "--model", Model(), "--data", *scratch_ / "data", "--out", run};
+  EXPECT_EQ(JsonOf(command)["step"], 1);
+  EXPECT_TRUE(LoadModelConfig(run + "/checkpoints/step-00000001") == LoadModelConfig(Model()));
+  std::vector<std::string> both = command;
+  both.insert(both.end(), {"--set", "model.hidden_size=32"});
+  const Outcome refused = CallProgram(both);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.error.find("--set model.hidden_size=32: the model is that of --model"),
+            std::string::npos)
+      << refused.error;
+}
+
 TEST_F(CommandsTest, EvaluatePrintsTheLossOfWhatItCounted) {
   const LoadedModel loaded(Model());
   const auto expect = [&](const std::string& shard, const Json& printed, int64_t length,
@@ -283,6 +311,47 @@ TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
     EXPECT_EQ(printed["tasks"][i]["mean_length"], expected[i].mean_length);
     EXPECT_EQ(printed["tasks"][i]["truncated_rate"], expected[i].truncated_rate);
   }
+}
+
+// A model is measured as its run measured it: a reinforced one, and the base of a whole run.
+TEST_F(CommandsTest, EvaluateTakesTasksAndLengthsFromTheRun) {
+  const auto copy = [&](const std::string& to) {
+    std::filesystem::create_directories(*scratch_ / to);
+    std::filesystem::copy(Model(), *scratch_ / to);
+    return *scratch_ / to;
+  };
+  const std::string reinforced = copy("whole/reinforced/checkpoints/step-1");
+  const std::string base = copy("whole/base/checkpoints/step-1");
+  scratch_->Write("whole/recipe.toml", "[reinforce.rl]\ntasks = [\"sort:1\"]\nmax_tokens = 6\n");
+  scratch_->Write("whole/base/recipe.toml", kPretrain);
+  scratch_->Write("whole/reinforced/recipe.toml", "[rl]\ntasks = [\"sum:1\"]\nmax_tokens = 5\n");
+  const auto evaluate = [&](const std::string& model, std::vector<std::string> more) {
+    more.insert(more.begin(), {"evaluate", "--model", model, "--count", "4", "--samples", "2"});
+    return JsonOf(more)["tasks"];
+  };
+  const auto asked = [&](const std::string& task, const std::string& tokens) {
+    return evaluate(Model(), {"--task", task, "--completion-tokens", tokens});
+  };
+  EXPECT_EQ(evaluate(base, {}), asked("sort:1", "6"));
+  EXPECT_EQ(evaluate(reinforced, {}), asked("sum:1", "5"));
+  EXPECT_EQ(evaluate(reinforced, {"--task", "sort:1"}), asked("sort:1", "5"));
+  EXPECT_EQ(evaluate(reinforced, {"--completion-tokens", "7"}), asked("sum:1", "7"));
+  EXPECT_NE(asked("sum:1", "7"), asked("sum:1", "5"));
+  // In words each figure once, and where the settings come from.
+  const Outcome told =
+      CallProgram({"evaluate", "--model", reinforced, "--count", "4", "--samples", "2"});
+  EXPECT_NE(told.out.find("pass@1 "), std::string::npos) << told.out;
+  EXPECT_EQ(told.error.find("pass@1"), std::string::npos) << told.error;
+  EXPECT_NE(told.error.find("measuring on sum:1, as "), std::string::npos) << told.error;
+  EXPECT_NE(told.error.find("completions have at most 5 tokens"), std::string::npos) << told.error;
+  // Its own problems, too.
+  scratch_->Write("whole/reinforced/recipe.toml",
+                  fmt::format("[problems]\nfile = \"{}\"\nrule = \"exact\"\n",
+                              scratch_->Write("few.jsonl",
+                                              "{\"prompt\": \"a\", \"answer\": \"b\"}\n"
+                                              "{\"prompt\": \"c\", \"answer\": \"d\"}\n")) +
+                      "held_out_share = 1\n[rl]\nmax_tokens = 5\n");
+  EXPECT_EQ(evaluate(reinforced, {})[0]["problems"], 2);
 }
 
 TEST_F(CommandsTest, ReinforcePrintsItsLastStep) {

@@ -2,12 +2,14 @@
 #include "app/evaluate.h"
 
 #include <cmath>
+#include <optional>
 
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
 #include "app/problem_flags.h"
+#include "app/recipe_around.h"
 #include "app/unread.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -25,6 +27,7 @@ struct EvaluateOptions {
   int64_t max_tokens = 1 << 20;
   std::vector<std::string> tasks;
   ProblemFlags problem_flags;
+  std::optional<int64_t> completion_tokens;
   EvaluationOptions evaluation;
   bool json = false;
 };
@@ -67,7 +70,6 @@ void EvaluateOn(Environment& environment, const EvaluateOptions& options, const 
   for (const TaskEvaluation& evaluation :
        Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), environment,
                 options.evaluation, {})) {
-    Note(Describe(evaluation));
     (*result)["tasks"].push_back(ToJson(evaluation));
   }
   if (!environment.CanFail()) return;
@@ -76,14 +78,39 @@ void EvaluateOn(Environment& environment, const EvaluateOptions& options, const 
   if (faults.samples > 0) Note(DescribeFaults(faults));
 }
 
-void Run(const EvaluateOptions& options) {
+// What the command line leaves open is as in the run that the model lies in: the length of its
+// completions and, where nothing is named to measure on, its problems.
+void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems) {
+  const auto around = FindRecipeAround(options.model);
+  const bool named = !options.data.empty() || !options.tasks.empty() || !problems.file.empty();
+  if (!named && !around) {
+    FailUsage(
+        "evaluate: {} lies in no run whose tasks it could be measured on; give --data, for the "
+        "loss on its held-out shard, or --task, or --problems, or several of them",
+        options.model);
+  }
+  if (!named) {
+    options.tasks = around->recipe.rl.tasks;
+    problems = around->recipe.problems;
+    if (!problems.file.empty()) options.tasks.clear();
+    Note(fmt::format(
+        "measuring on {}, as {} has it",
+        problems.file.empty() ? fmt::format("{}", fmt::join(options.tasks, ", ")) : problems.file,
+        around->path));
+  }
+  if (options.completion_tokens) {
+    options.evaluation.max_tokens = *options.completion_tokens;
+  } else if (around && (!options.tasks.empty() || !problems.file.empty())) {
+    options.evaluation.max_tokens = around->recipe.rl.max_tokens;
+    Note(fmt::format("completions have at most {} tokens, as {} has it",
+                     options.evaluation.max_tokens, around->path));
+  }
+}
+
+void Run(EvaluateOptions options) {
   ProblemsOptions problems;
   options.problem_flags.Apply(&problems);
-  if (options.data.empty() && options.tasks.empty() && problems.file.empty()) {
-    FailUsage(
-        "evaluate: give --data, for the loss on its held-out shard, or --task, or --problems, or "
-        "several of them");
-  }
+  TakeFromRun(options, problems);
   if (!problems.file.empty() && problems.held_out_share == 0) {
     FailUsage("--held-out-share is 0, so there is nothing to evaluate on; 1 takes every problem");
   }
@@ -116,14 +143,20 @@ void RegisterEvaluate(Command app) {
       .Within(1, INT32_MAX);
   command.Add("--max-tokens", options->max_tokens, "of the shard, for the loss")
       .Within(1, int64_t{1} << 40);
-  command.Add("--task", options->tasks, "name or name:level; may be repeated");
+  command.Add("--task", options->tasks,
+              "name or name:level; may be repeated; without "
+              "--data and --problems the default is the tasks of the run the model lies in");
   options->problem_flags.Register(command);
-  auto flags = AddFieldFlags(
-      command, FieldsOf(options->evaluation),
-      {{"problems", "--count"}, {"max_tokens", "--completion-tokens"}, {"slots", "--batch"}});
+  auto flags = AddFieldFlags(command, FieldsOf(options->evaluation),
+                             {{"problems", "--count"}, {"max_tokens", ""}, {"slots", "--batch"}});
   flags.at("problems").Within(1, 1 << 20);
   flags.at("samples").Within(1, 1 << 20);
-  flags.at("max_tokens").Within(1, INT32_MAX);
+  command
+      .Add("--completion-tokens", options->completion_tokens,
+           fmt::format("longest completion (default: rl.max_tokens of the run the model lies in, "
+                       "else {})",
+                       kCompletionTokens))
+      .Within(1, INT32_MAX);
   flags.at("slots").Within(1, kMaxBatch);
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Run(*options); });

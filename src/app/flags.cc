@@ -19,6 +19,7 @@ std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fiel
   for (const Field& field : fields.fields()) {
     const auto name = names.find(field.path);
     const std::string& flag = name == names.end() ? FlagName(field) : name->second;
+    if (flag.empty()) continue;
     const auto add = [&](auto* value) { return command.Add(flag, *value, field.help); };
     flags.emplace(field.path, std::visit(add, field.value));
   }

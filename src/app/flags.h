@@ -18,8 +18,8 @@ inline constexpr int64_t kMaxBatch = int64_t{1} << 16;
 void AddJsonFlag(Command command, bool* json);
 
 // A flag for each field of a config struct, with its help and default: "--max-tokens" for
-// max_tokens, or the name that `names` has for the field. Returns the flags by field, so that a
-// command can set limits. The struct must live until the command has run.
+// max_tokens, or the name that `names` has for the field: none where that is "". Returns the flags
+// by field, so that a command can set limits. The struct must live until the command has run.
 std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fields,
                                           const std::map<std::string, std::string>& names = {});
 

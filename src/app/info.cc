@@ -108,7 +108,7 @@ void RegisterInfo(Command app) {
   const auto options = std::make_shared<InfoOptions>();
   Command command =
       app.AddCommand("info", "Describe this machine, a checkpoint, or the model of a recipe");
-  options->recipe.Register(command, /*required=*/false);
+  options->recipe.Register(command, TakesPretraining, "model.hidden_size=512", /*required=*/false);
   command.Add("--model", options->model,
               "checkpoint directory; neither this nor a recipe: the machine");
   command

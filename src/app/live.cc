@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "base/format.h"
 #include "base/interrupt.h"
 #include "base/parallel.h"
@@ -27,18 +29,21 @@ PretrainCallbacks PretrainView::Callbacks() {
 }
 
 std::string StepText(const StepMetrics& m, int64_t steps, double eta_seconds, double peak_gflops) {
-  std::string text = fmt::format(
-      "step {}/{} · loss {:.4f} · {} tokens/s · {:.0f} GFLOP/s ({:.0f} % of peak) · MaxVio {:.2f} "
-      "· ETA {}",
-      m.step, steps, m.loss, FormatCount(m.tokens_per_second), m.gflops,
-      100 * m.gflops / peak_gflops, m.max_violation, FormatDuration(eta_seconds));
-  if (m.validation_loss >= 0) text += fmt::format(" · held-out {:.4f}", m.validation_loss);
-  return text;
+  return fmt::format(
+      "step {}/{} · ETA {} · loss {:.4f} · {} tokens/s · {:.2f} epochs · {:.0f} GFLOP/s ({:.0f} % "
+      "of "
+      "peak) · MaxVio {:.2f}",
+      m.step, steps, FormatDuration(eta_seconds), m.loss, FormatCount(m.tokens_per_second),
+      m.epochs, m.gflops, 100 * m.gflops / peak_gflops, m.max_violation);
 }
 
 void PretrainView::Show(const StepMetrics& m) {
   pace_.AddStep(m.seconds);
   status_.Show(StepText(m, steps_, pace_.SecondsFor(steps_ - m.step), PeakGflops()));
+  if (m.validation_loss < 0) return;
+  Note(fmt::format(
+      "after step {}: held-out loss {:.4f}, perplexity {:.4g}, {:.2f} epochs of the text", m.step,
+      m.validation_loss, std::exp(m.validation_loss), m.epochs));
 }
 
 ReinforceCallbacks ReinforceView::Callbacks() {
@@ -50,15 +55,13 @@ ReinforceCallbacks ReinforceView::Callbacks() {
 }
 
 std::string StepText(const ReinforceMetrics& m, int64_t steps, double eta_seconds) {
-  std::string text = fmt::format("step {}/{}", m.step, steps);
-  if (m.scored) text += fmt::format(" · reward {:.3f} · accuracy {:.3f}", m.reward, m.accuracy);
-  text += fmt::format(" · length {:.0f}", m.mean_length);
-  if (m.trained) text += fmt::format(" · entropy {:.2f}", m.entropy);
-  text += fmt::format(" · no signal {:.0f} % · cut off {:.0f} %", 100 * m.frac_reward_zero_std,
-                      100 * m.clipped_ratio);
+  std::string text = fmt::format("step {}/{} · ETA {}", m.step, steps, FormatDuration(eta_seconds));
+  if (m.scored) text += fmt::format(" · accuracy {:.3f} · reward {:.3f}", m.accuracy, m.reward);
   if (m.faults.samples > 0) text += fmt::format(" · unscored {}", m.faults.samples);
-  return text + fmt::format(" · {} tokens/s · ETA {}", FormatCount(m.generated_per_second),
-                            FormatDuration(eta_seconds));
+  text += fmt::format(" · length {:.0f} · cut off {:.0f} % · no signal {:.0f} %", m.mean_length,
+                      100 * m.clipped_ratio, 100 * m.frac_reward_zero_std);
+  if (m.trained) text += fmt::format(" · entropy {:.2f}", m.entropy);
+  return text + fmt::format(" · {} tokens/s", FormatCount(m.generated_per_second));
 }
 
 void ReinforceView::Show(const ReinforceMetrics& m) {

@@ -29,7 +29,8 @@ class Pace {
   double seconds_ = 0;
 };
 
-// The status line after a step of `steps`.
+// The status line after a step of `steps`: what matters most first, for a terminal leaves out the
+// last of what it has no room for.
 std::string StepText(const StepMetrics& metrics, int64_t steps, double eta_seconds,
                      double peak_gflops);
 std::string StepText(const ReinforceMetrics& metrics, int64_t steps, double eta_seconds);
@@ -38,7 +39,7 @@ class PretrainView {
  public:
   explicit PretrainView(int64_t steps);
   PretrainCallbacks Callbacks();
-  void Show(const StepMetrics& metrics);
+  void Show(const StepMetrics& metrics);  // and tells of its evaluation, where it had one
 
  private:
   int64_t steps_;

@@ -25,17 +25,16 @@ StepMetrics PretrainStep() {
   m.max_violation = 0.456;
   m.tokens_per_second = 12345;
   m.gflops = 50;
+  m.epochs = 1.25;
   return m;
 }
 
 TEST(StepText, OfPretraining) {
-  StepMetrics m = PretrainStep();
-  EXPECT_EQ(
-      StepText(m, 100, 3661, 200),
-      "step 30/100 · loss 2.3457 · 12.3k tokens/s · 50 GFLOP/s (25 % of peak) · MaxVio 0.46 · "
-      "ETA 1:01:01");
-  m.validation_loss = 2.5;
-  EXPECT_TRUE(StepText(m, 100, 0, 200).ends_with("ETA 0:00 · held-out 2.5000"));
+  const StepMetrics m = PretrainStep();
+  EXPECT_EQ(StepText(m, 100, 3661, 200),
+            "step 30/100 · ETA 1:01:01 · loss 2.3457 · 12.3k tokens/s · 1.25 epochs · 50 GFLOP/s "
+            "(25 % of "
+            "peak) · MaxVio 0.46");
 }
 
 ReinforceMetrics ReinforceStep() {
@@ -58,17 +57,32 @@ ReinforceMetrics ReinforceStep() {
 
 TEST(StepText, OfReinforcement) {
   ReinforceMetrics m = ReinforceStep();
-  const std::string begin =
-      "step 4/10 · reward 0.123 · accuracy 0.250 · length 57 · entropy 0.79 · no signal 38 % · cut "
-      "off 6 %";
-  EXPECT_EQ(StepText(m, 10, 61), begin + " · 4.32k tokens/s · ETA 1:01");
+  const std::string begin = "step 4/10 · ETA 1:01 · accuracy 0.250 · reward 0.123",
+                    end = " · length 57 · cut off 6 % · no signal 38 %";
+  EXPECT_EQ(StepText(m, 10, 61), begin + end + " · entropy 0.79 · 4.32k tokens/s");
   m.faults.samples = 3;
-  EXPECT_EQ(StepText(m, 10, 61), begin + " · unscored 3 · 4.32k tokens/s · ETA 1:01");
+  EXPECT_EQ(StepText(m, 10, 61),
+            begin + " · unscored 3" + end + " · entropy 0.79 · 4.32k tokens/s");
   // What was not measured is no 0.
   m.scored = m.trained = false;
-  EXPECT_EQ(StepText(m, 10, 61),
-            "step 4/10 · length 57 · no signal 38 % · cut off 6 % · unscored 3 · 4.32k tokens/s · "
-            "ETA 1:01");
+  EXPECT_EQ(StepText(m, 10, 61), "step 4/10 · ETA 1:01 · unscored 3" + end + " · 4.32k tokens/s");
+}
+
+TEST(PretrainView, EvaluationsAreTold) {
+  StepMetrics m = PretrainStep();
+  testing::internal::CaptureStderr();
+  {
+    PretrainView view(100);
+    view.Show(m);
+    m.validation_loss = 2.5;
+    view.Show(m);
+  }
+  const std::string text = testing::internal::GetCapturedStderr();
+  const std::string told =
+      "darkhorse: after step 30: held-out loss 2.5000, perplexity 12.18, 1.25 epochs of the text\n";
+  const size_t at = text.find(told);
+  ASSERT_NE(at, std::string::npos) << text;
+  EXPECT_EQ(text.find("held-out", at + told.size()), std::string::npos) << text;
 }
 
 std::string Told(ReinforceView& view, ReinforceMetrics m, int64_t step, int64_t faults) {
@@ -108,8 +122,8 @@ TEST(ReinforceView, TheRestTakesAsLongAsTheStepsSoFarAndTheirEvaluations) {
     view.Show(m);                // 6 * (7 + 9 + 7) / 2 = 69
   }
   const std::string text = testing::internal::GetCapturedStderr();
-  EXPECT_NE(text.find("ETA 0:42\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("ETA 1:09\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("ETA 0:42 "), std::string::npos) << text;
+  EXPECT_NE(text.find("ETA 1:09 "), std::string::npos) << text;
 }
 
 TaskEvaluation Evaluation() {

@@ -71,6 +71,16 @@ std::string FirstColumns(const std::string& text, int64_t columns) {
   return text.substr(0, end);
 }
 
+std::string FirstItems(const std::string& text, int64_t columns) {
+  std::string items = text;
+  while (FirstColumns(items, columns) != items) {
+    const size_t last = items.rfind(" · ");
+    if (last == std::string::npos) break;
+    items.resize(last);
+  }
+  return FirstColumns(items, columns);
+}
+
 void Note(const std::string& text) {
   // A status line that the cursor stands behind makes way; it is shown again at its next change.
   std::fprintf(stderr, "%sdarkhorse: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
@@ -98,7 +108,7 @@ void StatusLine::Show(const std::string& text) {
 void StatusLine::Print(const std::string& line) {
   const std::string text = Printable(line, line.size());
   if (terminal_) {
-    std::fprintf(stderr, "\r\033[K%s", FirstColumns(text, TerminalColumns()).c_str());
+    std::fprintf(stderr, "\r\033[K%s", FirstItems(text, TerminalColumns()).c_str());
     std::fflush(stderr);
     open_ = true;
   } else {

@@ -27,8 +27,12 @@ void Note(const std::string& text);
 // What fits on a line of a terminal with the cursor behind it: characters of UTF-8, all narrow.
 std::string FirstColumns(const std::string& text, int64_t columns);
 
-// A line on stderr that is overwritten: at most ten times a second on a terminal, cut to its width,
-// else printed anew every ten seconds. The destructor prints what was shown last and ends it.
+// The same, and of items that " · " separates no part of one, where the first has room.
+std::string FirstItems(const std::string& text, int64_t columns);
+
+// A line on stderr that is overwritten: at most ten times a second on a terminal, as much as its
+// width has room for, else printed anew every ten seconds. The destructor prints what was shown
+// last and ends it.
 class StatusLine {
  public:
   // `now`, seconds, is a test's own clock.

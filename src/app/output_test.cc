@@ -47,6 +47,15 @@ TEST(FirstColumns, LeavesTheCursorItsPlace) {
   EXPECT_EQ(FirstColumns("a·é…b", 5), "a·é…");
 }
 
+TEST(FirstItems, NoneIsCutButTheFirst) {
+  EXPECT_EQ(FirstItems("ab · cde · f", 13), "ab · cde · f");
+  EXPECT_EQ(FirstItems("ab · cde · f", 12), "ab · cde");
+  EXPECT_EQ(FirstItems("ab · cde · f", 9), "ab · cde");
+  EXPECT_EQ(FirstItems("ab · cde · f", 8), "ab");
+  EXPECT_EQ(FirstItems("ab · cde · f", 2), "a");
+  EXPECT_EQ(FirstItems("", 5), "");
+}
+
 // stderr is no terminal in a test.
 TEST(StatusLine, PrintsTheFirstAtOnceAndTheLastAtItsEnd) {
   testing::internal::CaptureStderr();

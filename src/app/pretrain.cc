@@ -17,6 +17,7 @@ namespace {
 
 struct PretrainArguments {
   RecipeArguments recipe;
+  std::string model;
   std::string data;
   std::string out;
   bool resume = false;
@@ -24,14 +25,15 @@ struct PretrainArguments {
 };
 
 void Run(const PretrainArguments& arguments) {
-  const PretrainRecipe recipe = ReadPretrainRecipe(arguments.recipe);
+  const PretrainRecipe recipe = ReadPretrainRecipe(arguments.recipe, arguments.model);
   if (arguments.resume && !FileExists(arguments.out + "/recipe.toml"))
     Note(arguments.out + " holds no run to go on with: starting one");
   RequirePrepared(arguments.data, kTrainShard);
   CatchInterrupts();
   const PretrainResult result = [&] {
     PretrainView view(recipe.train.steps);
-    return Pretrain(recipe, arguments.data, arguments.out, arguments.resume, view.Callbacks());
+    return Pretrain(recipe, arguments.data, arguments.out, arguments.resume, view.Callbacks(),
+                    arguments.model);
   }();
   Json json{
       {"run", arguments.out}, {"checkpoint", result.checkpoint}, {"finished", result.finished}};
@@ -53,12 +55,18 @@ void Run(const PretrainArguments& arguments) {
 void RegisterPretrain(Command app) {
   Command command = app.AddCommand("pretrain", "Train a model on token shards");
   const auto arguments = std::make_shared<PretrainArguments>();
-  arguments->recipe.Register(command);
+  arguments->recipe.Register(command, TakesPretraining, "train.steps=100");
+  command.Add("--model", arguments->model,
+              "checkpoint directory whose weights to start from, in place of fresh ones; the model "
+              "is then its, not the recipe's");
   command.Add("--data", arguments->data, "folder that `data prepare` wrote").Required();
   command.Add("--out", arguments->out, "run directory to write").Required();
   command.Add("--resume", arguments->resume, "go on with the run in --out, exactly");
   AddJsonFlag(command, &arguments->json);
-  command.Footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<PretrainRecipe>());
+  command.Footer(
+      "For example: darkhorse pretrain tiny --data data --out runs/tiny\n\nFields of a recipe, "
+      "with their defaults:\n\n" +
+      FieldsHelp<PretrainRecipe>());
   command.Runs([arguments] { Run(*arguments); });
 }
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/nearest_name.h"
+#include "checkpoint/checkpoint.h"
 
 namespace darkhorse {
 namespace {
@@ -27,6 +28,14 @@ std::vector<std::string> RecipeNames() {
   return names;
 }
 
+std::vector<std::string> RecipeNames(bool (*takes)(const RecipeContents&)) {
+  std::vector<std::string> names;
+  for (const EmbeddedRecipe& recipe : EmbeddedRecipes()) {
+    if (takes(ContentsOf(recipe.text, recipe.name))) names.emplace_back(recipe.name);
+  }
+  return names;
+}
+
 std::string ReadRecipe(const std::string& name_or_path) {
   for (const EmbeddedRecipe& recipe : EmbeddedRecipes()) {
     if (name_or_path == recipe.name) return recipe.text;
@@ -43,14 +52,15 @@ std::string ReadRecipe(const std::string& name_or_path) {
       name_or_path, NearestName(name_or_path, RecipeNames()), fmt::join(RecipeNames(), ", "));
 }
 
-void RecipeArguments::Register(Command command, bool required) {
+void RecipeArguments::Register(Command command, bool (*takes)(const RecipeContents&),
+                               const std::string& setting, bool required) {
   command
       .Add("recipe", recipe,
-           fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(), ", ")))
+           fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(takes), ", ")))
       .Required(required);
   command
       .Add("--set", overrides,
-           "override a field of the recipe, as in --set train.steps=100; may be repeated")
+           fmt::format("override a field of the recipe, as in --set {}; may be repeated", setting))
       .OneValueEachTime();
 }
 
@@ -58,8 +68,17 @@ RunRecipe ReadRunRecipe(const RecipeArguments& arguments) {
   return ParseRunRecipe(TextOf(arguments));
 }
 
-PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments) {
-  return ParsePretrainRecipe(TextOf(arguments));
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const std::string& model) {
+  RecipeText text = TextOf(arguments);
+  if (!model.empty()) {
+    for (const std::string& override : arguments.overrides) {
+      if (override.starts_with("model."))
+        FailUsage("--set {}: the model is that of --model {}; leave one of them out", override,
+                  model);
+    }
+    text.model = LoadModelConfig(model);
+  }
+  return ParsePretrainRecipe(text);
 }
 
 ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,

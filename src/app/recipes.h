@@ -14,19 +14,31 @@ namespace darkhorse {
 // nearest built-in one.
 std::string ReadRecipe(const std::string& name_or_path);
 std::vector<std::string> RecipeNames();
+// Of those that hold what `takes` asks for.
+std::vector<std::string> RecipeNames(bool (*takes)(const RecipeContents&));
 
 // A subcommand's RECIPE argument and its --set path=value overrides.
 struct RecipeArguments {
   std::string recipe;
   std::vector<std::string> overrides;
 
-  void Register(Command command, bool required = true);
+  // For a command that reads recipes with what `takes` asks for; `setting` is one of their fields
+  // with a value, for the help.
+  void Register(Command command, bool (*takes)(const RecipeContents&), const std::string& setting,
+                bool required = true);
 };
+
+// What commands take.
+inline bool TakesRun(const RecipeContents& contents) { return contents.run; }
+inline bool TakesPretraining(const RecipeContents& contents) { return contents.pretraining; }
+inline bool TakesReinforcement(const RecipeContents& contents) { return contents.reinforcement; }
 
 // The recipe that the arguments name, with their overrides, as the command needs it
 // (pipeline/recipe.h).
 RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
-PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments);
+// `model`: a checkpoint whose model takes the place of the recipe's; "": none. UsageError, where an
+// override is of that model.
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const std::string& model = "");
 ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,
                                     const std::function<void(ProblemsOptions*)>& set_problems = {});
 

@@ -36,7 +36,7 @@ TEST(ReadRecipe, TheRateForModelsThatAreNotKnownIsLowAndWarmsUp) {
 TEST(RecipeArguments, NameOverridesAndParts) {
   RecipeArguments arguments;
   Program program("prog", "prog 1", "help");
-  arguments.Register(program.command());
+  arguments.Register(program.command(), TakesPretraining, "train.steps=100");
   program.Run({"countdown", "--set", "train.steps=12", "--set", "train.sequence_length=64"});
   const PretrainRecipe recipe = ReadPretrainRecipe(arguments);
   EXPECT_EQ(recipe.train.steps, 12);
@@ -55,15 +55,34 @@ TEST(Recipes, BuiltInOnesAreSoundForOneCommandAtLeast) {
   for (const std::string& name : RecipeNames()) {
     const RecipeArguments arguments{name, {}};
     const auto reads = [&](auto read) { return MessageOf([&] { read(arguments); }).empty(); };
+    const auto read_pretraining = [](const RecipeArguments& given) {
+      return ReadPretrainRecipe(given);
+    };
     const auto read_with_problems = [](const RecipeArguments& given) {
       return ReadReinforceRecipe(given, [](ProblemsOptions* problems) {
         problems->file = "own.jsonl";
         problems->rule = "exact";
       });
     };
-    EXPECT_TRUE(reads(ReadRunRecipe) || reads(ReadPretrainRecipe) || reads(read_with_problems))
+    EXPECT_TRUE(reads(ReadRunRecipe) || reads(read_pretraining) || reads(read_with_problems))
         << name;
   }
+}
+
+TEST(Recipes, HelpNamesThoseThatTheCommandTakes) {
+  const auto expect = [](const char* command, const char* names, const char* setting) {
+    testing::internal::CaptureStdout();
+    std::string name = "darkhorse", sub = command, flag = "--help";
+    char* argv[] = {name.data(), sub.data(), flag.data()};
+    EXPECT_EQ(RunProgram(3, argv), 0);
+    const std::string help = testing::internal::GetCapturedStdout();
+    EXPECT_NE(help.find(std::string("a built-in one: ") + names + "\n"), std::string::npos) << help;
+    EXPECT_NE(help.find(std::string("--set ") + setting + ";"), std::string::npos) << help;
+    EXPECT_NE(help.find(std::string("For example: darkhorse ") + command + " "), std::string::npos);
+  };
+  expect("pretrain", "countdown, m, mixture, s, tiny", "train.steps=100");
+  expect("reinforce", "countdown, mixture, own", "rl.steps=100");
+  expect("run", "countdown, mixture", "reinforce.rl.steps=100");
 }
 
 TEST(ProblemFlags, WhatIsGivenGoesOverTheRecipe) {

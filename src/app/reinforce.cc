@@ -75,7 +75,7 @@ void RegisterReinforce(Command app) {
   Command command = app.AddCommand(
       "reinforce", "Improve a model by reinforcement learning on problems with verifiable answers");
   const auto arguments = std::make_shared<ReinforceArguments>();
-  arguments->recipe.Register(command);
+  arguments->recipe.Register(command, TakesReinforcement, "rl.steps=100");
   command.Add("--model", arguments->model, "checkpoint directory to start from").Required();
   arguments->problems.Register(command);
   command.Add("--out", arguments->out, "run directory to write");
@@ -84,7 +84,11 @@ void RegisterReinforce(Command app) {
               "only try training problems: is there anything to learn, how long will it "
               "take, how much memory; writes nothing");
   AddJsonFlag(command, &arguments->json);
-  command.Footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<ReinforceRecipe>());
+  command.Footer(
+      "For example: darkhorse reinforce own --model runs/tiny/checkpoints/step-00000060 --problems "
+      "problems.jsonl --rule exact --out runs/mine\n\nFields of a recipe, with their "
+      "defaults:\n\n" +
+      FieldsHelp<ReinforceRecipe>());
   command.Runs([arguments] { Run(*arguments); });
 }
 

@@ -129,12 +129,15 @@ void RegisterRun(Command app) {
   Command command = app.AddCommand(
       "run", "Make a reasoning model from nothing: corpus, base model, reinforcement learning");
   const auto arguments = std::make_shared<RunArguments>();
-  arguments->recipe.Register(command);
+  arguments->recipe.Register(command, TakesRun, "reinforce.rl.steps=100");
   command.Add("--out", arguments->out, "run directory; finished stages in it are kept").Required();
   command.Add("--resume", arguments->resume,
               "as always: finished stages are kept, an interrupted one goes on, exactly");
   AddJsonFlag(command, &arguments->json);
-  command.Footer("Fields of a recipe, with their defaults:\n\n" + FieldsHelp<RunRecipe>());
+  command.Footer(
+      "For example: darkhorse run countdown --out runs/countdown\n\nFields of a recipe, with their "
+      "defaults:\n\n" +
+      FieldsHelp<RunRecipe>());
   command.Runs([arguments] { Run(*arguments); });
 }
 

@@ -523,7 +523,8 @@ TEST_F(CheckpointTest, FingerprintFollowsTheContentAndNotTheName) {
 TEST_F(CheckpointTest, ARunGoesOnOnlyWithItsOwnRecipe) {
   const auto message = [&](const std::string& folder, const std::string& toml) {
     return MessageOf([&] {
-      RecordRecipe(folder, toml, /*goes_on=*/true, {"metrics.jsonl", "tokenizer.json"});
+      CheckRecipe(folder, toml, /*goes_on=*/true, {"metrics.jsonl", "tokenizer.json"});
+      RecordRecipe(folder, toml);
     });
   };
   const std::string recipe = "[model]\na = 1\n\n[train]\na = 2\n";

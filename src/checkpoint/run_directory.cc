@@ -116,6 +116,55 @@ constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.jso
   Fail("{}: no such folder; name one that holds {}", directory, kModelFiles);
 }
 
+std::string RecipePath(const std::string& run) { return run + "/recipe.toml"; }
+
+// Every run has its recipe before anything else.
+void RefuseFilesOfAnother(const std::string& run, const std::vector<std::string>& written) {
+  // A tokenizer lies in folders of data and of models.
+  std::vector<std::string> names = {"checkpoints", kInputs, "tokenizer.json"};
+  names.insert(names.end(), written.begin(), written.end());
+  for (const std::string& name : names) {
+    if (!FileExists(run + "/" + name)) continue;
+    Fail(
+        "{}: holds other files ({}) and no recipe.toml, so it is no run to go on with; choose "
+        "another run directory",
+        run, name);
+  }
+}
+
+struct Growth {
+  RecipeChange change;
+  int64_t done;
+};
+
+// Of two lines of recipes, in a section as in "[train]", that set a steps field.
+std::optional<Growth> GrowthOf(const std::string& section, const std::string& old_line,
+                               const std::string& new_line,
+                               const std::vector<StepsField>& may_grow) {
+  for (const StepsField& field : may_grow) {
+    const size_t dot = field.path.rfind('.');
+    const std::string key = field.path.substr(dot + 1) + " = ";
+    if (section != "[" + field.path.substr(0, dot) + "]" || !old_line.starts_with(key) ||
+        !new_line.starts_with(key)) {
+      continue;
+    }
+    return Growth{{field.path, old_line.substr(key.size()), new_line.substr(key.size())},
+                  field.done};
+  }
+  return std::nullopt;
+}
+
+void RequireMoreThanDone(const std::string& path, const Growth& growth) {
+  const RecipeChange& change = growth.change;
+  int64_t steps = 0;
+  std::from_chars(change.after.data(), change.after.data() + change.after.size(), steps);
+  if (steps > growth.done) return;
+  Fail(
+      "{}: {} was {} and is now {}, but {} steps are done; set it to more than that, or choose "
+      "another run directory",
+      path, change.field, change.before, change.after, growth.done);
+}
+
 bool KeepLine(std::string_view line, int64_t last_step) {
   const auto object = TryParseJson<nlohmann::json>(line);
   if (!object || !object->is_object()) return false;
@@ -144,48 +193,50 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
   return directory;
 }
 
-void RefuseOtherRun(const std::string& run, const std::string& toml, bool goes_on,
-                    const std::vector<std::string>& written) {
-  const std::string path = run + "/recipe.toml";
+std::string RecipeChange::Describe() const {
+  return fmt::format(
+      "recipe changed: {} {} -> {}; the learning rate of the steps to come follows the new "
+      "schedule",
+      field, before, after);
+}
+
+std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,
+                                      const std::vector<std::string>& written,
+                                      const std::vector<StepsField>& may_grow) {
+  const std::string path = RecipePath(run);
   if (!FileExists(path)) {
-    // Every run has its recipe before anything else.
-    // A tokenizer lies in folders of data and of models.
-    std::vector<std::string> names = {"checkpoints", kInputs, "tokenizer.json"};
-    names.insert(names.end(), written.begin(), written.end());
-    for (const std::string& name : names) {
-      if (!FileExists(run + "/" + name)) continue;
-      Fail(
-          "{}: holds other files ({}) and no recipe.toml, so it is no run to go on with; choose "
-          "another run directory",
-          run, name);
-    }
-    return;
+    RefuseFilesOfAnother(run, written);
+    return {};
   }
+  std::vector<RecipeChange> changes;
   std::istringstream before(ReadFile(path)), now(toml);
   std::string old_line, new_line, section;
   for (;;) {
     const bool has_old = static_cast<bool>(std::getline(before, old_line));
     const bool has_new = static_cast<bool>(std::getline(now, new_line));
-    if (!has_old && !has_new) return;
+    if (!has_old && !has_new) return changes;
     if (has_old == has_new && old_line == new_line) {
-      if (new_line.starts_with('[')) section = " in " + new_line;
+      if (new_line.starts_with('[')) section = new_line;
+      continue;
+    }
+    if (const auto growth = GrowthOf(section, old_line, new_line, may_grow)) {
+      changes.push_back(growth->change);
+      RequireMoreThanDone(path, *growth);
       continue;
     }
     Fail(
         "{}: the run {} with '{}'{}, now it is '{}'; go on with the same recipe, or choose another "
         "run directory",
         path, goes_on ? "was started" : "in this folder was started",
-        has_old ? old_line : "nothing", section, has_new ? new_line : "nothing");
+        has_old ? old_line : "nothing", section.empty() ? "" : " in " + section,
+        has_new ? new_line : "nothing");
   }
 }
 
-void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
-                  const std::vector<std::string>& written) {
-  RefuseOtherRun(run, toml, goes_on, written);
-  const std::string path = run + "/recipe.toml";
-  if (FileExists(path)) return;
+void RecordRecipe(const std::string& run, const std::string& toml) {
   MakeDirectories(run);
-  WriteFileAtomically(path, toml);
+  const std::string path = RecipePath(run);
+  if (!FileExists(path) || ReadFile(path) != toml) WriteFileAtomically(path, toml);
 }
 
 void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on) {

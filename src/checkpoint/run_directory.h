@@ -56,16 +56,29 @@ struct LatestCheckpoint {
 // decision.
 std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 
-// A run is what its recipe says, from first step to last. Where <run>/recipe.toml is there, Error
-// naming the first line that differs; goes_on: it is this run's own, else that of whatever run lies
-// there. Error too where the recipe is missing but checkpoints, inputs, a tokenizer or one of the
-// names in `written` are there: the files of another, which the run would overwrite or take for its
-// own. Writes nothing.
-void RefuseOtherRun(const std::string& run, const std::string& toml, bool goes_on,
-                    const std::vector<std::string>& written);
-// The same; then <run>/recipe.toml is written where it is missing.
-void RecordRecipe(const std::string& run, const std::string& toml, bool goes_on,
-                  const std::vector<std::string>& written);
+// The one field of a recipe that may change when its run goes on: how many steps there are.
+struct StepsField {
+  std::string path;  // "train.steps"
+  int64_t done = 0;  // so many have been: it must become more
+};
+
+// How a recipe differs from the one that its run was started with.
+struct RecipeChange {
+  std::string field, before, after;
+  std::string Describe() const;  // for the user, of a steps field
+};
+
+// A run is what its recipe says, from first step to last. Where <run>/recipe.toml is there, throws
+// an Error naming the first line that differs, but for those of `may_grow`, whose changes are
+// returned; goes_on: it is this run's own, else that of whatever run lies there. Error too where
+// the recipe is missing but checkpoints, inputs, a tokenizer or one of the names in `written` are
+// there: the files of another, which the run would overwrite or take for its own.
+std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,
+                                      const std::vector<std::string>& written,
+                                      const std::vector<StepsField>& may_grow = {});
+
+// Writes <run>/recipe.toml, whole or not at all; to be called after CheckRecipe.
+void RecordRecipe(const std::string& run, const std::string& toml);
 
 // What a run reads besides its recipe: a name, and a checksum of the content.
 using RunInputs = std::vector<std::pair<std::string, uint64_t>>;

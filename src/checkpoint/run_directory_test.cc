@@ -123,7 +123,10 @@ TEST(StepDirectoryTest, OnlyItsOwnSpellingIsACheckpoint) {
 TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   const ScratchDirectory dir;
   const auto record = [&](const std::string& toml, bool goes_on) {
-    return MessageOf([&] { RecordRecipe(dir.path(), toml, goes_on, {}); });
+    return MessageOf([&] {
+      CheckRecipe(dir.path(), toml, goes_on, {});
+      RecordRecipe(dir.path(), toml);
+    });
   };
   const auto differs = [&](const char* whose, const char* then, const char* section,
                            const char* now) {
@@ -144,10 +147,35 @@ TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
             differs("was started", "nothing", " in [b]", ""));
   const ScratchDirectory other;
   other.Write("inputs.json", "{}");
-  EXPECT_EQ(MessageOf([&] { RecordRecipe(other.path(), "a = 1\n", true, {}); }),
+  EXPECT_EQ(MessageOf([&] { CheckRecipe(other.path(), "a = 1\n", true, {}); }),
             other.path() +
                 ": holds other files (inputs.json) and no recipe.toml, so it is no run to go on "
                 "with; choose another run directory");
+}
+
+TEST(CheckRecipeTest, OnlyTheStepsFieldMayGrow) {
+  const ScratchDirectory dir;
+  RecordRecipe(dir.path(), "steps = 1\n[a]\nsteps = 5\nb = 2\n[c.a]\nsteps = 5\n");
+  const auto check = [&](const std::string& toml) {
+    return CheckRecipe(dir.path(), toml, true, {}, {{"a.steps", 5}, {"c.a.steps", 0}});
+  };
+  const auto refusal = [&](const std::string& toml) { return MessageOf([&] { check(toml); }); };
+  EXPECT_TRUE(check("steps = 1\n[a]\nsteps = 5\nb = 2\n[c.a]\nsteps = 5\n").empty());
+  const auto changes = check("steps = 1\n[a]\nsteps = 6\nb = 2\n[c.a]\nsteps = 4\n");
+  ASSERT_EQ(changes.size(), 2u);
+  EXPECT_EQ(changes[0].field + changes[0].before + changes[0].after, "a.steps56");
+  EXPECT_EQ(changes[1].field + changes[1].before + changes[1].after, "c.a.steps54");
+  EXPECT_EQ(refusal("steps = 1\n[a]\nsteps = 4\nb = 2\n[c.a]\nsteps = 5\n"),
+            dir.path() +
+                "/recipe.toml: a.steps was 5 and is now 4, but 5 steps are done; set it to more "
+                "than that, or choose another run directory");
+  // Neither another section's field of that name nor another field beside it.
+  EXPECT_TRUE(Says(refusal("steps = 2\n[a]\nsteps = 6\nb = 2\n[c.a]\nsteps = 5\n"),
+                   "now it is 'steps = 2'"));
+  EXPECT_TRUE(
+      Says(refusal("steps = 1\n[a]\nsteps = 6\nb = 3\n[c.a]\nsteps = 5\n"), "now it is 'b = 3'"));
+  // Checking writes nothing.
+  EXPECT_TRUE(ReadFile(dir / "recipe.toml").starts_with("steps = 1\n[a]\nsteps = 5\n"));
 }
 
 TEST(RecordInputsTest, ARunThatGoesOnWithoutAListGetsOne) {

@@ -48,6 +48,19 @@ void AtPlaces(const FieldPlaces& places, Part& part, Check check) {
   }
 }
 
+// The recipe of a whole run; a second reading is over the seeds that the first one found.
+RunRecipe ReadWhole(const RecipeText& text, const std::vector<std::string>& overrides,
+                    FieldPlaces* places) {
+  const auto read = [&](RunRecipe recipe) {
+    ParseToml(text.toml, text.name, FieldsOf(recipe), places);
+    for (const std::string& override : overrides) SetField(FieldsOf(recipe), override, places);
+    return recipe;
+  };
+  RunRecipe seeded;
+  seeded.corpus.seed = seeded.pretrain.train.seed = seeded.reinforce.rl.seed = read({}).seed;
+  return read(seeded);
+}
+
 template <typename Recipe, typename Other, typename Check>
 Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part, Check check) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
@@ -55,7 +68,7 @@ Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part, Check check) {
   RunRecipe whole;
   FieldPlaces places(text.name);
   if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
-    ParseToml(text.toml, text.name, FieldsOf(whole), &places);
+    whole = ReadWhole(text, {}, &places);
     whole.pretrain.model.vocab_size = whole.vocab_size;  // of the tokenizer that it trains
   } else {
     ParseToml(text.toml, text.name, FieldsOf(whole.*part), &places);
@@ -67,6 +80,12 @@ Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part, Check check) {
 }
 
 }  // namespace
+
+RecipeContents ContentsOf(const std::string& toml, const std::string& name) {
+  const std::vector<std::string> keys = TomlKeys(toml, name);
+  const bool run = Fits<RunRecipe>(keys);
+  return {run, run || Fits<PretrainRecipe>(keys), run || Fits<ReinforceRecipe>(keys)};
+}
 
 CorpusMix GeneratedCorpus::Mix() const {
   CorpusMix mix = shares;
@@ -101,6 +120,8 @@ void ListFields(RunRecipe& r, FieldList& list) {
   list.Add("evaluate_problems", r.evaluate_problems,
            "held-out problems of each task, before and after");
   list.Add("evaluate_samples", r.evaluate_samples, "samples of each");
+  list.Add("seed", r.seed,
+           "of corpus, pretrain.train and reinforce.rl, unless a seed of their own is set");
 }
 
 void Validate(const RunRecipe& r) {
@@ -127,10 +148,8 @@ RunRecipe ParseRunRecipe(const RecipeText& text) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
   RefuseOther<RunRecipe, PretrainRecipe>(text, keys);
   RefuseOther<RunRecipe, ReinforceRecipe>(text, keys);
-  RunRecipe recipe;
   FieldPlaces places(text.name);
-  ParseToml(text.toml, text.name, FieldsOf(recipe), &places);
-  for (const std::string& override : text.overrides) SetField(FieldsOf(recipe), override, &places);
+  RunRecipe recipe = ReadWhole(text, text.overrides, &places);
   // The stages' before the whole: a message about a learning rate does not say whose it is.
   AtPlaces(places, recipe.pretrain, [&] { Validate(recipe.pretrain); });
   AtPlaces(places, recipe.reinforce, [&] { Validate(recipe.reinforce); });
@@ -139,8 +158,11 @@ RunRecipe ParseRunRecipe(const RecipeText& text) {
 }
 
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text) {
-  return ReadPart<PretrainRecipe, ReinforceRecipe>(
-      text, &RunRecipe::pretrain, [](const PretrainRecipe& recipe) { Validate(recipe); });
+  return ReadPart<PretrainRecipe, ReinforceRecipe>(text, &RunRecipe::pretrain,
+                                                   [&](PretrainRecipe& recipe) {
+                                                     if (text.model) recipe.model = *text.model;
+                                                     Validate(recipe);
+                                                   });
 }
 
 ReinforceRecipe ParseReinforceRecipe(const RecipeText& text,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@ struct RunRecipe {
   ReinforceRecipe reinforce;
   int64_t evaluate_problems = 256;  // before and after
   int64_t evaluate_samples = 16;
+  uint64_t seed = 1;  // of the corpus, pretraining and reinforcement, where they are given none
 };
 void ListFields(RunRecipe& recipe, FieldList& list);
 void Validate(const RunRecipe& recipe);  // UsageError: before the first stage, not after an hour
@@ -48,7 +50,14 @@ struct RecipeText {
   std::string toml;
   std::vector<std::string> overrides;  // "train.steps=100", of the kind's own fields
   RecipeKinds kinds = {};
+  std::optional<ModelConfig> model = {};  // of pretraining: in place of what the text says of it
 };
+
+// What a recipe can be read as.
+struct RecipeContents {
+  bool run = false, pretraining = false, reinforcement = false;
+};
+RecipeContents ContentsOf(const std::string& toml, const std::string& name);  // UsageError: no TOML
 
 // The recipe of pretraining, or of reinforcement: one written for it, or that section of a recipe
 // of a whole run; overrides are of the section's own fields. UsageError: also where it is of

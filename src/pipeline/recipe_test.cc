@@ -137,6 +137,25 @@ TEST(Recipes, ImpossibleValuesAreToldWithTheirPlace) {
             "setting train.steps=0: train.steps is 0; it must be at least 1");
 }
 
+TEST(ParseRunRecipe, OneSeedIsThatOfWhateverHasNoneOfItsOwn) {
+  const auto seeds = [](const std::string& toml, const std::vector<std::string>& overrides) {
+    const RunRecipe r = ParseRunRecipe({"r.toml", toml, overrides});
+    return std::vector<uint64_t>{r.seed, r.corpus.seed, r.pretrain.train.seed, r.reinforce.rl.seed};
+  };
+  using Seeds = std::vector<uint64_t>;
+  EXPECT_EQ(seeds("", {}), (Seeds{1, 1, 1, 1}));
+  EXPECT_EQ(seeds("seed = 7\n", {}), (Seeds{7, 7, 7, 7}));
+  EXPECT_EQ(seeds("seed = 7\n", {"seed=8"}), (Seeds{8, 8, 8, 8}));
+  EXPECT_EQ(seeds("seed = 7\n[corpus]\nseed = 1\n", {"reinforce.rl.seed=9"}), (Seeds{7, 1, 7, 9}));
+  // The recipe that a run records is read back as it is.
+  const RunRecipe recipe = ParseRunRecipe({"r.toml", "seed = 7\n", {"pretrain.train.seed=1"}});
+  EXPECT_EQ(seeds(ToToml(recipe), {}), (Seeds{7, 7, 1, 7}));
+  // A command that takes a section takes its seed.
+  const RecipeText text{"r.toml", std::string("seed = 7\n") + kWhole, {}};
+  EXPECT_EQ(ParsePretrainRecipe(text).train.seed, 7u);
+  EXPECT_EQ(ParseReinforceRecipe(text).rl.seed, 7u);
+}
+
 TEST(ParsePretrainRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
   EXPECT_EQ(ParsePretrainRecipe({"p.toml", "[train]\nsteps = 5\n", {}}).train.steps, 5);
   const PretrainRecipe section = ParsePretrainRecipe({"r.toml", kWhole, {}});
@@ -166,6 +185,18 @@ TEST(ParseReinforceRecipe, IsCheckedOnceItsProblemsAreSet) {
   EXPECT_EQ(MessageOf([&] { ParseReinforceRecipe(text); }),
             "r.toml: no task to practise: name a file of problems (problems.file, with "
             "problems.rule or problems.reward), or tasks in rl.tasks");
+}
+
+TEST(ContentsOf, AWholeRunHoldsBothOthers) {
+  const auto contents = [](const std::string& toml) {
+    const RecipeContents c = ContentsOf(toml, "r.toml");
+    return std::vector<bool>{c.run, c.pretraining, c.reinforcement};
+  };
+  EXPECT_EQ(contents(kWhole), (std::vector<bool>{true, true, true}));
+  EXPECT_EQ(contents("[train]\nsteps = 5\n"), (std::vector<bool>{false, true, false}));
+  EXPECT_EQ(contents("[rl]\nsteps = 5\n"), (std::vector<bool>{false, false, true}));
+  EXPECT_EQ(contents("[optimizer]\n"), (std::vector<bool>{false, true, true}));
+  EXPECT_EQ(contents("stepz = 5\n"), (std::vector<bool>{false, false, false}));
 }
 
 TEST(Recipes, OfAnotherKindAreRefusedByItsName) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "base/error.h"
@@ -26,8 +27,6 @@ constexpr char kBos[] = "<|begin|>";
 constexpr char kEos[] = "<|end|>";
 constexpr size_t kThoughts = 3;                 // shown of each measured model
 constexpr int64_t kTokenizerDocuments = 20000;  // plenty for a closed vocabulary
-constexpr uint64_t kEvaluationSeed =
-    20250122;  // fixed: the same samples are drawn before and after
 
 // The default pattern with numbers cut into groups of up to `digits` digits.
 std::string SplitPattern(int64_t digits) {
@@ -168,7 +167,6 @@ class Stages {
     options.samples = recipe_.evaluate_samples;
     options.max_tokens = rl.max_tokens;
     options.slots = rl.slots;
-    options.seed = kEvaluationSeed;
     std::vector<Sample> samples;
     std::vector<Problem> problems;
     Json scores = Json::array();
@@ -197,17 +195,37 @@ class Stages {
   const CorpusMix mix_;
 };
 
+int64_t StepsDone(const std::string& run) {
+  const auto latest = FindLatestCheckpoint(run);
+  return latest ? latest->step : 0;
+}
+
+// Records the recipe. More steps may be asked for of what nothing has been built on yet; a
+// measurement of what becomes another is taken again.
+void Record(const RunRecipe& recipe, const std::string& run) {
+  using namespace run_files;
+  std::vector<std::string> written = ReportFiles();
+  written.insert(written.end(),
+                 {"best", kTokenizer, kData, kBase, kBaseScores, kReinforced, kReinforcedScores});
+  const std::string base = run + "/" + kBase, reinforced = run + "/" + kReinforced;
+  const int64_t reinforced_steps = StepsDone(reinforced);
+  std::vector<StepsField> may_grow = {{"reinforce.rl.steps", reinforced_steps}};
+  if (reinforced_steps == 0) may_grow.push_back({"pretrain.train.steps", StepsDone(base)});
+  for (const RecipeChange& change :
+       CheckRecipe(run, ToToml(recipe), /*goes_on=*/true, written, may_grow)) {
+    const bool of_base = change.field.starts_with("pretrain.");
+    std::filesystem::remove(run + "/" + (of_base ? kBaseScores : kReinforcedScores));
+  }
+  RecordRecipe(run, ToToml(recipe));
+}
+
 }  // namespace
 
 RunResult RunStages(const RunRecipe& recipe, const std::string& run,
                     const RunCallbacks& callbacks) {
-  using namespace run_files;
   Stages stages(recipe, run, callbacks);
   const RunLock lock(run);
-  std::vector<std::string> written = ReportFiles();
-  written.insert(written.end(),
-                 {"best", kTokenizer, kData, kBase, kBaseScores, kReinforced, kReinforcedScores});
-  RecordRecipe(run, ToToml(recipe), /*goes_on=*/true, written);
+  Record(recipe, run);
   RunResult result;
   try {
     stages.Run(&result);

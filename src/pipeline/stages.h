@@ -61,8 +61,9 @@ struct RunResult {
   std::string model;  // the last checkpoint of a finished run
 };
 
-// Goes through the stages, or on with them, in the directory `run`. Error: what a stage throws, a
-// run directory of another recipe, a measurement that is damaged.
+// Goes through the stages, or on with them, in the directory `run`; also where the recipe asks for
+// more steps of the last stage that has begun, or of a later one. Error: what a stage throws, a run
+// directory of another recipe, a measurement that is damaged.
 RunResult RunStages(const RunRecipe& recipe, const std::string& run, const RunCallbacks& callbacks);
 
 // Whether there is anything to report on: pretraining has begun.

@@ -166,13 +166,14 @@ TEST_F(StagesTest, ResultIsTheLastCheckpointAndBothScores) {
   EXPECT_EQ(ReadFile(*scratch_ / "whole/reinforced.json"), whole_->reinforced.dump());
 }
 
-// The scores of each model are of its own checkpoint, with the seed that no recipe changes.
+// The scores of each model are of its own checkpoint, with the seed that no recipe changes and that
+// an evaluation by hand has too.
 TEST_F(StagesTest, ScoresAreOfTheStagesModel) {
   const auto environment = MakeTaskEnvironment({"sum:1", "sort:1"});
   const auto scores = [&](const std::string& checkpoint, std::vector<Sample>* samples) {
     const LoadedModel loaded(checkpoint);
     return Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
-                    {.problems = 5, .samples = 2, .max_tokens = 9, .slots = 4, .seed = 20250122},
+                    {.problems = 5, .samples = 2, .max_tokens = 9, .slots = 4},
                     /*stop=*/{}, samples);
   };
   const std::string run = *scratch_ / "whole/";
@@ -287,6 +288,48 @@ TEST_F(StagesTest, StoppedItGoesOnToTheSameFiles) {
     ASSERT_TRUE(stopped.contains(name)) << name;
     EXPECT_TRUE(stopped.at(name) == bytes) << name;
   }
+}
+
+TEST_F(StagesTest, MoreStepsOfAStageExtendTheRun) {
+  const std::string run = *scratch_ / "extended";
+  RunRecipe recipe = Recipe();
+  recipe.pretrain.schedule.schedule = recipe.reinforce.schedule.schedule = "constant";
+  RunRecipe longest = recipe;
+  const RunResult whole = RunStages(longest, *scratch_ / "long", {});
+  const auto same_files = [&] {
+    const auto extended = FilesOf(run), expected = FilesOf(*scratch_ / "long");
+    for (const auto& [name, bytes] : expected) {
+      ASSERT_TRUE(extended.contains(name)) << name;
+      EXPECT_TRUE(extended.at(name) == bytes) << name;
+    }
+  };
+  // The base, once it is measured.
+  bool stop = false;
+  RunCallbacks callbacks{.on_end = [&](Stage stage) { stop = stage == Stage::kBaseScores; },
+                         .stop = [&] { return stop; }};
+  recipe.pretrain.train.steps = 2;
+  EXPECT_FALSE(RunStages(recipe, run, callbacks).finished);
+  std::set<std::string> measured;
+  callbacks = {.on_scores = [&](const std::string& model, const TaskEvaluation&) {
+    measured.insert(model);
+  }};
+  recipe.pretrain.train.steps = 4;
+  recipe.reinforce.rl.steps = 2;
+  EXPECT_TRUE(RunStages(recipe, run, callbacks).finished);
+  EXPECT_EQ(measured, (std::set<std::string>{"base", "reinforced"}));
+  // Reinforcement, after the end.
+  measured.clear();
+  recipe.reinforce.rl.steps = 3;
+  const RunResult result = RunStages(recipe, run, callbacks);
+  EXPECT_EQ(measured, std::set<std::string>{"reinforced"});
+  EXPECT_EQ(result.base, whole.base);
+  EXPECT_EQ(result.reinforced, whole.reinforced);
+  same_files();
+  // Not the base any more, which reinforcement has begun from.
+  recipe.pretrain.train.steps = 5;
+  EXPECT_TRUE(Says(MessageOf([&] { RunStages(recipe, run, {}); }),
+                   "was started with 'steps = 4' in [pretrain.train], now it is 'steps = 5'"));
+  same_files();
 }
 
 TEST_F(StagesTest, DamagedScoresAreNotBelieved) {

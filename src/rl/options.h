@@ -109,7 +109,8 @@ struct EvaluationOptions {
   int64_t max_tokens = kCompletionTokens;
   int64_t slots = kSlots;
   float temperature = 1;
-  uint64_t seed = 0;
+  uint64_t seed =
+      20250122;  // a run's before and after too: of one model the same samples are drawn
 };
 void ListFields(EvaluationOptions& options, FieldList& list);
 void Validate(const EvaluationOptions& options);  // UsageError

@@ -39,7 +39,8 @@ class ReinforcementRun {
         inputs_{{"model", CheckpointFingerprint(model_directory)}} {}
 
   void Begin();
-  void GoOn(const LatestCheckpoint& latest);
+  // `changes`: of the recipe since.
+  void GoOn(const LatestCheckpoint& latest, const std::vector<RecipeChange>& changes);
   ReinforceResult Loop();
 
  private:
@@ -97,13 +98,14 @@ void ReinforcementRun::Begin() {
                     recipe_.rl.temperature));
   }
   // Written only now, so that after a refusal another recipe may begin here.
-  RecordRecipe(run_, ToToml(recipe_), /*goes_on=*/false, Written(callbacks_));
+  RecordRecipe(run_, ToToml(recipe_));
   RecordInputs(run_, inputs_, /*goes_on=*/false);
   RemoveDirectory(BestDirectory());  // of a run killed before its first checkpoint
   if (probe) WriteFileAtomically(run_ + "/probe.json", JsonLine(ToJson(*probe)));
 }
 
-void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
+void ReinforcementRun::GoOn(const LatestCheckpoint& latest,
+                            const std::vector<RecipeChange>& changes) {
   for (const std::string& warning : latest.warnings) Note(warning);
   RecordInputs(run_, inputs_, /*goes_on=*/true);
   const LoopState state =
@@ -114,7 +116,15 @@ void ReinforcementRun::GoOn(const LatestCheckpoint& latest) {
         "choose another run directory",
         recipe_.problems.file, run_);
   }
+  if (!changes.empty() && !state.stopped.empty()) {
+    Fail(
+        "{}/recipe.toml: the run ended after step {}: {}; more steps do not go on with it; start "
+        "another run from {}",
+        run_, latest.step, state.stopped, latest.directory);
+  }
   learner_->Resume(latest.directory, state.progress);
+  RecordRecipe(run_, ToToml(recipe_));
+  for (const RecipeChange& change : changes) Note(change.Describe());
   guards_ = state.guards;
   unevaluated_ = state.unevaluated;
   result_.stop_reason = state.stopped;
@@ -150,8 +160,9 @@ void ReinforcementRun::Evaluate(ReinforceMetrics& metrics) {
   metrics.start = guards_.start;
   const Interval accuracy = MeanAccuracy(metrics.evaluation);
   metrics.evaluation_warnings = NewEvaluationWarnings(accuracy, guards_);
-  if (metrics.step < recipe_.rl.steps)
-    metrics.stopped = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
+  // Counted after the last step too: the run may be given more.
+  const std::string reason = StopReason(recipe_.stop, accuracy, result_.best_accuracy, guards_);
+  if (metrics.step < recipe_.rl.steps) metrics.stopped = reason;
   if (accuracy.value <= result_.best_accuracy) return;
   result_.best_accuracy = accuracy.value;
   learner_->PublishModel(BestDirectory());
@@ -256,13 +267,16 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
   // Before the model is read and problems are tried, which may take minutes.
-  RefuseOtherRun(run, ToToml(recipe), latest.has_value(), Written(callbacks));
+  std::vector<StepsField> may_grow;
+  if (resume) may_grow.push_back({"rl.steps", latest ? latest->step : 0});
+  const std::vector<RecipeChange> changes =
+      CheckRecipe(run, ToToml(recipe), latest.has_value(), Written(callbacks), may_grow);
   std::optional<ReinforcementRun> loop;
   try {
     loop.emplace(recipe, model_directory, run, callbacks);
     if (!lock) lock.emplace(run);
     if (latest) {
-      loop->GoOn(*latest);
+      loop->GoOn(*latest, changes);
     } else {
       loop->Begin();
     }

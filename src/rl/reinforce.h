@@ -36,7 +36,8 @@ struct ReinforceResult {
 
 // Starts from the model at `model_directory`; `run` receives recipe.toml, metrics.jsonl,
 // samples.jsonl, timings.jsonl, checkpoints/, best/. Resuming goes on from the newest sound
-// checkpoint and ends in the same bytes.
+// checkpoint and ends in the same bytes. Only rl.steps may be another number than before, more than
+// the steps done: the run goes on to it.
 ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
                           const std::string& run, bool resume, const ReinforceCallbacks& callbacks);
 

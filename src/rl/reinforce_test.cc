@@ -58,6 +58,41 @@ TEST_F(ReinforceTest, StoppedAndResumedEndsInTheSameBytes) {
   ExpectSameRun("whole", "parts");
 }
 
+TEST_F(ReinforceTest, ARunExtendedIsARunOfThatManySteps) {
+  ReinforceRecipe recipe = FullRecipe();
+  recipe.stop.patience = 5;  // its count goes on, too
+  EXPECT_TRUE(Run(recipe, "whole").finished);
+  std::string notes;
+  recipe.rl.steps = 3;
+  EXPECT_TRUE(Run(recipe, "parts").finished);
+  recipe.rl.steps = 6;
+  EXPECT_TRUE(
+      Run(recipe, "parts", true, {.on_note = [&](const std::string& n) { notes += n + "\n"; }})
+          .finished);
+  ExpectMessage(notes, {"recipe changed: rl.steps 3 -> 6; the learning rate of the steps to come "
+                        "follows the new schedule\n",
+                        "resuming from"});
+  recipe.rl.steps = 7;
+  EXPECT_TRUE(Run(recipe, "parts", true).finished);
+  ExpectSameRun("whole", "parts");
+  recipe.rl.steps = 6;
+  ExpectMessage(MessageOf([&] { Run(recipe, "parts", true); }),
+                {"rl.steps was 7 and is now 6, but 7 steps are done"});
+}
+
+TEST_F(ReinforceTest, ARunThatARuleEndedIsNotExtended) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.stop.accuracy = 1e-9;
+  recipe.rl.steps = 6;
+  const ReinforceResult ended = Run(recipe, "run");
+  ASSERT_EQ(ended.last.step, 3);
+  const std::string before = ReadFile(RunPath("run") + "/recipe.toml");
+  recipe.rl.steps = 7;
+  ExpectMessage(MessageOf([&] { Run(recipe, "run", true); }),
+                {"recipe.toml", "ended after step 3: held-out accuracy is", "start another run"});
+  EXPECT_EQ(ReadFile(RunPath("run") + "/recipe.toml"), before);
+}
+
 // A run is asked between steps, at every token of a rollout and of an evaluation: wherever it says
 // yes, nothing is lost but the step it was in.
 TEST_F(ReinforceTest, StoppedAnywhereAndResumedEndsInTheSameBytes) {

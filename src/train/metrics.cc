@@ -5,8 +5,10 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/parallel.h"
 
 namespace darkhorse {
@@ -38,6 +40,32 @@ void MetricsFile::Append(const StepMetrics& m, bool with_load) {
   if (m.validation_loss >= 0) line += fmt::format(R"(, "validation_loss": {})", m.validation_loss);
   if (with_load) line += fmt::format(R"(, "expert_load": {})", m.load);
   AppendLine(line + "}");
+}
+
+StepMetrics ReadLastMetrics(const std::string& path) {
+  if (!FileExists(path)) return {};
+  const std::string text = ReadFile(path);
+  const size_t end = text.rfind('\n');
+  if (end == std::string::npos) return {};
+  const size_t before = end == 0 ? std::string::npos : text.rfind('\n', end - 1);
+  const size_t begin = before == std::string::npos ? 0 : before + 1;
+  const auto line = TryParseJson<nlohmann::json>(text.substr(begin, end - begin));
+  if (!line || !line->is_object()) return {};
+  StepMetrics m;
+  try {
+    line->at("step").get_to(m.step);
+    line->at("tokens").get_to(m.tokens);
+    line->at("loss").get_to(m.loss);
+    line->at("mtp_loss").get_to(m.mtp_loss);
+    line->at("balance_loss").get_to(m.balance_loss);
+    line->at("max_violation").get_to(m.max_violation);
+    line->at("learning_rate").get_to(m.learning_rate);
+    line->at("grad_norm").get_to(m.grad_norm);
+    m.validation_loss = line->value("validation_loss", m.validation_loss);
+  } catch (const nlohmann::json::exception&) {
+    return {};
+  }
+  return m;
 }
 
 void TimingsFile::Append(int64_t step, double seconds, double flops) {

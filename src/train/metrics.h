@@ -24,6 +24,7 @@ struct StepMetrics {
   int64_t tokens = 0;           // so far
   double validation_loss = -1;  // where evaluated, if there is a validation shard
   ExpertLoad load;              // this step
+  double epochs = 0;            // of the training text so far; not in the file, which has `tokens`
   // Timings, in timings.jsonl instead.
   double seconds = 0;
   double flops = 0;  // the model's own operations
@@ -54,6 +55,10 @@ class MetricsFile : public JsonLinesFile {
   // numbers every step.
   void Append(const StepMetrics& metrics, bool with_load);
 };
+
+// What the last line of a metrics.jsonl says of its step, without its load, epochs and timings; of
+// a line that is no step's, or a file that is missing, step 0.
+StepMetrics ReadLastMetrics(const std::string& path);
 
 // timings.jsonl: what each step cost. Never the same twice, hence beside metrics.jsonl.
 class TimingsFile : public JsonLinesFile {

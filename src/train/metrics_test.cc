@@ -35,6 +35,35 @@ TEST(MetricsFile, EachNumberStandsUnderItsName) {
       line + "}\n" + line + R"(, "validation_loss": 9.5, "expert_load": [[1, 2], [3, 4]]})" + "\n");
 }
 
+TEST(ReadLastMetrics, IsTheLastLineAppended) {
+  const ScratchDirectory scratch;
+  EXPECT_EQ(ReadLastMetrics(scratch / "m").step, 0);
+  StepMetrics metrics;
+  metrics.step = 1;
+  {
+    MetricsFile file(scratch / "m");
+    file.Append(metrics, false);
+    EXPECT_EQ(ReadLastMetrics(scratch / "m").step, 1);
+    metrics = {2, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 7, 0.8};
+    file.Append(metrics, false);
+  }
+  const StepMetrics read = ReadLastMetrics(scratch / "m");
+  EXPECT_EQ(read.step, 2);
+  EXPECT_EQ(read.loss, 0.1);
+  EXPECT_EQ(read.mtp_loss, 0.2);
+  EXPECT_EQ(read.balance_loss, 0.3);
+  EXPECT_EQ(read.max_violation, 0.4);
+  EXPECT_EQ(read.learning_rate, 0.5);
+  EXPECT_EQ(read.grad_norm, 0.6);
+  EXPECT_EQ(read.tokens, 7);
+  EXPECT_EQ(read.validation_loss, 0.8);
+  for (const char* text :
+       {"", "\n", "{", "{}\n", "[1]\n", "{\"step\": 1}\n", "{\"step\": \"1\"}\n"}) {
+    scratch.Write("other", text);
+    EXPECT_EQ(ReadLastMetrics(scratch / "other").step, 0) << text;
+  }
+}
+
 TEST(TimingsFile, SaysWhatAStepCost) {
   const ScratchDirectory scratch;
   TimingsFile(scratch / "t").Append(3, 0.25, 1.5e9);

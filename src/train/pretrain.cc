@@ -17,6 +17,7 @@
 #include "train/expert_load.h"
 #include "train/metrics.h"
 #include "train/schedule.h"
+#include "train/start.h"
 #include "train/trained_model.h"
 
 namespace darkhorse {
@@ -109,7 +110,7 @@ int64_t SequencesBefore(const PretrainOptions& options, int64_t step) {
 }  // namespace
 
 PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
-                        bool resume, const PretrainCallbacks& callbacks) {
+                        bool resume, const PretrainCallbacks& callbacks, const std::string& model) {
   const TokenShard train = TokenShard::Open(data + "/" + kTrainShard);
   std::optional<TokenShard> validation;
   if (FileExists(data + "/" + kValidationShard))
@@ -121,7 +122,11 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     Fail("{}/tokenizer.json: not the tokenizer that {} was made with; prepare the data again", data,
          kTrainShard);
   }
-  recipe.model.vocab_size = train.info().vocab_size;
+  if (model.empty()) {
+    recipe.model.vocab_size = train.info().vocab_size;
+  } else {
+    recipe.model = StartingConfig(model, train.info());
+  }
   recipe.model.eos_token_id = train.info().eos_id;
   recipe.model.bos_token_id = train.info().bos_id >= 0 ? train.info().bos_id : train.info().eos_id;
   Validate(recipe);
@@ -139,6 +144,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   const RunLock lock(run);
   RunInputs inputs = {{kTrainShard, train.checksum()}};
   if (validation) inputs.emplace_back(kValidationShard, validation->checksum());
+  if (!model.empty()) inputs.emplace_back("model", CheckpointFingerprint(model));
   const std::string metrics_path = run + "/metrics.jsonl";
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
@@ -147,20 +153,35 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   PretrainResult result;
   if (latest) {
     for (const std::string& warning : latest->warnings) note(warning);
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/true, written);
+    const std::vector<RecipeChange> changes = CheckRecipe(run, ToToml(recipe), /*goes_on=*/true,
+                                                          written, {{"train.steps", latest->step}});
     RecordInputs(run, inputs, /*goes_on=*/true);
     trained.Load(latest->directory);
+    RecordRecipe(run, ToToml(recipe));
+    for (const RecipeChange& change : changes) note(change.Describe());
     TruncateJsonLines(metrics_path, latest->step);
+    const StepMetrics last = ReadLastMetrics(metrics_path);
+    if (last.step == latest->step) result.last = last;
     result.checkpoint = latest->directory;
     note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
                      latest->directory));
   } else {
     if (resume && FileExists(run + "/recipe.toml"))
       note(fmt::format("{} has no checkpoint yet: starting from the first step", run));
-    RecordRecipe(run, ToToml(recipe), /*goes_on=*/false, written);
+    const std::vector<StepsField> may_grow = {{"train.steps"}};
+    CheckRecipe(run, ToToml(recipe), /*goes_on=*/false, written,
+                resume ? may_grow : std::vector<StepsField>{});
+    RecordRecipe(run, ToToml(recipe));
     RecordInputs(run, inputs, /*goes_on=*/false);
     TruncateJsonLines(metrics_path, 0);
-    trained.Initialize(options.seed);
+    if (model.empty()) {
+      trained.Initialize(options.seed);
+    } else {
+      LoadStartingWeights(model, trained);
+      note(fmt::format(
+          "starting from the weights of {}; the model is its, whatever the recipe says of it",
+          model));
+    }
   }
   MetricsFile metrics_file(metrics_path);
   TruncateJsonLines(run + "/timings.jsonl", latest ? latest->step : 0);
@@ -194,6 +215,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
       }
       return result;
     }
+    metrics.epochs = static_cast<double>(metrics.tokens) / static_cast<double>(train.tokens());
     const bool last = metrics.step == options.steps;
     const bool evaluates =
         last || (options.evaluate_every > 0 && metrics.step % options.evaluate_every == 0);

@@ -22,18 +22,22 @@ struct PretrainCallbacks {
 };
 
 struct PretrainResult {
-  StepMetrics last;
+  StepMetrics last;  // of a run gone on with but not a step further, without load and timings
   double validation_loss = -1;  // of a finished run; -1: no validation shard
   std::string checkpoint;       // directory
   bool finished = false;        // false: stopped early
 };
 
 // Trains on data/train.bin of a prepared folder (data/prepare.h) and measures on its val.bin, if it
-// has one; `run` receives recipe.toml, inputs.json, metrics.jsonl, timings.jsonl and checkpoints/.
-// A run directory that holds a run is refused unless `resume`; resuming goes on from its newest
-// sound checkpoint and ends in the same bytes as a run never interrupted; other data are refused.
-// Error: NaN loss, full disk, a shard of another tokenizer, ...; the last checkpoint is untouched.
+// has one. The weights are fresh, or those of the checkpoint `model`: then recipe.model is its, and
+// its tokenizer must be the data's; resuming takes the same one. `run` receives recipe.toml,
+// inputs.json, metrics.jsonl, timings.jsonl and checkpoints/. A run directory that holds a run is
+// refused unless `resume`; resuming goes on from its newest sound checkpoint and ends in the same
+// bytes as a run never interrupted; other data and another recipe are refused. Only train.steps may
+// be another number than before, more than the steps done: the run goes on to it. Error: NaN loss,
+// full disk, a shard of another tokenizer, ...; the last checkpoint is untouched.
 PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
-                        bool resume, const PretrainCallbacks& callbacks);
+                        bool resume, const PretrainCallbacks& callbacks,
+                        const std::string& model = "");
 
 }  // namespace darkhorse

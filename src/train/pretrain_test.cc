@@ -21,6 +21,7 @@
 #include "model/cost.h"
 #include "model/head.h"
 #include "model/loss.h"
+#include "text/tokenizer.h"
 #include "train/evaluate.h"
 #include "train/metrics.h"
 #include "train/trained_model.h"
@@ -189,6 +190,13 @@ TEST_F(PretrainTest, AStepIsItsMicroBatchesAddedUp) {
                          saved.weights()));
 }
 
+TEST_F(PretrainTest, EpochsAreTokensSeenOverTokensThereAre) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 3;
+  const double tokens = static_cast<double>(TokenShard::Open(Data() + "/" + kTrainShard).tokens());
+  EXPECT_EQ(Pretrain(recipe, Data(), Run("run"), false, {}).last.epochs, 3 * 512 / tokens);
+}
+
 TEST_F(PretrainTest, MeasuresWhenItIsDueAndAtTheEnd) {
   PretrainRecipe recipe = Recipe();
   recipe.train.steps = 5;
@@ -217,6 +225,142 @@ TEST_F(PretrainTest, ResumedRunEndsInTheSameBytes) {
   EXPECT_THROW(Pretrain(other, Data(), Run("parts"), true, {}), Error);
   EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
   ExpectSameRun("whole", "parts");
+}
+
+TEST_F(PretrainTest, WhatIsKnownOfARunGoneOnWithIsItsLastStep) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 5;
+  const PretrainResult whole = Pretrain(recipe, Data(), Run("run"), false, {});
+  const PretrainResult again = Pretrain(recipe, Data(), Run("run"), true, {});
+  for (const PretrainResult* result : {&whole, &again}) {
+    EXPECT_EQ(result->last.step, 5);
+    EXPECT_EQ(result->last.loss, whole.last.loss);
+    EXPECT_EQ(result->last.tokens, 5 * 512);
+    EXPECT_EQ(result->validation_loss, whole.validation_loss);
+  }
+  // Without its lines the loss can be measured again, but the step's is lost.
+  fs::remove(Run("run") + "/metrics.jsonl");
+  const PretrainResult bare = Pretrain(recipe, Data(), Run("run"), true, {});
+  EXPECT_EQ(bare.last.step, 0);
+  EXPECT_EQ(bare.validation_loss, whole.validation_loss);
+  // Stopped before another step, it is the one before.
+  recipe.train.steps = 9;
+  int asked = 0;
+  Pretrain(recipe, Data(), Run("run"), true, {.stop = [&] { return asked++ == 2; }});
+  const PretrainResult stopped =
+      Pretrain(recipe, Data(), Run("run"), true, {.stop = [] { return true; }});
+  EXPECT_FALSE(stopped.finished);
+  EXPECT_EQ(stopped.last.step, 6);
+  EXPECT_EQ(stopped.last.validation_loss, -1);
+}
+
+TEST_F(PretrainTest, ARunExtendedIsARunOfThatManySteps) {
+  PretrainRecipe recipe = Recipe();
+  recipe.schedule.schedule = "constant";
+  recipe.train.evaluate_every = 20;
+  Pretrain(recipe, Data(), Run("whole"), false, {});
+  std::string notes;
+  const PretrainCallbacks noting{.on_note = [&](const std::string& n) { notes += n + "\n"; }};
+  // From a finished run, and again from one that was stopped.
+  recipe.train.steps = 20;
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), false, {}).finished);
+  recipe.train.steps = 40;
+  int asked = 0;
+  PretrainCallbacks stopped = noting;
+  stopped.stop = [&] { return asked++ == 5; };
+  EXPECT_FALSE(Pretrain(recipe, Data(), Run("parts"), true, stopped).finished);
+  EXPECT_NE(notes.find("recipe changed: train.steps 20 -> 40; the learning rate of the steps to "
+                       "come follows the new schedule\n"),
+            std::string::npos)
+      << notes;
+  EXPECT_NE(notes.find("resuming from"), std::string::npos) << notes;
+  recipe.train.steps = 60;
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
+  ExpectSameRun("whole", "parts");
+  EXPECT_EQ(Bytes("whole", "recipe.toml"), Bytes("parts", "recipe.toml"));
+}
+
+TEST_F(PretrainTest, StartsFromACheckpointsWeights) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 20;
+  const std::string base = Pretrain(recipe, Data(), Run("base"), false, {}).checkpoint;
+  // Another text of the same tokenizer; steps too small to move a weight.
+  WriteShard(kTrainShard, 2000, 400);
+  PretrainRecipe further = Recipe();
+  further.model = {};
+  further.train.steps = 2;
+  further.train.router_bias_gamma = 0;
+  further.optimizer = {.optimizer = "adamw", .learning_rate = 1e-30};
+  std::string notes;
+  const PretrainResult result =
+      Pretrain(further, Data(), Run("further"), false,
+               {.on_note = [&](const std::string& n) { notes += n + "\n"; }}, base);
+  EXPECT_EQ(ReadFile(result.checkpoint + "/model.safetensors"),
+            ReadFile(base + "/model.safetensors"));
+  EXPECT_TRUE(LoadModelConfig(result.checkpoint) == LoadModelConfig(base));
+  EXPECT_NE(Bytes("further", "recipe.toml").find("\nhidden_size = 32\n"), std::string::npos);
+  EXPECT_NE(notes.find("starting from the weights of " + base), std::string::npos) << notes;
+  // Going on takes the same start.
+  further.train.steps = 3;
+  const auto refusal = [&](const std::string& model) {
+    return MessageOf([&] { Pretrain(further, Data(), Run("further"), true, {}, model); });
+  };
+  PretrainRecipe same = further;
+  same.model = LoadModelConfig(base);
+  EXPECT_NE(MessageOf([&] {
+              Pretrain(same, Data(), Run("further"), true, {});
+            }).find("was started with model, which is missing now"),
+            std::string::npos);
+  EXPECT_NE(refusal(Run("base") + "/checkpoints").find("config.json"), std::string::npos);
+  EXPECT_EQ(refusal(base), "");
+  // A model that reads the ids otherwise is refused.
+  TrainedModel other(LoadModelConfig(base), {});
+  ModelFiles files;
+  files.tokenizer_json = TrainTokenizer(std::vector<std::string>{"a b"}, {}).ToJson();
+  const std::string foreign = other.Save(Run("foreign"), 1, files, "{}", 1);
+  EXPECT_EQ(MessageOf([&] { Pretrain(further, Data(), Run("new"), false, {}, foreign); }),
+            foreign +
+                ": its tokenizer is not the one that the training data were made with; "
+                "prepare the text again with this model's tokenizer.json");
+  EXPECT_FALSE(FileExists(Run("new")));
+}
+
+TEST_F(PretrainTest, OnlyMoreStepsThanAreDoneExtendARun) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 20;
+  Pretrain(recipe, Data(), Run("run"), false, {});
+  const std::string before = Bytes("run", "recipe.toml");
+  const auto refusal = [&](int64_t steps, double rate, bool resume) {
+    PretrainRecipe other = recipe;
+    other.train.steps = steps;
+    other.optimizer.learning_rate = rate;
+    return MessageOf([&] { Pretrain(other, Data(), Run("run"), resume, {}); });
+  };
+  const double rate = recipe.optimizer.learning_rate;
+  EXPECT_EQ(refusal(19, rate, true),
+            Run("run") +
+                "/recipe.toml: train.steps was 20 and is now 19, but 20 steps are done; "
+                "set it to more than that, or choose another run directory");
+  EXPECT_NE(refusal(30, 0.5, true).find("now it is 'learning_rate = 0.5'"), std::string::npos);
+  EXPECT_NE(refusal(30, rate, false).find("holds a run already"), std::string::npos);
+  // Nothing of a refused change is kept.
+  WriteShard(kTrainShard, 1, 400);
+  EXPECT_NE(refusal(30, rate, true).find("another train.bin"), std::string::npos);
+  EXPECT_EQ(Bytes("run", "recipe.toml"), before);
+}
+
+// The tail of the schedule is that of the new number of steps.
+TEST_F(PretrainTest, TheRateOfAnExtendedRunFollowsItsNewSchedule) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.steps = 10;
+  Pretrain(recipe, Data(), Run("run"), false, {});
+  recipe.train.steps = 20;
+  std::vector<double> rates;
+  Pretrain(recipe, Data(), Run("run"), true,
+           {.on_step = [&](const StepMetrics& m) { rates.push_back(m.learning_rate); }});
+  ASSERT_EQ(rates.size(), 10u);
+  EXPECT_EQ(rates.front(), recipe.optimizer.learning_rate);  // the decay begins at step 15 now
+  EXPECT_EQ(rates.back(), recipe.optimizer.learning_rate * recipe.schedule.final_lr_fraction);
 }
 
 TEST_F(PretrainTest, ResumingOnOtherDataIsRefused) {

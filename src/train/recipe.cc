@@ -45,7 +45,8 @@ void Validate(const PretrainRecipe& r) {
   positive("evaluate_tokens", t.evaluate_tokens);
   if (t.sequence_length > r.model.max_position_embeddings) {
     FailUsage(
-        "train.sequence_length is {} but model.max_position_embeddings only {}; raise the latter",
+        "train.sequence_length is {} but model.max_position_embeddings only {}; lower the one or "
+        "raise the other",
         t.sequence_length, r.model.max_position_embeddings);
   }
   for (const auto& [name, value, high] :

@@ -1,0 +1,20 @@
+// The recipe of the run that a checkpoint lies in.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "rl/recipe.h"
+
+namespace darkhorse {
+
+struct RecipeAround {
+  std::string path;
+  ReinforceRecipe recipe;
+};
+
+// Of the nearest run around the checkpoint that has reinforcement in its recipe: its stage's, and
+// for a base model the whole run's. None where there is no such run.
+std::optional<RecipeAround> FindRecipeAround(const std::string& model);
+
+}  // namespace darkhorse
