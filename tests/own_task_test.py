@@ -278,7 +278,8 @@ class Interrupted(OwnTask):
                    "    print(json.dumps({'id': request['id'], 'score': score}), flush=True)\n")
         scored = ("--problems", "rows.jsonl", "--reward", f"{PYTHON} stops.py", "--json")
         settings = {"probe__problems": 0, "problems__reward_seconds": 600, "problems__reward_processes": 1,
-                    "rl__max_refills": 0, "rl__evaluate_every": 1, "rl__checkpoint_every": 3, "rl__steps": 3}
+                    "rl__max_refills": 0, "rl__evaluate_every": 1, "rl__checkpoint_every": 3, "rl__steps": 3,
+                    "optimizer__learning_rate": 3e-4, "schedule__warmup_steps": 2}  # soon better: there is a best/
         released, stopped = self.folder / "released", self.folder / "stopped"
         released.touch()
         self.program(*self.reinforce("undisturbed", *scored, **settings))
