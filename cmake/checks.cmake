@@ -9,6 +9,7 @@ foreach(check layers lengths format weak_symbols)
   add_test(NAME check_${check} COMMAND ${CMAKE_SOURCE_DIR}/tools/check_${check} ${subject})
 endforeach()
 
+add_test(NAME readme_test COMMAND ${CMAKE_SOURCE_DIR}/tests/readme_test.py)
 add_test(NAME setup_test COMMAND ${CMAKE_SOURCE_DIR}/tests/setup_test.py)
 if(TARGET darkhorse)
   add_test(NAME cli_test COMMAND ${CMAKE_SOURCE_DIR}/tests/cli_test.py $<TARGET_FILE:darkhorse>)
