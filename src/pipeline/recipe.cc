@@ -48,17 +48,17 @@ void AtPlaces(const FieldPlaces& places, Part& part, Check check) {
   }
 }
 
-// The recipe of a whole run; a second reading is over the seeds that the first one found.
-RunRecipe ReadWhole(const RecipeText& text, const std::vector<std::string>& overrides,
-                    FieldPlaces* places) {
-  const auto read = [&](RunRecipe recipe) {
-    ParseToml(text.toml, text.name, FieldsOf(recipe), places);
-    for (const std::string& override : overrides) SetField(FieldsOf(recipe), override, places);
-    return recipe;
+// The recipe of a whole run: read once for its seed, then over it, with the places.
+void ReadWhole(const RecipeText& text, const std::vector<std::string>& overrides,
+               FieldPlaces* places, RunRecipe* recipe) {
+  const auto read = [&](RunRecipe* into, FieldPlaces* at) {
+    ParseToml(text.toml, text.name, FieldsOf(*into), at);
+    for (const std::string& override : overrides) SetField(FieldsOf(*into), override, at);
   };
   RunRecipe seeded;
-  seeded.corpus.seed = seeded.pretrain.train.seed = seeded.reinforce.rl.seed = read({}).seed;
-  return read(seeded);
+  read(&seeded, nullptr);
+  recipe->corpus.seed = recipe->pretrain.train.seed = recipe->reinforce.rl.seed = seeded.seed;
+  read(recipe, places);
 }
 
 template <typename Recipe, typename Other, typename Check>
@@ -68,7 +68,7 @@ Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part, Check check) {
   RunRecipe whole;
   FieldPlaces places(text.name);
   if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
-    whole = ReadWhole(text, {}, &places);
+    ReadWhole(text, {}, &places, &whole);
     whole.pretrain.model.vocab_size = whole.vocab_size;  // of the tokenizer that it trains
   } else {
     ParseToml(text.toml, text.name, FieldsOf(whole.*part), &places);
@@ -149,7 +149,8 @@ RunRecipe ParseRunRecipe(const RecipeText& text) {
   RefuseOther<RunRecipe, PretrainRecipe>(text, keys);
   RefuseOther<RunRecipe, ReinforceRecipe>(text, keys);
   FieldPlaces places(text.name);
-  RunRecipe recipe = ReadWhole(text, text.overrides, &places);
+  RunRecipe recipe;
+  ReadWhole(text, text.overrides, &places, &recipe);
   // The stages' before the whole: a message about a learning rate does not say whose it is.
   AtPlaces(places, recipe.pretrain, [&] { Validate(recipe.pretrain); });
   AtPlaces(places, recipe.reinforce, [&] { Validate(recipe.reinforce); });

@@ -200,6 +200,7 @@ std::string Countdown::WorkedTrace(const Problem& problem, const TraceStyle& sty
   const bool check = random.Uniform() < style.check;
   const bool ordered = !straight && random.Uniform() < style.ordered;
   const std::vector<Attempt> all = ordered ? AllAttempts(problem) : std::vector<Attempt>{};
+  const size_t first = ordered ? random.Below(all.size()) : 0;
   std::set<std::string> tried;
   std::string thoughts;
   Attempt attempt;
@@ -210,7 +211,8 @@ std::string Countdown::WorkedTrace(const Problem& problem, const TraceStyle& sty
     Attempt next;
     if (ordered && count > static_cast<int>(all.size())) break;
     do {
-      next = ordered ? all[static_cast<size_t>(count - 1)] : RandomAttempt(problem, random);
+      next = ordered ? all[(first + static_cast<size_t>(count - 1)) % all.size()]
+                     : RandomAttempt(problem, random);
     } while ((tried.contains(next.expression) || (straight && next.value != problem.target)) &&
              ++draws < kMaxDraws);
     if (draws == kMaxDraws && count > 1) break;
