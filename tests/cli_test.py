@@ -546,9 +546,9 @@ class Extremes(CommandLine):
     """Numbers at the end of every range: refused in one line that names the flag, before anything is
     read, computed or allocated."""
 
-    def refuse_values(self, command, flag, values, says=None):
+    def refuse_values(self, command, flag, values):
         for value in values:
-            self.refuse(2, *command, flag, value, says=says or flag)
+            self.refuse(2, *command, flag, value, says=flag)
 
     def test_counts(self):
         beyond = (0, -1, 2**63 - 1, 2**63, 2**64, 10**30)
@@ -578,8 +578,8 @@ class Extremes(CommandLine):
     def test_after_the_tokenizer_is_read(self):
         self.tokenizer()
         prepare = ("data", "prepare", "corpus.txt", "--tokenizer", "tokenizer.json", "--out", "o")
-        self.refuse_values(prepare, "--max-tokens", (-1, -2**63), says="max_tokens")
-        self.refuse_values(prepare, "--max-document-bytes", (0, -1, -2**63), says="max_document_bytes")
+        self.refuse_values(prepare, "--max-tokens", (-1, -2**63))
+        self.refuse_values(prepare, "--max-document-bytes", (0, -1, -2**63))
 
     def test_recipes(self):
         for field in ("steps", "tokens_per_step", "micro_batch_tokens", "sequence_length"):

@@ -90,6 +90,16 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error,
               : fmt::format("{}; there are {}", what, fmt::join(subcommands, ", "));
 }
 
+// Libraries name fields: "max_tokens is -1; ..." is told of the flag that sets it, if there is one.
+std::string WithFlagName(const CLI::App& app, const std::string& message) {
+  const size_t end = message.find(' ');
+  if (end == std::string::npos) return message;
+  std::string flag = "--" + message.substr(0, end);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  const std::vector<std::string> known = KnownFlags(DeepestParsed(&app));
+  return std::ranges::count(known, flag) > 0 ? flag + message.substr(end) : message;
+}
+
 // Numbers are decimal and finite: CLI11, which converts what this lets through, takes 010 for 8,
 // and -1 for the largest unsigned one.
 template <typename T>
@@ -211,6 +221,8 @@ void Program::Run(std::vector<std::string> arguments) {
     app_->exit(success);
   } catch (const CLI::ParseError& error) {
     FailUsage("{}", ExplainUsage(*app_, error, hints_));
+  } catch (const UsageError& error) {
+    FailUsage("{}", WithFlagName(*app_, error.what()));
   }
 }
 

@@ -64,8 +64,8 @@ class Command {
 };
 
 // The program. Run reads its arguments and calls what they name, or prints the help or version
-// they ask for. UsageError: what is wrong, and for an unknown command or flag its hint, or the
-// nearest known where one is near.
+// they ask for. UsageError: what is wrong, by the flag's name where a field has one, and for an
+// unknown command or flag its hint, or the nearest known where one is near.
 class Program {
  public:
   Program(const std::string& name, const std::string& version, const std::string& help);

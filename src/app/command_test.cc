@@ -145,6 +145,25 @@ TEST(Command, NumbersAreDecimalFiniteAndOfTheirType) {
   EXPECT_TRUE(says("--maybe-real", "nan", "'nan' is not a number"));
 }
 
+// Libraries know fields; who typed a flag reads its name.
+TEST(Command, FieldsAreToldByTheirFlags) {
+  const auto told = [](const std::string& message) {
+    return MessageOf([&] {
+      Program program("prog", "prog 1", "help");
+      Command command = program.command().AddCommand("make", "makes");
+      int64_t tokens = 0;
+      command.Add("--max-tokens", tokens, "");
+      command.Runs([&] { FailUsage("{}", message); });
+      program.Run({"make"});
+    });
+  };
+  EXPECT_EQ(told("max_tokens is -1; it cannot be"), "--max-tokens is -1; it cannot be");
+  EXPECT_EQ(told("max_tokens = -1 is too small"), "--max-tokens = -1 is too small");
+  EXPECT_EQ(told("min_tokens is -1"), "min_tokens is -1");
+  EXPECT_EQ(told("r.toml:3: max_tokens is -1"), "r.toml:3: max_tokens is -1");
+  EXPECT_EQ(told("tokens"), "tokens");
+}
+
 TEST(Command, BoundsBelongToTheRange) {
   EXPECT_EQ(Refused({"make", "here", "--within=1"}), "");
   EXPECT_EQ(Refused({"make", "here", "--within=10"}), "");

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/format.h"
@@ -96,8 +97,11 @@ std::string DescribeFaults(const ScoringFaults& faults) {
 std::string Describe(const TaskEvaluation& e) {
   std::string text = TaskName(ToJson(e)) + ":";
   for (const auto& [k, interval] : e.pass_at_k) {
-    if (k == 1 || k == e.samples)
-      text += fmt::format(" pass@{} {:.3f} ±{:.3f},", k, interval.value, interval.half_width);
+    if (k != 1 && k != e.samples) continue;
+    // A share has no interval beyond 0 and 1.
+    text += fmt::format(" pass@{} {:.3f} ({:.3f}–{:.3f}),", k, interval.value,
+                        std::max(0.0, interval.value - interval.half_width),
+                        std::min(1.0, interval.value + interval.half_width));
   }
   if (e.majority) text += fmt::format(" maj@{} {:.3f},", e.samples, e.majority->value);
   return text + fmt::format(" length {:.0f}, format {:.0f} %, cut off {:.0f} %", e.mean_length,

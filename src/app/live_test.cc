@@ -142,14 +142,23 @@ TaskEvaluation Evaluation() {
 
 TEST(Describe, SaysTheFirstAndTheLastOfPassAtK) {
   EXPECT_EQ(Describe(Evaluation()),
-            "sum level 2: pass@1 0.250 ±0.062, pass@4 0.500 ±0.125, maj@4 0.438, length 12, format "
+            "sum level 2: pass@1 0.250 (0.188–0.312), pass@4 0.500 (0.375–0.625), maj@4 0.438, "
+            "length 12, format "
             "75 %, cut off 12 %");
   TaskEvaluation unanswered = Evaluation();
   unanswered.majority.reset();
-  EXPECT_EQ(
-      Describe(unanswered),
-      "sum level 2: pass@1 0.250 ±0.062, pass@4 0.500 ±0.125, length 12, format 75 %, cut off "
-      "12 %");
+  EXPECT_EQ(Describe(unanswered),
+            "sum level 2: pass@1 0.250 (0.188–0.312), pass@4 0.500 (0.375–0.625), length 12, "
+            "format 75 %, cut off "
+            "12 %");
+}
+
+TEST(Describe, IntervalsOfSharesEndAtZeroAndOne) {
+  TaskEvaluation e = Evaluation();
+  e.pass_at_k = {{1, {0.0625, 0.125}}, {4, {1, 0.0625}}};
+  const std::string told = Describe(e);
+  EXPECT_NE(told.find("pass@1 0.062 (0.000–0.188), pass@4 1.000 (0.938–1.000),"), told.npos)
+      << told;
 }
 
 TEST(ReinforceView, EvaluationsAreTold) {
