@@ -122,6 +122,8 @@ TEST(Fields, SetAssignsFromText) {
   EXPECT_TRUE(outer.weights.empty());
   SetField(fields, "files=[\"\", \"b\"]");
   EXPECT_EQ(outer.files, (std::vector<std::string>{"", "b"}));
+  SetField(fields, " count\t= 8 ");  // as a recipe spaces it
+  EXPECT_EQ(outer.count, 8);
   SetField(fields, "files=[\"a\", \"b\"]");  // as TOML spells it
   EXPECT_EQ(outer.files, (std::vector<std::string>{"a", "b"}));
 }

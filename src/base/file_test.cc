@@ -397,6 +397,17 @@ class DirectoryTest : public FileTest {
   }
 };
 
+// Others' may be what a killed call is known by.
+TEST_F(DirectoryTest, BeforeAWriteOnlyTheLeftoversOfThatNameGo) {
+  for (const char* name : {"a.tmp-1-2", "b.tmp-1-2", "d.tmp-1-2"}) std::ofstream(Path(name)) << "x";
+  WriteFileAtomically(Path("a"), "x");
+  EXPECT_FALSE(HasLeftover(Path("a")));
+  EXPECT_TRUE(HasLeftover(Path("b")) && HasLeftover(Path("d")));
+  Publish("1");
+  EXPECT_FALSE(HasLeftover(Path("d")));
+  EXPECT_TRUE(HasLeftover(Path("b")));
+}
+
 TEST_F(DirectoryTest, PublishesAndReplaces) {
   Publish("1");
   EXPECT_EQ(ReadFile(Path("d/sub/two")), "1");

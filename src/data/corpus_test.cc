@@ -319,15 +319,20 @@ TEST(Corpus, WhatIsWrongInAJsonFileIsNamedByLine) {
   const std::string good = "{\"text\": \"good\"}";
   CorpusOptions options;
   options.max_document_bytes = 40;
+  const auto padded = [](size_t bytes) {
+    return "{\"text\":" + std::string(bytes - 15, ' ') + "\"good\"}";
+  };
   const std::vector<std::tuple<std::string, std::string, size_t>> cases = {
       {"[" + good + ",\n7,\n" + good + "]", "a.json:2: not a JSON object", 2},
-      {"[" + good + ",\n\n\"x, y\"," + good + "]", "a.json:3: not a JSON object", 2},
+      {"[" + good + ",\n\n\"x], y\"," + good + "]", "a.json:3: not a JSON object", 2},
       {"[" + good + ",\n{\"text\": NaN}, " + good + "]", "a.json:2: not valid JSON at byte 10: NaN",
        2},
       {"[" + good + ",\n{\"text\": \"" + std::string(99, 'x') + "\"},\n" + good + "]",
        "a.json:2: longer than max_document_bytes", 2},
       {"[" + good + ",\n{\"text\": \"cut", "a.json:2: a bracket or quote is not closed", 1},
+      {"[" + good + ",\n\"cut", "a.json:2: a bracket or quote is not closed", 1},
       {"[" + good + ",\n", "a.json:2: a bracket or quote is not closed", 1},
+      {"[" + padded(40) + ",\n" + padded(41) + "]", "a.json:2: longer than max_document_bytes", 1},
       {"[" + good + "]\n}", "a.json:2: not valid JSON at byte 1", 1},
       {"word\n" + good, "a.json:1: not valid JSON at byte 1", 1},
   };

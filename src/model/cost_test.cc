@@ -43,15 +43,17 @@ TEST(Cost, ForwardFlops) {
   EXPECT_EQ(ModelCost(Small()).ForwardFlopsPerToken(context), 2 * (weights + attention));
 }
 
-TEST(Cost, TyingChangesNothingAndAModuleAddsALayerAndAHead) {
+TEST(Cost, TyingChangesNothingAndEachModuleAddsALayerAndAHead) {
   ModelConfig config = Small();
   const double plain = ModelCost(config).ForwardFlopsPerToken(10);
   config.tie_word_embeddings = true;
   EXPECT_EQ(ModelCost(config).ForwardFlopsPerToken(10), plain);
-  config.num_nextn_predict_layers = 1;
-  EXPECT_EQ(ModelCost(config).ForwardFlopsPerToken(10), plain);
   const double module = kAttentionWeights + kMoeWeights + kHeadWeights + 8 * 16 + 2 * 11 * 10;
-  EXPECT_EQ(ModelCost(config).TrainingFlopsPerToken(10), 3 * (plain + 2 * module));
+  for (const int modules : {0, 1, 2}) {
+    config.num_nextn_predict_layers = modules;
+    EXPECT_EQ(ModelCost(config).ForwardFlopsPerToken(10), plain);
+    EXPECT_EQ(ModelCost(config).TrainingFlopsPerToken(10), 3 * (plain + 2 * modules * module));
+  }
 }
 
 TEST(Cost, ParametersThatActOnOneToken) {

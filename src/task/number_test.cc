@@ -21,6 +21,7 @@ const std::vector<std::vector<std::string>> kSpellings = {
      "5.0",
      "05",
      "5e0",
+     "5e0000",
      "50e-1",
      "0.5E+1",
      "$5",
@@ -39,6 +40,7 @@ const std::vector<std::vector<std::string>> kSpellings = {
      "x = 5",
      "x=5",
      "\\boxed{x = 5}",
+     "\\boxed{$\\(x = 5\\)$}",
      "500%",
      "500 %",
      "500 percent",
@@ -48,6 +50,7 @@ const std::vector<std::vector<std::string>> kSpellings = {
     {"-5", "−5", "- 5", "-$5", "$-5", "−$5", "-5.0", "-10/2", "\\frac{-10}{2}", "-\\frac{10}{2}",
      "-5 km", "-500 %", "\\boxed{-5}"},
     {"12", "12 apples", "12 apple", "12 Apples", "12apples", "$12", "12."},
+    {"12", "12 big red ripe apples"},
     {"5 km", "5km", "5 KM", "5\\,\\text{km}", "5~\\mathrm{km}", "5.0 km.", "5 km"},
     {"5 km/h", "5 km/h", "\\text{5 km/h}"},
     {"20 m²", "20m²"},
@@ -61,6 +64,9 @@ const std::vector<std::vector<std::string>> kSpellings = {
     {"0", "-0", "0.0", "0e5", "0 %", "0/7", "−0"},
     {"100000000000000000000", "1e20", "100,000,000,000,000,000,000", "1.0E20", "1e22 %"},
     {"123456789012345678901234567890", "123456789012345678901234567890.0"},
+    {"123456789012345678", "123456789012345678/1"},
+    {"1e18", "1e18/1"},
+    {"1e-18", "1e-18/1"},
     {"1e-30", "0.000000000000000000000000000001"},
 };
 
@@ -197,7 +203,8 @@ TEST(Number, WhatIsNotOneNumberIsNone) {
                                  "nan",
                                  "inf",
                                  "∞",
-                                 "5 a b c d e",
+                                 "5 big red ripe sour apples",
+                                 "\\boxed{\\boxed{$\\(x = 5\\)$}}",
                                  "5 one two",
                                  "5 km,",
                                  "5?",
@@ -228,6 +235,18 @@ TEST(Number, ExpressionsTakeTheSameSpellings) {
         "2+3 km", "1,23", "1.234,5", "\\sqrt{25}", "\\boxed{5}\\boxed{6}", "5 million"}) {
     EXPECT_EQ(Judge(Rule::kMath, text, "5"), "illegal") << text;
   }
+}
+
+TEST(Number, ExpressionsMayNestAndRaiseAsFarAsTheLimits) {
+  const auto nested = [](size_t deep) {
+    return std::string(deep, '(') + "5" + std::string(deep, ')');
+  };
+  std::string sum = "5";  // long is not deep
+  for (int i = 0; i < 70; ++i) sum += "+0";
+  for (const std::string& text : {nested(63), sum, std::string("1^64+4"), std::string("1^-64+4")})
+    EXPECT_EQ(Judge(Rule::kMath, text, "5"), "right") << text;
+  for (const std::string& text : {nested(64), std::string("1^65+4"), std::string("1^-65+4")})
+    EXPECT_EQ(Judge(Rule::kMath, text, "5"), "illegal") << text;
 }
 
 }  // namespace

@@ -23,6 +23,15 @@ TEST(TaskTest, AnAnswerMayBeAsLongAsTheLimitSays) {
   EXPECT_EQ(task.ScoreCompletion(Completion("", answer), problem).value, 0);
 }
 
+TEST(TaskTest, ANumberInABaseMayHave32Digits) {
+  const Task& task = FindTask("base");
+  const Problem problem = task.Make(1, 0, 1);
+  for (const auto& [digits, value] : {std::pair{32, kFormatCredit}, {33, 0.0}}) {
+    const std::string answer(static_cast<size_t>(digits), '1');
+    EXPECT_EQ(task.ScoreCompletion(Completion("", answer), problem).value, value) << digits;
+  }
+}
+
 TEST(TaskTest, OracleIsRightAtEveryLevel) {
   for (const std::string& name : TaskNames()) {
     const Task& task = FindTask(name);
