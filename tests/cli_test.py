@@ -156,7 +156,7 @@ class Tokenizer(CommandLine):
         self.refuse(1, "tokenizer", "train", empty, "--out", "t.json", says="empty.txt")
         self.refuse(1, "tokenizer", "train", self.write("a.pdf", "x"), "--out", "t.json", says="a.pdf")
         self.refuse(2, "tokenizer", "train", "corpus.txt", "--out", "t.json", "--vocab-size", 10,
-                  says="vocab_size")
+                  says="--vocab-size = 10")
         self.refuse(2, "tokenizer", "train", "corpus.txt", "--out", "t.json", "--pattern", "(",
                     says='the pattern "("')
         self.refuse(1, "tokenizer", "train", "corpus.txt", "--out", "no/t.json", says="no/t.json")
@@ -238,7 +238,7 @@ class Data(CommandLine):
         self.refuse(1, "pretrain", "tiny", "--data", "raw", "--out", "never",
                     says="raw: no train.bin in this folder; make token shards of the text first: darkhorse data prepare raw")
         self.refuse(2, *self.prepare("corpus.txt", "--validation-fraction", 2),
-                  says="validation_fraction")
+                  says="--validation-fraction is 2")
         rows = self.write("rows.jsonl", '{"question": "1+1?"}\n' * 3)
         why = '3 were skipped, the first: ' + str(rows) + ':1: no field "text"'
         self.refuse(1, *self.prepare(rows), says=why)
@@ -289,7 +289,7 @@ class Recipes(CommandLine):
         self.refuse(1, "generate", "--model", "none", says="error: none: no such folder; name one that holds "
                     "config.json, model.safetensors and tokenizer.json")
         self.refuse(1, "generate", "--model", self.write("file", "x"), says="is a file; name a checkpoint's directory")
-        self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="top_p")
+        self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="--top-p is 2")
         self.refuse(2, "generate", "--model", "none", "--cache", "big", says="--cache")
 
     def test_impossible_dimensions(self):
