@@ -115,13 +115,14 @@ void Run(const ChatOptions& options) {
   if (lines.terminal()) Greet(options.model);
   std::string question;
   int64_t unanswered = 0;
-  for (uint64_t turn = 0; !Interrupted() && lines.Next(&question); ++turn) {
+  uint64_t turn = 0;  // of those asked
+  while (!Interrupted() && lines.Next(&question)) {
     if (question.empty()) continue;
     if (question == "exit" || question == "quit") break;
     // What nobody typed stands with its answer, or the answers would not tell what they answer.
     if (!lines.terminal() && !options.json) Write("> " + EscapedForTerminal(question) + "\n");
     try {
-      chat.Answer(question, turn);
+      chat.Answer(question, turn++);
     } catch (const Error& error) {  // a question too long; the next may be shorter
       if (options.json) Write(ResultText({{"question", question}, {"error", error.what()}}, true));
       Note(error.what());

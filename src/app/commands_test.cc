@@ -519,8 +519,8 @@ TEST_F(CommandsTest, GenerateTellsOfHiddenTokensOnly) {
   }
 }
 
-// Each line is echoed and drawn from a stream of its own, and its text is shown but for the end
-// mark.
+// Each question is echoed and drawn from a stream of its own (an empty line is none), and its text
+// is shown but for the end mark.
 TEST_F(CommandsTest, ChatAnswersLineByLine) {
   const LoadedModel loaded(Model());
   Engine engine(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, 128);
@@ -528,9 +528,9 @@ TEST_F(CommandsTest, ChatAnswersLineByLine) {
   std::string expected;
   bool cut = false;
   for (const auto& [turn, question] : {std::pair<uint64_t, std::string>{0, "sum 1+2"},
-                                       {2, "sum 1+2"},
-                                       {3, std::string(200, '+')},
-                                       {4, "sum 4"}}) {
+                                       {1, "sum 1+2"},
+                                       {2, std::string(200, '+')},
+                                       {3, "sum 4"}}) {
     expected += "> " + question + "\n";
     if (question.size() > 128) continue;
     const Completion c = engine

@@ -194,10 +194,7 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
 }
 
 std::string RecipeChange::Describe() const {
-  return fmt::format(
-      "recipe changed: {} {} -> {}; the learning rate of the steps to come follows the new "
-      "schedule",
-      field, before, after);
+  return fmt::format("recipe changed: {} {} -> {}", field, before, after);
 }
 
 std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,

@@ -197,8 +197,7 @@ class Preparer {
     if (no_train || (validation_ && statistics_.validation_documents == 0)) {
       Fail(
           "none of the {} documents fell to the {} split; {} validation_fraction = {}, or make "
-          "more "
-          "documents (split_text cuts a text; in a run's recipe, corpus.documents)",
+          "more documents (split_text cuts a text)",
           statistics_.documents, no_train ? "training" : "validation",
           no_train ? "lower" : "raise (or set to 0)", options_.validation_fraction);
     }

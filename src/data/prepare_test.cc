@@ -431,7 +431,7 @@ TEST(Prepare, ImpossibleWishesAreNamed) {
   const auto one_sided = [](const char* split, const char* cure, double fraction) {
     return fmt::format(
         "none of the 10 documents fell to the {} split; {} validation_fraction = {}, or make more "
-        "documents (split_text cuts a text; in a run's recipe, corpus.documents)",
+        "documents (split_text cuts a text)",
         split, cure, fraction);
   };
   EXPECT_EQ(error(options, 10), one_sided("validation", "raise (or set to 0)", 1e-9));

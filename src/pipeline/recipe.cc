@@ -48,17 +48,28 @@ void AtPlaces(const FieldPlaces& places, Part& part, Check check) {
   }
 }
 
-// The recipe of a whole run: read once for its seed, then over it, with the places.
+void SetSeeds(RunRecipe* recipe, uint64_t seed) {
+  recipe->corpus.seed = recipe->pretrain.train.seed = recipe->reinforce.rl.seed = seed;
+}
+
+// The recipe of a whole run, with the places. Its seed is that of every stage for which the text
+// has none; an override of it, of every stage without an override.
 void ReadWhole(const RecipeText& text, const std::vector<std::string>& overrides,
                FieldPlaces* places, RunRecipe* recipe) {
-  const auto read = [&](RunRecipe* into, FieldPlaces* at) {
-    ParseToml(text.toml, text.name, FieldsOf(*into), at);
-    for (const std::string& override : overrides) SetField(FieldsOf(*into), override, at);
-  };
   RunRecipe seeded;
-  read(&seeded, nullptr);
-  recipe->corpus.seed = recipe->pretrain.train.seed = recipe->reinforce.rl.seed = seeded.seed;
-  read(recipe, places);
+  ParseToml(text.toml, text.name, FieldsOf(seeded));
+  SetSeeds(recipe, seeded.seed);
+  ParseToml(text.toml, text.name, FieldsOf(*recipe), places);
+  const auto override_all = [&] {
+    for (const std::string& override : overrides) SetField(FieldsOf(*recipe), override, places);
+  };
+  override_all();
+  if (std::ranges::any_of(overrides, [](const std::string& override) {
+        return override.substr(0, override.find_first_of(" =")) == "seed";
+      })) {
+    SetSeeds(recipe, recipe->seed);
+    override_all();
+  }
 }
 
 template <typename Recipe, typename Other, typename Check>

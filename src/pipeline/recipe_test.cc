@@ -150,6 +150,8 @@ TEST(ParseRunRecipe, OneSeedIsThatOfWhateverHasNoneOfItsOwn) {
   // The recipe that a run records is read back as it is.
   const RunRecipe recipe = ParseRunRecipe({"r.toml", "seed = 7\n", {"pretrain.train.seed=1"}});
   EXPECT_EQ(seeds(ToToml(recipe), {}), (Seeds{7, 7, 1, 7}));
+  // Another seed is another run also of such a recipe, which has every seed in it.
+  EXPECT_EQ(seeds(ToToml(recipe), {"corpus.seed=9", "seed = 8"}), (Seeds{8, 9, 8, 8}));
   // A command that takes a section takes its seed.
   const RecipeText text{"r.toml", std::string("seed = 7\n") + kWhole, {}};
   EXPECT_EQ(ParsePretrainRecipe(text).train.seed, 7u);

@@ -123,7 +123,11 @@ class Stages {
     Begin(Stage::kPretraining, "pretraining the base model");
     const PretrainResult result =
         Pretrain(recipe_.pretrain, Path(run_files::kData), Path(run_files::kBase), /*resume=*/true,
-                 {.on_step = tell_.on_pretraining_step,
+                 {.on_step =
+                      [this](const StepMetrics& m) {
+                        ModelChanges(run_files::kBaseScores);
+                        Tell(tell_.on_pretraining_step, m);
+                      },
                   .on_note = tell_.on_note,
                   .written = ReportFiles(),
                   .stop = tell_.stop});
@@ -136,7 +140,11 @@ class Stages {
     Begin(Stage::kReinforcement, "reinforcement learning");
     const ReinforceResult result =
         Reinforce(recipe_.reinforce, base, Path(run_files::kReinforced), /*resume=*/true,
-                  {.on_step = tell_.on_reinforcement_step,
+                  {.on_step =
+                       [this](const ReinforceMetrics& m) {
+                         ModelChanges(run_files::kReinforcedScores);
+                         Tell(tell_.on_reinforcement_step, m);
+                       },
                    .on_evaluation = tell_.on_reinforcement_evaluation,
                    .on_note = tell_.on_note,
                    .written = ReportFiles(),
@@ -146,6 +154,13 @@ class Stages {
     // The last checkpoint, not the best: best/ was chosen on the very problems that it would be
     // measured on.
     return result.checkpoint;
+  }
+
+  // A stage has accepted the recipe and made a step: what was measured of its model before is of
+  // another, and a recipe that asks for more steps is the run's own.
+  void ModelChanges(const char* scores) const {
+    std::filesystem::remove(Path(scores));
+    RecordRecipe(run_, ToToml(recipe_));
   }
 
   Json Measure(Stage stage, const std::string& checkpoint) {
@@ -200,9 +215,9 @@ int64_t StepsDone(const std::string& run) {
   return latest ? latest->step : 0;
 }
 
-// Records the recipe. More steps may be asked for of what nothing has been built on yet; a
-// measurement of what becomes another is taken again.
-void Record(const RunRecipe& recipe, const std::string& run) {
+// More steps may be asked for of what nothing has been built on yet. A run's own recipe is recorded
+// at once, another only when a stage has accepted it.
+void Check(const RunRecipe& recipe, const std::string& run) {
   using namespace run_files;
   std::vector<std::string> written = ReportFiles();
   written.insert(written.end(),
@@ -211,12 +226,8 @@ void Record(const RunRecipe& recipe, const std::string& run) {
   const int64_t reinforced_steps = StepsDone(reinforced);
   std::vector<StepsField> may_grow = {{"reinforce.rl.steps", reinforced_steps}};
   if (reinforced_steps == 0) may_grow.push_back({"pretrain.train.steps", StepsDone(base)});
-  for (const RecipeChange& change :
-       CheckRecipe(run, ToToml(recipe), /*goes_on=*/true, written, may_grow)) {
-    const bool of_base = change.field.starts_with("pretrain.");
-    std::filesystem::remove(run + "/" + (of_base ? kBaseScores : kReinforcedScores));
-  }
-  RecordRecipe(run, ToToml(recipe));
+  if (CheckRecipe(run, ToToml(recipe), /*goes_on=*/true, written, may_grow).empty())
+    RecordRecipe(run, ToToml(recipe));
 }
 
 }  // namespace
@@ -225,7 +236,7 @@ RunResult RunStages(const RunRecipe& recipe, const std::string& run,
                     const RunCallbacks& callbacks) {
   Stages stages(recipe, run, callbacks);
   const RunLock lock(run);
-  Record(recipe, run);
+  Check(recipe, run);
   RunResult result;
   try {
     stages.Run(&result);

@@ -332,6 +332,20 @@ TEST_F(StagesTest, MoreStepsOfAStageExtendTheRun) {
   same_files();
 }
 
+// A stage that refuses leaves the recipe and what was measured as they were.
+TEST_F(StagesTest, RefusedStepsChangeNothing) {
+  const std::string run = *scratch_ / "ended";
+  RunRecipe recipe = Recipe();
+  recipe.reinforce.stop.patience = 1;
+  recipe.reinforce.rl.evaluate_every = 1;
+  recipe.reinforce.rl.steps = 9;
+  ASSERT_TRUE(RunStages(recipe, run, {}).finished);
+  const auto before = FilesOf(run);
+  recipe.reinforce.rl.steps = 12;
+  EXPECT_TRUE(Says(MessageOf([&] { RunStages(recipe, run, {}); }), "more steps do not go on"));
+  EXPECT_EQ(FilesOf(run), before);
+}
+
 TEST_F(StagesTest, DamagedScoresAreNotBelieved) {
   const std::string path = *scratch_ / "whole/base.json";
   const std::string sound = ReadFile(path);

@@ -12,6 +12,7 @@
 #include "rl/log.h"
 #include "rl/own_problems.h"
 #include "train/metrics.h"
+#include "train/schedule.h"
 
 namespace darkhorse {
 
@@ -124,7 +125,7 @@ void ReinforcementRun::GoOn(const LatestCheckpoint& latest,
   }
   learner_->Resume(latest.directory, state.progress);
   RecordRecipe(run_, ToToml(recipe_));
-  for (const RecipeChange& change : changes) Note(change.Describe());
+  for (const RecipeChange& change : changes) Note(change.Describe() + kNewSchedule);
   guards_ = state.guards;
   unevaluated_ = state.unevaluated;
   result_.stop_reason = state.stopped;

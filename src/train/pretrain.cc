@@ -128,6 +128,10 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     recipe.model = StartingConfig(model, train.info());
   }
   recipe.model.eos_token_id = train.info().eos_id;
+  // What the data ends documents with ends texts, beside what ended them before.
+  if (std::vector<int64_t>& stops = recipe.model.stop_token_ids;
+      !stops.empty() && std::ranges::count(stops, recipe.model.eos_token_id) == 0)
+    stops.insert(stops.begin(), recipe.model.eos_token_id);
   recipe.model.bos_token_id = train.info().bos_id >= 0 ? train.info().bos_id : train.info().eos_id;
   Validate(recipe);
   const PretrainOptions& options = recipe.train;
@@ -158,7 +162,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     RecordInputs(run, inputs, /*goes_on=*/true);
     trained.Load(latest->directory);
     RecordRecipe(run, ToToml(recipe));
-    for (const RecipeChange& change : changes) note(change.Describe());
+    for (const RecipeChange& change : changes) note(change.Describe() + kNewSchedule);
     TruncateJsonLines(metrics_path, latest->step);
     const StepMetrics last = ReadLastMetrics(metrics_path);
     if (last.step == latest->step) result.last = last;

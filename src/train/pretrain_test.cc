@@ -300,6 +300,15 @@ TEST_F(PretrainTest, StartsFromACheckpointsWeights) {
   EXPECT_TRUE(LoadModelConfig(result.checkpoint) == LoadModelConfig(base));
   EXPECT_NE(Bytes("further", "recipe.toml").find("\nhidden_size = 32\n"), std::string::npos);
   EXPECT_NE(notes.find("starting from the weights of " + base), std::string::npos) << notes;
+  // Texts end where those of the data do, too.
+  ModelConfig several = LoadModelConfig(base);
+  several.stop_token_ids = {7, 9};
+  const std::string stops =
+      TrainedModel(several, {})
+          .Save(Run("several"), 1, {.tokenizer_json = ReadFile(base + "/tokenizer.json")}, "{}", 1);
+  const ModelConfig ends =
+      LoadModelConfig(Pretrain(further, Data(), Run("ends"), false, {}, stops).checkpoint);
+  EXPECT_EQ(ends.stop_token_ids, (std::vector<int64_t>{ends.eos_token_id, 7, 9}));
   // Going on takes the same start.
   further.train.steps = 3;
   const auto refusal = [&](const std::string& model) {

@@ -7,6 +7,10 @@
 
 namespace darkhorse {
 
+// Behind what is told of a run that is given more steps.
+inline constexpr char kNewSchedule[] =
+    "; the learning rate of the steps to come follows the new schedule";
+
 // Factor on the peak rate at step 0 … total_steps-1: linear from 1/warmup over the warm-up, then by
 // the schedule. wsd decays linearly (Hu et al. 2024; linear decay does best in Hägele et al. 2024).
 double LearningRateFactor(const ScheduleOptions& options, int64_t step, int64_t total_steps);
