@@ -135,12 +135,14 @@ std::string UnitWord(std::string_view word) {
     if (stem.size() > 2 && stem.ends_with('s') && !stem.ends_with("ss")) stem.pop_back();
   };
   drop_s();
+  if (IsNoUnit(stem)) return "";
   if (std::ranges::any_of(std::array{"xe", "se", "ze", "che", "she"},
                           [&](auto end) { return stem.ends_with(end); })) {
     stem.pop_back();
-    drop_s();
+    if (IsNoUnit(stem)) return "";  // of "sixes"
+    drop_s();                       // and here no more: "noses" are not "no"
   }
-  return IsNoUnit(stem) ? "" : stem;
+  return stem;
 }
 
 // Bytes of the unit's character at `at`: an ASCII letter, a Latin one, °, µ or Ω; behind a letter
@@ -326,8 +328,9 @@ class NumberReader {
     if (rest.starts_with("per ")) rest.replace(0, 4, "/");
     Replace(rest, " per ", "/");
     const auto unit = Unit(rest);
-    if (unit) number_.unit = *unit;
-    return unit.has_value();
+    if (!unit) return false;
+    number_.unit = *unit;
+    return number_.currency.empty() || !Among(std::array{"cent", "pence"}, *unit);  // "$5 cents"
   }
 
   // "dollars" or "US dollars", if that is what comes. False: there is another currency already.

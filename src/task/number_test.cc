@@ -273,6 +273,8 @@ TEST(Number, WhatIsNotOneNumberIsNone) {
                                  "5 per cent more",
                                  "5 percent km",
                                  "$5 euros",
+                                 "$5 cents",
+                                 "5 £ pence",
                                  "5 $ euros",
                                  "5€ dollars",
                                  "5xy",
@@ -328,7 +330,9 @@ TEST(Number, WordsNearOnesThatMakeAnotherNumberAreUnits) {
                                  "5h",
                                  "5min",
                                  "5°C",
-                                 "5 xylophones"}) {
+                                 "5 xylophones",
+                                 "5 noses",
+                                 "5 tenses"}) {
     for (const Rule rule : {Rule::kNumeric, Rule::kMath}) {
       EXPECT_EQ(Judge(rule, text, "5"), "right") << text;
       EXPECT_EQ(Judge(rule, text, "6"), "wrong") << text;
