@@ -65,7 +65,7 @@ class MathParser {
     const Value base = Atom();
     if (!base || Peek() != '^') return base;
     ++at_;
-    const Value exponent = Signed();
+    const Value exponent = Peek() == '{' ? Bracketed('{', '}') : Signed();
     if (!exponent || exponent->denominator != 1) return std::nullopt;
     return Power(*base, exponent->numerator);
   }

@@ -28,15 +28,28 @@ size_t Closing(std::string_view text, size_t open) {
   return text.npos;
 }
 
-// What stands between `open` and `close`, which hold all of the text.
+void DropStop(std::string_view& text) {
+  if (text.ends_with('.') && !text.ends_with("..")) text.remove_suffix(1);
+}
+
+// Where `word` stands without a backslash in front: in "\\$5" stands no "$". npos: nowhere.
+size_t FindUnescaped(std::string_view text, std::string_view word) {
+  size_t at = text.find(word);
+  while (at != text.npos && at > 0 && text[at - 1] == '\\') at = text.find(word, at + 1);
+  return at;
+}
+
+// What stands between `open` and `close`, which hold all of the text but a sentence's stop.
 bool Unwrap(std::string_view& text, std::string_view open, std::string_view close) {
-  if (text.size() < open.size() + close.size() || !text.starts_with(open) || !text.ends_with(close))
-    return false;
-  const std::string_view inner = text.substr(open.size(), text.size() - open.size() - close.size());
-  const bool whole = open.ends_with('{') ? Closing(text, open.size() - 1) == text.size() - 1
-                                         : inner.find(close) == inner.npos;
-  if (whole) text = TrimAscii(inner);
-  return whole;
+  std::string_view held = text;
+  DropStop(held);
+  if (!held.starts_with(open)) return false;
+  const std::string_view behind = held.substr(open.size());
+  const size_t end = open.ends_with('{') ? Closing(held, open.size() - 1) - open.size()
+                                         : FindUnescaped(behind, close);
+  if (end > behind.size() || end + close.size() != behind.size()) return false;
+  text = TrimAscii(behind.substr(0, end));
+  return true;
 }
 
 // "x = "
@@ -48,35 +61,88 @@ bool DropVariable(std::string_view& text) {
   return true;
 }
 
-constexpr std::array<std::string_view, 3> kCurrencies = {"$", "€", "£"};
-
-// Words behind a number that make another number of it, or another statement.
-constexpr std::string_view kNoUnit[] = {
-    "zero",     "one",       "two",      "three",      "four",       "five",     "six",
-    "seven",    "eight",     "nine",     "ten",        "eleven",     "twelve",   "twenty",
-    "thirty",   "forty",     "fifty",    "sixty",      "seventy",    "eighty",   "ninety",
-    "hundred",  "thousand",  "million",  "billion",    "trillion",   "dozen",    "half",
-    "halve",    "third",     "quarter",  "fourth",     "fifth",      "sixth",    "seventh",
-    "eighth",   "ninth",     "tenth",    "hundredth",  "thousandth", "percent",  "mn",
-    "bn",       "tn",        "mln",      "bln",        "mil",        "pi",       "infinity",
-    "inf",      "squared",   "cubed",    "factorial",  "mod",        "plu",      "minu",
-    "time",     "over",      "divided",  "multiplied", "or",         "and",      "to",
-    "not",      "nor",       "but",      "th",         "st",         "nd",       "rd",
-    "root",     "sqrt",      "log",      "ln",         "sin",        "cos",      "tan",
-    "exp",      "remainder", "thirteen", "fourteen",   "fifteen",    "sixteen",  "seventeen",
-    "eighteen", "nineteen",  "lakh",     "crore",      "score",      "negative",
-};
-constexpr std::string_view kLetterUnits = "mgshdlLAVWNJCF";
-
-// One word of a unit in lower case without a plural's s; "" if it can be none.
-std::string UnitWord(std::string_view word) {
-  if (word.size() == 1 && kLetterUnits.find(word[0]) == word.npos) return "";
-  std::string lower(word);
+std::string Lower(std::string_view text) {
+  std::string lower(text);
   std::ranges::transform(lower, lower.begin(), [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
   });
-  if (lower.size() > 3 && lower.ends_with('s')) lower.pop_back();  // "ms" is not "m"
-  return std::ranges::find(kNoUnit, lower) != std::end(kNoUnit) ? "" : lower;
+  return lower;
+}
+
+constexpr std::array<std::string_view, 4> kCurrencies = {"$", "€", "£", "¥"};
+// By UnitWord's words.
+constexpr std::pair<std::string_view, std::string_view> kCurrencyWords[] = {
+    {"dollar", "$"}, {"buck", "$"}, {"usd", "$"}, {"euro", "€"}, {"eur", "€"},
+    {"pound", "£"},  {"gbp", "£"},  {"yen", "¥"}, {"jpy", "¥"},
+};
+
+// Words behind a number that make another number of it, or another statement; of a family of such
+// words the ending.
+constexpr std::string_view kNoUnit[] = {
+    "zero",      "zeroe",     "one",        "two",        "three",      "four",       "five",
+    "six",       "seven",     "eight",      "nine",       "ten",        "eleven",     "twelve",
+    "thirteen",  "fourteen",  "fifteen",    "sixteen",    "seventeen",  "eighteen",   "nineteen",
+    "twenty",    "thirty",    "forty",      "fifty",      "sixty",      "seventy",    "eighty",
+    "ninety",    "hundred",   "thousand",   "thou",       "lakh",       "lac",        "crore",
+    "myriad",    "googol",    "dozen",      "score",      "gross",      "grand",      "half",
+    "halve",     "halved",    "first",      "third",      "quarter",    "fourth",     "fifth",
+    "sixth",     "seventh",   "eighth",     "ninth",      "tenth",      "eleventh",   "twelfth",
+    "percent",   "hundredth", "thousandth", "percentage", "percentile", "pct",        "permil",
+    "permille",  "mille",     "ppm",        "ppb",        "basis",      "bp",         "mn",
+    "bn",        "tn",        "mln",        "bln",        "mil",        "mio",        "mrd",
+    "pi",        "infinity",  "inf",        "squared",    "cubed",      "factorial",  "mod",
+    "plus",      "minus",     "time",       "over",       "divided",    "multiplied", "double",
+    "doubled",   "doubling",  "triple",     "tripled",    "tripling",   "twice",      "thrice",
+    "or",        "and",       "to",         "no",         "none",       "not",        "nor",
+    "never",     "but",       "th",         "st",         "nd",         "rd",         "root",
+    "sqrt",      "log",       "ln",         "sin",        "cos",        "tan",        "exp",
+    "remainder", "negative",
+};
+constexpr std::string_view kNoUnitEndings[] = {
+    "illion", "illionth", "illiard", "teenth", "tieth", "uple", "upled", "fold",
+};
+constexpr std::string_view kLetterUnits = "mgshdlLAVWNJCF";
+
+// Units that may stand right behind the digits or a slash, by UnitWord's words without ² and ³.
+// Any other word there, as in 5xy and 12/ab, may be a product of variables.
+constexpr std::string_view kCloseUnits[] = {
+    "m",      "km",   "cm",    "mm",    "µm", "μm",    "nm",    "mi",     "mile",
+    "ft",     "feet", "in",    "inch",  "yd", "meter", "metre", "ha",     "g",
+    "kg",     "mg",   "µg",    "μg",    "lb", "oz",    "gram",  "l",      "ml",
+    "cl",     "dl",   "liter", "litre", "s",  "ms",    "sec",   "second", "min",
+    "minute", "h",    "hr",    "hour",  "d",  "day",   "week",  "wk",     "month",
+    "yr",     "year", "mph",   "kph",   "hz", "khz",   "mhz",   "ghz",    "kw",
+    "kwh",    "kj",   "cal",   "kcal",  "°",  "°c",    "°f",    "deg",    "rad",
+    "Ω",      "kΩ",   "kb",    "mb",    "gb", "tb",    "px",    "cent",   "person",
+};
+
+bool Among(const auto& words, std::string_view word) {
+  return std::ranges::find(words, word) != std::end(words);
+}
+
+bool IsNoUnit(std::string_view word) {
+  return Among(kNoUnit, word) ||
+         std::ranges::any_of(kNoUnitEndings, [&](auto end) { return word.ends_with(end); });
+}
+
+// One word of a unit in lower case without a plural's ending; "" if it can be none. "box" and
+// "boxes" have one form, "house" and "houses" too, though that is no word: "hou".
+std::string UnitWord(std::string_view word) {
+  if (word.size() == 1 && kLetterUnits.find(word[0]) == word.npos) return "";
+  std::string stem = Lower(word);
+  if (IsNoUnit(stem)) return "";
+  const auto drop_s = [&] {  // "ms" is not "m"
+    if (stem.size() > 2 && stem.ends_with('s') && !stem.ends_with("ss")) stem.pop_back();
+  };
+  drop_s();
+  if (IsNoUnit(stem)) return "";
+  if (std::ranges::any_of(std::array{"xe", "se", "ze", "che", "she"},
+                          [&](auto end) { return stem.ends_with(end); })) {
+    stem.pop_back();
+    if (IsNoUnit(stem)) return "";  // of "sixes"
+    drop_s();                       // and here no more: "noses" are not "no"
+  }
+  return stem;
 }
 
 // Bytes of the unit's character at `at`: an ASCII letter, a Latin one, °, µ or Ω; behind a letter
@@ -92,22 +158,49 @@ size_t UnitCharacter(std::string_view text, size_t at, bool first) {
   return byte >= 0xC3 && byte <= 0xC8 ? 2 : 0;
 }
 
-// "km", "km/h", "red apples", "sq. ft": words with one space, slash or hyphen between. Nothing for
-// any other text.
+// The word of a unit that `text` begins with, as written.
+std::string_view FirstWord(std::string_view text) {
+  size_t end = 0;
+  while (end < text.size()) {
+    const size_t bytes = UnitCharacter(text, end, end == 0);
+    if (bytes == 0) break;
+    end += bytes;
+  }
+  return text.substr(0, end);
+}
+
+// The sign of the currency that `word` names; "": none.
+std::string_view CurrencyOf(std::string_view word) {
+  const std::string name = UnitWord(word);
+  for (const auto& [currency, sign] : kCurrencyWords) {
+    if (name == currency) return sign;
+  }
+  return "";
+}
+
+// Whether `text` begins with a unit that may stand right behind the digits.
+bool BeginsWithCloseUnit(std::string_view text) {
+  std::string_view word = FirstWord(text);
+  if (!CurrencyOf(word).empty()) return true;
+  while (word.ends_with("²") || word.ends_with("³")) word.remove_suffix(2);
+  return Among(kCloseUnits, UnitWord(word));
+}
+
+// "km", "km/h", "/h", "red apples", "sq. ft": words with one space, slash or hyphen between, and
+// perhaps a slash in front. Nothing for any other text.
 std::optional<std::string> Unit(std::string_view text) {
   constexpr int kMaxWords = 4;
   std::string unit;
+  if (text.starts_with('/')) {
+    unit = "/";
+    text = TrimAscii(text.substr(1));
+  }
   for (int words = 0; words < kMaxWords; ++words) {
-    size_t end = 0;
-    while (end < text.size()) {
-      const size_t bytes = UnitCharacter(text, end, end == 0);
-      if (bytes == 0) break;
-      end += bytes;
-    }
-    const std::string word = UnitWord(text.substr(0, end));
+    const std::string_view written = FirstWord(text);
+    const std::string word = UnitWord(written);
     if (word.empty()) return std::nullopt;
     unit += word;
-    text.remove_prefix(end);
+    text.remove_prefix(written.size());
     if (text.starts_with(". ")) text.remove_prefix(1);
     if (text.empty()) return unit;
     if (text[0] != ' ' && text[0] != '/' && text[0] != '-') return std::nullopt;
@@ -122,11 +215,9 @@ class NumberReader {
   explicit NumberReader(std::string_view text) : text_(TrimAscii(text)) {}
 
   std::optional<Number> Read() {
-    if (text_.ends_with('.') && !text_.ends_with("..")) text_.remove_suffix(1);  // a sentence's
     SignAndCurrency();
     if (!(text_.starts_with("\\frac") ? Fraction() : Quotient())) return std::nullopt;
-    Spaces();
-    if (!Percent() || !Behind()) return std::nullopt;
+    if (!Behind()) return std::nullopt;
     const bool zero =
         number_.exact ? number_.exact->numerator == 0 : number_.decimal.digits.empty();
     number_.negative = sign_ == '-' && !zero;
@@ -209,8 +300,6 @@ class NumberReader {
   }
 
   bool Percent() {
-    if (!Take("%") && !Take("percent")) return true;
-    if (!text_.empty()) return false;
     const bool decimal = !number_.decimal.digits.empty();
     if (decimal) number_.decimal.exponent -= 2;
     number_.exact = decimal         ? Exact(number_.decimal)
@@ -219,13 +308,42 @@ class NumberReader {
     return decimal || number_.exact;
   }
 
-  // A currency, or a unit, or nothing.
+  // A percent sign or word; or a currency, or a unit, or both, or nothing.
   bool Behind() {
-    if (TakeCurrency() || text_.empty()) return text_.empty();
-    Take("/");
-    const auto unit = Unit(text_);
-    if (unit) number_.unit = *unit;
-    return unit.has_value();
+    const size_t before = text_.size();
+    Spaces();
+    const bool close = text_.size() == before || text_.starts_with('/');
+    const std::string lower = Lower(text_);
+    if (Among(std::array{"%", "percent", "per cent", "pct"}, lower)) return Percent();
+    if (lower.starts_with("per cent ")) return false;
+    if (TakeCurrency()) {
+      Spaces();
+    } else if (close && !text_.empty() &&
+               !BeginsWithCloseUnit(text_.substr(text_[0] == '/' ? 1 : 0))) {
+      return false;
+    }
+    if (!TakeCurrencyWord()) return false;
+    if (text_.empty()) return true;
+    std::string rest(text_);
+    if (rest.starts_with("per ")) rest.replace(0, 4, "/");
+    Replace(rest, " per ", "/");
+    const auto unit = Unit(rest);
+    if (!unit) return false;
+    number_.unit = *unit;
+    return number_.currency.empty() || !Among(std::array{"cent", "pence"}, *unit);  // "$5 cents"
+  }
+
+  // "dollars" or "US dollars", if that is what comes. False: there is another currency already.
+  bool TakeCurrencyWord() {
+    std::string_view rest = text_;
+    if (rest.starts_with("US ")) rest.remove_prefix(3);
+    const std::string_view word = FirstWord(rest), sign = CurrencyOf(word);
+    if (sign.empty()) return true;
+    if (!number_.currency.empty() && number_.currency != sign) return false;
+    number_.currency = sign;
+    text_ = rest.substr(word.size());
+    Spaces();
+    return true;
   }
 
   std::string_view text_;
@@ -235,12 +353,13 @@ class NumberReader {
 
 }  // namespace
 
-std::string PlainMath(std::string_view text) {
+std::string PlainMath(std::string_view text, bool without_variable) {
   text = TrimAscii(text);
   constexpr int kMaxLayers = 4;
   for (int layer = 0; layer < kMaxLayers; ++layer) {
-    if (!DropVariable(text) && !Unwrap(text, "\\boxed{", "}") && !Unwrap(text, "$$", "$$") &&
-        !Unwrap(text, "$", "$") && !Unwrap(text, "\\(", "\\)") && !Unwrap(text, "\\[", "\\]")) {
+    if (!(without_variable && DropVariable(text)) && !Unwrap(text, "\\boxed{", "}") &&
+        !Unwrap(text, "$$", "$$") && !Unwrap(text, "$", "$") && !Unwrap(text, "\\(", "\\)") &&
+        !Unwrap(text, "\\[", "\\]")) {
       break;
     }
   }
@@ -275,7 +394,9 @@ std::string PlainMath(std::string_view text) {
       {"\u00A0", " "},
   };
   for (const auto& [from, to] : kNames) Replace(plain, from, to);
-  return plain;
+  std::string_view trimmed = TrimAscii(plain);
+  DropStop(trimmed);
+  return std::string(trimmed);
 }
 
 std::optional<Decimal> ScanDecimal(std::string_view text, size_t* at) {
@@ -345,7 +466,12 @@ bool operator==(const Number& a, const Number& b) {
   const auto differ = [](const std::string& x, const std::string& y) {
     return !x.empty() && !y.empty() && x != y;
   };
-  if (a.negative != b.negative || differ(a.currency, b.currency) || differ(a.unit, b.unit))
+  // One names a currency alone, the other a unit alone: "$5" and "5 cents".
+  const auto apart = [](const Number& x, const Number& y) {
+    return !x.currency.empty() && x.unit.empty() && y.currency.empty() && !y.unit.empty();
+  };
+  if (a.negative != b.negative || differ(a.currency, b.currency) || differ(a.unit, b.unit) ||
+      apart(a, b) || apart(b, a))
     return false;
   return a.exact || b.exact ? a.exact == b.exact : a.decimal == b.decimal;
 }

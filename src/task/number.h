@@ -13,8 +13,9 @@
 namespace darkhorse {
 
 // Mathematics without its dress: what \boxed{}, $…$ or "x =" holds; one name for each sign, as −
-// and \times; white space and text of TeX's as spaces and words.
-std::string PlainMath(std::string_view text);
+// and \times; white space and text of TeX's as spaces and words; no sentence's stop.
+// `without_variable`: "x = " counts as dress.
+std::string PlainMath(std::string_view text, bool without_variable = true);
 
 // digits * 10^exponent. Every number has one spelling: no zeros at either end of the digits.
 struct Decimal {
@@ -35,13 +36,15 @@ struct Number {
   // The size; without terms that fit, a decimal of any length.
   std::optional<Rational> exact;
   Decimal decimal;
-  std::string currency, unit;  // lower case, singular; "" where none is written
+  std::string currency;  // its sign, also where a word names it; "" where none is written
+  std::string unit;      // lower case, singular, with a slash in front of "5/hour"'s; or ""
 };
 
 // All of `text`, which PlainMath has made, as one number. A percent sign or word divides by 100.
 std::optional<Number> ReadNumber(std::string_view text);
 
-// Of the same value, and of the same currency and unit where both are written.
+// Of the same value, and of the same currency and unit where both are written. A currency alone
+// differs from a unit alone.
 bool operator==(const Number& a, const Number& b);
 
 }  // namespace darkhorse

@@ -27,13 +27,51 @@ std::string Squeeze(std::string_view text) {
   return squeezed;
 }
 
-// "(b)", "B." and "B) because" are the choice B. Words are no choice: "Because" is not B.
-std::optional<char> Choice(std::string_view text) {
+char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
+bool IsCapital(char c) { return c >= 'A' && c <= 'Z'; }
+
+// Words are of letters, digits and whatever is not ASCII. An apostrophe joins: "it's" is one word.
+bool InWord(char c) {
+  return IsCapital(Upper(c)) || (c >= '0' && c <= '9') || (c & 0x80) != 0 || c == '\'';
+}
+
+// Whether `text` names another letter than `choice`: "or C)", "C.". An article, "I" and a variable
+// name none: a small letter, A or I between spaces, beside no "or" or "and".
+bool NamesAnother(std::string_view text, char choice) {
+  const auto joins = [](std::string_view word) { return word == "or" || word == "and"; };
+  std::string_view last;
+  bool pending = false;  // `last` is such a letter, unless a joining word follows
+  for (size_t at = 0; at < text.size();) {
+    if (!InWord(text[at])) {
+      ++at;
+      continue;
+    }
+    const size_t begin = at;
+    while (at < text.size() && InWord(text[at])) ++at;
+    const std::string_view word = text.substr(begin, at - begin);
+    if (pending && joins(word)) return true;
+    pending = word.size() == 1 && IsCapital(Upper(word[0])) && Upper(word[0]) != choice;
+    if (pending) {
+      const bool alone = begin > 0 && text[begin - 1] == ' ' && at < text.size() && text[at] == ' ';
+      const bool may_be_a_word = !IsCapital(word[0]) || word == "A" || word == "I";
+      if (!alone || !may_be_a_word || joins(last)) return true;
+    }
+    last = word;
+  }
+  return false;
+}
+
+// "(b)", "B.", "\boxed{B}" and "B) because" are the choice B. Words are no choice: "Because" is not
+// B; neither are two letters.
+std::optional<char> Choice(std::string_view answer) {
+  const std::string plain = PlainMath(answer, false);
+  std::string_view text = plain;
   if (text.starts_with('(')) text.remove_prefix(1);
   if (text.empty()) return std::nullopt;
-  const char upper = text[0] >= 'a' && text[0] <= 'z' ? static_cast<char>(text[0] - 32) : text[0];
-  if (upper < 'A' || upper > 'Z') return std::nullopt;
+  const char upper = Upper(text[0]);
+  if (!IsCapital(upper)) return std::nullopt;
   if (text.size() > 1 && text[1] != ')' && text[1] != '.' && text[1] != ':') return std::nullopt;
+  if (NamesAnother(text.substr(1), upper)) return std::nullopt;
   return upper;
 }
 

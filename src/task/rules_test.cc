@@ -35,11 +35,37 @@ TEST(RulesTest, NumericReadsNumbersAsPeopleWriteThem) {
 }
 
 TEST(RulesTest, Choice) {
-  for (const char* text : {"B", "b", "(B)", "B.", "B) because", "B: so"}) {
+  for (const char* text :
+       {"B", "b", "(B)", "B.", "B) because", "B: so", "\\boxed{B}", "$B$", "\\boxed{B}.",
+        "\\boxed{\\text{(B)}}", "$\\boxed{b}$", "B) a cat", "B. A cat", "B) I think so", "B) x = 5",
+        "B) it's so", "B. So the answer is B."}) {
     EXPECT_EQ(Judge(Rule::kChoice, text, "B"), "right") << text;
   }
   EXPECT_EQ(Judge(Rule::kChoice, "A", "(B)"), "wrong");
-  for (const char* text : {"Because", "1", "(", "B or C", "B C", "\xd0\x92"}) {
+  for (const char* text : {"Because",
+                           "1",
+                           "(",
+                           "B or C",
+                           "B C",
+                           "\xd0\x92",
+                           "B) or C)",
+                           "B. C.",
+                           "(B) (C)",
+                           "(B) or (c)",
+                           "B) or c",
+                           "B)C)",
+                           "B.C",
+                           "B: C",
+                           "B) or A",
+                           "B) or a maybe",
+                           "B) A or so",
+                           "B) and a",
+                           "B. not C",
+                           "\\boxed{B) or C)}",
+                           "\\boxed{B} or \\boxed{C}",
+                           "$B$ $C$",
+                           "x = B",
+                           "\\boxed{Both}"}) {
     EXPECT_EQ(Judge(Rule::kChoice, text, "B"), "illegal") << text;
   }
 }
@@ -109,7 +135,8 @@ TEST(RulesTest, OneAnswerHasOneSpelling) {
             "123456789012345678901e3");
   EXPECT_EQ(same(Rule::kMath, {"2^10", "1024", "1,024.0", "2048/2"}), "1024");
   EXPECT_EQ(same(Rule::kMath, {"1-3", "-2"}), "-2");
-  EXPECT_EQ(same(Rule::kChoice, {"(b)", "B.", "B) because"}), "B");
+  EXPECT_EQ(same(Rule::kChoice, {"(b)", "B.", "B) because", "\\boxed{B}", "$b$"}), "B");
+  EXPECT_EQ(CanonicalAnswer(Rule::kChoice, "B) or C)"), "");
   EXPECT_EQ(same(Rule::kExact, {"a  b", " a b "}), "a b");
   EXPECT_EQ(CanonicalAnswer(Rule::kRegex, " a  b"), "a  b");
   EXPECT_NE(CanonicalAnswer(Rule::kNumeric, "5 km"), CanonicalAnswer(Rule::kNumeric, "5 miles"));
