@@ -237,6 +237,9 @@ class Data(CommandLine):
         self.write("raw/a.txt", "text")
         self.refuse(1, "pretrain", "tiny", "--data", "raw", "--out", "never",
                     says="raw: no train.bin in this folder; make token shards of the text first: darkhorse data prepare raw")
+        self.refuse(1, "pretrain", "tiny", "--data", "corpus.txt", "--out", "never",
+                    says="corpus.txt: a file, not a folder of token shards; make token shards of the text first: "
+                    "darkhorse data prepare corpus.txt")
         self.refuse(2, *self.prepare("corpus.txt", "--validation-fraction", 2),
                   says="--validation-fraction is 2")
         rows = self.write("rows.jsonl", '{"question": "1+1?"}\n' * 3)

@@ -251,8 +251,8 @@ class Interrupted(OwnTask):
                    "    print(json.dumps({'id': request['id'], 'score': 1}), flush=True)\n")
         command = self.reinforce("hangs", "--problems", "rows.jsonl", "--reward", f"{PYTHON} hangs.py",
                                  probe__problems=0, problems__reward_seconds=600)
-        run = subprocess.Popen([PROGRAM, *map(str, command), "--json"], cwd=self.folder, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+        run = subprocess.Popen([PROGRAM, *map(str, command), "--json", "--resume"], cwd=self.folder,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 60
         while not (self.folder / "hanging").exists():
             self.assertLess(time.monotonic(), deadline)
@@ -263,6 +263,8 @@ class Interrupted(OwnTask):
         self.assertEqual(run.returncode, 130, error)
         self.assertFalse(json.loads(out)["finished"])
         self.assertIn("stopped before the first step", error)
+        self.assertIn("hangs holds no run to go on with: starting one", error)
+        self.assertIn("nothing was saved yet; the same command begins anew", error)
 
 
     def test_inside_any_part_of_a_step_nothing_is_lost(self):

@@ -85,6 +85,12 @@ int Report(int code, const std::string& message) {
 
 }  // namespace
 
+SavedInterruption InterruptedRun(const std::string& checkpoint) {
+  return {{},
+          checkpoint.empty() ? "nothing was saved yet; the same command begins anew"
+                             : "the same command with --resume goes on from what is saved"};
+}
+
 const std::string& ProgramName() { return g_program; }
 
 int RunProgram(int argc, char** argv) {

@@ -19,6 +19,9 @@ struct SavedInterruption : Interruption {
   std::string how_it_goes_on;
 };
 
+// The same of a run with --resume, whose last checkpoint is this; "": none was written.
+SavedInterruption InterruptedRun(const std::string& checkpoint);
+
 // As it was called.
 const std::string& ProgramName();
 

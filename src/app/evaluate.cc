@@ -2,6 +2,7 @@
 #include "app/evaluate.h"
 
 #include <cmath>
+#include <filesystem>
 #include <optional>
 
 #include "app/app.h"
@@ -34,7 +35,9 @@ struct EvaluateOptions {
 
 Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
   const std::string held_out = options.data + "/" + kValidationShard;
-  if (!FileExists(held_out)) RequirePrepared(options.data, kTrainShard);
+  // A shard is named by itself, too.
+  if (std::filesystem::is_directory(options.data) && !FileExists(held_out))
+    RequirePrepared(options.data, kTrainShard);
   const std::string path = FileExists(held_out) ? held_out : options.data;
   if (FileExists(options.data + "/" + kTrainShard) && path != held_out) {
     Fail(

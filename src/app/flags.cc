@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "app/output.h"
+#include "base/file.h"
+
 namespace darkhorse {
 namespace {
 
@@ -28,6 +31,11 @@ std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fiel
 
 void AddJsonFlag(Command command, bool* json) {
   command.Add("--json", *json, "print the result as one JSON object");
+}
+
+void TellOfNoRun(const std::string& out, bool resume) {
+  if (resume && !FileExists(out + "/recipe.toml"))
+    Note(out + " holds no run to go on with: starting one");
 }
 
 void CacheFlag::Register(Command command, const std::string& help) {

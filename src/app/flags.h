@@ -23,6 +23,9 @@ void AddJsonFlag(Command command, bool* json);
 std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fields,
                                           const std::map<std::string, std::string>& names = {});
 
+// --resume where nothing lies to go on with is told, for --out may be misspelt.
+void TellOfNoRun(const std::string& out, bool resume);
+
 // --cache: which form of key/value cache decodes.
 struct CacheFlag {
   std::string name = "expanded";

@@ -26,8 +26,7 @@ struct PretrainArguments {
 
 void Run(const PretrainArguments& arguments) {
   const PretrainRecipe recipe = ReadPretrainRecipe(arguments.recipe, arguments.model);
-  if (arguments.resume && !FileExists(arguments.out + "/recipe.toml"))
-    Note(arguments.out + " holds no run to go on with: starting one");
+  TellOfNoRun(arguments.out, arguments.resume);
   RequirePrepared(arguments.data, kTrainShard);
   CatchInterrupts();
   const PretrainResult result = [&] {
@@ -46,8 +45,7 @@ void Run(const PretrainArguments& arguments) {
   if (result.finished) WriteSampleText(arguments.out, result.checkpoint);
   if (!result.checkpoint.empty()) json["report"] = ReportRun(arguments.out);
   PrintResult(json, arguments.json);
-  if (!result.finished)
-    throw SavedInterruption{{}, "the same command with --resume goes on from what is saved"};
+  if (!result.finished) throw InterruptedRun(result.checkpoint);
 }
 
 }  // namespace

@@ -44,6 +44,7 @@ void Run(const ReinforceArguments& arguments) {
   if (arguments.probe_only) return ProbeOnly(recipe, arguments);
   if (arguments.out.empty())
     FailUsage("--out is required: the run directory to write (--probe-only writes none)");
+  TellOfNoRun(arguments.out, arguments.resume);
   CatchInterrupts();
   const ReinforceResult result = [&] {
     ReinforceView view(recipe.rl.steps);
@@ -65,8 +66,7 @@ void Run(const ReinforceArguments& arguments) {
       FileExists(lines) && std::filesystem::file_size(lines) > 0)
     json["report"] = ReportRun(arguments.out);
   PrintResult(json, arguments.json);
-  if (!result.finished)
-    throw SavedInterruption{{}, "the same command with --resume goes on from what is saved"};
+  if (!result.finished) throw InterruptedRun(result.checkpoint);
 }
 
 }  // namespace

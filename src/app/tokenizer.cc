@@ -146,7 +146,7 @@ void RegisterTrain(Command parent) {
   Command command = parent.AddCommand("train", "Train a byte-level BPE tokenizer on text");
   command
       .Add("inputs", options->inputs,
-           "files or folders of .txt and .jsonl, each possibly .gz or .zst")
+           "files or folders of .txt, .jsonl and .json, each possibly .gz or .zst")
       .Required();
   command.Add("--out", options->out, "tokenizer.json to write").Required();
   AddFieldFlags(command, FieldsOf(options->tokenizer));

@@ -26,11 +26,14 @@ void NoteUnread(const CorpusReport& report) {
 
 void RequirePrepared(const std::string& data, const std::string& shard) {
   std::error_code error;
-  if (!std::filesystem::is_directory(data, error) || FileExists(data + "/" + shard)) return;
+  if (!FileExists(data) || FileExists(data + "/" + shard)) return;
+  const bool folder = std::filesystem::is_directory(data, error);
   Fail(
-      "{}: no {} in this folder; make token shards of the text first: darkhorse data prepare {} "
+      "{}: {}; make token shards of the text first: darkhorse data prepare {} "
       "--tokenizer FILE --out FOLDER",
-      data, shard, data);
+      data,
+      folder ? fmt::format("no {} in this folder", shard) : "a file, not a folder of token shards",
+      data);
 }
 
 }  // namespace darkhorse

@@ -11,7 +11,7 @@ namespace darkhorse {
 void NoteUnread(const CorpusReport& report);
 
 // `data` is where a command looks for token shards. Error, naming the command that makes them,
-// where it is a folder without the shard of that name.
+// where it is a folder without the shard of that name, or a file.
 void RequirePrepared(const std::string& data, const std::string& shard);
 
 }  // namespace darkhorse
