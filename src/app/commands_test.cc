@@ -557,5 +557,20 @@ TEST_F(CommandsTest, ChatAnswersLineByLine) {
   EXPECT_EQ(outcome.code, 1);  // stdin is no terminal
 }
 
+// A misspelt --out with --resume would start another run.
+TEST_F(CommandsTest, OnlyResumingWhereNoRunLiesIsTold) {
+  const auto told = [&](const char* run, bool resume) {
+    std::vector<std::string> command = {"pretrain", scratch_->Write("p.toml", kPretrain),
+                                        "--data",   *scratch_ / "data",
+                                        "--out",    *scratch_ / run};
+    if (resume) command.push_back("--resume");
+    return CallProgram(command).error.find("holds no run to go on with: starting one") !=
+           std::string::npos;
+  };
+  EXPECT_FALSE(told("untold", false));
+  EXPECT_FALSE(told("untold", true));
+  EXPECT_TRUE(told("told", true));
+}
+
 }  // namespace
 }  // namespace darkhorse
