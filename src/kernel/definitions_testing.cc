@@ -5,6 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "kernel/bf16.h"
+#include "kernel/denormals.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -19,6 +21,40 @@ void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_trans
         sum = std::fma(a_transposed ? a(k, i) : a(i, k), b_transposed ? b(j, k) : b(k, j), sum);
       }
       c(i, j) = sum;
+    }
+  }
+}
+
+namespace {
+
+// Not inlined, so that what it computes stays within the caller's FlushDenormals.
+[[gnu::noinline]] float Bf16Element(const std::vector<float>& a, const std::vector<float>& b,
+                                    float c) {
+  for (size_t begin = 0; begin < a.size(); begin += 32) {
+    float even = 0, odd = 0;
+    for (size_t k = begin; k < begin + 32; k += 2) {
+      even = std::fma(a[k], b[k], even);
+      odd = std::fma(a[k + 1], b[k + 1], odd);
+    }
+    c = c + (even + odd);
+  }
+  return c;
+}
+
+}  // namespace
+
+void Bf16GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
+                       bool accumulate) {
+  const int64_t depth = a_transposed ? a.rows : a.cols;
+  std::vector<float> x(static_cast<size_t>((depth + 31) / 32 * 32)), y(x);
+  for (int64_t i = 0; i < c.rows; ++i) {
+    for (int64_t j = 0; j < c.cols; ++j) {
+      for (int64_t k = 0; k < depth; ++k) {
+        x[static_cast<size_t>(k)] = ToFloat(RoundToBf16(a_transposed ? a(k, i) : a(i, k)));
+        y[static_cast<size_t>(k)] = ToFloat(RoundToBf16(b_transposed ? b(j, k) : b(k, j)));
+      }
+      const FlushDenormals flush;
+      c(i, j) = Bf16Element(x, y, accumulate ? c(i, j) : 0.0f);
     }
   }
 }

@@ -11,6 +11,10 @@ namespace darkhorse {
 void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
                    bool accumulate);
 
+// The products of kernel/gemm_bf16.h.
+void Bf16GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
+                       bool accumulate);
+
 // The attention of kernel/attention.h, in float over a row's own positions, block by block. The
 // exponential is Kernels()'s.
 void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale);

@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernel/gemm_split.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -43,14 +44,6 @@ struct Product {
   bool upper = false;  // C is square, and left of the diagonal anything or nothing may be written
 };
 
-// A rectangle of C: the unit of work of one thread.
-struct Block {
-  int64_t row, rows, col, cols;
-};
-
-int64_t CeilDiv(int64_t x, int64_t y) { return (x + y - 1) / y; }
-int64_t RoundUp(int64_t x, int64_t unit) { return CeilDiv(x, unit) * unit; }
-
 // A buffer that only grows, one per thread and use.
 class Scratch {
  public:
@@ -68,7 +61,7 @@ class Scratch {
 thread_local Scratch t_panels;
 thread_local Scratch t_slivers;
 
-void Clear(const Matrix& c, const Block& block) {
+void Clear(const Matrix& c, const GemmBlock& block) {
   for (int64_t i = 0; i < block.rows; ++i) {
     std::fill_n(c.Row(block.row + i) + block.col, block.cols, 0.0f);
   }
@@ -117,7 +110,7 @@ void RunRows(const GemmLoops& loops, const Product& p, int64_t row, int64_t rows
 // One thread's rectangle. C is carried through the blocks of k in order, so each element is one
 // chain. B is packed as deep as kPackedB allows, then a block of rows passes all of it while its
 // part of C stays in the second-level cache.
-void RunBlock(const GemmLoops& loops, const Product& p, const Block& block) {
+void RunBlock(const GemmLoops& loops, const Product& p, const GemmBlock& block) {
   if (p.k == 0 && !p.accumulate) Clear(p.c, block);
   const int64_t col_end = block.col + block.cols;
   const int64_t block_m = p.upper ? kUpperBlockM : kBlockM;
@@ -150,33 +143,13 @@ double Cost(const Product& p, int64_t rows, int64_t cols) {
   return product + pack_b + read_a;
 }
 
-// Splits C over down x across threads so that the largest share costs least.
 void Run(const Product& p) {
   const GemmLoops& loops = Kernels().gemm;
-  const int64_t m = p.c.rows;
-  const int64_t n = p.c.cols;
-  if (m == 0 || n == 0) return;
-  const bool small = m * n * p.k < kSerial && n * p.k < kSerialB;
-  const int threads = small || InParallelLoop() ? 1 : NumThreads();
-  int64_t row_step = m;
-  int64_t col_step = RoundUp(n, kPanel);
-  double best = Cost(p, m, n);
-  for (int down = 1; down <= threads && threads > 1; ++down) {
-    const int64_t rows = std::min(m, RoundUp(CeilDiv(m, down), loops.tile_rows));
-    const int64_t cols = RoundUp(CeilDiv(n, threads / down), kPanel);
-    const double cost = Cost(p, rows, std::min(n, cols));
-    if (cost >= best) continue;
-    best = cost;
-    row_step = rows;
-    col_step = cols;
-  }
-  const int64_t down = CeilDiv(m, row_step);
-  const int64_t across = CeilDiv(n, col_step);
-  ParallelFor(down * across, [&](int64_t item) {
-    const int64_t row = item / across * row_step;
-    const int64_t col = item % across * col_step;
-    RunBlock(loops, p, {row, std::min(row_step, m - row), col, std::min(col_step, n - col)});
-  });
+  const int64_t m = p.c.rows, n = p.c.cols;
+  SplitGemm(
+      m, n, loops.tile_rows, kPanel, m * n * p.k < kSerial && n * p.k < kSerialB,
+      [&](int64_t rows, int64_t cols) { return Cost(p, rows, cols); },
+      [&](const GemmBlock& block) { RunBlock(loops, p, block); });
 }
 
 }  // namespace
@@ -263,7 +236,7 @@ class GroupedWork {
 
   struct Item {
     const Product* product;
-    Block block;
+    GemmBlock block;
   };
 
   std::vector<Item> Items(int64_t width) const {

@@ -1,5 +1,8 @@
 #include "kernel/kernels.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <string>
@@ -11,6 +14,30 @@
 namespace darkhorse {
 namespace {
 
+// Whether this process may use the matrix unit. Linux gives the 8 KiB of its registers only to
+// processes that ask (arch_prctl(2), since 5.16).
+enum class Amx { kAbsent, kRefused, kReady };
+
+Amx AskForAmx() {
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16") ||
+      !__builtin_cpu_supports("amx-int8") || !__builtin_cpu_supports("avx512bf16")) {
+    return Amx::kAbsent;
+  }
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 ? Amx::kReady : Amx::kRefused;
+}
+
+Amx AmxHere() {
+  static const Amx state = AskForAmx();
+  return state;
+}
+
+const KernelRow& RowAmx() {
+  static const KernelRow row = {"amx", kRowAvx512.gemm, kRowAvx512.ops, kBf16LoopsAmx};
+  return row;
+}
+
 std::vector<const KernelRow*> FindSupported() {
   std::vector<const KernelRow*> rows = {&kRowScalar};
   __builtin_cpu_init();
@@ -19,6 +46,7 @@ std::vector<const KernelRow*> FindSupported() {
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
     rows.push_back(&kRowAvx512);
+    if (AmxHere() == Amx::kReady) rows.push_back(&RowAmx());
   }
   return rows;
 }
@@ -31,6 +59,12 @@ const KernelRow& Choose() {
   for (const KernelRow* row : rows) {
     if (std::string_view(row->name) == wanted) return *row;
     names += names.empty() ? row->name : std::string(", ") + row->name;
+  }
+  if (std::string_view(wanted) == "amx" && AmxHere() == Amx::kRefused) {
+    FailUsage(
+        "DARKHORSE_ISA=amx: this CPU has matrix units, but the system does not let the process use "
+        "them (Linux does from 5.16 on, outside some containers); choose one of {}",
+        names);
   }
   FailUsage("DARKHORSE_ISA={}: no such instruction set on this CPU; choose one of {}", wanted,
             names);

@@ -6,19 +6,22 @@
 #include <cstdint>
 #include <span>
 
+#include "kernel/bf16_loops.h"
 #include "kernel/gemm_loops.h"
 #include "kernel/ops_loops.h"
 
 namespace darkhorse {
 
 struct KernelRow {
-  const char* name;  // "scalar", "avx2", "avx512"
+  const char* name;  // "scalar", "avx2", "avx512", "amx"
   GemmLoops gemm;
   OpsLoops ops;
+  Bf16Loops bf16;
 };
 
 // The rows themselves. Only kernels.cc names them: a row may hold instructions that this CPU lacks.
 extern const KernelRow kRowScalar, kRowAvx2, kRowAvx512;
+extern const Bf16Loops kBf16LoopsAmx;  // of a row that is the avx512 one otherwise
 
 // The row in use: the best this CPU runs, or what DARKHORSE_ISA names (an unknown or unsupported
 // name is a UsageError).

@@ -11,8 +11,11 @@ namespace {
 constexpr int kTileRows = 6, kTileVectors = 6, kMaxPanels = 4;
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
+constexpr int kPairRows = 3, kPairPanels = 1;
+#include "kernel/bf16_pack.inl"
+#include "kernel/bf16_product.inl"
 }  // namespace
 
-constinit const KernelRow kRowAvx2 = {"avx2", MakeGemmLoops(), MakeOpsLoops()};
+constinit const KernelRow kRowAvx2 = {"avx2", MakeGemmLoops(), MakeOpsLoops(), MakeBf16Loops()};
 
 }  // namespace darkhorse

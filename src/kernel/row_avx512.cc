@@ -14,8 +14,11 @@ namespace {
 constexpr int kTileRows = 6, kTileVectors = 24, kMaxPanels = 8;
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
+constexpr int kPairRows = 6, kPairPanels = 2;
+#include "kernel/bf16_pack.inl"
+#include "kernel/bf16_product.inl"
 }  // namespace
 
-constinit const KernelRow kRowAvx512 = {"avx512", MakeGemmLoops(), MakeOpsLoops()};
+constinit const KernelRow kRowAvx512 = {"avx512", MakeGemmLoops(), MakeOpsLoops(), MakeBf16Loops()};
 
 }  // namespace darkhorse

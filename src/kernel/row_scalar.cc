@@ -9,8 +9,11 @@ namespace {
 constexpr int kTileRows = 4, kTileVectors = 4, kMaxPanels = 2;
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
+constexpr int kPairRows = 2, kPairPanels = 1;
+#include "kernel/bf16_pack.inl"
+#include "kernel/bf16_product.inl"
 }  // namespace
 
-constinit const KernelRow kRowScalar = {"scalar", MakeGemmLoops(), MakeOpsLoops()};
+constinit const KernelRow kRowScalar = {"scalar", MakeGemmLoops(), MakeOpsLoops(), MakeBf16Loops()};
 
 }  // namespace darkhorse

@@ -22,6 +22,18 @@ inline void StoreN(float* p, V x, int n) {
   _mm256_maskstore_ps(p, LaneMask(n), x.lo);
   _mm256_maskstore_ps(p + 8, LaneMask(n - 8), x.hi);
 }
+inline __m256i LoadPairs(const void* p, int half) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p) + half);
+}
+inline V LoadEven(const void* p) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(LoadPairs(p, 0), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(LoadPairs(p, 1), 16))};
+}
+inline V LoadOdd(const void* p) {
+  const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000));
+  return {_mm256_castsi256_ps(_mm256_and_si256(LoadPairs(p, 0), high)),
+          _mm256_castsi256_ps(_mm256_and_si256(LoadPairs(p, 1), high))};
+}
 inline V Fma(V a, V b, V c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }

@@ -12,6 +12,13 @@ inline void Store(float* p, V x) { _mm512_storeu_ps(p, x.v); }
 inline __mmask16 LaneMask(int n) { return static_cast<__mmask16>((1u << n) - 1); }
 inline V LoadN(const float* p, int n) { return {_mm512_maskz_loadu_ps(LaneMask(n), p)}; }
 inline void StoreN(float* p, V x, int n) { _mm512_mask_storeu_ps(p, LaneMask(n), x.v); }
+inline V LoadEven(const void* p) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16))};
+}
+inline V LoadOdd(const void* p) {
+  return {_mm512_castsi512_ps(
+      _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000))))};
+}
 inline V Fma(V a, V b, V c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline V Add(V a, V b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline V Sub(V a, V b) { return {_mm512_sub_ps(a.v, b.v)}; }

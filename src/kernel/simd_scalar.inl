@@ -29,6 +29,23 @@ inline V LoadN(const float* p, int n) {
 inline void StoreN(float* p, V x, int n) {
   for (int i = 0; i < n; ++i) p[i] = x.lane[i];
 }
+// The first and the second of sixteen pairs of bf16, widened.
+inline V LoadEven(const void* p) {
+  uint32_t pairs[16];
+  __builtin_memcpy(pairs, p, sizeof(pairs));
+  DH_LANES pairs[i] <<= 16;
+  V r;
+  __builtin_memcpy(&r, pairs, sizeof(pairs));
+  return r;
+}
+inline V LoadOdd(const void* p) {
+  uint32_t pairs[16];
+  __builtin_memcpy(pairs, p, sizeof(pairs));
+  DH_LANES pairs[i] &= 0xffff0000;
+  V r;
+  __builtin_memcpy(&r, pairs, sizeof(pairs));
+  return r;
+}
 inline V Fma(V a, V b, V c) {
   V r;
   DH_LANES r.lane[i] = __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]);

@@ -1,0 +1,51 @@
+// The inner loops of bf16 products: single-threaded, on cache-sized blocks. gemm_bf16.cc blocks and
+// threads them. Both operands lie in tiles of 16 x 32 numbers, 1 KiB, which is what a matrix unit
+// loads at once:
+//   left:  element (i, k) of A[rows, depth] at (i/16)*block + (k/32)*512 + (i%16)*32 + k%32
+//   right: element (k, j) of B[depth, cols] at (j/16)*block + (k/32)*512 + (k%32/2)*32 + j%16*2 +
+//   k%2
+// where `block` is the stride from 16 rows (columns) to the next, in elements. What lies beyond the
+// last row, column or depth is zero. A right tile is a left tile of B^T whose 16 x 16 pairs of
+// numbers are transposed.
+#pragma once
+
+#include <cstdint>
+
+#include "kernel/bf16.h"
+
+namespace darkhorse {
+
+inline constexpr int64_t kTileSide = 16;   // rows of a left tile, columns of a right one
+inline constexpr int64_t kTileDepth = 32;  // of k
+inline constexpr int64_t kTileSize = kTileSide * kTileDepth;
+
+struct Bf16Loops {
+  // f32 rounded to tiles, strides in floats:
+  // A[rows, depth] and A^T given as [depth, rows], to left tiles;
+  void (*left_rows)(const float* a, int64_t stride, int64_t rows, int64_t depth, Bf16* tiles,
+                    int64_t block);
+  void (*left_cols)(const float* a, int64_t stride, int64_t rows, int64_t depth, Bf16* tiles,
+                    int64_t block);
+  // B^T given as W[cols, depth] and B[depth, cols], to right tiles.
+  void (*right_rows)(const float* w, int64_t stride, int64_t cols, int64_t depth, Bf16* tiles,
+                     int64_t block);
+  void (*right_cols)(const float* b, int64_t stride, int64_t cols, int64_t depth, Bf16* tiles,
+                     int64_t block);
+  // Left tiles of B[depth, cols] (`from_block` apart) to right tiles of B: whole tiles, of two
+  // blocks of 16 rows each (a last one that is missing is zero).
+  void (*right_from_left)(const Bf16* left, int64_t from_block, int64_t cols, int64_t depth,
+                          Bf16* tiles, int64_t block);
+
+  // C[rows, cols] (+)= left . right over `tiles` tiles of depth, as gemm_bf16.h defines. Any rows
+  // and cols >= 1, tiles >= 1. Called with denormals flushed (kernel/denormals.h).
+  void (*product)(const Bf16* left, int64_t left_block, int64_t rows, const Bf16* right,
+                  int64_t right_block, int64_t cols, int64_t tiles, float* c, int64_t c_stride,
+                  bool accumulate);
+
+  // Nothing but independent products from registers, rounds * probe_width multiply-adds: measures
+  // the peak. The result only keeps the compiler honest.
+  float (*probe)(int64_t rounds);
+  int64_t probe_width;
+};
+
+}  // namespace darkhorse

@@ -1,0 +1,207 @@
+#include "kernel/gemm_bf16.h"
+
+#include <algorithm>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernel/denormals.h"
+#include "kernel/gemm_split.h"
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+
+// Blocks: 32 rows of A of this depth fill two thirds of a first-level cache; kBlockN columns of B
+// of this depth half of a second-level one, which they share with kBlockM rows of A.
+constexpr int64_t kBlockK = 512;
+constexpr int64_t kBlockM = 256;
+constexpr int64_t kBlockN = 1024;
+// A product of fewer multiply-adds than kSerial whose B has fewer numbers than kSerialB lasts less
+// than a microsecond or two.
+constexpr int64_t kSerial = 1 << 19;
+constexpr int64_t kSerialB = 1 << 14;
+
+// What an operand is read from. Tiles are those of its own side; kLeftTiles are tiles of rows that
+// the product needs as a right operand.
+enum class Source { kTiles, kRows, kCols, kLeftTiles };
+
+// C[m,n] (+)= A . B over k.
+struct Product {
+  Source a_source;  // kRows: [m,k], kCols: [k,m]
+  ConstMatrix a;
+  const Bf16* a_tiles;
+  Source b_source;  // kRows: [n,k], kCols: [k,n]
+  ConstMatrix b;
+  const Bf16* b_tiles;
+  Matrix c;
+  int64_t k;
+  bool accumulate;
+};
+
+// A buffer that only grows, one per thread and use.
+class Scratch {
+ public:
+  Bf16* Get(int64_t count) {
+    if (count > 2 * data_.size()) {
+      data_ = {};
+      data_ = FloatBuffer(CeilDiv(count, 2));
+    }
+    return reinterpret_cast<Bf16*>(data_.data());
+  }
+
+ private:
+  FloatBuffer data_;
+};
+thread_local Scratch t_left;
+thread_local Scratch t_right;
+
+int64_t TileCount(int64_t k) { return CeilDiv(k, kTileDepth); }
+int64_t BlockStride(int64_t k) { return TileCount(k) * kTileSize; }
+
+// The tiles of some rows (columns) and depth, and the stride from 16 of them to the next.
+struct Tiles {
+  const Bf16* data;
+  int64_t block;
+};
+
+Tiles Left(const Bf16Loops& loops, const Product& p, int64_t row, int64_t rows, int64_t k0,
+           int64_t k) {
+  if (p.a_source == Source::kTiles) {
+    const int64_t block = BlockStride(p.k);
+    return {p.a_tiles + row / kTileSide * block + k0 / kTileDepth * kTileSize, block};
+  }
+  const int64_t block = BlockStride(k);
+  Bf16* tiles = t_left.Get(CeilDiv(rows, kTileSide) * block);
+  if (p.a_source == Source::kRows) {
+    loops.left_rows(p.a.Row(row) + k0, p.a.stride, rows, k, tiles, block);
+  } else {
+    loops.left_cols(p.a.Row(k0) + row, p.a.stride, rows, k, tiles, block);
+  }
+  return {tiles, block};
+}
+
+Tiles Right(const Bf16Loops& loops, const Product& p, int64_t col, int64_t cols, int64_t k0,
+            int64_t k) {
+  if (p.b_source == Source::kTiles) {
+    const int64_t block = BlockStride(p.k);
+    return {p.b_tiles + col / kTileSide * block + k0 / kTileDepth * kTileSize, block};
+  }
+  const int64_t block = BlockStride(k);
+  Bf16* tiles = t_right.Get(CeilDiv(cols, kTileSide) * block);
+  if (p.b_source == Source::kRows) {
+    loops.right_rows(p.b.Row(col) + k0, p.b.stride, cols, k, tiles, block);
+  } else if (p.b_source == Source::kCols) {
+    loops.right_cols(p.b.Row(k0) + col, p.b.stride, cols, k, tiles, block);
+  } else {
+    const int64_t from_block = BlockStride(p.b.cols);
+    loops.right_from_left(p.b_tiles + k0 / kTileSide * from_block + col / kTileDepth * kTileSize,
+                          from_block, cols, k, tiles, block);
+  }
+  return {tiles, block};
+}
+
+// One thread's rectangle, which begins at a whole tile. C is carried through the blocks of k in
+// order.
+void RunBlock(const Bf16Loops& loops, const Product& p, const GemmBlock& block) {
+  const FlushDenormals flush;
+  const int64_t row_end = block.row + block.rows, col_end = block.col + block.cols;
+  if (p.k == 0 && !p.accumulate) {
+    for (int64_t row = block.row; row < row_end; ++row)
+      std::fill_n(p.c.Row(row) + block.col, block.cols, 0.0f);
+  }
+  const int64_t step =
+      RoundUp(CeilDiv(p.k, std::max<int64_t>(1, CeilDiv(p.k, kBlockK))), kTileDepth);
+  for (int64_t col = block.col; col < col_end; col += kBlockN) {
+    const int64_t cols = std::min(kBlockN, col_end - col);
+    for (int64_t k0 = 0; k0 < p.k; k0 += step) {
+      const int64_t k = std::min(step, p.k - k0);
+      const Tiles right = Right(loops, p, col, cols, k0, k);
+      for (int64_t row = block.row; row < row_end; row += kBlockM) {
+        const int64_t rows = std::min(kBlockM, row_end - row);
+        const Tiles left = Left(loops, p, row, rows, k0, k);
+        loops.product(left.data, left.block, rows, right.data, right.block, cols, TileCount(k),
+                      p.c.Row(row) + col, p.c.stride, p.accumulate || k0 > 0);
+      }
+    }
+  }
+}
+
+// Cost of a rectangle per k, in products of a tile: the products, and rounding what is not rounded.
+double Cost(const Product& p, int64_t rows, int64_t cols) {
+  const auto tiles = [](int64_t x) { return static_cast<double>(CeilDiv(x, kTileSide)); };
+  const double round_a = p.a_source == Source::kTiles ? 0.1 : p.a_source == Source::kRows ? 1 : 3;
+  const double round_b = p.b_source == Source::kTiles ? 0.1 : p.b_source == Source::kRows ? 3 : 1;
+  return tiles(rows) * tiles(cols) + tiles(rows) * round_a + tiles(cols) * round_b;
+}
+
+void Run(const Product& p) {
+  const Bf16Loops& loops = Kernels().bf16;
+  const int64_t m = p.c.rows, n = p.c.cols;
+  // A block of columns begins with a whole tile of the left tiles it may be read from.
+  SplitGemm(
+      m, n, kTileSide, kTileDepth, m * n * p.k < kSerial && n * p.k < kSerialB,
+      [&](int64_t rows, int64_t cols) { return Cost(p, rows, cols); },
+      [&](const GemmBlock& block) { RunBlock(loops, p, block); });
+}
+
+// Calls round(first row, rows) for shares of the rows, of whole tiles.
+template <typename Round>
+void RoundInParallel(ConstMatrix x, const Round& round) {
+  const int64_t grain =
+      RoundUp(std::max<int64_t>(1, 8192 / std::max<int64_t>(1, x.cols)), kTileDepth);
+  ParallelForRange(CeilDiv(x.rows, grain), 1, [&](int64_t begin, int64_t end) {
+    const int64_t row = begin * grain;
+    round(row, std::min(end * grain, x.rows) - row);
+  });
+}
+
+}  // namespace
+
+int64_t TilesSize(int64_t rows, int64_t cols) {
+  return RoundUp(rows, kTileDepth) * RoundUp(cols, kTileDepth);
+}
+
+void RoundRows(ConstMatrix x, Bf16* tiles) {
+  const int64_t block = BlockStride(x.cols);
+  RoundInParallel(x, [&](int64_t row, int64_t rows) {
+    Kernels().bf16.left_rows(x.Row(row), x.stride, rows, x.cols, tiles + row / kTileSide * block,
+                             block);
+  });
+}
+
+void RoundForNT(ConstMatrix w, Bf16* tiles) {
+  const int64_t block = BlockStride(w.cols);
+  RoundInParallel(w, [&](int64_t row, int64_t rows) {
+    Kernels().bf16.right_rows(w.Row(row), w.stride, rows, w.cols, tiles + row / kTileSide * block,
+                              block);
+  });
+}
+
+void RoundForNN(ConstMatrix w, Bf16* tiles) {
+  const int64_t block = BlockStride(w.rows);
+  RoundInParallel(w, [&](int64_t row, int64_t rows) {
+    Kernels().bf16.right_cols(w.Row(row), w.stride, w.cols, rows,
+                              tiles + row / kTileDepth * kTileSize, block);
+  });
+}
+
+void Bf16GemmNT(const Bf16Operand& a, const Bf16Operand& b, Matrix c, bool accumulate) {
+  CHECK(a.x.cols == b.x.cols && c.rows == a.x.rows && c.cols == b.x.rows);
+  Run({a.tiles ? Source::kTiles : Source::kRows, a.x, a.tiles,
+       b.tiles ? Source::kTiles : Source::kRows, b.x, b.tiles, c, a.x.cols, accumulate});
+}
+
+void Bf16GemmNN(const Bf16Operand& a, const Bf16Operand& b, Matrix c, bool accumulate) {
+  CHECK(a.x.cols == b.x.rows && c.rows == a.x.rows && c.cols == b.x.cols);
+  Run({a.tiles ? Source::kTiles : Source::kRows, a.x, a.tiles,
+       b.tiles ? Source::kTiles : Source::kCols, b.x, b.tiles, c, a.x.cols, accumulate});
+}
+
+void Bf16GemmTN(ConstMatrix a, const Bf16Operand& b, Matrix c, bool accumulate) {
+  CHECK(a.rows == b.x.rows && c.rows == a.cols && c.cols == b.x.cols);
+  Run({Source::kCols, a, nullptr, b.tiles ? Source::kLeftTiles : Source::kCols, b.x, b.tiles, c,
+       a.rows, accumulate});
+}
+
+}  // namespace darkhorse
