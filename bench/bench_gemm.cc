@@ -16,9 +16,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/parallel.h"
 #include "kernel/gemm.h"
+#include "kernel/gemm_bf16.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -82,13 +84,13 @@ std::vector<float> Random(int64_t n) {
 // A oneDNN matmul primitive for row-major C[m,n] = A . B with transposed operands as strides.
 class OneDnn {
  public:
-  OneDnn(int64_t m, int64_t n, int64_t k, bool a_t, bool b_t, float* a, float* b, float* c,
-         bool accumulate)
+  OneDnn(int64_t m, int64_t n, int64_t k, bool a_t, bool b_t, void* a, void* b, float* c,
+         bool accumulate, dnnl::memory::data_type type = dnnl::memory::data_type::f32)
       : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
     using Memory = dnnl::memory;
     const auto kF32 = Memory::data_type::f32;
-    const Memory::desc da({m, k}, kF32, a_t ? Memory::dims{1, m} : Memory::dims{k, 1});
-    const Memory::desc db({k, n}, kF32, b_t ? Memory::dims{1, k} : Memory::dims{n, 1});
+    const Memory::desc da({m, k}, type, a_t ? Memory::dims{1, m} : Memory::dims{k, 1});
+    const Memory::desc db({k, n}, type, b_t ? Memory::dims{1, k} : Memory::dims{n, 1});
     const Memory::desc dc({m, n}, kF32, Memory::dims{n, 1});
     dnnl::primitive_attr attributes;
     if (accumulate) {
@@ -158,6 +160,41 @@ struct Bench {
         [&] { theirs(); });
   }
 
+  // bf16 as training uses it: weights lie in tiles, activations and gradients are rounded from f32
+  // (that of the weights reads activations that the forward pass has rounded). oneDNN gets plain
+  // bf16 on both sides, rounded beforehand.
+  void OneBf16(const std::string& set, const std::string& form, int64_t m, int64_t n, int64_t k) {
+    const std::string name = fmt::format("{} bf16 {} {}x{}x{}", set, form, m, n, k);
+    if (!Wanted(name)) return;
+    std::vector<float> a = Random(m * k), b = Random(n * k), c = Random(m * n), d = c;
+    const bool a_t = form == "TN";
+    const bool b_t = form == "NT";
+    std::vector<Bf16> a16, b16;
+    for (const float x : a) a16.push_back(RoundToBf16(x));
+    for (const float x : b) b16.push_back(RoundToBf16(x));
+    OneDnn theirs(m, n, k, a_t, b_t, a16.data(), b16.data(), d.data(), a_t,
+                  dnnl::memory::data_type::bf16);
+    const ConstMatrix va(a.data(), a_t ? k : m, a_t ? m : k);
+    const ConstMatrix vb(b.data(), b_t ? n : k, b_t ? k : n);
+    const Matrix vc(c.data(), m, n);
+    FloatBuffer a_memory(TilesSize(va.rows, va.cols) / 2),
+        b_memory(TilesSize(vb.rows, vb.cols) / 2);
+    auto* a_tiles = reinterpret_cast<Bf16*>(a_memory.data());
+    auto* b_tiles = reinterpret_cast<Bf16*>(b_memory.data());
+    (form == "NT" ? RoundForNT : form == "NN" ? RoundForNN : RoundRows)(vb, b_tiles);
+    const Bf16Operand b_operand(vb.rows, vb.cols, b_tiles);
+    Record(
+        name, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k),
+        [&] {
+          if (form != "TN") RoundRows(va, a_tiles);
+          const Bf16Operand a_operand(va.rows, va.cols, a_tiles);
+          if (form == "NT") Bf16GemmNT(a_operand, b_operand, vc);
+          if (form == "NN") Bf16GemmNN(a_operand, b_operand, vc);
+          if (form == "TN") Bf16GemmTN(va, b_operand, vc, true);
+        },
+        [&] { theirs(); });
+  }
+
   // Experts of unequal size; oneDNN runs them one after the other.
   void Grouped(const std::string& set, const std::string& form, int64_t rows, int64_t groups,
                int64_t n, int64_t k) {
@@ -176,12 +213,14 @@ struct Bench {
     std::vector<float> v = w;
     std::vector<float> packed(static_cast<size_t>(groups * PackedSize(n, k)));
     std::vector<Weight> weights;
+    std::vector<Matrix> gradients;
     std::vector<OneDnn> theirs;
     for (int64_t g = 0; g < groups; ++g) {
       const int64_t first = begin[static_cast<size_t>(g)];
       const int64_t m = begin[static_cast<size_t>(g) + 1] - first;
       float* wg = w.data() + g * n * k;
       weights.push_back({Matrix(wg, n, k), nullptr});
+      gradients.push_back(weights.back().w);
       if (form == "packed") {
         float* pg = packed.data() + g * PackedSize(n, k);
         PackNT(weights.back().w, pg);
@@ -201,9 +240,9 @@ struct Bench {
     Record(
         name, 2.0 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(k),
         [&] {
-          if (form == "NT" || form == "packed") GroupedLinear(vx, begin, weights, vy);
+          if (form == "NT" || form == "packed") GroupedGemmNT(vx, begin, weights, vy);
           if (form == "NN") GroupedGemmNN(vy, begin, weights, vx);
-          if (form == "TN") GroupedGemmTN(vy, vx, begin, weights);
+          if (form == "TN") GroupedGemmTN(vy, vx, begin, gradients);
         },
         [&] {
           for (OneDnn& one : theirs) one();
@@ -229,6 +268,7 @@ int Main(int argc, char** argv) {
                                                                      {64, 512, 512},
                                                                      {64, 256, 256}}) {
       bench.One("table", form, m, n, k);
+      bench.OneBf16("table", form, m, n, k);
     }
   }
   // Linear layers of tokens [T, in] to [T, out]: forward, input gradient, weight gradient.
@@ -236,6 +276,9 @@ int Main(int argc, char** argv) {
     bench.One(set, "NT", tokens, out, in);
     bench.One(set, "NN", tokens, in, out);
     bench.One(set, "TN", out, in, tokens);
+    bench.OneBf16(set, "NT", tokens, out, in);
+    bench.OneBf16(set, "NN", tokens, in, out);
+    bench.OneBf16(set, "TN", out, in, tokens);
   };
   for (const int64_t tokens : {16384, 4096, 512}) {
     for (const auto& [out, in] : std::vector<std::array<int64_t, 2>>{

@@ -1,5 +1,6 @@
-// Bf16Loops on the matrix unit, for row_amx.cc. A tile register holds a tile of kernel/bf16_loops.h,
-// or 16 x 16 sums; TDPBF16PS on three of them is one step of the definition in gemm_bf16.h.
+// Bf16Loops on the matrix unit, for row_amx.cc. A tile register holds a tile of
+// kernel/bf16_loops.h, or 16 x 16 sums; TDPBF16PS on three of them is one step of the definition in
+// gemm_bf16.h.
 
 // All eight tile registers hold 16 rows of 64 bytes. In static storage: GCC 12 believes that
 // _tile_loadconfig reads 8 of the 64 bytes, and deletes the stores to a local one.
@@ -135,10 +136,9 @@ inline void AmxFewRows(const Bf16* left, int64_t rows, const Bf16* right, int64_
     if (rows == 16 && j + 64 <= cols) {
       Amx1x4(left, from, right_block, tiles, c + j, c_stride, accumulate);
     } else {
-      ThroughCopy<16, 64>(rows, cols - j < 64 ? cols - j : 64, c + j, c_stride, accumulate,
-                          [&](float* copy) {
-                            Amx1x4(left, from, right_block, tiles, copy, 64, accumulate);
-                          });
+      ThroughCopy<16, 64>(
+          rows, cols - j < 64 ? cols - j : 64, c + j, c_stride, accumulate,
+          [&](float* copy) { Amx1x4(left, from, right_block, tiles, copy, 64, accumulate); });
     }
   }
   for (; j < cols; j += 16) {

@@ -25,7 +25,8 @@ inline void RoundTile(const float* a, int64_t stride, int64_t rows, int64_t dept
     const float* from = a + i * stride;
     const int64_t valid = i < rows ? depth : 0;
     if (valid == kTileDepth) {
-      for (int64_t k = 0; k < kTileDepth; ++k) to[k].bits = static_cast<uint16_t>(Bf16Bits(from[k]));
+      for (int64_t k = 0; k < kTileDepth; ++k)
+        to[k].bits = static_cast<uint16_t>(Bf16Bits(from[k]));
       continue;
     }
     for (int64_t k = 0; k < kTileDepth; ++k) {
@@ -96,8 +97,7 @@ void RightCols(const float* b, int64_t stride, int64_t cols, int64_t depth, Bf16
                int64_t block) {
   ForEachTile(cols, depth, tiles, block,
               [&](int64_t j, int64_t k, int64_t height, int64_t width, Bf16* to) {
-                RoundPairs(b + k * stride + j, stride, height, width,
-                           reinterpret_cast<Pair*>(to));
+                RoundPairs(b + k * stride + j, stride, height, width, reinterpret_cast<Pair*>(to));
               });
 }
 
@@ -105,8 +105,8 @@ void RightFromLeft(const Bf16* left, int64_t from_block, int64_t cols, int64_t d
                    int64_t block) {
   ForEachTile(cols, depth, tiles, block,
               [&](int64_t j, int64_t k, int64_t, int64_t width, Bf16* to) {
-                const Bf16* from = left + k / kTileSide * from_block +
-                                   j / kTileDepth * kTileSize + j % kTileDepth;
+                const Bf16* from =
+                    left + k / kTileSide * from_block + j / kTileDepth * kTileSize + j % kTileDepth;
                 for (int64_t i = 0; i < kTileDepth; ++i) {
                   const Bf16* row = from + i / kTileSide * from_block + i % kTileSide * kTileDepth;
                   Bf16* pair = to + i / 2 * kTileDepth + i % 2;

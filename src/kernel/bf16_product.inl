@@ -2,8 +2,8 @@
 // an anonymous namespace, after a simd_*.inl, gemm.inl and bf16_pack.inl and with kPairRows x
 // kPairPanels, the register tile of two chains each, defined.
 
-// A register tile of R rows and P panels of 16 columns: for each 32 of depth a chain of even and one
-// of odd k, whose sum is added to C. `a` holds the rows widened: element (r, k) at k*R + r.
+// A register tile of R rows and P panels of 16 columns: for each 32 of depth a chain of even and
+// one of odd k, whose sum is added to C. `a` holds the rows widened: element (r, k) at k*R + r.
 template <int R, int P>
 inline void PairTile(const float* a, const Bf16* b, int64_t b_block, int64_t tiles, float* c,
                      int64_t c_stride, int tail, bool accumulate) {
