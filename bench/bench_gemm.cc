@@ -219,12 +219,12 @@ struct Bench {
       const int64_t first = begin[static_cast<size_t>(g)];
       const int64_t m = begin[static_cast<size_t>(g) + 1] - first;
       float* wg = w.data() + g * n * k;
-      weights.push_back({Matrix(wg, n, k), nullptr});
+      weights.push_back({Matrix(wg, n, k)});
       gradients.push_back(weights.back().w);
       if (form == "packed") {
         float* pg = packed.data() + g * PackedSize(n, k);
         PackNT(weights.back().w, pg);
-        weights.back().packed = pg;
+        weights.back().forward = pg;
       }
       if (m == 0) continue;
       float* xg = x.data() + first * k;

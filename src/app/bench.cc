@@ -13,8 +13,8 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "infer/packed.h"
 #include "model/cost.h"
+#include "model/packed_weights.h"
 #include "train/recipe.h"
 #include "train/trained_model.h"
 
@@ -42,12 +42,13 @@ Json BenchBase(const BenchOptions& options) {
               recipe.model.max_position_embeddings);
   }
   RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens);
-  TrainedModel trained(recipe.model, recipe.optimizer);
+  TrainedModel trained(recipe.model, recipe.optimizer, FormatOf(recipe.train.precision));
   trained.Initialize(kSeed);
   Json result;
   Note("training");
   result["training"] = BenchTraining(recipe, options.rounds, trained);
-  const PackedWeights packed(trained.config(), trained.layout(), trained.weights());
+  const PackedWeights packed(trained.config(), trained.layout(), trained.mutable_weights(),
+                             trained.format());
   Json speeds, shares;
   for (const int64_t batch : options.batches) {
     Note(fmt::format("decoding {} sequences", batch));

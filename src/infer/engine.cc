@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "kernel/linear.h"
 #include "kernel/ops.h"
 #include "model/cost.h"
-#include "model/linear.h"
 
 namespace darkhorse {
 

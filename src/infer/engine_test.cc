@@ -11,11 +11,11 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "infer/engine_testing.h"
-#include "infer/packed.h"
+#include "kernel/linear.h"
 #include "kernel/ops.h"
 #include "model/cost.h"
 #include "model/head.h"
-#include "model/linear.h"
+#include "model/packed_weights.h"
 
 namespace darkhorse {
 namespace {

@@ -152,6 +152,13 @@ void Run(const Product& p) {
       [&](const GemmBlock& block) { RunBlock(loops, p, block); });
 }
 
+void RunGroups(std::span<const Product> products) {
+  const GemmLoops& loops = Kernels().gemm;
+  SplitGroupedGemm(
+      products, [](const Product& p, int64_t rows, int64_t cols) { return Cost(p, rows, cols); },
+      [&](const Product& p, const GemmBlock& block) { RunBlock(loops, p, block); });
+}
+
 }  // namespace
 
 void GemmNT(ConstMatrix a, ConstMatrix b, Matrix c, bool accumulate) {
@@ -201,106 +208,51 @@ void GemmPacked(ConstMatrix a, const float* packed, Matrix c, bool accumulate) {
   Run({a.data, a.stride, false, packed, 0, Right::kPanels, c, a.cols, accumulate});
 }
 
-namespace {
-
-// The products of all groups as one list of rectangles, dearest first, so that the threads finish
-// together.
-class GroupedWork {
- public:
-  void Add(const Product& p) { products_.push_back(p); }
-
-  void Run() {
-    std::vector<Item> items = Items(kWidest);
-    const int64_t enough = int64_t{4} * NumThreads();
-    for (int64_t cols = kWidest;
-         static_cast<int64_t>(items.size()) < enough && cols > kNarrowest;) {
-      cols /= 2;
-      items = Items(cols);
-    }
-    const auto cost = [](const Item& x) {
-      return Cost(*x.product, x.block.rows, x.block.cols) * static_cast<double>(x.product->k);
-    };
-    std::stable_sort(items.begin(), items.end(),
-                     [&](const Item& x, const Item& y) { return cost(x) > cost(y); });
-    const GemmLoops& loops = Kernels().gemm;
-    ParallelFor(static_cast<int64_t>(items.size()),
-                [&](int64_t i) { RunBlock(loops, *items[i].product, items[i].block); });
-  }
-
- private:
-  static constexpr int64_t kRows = 1024;  // the most that one item holds
-  // Each item reads, and may pack, all of its rows of A: the wider the better, where there are
-  // items enough for the threads to share evenly.
-  static constexpr int64_t kWidest = 512;
-  static constexpr int64_t kNarrowest = 128;
-
-  struct Item {
-    const Product* product;
-    GemmBlock block;
-  };
-
-  std::vector<Item> Items(int64_t width) const {
-    std::vector<Item> items;
-    for (const Product& p : products_) {
-      for (int64_t row = 0; row < p.c.rows; row += kRows) {
-        const int64_t rows = std::min(kRows, p.c.rows - row);
-        for (int64_t col = 0; col < p.c.cols; col += width) {
-          items.push_back({&p, {row, rows, col, std::min(width, p.c.cols - col)}});
-        }
-      }
-    }
-    return items;
-  }
-
-  std::vector<Product> products_;
-};
-
-}  // namespace
-
 void GroupedGemmNT(ConstMatrix a, std::span<const int64_t> row_begin,
                    std::span<const Weight> weights, Matrix c) {
   CHECK(row_begin.size() == weights.size() + 1);
-  GroupedWork work;
+  std::vector<Product> products;
   for (size_t g = 0; g < weights.size(); ++g) {
     const int64_t begin = row_begin[g];
     const int64_t rows = row_begin[g + 1] - begin;
     const Matrix& w = weights[g].w;
     CHECK(rows >= 0 && w.cols == a.cols && w.rows == c.cols);
-    const bool packed = weights[g].packed != nullptr;
-    work.Add({a.Row(begin), a.stride, false, packed ? weights[g].packed : w.data, w.stride,
-              packed ? Right::kPanels : Right::kNT, c.Rows(begin, rows), a.cols, false});
+    const auto* panels = static_cast<const float*>(weights[g].forward);
+    products.push_back({a.Row(begin), a.stride, false, panels ? panels : w.data, w.stride,
+                        panels ? Right::kPanels : Right::kNT, c.Rows(begin, rows), a.cols, false});
   }
-  work.Run();
+  RunGroups(products);
 }
 
 void GroupedGemmNN(ConstMatrix a, std::span<const int64_t> row_begin,
                    std::span<const Weight> weights, Matrix c, bool accumulate) {
   CHECK(row_begin.size() == weights.size() + 1);
-  GroupedWork work;
+  std::vector<Product> products;
   for (size_t g = 0; g < weights.size(); ++g) {
     const int64_t begin = row_begin[g];
     const int64_t rows = row_begin[g + 1] - begin;
     const Matrix& w = weights[g].w;
     CHECK(rows >= 0 && w.rows == a.cols && w.cols == c.cols);
-    work.Add({a.Row(begin), a.stride, false, w.data, w.stride, Right::kNN, c.Rows(begin, rows),
-              a.cols, accumulate});
+    products.push_back({a.Row(begin), a.stride, false, w.data, w.stride, Right::kNN,
+                        c.Rows(begin, rows), a.cols, accumulate});
   }
-  work.Run();
+  RunGroups(products);
 }
 
 void GroupedGemmTN(ConstMatrix a, ConstMatrix b, std::span<const int64_t> row_begin,
                    std::span<const Matrix> dw) {
   CHECK(row_begin.size() == dw.size() + 1 && a.rows == b.rows);
-  GroupedWork work;
+  std::vector<Product> products;
   for (size_t g = 0; g < dw.size(); ++g) {
     const int64_t begin = row_begin[g];
     const int64_t rows = row_begin[g + 1] - begin;
     CHECK(rows >= 0);
     if (rows == 0 || !dw[g].data) continue;
     CHECK(dw[g].rows == a.cols && dw[g].cols == b.cols);
-    work.Add({a.Row(begin), a.stride, true, b.Row(begin), b.stride, Right::kNN, dw[g], rows, true});
+    products.push_back(
+        {a.Row(begin), a.stride, true, b.Row(begin), b.stride, Right::kNN, dw[g], rows, true});
   }
-  work.Run();
+  RunGroups(products);
 }
 
 }  // namespace darkhorse

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "base/matrix.h"
+#include "kernel/weight.h"
 
 namespace darkhorse {
 
@@ -31,22 +32,12 @@ void PackNT(ConstMatrix w, float* packed);
 // C[M,N] = A[M,K] . W^T. Fast for one row (bandwidth-bound) as for thousands. Bit-equal to GemmNT.
 void GemmPacked(ConstMatrix a, const float* packed, Matrix c, bool accumulate = false);
 
-// One weight of a linear layer: the matrix, and its packed form where one is kept (else nullptr).
-struct Weight {
-  Matrix w;                       // [out, in]
-  const float* packed = nullptr;  // PackedSize(out, in) floats
-
-  bool present() const { return w.data != nullptr; }
-  int64_t out() const { return w.rows; }
-  int64_t in() const { return w.cols; }
-};
-
 // Grouped products for mixture of experts: rows of the batch are sorted by group, group g owns rows
 // [row_begin[g], row_begin[g+1]). row_begin has groups+1 entries. Empty groups cost nothing; work
 // is balanced over threads across groups. Same chains as the plain forms, so a row's result does
 // not depend on its neighbours.
 //
-// C[rows of g, N] = A[rows of g, K] . W_g[N,K]^T
+// C[rows of g, N] = A[rows of g, K] . W_g[N,K]^T, W_g packed by PackNT or not at all
 void GroupedGemmNT(ConstMatrix a, std::span<const int64_t> row_begin,
                    std::span<const Weight> weights, Matrix c);
 // C[rows of g, K] = A[rows of g, N] . W_g[N,K]

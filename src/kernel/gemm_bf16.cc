@@ -1,6 +1,7 @@
 #include "kernel/gemm_bf16.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -145,6 +146,45 @@ void Run(const Product& p) {
       [&](const GemmBlock& block) { RunBlock(loops, p, block); });
 }
 
+void RunGroups(std::span<const Product> products) {
+  const Bf16Loops& loops = Kernels().bf16;
+  SplitGroupedGemm(
+      products, [](const Product& p, int64_t rows, int64_t cols) { return Cost(p, rows, cols); },
+      [&](const Product& p, const GemmBlock& block) { RunBlock(loops, p, block); });
+}
+
+Source SourceOf(const Bf16Operand& x, Source otherwise) {
+  return x.tiles ? Source::kTiles : otherwise;
+}
+
+Product NT(const Bf16Operand& a, const Bf16Operand& b, Matrix c, bool accumulate) {
+  return {SourceOf(a, Source::kRows),
+          a.x,
+          a.tiles,
+          SourceOf(b, Source::kRows),
+          b.x,
+          b.tiles,
+          c,
+          a.x.cols,
+          accumulate};
+}
+Product NN(const Bf16Operand& a, const Bf16Operand& b, Matrix c, bool accumulate) {
+  return {SourceOf(a, Source::kRows),
+          a.x,
+          a.tiles,
+          SourceOf(b, Source::kCols),
+          b.x,
+          b.tiles,
+          c,
+          a.x.cols,
+          accumulate};
+}
+Product TN(ConstMatrix a, const Bf16Operand& b, Matrix c, bool accumulate) {
+  return {Source::kCols, a,       nullptr, b.tiles ? Source::kLeftTiles : Source::kCols,
+          b.x,           b.tiles, c,       a.rows,
+          accumulate};
+}
+
 // Calls round(first row, rows) for shares of the rows, of whole tiles.
 template <typename Round>
 void RoundInParallel(ConstMatrix x, const Round& round) {
@@ -188,20 +228,55 @@ void RoundForNN(ConstMatrix w, Bf16* tiles) {
 
 void Bf16GemmNT(const Bf16Operand& a, const Bf16Operand& b, Matrix c, bool accumulate) {
   CHECK(a.x.cols == b.x.cols && c.rows == a.x.rows && c.cols == b.x.rows);
-  Run({a.tiles ? Source::kTiles : Source::kRows, a.x, a.tiles,
-       b.tiles ? Source::kTiles : Source::kRows, b.x, b.tiles, c, a.x.cols, accumulate});
+  Run(NT(a, b, c, accumulate));
 }
 
 void Bf16GemmNN(const Bf16Operand& a, const Bf16Operand& b, Matrix c, bool accumulate) {
   CHECK(a.x.cols == b.x.rows && c.rows == a.x.rows && c.cols == b.x.cols);
-  Run({a.tiles ? Source::kTiles : Source::kRows, a.x, a.tiles,
-       b.tiles ? Source::kTiles : Source::kCols, b.x, b.tiles, c, a.x.cols, accumulate});
+  Run(NN(a, b, c, accumulate));
 }
 
 void Bf16GemmTN(ConstMatrix a, const Bf16Operand& b, Matrix c, bool accumulate) {
   CHECK(a.rows == b.x.rows && c.rows == a.cols && c.cols == b.x.cols);
-  Run({Source::kCols, a, nullptr, b.tiles ? Source::kLeftTiles : Source::kCols, b.x, b.tiles, c,
-       a.rows, accumulate});
+  Run(TN(a, b, c, accumulate));
+}
+
+void GroupedBf16GemmNT(ConstMatrix a, std::span<const int64_t> row_begin,
+                       std::span<const Bf16Operand> weights, Matrix c) {
+  CHECK(row_begin.size() == weights.size() + 1);
+  std::vector<Product> products;
+  for (size_t g = 0; g < weights.size(); ++g) {
+    const int64_t begin = row_begin[g], rows = row_begin[g + 1] - begin;
+    CHECK(rows >= 0 && weights[g].x.cols == a.cols && weights[g].x.rows == c.cols);
+    products.push_back(NT(a.Rows(begin, rows), weights[g], c.Rows(begin, rows), false));
+  }
+  RunGroups(products);
+}
+
+void GroupedBf16GemmNN(ConstMatrix a, std::span<const int64_t> row_begin,
+                       std::span<const Bf16Operand> weights, Matrix c, bool accumulate) {
+  CHECK(row_begin.size() == weights.size() + 1);
+  std::vector<Product> products;
+  for (size_t g = 0; g < weights.size(); ++g) {
+    const int64_t begin = row_begin[g], rows = row_begin[g + 1] - begin;
+    CHECK(rows >= 0 && weights[g].x.rows == a.cols && weights[g].x.cols == c.cols);
+    products.push_back(NN(a.Rows(begin, rows), weights[g], c.Rows(begin, rows), accumulate));
+  }
+  RunGroups(products);
+}
+
+void GroupedBf16GemmTN(ConstMatrix a, ConstMatrix b, std::span<const int64_t> row_begin,
+                       std::span<const Matrix> dw) {
+  CHECK(row_begin.size() == dw.size() + 1 && a.rows == b.rows);
+  std::vector<Product> products;
+  for (size_t g = 0; g < dw.size(); ++g) {
+    const int64_t begin = row_begin[g], rows = row_begin[g + 1] - begin;
+    CHECK(rows >= 0);
+    if (rows == 0 || !dw[g].data) continue;
+    CHECK(dw[g].rows == a.cols && dw[g].cols == b.cols);
+    products.push_back(TN(a.Rows(begin, rows), b.Rows(begin, rows), dw[g], true));
+  }
+  RunGroups(products);
 }
 
 }  // namespace darkhorse

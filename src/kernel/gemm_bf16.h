@@ -47,4 +47,15 @@ void Bf16GemmNN(const Bf16Operand& a, const Bf16Operand& b, Matrix c, bool accum
 // C[M,N] = A[K,M]^T . B[K,N]; tiles of B by RoundRows.
 void Bf16GemmTN(ConstMatrix a, const Bf16Operand& b, Matrix c, bool accumulate = false);
 
+// Grouped, as in kernel/gemm.h: group g owns rows row_begin[g] ... row_begin[g+1] - 1 of A and C.
+// C[rows of g, N] = A[rows of g, K] . W_g[N,K]^T; tiles of W_g by RoundForNT.
+void GroupedBf16GemmNT(ConstMatrix a, std::span<const int64_t> row_begin,
+                       std::span<const Bf16Operand> weights, Matrix c);
+// C[rows of g, K] = A[rows of g, N] . W_g[N,K]; tiles of W_g by RoundForNN.
+void GroupedBf16GemmNN(ConstMatrix a, std::span<const int64_t> row_begin,
+                       std::span<const Bf16Operand> weights, Matrix c, bool accumulate = false);
+// dW_g[N,K] += A[rows of g, N]^T . B[rows of g, K]; a null dW_g is not wanted.
+void GroupedBf16GemmTN(ConstMatrix a, ConstMatrix b, std::span<const int64_t> row_begin,
+                       std::span<const Matrix> dw);
+
 }  // namespace darkhorse

@@ -206,11 +206,11 @@ TEST(GemmTest, GroupedGemmNTIsOneProductPerGroup) {
     Everywhere([&] {
       std::vector<Weight> weights;
       for (size_t g = 0; g < w.size(); ++g) {
-        weights.push_back({w[g].view(), nullptr});
+        weights.push_back({w[g].view()});
         if (g % 2 == 0) continue;  // some packed, some not
         packed[g].assign(static_cast<size_t>(PackedSize(n, k)), NAN);
         PackNT(w[g].view(), packed[g].data());
-        weights.back().packed = packed[g].data();
+        weights.back().forward = packed[g].data();
       }
       TestMatrix c = start;
       GroupedGemmNT(x.view(), begin, weights, c.view());
@@ -227,7 +227,7 @@ TEST(GemmTest, GroupedGemmNNIsOneProductPerGroup) {
     std::vector<TestMatrix> w;
     std::vector<Weight> weights;
     for (size_t g = 0; g + 1 < begin.size(); ++g) w.push_back(RandomMatrix(n, k, 2, 10 + g));
-    for (TestMatrix& matrix : w) weights.push_back({matrix.view(), nullptr});
+    for (TestMatrix& matrix : w) weights.push_back({matrix.view()});
     const TestMatrix start = RandomMatrix(begin.back(), k, 1, 2);
     for (const bool accumulate : {false, true}) {
       TestMatrix expected = start;

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/arena.h"
+#include "kernel/linear.h"
 #include "model/config_fields.h"
-#include "model/linear.h"
 #include "model/reference_cases_testing.h"
 #include "model/reference_gradient_testing.h"
 #include "model/transformer.h"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernel/linear.h"
 #include "kernel/ops.h"
-#include "model/linear.h"
 
 namespace darkhorse {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "base/arena.h"
-#include "kernel/gemm.h"
+#include "kernel/weight.h"
 
 namespace darkhorse {
 

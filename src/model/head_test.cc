@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "kernel/gemm.h"
 #include "kernel/ops.h"
 
 namespace darkhorse {

@@ -6,8 +6,8 @@
 
 #include "base/parallel.h"
 #include "kernel/attention.h"
+#include "kernel/linear.h"
 #include "kernel/ops.h"
-#include "model/linear.h"
 
 namespace darkhorse {
 namespace {
@@ -178,8 +178,9 @@ void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t lay
   const Matrix absorbed = pass.arena.NewMatrix(rows, d.heads * width);
   const Matrix context = pass.arena.NewMatrix(rows, d.heads * d.rank);
   for (int64_t head = 0; head < d.heads; ++head) {
-    const ConstMatrix key_up = w.kv_b_proj.w.Rows(head * (d.nope + d.value), d.nope);
-    GemmNN(d.Query(s.q, head).Cols(0, d.nope), key_up, absorbed.Cols(head * width, d.rank));
+    const Weight key_up = w.kv_b_proj.Rows(head * (d.nope + d.value), d.nope);
+    LinearBackward(d.Query(s.q, head).Cols(0, d.nope), {}, key_up,
+                   absorbed.Cols(head * width, d.rank), false, {});
     CopyRows(d.Query(s.q, head).Cols(d.nope, d.rope), absorbed.Cols(head * width + d.rank, d.rope));
   }
   std::vector<AttentionJob> jobs;
@@ -199,9 +200,9 @@ void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t lay
   const std::vector<Segment> whole = {{0, rows, 0, -1}};
   for (const Segment& part : segments.size() == pass.batch.segments.size() ? whole : segments) {
     for (int64_t head = 0; head < d.heads; ++head) {
-      const ConstMatrix value_up = w.kv_b_proj.w.Rows(head * (d.nope + d.value) + d.nope, d.value);
-      GemmNT(context.Cols(head * d.rank, d.rank).Rows(part.row, part.rows), value_up,
-             s.heads_out.Cols(head * d.value, d.value).Rows(part.row, part.rows));
+      const Weight value_up = w.kv_b_proj.Rows(head * (d.nope + d.value) + d.nope, d.value);
+      LinearForward(context.Cols(head * d.rank, d.rank).Rows(part.row, part.rows), value_up,
+                    s.heads_out.Cols(head * d.value, d.value).Rows(part.row, part.rows));
     }
   }
 }

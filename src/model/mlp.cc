@@ -1,7 +1,7 @@
 #include "model/mlp.h"
 
+#include "kernel/linear.h"
 #include "kernel/ops.h"
-#include "model/linear.h"
 
 namespace darkhorse {
 

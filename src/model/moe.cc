@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernel/linear.h"
 #include "kernel/ops.h"
 
 namespace darkhorse {
@@ -47,10 +48,10 @@ void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Mat
   s.activated = pass.arena.NewMatrix(visits, intermediate);
   s.out = pass.arena.NewMatrix(visits, x.cols);
   GatherRows(x, {s.dispatch.source, static_cast<size_t>(visits)}, s.x);
-  GroupedGemmNT(s.x, s.dispatch.row_begin, w.gate_proj, s.gate);
-  GroupedGemmNT(s.x, s.dispatch.row_begin, w.up_proj, s.up);
+  GroupedForward(s.x, s.dispatch.row_begin, w.gate_proj, s.gate);
+  GroupedForward(s.x, s.dispatch.row_begin, w.up_proj, s.up);
   SwiGluForward(s.gate, s.up, s.activated);
-  GroupedGemmNT(s.activated, s.dispatch.row_begin, w.down_proj, s.out);
+  GroupedForward(s.activated, s.dispatch.row_begin, w.down_proj, s.out);
   CombineRows(s.out, s.dispatch.slot, s.routing.weight, k, y, /*add_to_y=*/true);
   if (w.shared.gate_proj.present()) MlpForward(pass, w.shared, x, y, &s.shared);
 }
@@ -68,14 +69,11 @@ void MoeBackward(const PassContext& pass, const MoeWeights& w, const MoeSaved& s
 
   CombineRowsBackward(dy, s.out, s.dispatch.slot, s.routing.weight, k, dout, dweight);
   const auto& begin = s.dispatch.row_begin;
-  GroupedGemmTN(dout, s.activated, begin, grads.down_proj);
-  GroupedGemmNN(dout, begin, w.down_proj, dactivated);
+  GroupedBackward(dout, s.activated, begin, w.down_proj, dactivated, false, grads.down_proj);
   SwiGluBackward(dactivated, s.gate, s.up, dgate, dup);
-  GroupedGemmTN(dgate, s.x, begin, grads.gate_proj);
-  GroupedGemmTN(dup, s.x, begin, grads.up_proj);
   const Matrix dvisit = dout;  // its gradient is spent; the rows are reused for the inputs'
-  GroupedGemmNN(dgate, begin, w.gate_proj, dvisit);
-  GroupedGemmNN(dup, begin, w.up_proj, dvisit, /*accumulate=*/true);
+  GroupedBackward(dgate, s.x, begin, w.gate_proj, dvisit, false, grads.gate_proj);
+  GroupedBackward(dup, s.x, begin, w.up_proj, dvisit, true, grads.up_proj);
   CombineRows(dvisit, s.dispatch.slot, nullptr, k, dx, /*add_to_y=*/false);
   {
     const PartTimer timer(pass.clock, Part::kRouter);

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "kernel/linear.h"
 #include "kernel/ops.h"
-#include "model/linear.h"
 
 namespace darkhorse {
 namespace {

@@ -73,8 +73,16 @@ ModelTensors<M> BindTensors(const ModelConfig& config, const ParamLayout& layout
 
 }  // namespace
 
-ModelWeights Bind(const ModelConfig& config, const ParamLayout& layout, float* buffer) {
-  return BindTensors<Weight>(config, layout, buffer);
+ModelWeights Bind(const ModelConfig& config, const ParamLayout& layout, float* buffer,
+                  Format format) {
+  ModelWeights model = BindTensors<Weight>(config, layout, buffer);
+  ListTensors(config, model, [&](auto& tensor, const ParamSpec& spec) {
+    if constexpr (std::is_same_v<decltype(tensor), Weight&>) {
+      if (spec.kind == ParamKind::kMatrix || spec.kind == ParamKind::kHead) tensor.format = format;
+    }
+  });
+  if (config.tie_word_embeddings) model.lm_head.format = format;
+  return model;
 }
 
 ModelGradients BindGradients(const ModelConfig& config, const ParamLayout& layout, float* buffer) {

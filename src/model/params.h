@@ -36,8 +36,10 @@ class ParamLayout {
 };
 
 // The buffer (layout.buffer_size() floats) seen as a model, and a gradient buffer as its gradients,
-// all of them wanted.
-ModelWeights Bind(const ModelConfig& config, const ParamLayout& layout, float* buffer);
+// all of them wanted. `format` is what linear layers compute in, but for the router, whose choices
+// f32 keeps stable (DeepSeek-V3 section 3.3 keeps it, too).
+ModelWeights Bind(const ModelConfig& config, const ParamLayout& layout, float* buffer,
+                  Format format = Format::kF32);
 ModelGradients BindGradients(const ModelConfig& config, const ParamLayout& layout, float* buffer);
 
 // Draws the initial weights: matrices, embeddings, head and router from N(0, initializer_range);

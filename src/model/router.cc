@@ -5,8 +5,8 @@
 #include <numeric>
 
 #include "base/parallel.h"
+#include "kernel/linear.h"
 #include "kernel/ops.h"
-#include "model/linear.h"
 
 namespace darkhorse {
 namespace {

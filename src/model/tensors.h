@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/matrix.h"
-#include "kernel/gemm.h"
+#include "kernel/weight.h"
 #include "model/config.h"
 
 namespace darkhorse {

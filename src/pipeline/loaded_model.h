@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/buffer.h"
-#include "infer/packed.h"
 #include "model/kv_cache.h"
+#include "model/packed_weights.h"
 #include "model/params.h"
 #include "model/transformer.h"
 #include "text/tokenizer.h"

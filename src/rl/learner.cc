@@ -84,7 +84,7 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   std::unique_ptr<Learner> learner(
       new Learner(recipe, environment, config, std::move(tokenizer), std::move(files)));
   TrainedModel& trained = learner->trained_;
-  LoadWeights(model_directory, config, trained.layout(), trained.weights());
+  LoadWeights(model_directory, config, trained.layout(), trained.mutable_weights());
   if (recipe.grpo.kl_beta > 0) {
     learner->kl_reference_.resize(static_cast<size_t>(trained.layout().buffer_size()));
     learner->MoveReference();
@@ -101,8 +101,8 @@ Learner::Learner(const ReinforceRecipe& recipe, Environment& environment, const 
       config_(config),
       tokenizer_(std::move(tokenizer)),
       files_(std::move(files)),
-      trained_(config_, recipe.optimizer),
-      packed_(config_, trained_.layout(), trained_.weights()) {
+      trained_(config_, recipe.optimizer, FormatOf(recipe.rl.precision)),
+      packed_(config_, trained_.layout(), trained_.mutable_weights(), trained_.format()) {
   progress_.success.assign(parts_.size(), 0.5);
 }
 
@@ -230,7 +230,7 @@ void Learner::AddLogps(std::vector<PolicySample>& samples) {
   }
   if (!kl_reference_.empty()) {
     std::vector<std::vector<float>> reference =
-        logps(Bind(config_, trained_.layout(), kl_reference_.data()));
+        logps(Bind(config_, trained_.layout(), kl_reference_.data(), trained_.format()));
     for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_ref = std::move(reference[i]);
   }
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/interrupt.h"
-#include "infer/packed.h"
+#include "model/packed_weights.h"
 #include "rl/curriculum.h"
 #include "rl/metrics.h"
 #include "rl/policy_step.h"

@@ -74,7 +74,7 @@ class LearnerTest : public ReinforceTest {
   }
   // The first round of the first step, drawn again: what the learner was scored on.
   static std::vector<Sample> FirstRound(const ReinforceRecipe& recipe, Scripted& environment) {
-    return Round(recipe, environment, trained_->weights(), 0);
+    return Round(recipe, environment, trained_->mutable_weights(), 0);
   }
   // A round of samples of this model from this stream of random numbers.
   static std::vector<Sample> Round(const ReinforceRecipe& recipe, Scripted& environment,
@@ -499,7 +499,7 @@ TEST_F(LearnerTest, EvaluatesAsTheRecipeSays) {
 TEST_F(LearnerTest, AnEvaluationsTemperatureAndSeedCount) {
   Scripted environment({{"all", 1}}, ByPlace);
   environment.held_out = {std::vector<Problem>(6, environment.TrainingProblemOf(0, 0, 0))};
-  const PackedWeights packed(trained_->config(), trained_->layout(), trained_->weights());
+  const PackedWeights packed(trained_->config(), trained_->layout(), trained_->mutable_weights());
   const auto said = [&](const EvaluationOptions& options) {
     Evaluate(trained_->model(), packed.model(), *tokenizer_, environment, options, {});
     return environment.said.back();
@@ -602,7 +602,7 @@ TEST_F(LearnerTest, UnevennessIsOfTheWorstUpdate) {
   Scripted environment({{"all", 1}}, ByPlace);
   const std::vector<Sample> samples = FirstRound(recipe, environment);
   TrainedModel still(trained_->config(), {});
-  std::copy_n(trained_->weights(), trained_->layout().buffer_size(), still.weights());
+  std::copy_n(trained_->weights(), trained_->layout().buffer_size(), still.mutable_weights());
   std::vector<double> unevenness;
   for (size_t begin = 0; begin < samples.size(); begin += 4) {
     std::vector<PolicySample> group;
@@ -681,7 +681,7 @@ TEST_F(LearnerTest, OperationsAreCountedOfEveryRoundAndOfWhatIsTrainedOn) {
   const ReinforceMetrics metrics = learner->Step({});
   for (const uint64_t round : {0, 1}) {
     const std::vector<Sample> samples =
-        Round(recipe, environment, trained_->weights(), round << 20);
+        Round(recipe, environment, trained_->mutable_weights(), round << 20);
     for (size_t i = 0; i < 16; ++i) {
       EXPECT_EQ(samples[i].text, environment.said[round][i]);
       const auto tokens =

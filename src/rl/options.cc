@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "task/rules.h"
+#include "train/options.h"
 
 namespace darkhorse {
 namespace {
@@ -49,10 +50,12 @@ void ListFields(ReinforceOptions& o, FieldList& list) {
   list.Add("evaluate_samples", o.evaluate_samples, "samples of each");
   list.Add("checkpoint_every", o.checkpoint_every, "steps between checkpoints");
   list.Add("keep_checkpoints", o.keep_checkpoints, "newest checkpoints kept");
+  list.Add("precision", o.precision, kPrecisionHelp);
   list.Add("seed", o.seed, "of problems and samples");
 }
 
 void Validate(const ReinforceOptions& o) {
+  ValidatePrecision(o.precision);
   for (const auto& [name, value] : {std::pair{"steps", o.steps},
                                     {"prompts_per_step", o.prompts_per_step},
                                     {"max_tokens", o.max_tokens},

@@ -37,6 +37,7 @@ struct ReinforceOptions {
   int64_t evaluate_samples = 4;
   int64_t checkpoint_every = 20;
   int64_t keep_checkpoints = 2;
+  std::string precision = "f32";
   uint64_t seed = 1;
 };
 void ListFields(ReinforceOptions& options, FieldList& list);

@@ -16,7 +16,8 @@ class PolicyStepTest : public testing::Test {
   PolicyStepTest() : trained_(TinyPolicyConfig(), Plain()) {
     trained_.Initialize(3);
     // Larger weights than a fresh model's, so that the router decides by more than rounding.
-    for (int64_t i = 0; i < trained_.layout().buffer_size(); ++i) trained_.weights()[i] *= 5;
+    for (int64_t i = 0; i < trained_.layout().buffer_size(); ++i)
+      trained_.mutable_weights()[i] *= 5;
     RandomSequence random(1, RandomStream::kTest, 0);
     const auto tokens = [&](size_t count) {
       std::vector<int32_t> ids;

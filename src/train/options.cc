@@ -6,6 +6,15 @@
 
 namespace darkhorse {
 
+void ValidatePrecision(const std::string& precision) {
+  if (precision != "f32" && precision != "bf16")
+    FailUsage("precision is '{}'; it must be f32 or bf16", precision);
+}
+
+Format FormatOf(const std::string& precision) {
+  return precision == "bf16" ? Format::kBf16 : Format::kF32;
+}
+
 void ListFields(OptimizerOptions& o, FieldList& list) {
   list.Add("optimizer", o.optimizer, "muon (matrices; AdamW for the rest) or adamw");
   list.Add("learning_rate", o.learning_rate, "peak learning rate");
@@ -75,6 +84,7 @@ void ListFields(PretrainOptions& o, FieldList& list) {
   list.Add("evaluate_every", o.evaluate_every,
            "steps between evaluations on the validation shard; 0: only at the end");
   list.Add("evaluate_tokens", o.evaluate_tokens, "tokens of the validation shard to evaluate on");
+  list.Add("precision", o.precision, kPrecisionHelp);
 }
 
 }  // namespace darkhorse

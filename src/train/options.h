@@ -6,8 +6,15 @@
 #include <string>
 
 #include "base/fields.h"
+#include "kernel/weight.h"
 
 namespace darkhorse {
+
+// What the products of training are computed in: a field of the recipes that train.
+inline constexpr char kPrecisionHelp[] =
+    "number format of the products of training: f32 or bf16 (weights, gradients and sums stay f32)";
+void ValidatePrecision(const std::string& precision);  // UsageError: there is no such one
+Format FormatOf(const std::string& precision);         // of a valid one
 
 struct OptimizerOptions {
   std::string optimizer = "muon";  // or "adamw"
@@ -50,6 +57,7 @@ struct PretrainOptions {
   int64_t keep_checkpoints = 2;
   int64_t evaluate_every = 50;
   int64_t evaluate_tokens = 65536;
+  std::string precision = "f32";
 };
 void ListFields(PretrainOptions& options, FieldList& list);
 

@@ -141,7 +141,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
                        .sequence_length = options.sequence_length,
                        .cross_documents = options.cross_documents});
 
-  TrainedModel trained(recipe.model, recipe.optimizer);
+  TrainedModel trained(recipe.model, recipe.optimizer, FormatOf(options.precision));
   const auto note = [&](const std::string& message) {
     if (callbacks.on_note) callbacks.on_note(message);
   };

@@ -441,7 +441,7 @@ TEST_F(PretrainTest, WhatIsNotFiniteIsNotSaved) {
     }
     return std::string();
   };
-  float* last = trained.weights() + trained.layout().buffer_size() - 1;
+  float* last = trained.mutable_weights() + trained.layout().buffer_size() - 1;
   const float before = std::exchange(*last, NAN);
   EXPECT_TRUE(message().starts_with("the weights are not all finite after step 2")) << message();
   *last = before;

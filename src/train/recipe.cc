@@ -34,6 +34,7 @@ void Validate(const PretrainRecipe& r) {
   }
   Validate(r.optimizer);
   Validate(r.schedule);
+  ValidatePrecision(t.precision);
   const auto positive = [](const char* name, int64_t value, int64_t high = INT64_MAX) {
     if (value < 1) FailUsage("train.{} is {}; it must be at least 1", name, value);
     if (value > high) FailUsage("train.{} is {}; it must be at most {}", name, value, high);

@@ -29,7 +29,7 @@ ModelConfig StartingConfig(const std::string& checkpoint, const ShardInfo& shard
 }
 
 void LoadStartingWeights(const std::string& checkpoint, TrainedModel& trained) {
-  LoadWeights(checkpoint, LoadModelConfig(checkpoint), trained.layout(), trained.weights());
+  LoadWeights(checkpoint, LoadModelConfig(checkpoint), trained.layout(), trained.mutable_weights());
 }
 
 }  // namespace darkhorse

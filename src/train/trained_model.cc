@@ -61,17 +61,29 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
       cure);
 }
 
-TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer)
-    : model_(config),
+TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
+                           Format format)
+    : format_(format),
+      model_(config),
       layout_(config),
       weights_(layout_.buffer_size()),
       grads_(layout_.buffer_size()),
       bound_weights_(Bind(config, layout_, weights_.data())),
       bound_grads_(BindGradients(config, layout_, grads_.data())),
-      optimizer_(layout_, optimizer) {}
+      optimizer_(layout_, optimizer) {
+  if (format != Format::kF32)
+    packed_.emplace(config, layout_, weights_.data(), format, PackedWeights::Use::kTraining);
+}
+
+const ModelWeights& TrainedModel::bound_weights() {
+  if (!packed_) return bound_weights_;
+  if (stale_) packed_->Repack();
+  stale_ = false;
+  return packed_->model();
+}
 
 void TrainedModel::Initialize(uint64_t seed) {
-  InitializeWeights(config(), layout_, seed, weights_.data());
+  InitializeWeights(config(), layout_, seed, mutable_weights());
 }
 
 void TrainedModel::ZeroGradients() { std::fill(grads_.begin(), grads_.end(), 0.0f); }
@@ -97,7 +109,7 @@ std::string TrainedModel::Load(const std::string& directory) {
          directory);
   }
   const SavedTrainerState saved(directory);
-  LoadWeights(directory, config(), layout_, weights_.data());
+  LoadWeights(directory, config(), layout_, mutable_weights());
   for (const auto& [name, values] : optimizer_.State()) saved.Read(name, values);
   for (const auto& [name, values] : extra_state_) saved.Read(name, values);
   optimizer_.set_step(saved.step());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "base/buffer.h"
 #include "checkpoint/checkpoint.h"
 #include "model/loss.h"
+#include "model/packed_weights.h"
 #include "train/optimizer.h"
 
 namespace darkhorse {
@@ -22,15 +24,24 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
 
 class TrainedModel {
  public:
-  TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer);
+  // `format`: of the linear layers' products. Weights, gradients and moments are f32 always.
+  TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
+               Format format = Format::kF32);
   TrainedModel(const TrainedModel&) = delete;
   TrainedModel& operator=(const TrainedModel&) = delete;
 
   const ModelConfig& config() const { return model_.config(); }
   const ParamLayout& layout() const { return layout_; }
   const Transformer& model() const { return model_; }
-  float* weights() { return weights_.data(); }
-  const ModelWeights& bound_weights() const { return bound_weights_; }
+  Format format() const { return format_; }
+  const float* weights() const { return weights_.data(); }
+  // To be changed; asked for anew each time.
+  float* mutable_weights() {
+    stale_ = true;
+    return weights_.data();
+  }
+  // As the weights are now.
+  const ModelWeights& bound_weights();
   const ModelGradients& bound_grads() const { return bound_grads_; }
   Optimizer& optimizer() { return optimizer_; }
   Arena& arena() { return arena_; }
@@ -39,7 +50,7 @@ class TrainedModel {
   void ZeroGradients();
   // The optimizer's update from the gradients gathered; returns their norm.
   double Update(double lr_factor) {
-    return optimizer_.Step(grads_.data(), lr_factor, weights_.data());
+    return optimizer_.Step(grads_.data(), lr_factor, mutable_weights());
   }
 
   // Adds a tensor to what Save writes and Load reads, such as a reference policy. It must outlive
@@ -55,10 +66,13 @@ class TrainedModel {
   std::string Load(const std::string& directory);
 
  private:
+  const Format format_;
   Transformer model_;
   ParamLayout layout_;
   FloatBuffer weights_, grads_;
-  ModelWeights bound_weights_;
+  ModelWeights bound_weights_;           // as they are, for f32,
+  std::optional<PackedWeights> packed_;  // or packed once an update
+  bool stale_ = false;                   // packed_ is of older weights
   ModelGradients bound_grads_;
   Optimizer optimizer_;
   Arena arena_;

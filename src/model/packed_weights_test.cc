@@ -1,4 +1,4 @@
-#include "infer/packed.h"
+#include "model/packed_weights.h"
 
 #include <gtest/gtest.h>
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "kernel/linear.h"
 #include "model/config_testing.h"
 
 namespace darkhorse {
@@ -34,22 +35,22 @@ TEST(PackedWeights, HoldsEveryMatrixThatALayerMultipliesBy) {
       weights[i] = static_cast<float>(RandomNormal(1, RandomStream::kTest, i));
     PackedWeights packed(config, layout, weights.data());
     const auto expect_packed = [&](const Weight& weight, const std::string& name) {
-      ASSERT_NE(weight.packed, nullptr) << name;
-      std::vector<float> expected(static_cast<size_t>(PackedSize(weight.out(), weight.in())));
-      PackNT(weight.w, expected.data());
-      EXPECT_EQ(std::memcmp(weight.packed, expected.data(), expected.size() * sizeof(float)), 0)
-          << name;
+      ASSERT_NE(weight.forward, nullptr) << name;
+      std::vector<char> expected(
+          static_cast<size_t>(ForwardBytes(weight.format, weight.out(), weight.in())));
+      PackForward(weight, expected.data());
+      EXPECT_EQ(std::memcmp(weight.forward, expected.data(), expected.size()), 0) << name;
     };
     const auto check = [&] {
       ModelWeights model = packed.model();
-      std::set<const float*> places;
+      std::set<const void*> places;
       ListTensors(config, model, [&](auto& tensor, const ParamSpec& spec) {
         if constexpr (std::is_same_v<decltype(tensor), Weight&>) {
           if (spec.kind == ParamKind::kEmbedding) {
-            EXPECT_EQ(tensor.packed, nullptr);
+            EXPECT_EQ(tensor.forward, nullptr);
           } else {
             expect_packed(tensor, spec.name);
-            EXPECT_TRUE(places.insert(tensor.packed).second) << spec.name;
+            EXPECT_TRUE(places.insert(tensor.forward).second) << spec.name;
           }
         }
       });

@@ -1,0 +1,96 @@
+#include "kernel/linear.h"
+
+#include <vector>
+
+#include "base/error.h"
+#include "kernel/gemm.h"
+#include "kernel/gemm_bf16.h"
+
+namespace darkhorse {
+namespace {
+
+Bf16Operand OperandNT(const Weight& weight) {
+  const auto* tiles = static_cast<const Bf16*>(weight.forward);
+  return tiles ? Bf16Operand(weight.out(), weight.in(), tiles) : Bf16Operand(weight.w);
+}
+
+Bf16Operand OperandNN(const Weight& weight) {
+  const auto* tiles = static_cast<const Bf16*>(weight.backward);
+  return tiles ? Bf16Operand(weight.out(), weight.in(), tiles) : Bf16Operand(weight.w);
+}
+
+template <typename Operand>
+std::vector<Bf16Operand> Operands(std::span<const Weight> weights, const Operand& operand) {
+  std::vector<Bf16Operand> operands;
+  operands.reserve(weights.size());
+  for (const Weight& weight : weights) operands.push_back(operand(weight));
+  return operands;
+}
+
+}  // namespace
+
+void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate) {
+  if (weight.format == Format::kBf16) return Bf16GemmNT(x, OperandNT(weight), y, accumulate);
+  if (weight.forward)
+    return GemmPacked(x, static_cast<const float*>(weight.forward), y, accumulate);
+  GemmNT(x, weight.w, y, accumulate);
+}
+
+void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
+                    Matrix dw) {
+  if (weight.format == Format::kBf16) {
+    if (dw.data) Bf16GemmTN(dy, x, dw, /*accumulate=*/true);
+    if (dx.data) Bf16GemmNN(dy, OperandNN(weight), dx, add_to_dx);
+  } else {
+    if (dw.data) GemmTN(dy, x, dw, /*accumulate=*/true);
+    if (dx.data) GemmNN(dy, weight.w, dx, add_to_dx);
+  }
+}
+
+void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
+                    std::span<const Weight> weights, Matrix y) {
+  if (!weights.empty() && weights.front().format == Format::kBf16)
+    return GroupedBf16GemmNT(x, row_begin, Operands(weights, OperandNT), y);
+  GroupedGemmNT(x, row_begin, weights, y);
+}
+
+void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row_begin,
+                     std::span<const Weight> weights, Matrix dx, bool add_to_dx,
+                     std::span<const Matrix> dw) {
+  if (!weights.empty() && weights.front().format == Format::kBf16) {
+    GroupedBf16GemmTN(dy, x, row_begin, dw);
+    if (dx.data) GroupedBf16GemmNN(dy, row_begin, Operands(weights, OperandNN), dx, add_to_dx);
+  } else {
+    GroupedGemmTN(dy, x, row_begin, dw);
+    if (dx.data) GroupedGemmNN(dy, row_begin, weights, dx, add_to_dx);
+  }
+}
+
+int64_t ForwardBytes(Format format, int64_t out, int64_t in) {
+  switch (format) {
+    case Format::kF32:
+      return PackedSize(out, in) * static_cast<int64_t>(sizeof(float));
+    case Format::kBf16:
+      return TilesSize(out, in) * static_cast<int64_t>(sizeof(Bf16));
+  }
+  CHECK(false);
+}
+
+int64_t BackwardBytes(Format format, int64_t out, int64_t in) {
+  return format == Format::kF32 ? 0 : TilesSize(out, in) * static_cast<int64_t>(sizeof(Bf16));
+}
+
+void PackForward(const Weight& weight, void* packed) {
+  if (weight.format == Format::kF32) {
+    PackNT(weight.w, static_cast<float*>(packed));
+  } else {
+    RoundForNT(weight.w, static_cast<Bf16*>(packed));
+  }
+}
+
+void PackBackward(const Weight& weight, void* packed) {
+  CHECK(weight.format == Format::kBf16);
+  RoundForNN(weight.w, static_cast<Bf16*>(packed));
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,36 @@
+// A linear layer, y = x . W^T, and its backward pass, whatever the weight's format: what the layers
+// are made of. Of gradients, what is null is not wanted.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/matrix.h"
+#include "kernel/weight.h"
+
+namespace darkhorse {
+
+// y[T,out] = x[T,in] . W^T, or y += with `accumulate` (the chain of sums then starts from y: a
+// residual connection).
+void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate = false);
+
+// dW += dy^T . x; dx = dy . W, or dx += with add_to_dx.
+void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
+                    Matrix dw);
+
+// The same of one weight per group (mixture of experts): group g owns rows row_begin[g] ...
+// row_begin[g+1] - 1. All weights have one format.
+void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
+                    std::span<const Weight> weights, Matrix y);
+void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row_begin,
+                     std::span<const Weight> weights, Matrix dx, bool add_to_dx,
+                     std::span<const Matrix> dw);
+
+// Bytes of the packed forms of a weight of this shape; 0: the format has none.
+int64_t ForwardBytes(Format format, int64_t out, int64_t in);
+int64_t BackwardBytes(Format format, int64_t out, int64_t in);
+// Write them to 64-byte aligned memory.
+void PackForward(const Weight& weight, void* packed);
+void PackBackward(const Weight& weight, void* packed);
+
+}  // namespace darkhorse
