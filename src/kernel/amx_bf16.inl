@@ -11,11 +11,8 @@ struct alignas(64) TileConfig {
 };
 const TileConfig kTileConfig;
 
-// The thread's tile registers are configured while this lives.
-struct ConfiguredTiles {
-  ConfiguredTiles() { _tile_loadconfig(&kTileConfig); }
-  ~ConfiguredTiles() { _tile_release(); }
-};
+void ConfigureTiles() { _tile_loadconfig(&kTileConfig); }
+void ReleaseTiles() { _tile_release(); }
 
 constexpr int64_t kTileStride = 64;  // bytes from one row of a tile to the next
 
@@ -152,7 +149,6 @@ inline void AmxFewRows(const Bf16* left, int64_t rows, const Bf16* right, int64_
 void AmxProduct(const Bf16* left, int64_t left_block, int64_t rows, const Bf16* right,
                 int64_t right_block, int64_t cols, int64_t tiles, float* c, int64_t c_stride,
                 bool accumulate) {
-  const ConfiguredTiles configured;
   for (int64_t i = 0; i < rows; i += 32) {
     const Bf16* a = left + i / 16 * left_block;
     float* to = c + i * c_stride;
@@ -183,7 +179,7 @@ void AmxProduct(const Bf16* left, int64_t left_block, int64_t rows, const Bf16* 
 }
 
 float AmxProbe(int64_t rounds) {
-  const ConfiguredTiles configured;
+  ConfigureTiles();
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -199,5 +195,6 @@ float AmxProbe(int64_t rounds) {
   alignas(64) float sums[256];
   _tile_stored(0, sums, kTileStride);
   asm volatile("" : : "r"(sums) : "memory");
+  ReleaseTiles();
   return sums[0];
 }

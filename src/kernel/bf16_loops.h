@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "kernel/bf16.h"
+#include "kernel/denormals.h"
 
 namespace darkhorse {
 
@@ -36,8 +37,12 @@ struct Bf16Loops {
   void (*right_from_left)(const Bf16* left, int64_t from_block, int64_t cols, int64_t depth,
                           Bf16* tiles, int64_t block);
 
+  // A thread calls begin before its first product, and end after its last: the state of the
+  // processor that products need beside kernel/denormals.h, such as configured tile registers.
+  void (*begin)();
+  void (*end)();
   // C[rows, cols] (+)= left . right over `tiles` tiles of depth, as gemm_bf16.h defines. Any rows
-  // and cols >= 1, tiles >= 1. Called with denormals flushed (kernel/denormals.h).
+  // and cols >= 1, tiles >= 1. Between begin and end.
   void (*product)(const Bf16* left, int64_t left_block, int64_t rows, const Bf16* right,
                   int64_t right_block, int64_t cols, int64_t tiles, float* c, int64_t c_stride,
                   bool accumulate);
@@ -46,6 +51,19 @@ struct Bf16Loops {
   // the peak. The result only keeps the compiler honest.
   float (*probe)(int64_t rounds);
   int64_t probe_width;
+};
+
+// This thread may call `product` while the object lives.
+class Bf16Products {
+ public:
+  explicit Bf16Products(const Bf16Loops& loops) : loops_(loops) { loops_.begin(); }
+  ~Bf16Products() { loops_.end(); }
+  Bf16Products(const Bf16Products&) = delete;
+  Bf16Products& operator=(const Bf16Products&) = delete;
+
+ private:
+  const FlushDenormals flush_;
+  const Bf16Loops& loops_;
 };
 
 }  // namespace darkhorse

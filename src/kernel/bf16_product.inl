@@ -108,7 +108,11 @@ void Bf16Product(const Bf16* left, int64_t left_block, int64_t rows, const Bf16*
   }
 }
 
+// Vector units need nothing beside kernel/denormals.h.
+void BeginProducts() {}
+void EndProducts() {}
+
 constexpr Bf16Loops MakeBf16Loops() {
-  return {LeftRows,      LeftCols,    RightRows, RightCols,
-          RightFromLeft, Bf16Product, FmaProbe,  kTileVectors * 16};
+  return {LeftRows,      LeftCols,    RightRows,   RightCols, RightFromLeft,
+          BeginProducts, EndProducts, Bf16Product, FmaProbe,  kTileVectors * 16};
 }

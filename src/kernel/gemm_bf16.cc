@@ -6,7 +6,6 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "kernel/denormals.h"
 #include "kernel/gemm_split.h"
 #include "kernel/kernels.h"
 
@@ -105,7 +104,7 @@ Tiles Right(const Bf16Loops& loops, const Product& p, int64_t col, int64_t cols,
 // One thread's rectangle, which begins at a whole tile. C is carried through the blocks of k in
 // order.
 void RunBlock(const Bf16Loops& loops, const Product& p, const GemmBlock& block) {
-  const FlushDenormals flush;
+  const Bf16Products products(loops);
   const int64_t row_end = block.row + block.rows, col_end = block.col + block.cols;
   if (p.k == 0 && !p.accumulate) {
     for (int64_t row = block.row; row < row_end; ++row)

@@ -17,7 +17,8 @@ namespace {
 
 }  // namespace
 
-constinit const Bf16Loops kBf16LoopsAmx = {LeftRows,      LeftCols,   RightRows, RightCols,
-                                           RightFromLeft, AmxProduct, AmxProbe,  4 * 16 * 16 * 32};
+constinit const Bf16Loops kBf16LoopsAmx = {LeftRows,      LeftCols,        RightRows,    RightCols,
+                                           RightFromLeft, ConfigureTiles,  ReleaseTiles, AmxProduct,
+                                           AmxProbe,      4 * 16 * 16 * 32};
 
 }  // namespace darkhorse
