@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernel/gemm.h"
+#include "kernel/gemm_bf16.h"
 #include "kernel/ops.h"
 
 namespace darkhorse {
@@ -18,9 +19,15 @@ void Transpose(ConstMatrix from, Matrix to) {
   }
 }
 
+// X X^T, which is symmetric.
+void Gram(ConstMatrix x, Format format, Matrix gram) {
+  if (format == Format::kBf16) return Bf16GemmNT(x, x, gram);
+  Syrk(x, gram);
+}
+
 }  // namespace
 
-void Orthogonalise(Matrix m, Arena& arena) {
+void Orthogonalise(Matrix m, Arena& arena, Format format) {
   ArenaScope scope(arena);
   // Wide, so that X X^T is the smaller product.
   const bool tall = m.rows > m.cols;
@@ -38,11 +45,15 @@ void Orthogonalise(Matrix m, Arena& arena) {
   const Matrix poly = arena.NewMatrix(n, n);
   Matrix next = arena.NewMatrix(n, x.cols);
   for (int step = 0; step < kSteps; ++step) {
-    Syrk(x, gram);
-    Syrk(gram, poly);  // its own transpose
+    Gram(x, format, gram);
+    Gram(gram, format, poly);  // its own transpose
     for (int64_t i = 0; i < gram.size(); ++i) poly.data[i] = kB * gram.data[i] + kC * poly.data[i];
     for (int64_t i = 0; i < n; ++i) poly(i, i) += kA;  // a X + (b A + c A^2) X as one product
-    GemmNN(poly, x, next);
+    if (format == Format::kBf16) {
+      Bf16GemmNN(poly, x, next);
+    } else {
+      GemmNN(poly, x, next);
+    }
     std::swap(x, next);
   }
   if (tall) {

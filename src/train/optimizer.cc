@@ -10,9 +10,10 @@
 
 namespace darkhorse {
 
-Optimizer::Optimizer(const ParamLayout& layout, const OptimizerOptions& options)
+Optimizer::Optimizer(const ParamLayout& layout, const OptimizerOptions& options, Format format)
     : layout_(layout),
       options_(options),
+      format_(format),
       first_(layout.buffer_size()),
       second_(layout.buffer_size()),
       arenas_(static_cast<size_t>(NumThreads())) {
@@ -29,7 +30,7 @@ void Optimizer::MuonUpdate(const ParamInfo& param, const float* grad, float clip
     m[i] = momentum * m[i] + clip * grad[i];
     update.data[i] = clip * grad[i] + momentum * m[i];  // Nesterov
   }
-  Orthogonalise(update, arena);
+  Orthogonalise(update, arena, format_);
   // An orthogonal [A,B] has root mean square 1/sqrt(max(A,B)); 0.2 is AdamW's typical one, so both
   // can share learning rate and decay (Moonlight, Liu et al. 2025, section 2.2).
   const float rms = 0.2f * std::sqrt(static_cast<float>(std::max(param.shape[0], param.shape[1])));

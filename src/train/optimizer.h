@@ -18,7 +18,9 @@ namespace darkhorse {
 // Owns the moments; its state is those and the step count.
 class Optimizer {
  public:
-  Optimizer(const ParamLayout& layout, const OptimizerOptions& options);
+  // `format`: of Muon's products.
+  Optimizer(const ParamLayout& layout, const OptimizerOptions& options,
+            Format format = Format::kF32);
 
   // One update of `weights` from `grads` (both layout buffers) at learning_rate * lr_factor.
   // Returns the global norm of the gradient before clipping. Error if it is not finite; then
@@ -37,6 +39,7 @@ class Optimizer {
 
   const ParamLayout& layout_;
   OptimizerOptions options_;
+  Format format_;
   int64_t step_ = 0;
   FloatBuffer first_;          // first moment, or Muon's momentum
   FloatBuffer second_;         // second moment

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "kernel/gemm_bf16.h"
+#include "kernel/ops.h"
 #include "train/muon.h"
 #include "train/schedule.h"
 
@@ -123,6 +125,38 @@ TEST(Muon, FollowsTheIterationAsItIsWritten) {
       EXPECT_NEAR(got.o.data[i], want.data[i], NewtonSchulzBound(rows, cols));
     }
   }
+}
+
+// In bf16 the products alone differ, each as kernel/gemm_bf16.h defines it.
+TEST(Muon, RoundsTheOperandsOfItsProductsInBf16) {
+  constexpr int64_t kRows = 5, kCols = 40;
+  Arena arena;
+  const Matrix got = arena.NewMatrix(kRows, kCols);
+  for (int64_t i = 0; i < got.size(); ++i)
+    got.data[i] =
+        static_cast<float>(RandomNormal(9, RandomStream::kTest, static_cast<uint64_t>(i)));
+  std::vector<float> values(got.data, got.data + got.size());
+  Orthogonalise(got, arena, Format::kBf16);
+
+  const float scale =
+      static_cast<float>(1 / (std::sqrt(SumSquares(values.data(), kRows * kCols)) + 1e-7));
+  for (float& value : values) value *= scale;
+  for (int step = 0; step < 5; ++step) {
+    std::vector<float> gram(kRows * kRows), poly(kRows * kRows), next(kRows * kCols);
+    const Matrix x(values.data(), kRows, kCols), a(gram.data(), kRows, kRows);
+    const Matrix p(poly.data(), kRows, kRows);
+    Bf16GemmNT(x, x, a);
+    Bf16GemmNN(a, a, p);
+    for (int64_t i = 0; i < kRows; ++i) {
+      for (int64_t j = 0; j < kRows; ++j) {
+        const float quintic = static_cast<float>(kB) * a(i, j) + static_cast<float>(kC) * p(i, j);
+        p(i, j) = quintic + (i == j ? static_cast<float>(kA) : 0.0f);
+      }
+    }
+    Bf16GemmNN(p, x, Matrix(next.data(), kRows, kCols));
+    values = next;
+  }
+  EXPECT_TRUE(std::equal(values.begin(), values.end(), got.data));
 }
 
 // The singular values of O are where the comment above says. x^T O O^T x lies between their least

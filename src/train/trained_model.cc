@@ -70,7 +70,7 @@ TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& op
       grads_(layout_.buffer_size()),
       bound_weights_(Bind(config, layout_, weights_.data())),
       bound_grads_(BindGradients(config, layout_, grads_.data())),
-      optimizer_(layout_, optimizer) {
+      optimizer_(layout_, optimizer, format) {
   if (format != Format::kF32)
     packed_.emplace(config, layout_, weights_.data(), format, PackedWeights::Use::kTraining);
 }

@@ -24,7 +24,8 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
 
 class TrainedModel {
  public:
-  // `format`: of the linear layers' products. Weights, gradients and moments are f32 always.
+  // `format`: of the products of the linear layers and of Muon. Weights, gradients and moments are
+  // f32 always.
   TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
                Format format = Format::kF32);
   TrainedModel(const TrainedModel&) = delete;
