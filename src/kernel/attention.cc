@@ -158,7 +158,7 @@ void AttentionForward(std::span<const AttentionJob> jobs, float scale) {
   });
 }
 
-void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale) {
+void CheckShapes(std::span<const AttentionBackwardJob> jobs) {
   for (const AttentionBackwardJob& job : jobs) {
     CHECK(job.k.rows == job.q.rows && job.v.rows == job.q.rows && job.out.rows == job.q.rows &&
           job.dout.rows == job.q.rows && job.dq.rows == job.q.rows && job.dk.rows == job.q.rows &&
@@ -166,6 +166,10 @@ void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale) 
     CHECK(job.k.cols == job.q.cols && job.dq.cols == job.q.cols && job.dk.cols == job.q.cols);
     CHECK(job.out.cols == job.v.cols && job.dout.cols == job.v.cols && job.dv.cols == job.v.cols);
   }
+}
+
+void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale) {
+  CheckShapes(jobs);
   ParallelFor(static_cast<int64_t>(jobs.size()),
               [&](int64_t i) { BackwardJob(jobs[static_cast<size_t>(i)], scale); });
 }

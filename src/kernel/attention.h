@@ -48,6 +48,7 @@ struct AttentionBackwardJob {
   Matrix dq, dk;             // [T, key_dim]
   Matrix dv;                 // [T, value_dim]
 };
+void CheckShapes(std::span<const AttentionBackwardJob> jobs);  // CHECKs
 void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale);
 
 }  // namespace darkhorse

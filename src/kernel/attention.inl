@@ -226,11 +226,11 @@ float DotLoop(const float* a, const float* b, int64_t n) {
 
 // P and dS of one query row against a block of keys, in place of the scores and dP:
 //   P = exp(scale * S - lse),  dS = scale * P * (dP - dout.out)
-void ProbabilitiesRow(const AttentionBackwardArgs& args, int64_t row, int64_t visible, float* s,
-                      float* dp) {
-  const V scale = Set1(args.scale);
-  const V lse = Set1(args.lse[row]);
-  const V dot = Set1(args.row_dot[row]);
+void ProbabilitiesRow(float scale_of_scores, float lse_of_row, float row_dot, int64_t visible,
+                      float* s, float* dp) {
+  const V scale = Set1(scale_of_scores);
+  const V lse = Set1(lse_of_row);
+  const V dot = Set1(row_dot);
   for (int64_t i = 0; i < kKeyBlock; i += 16) {
     V p = Zero();
     V ds = Zero();
@@ -270,8 +270,9 @@ void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64
                            args.v_panels + key_begin * args.value_dim, 16 * args.value_dim, 16,
                            nullptr, ds + i * kKeyBlock, kKeyBlock, RoundUp16(tile_keys)});
     for (int64_t r = i; r < i + rows; ++r) {
-      ProbabilitiesRow(args, query_begin + r, Smaller(keys, query_begin + r + 1 - key_begin),
-                       p + r * kKeyBlock, ds + r * kKeyBlock);
+      ProbabilitiesRow(args.scale, args.lse[query_begin + r], args.row_dot[query_begin + r],
+                       Smaller(keys, query_begin + r + 1 - key_begin), p + r * kKeyBlock,
+                       ds + r * kKeyBlock);
     }
     Multiply<false>(
         rows, {ds + i * kKeyBlock, kKeyBlock, tile_keys, args.k_strips + key_begin * 16, strip, 16,

@@ -59,12 +59,29 @@ void Bf16GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_t
   }
 }
 
+namespace {
+
+float Exp(float x) {
+  float y;
+  Kernels().ops.exp(&x, &y, 1);
+  return y;
+}
+
+float LogSumExp(float max, float sum) {
+  return static_cast<float>(static_cast<double>(max) + std::log(static_cast<double>(sum)));
+}
+
+// Sixteen partial sums, halved.
+float SumOf(float sums[16]) {
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  return sums[0];
+}
+
+}  // namespace
+
 void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale) {
-  const auto exp = [loop = Kernels().ops.exp](float x) {
-    float y;
-    loop(&x, &y, 1);
-    return y;
-  };
   for (int64_t row = 0; row < job.q.rows; ++row) {
     const int64_t position = job.position + row;
     float max = -std::numeric_limits<float>::infinity();
@@ -80,12 +97,12 @@ void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale) 
         p[j - begin] = dot * scale;
         new_max = std::max(new_max, p[j - begin]);
       }
-      const float rescale = exp(max - new_max);
+      const float rescale = Exp(max - new_max);
       max = new_max;
       for (float& sum : sums) sum *= rescale;
       for (float& a : acc) a *= rescale;
       for (int64_t j = begin; j < end; ++j) {
-        p[j - begin] = exp(p[j - begin] - max);
+        p[j - begin] = Exp(p[j - begin] - max);
         sums[j % 16] += p[j - begin];
         for (int64_t c = 0; c < job.v.cols; ++c) {
           acc[static_cast<size_t>(c)] =
@@ -93,15 +110,95 @@ void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale) 
         }
       }
     }
-    for (int half = 8; half > 0; half /= 2) {
-      for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
-    }
+    const float sum = SumOf(sums);
     for (int64_t c = 0; c < job.v.cols; ++c)
-      job.out(row, c) = acc[static_cast<size_t>(c)] / sums[0] + 0.0f;
-    if (job.lse)
-      job.lse[row] =
-          static_cast<float>(static_cast<double>(max) + std::log(static_cast<double>(sums[0])));
+      job.out(row, c) = acc[static_cast<size_t>(c)] / sum + 0.0f;
+    if (job.lse) job.lse[row] = LogSumExp(max, sum);
   }
+}
+
+namespace {
+
+// Not inlined, as Bf16Element. acc += P . V over one block: p[64], rows of V beyond the last are
+// zero.
+[[gnu::noinline]] void AttendBlock(const float* scores, int64_t visible, float scale, int64_t begin,
+                                   ConstMatrix v, float& max, float* sums,
+                                   std::vector<float>& acc) {
+  float s[kKeyBlock];
+  float new_max = max;
+  for (int64_t j = 0; j < visible; ++j) {
+    s[j] = scores[j] * scale;
+    new_max = std::max(new_max, s[j]);
+  }
+  const float rescale = Exp(max - new_max);
+  max = new_max;
+  for (int i = 0; i < 16; ++i) sums[i] *= rescale;
+  std::vector<float> p(kKeyBlock), column(kKeyBlock);
+  for (int64_t j = 0; j < visible; ++j) {
+    const float e = Exp(s[j] - max);
+    sums[j % 16] += e;
+    p[static_cast<size_t>(j)] = ToFloat(RoundToBf16(e));
+  }
+  for (int64_t c = 0; c < v.cols; ++c) {
+    float& a = acc[static_cast<size_t>(c)];
+    for (int64_t j = 0; j < kKeyBlock; ++j) {
+      column[static_cast<size_t>(j)] = j < visible ? ToFloat(RoundToBf16(v(begin + j, c))) : 0.0f;
+    }
+    a *= rescale;
+    a = Bf16Element(p, column, a);
+  }
+}
+
+[[gnu::noinline]] void FinishRow(const std::vector<float>& acc, float sum, float* out) {
+  for (size_t c = 0; c < acc.size(); ++c) out[c] = acc[c] / sum + 0.0f;
+}
+
+// P and dS of one row, in place of its scores and dP.
+[[gnu::noinline]] void ProbabilityRow(float scale, float lse, float dot, int64_t visible,
+                                      float* scores, float* dp) {
+  for (int64_t j = 0; j < visible; ++j) {
+    const float p = Exp(scores[j] * scale - lse);
+    dp[j] = p * (dp[j] - dot) * scale;
+    scores[j] = p;
+  }
+}
+
+}  // namespace
+
+void Bf16AttentionReference(ConstMatrix q, ConstMatrix k, ConstMatrix v, float scale, Matrix out,
+                            float* lse) {
+  const FlushDenormals flush;
+  std::vector<float> scores(static_cast<size_t>(q.rows * q.rows));
+  Bf16GemmReference(q, false, k, true, Matrix(scores.data(), q.rows, q.rows), false);
+  for (int64_t row = 0; row < q.rows; ++row) {
+    float max = -std::numeric_limits<float>::infinity();
+    float sums[16] = {};
+    std::vector<float> acc(static_cast<size_t>(v.cols));
+    for (int64_t begin = 0; begin <= row; begin += kKeyBlock) {
+      AttendBlock(scores.data() + row * q.rows + begin, std::min(kKeyBlock, row + 1 - begin), scale,
+                  begin, v, max, sums, acc);
+    }
+    const float sum = SumOf(sums);
+    FinishRow(acc, sum, out.Row(row));
+    lse[row] = LogSumExp(max, sum);
+  }
+}
+
+void Bf16AttentionBackwardReference(const AttentionBackwardJob& job, float scale) {
+  const FlushDenormals flush;
+  const int64_t n = job.q.rows;
+  std::vector<float> p_of(static_cast<size_t>(n * n)), ds_of(p_of);
+  const Matrix p(p_of.data(), n, n), ds(ds_of.data(), n, n);
+  Bf16GemmReference(job.q, false, job.k, true, p, false);
+  Bf16GemmReference(job.dout, false, job.v, true, ds, false);
+  for (int64_t row = 0; row < n; ++row) {
+    const float dot = Kernels().ops.dot(job.dout.Row(row), job.out.Row(row), job.v.cols);
+    ProbabilityRow(scale, job.lse[row], dot, row + 1, p.Row(row), ds.Row(row));
+    for (int64_t j = row + 1; j < n; ++j) p(row, j) = ds(row, j) = 0;
+  }
+  Bf16GemmReference(ds, false, job.k, false, job.dq, false);
+  Bf16GemmReference(ds, true, job.q, false, job.dk, false);
+  Bf16GemmReference(p, true, job.dout, false, job.dv, false);
 }
 
 }  // namespace darkhorse

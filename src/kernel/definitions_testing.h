@@ -19,4 +19,10 @@ void Bf16GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_t
 // exponential is Kernels()'s.
 void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale);
 
+// The attention of kernel/attention_bf16.h over one document's keys and values, and its gradients.
+// As above; dot products of dO and O are Kernels()'s too.
+void Bf16AttentionReference(ConstMatrix q, ConstMatrix k, ConstMatrix v, float scale, Matrix out,
+                            float* lse);
+void Bf16AttentionBackwardReference(const AttentionBackwardJob& job, float scale);
+
 }  // namespace darkhorse

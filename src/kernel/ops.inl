@@ -235,6 +235,7 @@ void AdamWLoop(const AdamWStep& step, const float* grad, float* w, float* m, flo
 }
 
 #include "kernel/attention.inl"
+#include "kernel/attention_bf16.inl"
 
 constexpr OpsLoops MakeOpsLoops() {
   return {ExpLoop,
@@ -253,5 +254,9 @@ constexpr OpsLoops MakeOpsLoops() {
           SumSquaresLoop,
           AdamWLoop,
           AttentionForwardLoop,
-          AttentionBackwardLoop};
+          AttentionBackwardLoop,
+          DotLoop,
+          FinishRowLoop,
+          SoftmaxBlockLoop,
+          ProbabilityBlockLoop};
 }

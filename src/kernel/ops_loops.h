@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "kernel/bf16_loops.h"
+
 namespace darkhorse {
 
 // The statistics of one row of logits that log-softmax and its gradient need.
@@ -75,6 +77,33 @@ struct AttentionBackwardArgs {
   float* row_dot;  // [positions] scratch
 };
 
+// The running softmax of up to kBf16QueryBlock query rows over one block of keys
+// (attention_bf16.h).
+struct SoftmaxBlockArgs {
+  float* scores;  // [rows][kKeyBlock] q.k, used up
+  int64_t rows;
+  int64_t visible;  // keys of the block that the first row sees; each next one sees one more
+  float scale;
+  float* max;  // [rows] running
+  float* sum;  // [rows][16] partial sums
+  float* acc;  // [rows][acc_stride] of value_dim each, brought to the new maximum
+  int64_t acc_stride, value_dim;
+  Bf16* p;  // [rows][kKeyBlock] exp(score - max), rounded, as left tiles (bf16_loops.h)
+};
+
+// P and dS of up to kKeyBlock query rows against one block of keys.
+struct ProbabilityBlockArgs {
+  float* scores;  // [rows][kKeyBlock] q.k, used up
+  float* dp;      // [rows][kKeyBlock] dout.v, used up
+  int64_t rows;
+  int64_t visible, keys;  // as above, but never more than `keys`
+  float scale;
+  const float* lse;      // [rows]
+  const float* row_dot;  // [rows] dout.out
+  Bf16* p;               // exp(scale * score - lse) as left tiles of kKeyBlock rows, zero beyond
+  Bf16* ds;              // scale * P * (dp - row_dot) likewise
+};
+
 struct ScaleAndDotArgs {
   float weight[4];
   const float* dy[4];
@@ -82,8 +111,9 @@ struct ScaleAndDotArgs {
   float* dx[4];
 };
 
-inline constexpr int64_t kKeyBlock = 64;    // positions per block of the running softmax
-inline constexpr int64_t kQueryBlock = 48;  // a multiple of the tile's 6 rows
+inline constexpr int64_t kKeyBlock = 64;        // positions per block of the running softmax
+inline constexpr int64_t kQueryBlock = 48;      // a multiple of the tile's 6 rows
+inline constexpr int64_t kBf16QueryBlock = 64;  // of the matrix unit's 32
 
 // Partial sums and accumulators of the queries, and one key block's v in strips of 16 columns.
 constexpr int64_t AttentionForwardScratch(int64_t queries, int64_t value_dim) {
@@ -117,6 +147,11 @@ struct OpsLoops {
   void (*adamw)(const AdamWStep& step, const float* grad, float* w, float* m, float* v, int64_t n);
   void (*attention_forward)(const AttentionForwardArgs& args);
   void (*attention_backward)(const AttentionBackwardArgs& args);
+  float (*dot)(const float* a, const float* b, int64_t n);
+  // out = acc / s + 0, s = the sum of the 16 partial `sums`, which is returned.
+  float (*finish_row)(const float* acc, const float* sums, float* out, int64_t value_dim);
+  void (*softmax_block)(const SoftmaxBlockArgs& args);
+  void (*probability_block)(const ProbabilityBlockArgs& args);
 };
 
 }  // namespace darkhorse

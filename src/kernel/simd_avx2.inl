@@ -34,6 +34,22 @@ inline V LoadOdd(const void* p) {
   return {_mm256_castsi256_ps(_mm256_and_si256(LoadPairs(p, 0), high)),
           _mm256_castsi256_ps(_mm256_and_si256(LoadPairs(p, 1), high))};
 }
+inline __m256i RoundLanes(__m256 x) {
+  const __m256i bits = _mm256_castps_si256(x);
+  const __m256i upper = _mm256_srli_epi32(bits, 16);
+  const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff));
+  const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+  __m256i y = _mm256_srli_epi32(
+      _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+  y = _mm256_blendv_epi8(y, _mm256_and_si256(upper, _mm256_set1_epi32(0x8000)),
+                         _mm256_cmpgt_epi32(_mm256_set1_epi32(0x00800000), magnitude));
+  return _mm256_blendv_epi8(y, _mm256_or_si256(upper, _mm256_set1_epi32(0x40)),
+                            _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000)));
+}
+inline void StoreBf16(void* p, V x) {
+  const __m256i packed = _mm256_packus_epi32(RoundLanes(x.lo), RoundLanes(x.hi));
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
 inline V Fma(V a, V b, V c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }

@@ -19,6 +19,19 @@ inline V LoadOdd(const void* p) {
   return {_mm512_castsi512_ps(
       _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000))))};
 }
+inline void StoreBf16(void* p, V x) {
+  const __m512i bits = _mm512_castps_si512(x.v);
+  const __m512i upper = _mm512_srli_epi32(bits, 16);
+  const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+  const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+  __m512i y = _mm512_srli_epi32(
+      _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd), 16);
+  y = _mm512_mask_and_epi32(y, _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(0x00800000)),
+                            upper, _mm512_set1_epi32(0x8000));
+  y = _mm512_mask_or_epi32(y, _mm512_cmpgt_epi32_mask(magnitude, _mm512_set1_epi32(0x7f800000)),
+                           upper, _mm512_set1_epi32(0x40));
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(y));
+}
 inline V Fma(V a, V b, V c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline V Add(V a, V b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline V Sub(V a, V b) { return {_mm512_sub_ps(a.v, b.v)}; }

@@ -46,6 +46,19 @@ inline V LoadOdd(const void* p) {
   __builtin_memcpy(&r, pairs, sizeof(pairs));
   return r;
 }
+// Sixteen lanes rounded as RoundToBf16 does.
+inline void StoreBf16(void* p, V x) {
+  uint32_t bits[16];
+  uint16_t rounded[16];
+  __builtin_memcpy(bits, &x, sizeof(bits));
+  DH_LANES {
+    const uint32_t magnitude = bits[i] & 0x7fffffff;
+    const uint32_t nearest = (bits[i] + 0x7fff + (bits[i] >> 16 & 1)) >> 16;
+    const uint32_t flushed = magnitude < 0x00800000 ? bits[i] >> 16 & 0x8000 : nearest;
+    rounded[i] = static_cast<uint16_t>(magnitude > 0x7f800000 ? bits[i] >> 16 | 0x40 : flushed);
+  }
+  __builtin_memcpy(p, rounded, sizeof(rounded));
+}
 inline V Fma(V a, V b, V c) {
   V r;
   DH_LANES r.lane[i] = __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]);

@@ -1,0 +1,253 @@
+#include "kernel/attention_bf16.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernel/gemm_split.h"
+#include "kernel/kernels.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr int64_t kBlockTiles = kKeyBlock / kTileDepth;
+
+// Memory that a thread keeps for its next call, handed out piece by piece in whole cache lines.
+class Scratch {
+ public:
+  explicit Scratch(int64_t floats) {
+    thread_local FloatBuffer memory;
+    if (memory.size() < floats) {
+      memory = {};
+      memory = FloatBuffer(floats);
+    }
+    next_ = memory.data();
+  }
+  static int64_t Floats(int64_t floats) { return RoundUp(floats, 16); }
+  static int64_t Tiles(int64_t rows, int64_t depth) {
+    return RoundUp(rows, kKeyBlock) * RoundUp(depth, kKeyBlock) / 2;
+  }
+  float* TakeFloats(int64_t floats) { return std::exchange(next_, next_ + Floats(floats)); }
+  // Room for the tiles of a [rows, depth] operand and for what completes its last blocks of 64.
+  Bf16* TakeTiles(int64_t rows, int64_t depth) {
+    return reinterpret_cast<Bf16*>(std::exchange(next_, next_ + Tiles(rows, depth)));
+  }
+
+ private:
+  float* next_;
+};
+
+int64_t Stride(int64_t depth) { return CeilDiv(depth, kTileDepth) * kTileSize; }
+
+float LogSumExp(float max, float sum) {
+  return static_cast<float>(static_cast<double>(max) + std::log(static_cast<double>(sum)));
+}
+
+void ForwardQueryBlock(const Bf16AttentionJob& job, int64_t first, float scale) {
+  const Bf16Loops& loops = Kernels().bf16;
+  const OpsLoops& ops = Kernels().ops;
+  const int64_t rows = std::min(kBf16QueryBlock, job.q.rows - first);
+  const int64_t key_dim = job.q.cols, value_dim = job.out.cols;
+  const int64_t q_block = Stride(key_dim);
+  const int64_t value_block = Stride(job.value_positions);
+  Scratch scratch(Scratch::Tiles(rows, key_dim) + Scratch::Tiles(rows, kKeyBlock) +
+                  Scratch::Floats(kBf16QueryBlock * kKeyBlock) + Scratch::Floats(rows * 16) +
+                  Scratch::Floats(rows * value_dim));
+  Bf16* q = scratch.TakeTiles(rows, key_dim);
+  Bf16* p = scratch.TakeTiles(rows, kKeyBlock);
+  float* scores = scratch.TakeFloats(kBf16QueryBlock * kKeyBlock);
+  float* sums = scratch.TakeFloats(rows * 16);
+  float* acc = scratch.TakeFloats(rows * value_dim);
+  float max[kBf16QueryBlock];
+  std::fill_n(max, rows, -std::numeric_limits<float>::infinity());
+  std::fill_n(sums, rows * 16, 0.0f);
+  std::fill_n(acc, rows * value_dim, 0.0f);
+  loops.left_rows(job.q.Row(first), job.q.stride, rows, key_dim, q, q_block);
+  const int64_t last = job.position + first + rows - 1;
+  for (int64_t begin = 0; begin <= last; begin += kKeyBlock) {
+    const int64_t keys = std::min(kKeyBlock, last + 1 - begin);
+    loops.product(q, q_block, rows, job.key_tiles + begin / kTileSide * q_block, q_block,
+                  RoundUp(keys, kTileSide), CeilDiv(key_dim, kTileDepth), scores, kKeyBlock, false);
+    ops.softmax_block({.scores = scores,
+                       .rows = rows,
+                       .visible = job.position + first + 1 - begin,
+                       .scale = scale,
+                       .max = max,
+                       .sum = sums,
+                       .acc = acc,
+                       .acc_stride = value_dim,
+                       .value_dim = value_dim,
+                       .p = p});
+    loops.product(p, kBlockTiles * kTileSize, rows,
+                  job.value_tiles + begin / kTileDepth * kTileSize, value_block, value_dim,
+                  CeilDiv(keys, kTileDepth), acc, value_dim, true);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const float sum =
+        ops.finish_row(acc + r * value_dim, sums + r * 16, job.out.Row(first + r), value_dim);
+    if (job.lse) job.lse[first + r] = LogSumExp(max[r], sum);
+  }
+}
+
+void Transpose(const float* from, int64_t from_stride, Matrix to) {
+  for (int64_t row = 0; row < to.rows; row += 16) {
+    for (int64_t col = 0; col < to.cols; ++col) {
+      for (int64_t i = row; i < std::min(row + 16, to.rows); ++i)
+        to(i, col) = from[col * from_stride + i];
+    }
+  }
+}
+
+void BackwardJob(const AttentionBackwardJob& job, float scale) {
+  const Bf16Loops& loops = Kernels().bf16;
+  const OpsLoops& ops = Kernels().ops;
+  const int64_t n = job.q.rows, key_dim = job.q.cols, value_dim = job.v.cols;
+  const int64_t stride = RoundUp(n, kKeyBlock);  // of gradients that are kept transposed
+  Scratch scratch(4 * Scratch::Tiles(n, key_dim) + 3 * Scratch::Tiles(n, value_dim) +
+                  4 * Scratch::Tiles(kKeyBlock, kKeyBlock) +
+                  2 * Scratch::Floats(kKeyBlock * kKeyBlock) + Scratch::Floats(n) +
+                  Scratch::Floats(key_dim * stride) + Scratch::Floats(value_dim * stride));
+  // Blocks of the tiles: along the width, and along the positions.
+  const int64_t by_key = Stride(key_dim), by_value = Stride(value_dim), by_position = Stride(n);
+  Bf16* q = scratch.TakeTiles(n, key_dim);         // left, of q . k^T
+  Bf16* k = scratch.TakeTiles(n, key_dim);         // right
+  Bf16* dout = scratch.TakeTiles(n, value_dim);    // left, of dout . v^T
+  Bf16* v = scratch.TakeTiles(n, value_dim);       // right
+  Bf16* k_rows = scratch.TakeTiles(n, key_dim);    // right, of dS . k
+  Bf16* q_t = scratch.TakeTiles(n, key_dim);       // left, of q^T . dS = dk^T
+  Bf16* dout_t = scratch.TakeTiles(n, value_dim);  // left, of dout^T . P = dv^T
+  Bf16* p = scratch.TakeTiles(kKeyBlock, kKeyBlock);
+  Bf16* ds = scratch.TakeTiles(kKeyBlock, kKeyBlock);
+  Bf16* p_right = scratch.TakeTiles(kKeyBlock, kKeyBlock);
+  Bf16* ds_right = scratch.TakeTiles(kKeyBlock, kKeyBlock);
+  float* scores = scratch.TakeFloats(kKeyBlock * kKeyBlock);
+  float* dp = scratch.TakeFloats(kKeyBlock * kKeyBlock);
+  float* row_dot = scratch.TakeFloats(n);
+  float* dk_t = scratch.TakeFloats(key_dim * stride);
+  float* dv_t = scratch.TakeFloats(value_dim * stride);
+  loops.left_rows(job.q.data, job.q.stride, n, key_dim, q, by_key);
+  loops.right_rows(job.k.data, job.k.stride, n, key_dim, k, by_key);
+  loops.left_rows(job.dout.data, job.dout.stride, n, value_dim, dout, by_value);
+  loops.right_rows(job.v.data, job.v.stride, n, value_dim, v, by_value);
+  loops.right_cols(job.k.data, job.k.stride, key_dim, n, k_rows, by_position);
+  loops.left_cols(job.q.data, job.q.stride, key_dim, n, q_t, by_position);
+  loops.left_cols(job.dout.data, job.dout.stride, value_dim, n, dout_t, by_position);
+  for (int64_t row = 0; row < n; ++row)
+    row_dot[row] = ops.dot(job.dout.Row(row), job.out.Row(row), value_dim);
+  constexpr int64_t kBlock = kBlockTiles * kTileSize;  // of p and ds
+  for (int64_t key = 0; key < n; key += kKeyBlock) {
+    const int64_t keys = std::min(kKeyBlock, n - key);
+    for (int64_t query = key; query < n; query += kKeyBlock) {
+      const int64_t queries = std::min(kKeyBlock, n - query);
+      const int64_t query_tiles = CeilDiv(queries, kTileDepth);
+      const int64_t tile = query / kTileDepth * kTileSize;
+      loops.product(q + query / kTileSide * by_key, by_key, queries, k + key / kTileSide * by_key,
+                    by_key, RoundUp(keys, kTileSide), CeilDiv(key_dim, kTileDepth), scores,
+                    kKeyBlock, false);
+      loops.product(dout + query / kTileSide * by_value, by_value, queries,
+                    v + key / kTileSide * by_value, by_value, RoundUp(keys, kTileSide),
+                    CeilDiv(value_dim, kTileDepth), dp, kKeyBlock, false);
+      ops.probability_block({.scores = scores,
+                             .dp = dp,
+                             .rows = queries,
+                             .visible = query + 1 - key,
+                             .keys = keys,
+                             .scale = scale,
+                             .lse = job.lse + query,
+                             .row_dot = row_dot + query,
+                             .p = p,
+                             .ds = ds});
+      loops.right_from_left(p, kBlock, kKeyBlock, kKeyBlock, p_right, kBlock);
+      loops.right_from_left(ds, kBlock, kKeyBlock, kKeyBlock, ds_right, kBlock);
+      loops.product(ds, kBlock, queries, k_rows + key / kTileDepth * kTileSize, by_position,
+                    key_dim, CeilDiv(keys, kTileDepth), job.dq.Row(query), job.dq.stride, key > 0);
+      const bool add = query > key;
+      loops.product(q_t + tile, by_position, key_dim, ds_right, kBlock, keys, query_tiles,
+                    dk_t + key, stride, add);
+      loops.product(dout_t + tile, by_position, value_dim, p_right, kBlock, keys, query_tiles,
+                    dv_t + key, stride, add);
+    }
+  }
+  Transpose(dk_t, stride, job.dk);
+  Transpose(dv_t, stride, job.dv);
+}
+
+}  // namespace
+
+int64_t KeyTilesSize(int64_t positions, int64_t dim) {
+  return RoundUp(positions, kKeyBlock) * RoundUp(dim, kTileDepth);
+}
+
+int64_t ValueTilesSize(int64_t positions, int64_t dim) {
+  return RoundUp(positions, kTileDepth) * RoundUp(dim, kTileSide);
+}
+
+void WriteKeyTiles(ConstMatrix keys, int64_t first_position, Bf16* tiles) {
+  const int64_t block = Stride(keys.cols);
+  for (int64_t row = 0; row < keys.rows;) {
+    const int64_t j = first_position + row;
+    Bf16* to = tiles + j / kTileSide * block;
+    if (j % kTileSide == 0 && keys.rows - row >= kTileSide) {
+      const int64_t whole = (keys.rows - row) / kTileSide * kTileSide;
+      Kernels().bf16.right_rows(keys.Row(row), keys.stride, whole, keys.cols, to, block);
+      row += whole;
+      continue;
+    }
+    for (int64_t d = 0; d < keys.cols; ++d) {
+      to[d / kTileDepth * kTileSize + d % kTileDepth / 2 * kTileDepth + j % kTileSide * 2 + d % 2] =
+          RoundToBf16(keys(row, d));
+    }
+    ++row;
+  }
+}
+
+void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positions, Bf16* tiles) {
+  const int64_t block = Stride(positions);
+  for (int64_t row = 0; row < values.rows;) {
+    const int64_t j = first_position + row;
+    Bf16* to = tiles + j / kTileDepth * kTileSize;
+    if (j % kTileDepth == 0 && values.rows - row >= kTileDepth) {
+      const int64_t whole = (values.rows - row) / kTileDepth * kTileDepth;
+      Kernels().bf16.right_cols(values.Row(row), values.stride, values.cols, whole, to, block);
+      row += whole;
+      continue;
+    }
+    for (int64_t c = 0; c < values.cols; ++c) {
+      to[c / kTileSide * block + j % kTileDepth / 2 * kTileDepth + c % kTileSide * 2 + j % 2] =
+          RoundToBf16(values(row, c));
+    }
+    ++row;
+  }
+}
+
+void Bf16AttentionForward(std::span<const Bf16AttentionJob> jobs, float scale) {
+  // item = one query block of one job; first[i] = the first item of job i
+  std::vector<int64_t> first(jobs.size() + 1, 0);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const Bf16AttentionJob& job = jobs[i];
+    CHECK(job.out.rows == job.q.rows && job.position >= 0);
+    CHECK(job.value_positions >= job.position + job.q.rows);
+    first[i + 1] = first[i] + CeilDiv(job.q.rows, kBf16QueryBlock);
+  }
+  ParallelFor(first.back(), [&](int64_t item) {
+    const Bf16Products products(Kernels().bf16);
+    const size_t i =
+        static_cast<size_t>(std::upper_bound(first.begin(), first.end(), item) - first.begin() - 1);
+    ForwardQueryBlock(jobs[i], (item - first[i]) * kBf16QueryBlock, scale);
+  });
+}
+
+void Bf16AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale) {
+  CheckShapes(jobs);
+  ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
+    const Bf16Products products(Kernels().bf16);
+    BackwardJob(jobs[static_cast<size_t>(i)], scale);
+  });
+}
+
+}  // namespace darkhorse
