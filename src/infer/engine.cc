@@ -10,6 +10,7 @@
 #include "kernel/linear.h"
 #include "kernel/ops.h"
 #include "model/cost.h"
+#include "model/mla.h"
 
 namespace darkhorse {
 
@@ -81,7 +82,8 @@ Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm 
                int64_t capacity, int64_t prefill_rows)
     : model_(model),
       weights_(weights),
-      cache_(model.config(), form, slots, capacity),
+      cache_(model.config(), form, slots, capacity,
+             AttentionFormat(weights.layers.front().attention)),
       prefill_rows_(prefill_rows) {
   CHECK(prefill_rows >= 1);
   running_.reserve(static_cast<size_t>(slots));  // a plan points into it

@@ -37,7 +37,9 @@ struct Model {
   std::vector<float> weights = std::vector<float>(static_cast<size_t>(layout.buffer_size()));
   Transformer transformer{config};
   Model() { InitializeWeights(config, layout, 7, weights.data()); }
-  ModelWeights Bound() { return Bind(config, layout, weights.data()); }
+  ModelWeights Bound(Format format = Format::kF32) {
+    return Bind(config, layout, weights.data(), format);
+  }
 };
 
 inline std::vector<GenerationRequest> Requests(const ModelConfig& config) {

@@ -225,6 +225,15 @@ void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positio
   }
 }
 
+void RoundKeys(ConstMatrix keys, Bf16* tiles) {
+  Kernels().bf16.right_rows(keys.data, keys.stride, keys.rows, keys.cols, tiles, Stride(keys.cols));
+}
+
+void RoundValues(ConstMatrix values, Bf16* tiles) {
+  Kernels().bf16.right_cols(values.data, values.stride, values.cols, values.rows, tiles,
+                            Stride(values.rows));
+}
+
 void Bf16AttentionForward(std::span<const Bf16AttentionJob> jobs, float scale) {
   // item = one query block of one job; first[i] = the first item of job i
   std::vector<int64_t> first(jobs.size() + 1, 0);

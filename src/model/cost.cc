@@ -103,8 +103,8 @@ double ModelCost::WeightBytesRead(int64_t rows) const {
   return sizeof(float) * (main_.Touched(visited) + head_);
 }
 
-int64_t ModelCost::CacheBytesPerToken(CacheForm form) const {
-  return kFloatBytes * config_.num_hidden_layers * CacheShape(config_, form).floats();
+int64_t ModelCost::CacheBytesPerToken(CacheForm form, Format format) const {
+  return config_.num_hidden_layers * CacheShape(config_, form, format).bytes();
 }
 
 TrainingMemory ModelCost::Training(int64_t rows) const {

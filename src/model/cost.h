@@ -45,7 +45,7 @@ class ModelCost {
   double WeightBytesRead(int64_t rows) const;
 
   // Bytes that one token of context occupies in the key/value cache.
-  int64_t CacheBytesPerToken(CacheForm form) const;
+  int64_t CacheBytesPerToken(CacheForm form, Format format = Format::kF32) const;
 
   // Training in micro-batches of `rows` tokens. Not counted: the optimizer's scratch for one matrix
   // per thread, the memory-mapped shards, the program itself.

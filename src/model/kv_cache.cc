@@ -7,28 +7,46 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernel/attention.h"
+#include "kernel/bf16_loops.h"
+#include "kernel/ops_loops.h"
 
 namespace darkhorse {
 
-CacheShape::CacheShape(const ModelConfig& config, CacheForm form)
-    : heads(config.num_attention_heads), key(config.qk_head_dim()), value(config.v_head_dim) {
-  if (form == CacheForm::kExpanded) return;
+CacheShape::CacheShape(const ModelConfig& config, CacheForm form, Format format_in)
+    : format(format_in),
+      heads(config.num_attention_heads),
+      key(config.qk_head_dim()),
+      value(config.v_head_dim) {
+  if (form == CacheForm::kExpanded) {
+    if (format == Format::kBf16) {  // whole tiles
+      key = KeyTilesSize(kKeyBlock, key) / kKeyBlock;
+      value = ValueTilesSize(kKeyBlock, value) / kKeyBlock;
+    }
+    return;
+  }
   // The latent lies there twice: in the key and as the value.
+  format = Format::kF32;
   heads = 1;
   key = config.kv_lora_rank + config.qk_rope_head_dim;
   value = config.kv_lora_rank;
 }
 
-KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity)
-    : form_(form),
-      shape_(config, form),
-      layers_(config.num_hidden_layers),
-      slots_(slots),
-      capacity_((capacity + kKeyPanel - 1) / kKeyPanel * kKeyPanel),
-      unit_(capacity_ * (shape_.key + shape_.value)) {
+int64_t CacheShape::bytes() const {
+  return heads * (key + value) *
+         static_cast<int64_t>(format == Format::kBf16 ? sizeof(Bf16) : sizeof(float));
+}
+
+KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
+                 Format format)
+    : form_(form), shape_(config, form, format), layers_(config.num_hidden_layers), slots_(slots) {
   CHECK(slots >= 1 && capacity >= 1);
-  RequireMemory(sizeof(float) * static_cast<double>(layers_ * shape_.floats()) *
-                    static_cast<double>(slots) * static_cast<double>(capacity),
+  const int64_t grain = shape_.format == Format::kBf16 ? kKeyBlock : kKeyPanel;
+  capacity_ = (capacity + grain - 1) / grain * grain;
+  const int64_t per_float = shape_.format == Format::kBf16 ? 2 : 1;
+  keys_ = capacity_ * shape_.key / per_float;
+  unit_ = keys_ + capacity_ * shape_.value / per_float;
+  RequireMemory(static_cast<double>(layers_ * shape_.bytes()) * static_cast<double>(slots) *
+                    static_cast<double>(capacity),
                 fmt::format("the cache of {} sequences of {} tokens", slots, capacity),
                 "run fewer at once, or shorter ones");
   data_ = FloatBuffer(layers_ * slots_ * shape_.heads * unit_);
@@ -39,22 +57,41 @@ float* KvCache::KeyPanels(int64_t layer, int64_t slot, int64_t head) {
 }
 
 Matrix KvCache::Values(int64_t layer, int64_t slot, int64_t head) {
-  return {data_.data() + Offset(layer, slot, head) + capacity_ * shape_.key, capacity_,
-          shape_.value};
+  return {data_.data() + Offset(layer, slot, head) + keys_, capacity_, shape_.value};
+}
+
+Bf16* KvCache::KeyTiles(int64_t layer, int64_t slot, int64_t head) {
+  return reinterpret_cast<Bf16*>(data_.data() + Offset(layer, slot, head));
+}
+
+Bf16* KvCache::ValueTiles(int64_t layer, int64_t slot, int64_t head) {
+  return reinterpret_cast<Bf16*>(data_.data() + Offset(layer, slot, head) + keys_);
 }
 
 void KvCache::CopyPrefix(int64_t from, int64_t to, int64_t positions) {
   CHECK(from != to && positions <= capacity_);
-  // Whole panels are copied; what lies beyond `positions` in the last one is overwritten as the
-  // sequence goes on.
-  const int64_t keys = KeyPanelSize(positions, shape_.key);
+  // Whole panels, or tiles, are copied; what lies beyond `positions` in the last one is overwritten
+  // as the sequence goes on.
   ParallelFor(layers_ * shape_.heads, [&](int64_t i) {
     const int64_t layer = i / shape_.heads;
     const int64_t head = i % shape_.heads;
-    std::memcpy(KeyPanels(layer, to, head), KeyPanels(layer, from, head),
-                static_cast<size_t>(keys) * sizeof(float));
-    std::memcpy(Values(layer, to, head).data, Values(layer, from, head).data,
-                static_cast<size_t>(positions * shape_.value) * sizeof(float));
+    const auto copy = [](auto* target, const auto* source, int64_t count) {
+      std::memcpy(target, source, static_cast<size_t>(count) * sizeof(*source));
+    };
+    if (format() == Format::kBf16) {
+      const int64_t tiles = (positions + kTileDepth - 1) / kTileDepth;
+      copy(KeyTiles(layer, to, head), KeyTiles(layer, from, head), tiles * kTileDepth * shape_.key);
+      const int64_t block = capacity_ * kTileSide;  // of 16 values
+      for (int64_t value = 0; value < shape_.value; value += kTileSide) {
+        const int64_t begin = value / kTileSide * block;
+        copy(ValueTiles(layer, to, head) + begin, ValueTiles(layer, from, head) + begin,
+             tiles * kTileSize);
+      }
+      return;
+    }
+    copy(KeyPanels(layer, to, head), KeyPanels(layer, from, head),
+         KeyPanelSize(positions, shape_.key));
+    copy(Values(layer, to, head).data, Values(layer, from, head).data, positions * shape_.value);
   });
 }
 

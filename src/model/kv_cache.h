@@ -2,13 +2,17 @@
 // Expanded: every head's keys and values, as the training forward computes them, so that decoding
 // gives training's bits. Latent: MLA's compressed vector and the shared rotary key (DeepSeek-V2
 // section 2.1), which is far smaller. Keys and values are then absorbed into queries and outputs:
-// another order of the same sums, which agrees within a bound.
+// another order of the same sums, which agrees within a bound. The expanded form may be bf16: where
+// attention computes in bf16 it rounds keys and values anyway, so half the bytes hold the same
+// bits.
 #pragma once
 
 #include <cstdint>
 
 #include "base/buffer.h"
 #include "base/matrix.h"
+#include "kernel/attention_bf16.h"
+#include "kernel/weight.h"
 #include "model/config.h"
 
 namespace darkhorse {
@@ -17,19 +21,22 @@ enum class CacheForm { kExpanded, kLatent };
 
 // What one token leaves in one layer's cache.
 struct CacheShape {
-  CacheShape(const ModelConfig& config, CacheForm form);
+  CacheShape(const ModelConfig& config, CacheForm form, Format format);
+  Format format;       // of the numbers: bf16 in the expanded form only
   int64_t heads;       // 1 in the latent form
-  int64_t key, value;  // floats per head
-  int64_t floats() const { return heads * (key + value); }
+  int64_t key, value;  // numbers per head
+  int64_t bytes() const;
 };
 
 class KvCache {
  public:
-  // Room for `slots` sequences of up to `capacity` tokens in each of the main model's layers.
-  // Error: this machine cannot hold it.
-  KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity);
+  // Room for `slots` sequences of up to `capacity` tokens in each of the main model's layers. The
+  // latent form is f32 whatever the format. Error: this machine cannot hold it.
+  KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
+          Format format = Format::kF32);
 
   CacheForm form() const { return form_; }
+  Format format() const { return shape_.format; }
   int64_t slots() const { return slots_; }
   int64_t capacity() const { return capacity_; }
   int64_t bytes() const { return data_.size() * static_cast<int64_t>(sizeof(float)); }
@@ -38,6 +45,10 @@ class KvCache {
   // [capacity, v_head_dim].
   float* KeyPanels(int64_t layer, int64_t slot, int64_t head);
   Matrix Values(int64_t layer, int64_t slot, int64_t head);
+  // Expanded form in bf16: the same as the tiles of kernel/attention_bf16.h, for capacity()
+  // positions.
+  Bf16* KeyTiles(int64_t layer, int64_t slot, int64_t head);
+  Bf16* ValueTiles(int64_t layer, int64_t slot, int64_t head);
   // Latent form: [latent; rotary key] in panels of width kv_lora_rank + qk_rope_head_dim, and
   // latents [capacity, kv_lora_rank].
   float* LatentPanels(int64_t layer, int64_t slot) { return KeyPanels(layer, slot, 0); }
@@ -55,7 +66,8 @@ class KvCache {
   CacheForm form_;
   CacheShape shape_;
   int64_t layers_, slots_, capacity_;
-  int64_t unit_;  // floats of one (layer, slot, head)
+  int64_t keys_;  // floats of the keys of one (layer, slot, head)
+  int64_t unit_;  // and of its keys and values
   FloatBuffer data_;
 };
 

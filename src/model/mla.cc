@@ -4,8 +4,10 @@
 #include <cstring>
 #include <vector>
 
+#include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/attention.h"
+#include "kernel/attention_bf16.h"
 #include "kernel/linear.h"
 #include "kernel/ops.h"
 
@@ -112,15 +114,72 @@ void FillOwnRowPanels(const PassContext& pass, const MlaSaved& s,
   });
 }
 
+// The same in bf16.
+void AttendOwnRowsBf16(const PassContext& pass, const std::vector<Segment>& segments,
+                       const MlaSaved& s, float scale) {
+  const Dims d(pass.config);
+  std::vector<Bf16AttentionJob> jobs;
+  struct Tiles {
+    Bf16 *keys, *values;
+  };
+  std::vector<Tiles> tiles;
+  for (const Segment& segment : segments) {
+    for (int64_t head = 0; head < d.heads; ++head) {
+      const auto take = [&](int64_t numbers) {
+        return reinterpret_cast<Bf16*>(pass.arena.Floats((numbers + 1) / 2));
+      };
+      tiles.push_back(
+          {take(KeyTilesSize(segment.rows, d.query)), take(ValueTilesSize(segment.rows, d.value))});
+      jobs.push_back({d.Query(s.q, head).Rows(segment.row, segment.rows), tiles.back().keys,
+                      tiles.back().values, segment.rows,
+                      s.heads_out.Cols(head * d.value, d.value).Rows(segment.row, segment.rows),
+                      s.lse ? s.lse + head * pass.rows() + segment.row : nullptr, 0});
+    }
+  }
+  ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
+    const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
+    const Tiles& to = tiles[static_cast<size_t>(i)];
+    RoundKeys(d.Query(s.k, i % d.heads).Rows(segment.row, segment.rows), to.keys);
+    RoundValues(d.Value(s.kv, i % d.heads).Rows(segment.row, segment.rows), to.values);
+  });
+  Bf16AttentionForward(jobs, scale);
+}
+
 void AttendOwnRows(const PassContext& pass, const std::vector<Segment>& segments, const MlaSaved& s,
-                   float scale) {
+                   Format format, float scale) {
   if (segments.empty()) return;
   ArenaScope scope(pass.arena);
+  if (format == Format::kBf16) return AttendOwnRowsBf16(pass, segments, s, scale);
   std::vector<float*> panels;
   std::vector<AttentionJob> jobs;
   for (const Segment& segment : segments) AddOwnRowJobs(pass, segment, s, panels, jobs);
   FillOwnRowPanels(pass, s, segments, panels);
   AttentionForward(jobs, scale);
+}
+
+void AttendBf16Cache(const PassContext& pass, int64_t layer, const MlaSaved& s, float scale) {
+  const Dims d(pass.config);
+  KvCache& cache = *pass.cache;
+  const auto& segments = pass.batch.segments;
+  std::vector<Bf16AttentionJob> jobs(segments.size() * static_cast<size_t>(d.heads));
+  ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
+    const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
+    const int64_t head = i % d.heads;
+    Bf16* keys = cache.KeyTiles(layer, segment.slot, head);
+    Bf16* values = cache.ValueTiles(layer, segment.slot, head);
+    WriteKeyTiles(d.Query(s.k, head).Rows(segment.row, segment.rows), segment.position, keys);
+    WriteValueTiles(d.Value(s.kv, head).Rows(segment.row, segment.rows), segment.position,
+                    cache.capacity(), values);
+    jobs[static_cast<size_t>(i)] = {
+        d.Query(s.q, head).Rows(segment.row, segment.rows),
+        keys,
+        values,
+        cache.capacity(),
+        s.heads_out.Cols(head * d.value, d.value).Rows(segment.row, segment.rows),
+        nullptr,
+        segment.position};
+  });
+  Bf16AttentionForward(jobs, scale);
 }
 
 void AttendExpandedCache(const PassContext& pass, int64_t layer, const MlaSaved& s, float scale) {
@@ -221,10 +280,15 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
   Latents(pass, w, x, s);
   if (!pass.cache) {
     Expand(pass, w, s);
-    AttendOwnRows(pass, pass.batch.segments, s, scale);
+    AttendOwnRows(pass, pass.batch.segments, s, AttentionFormat(w), scale);
   } else if (pass.cache->form() == CacheForm::kExpanded) {
+    CHECK(pass.cache->format() == AttentionFormat(w));
     Expand(pass, w, s);
-    AttendExpandedCache(pass, layer, s, scale);
+    if (pass.cache->format() == Format::kBf16) {
+      AttendBf16Cache(pass, layer, s, scale);
+    } else {
+      AttendExpandedCache(pass, layer, s, scale);
+    }
   } else {
     std::vector<Segment> prompts, continued;
     for (const Segment& segment : pass.batch.segments) {
@@ -233,7 +297,7 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
     }
     StoreLatents(pass, layer, s);
     if (!prompts.empty()) Expand(pass, w, s);
-    AttendOwnRows(pass, prompts, s, scale);
+    AttendOwnRows(pass, prompts, s, AttentionFormat(w), scale);
     AttendLatentCache(pass, w, layer, continued, s, scale);
   }
   LinearForward(s.heads_out, w.o_proj, y, /*accumulate=*/true);
@@ -264,7 +328,11 @@ void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& s
                       part(d.Query(dq, head)), part(d.Query(dk, head)), part(d.Value(dkv, head))});
     }
   }
-  AttentionBackward(jobs, scale);
+  if (AttentionFormat(w) == Format::kBf16) {
+    Bf16AttentionBackward(jobs, scale);
+  } else {
+    AttentionBackward(jobs, scale);
+  }
 
   // Keys: each head's nope part goes to kv_b's rows, the rotary part is shared and sums over heads
   // in head order.
