@@ -1,6 +1,11 @@
 // What a learner measures: evaluations, operations, and the probe before a run.
 #include <stdlib.h>
 
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "base/clock.h"
 #include "base/format.h"
 #include "rl/learner_testing.h"
 
@@ -217,6 +222,76 @@ TEST_F(LearnerTest, AProbeTellsOfARunThatThisMachineCannotHold) {
                         "(now 300), rl.max_tokens or rl.micro_batch_tokens",
                         FormatBytes(static_cast<double>(needed)),
                         FormatBytes(static_cast<double>(needed * 3 / 4))));
+}
+
+// Each part's own: what it found, and its share of what the run will cost.
+TEST_F(LearnerTest, AProbeTellsTheMixturesPartsApart) {
+  ReinforceRecipe recipe = Still();
+  recipe.probe.problems = 3;
+  recipe.rl.steps = 10;
+  recipe.rl.evaluate_every = 0;
+  recipe.rl.max_refills = 0;
+  // The first part's three groups of four teach nothing, of the second's the last two do.
+  Scripted environment({{"flat", 3}, {"steep", 1}}, [](size_t, size_t sample) {
+    return Worth(sample >= 16 && sample % 4 == 3);
+  });
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  environment.drawn.clear();
+  environment.said.clear();
+  const ProbeReport report = learner->Probe({});
+  EXPECT_EQ(environment.drawn, (std::vector<std::pair<size_t, uint64_t>>{
+                                   {0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 2}}));
+  ASSERT_EQ(report.parts.size(), 2u);
+  const PartProbe &flat = report.parts[0], &steep = report.parts[1];
+  EXPECT_EQ(flat.name + " " + steep.name, "flat steep");
+  EXPECT_EQ(flat.signal_groups, 0);
+  EXPECT_EQ(flat.evaluation.pass_at_1.value, 0);
+  EXPECT_EQ(steep.signal_groups, 2);
+  EXPECT_DOUBLE_EQ(steep.pass_at_group, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(steep.evaluation.pass_at_1.value, 2.0 / 12);
+  EXPECT_FALSE(report.hopeless);
+  EXPECT_NE(flat.evaluation.mean_length, steep.evaluation.mean_length);
+  // Three problems in four are of the first part, and a sixth of all groups teach.
+  const double length = 0.75 * flat.evaluation.mean_length + 0.25 * steep.evaluation.mean_length;
+  const double tokens = flat.prompt_length + length;
+  EXPECT_DOUBLE_EQ(flat.prompt_length, steep.prompt_length);
+  EXPECT_NEAR(report.seconds,
+              10 * 32 * length / report.tokens_per_second +
+                  10 * 32 * (0.25 * 2 / 3) * 3 * tokens *
+                      learner->cost().ForwardFlopsPerToken((tokens + 1) / 2) /
+                      report.training_flops_per_second,
+              1e-12 * report.seconds);
+}
+
+// No clock is judged by how fast it runs: what sleeps takes at least its sleep.
+TEST_F(LearnerTest, SecondsAreOfWhatTookThem) {
+  static constexpr double kSleep = 0.1;
+  const auto sleep = [] { std::this_thread::sleep_for(std::chrono::duration<double>(kSleep)); };
+  bool scorer_sleeps = false;
+  Scripted environment({{"all", 1}}, [&](size_t call, size_t sample) {
+    if (scorer_sleeps && sample == 0) sleep();
+    return ByPlace(call, sample);
+  });
+  const ReinforceRecipe recipe = Still();
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  const auto step = [&] {
+    const int64_t before = learner->progress().generated;
+    const double start = SteadySeconds();
+    const ReinforceMetrics m = learner->Step({});
+    EXPECT_LE(m.sample_seconds + m.score_seconds + m.train_seconds, SteadySeconds() - start);
+    EXPECT_DOUBLE_EQ(m.generated_per_second,
+                     static_cast<double>(learner->progress().generated - before) /
+                         (m.sample_seconds + m.score_seconds));
+    return m;
+  };
+  scorer_sleeps = true;
+  EXPECT_GE(step().score_seconds, kSleep);
+  scorer_sleeps = false;
+  bool slept = false;
+  learner->on_engine_step = [&](const EngineStep&) {
+    if (!std::exchange(slept, true)) sleep();
+  };
+  EXPECT_GE(step().sample_seconds, kSleep);
 }
 
 }  // namespace

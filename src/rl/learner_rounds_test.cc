@@ -108,5 +108,14 @@ TEST_F(LearnerTest, RandomRewardsAreDrawnAnewAndForWhatCouldNotBeScored) {
   EXPECT_GT(rewards.size(), 1u);
 }
 
+TEST_F(LearnerTest, TheCompletionShownIsOfTheProblemShown) {
+  const ReinforceRecipe recipe = Recipe();
+  const auto environment = MakeTaskEnvironment(recipe.rl.tasks);
+  const ReinforceMetrics metrics = Make(recipe, *environment)->Step({});
+  const Problem problem = environment->TrainingProblem(recipe.rl.seed, 0);
+  EXPECT_EQ(metrics.shown_problem.prompt, problem.prompt);
+  EXPECT_EQ(metrics.shown.prompt, PromptTokens(*tokenizer_, 0, problem));
+}
+
 }  // namespace
 }  // namespace darkhorse

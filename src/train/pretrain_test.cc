@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/checksum.h"
@@ -419,6 +420,14 @@ TEST_F(PretrainTest, OperationsAreCountedDocumentByDocument) {
       expected += rows * cost.TrainingFlopsPerToken((rows + 1) / 2);
     }
     EXPECT_NEAR(result.last.flops, expected, 1e-12 * expected);
+    EXPECT_DOUBLE_EQ(result.last.tokens_per_second * result.last.seconds, 512);
+    EXPECT_NEAR(result.last.gflops * 1e9 * result.last.seconds, expected, 1e-12 * expected);
+    // Written with six digits: behind the point, and in all. The last step's evaluation counts.
+    const auto timing = nlohmann::json::parse(Bytes(cross ? "cross" : "apart", "timings.jsonl"));
+    EXPECT_EQ(timing["step"], 1);
+    EXPECT_GE(timing["seconds"], result.last.seconds - 0.6e-6);
+    EXPECT_NEAR(timing["flops"], expected, 1e-6 * expected);
+    EXPECT_EQ(timing["threads"], NumThreads());
   }
 }
 
