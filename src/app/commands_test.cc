@@ -185,6 +185,12 @@ TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
   EXPECT_EQ(printed["forward_flops_per_token"], cost.ForwardFlopsPerToken(5.5));
   EXPECT_EQ(printed["training_flops_per_token"], cost.TrainingFlopsPerToken(5.5));
   const TrainingMemory memory = cost.Training(PretrainOptions().micro_batch_tokens);
+  EXPECT_EQ(printed["context"], 10);
+  EXPECT_EQ(printed["training_memory_bytes"]["micro_batch_tokens"],
+            PretrainOptions().micro_batch_tokens);
+  EXPECT_EQ(printed["training_memory_bytes"]["weights"], memory.weights);
+  EXPECT_EQ(printed["training_memory_bytes"]["gradients"], memory.gradients);
+  EXPECT_EQ(printed["training_memory_bytes"]["moments"], memory.moments);
   EXPECT_EQ(printed["training_memory_bytes"]["activations"], memory.activations);
   const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
   EXPECT_EQ(printed["training_memory_bytes"]["rotations"], rotations);
@@ -192,6 +198,18 @@ TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
   EXPECT_EQ(printed["latent_cache_bytes_per_token"], cost.CacheBytesPerToken(CacheForm::kLatent));
   EXPECT_EQ(printed["expanded_cache_bytes_per_token"],
             cost.CacheBytesPerToken(CacheForm::kExpanded));
+}
+
+// Neither dense layers nor modules are layers of experts.
+TEST_F(CommandsTest, InfoCountsLayersOfExperts) {
+  const auto moe_layers = [](const std::string& dense) {
+    return JsonOf({"info", "tiny", "--set", "model.num_hidden_layers=5", "--set",
+                   "model.num_nextn_predict_layers=2", "--set",
+                   "model.first_k_dense_replace=" + dense})["moe_layers"];
+  };
+  EXPECT_EQ(moe_layers("2"), 3);
+  EXPECT_EQ(moe_layers("5"), 0);
+  EXPECT_EQ(moe_layers("6"), 0);
 }
 
 TEST_F(CommandsTest, ReinforcePrintsItsLastStep) {

@@ -79,6 +79,18 @@ TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
 }
 
 // A model is measured as its run measured it: a reinforced one, and the base of a whole run.
+TEST_F(CommandsTest, EvaluateMeasuresAllThatItIsGiven) {
+  const std::string rows = scratch_->Write("rows.jsonl", R"({"prompt":"p","answer":"a"})");
+  const Json printed =
+      JsonOf({"evaluate", "--model", Model(), "--data", *scratch_ / "data", "--task", "sum:1",
+              "--problems", rows, "--rule", "exact", "--held-out-share", "1", "--count", "1",
+              "--samples", "1", "--completion-tokens", "2"});
+  EXPECT_EQ(printed["shard"], *scratch_ / "data/val.bin");
+  ASSERT_EQ(printed["tasks"].size(), 2u);
+  EXPECT_EQ(printed["tasks"][0]["task"], "sum");
+  EXPECT_EQ(printed["tasks"][1]["task"], "rows.jsonl");
+}
+
 TEST_F(CommandsTest, EvaluateTakesTasksAndLengthsFromTheRun) {
   const auto copy = [&](const std::string& to) {
     std::filesystem::create_directories(*scratch_ / to);
