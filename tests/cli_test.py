@@ -571,6 +571,11 @@ class Extremes(CommandLine):
         self.refuse_values(("tokenizer", "train", "x.txt", "--out", "o"), "--vocab-size",
                            (2**31, 2**63))
         self.refuse_values(("--threads", 1), "--threads", (0, -1, 2**31, "0x10", "010"))
+        cores = len(os.sched_getaffinity(0))
+        for variable, threads in (("1", 1), ("3", 3), ("0", cores), ("-2", cores), ("few", cores)):
+            text = subprocess.run([PROGRAM, "--help"], capture_output=True,
+                                  env={**ENVIRONMENT, "OMP_NUM_THREADS": variable}).stdout.decode()
+            self.assertIn(f"in [1 - 4096]={threads}\n", text)
         self.refuse_values(("generate", "--model", "none"), "--seed", (-1, 2**64, "x"))
         self.refuse_values(("generate", "--model", "none"), "--samples", ("0x2", "010", "2.5", ""))
         self.refuse_values(("generate", "--model", "none"), "--temperature", ("nan", "inf", "hot"))
@@ -692,13 +697,25 @@ class Info(CommandLine):
 
 class Bench(CommandLine):
     def test_every_part_of_a_step_has_its_share(self):
-        training = json.loads(self.succeed(
-            "bench", "tiny", "--rounds", 1, "--batches", 2, "--new-tokens", 8, "--json"))["training"]
+        settings = ("--set", "train.tokens_per_step=1536", "--set", "train.micro_batch_tokens=512",
+                    "--set", "train.sequence_length=256")
+        result = json.loads(self.succeed("bench", "tiny", *settings, "--rounds", 1, "--batches", 2,
+                                         "--new-tokens", 8, "--json"))
+        training = result["training"]
         parts = training["where_time_goes"]
         for part in ("attention", "dense_feed_forward", "experts_and_dispatch", "router", "head_and_loss",
                      "mtp_modules_without_head", "embedding_norms_residuals", "optimizer"):
             self.assertGreater(parts[part]["milliseconds"], 0, part)
         self.assertAlmostEqual(sum(part["share"] for part in parts.values()), 1)
+        seconds = training["step_seconds"]
+        for part in parts.values():
+            self.assertAlmostEqual(part["milliseconds"], 1e3 * seconds * part["share"])
+        self.assertAlmostEqual(training["forward_backward_share"], 1 - parts["optimizer"]["share"])
+        # Three micro-batches of 512 tokens, documents as long as a sequence.
+        self.assertAlmostEqual(training["tokens_per_second"] * seconds, 1536)
+        cost = json.loads(self.succeed("info", "tiny", *settings, "--json"))["training_flops_per_token"]
+        self.assertAlmostEqual(training["gflops"] * 1e9 * seconds / (1536 * cost), 1)
+        self.assertAlmostEqual(training["share_of_peak"], training["gflops"] / result["peak_gflops"])
 
     def test_decoding_is_beside_its_roofline(self):
         result = json.loads(self.succeed("bench", "tiny", "--rounds", 1, "--batches", 1, 2, "--new-tokens", 8,

@@ -226,7 +226,7 @@ class Training(OwnTask):
 
 class Bench(OwnTask):
     def test_a_step_of_reinforcement(self):
-        settings = {"rl.prompts_per_step": 2, "rl.group_size": 4, "rl.max_tokens": 8}
+        settings = {"rl.prompts_per_step": 2, "rl.group_size": 4, "rl.max_tokens": 8, "rl.max_refills": 0}
         result = self.result("bench", "countdown", "--model", self.model, "--rounds", 1, *self.sets(settings))
         step = result["reinforcement"]
         self.assertLessEqual(step["mean_length"], 8)
@@ -235,6 +235,8 @@ class Bench(OwnTask):
             self.assertGreater(step[figure], 0, figure)
         self.assertAlmostEqual(step["samples_per_minute"] / 60 * step["step_seconds"], 2 * 4)
         self.assertAlmostEqual(sum(step["where_time_goes"].values()), 1)
+        sampling = step["where_time_goes"]["sample"] * step["step_seconds"]  # the shares are of one round
+        self.assertAlmostEqual(step["sampled_tokens_per_second"] * sampling, 2 * 4 * step["mean_length"])
         for field, value in (("rl.group_size", 0), ("rl.max_tokens", 0), ("grpo.objective", "cilp")):
             self.refuse(2, "bench", "countdown", "--model", self.model, "--set", f"{field}={value}", says=field)
 

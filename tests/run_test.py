@@ -105,6 +105,13 @@ class Run(unittest.TestCase):
     def test_the_corpus_is_told_of_until_it_is_whole(self):
         self.assertRegex(self.told.decode(), r"(?m)^100 % · [0-9.]+k tokens$")
 
+    def test_a_stage_counts_its_own_steps(self):
+        steps = [line for line in self.told.decode().splitlines() if line.startswith("step ")]
+        pretraining = [line for line in steps if " loss " in line]
+        self.assertTrue(pretraining[-1].startswith("step 30/30 "), pretraining)
+        reinforcement = [line for line in steps if " loss " not in line]
+        self.assertTrue(reinforcement[-1].startswith("step 6/6 "), reinforcement)
+
     def test_every_stage_leaves_its_files(self):
         self.assertTrue(self.result["finished"])
         self.assertEqual(self.result["model"], "whole/reinforced/checkpoints/step-00000006")

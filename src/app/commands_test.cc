@@ -2,50 +2,19 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <filesystem>
-#include <iostream>
-#include <map>
-#include <sstream>
 
-#include "app/run_program_testing.h"
+#include "app/commands_testing.h"
 #include "base/scratch_testing.h"
-#include "base/utf8.h"
+#include "checkpoint/checkpoint.h"
 #include "data/prepare.h"
 #include "data/shard.h"
-#include "infer/engine.h"
 #include "model/config_fields.h"
 #include "model/cost.h"
-#include "pipeline/loaded_model.h"
-#include "rl/reinforce.h"
 #include "task/corpus.h"
-#include "train/evaluate.h"
+#include "train/options.h"
 
 namespace darkhorse {
 namespace {
-
-constexpr char kPretrain[] = R"(
-[model]
-vocab_size = 300
-hidden_size = 16
-num_hidden_layers = 1
-first_k_dense_replace = 1
-num_attention_heads = 2
-kv_lora_rank = 8
-qk_nope_head_dim = 8
-qk_rope_head_dim = 8
-v_head_dim = 8
-intermediate_size = 32
-n_routed_experts = 0
-max_position_embeddings = 128
-[train]
-steps = 3
-tokens_per_step = 128
-micro_batch_tokens = 128
-sequence_length = 64
-evaluate_every = 2
-evaluate_tokens = 128
-)";
 
 constexpr char kReinforce[] = R"(
 [rl]
@@ -61,39 +30,6 @@ overlong_penalty = 0.5
 [probe]
 problems = 0
 )";
-
-// One tokenizer, one folder of shards and one model for all tests.
-class CommandsTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    scratch_ = new ScratchDirectory;
-    std::string lines;
-    for (uint64_t i = 0; i < 40; ++i) {
-      documents_.push_back(CorpusDocument({.tasks = {{"sum", 1, 1}}}, 3, i));
-      lines += Json{{"text", documents_.back()}}.dump() + "\n";
-    }
-    scratch_->Write("corpus.jsonl", lines + "{\"other\":1}\n");
-    tokenizer_ = JsonOf({"tokenizer", "train", *scratch_ / "corpus.jsonl", "--out",
-                         *scratch_ / "tokenizer.json", "--vocab-size", "290", "--special-tokens",
-                         "<b>", "--special-tokens", "<e>"});
-    data_ = JsonOf({"data", "prepare", *scratch_ / "corpus.jsonl", "--tokenizer",
-                    *scratch_ / "tokenizer.json", "--out", *scratch_ / "data", "--bos-token", "<b>",
-                    "--eos-token", "<e>", "--validation-fraction", "0.25"});
-    pretrained_ = JsonOf({"pretrain", scratch_->Write("p.toml", kPretrain), "--data",
-                          *scratch_ / "data", "--out", *scratch_ / "base"});
-  }
-  static void TearDownTestSuite() { delete scratch_; }
-
-  static std::string Model() { return *scratch_ / "base/checkpoints/step-00000003"; }
-  static Json LastLine(const std::string& path) {
-    const std::string text = ReadFile(path);
-    return Json::parse(text.substr(text.rfind('\n', text.size() - 2) + 1));
-  }
-
-  static inline ScratchDirectory* scratch_;
-  static inline std::vector<std::string> documents_;
-  static inline Json tokenizer_, data_, pretrained_;
-};
 
 TEST_F(CommandsTest, TokenizerTrainCountsWhatItRead) {
   const Tokenizer tokenizer = Tokenizer::Load(*scratch_ / "tokenizer.json");
@@ -235,30 +171,6 @@ TEST_F(CommandsTest, PretrainStartsFromAModel) {
       << refused.error;
 }
 
-TEST_F(CommandsTest, EvaluatePrintsTheLossOfWhatItCounted) {
-  const LoadedModel loaded(Model());
-  const auto expect = [&](const std::string& shard, const Json& printed, int64_t length,
-                          int64_t limit) {
-    const EvaluationLoss loss = EvaluateLoss(loaded.model(), loaded.weights(),
-                                             TokenShard::Open(shard), length, false, limit);
-    EXPECT_EQ(printed["shard"], shard);
-    EXPECT_EQ(printed["loss"], loss.loss);
-    EXPECT_NEAR(std::log(printed["perplexity"].get<double>()), loss.loss, 1e-12);
-    EXPECT_EQ(printed["tokens"], loss.tokens);
-    EXPECT_NE(loss.tokens, limit);
-    EXPECT_NE(loss.tokens, length);
-  };
-  const std::string train = *scratch_ / "data/train.bin";
-  expect(*scratch_ / "data/val.bin",
-         JsonOf({"evaluate", "--model", Model(), "--data", *scratch_ / "data", "--sequence-length",
-                 "48"}),
-         48, 1 << 20);
-  expect(train,
-         JsonOf({"evaluate", "--model", Model(), "--data", train, "--sequence-length", "32",
-                 "--max-tokens", "100"}),
-         32, 100);
-}
-
 TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
   const Json printed = JsonOf({"info", "--model", Model(), "--context", "10"});
   ModelConfig config = LoadModelConfig(Model());
@@ -273,6 +185,12 @@ TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
   EXPECT_EQ(printed["forward_flops_per_token"], cost.ForwardFlopsPerToken(5.5));
   EXPECT_EQ(printed["training_flops_per_token"], cost.TrainingFlopsPerToken(5.5));
   const TrainingMemory memory = cost.Training(PretrainOptions().micro_batch_tokens);
+  EXPECT_EQ(printed["context"], 10);
+  EXPECT_EQ(printed["training_memory_bytes"]["micro_batch_tokens"],
+            PretrainOptions().micro_batch_tokens);
+  EXPECT_EQ(printed["training_memory_bytes"]["weights"], memory.weights);
+  EXPECT_EQ(printed["training_memory_bytes"]["gradients"], memory.gradients);
+  EXPECT_EQ(printed["training_memory_bytes"]["moments"], memory.moments);
   EXPECT_EQ(printed["training_memory_bytes"]["activations"], memory.activations);
   const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
   EXPECT_EQ(printed["training_memory_bytes"]["rotations"], rotations);
@@ -282,76 +200,16 @@ TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
             cost.CacheBytesPerToken(CacheForm::kExpanded));
 }
 
-TEST_F(CommandsTest, EvaluateNeedsSomethingToMeasure) {
-  const auto expect_refused = [](const std::vector<std::string>& arguments, const char* why) {
-    const Outcome outcome = CallProgram(arguments);
-    EXPECT_EQ(outcome.code, 2);
-    EXPECT_NE(outcome.error.find(why), std::string::npos) << outcome.error;
+// Neither dense layers nor modules are layers of experts.
+TEST_F(CommandsTest, InfoCountsLayersOfExperts) {
+  const auto moe_layers = [](const std::string& dense) {
+    return JsonOf({"info", "tiny", "--set", "model.num_hidden_layers=5", "--set",
+                   "model.num_nextn_predict_layers=2", "--set",
+                   "model.first_k_dense_replace=" + dense})["moe_layers"];
   };
-  expect_refused({"evaluate", "--model", Model()}, "give --data");
-  expect_refused({"evaluate", "--model", Model(), "--problems", "p.jsonl", "--rule", "exact",
-                  "--held-out-share", "0"},
-                 "--held-out-share is 0, so there is nothing to evaluate on");
-}
-
-TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
-  const Json printed =
-      JsonOf({"evaluate", "--model", Model(), "--task", "sum:1", "--task", "sort:1", "--count", "5",
-              "--samples", "3", "--completion-tokens", "7", "--seed", "11"});
-  const LoadedModel loaded(Model());
-  const auto environment = MakeTaskEnvironment({"sum:1", "sort:1"});
-  const std::vector<TaskEvaluation> expected =
-      Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
-               {.problems = 5, .samples = 3, .max_tokens = 7, .seed = 11}, /*stop=*/{});
-  ASSERT_EQ(printed["tasks"].size(), 2u);
-  for (size_t i = 0; i < 2; ++i) {
-    EXPECT_EQ(printed["tasks"][i]["task"], expected[i].task);
-    EXPECT_EQ(printed["tasks"][i]["problems"], 5);
-    EXPECT_EQ(printed["tasks"][i]["samples"], 3);
-    EXPECT_EQ(printed["tasks"][i]["mean_length"], expected[i].mean_length);
-    EXPECT_EQ(printed["tasks"][i]["truncated_rate"], expected[i].truncated_rate);
-  }
-}
-
-// A model is measured as its run measured it: a reinforced one, and the base of a whole run.
-TEST_F(CommandsTest, EvaluateTakesTasksAndLengthsFromTheRun) {
-  const auto copy = [&](const std::string& to) {
-    std::filesystem::create_directories(*scratch_ / to);
-    std::filesystem::copy(Model(), *scratch_ / to);
-    return *scratch_ / to;
-  };
-  const std::string reinforced = copy("whole/reinforced/checkpoints/step-1");
-  const std::string base = copy("whole/base/checkpoints/step-1");
-  scratch_->Write("whole/recipe.toml", "[reinforce.rl]\ntasks = [\"sort:1\"]\nmax_tokens = 6\n");
-  scratch_->Write("whole/base/recipe.toml", kPretrain);
-  scratch_->Write("whole/reinforced/recipe.toml", "[rl]\ntasks = [\"sum:1\"]\nmax_tokens = 5\n");
-  const auto evaluate = [&](const std::string& model, std::vector<std::string> more) {
-    more.insert(more.begin(), {"evaluate", "--model", model, "--count", "4", "--samples", "2"});
-    return JsonOf(more)["tasks"];
-  };
-  const auto asked = [&](const std::string& task, const std::string& tokens) {
-    return evaluate(Model(), {"--task", task, "--completion-tokens", tokens});
-  };
-  EXPECT_EQ(evaluate(base, {}), asked("sort:1", "6"));
-  EXPECT_EQ(evaluate(reinforced, {}), asked("sum:1", "5"));
-  EXPECT_EQ(evaluate(reinforced, {"--task", "sort:1"}), asked("sort:1", "5"));
-  EXPECT_EQ(evaluate(reinforced, {"--completion-tokens", "7"}), asked("sum:1", "7"));
-  EXPECT_NE(asked("sum:1", "7"), asked("sum:1", "5"));
-  // In words each figure once, and where the settings come from.
-  const Outcome told =
-      CallProgram({"evaluate", "--model", reinforced, "--count", "4", "--samples", "2"});
-  EXPECT_NE(told.out.find("pass@1 "), std::string::npos) << told.out;
-  EXPECT_EQ(told.error.find("pass@1"), std::string::npos) << told.error;
-  EXPECT_NE(told.error.find("measuring on sum:1, as "), std::string::npos) << told.error;
-  EXPECT_NE(told.error.find("completions have at most 5 tokens"), std::string::npos) << told.error;
-  // Its own problems, too.
-  scratch_->Write("whole/reinforced/recipe.toml",
-                  fmt::format("[problems]\nfile = \"{}\"\nrule = \"exact\"\n",
-                              scratch_->Write("few.jsonl",
-                                              "{\"prompt\": \"a\", \"answer\": \"b\"}\n"
-                                              "{\"prompt\": \"c\", \"answer\": \"d\"}\n")) +
-                      "held_out_share = 1\n[rl]\nmax_tokens = 5\n");
-  EXPECT_EQ(evaluate(reinforced, {})[0]["problems"], 2);
+  EXPECT_EQ(moe_layers("2"), 3);
+  EXPECT_EQ(moe_layers("5"), 0);
+  EXPECT_EQ(moe_layers("6"), 0);
 }
 
 TEST_F(CommandsTest, ReinforcePrintsItsLastStep) {
@@ -432,129 +290,6 @@ TEST_F(CommandsTest, TaskCheckCountsProblemsAndTheirOwnAnswers) {
   size_t shown = 0;
   for (size_t at = 0; (at = error.find("its own answer", at)) != error.npos; ++at) ++shown;
   EXPECT_EQ(shown, 10u) << error;
-}
-
-TEST_F(CommandsTest, GenerateNamesThePromptThatLeavesNoRoom) {
-  const std::string error = CallProgram({"generate", "--model", Model(), "--prompt", "1",
-                                         "--prompt", std::string(400, '1')})
-                                .error;
-  EXPECT_NE(error.find("prompt 2: it has 401 tokens"), std::string::npos) << error;
-  EXPECT_NE(error.find("together may have 128"), std::string::npos) << error;
-}
-
-std::string TextOf(const Tokenizer& tokenizer, std::vector<int32_t> tokens, bool skip_special) {
-  if (!tokens.empty() && tokens.back() == 1) tokens.pop_back();  // the end mark
-  return tokenizer.Decode(tokens, skip_special);
-}
-
-TEST_F(CommandsTest, GenerateDrawsEverySampleAsAsked) {
-  const LoadedModel loaded(Model());
-  const std::vector<std::string> prompts = {"sum 1+2\n", "3<b>"};
-  const std::vector<std::string> command = {"generate", "--model",      Model(),    "--prompt",
-                                            prompts[0], "--prompt",     prompts[1], "--seed",
-                                            "5",        "--top-k",      "40",       "--temperature",
-                                            "0.75",     "--samples",    "2",        "--batch",
-                                            "3",        "--max-tokens", "9"};
-  std::vector<GenerationRequest> requests;
-  for (const std::string& prompt : prompts) {
-    requests.push_back({.prompt = loaded.PromptTokens(prompt, false),
-                        .samples = 2,
-                        .max_tokens = 9,
-                        .sampling = {.temperature = 0.75f, .top_k = 40},
-                        .seed = 5,
-                        .stop_tokens = {1}});
-  }
-  SeparateStreams(requests);
-  Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, 4, 128);
-  const std::vector<Completion> expected = engine.Generate(requests);
-  const Json printed = JsonOf(command)["completions"];
-  ASSERT_EQ(printed.size(), 4u);
-  std::string shown;
-  for (size_t i = 0; i < 4; ++i) {
-    const Completion& c = expected[i];
-    const std::string text = TextOf(loaded.tokenizer(), c.tokens, /*skip_special=*/true);
-    EXPECT_EQ(printed[i]["prompt"], i / 2);
-    EXPECT_EQ(printed[i]["sample"], i % 2);
-    EXPECT_EQ(printed[i]["ids"], Json(c.tokens));
-    EXPECT_EQ(printed[i]["tokens"], c.tokens.size());
-    EXPECT_EQ(printed[i]["logprobs"], Json(c.logp));
-    double logp = 0;
-    for (const float value : c.logp) logp += value;
-    EXPECT_EQ(printed[i]["logp"], logp);
-    EXPECT_EQ(printed[i]["text"], Json::parse(ResultText(Json{{"t", text}}, true))["t"]);
-    EXPECT_EQ(printed[i]["finish"], c.finish == FinishReason::kLength ? "length" : "stop");
-    shown += fmt::format("{}--- prompt {}, sample {} ---\n{}{}\n", i == 0 ? "" : "\n", i / 2 + 1,
-                         i % 2 + 1, prompts[i / 2], text);
-  }
-  EXPECT_EQ(CallProgram(command).out, shown);
-  EXPECT_NE(expected[0].tokens, expected[1].tokens);
-}
-
-// An end mark is no text; what else is special is text that does not show.
-TEST_F(CommandsTest, GenerateTellsOfHiddenTokensOnly) {
-  const LoadedModel loaded(Model());
-  Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, 32, 128);
-  std::map<bool, uint64_t> seed_of;  // of a text that holds a special token, and of one that ends
-  for (uint64_t seed = 0; seed_of.size() < 2; ++seed) {
-    ASSERT_LT(seed, 3000u);
-    const Completion c = engine
-                             .Generate({{.prompt = loaded.PromptTokens("1", false),
-                                         .max_tokens = 30,
-                                         .seed = seed,
-                                         .stop_tokens = {1}}})
-                             .front();
-    const bool holds = std::ranges::count(c.tokens, 0) > 0;
-    if (holds || c.finish == FinishReason::kStop) seed_of.emplace(holds, seed);
-  }
-  for (const auto& [holds, seed] : seed_of) {
-    const auto told = [&](std::vector<std::string> more) {
-      std::vector<std::string> command = {
-          "generate",           "--model",      Model(), "--prompt", "1", "--seed",
-          std::to_string(seed), "--max-tokens", "30"};
-      command.insert(command.end(), more.begin(), more.end());
-      return CallProgram(command).error.find("--special shows them") != std::string::npos;
-    };
-    EXPECT_EQ(told({}), holds);
-    EXPECT_FALSE(told({"--special"}));
-  }
-}
-
-// Each question is echoed and drawn from a stream of its own (an empty line is none), and its text
-// is shown but for the end mark.
-TEST_F(CommandsTest, ChatAnswersLineByLine) {
-  const LoadedModel loaded(Model());
-  Engine engine(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, 128);
-  std::istringstream input("sum 1+2\n\nsum 1+2\n" + std::string(200, '+') + "\nsum 4");
-  std::string expected;
-  bool cut = false;
-  for (const auto& [turn, question] : {std::pair<uint64_t, std::string>{0, "sum 1+2"},
-                                       {1, "sum 1+2"},
-                                       {2, std::string(200, '+')},
-                                       {3, "sum 4"}}) {
-    expected += "> " + question + "\n";
-    if (question.size() > 128) continue;
-    const Completion c = engine
-                             .Generate({{.prompt = loaded.PromptTokens(question + "\n", false),
-                                         .max_tokens = 20,
-                                         .sampling = {.temperature = 0.6f, .top_k = 50},
-                                         .seed = 6,
-                                         .stream = turn,
-                                         .stop_tokens = {1}}})
-                             .front();
-    cut |= c.finish == FinishReason::kLength;
-    expected +=
-        EscapedForTerminal(TextOf(loaded.tokenizer(), c.tokens, /*skip_special=*/false)) + "\n";
-  }
-  ASSERT_TRUE(cut);
-  std::streambuf* before = std::cin.rdbuf(input.rdbuf());
-  const Outcome outcome = CallProgram({"chat", "--model", Model(), "--max-tokens", "20", "--seed",
-                                       "6", "--top-k", "50", "--color", "never"});
-  std::cin.rdbuf(before);
-  std::cin.clear();
-  EXPECT_EQ(outcome.out, expected);
-  EXPECT_NE(outcome.error.find("--max-tokens gives more"), std::string::npos) << outcome.error;
-  EXPECT_NE(outcome.error.find("questions without an answer: 1"), std::string::npos);
-  EXPECT_EQ(outcome.code, 1);  // stdin is no terminal
 }
 
 // A misspelt --out with --resume would start another run.

@@ -157,7 +157,7 @@ TEST(CheckRecipeTest, OnlyTheStepsFieldMayGrow) {
   const ScratchDirectory dir;
   RecordRecipe(dir.path(), "steps = 1\n[a]\nsteps = 5\nb = 2\n[c.a]\nsteps = 5\n");
   const auto check = [&](const std::string& toml) {
-    return CheckRecipe(dir.path(), toml, true, {}, {{"a.steps", 5}, {"c.a.steps", 0}});
+    return CheckRecipe(dir.path(), toml, true, {}, {{"a.steps", 5}, {"c.a.steps", 3}});
   };
   const auto refusal = [&](const std::string& toml) { return MessageOf([&] { check(toml); }); };
   EXPECT_TRUE(check("steps = 1\n[a]\nsteps = 5\nb = 2\n[c.a]\nsteps = 5\n").empty());
@@ -169,6 +169,8 @@ TEST(CheckRecipeTest, OnlyTheStepsFieldMayGrow) {
             dir.path() +
                 "/recipe.toml: a.steps was 5 and is now 4, but 5 steps are done; set it to more "
                 "than that, or choose another run directory");
+  EXPECT_TRUE(Says(refusal("steps = 1\n[a]\nsteps = 6\nb = 2\n[c.a]\nsteps = 3\n"),
+                   "c.a.steps was 5 and is now 3, but 3 steps are done"));
   // Neither another section's field of that name nor another field beside it.
   EXPECT_TRUE(Says(refusal("steps = 2\n[a]\nsteps = 6\nb = 2\n[c.a]\nsteps = 5\n"),
                    "now it is 'steps = 2'"));

@@ -19,6 +19,7 @@ TEST(DescribeModelOf, SaysHowLargeTheModelIs) {
   model.n_routed_experts = 8;
   model.num_experts_per_tok = 3;
   model.n_shared_experts = 1;
+  model.num_nextn_predict_layers = 2;  // no layers of the model itself
   const ModelCost cost(model);
   const int64_t all = cost.parameters(), active = cost.active_parameters();
   ASSERT_NE(all, active);

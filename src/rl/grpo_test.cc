@@ -109,6 +109,34 @@ struct Case {
 constexpr GrpoScale kScale{.tokens = 37, .samples = 5, .max_tokens = 16};
 constexpr int kCases = 200;
 
+// What is counted beside the loss, by its words.
+void ExpectCounts(const GrpoOptions& o, const Case& c, const GrpoMetrics& metrics) {
+  const size_t n = c.logp.size();
+  double log_ratio = 0;
+  for (size_t t = 0; t < n; ++t)
+    log_ratio += (static_cast<double>(c.logp[t]) - c.logp_old[t]) / static_cast<double>(n);
+  int64_t low = 0, high = 0;
+  double ratios = 0, kl = 0, gap = 0;
+  for (size_t t = 0; t < n; ++t) {
+    const double ratio = std::exp(
+        o.ratio == "sequence" ? log_ratio : static_cast<double>(c.logp[t]) - c.logp_old[t]);
+    ratios += ratio;
+    // A clipped ratio has no gradient of clip's: at the end towards which the advantage pulls.
+    low += o.objective == "clip" && c.advantage < 0 && ratio < 1 - o.clip_low;
+    high += (o.objective == "cispo" || (o.objective == "clip" && c.advantage > 0)) &&
+            ratio > 1 + o.clip_high;
+    const double d = static_cast<double>(c.logp_ref[t]) - c.logp[t];
+    if (o.kl_beta > 0) kl += std::exp(d) - d - 1;
+    gap = std::max(gap, std::abs(static_cast<double>(c.logp_old[t]) - c.logp_sample[t]));
+  }
+  EXPECT_EQ(metrics.clipped_low, low);
+  EXPECT_EQ(metrics.clipped_high, high);
+  EXPECT_EQ(metrics.tokens, static_cast<int64_t>(n));
+  EXPECT_EQ(metrics.sampling_gap, gap);
+  EXPECT_DOUBLE_EQ(metrics.ratio_sum, ratios);
+  EXPECT_DOUBLE_EQ(metrics.kl, kl);
+}
+
 void CheckGradient(const GrpoOptions& o, GrpoMetrics& seen) {
   Validate(o);
   for (uint64_t index = 0; index < kCases; ++index) {
@@ -117,6 +145,7 @@ void CheckGradient(const GrpoOptions& o, GrpoMetrics& seen) {
     std::vector<float> dlogp(n), dentropy(n);
     const GrpoMetrics metrics = GrpoSampleLoss(o, kScale, c.Sample(), dlogp, dentropy);
     seen.Add(metrics);
+    ExpectCounts(o, c, metrics);
     std::vector<double> want_logp, want_entropy;
     const double loss = c.Loss(o, kScale, &want_logp, &want_entropy);
     // Every term is at most w * exp(|d|) * (|A| + beta) * |logp| with |d| < 2.4 and |logp| < 6: 100

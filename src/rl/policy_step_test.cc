@@ -46,6 +46,26 @@ class PolicyStepTest : public testing::Test {
   std::vector<PolicySample> policy_;
 };
 
+TEST_F(PolicyStepTest, ABatchIsFilledToItsLimit) {
+  samples_ = {Sample{.prompt = {1, 2, 3}, .completion = {4, 5}},
+              Sample{.prompt = {1, 2}, .completion = {4, 5, 6}},
+              Sample{.prompt = {1}, .completion = {4, 5}}};  // 4, 4 and 2 rows
+  policy_.clear();
+  for (const Sample& sample : samples_) policy_.push_back({&sample, 0, false, {}, {}});
+  const auto rows = [&](int64_t limit) {
+    std::vector<int64_t> of_each;
+    for (const PolicyBatch& part : PackSamples(policy_, limit))
+      of_each.push_back(part.batch.rows());
+    return of_each;
+  };
+  using Rows = std::vector<int64_t>;
+  EXPECT_EQ(rows(10), (Rows{10}));
+  EXPECT_EQ(rows(9), (Rows{8, 2}));
+  EXPECT_EQ(rows(8), (Rows{8, 2}));
+  EXPECT_EQ(rows(7), (Rows{4, 6}));
+  EXPECT_EQ(rows(3), (Rows{4, 4, 2}));
+}
+
 TEST_F(PolicyStepTest, PackingCoversEveryTokenOnce) {
   for (const int64_t limit : {1, 20, 40, 4096}) {
     std::vector<int> seen(samples_.size());

@@ -3,7 +3,9 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <numeric>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -11,6 +13,7 @@
 #include "checkpoint/run_directory.h"
 #include "rl/policy_step.h"
 #include "rl/tiny_run_testing.h"
+#include "train/metrics.h"
 
 namespace darkhorse {
 namespace {
@@ -346,6 +349,44 @@ TEST_F(ReinforceTest, AFolderOfAnotherIsRefusedBeforeTheModelIsRead) {
   Run(recipe, "run", true, StopAfter(2));
   recipe.rl.seed = 2;
   ExpectMessage(message(true), {"recipe.toml: the run was started with"});
+}
+
+// What a process that was killed behind an interrupted evaluation left of it is written again.
+TEST_F(ReinforceTest, AnEvaluationKilledWhereItWentOnIsWrittenOnce) {
+  const ReinforceRecipe recipe = Recipe();
+  Run(recipe, "whole");
+  Run(recipe, "parts", false, StopAfter(3));  // within the evaluation of step 3
+  for (const char* file : {"/metrics.jsonl", "/samples.jsonl"}) {
+    JsonLinesFile lines(RunPath("parts") + file);
+    lines.AppendLine(R"({"step": 3})");
+  }
+  Run(recipe, "parts", true);
+  ExpectSameRun("whole", "parts");
+}
+
+// A report's cost is of these lines.
+TEST_F(ReinforceTest, TimingsAreOfAllThatAStepTook) {
+  std::map<int64_t, std::pair<double, double>> expected;  // seconds and operations
+  const ReinforceCallbacks callbacks = {
+      .on_step =
+          [&](const ReinforceMetrics& m) {
+            expected[m.step] = {m.sample_seconds + m.score_seconds + m.train_seconds, m.flops};
+            EXPECT_GT(m.flops, 0);
+          },
+      .on_evaluation =
+          [&](const ReinforceMetrics& m) { expected[m.step].first += m.evaluate_seconds; }};
+  Run(Recipe(), "run", false, callbacks);
+  std::istringstream lines(ReadFile(RunPath("run") + "/timings.jsonl"));
+  int64_t step = 0;
+  for (std::string line; std::getline(lines, line); ++step) {
+    const auto timing = nlohmann::json::parse(line);
+    EXPECT_EQ(timing["step"], step);
+    // Written with six digits: behind the point, and in all.
+    EXPECT_NEAR(timing["seconds"], expected[step].first, 0.6e-6);
+    EXPECT_NEAR(timing["flops"], expected[step].second, 1e-6 * expected[step].second);
+    EXPECT_EQ(timing["threads"], NumThreads());
+  }
+  EXPECT_EQ(step, 8);
 }
 
 }  // namespace

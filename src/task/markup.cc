@@ -1,5 +1,6 @@
 #include "task/markup.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -49,6 +50,16 @@ std::string_view TrimAscii(std::string_view text) {
   const size_t begin = text.find_first_not_of(kSpace);
   if (begin == text.npos) return {};
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
+bool IsAsciiLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+std::string LowerAscii(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  });
+  return lower;
 }
 
 Extracted ExtractAnswer(std::string_view completion) {

@@ -42,6 +42,7 @@ TEST(RequireTrainingMemory, IsMetExactlyAndNamesWhatHelps) {
   expect(dense, 1, "vocab_size, hidden_size, num_hidden_layers or intermediate_size");
   config.max_position_embeddings = 1 << 24;
   expect(config, 1, "max_position_embeddings");
+  expect(config, 10000, "max_position_embeddings");
 }
 
 }  // namespace
