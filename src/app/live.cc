@@ -98,10 +98,8 @@ std::string Describe(const TaskEvaluation& e) {
   std::string text = TaskName(ToJson(e)) + ":";
   for (const auto& [k, interval] : e.pass_at_k) {
     if (k != 1 && k != e.samples) continue;
-    // A share has no interval beyond 0 and 1.
-    text += fmt::format(" pass@{} {:.3f} ({:.3f}–{:.3f}),", k, interval.value,
-                        std::max(0.0, interval.value - interval.half_width),
-                        std::min(1.0, interval.value + interval.half_width));
+    text += fmt::format(" pass@{} {:.3f} ({:.3f}–{:.3f}),", k, interval.value, interval.low,
+                        interval.high);
   }
   if (e.majority) text += fmt::format(" maj@{} {:.3f},", e.samples, e.majority->value);
   return text + fmt::format(" length {:.0f}, format {:.0f} %, cut off {:.0f} %", e.mean_length,

@@ -29,7 +29,7 @@ TEST(ResultText, ForPeopleAlignsNamesAndIndentsParts) {
             "  rate  0.5\n"
             "tasks 2\n"
             "  task  b\n"
-            "sizes  [1,2]\n"
+            "sizes  [1, 2]\n"
             "none   []\n");
 }
 

@@ -80,15 +80,24 @@ class RunView {
   std::optional<ReinforceView> reinforcement_;
 };
 
+// "0.250–0.375" of [0.25, 0.375].
+std::string Bounds(const Json& bounds) {
+  return fmt::format("{:.3f}–{:.3f}", bounds.at(0).get<double>(), bounds.at(1).get<double>());
+}
+
 // Two measurements of the same tasks side by side, figure by figure.
 Json BeforeAndAfter(const Json& base, const Json& reinforced) {
   Json all = Json::object();
   for (size_t i = 0; i < base.size() && i < reinforced.size(); ++i) {
     Json& task = all[TaskName(base[i])];
     for (const auto& [name, value] : base[i].items()) {
-      if (!value.is_number_float() || !reinforced[i].contains(name)) continue;
-      task[name] =
-          fmt::format("{:.3f} -> {:.3f}", value.get<double>(), reinforced[i][name].get<double>());
+      if (!reinforced[i].contains(name)) continue;
+      const Json& after = reinforced[i][name];
+      if (value.is_number_float()) {
+        task[name] = fmt::format("{:.3f} -> {:.3f}", value.get<double>(), after.get<double>());
+      } else if (value.is_array() && after.is_array()) {
+        task[name] = fmt::format("{} -> {}", Bounds(value), Bounds(after));
+      }
     }
   }
   return all;

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/memory.h"
 #include "model/cost.h"
+#include "rl/log.h"
 #include "rl/policy_step.h"
 #include "rl/sample_metrics.h"
 
@@ -303,7 +304,7 @@ nlohmann::ordered_json ToJson(const ProbeReport& report) {
                              {"problems", e.problems},
                              {"samples", e.samples},
                              {"pass@1", e.pass_at_1.value},
-                             {"pass@1_ci95", e.pass_at_1.half_width},
+                             {"pass@1_ci95", Bounds(e.pass_at_1)},
                              {fmt::format("pass@{}", e.samples), part.pass_at_group},
                              {"format_rate", e.format_rate},
                              {"truncated_rate", e.truncated_rate},
