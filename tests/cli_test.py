@@ -699,6 +699,10 @@ class Bench(CommandLine):
                      "mtp_modules_without_head", "embedding_norms_residuals", "optimizer"):
             self.assertGreater(parts[part]["milliseconds"], 0, part)
         self.assertAlmostEqual(sum(part["share"] for part in parts.values()), 1)
+        # Rounds differ; parts and whole are of the same ones.
+        parts = json.loads(self.succeed("bench", "tiny", "--rounds", 9, "--batches", 1, "--new-tokens", 8,
+                                        "--json"))["training"]["where_time_goes"]
+        self.assertGreaterEqual(parts["not_covered"]["milliseconds"], 0)
 
     def test_decoding_is_beside_its_roofline(self):
         result = json.loads(self.succeed("bench", "tiny", "--rounds", 1, "--batches", 1, 2, "--new-tokens", 8,

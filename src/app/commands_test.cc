@@ -361,6 +361,30 @@ TEST_F(CommandsTest, EvaluateNeedsSomethingToMeasure) {
                  "--held-out-share is 0, so there is nothing to evaluate on");
 }
 
+TEST_F(CommandsTest, AFinishedRunTellsTheSameAgain) {
+  std::vector<std::string> command = {"reinforce", scratch_->Write("rl.toml", kReinforce),
+                                      "--model",   Model(),
+                                      "--out",     *scratch_ / "told-again"};
+  const Json first = JsonOf(command);
+  EXPECT_TRUE(first.contains("accuracy") && first.contains("evaluation"));
+  command.push_back("--resume");
+  EXPECT_EQ(JsonOf(command), first);
+}
+
+TEST_F(CommandsTest, BenchTakesProblemsOfOnesOwn) {
+  const Outcome without = CallProgram({"bench", "own"});
+  EXPECT_EQ(without.code, 2);
+  EXPECT_NE(without.error.find("holds no model to measure; name a checkpoint with --model"),
+            std::string::npos)
+      << without.error;
+  const Json printed = JsonOf({"bench", "own", "--model", Model(), "--problems",
+                               scratch_->Write("p.jsonl", R"({"prompt":"1+1","answer":2})"
+                                                          "\n"),
+                               "--rule", "exact", "--held-out-share", "0", "--rounds", "1", "--set",
+                               "rl.max_tokens=2", "--set", "rl.evaluate_every=0"});
+  EXPECT_GT(printed["reinforcement"]["step_seconds"], 0);
+}
+
 TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
   const Json printed =
       JsonOf({"evaluate", "--model", Model(), "--task", "sum:1", "--task", "sort:1", "--count", "5",
