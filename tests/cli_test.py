@@ -690,6 +690,23 @@ class Info(CommandLine):
         self.refuse(1, "info", "--model", ".", says="config.json")
 
 
+class Interrupted(CommandLine):
+    def test_nothing_is_left_of_what_was_interrupted(self):
+        self.write("corpus.txt", "some words to read\n" * 20)
+        self.succeed("tokenizer", "train", "corpus.txt", "--split-text", "--out", "t.json", "--vocab-size", 300)
+        out = self.folder / "data"
+        run = subprocess.Popen([PROGRAM, "data", "prepare", "--generate", "countdown:1", "--documents", str(10**9),
+                                "--tokenizer", "t.json", "--out", "data", "--bos-token", "<｜begin▁of▁sentence｜>"],
+                               cwd=self.folder, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        while not (out.exists() and any(out.iterdir())):
+            self.assertIsNone(run.poll())
+        run.send_signal(signal.SIGINT)
+        error = run.communicate(timeout=60)[1].decode()
+        self.assertEqual(run.returncode, 130, error)
+        self.assertIn("nothing was saved", error)
+        self.assertEqual(list(out.iterdir()), [])
+
+
 class Bench(CommandLine):
     def test_every_part_of_a_step_has_its_share(self):
         training = json.loads(self.succeed(

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "base/interrupt.h"
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "data/corpus.h"
@@ -70,9 +71,11 @@ void RequireNoOther(const std::string& out, uint64_t hash) {
 void Train(const TrainOptions& options) {
   CorpusReader corpus(options.inputs, options.corpus);
   FileWriter out(options.out);  // fails now rather than after the work
+  CatchInterrupts();
   StatusLine status;
   const double begin = SteadySeconds();
   const auto show = [&](const char* phase, int64_t done, int64_t total) {
+    LeaveIfAsked(Interrupted);
     const bool counting = std::string_view(phase) == "count";
     status.Show(
         std::string(phase) + " " +
