@@ -385,6 +385,24 @@ TEST_F(CommandsTest, BenchTakesProblemsOfOnesOwn) {
   EXPECT_GT(printed["reinforcement"]["step_seconds"], 0);
 }
 
+TEST_F(CommandsTest, TaskCheckTellsOfRowsThatContradictEachOther) {
+  const auto row = [](const std::string& prompt, const std::string& answer) {
+    return Json{{"prompt", prompt}, {"answer", answer}}.dump() + "\n";
+  };
+  const std::string file =
+      scratch_->Write("contrary.jsonl", row("1+1", "2") + row("2+2", "4") + row("1+1", "3") +
+                                            row("1+1", "2.0") + row("2+2", "4") + row("1+1", "5"));
+  const std::vector<std::string> check = {"task",   "check",   "--problems",       file,
+                                          "--rule", "numeric", "--held-out-share", "0"};
+  EXPECT_EQ(JsonOf(check)["contradictions"], 2);
+  const std::string told = CallProgram(check).error;
+  EXPECT_NE(
+      told.find(file + ":3: has the prompt of " + file + ":1 and another answer: '3', not '2'"),
+      std::string::npos)
+      << told;
+  EXPECT_EQ(told.find(file + ":4: has the prompt"), std::string::npos) << told;
+}
+
 TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
   const Json printed =
       JsonOf({"evaluate", "--model", Model(), "--task", "sum:1", "--task", "sort:1", "--count", "5",
