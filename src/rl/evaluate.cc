@@ -38,6 +38,7 @@ bool WellFormed(const Score& score) {
 
 double PassAtK(int64_t n, int64_t c, int64_t k) {
   CHECK(n >= k && k >= 1 && c >= 0 && c <= n);
+  if (k == 1) return static_cast<double>(c) / static_cast<double>(n);
   double none = 1;
   for (int64_t i = 0; i < k; ++i)
     none *= std::max(0.0, static_cast<double>(n - c - i)) / static_cast<double>(n - i);

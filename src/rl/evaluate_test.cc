@@ -116,6 +116,8 @@ TEST(Summarize, WithoutAnyAnswerThereIsNoMajority) {
       0.5);
 }
 
+TEST(PassAtK, OfOneIsTheShare) { EXPECT_EQ(PassAtK(10, 3, 1), 0.3); }
+
 TEST(Summarize, LowerBoundsRiseWithKNearOne) {
   // 117 problems: of 116 all four samples are right, of one only one is.
   std::vector<Sample> samples;

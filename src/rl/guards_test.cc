@@ -258,6 +258,23 @@ TEST(SampleMetricsTest, AnEndMarkIsNoPartOfWhatRepeats) {
   EXPECT_EQ(m.repeated_ratio, 0);
 }
 
+TEST(SampleMetricsTest, SharesOfAllAreOne) {
+  for (const size_t n : {3, 49, 98, 103, 107}) {  // n times 1/n is not 1 of some
+    Sample sample;
+    sample.score.correct = sample.truncated = true;
+    sample.score.value = 1;
+    sample.completion = {1};
+    ReinforceMetrics m;
+    DescribeSamples({}, std::vector<Sample>(n, sample), m);
+    EXPECT_EQ(m.accuracy, 1);
+    EXPECT_EQ(m.reward, 1);
+    EXPECT_EQ(m.format_rate, 1);
+    EXPECT_EQ(m.clipped_ratio, 1);
+    EXPECT_EQ(m.mean_length, 1);
+    EXPECT_EQ(m.reward_std, 0);
+  }
+}
+
 TEST(SampleMetricsTest, ASampleWithoutAScoreMovesNothing) {
   ReinforceOptions options;
   options.group_size = 4;
