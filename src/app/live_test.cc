@@ -153,6 +153,18 @@ TEST(Describe, SaysTheFirstAndTheLastOfPassAtK) {
             "12 %");
 }
 
+TEST(ReinforceView, OfOneTaskTheStartIsToldBesideIt) {
+  ReinforceMetrics m = ReinforceStep();
+  m.evaluation = {Evaluation()};
+  m.start = {0.125, 0, 0.25};
+  ReinforceView view(10);
+  testing::internal::CaptureStderr();
+  view.ShowEvaluation(m);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "darkhorse: after step 4: " + Describe(Evaluation()) +
+                "; before the first step pass@1 0.125\n");
+}
+
 TEST(ReinforceView, EvaluationsAreTold) {
   ReinforceMetrics m = ReinforceStep();
   m.evaluation = {Evaluation()};
