@@ -278,7 +278,7 @@ class Recipes(CommandLine):
         return ("pretrain", *arguments, "--data", "none", "--out", "run")
 
     def test_bad_input(self):
-        self.refuse(2, *self.pretrain("tinny"), says="nearest built-in one is 'tiny'")
+        self.refuse(2, *self.pretrain("tinny"), says="did you mean 'tiny'?")
         self.refuse(2, *self.pretrain("tinny.toml"), says="tinny.toml: no such recipe file; check the path")
         self.refuse(1, *self.pretrain("tiny"), says="none")
         self.refuse(2, *self.pretrain("tiny", "--set", "model.hiden_size=8"),
