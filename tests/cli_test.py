@@ -278,7 +278,7 @@ class Recipes(CommandLine):
         return ("pretrain", *arguments, "--data", "none", "--out", "run")
 
     def test_bad_input(self):
-        self.refuse(2, *self.pretrain("tinny"), says="nearest built-in one is 'tiny'")
+        self.refuse(2, *self.pretrain("tinny"), says="did you mean 'tiny'?")
         self.refuse(2, *self.pretrain("tinny.toml"), says="tinny.toml: no such recipe file; check the path")
         self.refuse(1, *self.pretrain("tiny"), says="none")
         self.refuse(2, *self.pretrain("tiny", "--set", "model.hiden_size=8"),
@@ -695,6 +695,23 @@ class Info(CommandLine):
         self.refuse(1, "info", "--model", ".", says="config.json")
 
 
+class Interrupted(CommandLine):
+    def test_nothing_is_left_of_what_was_interrupted(self):
+        self.write("corpus.txt", "some words to read\n" * 20)
+        self.succeed("tokenizer", "train", "corpus.txt", "--split-text", "--out", "t.json", "--vocab-size", 300)
+        out = self.folder / "data"
+        run = subprocess.Popen([PROGRAM, "data", "prepare", "--generate", "countdown:1", "--documents", str(10**9),
+                                "--tokenizer", "t.json", "--out", "data", "--bos-token", "<｜begin▁of▁sentence｜>"],
+                               cwd=self.folder, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        while not (out.exists() and any(out.iterdir())):
+            self.assertIsNone(run.poll())
+        run.send_signal(signal.SIGINT)
+        error = run.communicate(timeout=60)[1].decode()
+        self.assertEqual(run.returncode, 130, error)
+        self.assertIn("nothing was saved", error)
+        self.assertEqual(list(out.iterdir()), [])
+
+
 class Bench(CommandLine):
     def test_every_part_of_a_step_has_its_share(self):
         settings = ("--set", "train.tokens_per_step=1536", "--set", "train.micro_batch_tokens=512",
@@ -716,6 +733,10 @@ class Bench(CommandLine):
         cost = json.loads(self.succeed("info", "tiny", *settings, "--json"))["training_flops_per_token"]
         self.assertAlmostEqual(training["gflops"] * 1e9 * seconds / (1536 * cost), 1)
         self.assertAlmostEqual(training["share_of_peak"], training["gflops"] / result["peak_gflops"])
+        # Rounds differ; parts and whole are of the same ones.
+        parts = json.loads(self.succeed("bench", "tiny", "--rounds", 9, "--batches", 1, "--new-tokens", 8,
+                                        "--json"))["training"]["where_time_goes"]
+        self.assertGreaterEqual(parts["not_covered"]["milliseconds"], 0)
 
     def test_decoding_is_beside_its_roofline(self):
         result = json.loads(self.succeed("bench", "tiny", "--rounds", 1, "--batches", 1, 2, "--new-tokens", 8,

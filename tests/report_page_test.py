@@ -61,8 +61,8 @@ def pretraining_lines(steps):
 
 def evaluation(right):
     return [{"task": "countdown", "level": 1, "problems": 64, "samples": 4, "pass@1": right,
-             "pass@1_ci95": 0.05, "pass@2": right + 0.05, "pass@2_ci95": 0.05, "pass@4": right + 0.1,
-             "pass@4_ci95": 0.04, "maj@4": right, "format_rate": 0.9, "truncated_rate": 0.1,
+             "pass@1_ci95": [right - 0.05, right + 0.05], "pass@2": right + 0.05, "pass@2_ci95": [right, right + 0.1], "pass@4": right + 0.1,
+             "pass@4_ci95": [right + 0.06, right + 0.14], "maj@4": right, "format_rate": 0.9, "truncated_rate": 0.1,
              "mean_length": 100 * right}]
 
 

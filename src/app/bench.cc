@@ -9,6 +9,7 @@
 #include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
+#include "app/problem_flags.h"
 #include "app/recipes.h"
 #include "base/error.h"
 #include "base/parallel.h"
@@ -25,6 +26,7 @@ constexpr uint64_t kSeed = 1;
 
 struct BenchOptions {
   RecipeArguments recipe;
+  ProblemFlags problems;
   std::string model;
   int64_t rounds = 3;
   std::vector<int64_t> batches = {1, 32, 128};
@@ -66,10 +68,20 @@ Json BenchBase(const BenchOptions& options) {
 void Run(const BenchOptions& options) {
   Json result{{"threads", NumThreads()}, {"peak_gflops", PeakGflops()}};
   if (options.model.empty()) {
+    if (const RecipeContents c =
+            ContentsOf(ReadRecipe(options.recipe.recipe), options.recipe.recipe);
+        c.reinforcement && !c.pretraining) {
+      FailUsage(
+          "{} is a recipe of `darkhorse reinforce` and holds no model to measure; name a "
+          "checkpoint "
+          "with --model, or a recipe of `darkhorse pretrain` or `darkhorse run`",
+          options.recipe.recipe);
+    }
     result.update(BenchBase(options));
   } else {
-    result["reinforcement"] =
-        BenchReinforcement(ReadReinforceRecipe(options.recipe), options.model, options.rounds);
+    const ReinforceRecipe recipe = ReadReinforceRecipe(
+        options.recipe, [&](ProblemsOptions* problems) { options.problems.Apply(problems); });
+    result["reinforcement"] = BenchReinforcement(recipe, options.model, options.rounds);
   }
   PrintResult(result, options.json);
 }
@@ -87,6 +99,7 @@ void RegisterBench(Command app) {
   command.Add("--model", options->model,
               "checkpoint directory: measures a step of the recipe's reinforcement learning "
               "on it instead");
+  options->problems.Register(command);
   command.Add("--rounds", options->rounds, "training rounds or steps; the median counts")
       .Within(1, 1000);
   command.Add("--batches", options->batches, "sequences decoded at once; several values")

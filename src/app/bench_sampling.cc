@@ -1,6 +1,7 @@
 #include "app/bench_sampling.h"
 
 #include <algorithm>
+#include <span>
 
 #include "app/live.h"
 #include "base/clock.h"
@@ -15,9 +16,19 @@
 namespace darkhorse {
 namespace {
 
-double BandwidthGBs() {
-  static const double bandwidth = MeasureBandwidthGBs(NumThreads());
-  return bandwidth;
+double BytesRead(const ModelCost& cost, const EngineStep& step) {
+  return cost.WeightBytesRead(step.rows) +
+         static_cast<double>(step.cached * cost.CacheBytesPerToken(CacheForm::kExpanded));
+}
+
+// Of all passes, each as one that reads as much as the greatest.
+double RooflineSeconds(const ModelCost& cost, std::span<const EngineStep> passes) {
+  double most = 0, seconds = 0;
+  for (const EngineStep& pass : passes) most = std::max(most, BytesRead(cost, pass));
+  const double bandwidth = MeasureBandwidthGBs(NumThreads(), static_cast<int64_t>(most));
+  for (const EngineStep& pass : passes)
+    seconds += RooflineSeconds(cost, pass, PeakGflops(), bandwidth);
+  return seconds;
 }
 
 }  // namespace
@@ -29,10 +40,8 @@ double Median(std::vector<double> values) {
 
 double RooflineSeconds(const ModelCost& cost, const EngineStep& step, double peak_gflops,
                        double bandwidth_gbs) {
-  const double bytes =
-      cost.WeightBytesRead(step.rows) +
-      static_cast<double>(step.cached * cost.CacheBytesPerToken(CacheForm::kExpanded));
-  return std::max(Flops(cost, step) / (1e9 * peak_gflops), bytes / (1e9 * bandwidth_gbs));
+  return std::max(Flops(cost, step) / (1e9 * peak_gflops),
+                  BytesRead(cost, step) / (1e9 * bandwidth_gbs));
 }
 
 DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weights,
@@ -63,9 +72,7 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
     decoding.push_back(step);
   });
   CHECK(decoding.size() > 1);
-  double roofline = 0;
-  for (size_t i = 1; i < decoding.size(); ++i)
-    roofline += RooflineSeconds(model.cost(), decoding[i], PeakGflops(), BandwidthGBs());
+  const double roofline = RooflineSeconds(model.cost(), std::span(decoding).subspan(1));
   const auto tokens = static_cast<double>((decoding.size() - 1) * requests.size());
   return {tokens / (last - first), roofline / (last - first)};
 }
@@ -92,10 +99,7 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     train.push_back(m.train_seconds);
     length.push_back(m.mean_length);
     speed.push_back(generated / m.sample_seconds);
-    double roofline = 0;
-    for (const EngineStep& pass : passes)
-      roofline += RooflineSeconds(learner->cost(), pass, PeakGflops(), BandwidthGBs());
-    share.push_back(roofline / m.sample_seconds);
+    share.push_back(RooflineSeconds(learner->cost(), passes) / m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);
   const double parts = Median(sample) + Median(score) + Median(train);

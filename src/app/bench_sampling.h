@@ -1,5 +1,6 @@
 // How fast a model samples, beside the roofline: what the same operations and bytes would take if
-// only the cores' peak or only the memory's bandwidth bound them, whichever is the slower.
+// only the cores' peak or only the bandwidth bound them, whichever is the slower. The bandwidth is
+// that of reading as many bytes over and over: what fits the processor's caches comes from there.
 #pragma once
 
 #include <string>
@@ -14,8 +15,7 @@ namespace darkhorse {
 double Median(std::vector<double> values);
 
 // Seconds of a forward pass with the expanded cache: its operations at the peak, or its weights and
-// cache, each read once, at the bandwidth of memory, whichever is more. Models that fit the
-// processor's caches can be faster.
+// cache, each read once, at the bandwidth, whichever is more.
 double RooflineSeconds(const ModelCost& cost, const EngineStep& step, double peak_gflops,
                        double bandwidth_gbs);
 
@@ -32,7 +32,7 @@ struct DecodingSpeed {
 };
 
 // Random prompts, computed before the clock starts. new_tokens: at least 8. Weights: packed
-// (infer/packed.h).
+// (model/packed_weights.h).
 DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weights,
                             const DecodingBench& options);
 

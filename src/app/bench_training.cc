@@ -1,5 +1,7 @@
 #include "app/bench_training.h"
 
+#include <numeric>
+
 #include "app/bench_sampling.h"
 #include "app/live.h"
 #include "base/clock.h"
@@ -33,6 +35,10 @@ TokenBatch RandomBatch(const PretrainRecipe& recipe) {
     batch.tokens.push_back(RandomToken(recipe.model, i));
   }
   return batch;
+}
+
+double Mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 }  // namespace
@@ -92,8 +98,9 @@ Json BenchTraining(const PretrainRecipe& recipe, int64_t rounds, TrainedModel& t
           {"tokens_per_second", tokens / step},
           {"gflops", gflops},
           {"share_of_peak", gflops / PeakGflops()},
-          {"where_time_goes", WhereTimeGoes(clock, micro_batches / static_cast<double>(rounds),
-                                            Median(update_seconds), step)}};
+          {"where_time_goes",
+           WhereTimeGoes(clock, micro_batches / static_cast<double>(rounds), Mean(update_seconds),
+                         micro_batches * Mean(gradient_seconds) + Mean(update_seconds))}};
 }
 
 }  // namespace darkhorse

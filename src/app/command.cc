@@ -58,13 +58,6 @@ std::string FirstUnknown(const CLI::App& app) {
   return rest.empty() ? "" : rest.front();
 }
 
-// "; did you mean 'pretrain'?" where at most half of the name is another.
-std::string DidYouMean(const std::string& name, const std::vector<std::string>& known) {
-  const std::string nearest = NearestName(name, known);
-  if (EditDistance(name, nearest) * 2 > static_cast<int>(name.size())) return "";
-  return fmt::format("; did you mean '{}'?", nearest);
-}
-
 // What is wrong with the command line that `app` failed to parse.
 std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error,
                          const std::map<std::string, std::string>& hints) {

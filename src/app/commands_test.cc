@@ -56,6 +56,73 @@ TEST_F(CommandsTest, TokenizerTrainShowsBytesCountedThenMerges) {
   EXPECT_NE(line_of("merge ").find(" merges"), std::string::npos) << error;
 }
 
+TEST_F(CommandsTest, TokenizerTrainReplacesNoOther) {
+  const auto train = [&](const std::string& out, const std::string& size) {
+    return CallProgram({"tokenizer", "train", *scratch_ / "corpus.jsonl", "--out", out,
+                        "--vocab-size", size, "--special-tokens", "<b>", "--special-tokens",
+                        "<e>"});
+  };
+  const std::string out = *scratch_ / "refused/tokenizer.json", model = *scratch_ / "refused/m";
+  MakeDirectories(model);
+  EXPECT_EQ(train(out, "290").code, 0);
+  EXPECT_EQ(train(out, "290").code, 0);  // the same once more
+  const std::string before = ReadFile(out);
+  const Outcome other = train(out, "270");
+  EXPECT_EQ(other.code, 1);
+  EXPECT_NE(other.error.find(out +
+                             ": another tokenizer, or another file, is there already (its "
+                             "hash is " +
+                             tokenizer_["hash"].get<std::string>()),
+            std::string::npos)
+      << other.error;
+  EXPECT_EQ(ReadFile(out), before);
+  // A model, or shards, whose own is missing.
+  for (const auto& [folder, file, says] :
+       {std::tuple{Model(), "model.safetensors", "beside it lies a model that was trained with"},
+        {*scratch_ / "data", "train.bin", "beside it lie token shards that were made with"}}) {
+    const std::string at = model + "/" + file;
+    std::filesystem::copy_file(folder + "/" + file, at);
+    const Outcome refused = train(model + "/tokenizer.json", "270");
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_NE(refused.error.find(says), std::string::npos) << refused.error;
+    EXPECT_FALSE(FileExists(model + "/tokenizer.json"));
+    EXPECT_EQ(train(model + "/tokenizer.json", "290").code, 0);
+    std::filesystem::remove(model + "/tokenizer.json");
+    std::filesystem::remove(at);
+  }
+}
+
+TEST_F(CommandsTest, AModelKnowsItsTokenizer) {
+  const std::string copy = *scratch_ / "swapped";
+  std::filesystem::copy(Model(), copy);
+  std::filesystem::remove(copy + "/checksums.json");
+  EXPECT_EQ(CallProgram({"generate", "--model", copy, "--max-tokens", "1"}).code, 0);
+  std::filesystem::remove(copy + "/tokenizer.json");
+  // As many tokens, of other text.
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "zyx wvu tsr qpo nml kji hgf edc bazz yyxx ";
+  ASSERT_EQ(JsonOf({"tokenizer", "train", scratch_->Write("other.txt", text), "--out",
+                    *scratch_ / "other.json", "--vocab-size", "274", "--special-tokens", "<b>",
+                    "--special-tokens", "<e>"})["vocab_size"],
+            tokenizer_["vocab_size"]);
+  std::filesystem::copy_file(*scratch_ / "other.json", copy + "/tokenizer.json");
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"generate", "--model", copy, "--max-tokens", "1"},
+        {"evaluate", "--model", copy, "--task", "sum:1", "--count", "1", "--samples", "1"},
+        {"reinforce", scratch_->Write("rl.toml", kReinforce), "--model", copy, "--out",
+         *scratch_ / "of-swapped"},
+        {"pretrain", scratch_->Write("p.toml", kPretrain), "--model", copy, "--data",
+         *scratch_ / "data", "--out", *scratch_ / "of-swapped"}}) {
+    const Outcome outcome = CallProgram(command);
+    EXPECT_EQ(outcome.code, 1) << command[0];
+    EXPECT_NE(outcome.error.find(command[0] == "pretrain"
+                                     ? "its tokenizer is not the one that the training data"
+                                     : "not the tokenizer that this model was trained with"),
+              std::string::npos)
+        << outcome.error;
+  }
+}
+
 TEST_F(CommandsTest, InfoTakesAModelsWholeContextUnlessAnotherIsAsked) {
   EXPECT_EQ(JsonOf({"info", "--model", Model()})["context"], 128);
   EXPECT_EQ(JsonOf({"info", "--model", Model(), "--context", "9"})["context"], 9);
@@ -210,6 +277,48 @@ TEST_F(CommandsTest, InfoCountsLayersOfExperts) {
   EXPECT_EQ(moe_layers("2"), 3);
   EXPECT_EQ(moe_layers("5"), 0);
   EXPECT_EQ(moe_layers("6"), 0);
+}
+
+TEST_F(CommandsTest, AFinishedRunTellsTheSameAgain) {
+  std::vector<std::string> command = {"reinforce", scratch_->Write("rl.toml", kReinforce),
+                                      "--model",   Model(),
+                                      "--out",     *scratch_ / "told-again"};
+  const Json first = JsonOf(command);
+  EXPECT_TRUE(first.contains("accuracy") && first.contains("evaluation"));
+  command.push_back("--resume");
+  EXPECT_EQ(JsonOf(command), first);
+}
+
+TEST_F(CommandsTest, BenchTakesProblemsOfOnesOwn) {
+  const Outcome without = CallProgram({"bench", "own"});
+  EXPECT_EQ(without.code, 2);
+  EXPECT_NE(without.error.find("holds no model to measure; name a checkpoint with --model"),
+            std::string::npos)
+      << without.error;
+  const Json printed = JsonOf({"bench", "own", "--model", Model(), "--problems",
+                               scratch_->Write("p.jsonl", R"({"prompt":"1+1","answer":2})"
+                                                          "\n"),
+                               "--rule", "exact", "--held-out-share", "0", "--rounds", "1", "--set",
+                               "rl.max_tokens=2", "--set", "rl.evaluate_every=0"});
+  EXPECT_GT(printed["reinforcement"]["step_seconds"], 0);
+}
+
+TEST_F(CommandsTest, TaskCheckTellsOfRowsThatContradictEachOther) {
+  const auto row = [](const std::string& prompt, const std::string& answer) {
+    return Json{{"prompt", prompt}, {"answer", answer}}.dump() + "\n";
+  };
+  const std::string file =
+      scratch_->Write("contrary.jsonl", row("1+1", "2") + row("2+2", "4") + row("1+1", "3") +
+                                            row("1+1", "2.0") + row("2+2", "4") + row("1+1", "5"));
+  const std::vector<std::string> check = {"task",   "check",   "--problems",       file,
+                                          "--rule", "numeric", "--held-out-share", "0"};
+  EXPECT_EQ(JsonOf(check)["contradictions"], 2);
+  const std::string told = CallProgram(check).error;
+  EXPECT_NE(
+      told.find(file + ":3: has the prompt of " + file + ":1 and another answer: '3', not '2'"),
+      std::string::npos)
+      << told;
+  EXPECT_EQ(told.find(file + ":4: has the prompt"), std::string::npos) << told;
 }
 
 TEST_F(CommandsTest, ReinforcePrintsItsLastStep) {

@@ -5,6 +5,7 @@
 #include "app/unread.h"
 #include "base/error.h"
 #include "base/format.h"
+#include "base/interrupt.h"
 #include "data/prepare.h"
 #include "task/corpus.h"
 #include "text/tags.h"
@@ -35,7 +36,11 @@ std::string Describe(const PrepareProgress& progress) {
 
 PrepareStatistics Prepare(const DataOptions& options, const Tokenizer& tokenizer) {
   StatusLine status;
-  const auto show = [&](const PrepareProgress& progress) { status.Show(Describe(progress)); };
+  CatchInterrupts();
+  const auto show = [&](const PrepareProgress& progress) {
+    LeaveIfAsked(Interrupted);
+    status.Show(Describe(progress));
+  };
   if (options.generate.empty()) {
     return PrepareFiles(options.inputs, options.corpus, tokenizer, options.prepare, options.out,
                         show);
@@ -44,6 +49,7 @@ PrepareStatistics Prepare(const DataOptions& options, const Tokenizer& tokenizer
   mix.tasks = ParseTaskShares(options.generate);
   CheckMix(mix);
   const auto make = [&](uint64_t index, std::string* document) {
+    LeaveIfAsked(Interrupted);
     *document = CorpusDocument(mix, options.seed, index);
     return true;
   };

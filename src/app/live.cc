@@ -81,8 +81,14 @@ void ReinforceView::ShowEvaluation(const ReinforceMetrics& m) {
   const bool before = m.step == 0;  // and never again: no part of the pace
   if (!before) pace_.AddSeconds(m.evaluate_seconds);
   const std::string when = before ? "before the first step" : fmt::format("after step {}", m.step);
-  for (const TaskEvaluation& e : m.evaluation) Note(when + ": " + Describe(e));
-  if (m.start) {
+  const bool one = m.evaluation.size() == 1;  // then the mean over tasks is its own
+  for (const TaskEvaluation& e : m.evaluation) {
+    Note(fmt::format("{}: {}{}", when, Describe(e),
+                     m.start && one
+                         ? fmt::format("; before the first step pass@1 {:.3f}", m.start->value)
+                         : ""));
+  }
+  if (m.start && !one) {
     Note(fmt::format("{}: held-out accuracy {:.3f}, before the first step {:.3f}", when,
                      MeanAccuracy(m.evaluation).value, m.start->value));
   }
@@ -98,10 +104,8 @@ std::string Describe(const TaskEvaluation& e) {
   std::string text = TaskName(ToJson(e)) + ":";
   for (const auto& [k, interval] : e.pass_at_k) {
     if (k != 1 && k != e.samples) continue;
-    // A share has no interval beyond 0 and 1.
-    text += fmt::format(" pass@{} {:.3f} ({:.3f}–{:.3f}),", k, interval.value,
-                        std::max(0.0, interval.value - interval.half_width),
-                        std::min(1.0, interval.value + interval.half_width));
+    text += fmt::format(" pass@{} {:.3f} ({:.3f}–{:.3f}),", k, interval.value, interval.low,
+                        interval.high);
   }
   if (e.majority) text += fmt::format(" maj@{} {:.3f},", e.samples, e.majority->value);
   return text + fmt::format(" length {:.0f}, format {:.0f} %, cut off {:.0f} %", e.mean_length,

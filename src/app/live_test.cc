@@ -132,8 +132,8 @@ TaskEvaluation Evaluation() {
   e.level = 2;
   e.problems = 64;
   e.samples = 4;
-  e.pass_at_k = {{1, {0.25, 0.0625}}, {2, {0.375, 0.05}}, {4, {0.5, 0.125}}};
-  e.majority = Interval{0.4375, 0.1};
+  e.pass_at_k = {{1, {0.25, 0.1875, 0.375}}, {2, {0.375, 0.25, 0.5}}, {4, {0.5, 0.375, 0.75}}};
+  e.majority = Interval{0.4375, 0.25, 0.5};
   e.mean_length = 12.4;
   e.format_rate = 0.75;
   e.truncated_rate = 0.125;
@@ -142,23 +142,27 @@ TaskEvaluation Evaluation() {
 
 TEST(Describe, SaysTheFirstAndTheLastOfPassAtK) {
   EXPECT_EQ(Describe(Evaluation()),
-            "sum level 2: pass@1 0.250 (0.188–0.312), pass@4 0.500 (0.375–0.625), maj@4 0.438, "
+            "sum level 2: pass@1 0.250 (0.188–0.375), pass@4 0.500 (0.375–0.750), maj@4 0.438, "
             "length 12, format "
             "75 %, cut off 12 %");
   TaskEvaluation unanswered = Evaluation();
   unanswered.majority.reset();
   EXPECT_EQ(Describe(unanswered),
-            "sum level 2: pass@1 0.250 (0.188–0.312), pass@4 0.500 (0.375–0.625), length 12, "
+            "sum level 2: pass@1 0.250 (0.188–0.375), pass@4 0.500 (0.375–0.750), length 12, "
             "format 75 %, cut off "
             "12 %");
 }
 
-TEST(Describe, IntervalsOfSharesEndAtZeroAndOne) {
-  TaskEvaluation e = Evaluation();
-  e.pass_at_k = {{1, {0.0625, 0.125}}, {4, {1, 0.0625}}};
-  const std::string told = Describe(e);
-  EXPECT_NE(told.find("pass@1 0.062 (0.000–0.188), pass@4 1.000 (0.938–1.000),"), told.npos)
-      << told;
+TEST(ReinforceView, OfOneTaskTheStartIsToldBesideIt) {
+  ReinforceMetrics m = ReinforceStep();
+  m.evaluation = {Evaluation()};
+  m.start = {0.125, 0, 0.25};
+  ReinforceView view(10);
+  testing::internal::CaptureStderr();
+  view.ShowEvaluation(m);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "darkhorse: after step 4: " + Describe(Evaluation()) +
+                "; before the first step pass@1 0.125\n");
 }
 
 TEST(ReinforceView, EvaluationsAreTold) {

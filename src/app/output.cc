@@ -16,6 +16,12 @@ namespace {
 std::string SpellForPeople(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_float()) return fmt::format("{:.4g}", value.get<double>());
+  if (value.is_array()) {
+    std::vector<std::string> parts;
+    for (const Json& part : value)
+      parts.push_back(part.is_string() ? part.dump() : SpellForPeople(part));
+    return fmt::format("[{}]", fmt::join(parts, ", "));
+  }
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -7,6 +7,7 @@
 #include "app/bench_sampling.h"
 #include "app/evaluate.h"
 #include "app/run.h"
+#include "base/utf8.h"
 
 namespace darkhorse {
 namespace {
@@ -29,7 +30,7 @@ TEST(ResultText, ForPeopleAlignsNamesAndIndentsParts) {
             "  rate  0.5\n"
             "tasks 2\n"
             "  task  b\n"
-            "sizes  [1,2]\n"
+            "sizes  [1, 2]\n"
             "none   []\n");
 }
 
@@ -118,7 +119,14 @@ TEST(DescribeLoss, PerplexityIsEToTheLoss) {
 
 TEST(RunForPeople, ComparesEachTasksFigures) {
   const auto scores = [](double one, double two) {
-    return Json::array({{{"task", "a"}, {"level", 1}, {"problems", 4}, {"pass@1", one}},
+    return Json::array({{{"task", "a"},
+                         {"level", 1},
+                         {"problems", 4},
+                         {"samples", 4},
+                         {"pass@1", one},
+                         {"pass@1_ci95", {0.125, 0.5625}},
+                         {"pass@2", 0.5},
+                         {"pass@4", 1.0}},
                         {{"task", "b"}, {"pass@1", two}, {"only", 0.5}}});
   };
   Json after = scores(0.5, 0.75);
@@ -133,12 +141,29 @@ TEST(RunForPeople, ComparesEachTasksFigures) {
                          {"model", "r/m"},
                          {"finished", true},
                          {"base -> reinforced",
-                          {{"a level 1", {{"pass@1", "0.250 -> 0.500"}}},
+                          {{"a level 1",
+                            {{"pass@1", "0.250 (0.125–0.562) -> 0.500 (0.125–0.562)"},
+                             {"pass@4", "1.000 -> 1.000"}}},
                            {"b", {{"pass@1", "0.125 -> 0.750"}}}}},
                          {"ask it", "./prog chat --model r/m"}}));
   // Stopped before there is something to compare.
   EXPECT_EQ(RunForPeople({{"run", "r"}, {"base", scores(0, 0)}, {"finished", false}}, "./prog"),
             (Json{{"run", "r"}, {"finished", false}}));
+}
+
+TEST(ShownThought, IsAsLongAsItCanBeRead) {
+  EXPECT_EQ(ShownThought("<think>2 × 3\n</think>"), "<think>2 × 3\n</think>");
+  const std::string long_one = ShownThought(std::string(3000, 'a'));
+  EXPECT_EQ(long_one, std::string(2000, 'a') + "… (3000 bytes in all)");
+  std::string bytes;
+  for (int i = 0; i < 100; ++i) bytes += "\xff\x01";
+  std::string spelt;
+  for (int i = 0; i < 25; ++i) spelt += "\\xff\\x01";
+  EXPECT_EQ(ShownThought(bytes), spelt + "… (200 bytes in all)");
+  // Cut between characters.
+  std::string wide = "a";
+  for (int i = 0; i < 1500; ++i) wide += "×";
+  EXPECT_TRUE(IsValidUtf8(ShownThought(wide)));
 }
 
 TEST(Median, IsTheMiddle) {

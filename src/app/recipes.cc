@@ -47,9 +47,8 @@ std::string ReadRecipe(const std::string& name_or_path) {
     FailUsage("{}: no such recipe file; check the path, or name a built-in recipe: {}",
               name_or_path, fmt::join(RecipeNames(), ", "));
   }
-  FailUsage(
-      "'{}' is neither a file nor a built-in recipe; the nearest built-in one is '{}' (of {})",
-      name_or_path, NearestName(name_or_path, RecipeNames()), fmt::join(RecipeNames(), ", "));
+  FailUsage("'{}' is neither a file nor a built-in recipe; built in are {}{}", name_or_path,
+            fmt::join(RecipeNames(), ", "), DidYouMean(name_or_path, RecipeNames()));
 }
 
 void RecipeArguments::Register(Command command, bool (*takes)(const RecipeContents&),

@@ -21,8 +21,7 @@ TEST(ReadRecipe, IsABuiltInOneOrAFile) {
   EXPECT_TRUE(Says(MessageOf([&] { ReadRecipe(scratch.path()); }), "is a folder, not a recipe"));
   EXPECT_TRUE(Says(MessageOf([&] { ReadRecipe(scratch / "none"); }), "no such recipe file"));
   EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("none.toml"); }), "no such recipe file"));
-  EXPECT_TRUE(
-      Says(MessageOf([] { ReadRecipe("countdwn"); }), "the nearest built-in one is 'countdown'"));
+  EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("countdwn"); }), "did you mean 'countdown'?"));
 }
 
 // 3e-4 took a base of a user's from 0.278 to 0.104 in ten steps.

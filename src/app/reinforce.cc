@@ -54,13 +54,9 @@ void Run(const ReinforceArguments& arguments) {
       {"run", arguments.out}, {"checkpoint", result.checkpoint}, {"finished", result.finished}};
   if (!result.stop_reason.empty()) json["stop_reason"] = result.stop_reason;
   if (!result.best_checkpoint.empty()) json["best_checkpoint"] = result.best_checkpoint;
-  if (result.last.step > 0) {
-    json["step"] = result.last.step;
-    json["reward"] = result.last.reward;
-    json["accuracy"] = result.last.accuracy;
+  for (const char* name : {"step", "reward", "accuracy", "evaluation"}) {
+    if (result.last_line.contains(name)) json[name] = result.last_line[name];
   }
-  for (const TaskEvaluation& evaluation : result.last.evaluation)
-    json["evaluation"].push_back(ToJson(evaluation));
   // Stopped in the first step's evaluation, a run has a checkpoint and no line yet.
   if (const std::string lines = arguments.out + "/metrics.jsonl";
       FileExists(lines) && std::filesystem::file_size(lines) > 0)

@@ -41,7 +41,9 @@ class RunView {
         .on_reinforcement_evaluation =
             [this](const ReinforceMetrics& m) { reinforcement_->ShowEvaluation(m); },
         .on_scores =
-            [](const std::string& model, const TaskEvaluation& evaluation) {
+            [show_thoughts](const std::string& model, const TaskEvaluation& evaluation) {
+              // Those of the reinforced model are in the table that follows.
+              if (show_thoughts && model != "base") return;
               Note(fmt::format("{}: {}", model, Describe(evaluation)));
             },
         .on_faults = [](const ScoringFaults& faults) { Note(DescribeFaults(faults)); },
@@ -49,8 +51,9 @@ class RunView {
     if (show_thoughts) {
       callbacks.on_thought = [](const std::string& model, const Problem& problem,
                                 const Sample& sample) {
-        PrintText(EscapedForTerminal(fmt::format("--- a thought of the {} model: {}\n{}{}\n", model,
-                                                 sample.score.why, problem.prompt, sample.text)));
+        PrintText(fmt::format("--- a thought of the {} model: {}\n{}{}\n", model,
+                              EscapedForTerminal(sample.score.why),
+                              EscapedForTerminal(problem.prompt), ShownThought(sample.text)));
       };
     }
     return callbacks;
@@ -80,15 +83,26 @@ class RunView {
   std::optional<ReinforceView> reinforcement_;
 };
 
-// Two measurements of the same tasks side by side, figure by figure.
+// "0.250 (0.200–0.305)"; without bounds where there are none.
+std::string Figure(const Json& task, const std::string& name) {
+  const std::string value = fmt::format("{:.3f}", task[name].get<double>());
+  const auto bounds = task.find(name + "_ci95");
+  if (bounds == task.end() || !bounds->is_array()) return value;
+  return fmt::format("{} ({:.3f}–{:.3f})", value, bounds->at(0).get<double>(),
+                     bounds->at(1).get<double>());
+}
+
+// Two measurements of the same tasks side by side, figure by figure: of pass@k the first and the
+// last.
 Json BeforeAndAfter(const Json& base, const Json& reinforced) {
   Json all = Json::object();
   for (size_t i = 0; i < base.size() && i < reinforced.size(); ++i) {
     Json& task = all[TaskName(base[i])];
+    const std::string last = fmt::format("pass@{}", base[i].value("samples", 0));
     for (const auto& [name, value] : base[i].items()) {
       if (!value.is_number_float() || !reinforced[i].contains(name)) continue;
-      task[name] =
-          fmt::format("{:.3f} -> {:.3f}", value.get<double>(), reinforced[i][name].get<double>());
+      if (name.starts_with("pass@") && name != "pass@1" && name != last) continue;
+      task[name] = fmt::format("{} -> {}", Figure(base[i], name), Figure(reinforced[i], name));
     }
   }
   return all;
@@ -113,6 +127,16 @@ void Run(const RunArguments& arguments) {
 }
 
 }  // namespace
+
+std::string ShownThought(const std::string& text) {
+  constexpr size_t kMost = 2000, kMostOfNoText = 200;
+  std::string shown = EscapedForTerminal(text);
+  // What is spelt out is no text to read: some of it will do.
+  const size_t most = shown.size() > text.size() + text.size() / 4 ? kMostOfNoText : kMost;
+  if (shown.size() <= most) return shown;
+  const size_t kept = ValidUtf8Prefix(std::string_view(shown).substr(0, most));
+  return fmt::format("{}… ({} bytes in all)", shown.substr(0, kept), text.size());
+}
 
 Json RunForPeople(Json result, const std::string& program) {
   if (result.contains("base") && result.contains("reinforced")) {

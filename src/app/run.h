@@ -11,4 +11,7 @@ namespace darkhorse {
 // two lists, and with the command that asks the model.
 Json RunForPeople(Json result, const std::string& program);
 
+// What a model said, escaped and not too long: less of what is mostly bytes that are no text.
+std::string ShownThought(const std::string& text);
+
 }  // namespace darkhorse

@@ -1,6 +1,8 @@
 // `darkhorse task list|show|score|check`: look at problems and verify answers by hand.
 #include "task/task.h"
 
+#include <map>
+
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
@@ -72,6 +74,33 @@ struct CheckOptions {
   bool json = false;
 };
 
+// Rows that ask the same and answer otherwise: what is right for the one is wrong for the other.
+// Notes the first few, returns how many rows contradict an earlier one.
+int64_t NoteContradictions(Environment& environment, const std::vector<const Problem*>& all) {
+  std::map<std::string_view, const Problem*> first;
+  std::vector<std::pair<const Problem*, const Problem*>> pairs;  // the earlier one, the later one
+  for (const Problem* problem : all) {
+    const Problem* earlier = first.emplace(problem->prompt, problem).first->second;
+    if (earlier->answer != problem->answer) pairs.emplace_back(earlier, problem);
+  }
+  std::vector<std::string> completions;
+  std::vector<Answer> answers;
+  for (const auto& [earlier, later] : pairs) completions.push_back(Completion("", later->answer));
+  for (size_t i = 0; i < pairs.size(); ++i) answers.push_back({pairs[i].first, completions[i]});
+  const std::vector<Score> scores = environment.ScoreAll(answers, {});
+  int64_t count = 0;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    // Another spelling, or another solution.
+    if (scores[i].correct || scores[i].failed) continue;
+    const auto& [earlier, later] = pairs[i];
+    constexpr int64_t kShown = 10;
+    if (++count > kShown) continue;
+    Note(fmt::format("{}: has the prompt of {} and another answer: '{}', not '{}'", later->where,
+                     earlier->where, Printable(later->answer), Printable(earlier->answer)));
+  }
+  return count;
+}
+
 // What training would read and how it would score: every row, its own answer given to the scorer.
 void Check(const CheckOptions& options) {
   ProblemsOptions problems;
@@ -99,6 +128,7 @@ void Check(const CheckOptions& options) {
         "no row's own answer is right by this scorer: the two do not fit each other, unless the "
         "answers are targets rather than solutions");
   }
+  const int64_t contradictions = NoteContradictions(*environment, all);
   const auto held_out = environment->HeldOut(static_cast<int64_t>(all.size()));
   const size_t kept = held_out.empty() ? 0 : held_out.front().size();
   PrintResult({{"problems", all.size()},
@@ -106,6 +136,7 @@ void Check(const CheckOptions& options) {
                {"held_out", kept},
                {"own_answers", own},
                {"own_answers_right", right},
+               {"contradictions", contradictions},
                {"reward_program_failures", environment->TakeFaults().samples}},
               options.json);
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <filesystem>
 #include <sstream>
 
 #include "app/app.h"
@@ -15,8 +16,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "base/interrupt.h"
 #include "base/json.h"
+#include "checkpoint/checkpoint.h"
 #include "data/corpus.h"
+#include "data/prepare.h"
+#include "data/shard.h"
 #include "text/tags.h"
 
 namespace darkhorse {
@@ -42,12 +47,35 @@ std::string ReadInput(const std::string& path) {
   return ReadStandardInput();
 }
 
+// What was made with a tokenizer is garbage beside another.
+void RequireNoOther(const std::string& out, uint64_t hash) {
+  const std::filesystem::path folder = std::filesystem::path(out).parent_path();
+  const std::string shard = (folder / kTrainShard).string();
+  const auto refuse = [&](const std::string& what, uint64_t other) {
+    Fail(
+        "{}: {} (its hash is {}, the new one's {}); choose another --out, or remove what is there "
+        "first",
+        out, what, HexU64(other), HexU64(hash));
+  };
+  if (const auto own = TokenizerHashOf(folder.string()); own && *own != hash)
+    refuse("beside it lies a model that was trained with another tokenizer", *own);
+  if (FileExists(shard)) {
+    if (const uint64_t own = TokenShard::Open(shard).info().tokenizer_hash; own != hash)
+      refuse("beside it lie token shards that were made with another tokenizer", own);
+  }
+  if (!FileExists(out)) return;
+  if (const uint64_t there = Checksum64(ReadFile(out)); there != hash)
+    refuse("another tokenizer, or another file, is there already", there);
+}
+
 void Train(const TrainOptions& options) {
   CorpusReader corpus(options.inputs, options.corpus);
   FileWriter out(options.out);  // fails now rather than after the work
+  CatchInterrupts();
   StatusLine status;
   const double begin = SteadySeconds();
   const auto show = [&](const char* phase, int64_t done, int64_t total) {
+    LeaveIfAsked(Interrupted);
     const bool counting = std::string_view(phase) == "count";
     status.Show(
         std::string(phase) + " " +
@@ -65,6 +93,7 @@ void Train(const TrainOptions& options) {
     Note(fmt::format("the text has pairs for {} tokens only, not {}; more text gives more",
                      tokenizer.vocab_size(), options.tokenizer.vocab_size));
   }
+  RequireNoOther(options.out, tokenizer.hash());
   out.Write(tokenizer.ToJson());
   out.Commit();
   PrintResult({{"tokenizer", options.out},

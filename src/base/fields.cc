@@ -82,9 +82,27 @@ bool Convert(const Literal& literal, std::vector<T>& value) {
   return true;
 }
 
-std::string DidYouMean(const FieldList& fields, std::string_view path) {
-  return fmt::format("'{}' is unknown; did you mean '{}'?", path,
-                     NearestName(path, fields.Names()));
+// Sections and fields beside where the path's last part would stand.
+std::vector<std::string> NamesBeside(const FieldList& fields, std::string_view path) {
+  std::string_view section = path;
+  do {
+    const size_t dot = section.rfind('.');
+    section = section.substr(0, dot == section.npos ? 0 : dot);
+  } while (!section.empty() && !fields.IsSection(section));
+  std::vector<std::string> names;
+  for (const std::string& name : fields.Names()) {
+    const size_t dot = name.rfind('.');
+    if (std::string_view(name).substr(0, dot == name.npos ? 0 : dot) == section)
+      names.push_back(name);
+  }
+  return names;
+}
+
+std::string Unknown(const FieldList& fields, std::string_view path) {
+  const std::string near = DidYouMean(path, fields.Names());
+  if (!near.empty()) return fmt::format("'{}' is unknown{}", path, near);
+  return fmt::format("'{}' is unknown; there are {}", path,
+                     fmt::join(NamesBeside(fields, path), ", "));
 }
 
 std::string WrongType(const Field& field, const std::string& literal) {
@@ -121,7 +139,7 @@ void AssignToml(const toml::table& table, const std::string& prefix, const std::
       continue;
     }
     const Field* field = fields.Find(path);
-    if (!field) FailUsage("{}:{}: {}", name, line, DidYouMean(fields, path));
+    if (!field) FailUsage("{}:{}: {}", name, line, Unknown(fields, path));
     const Literal literal = FromToml(node);
     if (!AssignJson(*field, literal)) {
       FailUsage("{}:{}: {}", name, line, WrongType(*field, literal.dump()));
@@ -310,7 +328,7 @@ void SetField(const FieldList& fields, std::string_view assignment, FieldPlaces*
     FailUsage("setting {}: '{}' is a section; name one of its fields", assignment, path);
   }
   const Field* field = fields.Find(path);
-  if (!field) FailUsage("setting {}: {}", assignment, DidYouMean(fields, path));
+  if (!field) FailUsage("setting {}: {}", assignment, Unknown(fields, path));
   const Literal literal =
       IsList(field->value) ? ListFromText(text, field->value) : FromText(text, field->value);
   if (!AssignJson(*field, literal)) FailUsage("{}", WrongType(*field, std::string(text)));

@@ -88,6 +88,12 @@ TEST(Fields, TomlErrorsNameLineAndCure) {
             "r.toml:2: 'inner.widht' is unknown; did you mean 'inner.width'?");
   EXPECT_EQ(TomlError("[inher]\nwidth = 2\n"),
             "r.toml:1: 'inher' is unknown; did you mean 'inner'?");
+  EXPECT_EQ(
+      TomlError("chess = 2\n"),
+      "r.toml:1: 'chess' is unknown; there are fast, count, seed, rate, name, files, weights, "
+      "inner");
+  EXPECT_EQ(TomlError("[inner]\nchess = 2\n"),
+            "r.toml:2: 'inner.chess' is unknown; there are inner.width, inner.ratio, inner.sizes");
   EXPECT_EQ(TomlError("width = 2\n"), "r.toml:1: 'width' is unknown; did you mean 'inner.width'?");
   EXPECT_EQ(TomlError("count = 1.5\n"),
             "r.toml:1: count = 1.5 does not fit; it must be an integer");
@@ -232,6 +238,13 @@ TEST(NearestName, CountsEditsAndLooksIntoSections) {
                                         "model.hidden_size"};
   EXPECT_EQ(NearestName("rl.steps", run), "reinforce.rl.steps");
   EXPECT_EQ(NearestName("model.hiden", run), "model.hidden_size");
+}
+
+TEST(DidYouMean, NamesWhatIsNearAndNothingElse) {
+  EXPECT_EQ(DidYouMean("gcb", {"sum", "gcd"}), "; did you mean 'gcd'?");
+  EXPECT_EQ(DidYouMean("numbers", {"exact", "numeric"}), "; did you mean 'numeric'?");  // 4 of 7
+  EXPECT_EQ(DidYouMean("chess", {"countdown", "base"}), "");                            // 4 of 5
+  EXPECT_EQ(DidYouMean("x", {}), "");
 }
 
 struct PartThenWhole {

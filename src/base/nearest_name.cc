@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/error.h"
+
 namespace darkhorse {
 namespace {
 
@@ -25,20 +27,35 @@ int EditDistance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-std::string NearestName(std::string_view name, const std::vector<std::string>& candidates) {
-  std::string best;
-  int best_distance = 0;
+namespace {
+
+struct Nearest {
+  std::string name;
+  int distance = 0;
+};
+
+Nearest FindNearest(std::string_view name, const std::vector<std::string>& candidates) {
+  Nearest best;
   for (const std::string& candidate : candidates) {
     if (name.starts_with(candidate + '.')) continue;  // the section is right
     int distance = std::min(EditDistance(name, candidate),
                             EditDistance(LastPart(name), LastPart(candidate)) + 2);
     if (name.find('.') != name.npos && candidate.ends_with('.' + std::string(name))) distance = 0;
-    if (best.empty() || distance < best_distance) {
-      best = candidate;
-      best_distance = distance;
-    }
+    if (best.name.empty() || distance < best.distance) best = {candidate, distance};
   }
   return best;
+}
+
+}  // namespace
+
+std::string NearestName(std::string_view name, const std::vector<std::string>& candidates) {
+  return FindNearest(name, candidates).name;
+}
+
+std::string DidYouMean(std::string_view name, const std::vector<std::string>& candidates) {
+  const Nearest nearest = FindNearest(name, candidates);
+  if (nearest.name.empty() || nearest.distance * 2 > static_cast<int>(name.size()) + 1) return "";
+  return fmt::format("; did you mean '{}'?", nearest.name);
 }
 
 }  // namespace darkhorse

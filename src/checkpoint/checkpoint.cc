@@ -1,10 +1,13 @@
 #include "checkpoint/checkpoint.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/parallel.h"
@@ -19,6 +22,8 @@ using nlohmann::ordered_json;
 
 constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;
 constexpr const char* kGenerationConfig = "/generation_config.json";
+constexpr const char* kWeights = "/model.safetensors";
+constexpr const char* kTokenizerHash = "tokenizer_xxh64";
 constexpr const char* kTrainerFormat = "darkhorse-trainer-1";
 
 std::string StateName(const std::string& directory) { return directory + "/" + kTrainerStateFile; }
@@ -60,7 +65,9 @@ void WriteModel(const std::string& directory, const ModelConfig& config, const P
     const bool exact = param.kind == ParamKind::kRouterBias;
     specs.push_back({param.name, exact ? DType::kF32 : files.dtype, param.shape});
   }
-  SafetensorsWriter writer(directory + "/model.safetensors", std::move(specs), {{"format", "pt"}});
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  if (files.tokenizer_hash) metadata[kTokenizerHash] = HexU64(*files.tokenizer_hash);
+  SafetensorsWriter writer(directory + kWeights, std::move(specs), metadata);
   for (const ParamInfo& param : layout.params()) {
     writer.Append({weights + param.offset, static_cast<size_t>(param.size)});
   }
@@ -200,6 +207,30 @@ std::string LoadTokenizerJson(const std::string& directory) {
   const std::string path = directory + "/tokenizer.json";
   if (FileExists(directory) && !FileExists(path)) throw NoTokenizer(directory);
   return ReadFile(path, kMaxJsonBytes);
+}
+
+std::optional<uint64_t> TokenizerHashOf(const std::string& directory) {
+  const std::string path = directory + kWeights;
+  if (!FileExists(path)) return std::nullopt;
+  const SafetensorsFile file(path);
+  const auto found = file.metadata().find(kTokenizerHash);
+  if (found == file.metadata().end()) return std::nullopt;
+  const std::string& text = found->second;
+  uint64_t hash = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), hash, 16);
+  if (error != std::errc() || end != text.data() + text.size())
+    Fail("{}: __metadata__: {} is '{}', no hexadecimal number; restore it from a copy", path,
+         kTokenizerHash, Printable(text));
+  return hash;
+}
+
+void RequireOwnTokenizer(const std::string& directory, uint64_t hash) {
+  const std::optional<uint64_t> own = TokenizerHashOf(directory);
+  if (!own || *own == hash) return;
+  Fail(
+      "{}/tokenizer.json: not the tokenizer that this model was trained with (its hash is {}, the "
+      "model's {}), so every token would mean another; put back the model's own",
+      directory, HexU64(hash), HexU64(*own));
 }
 
 SavedTrainerState::SavedTrainerState(const std::string& directory)

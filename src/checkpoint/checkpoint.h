@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -20,6 +21,8 @@ namespace darkhorse {
 struct ModelFiles {
   DType dtype = DType::kF32;   // or kBf16: how matrices are stored
   std::string tokenizer_json;  // none if empty
+  // Its Tokenizer::hash, kept with the weights, which know no other; none: it is not kept.
+  std::optional<uint64_t> tokenizer_hash;
 };
 
 // What the trainer needs to go on exactly. `json` is one JSON object (recipe, counters); numbers
@@ -62,6 +65,13 @@ class NoTokenizer : public Error {
 
 // The bytes of tokenizer.json in a folder of a model or of data. NoTokenizer if it has none.
 std::string LoadTokenizerJson(const std::string& directory);
+
+// The hash of the tokenizer that the weights in this folder were trained with; none where they do
+// not say: of another program, or an older version.
+std::optional<uint64_t> TokenizerHashOf(const std::string& directory);
+
+// Error where that is known and is not `hash`, that of the tokenizer.json there.
+void RequireOwnTokenizer(const std::string& directory, uint64_t hash);
 
 // The trainer's state as saved; Error if the checkpoint has none.
 class SavedTrainerState {

@@ -47,25 +47,31 @@ double MeasurePeakGflops(int threads) {
   return operations * kItems * threads / seconds(threads) * 1e-9;
 }
 
-double MeasureBandwidthGBs(int threads) {
-  constexpr int64_t kWords = int64_t{16} << 17;  // 16 MiB of 8 bytes an item
+double MeasureBandwidthGBs(int threads, int64_t bytes) {
+  constexpr int64_t kMostWords = int64_t{16} << 17;  // 16 MiB of 8 bytes an item
+  const int64_t items = int64_t{kItems} * threads;
+  const int64_t words = std::clamp<int64_t>(bytes / items / 64, 1, kMostWords / 8) * 8;
+  const int64_t repeats = kMostWords / words;
   // In huge pages, as weights and caches are: with small ones the translations are what is
   // measured.
-  FloatBuffer buffer(2 * threads * kItems * kWords);
+  FloatBuffer buffer(2 * items * words);
   std::fill(buffer.begin(), buffer.end(), 1.0f);
   const auto* memory = reinterpret_cast<const uint64_t*>(buffer.data());
-  std::vector<uint64_t> sink(static_cast<size_t>(threads) * kItems);
+  std::vector<uint64_t> sink(static_cast<size_t>(items));
   const double seconds = BestSeconds(threads, [&](int64_t item) {
-    const uint64_t* words = memory + item * kWords;
+    const uint64_t* mine = memory + item * words;
     uint64_t sums[8] = {};
-    for (int64_t i = 0; i < kWords; i += 8) {
-      for (int j = 0; j < 8; ++j) sums[j] += words[i + j];
+    for (int64_t repeat = 0; repeat < repeats; ++repeat) {
+      for (int64_t i = 0; i < words; i += 8) {
+        for (int j = 0; j < 8; ++j) sums[j] += mine[i + j];
+      }
+      asm volatile("" ::: "memory");  // what was read may have changed: each time it is read
     }
     uint64_t total = 0;
     for (const uint64_t sum : sums) total += sum;
     sink[item] = total;
   });
-  return static_cast<double>(kWords) * 8 * kItems * threads / seconds * 1e-9;
+  return static_cast<double>(repeats * words * 8 * items) / seconds * 1e-9;
 }
 
 }  // namespace darkhorse

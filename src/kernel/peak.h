@@ -1,6 +1,8 @@
 // What this machine can do at most, measured: the denominators of every efficiency we report.
 #pragma once
 
+#include <cstdint>
+
 namespace darkhorse {
 
 // f32 multiply-adds from registers with the instruction set of Kernels(), on `threads` threads, in
@@ -8,8 +10,9 @@ namespace darkhorse {
 // in all.
 double MeasurePeakGflops(int threads);
 
-// Reading memory far larger than the caches, on `threads` threads, in GB/s (1e9 bytes). The best of
-// several trials.
-double MeasureBandwidthGBs(int threads);
+// Reading so many bytes over and over, on `threads` threads, in GB/s (1e9 bytes): of memory where
+// they are far more than the caches hold, as they are by default (16 MiB for each of eight parts a
+// thread has, which more bytes do not exceed), else of the caches. The best of several trials.
+double MeasureBandwidthGBs(int threads, int64_t bytes = INT64_MAX);
 
 }  // namespace darkhorse

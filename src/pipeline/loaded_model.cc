@@ -27,6 +27,7 @@ LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory) {
   Tokenizer tokenizer =
       Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json");
   tokenizer.CheckEmbedded(config.vocab_size, directory);
+  RequireOwnTokenizer(directory, tokenizer.hash());
   ParamLayout layout(config);
   FloatBuffer weights(layout.buffer_size());
   LoadWeights(directory, config, layout, weights.data());

@@ -147,6 +147,11 @@ void Validate(const RunRecipe& r) {
     if (value < 1 || value > high)
       FailUsage("{} is {}; it must be from 1 to {}", name, value, high);
   }
+  try {
+    ParseTaskShares(fmt::format("{}", fmt::join(r.corpus.tasks, ",")));
+  } catch (const UsageError& error) {
+    FailUsage("corpus.tasks is not understood: {}", error.what());
+  }
   r.corpus.Mix();
   const double ordered = r.corpus.shares.style.ordered;
   if (!(ordered >= 0 && ordered <= 1))

@@ -75,8 +75,9 @@ TEST(ParseRunRecipe, OverridesWinAndImpossibleValuesAreRefused) {
   EXPECT_EQ(refused("corpus.ordered=-0.5"),
             "setting corpus.ordered=-0.5: corpus.ordered is -0.5; it must be in [0, 1]");
   EXPECT_EQ(refused("corpus.tasks=unknown"),
-            "r.toml: unknown task 'unknown'; did you mean 'countdown'? Known: countdown, sum, "
-            "multiply, solve, gcd, base, sort, parity");
+            "setting corpus.tasks=unknown: corpus.tasks is not understood: unknown task 'unknown'; "
+            "there are countdown, sum, multiply, solve, gcd, base, sort, parity; did you mean "
+            "'countdown'?");
   EXPECT_EQ(refused("pretrain.train.steps=0"),
             "setting pretrain.train.steps=0: pretrain.train.steps is 0; it must be at least 1");
   EXPECT_EQ(refused("reinforce.rl.steps=-1"),
@@ -97,6 +98,12 @@ TEST(Recipes, ImpossibleValuesAreToldWithTheirPlace) {
   };
   EXPECT_EQ(reinforce("[grpo]\nkl_beta = 0\nadvantage = 'x'\n"),
             "r.toml:3: grpo.advantage is 'x'; it must be one of mean, mean_std, batch_std");
+  EXPECT_EQ(reinforce("[rl]\ntasks = ['chess']\n"),
+            "r.toml:2: rl.tasks is not understood: unknown task 'chess'; there are countdown, sum, "
+            "multiply, solve, gcd, base, sort, parity");
+  EXPECT_EQ(run("[corpus]\n\ntasks = ['sum:9', 'chess']\n"),
+            "r.toml:3: corpus.tasks is not understood: unknown task 'chess'; there are countdown, "
+            "sum, multiply, solve, gcd, base, sort, parity");
   EXPECT_EQ(reinforce("[schedule]\nschedule = 'x'\n"),
             "r.toml:2: schedule.schedule is 'x'; it must be constant, cosine or wsd");
   EXPECT_EQ(pretrain("[optimizer]\n\noptimizer = 'x'\n"),

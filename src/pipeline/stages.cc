@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -62,6 +63,7 @@ class Stages {
 
   // Throws Interruption where it is stopped; *result then holds what was measured.
   void Run(RunResult* result) {
+    NoteUnseenTasks();
     Tokenize();
     Prepare();
     const std::string base = PretrainBase();
@@ -77,6 +79,24 @@ class Stages {
   void Begin(Stage stage, const std::string& note) const {
     Note(note);
     Tell(tell_.on_begin, stage);
+  }
+
+  // A model does what its text showed it sometimes, and nothing else.
+  void NoteUnseenTasks() const {
+    if (!recipe_.reinforce.problems.file.empty()) return;
+    std::set<std::string> seen, unseen;
+    for (const TaskShare& share : mix_.tasks) seen.insert(share.task);
+    for (const WeightedTask& entry : ParseMixture(recipe_.reinforce.rl.tasks)) {
+      if (!seen.contains(std::string(entry.task->Name())))
+        unseen.insert(std::string(entry.task->Name()));
+    }
+    if (unseen.empty()) return;
+    Note(
+        fmt::format("warning: reinforcement works on {}, of which the corpus has nothing (it has "
+                    "{}), so the base "
+                    "model will hardly ever be right; name the same tasks in corpus.tasks and "
+                    "reinforce.rl.tasks",
+                    fmt::join(unseen, ", "), fmt::join(seen, ", ")));
   }
 
   void Tokenize() {

@@ -148,6 +148,19 @@ TEST_F(StagesTest, AreToldInTheirOrder) {
   EXPECT_FALSE(HasReport(*scratch_ / "none"));
 }
 
+TEST_F(StagesTest, ATaskThatTheCorpusLacksIsTold) {
+  EXPECT_TRUE(notes_.starts_with(
+      "warning: reinforcement works on sort, of which the corpus has nothing (it has sum), so"))
+      << notes_;
+  RunRecipe recipe = Recipe();
+  recipe.corpus.tasks.push_back("sort:2");
+  std::string notes;
+  RunStages(
+      recipe, *scratch_ / "both",
+      {.on_note = [&](const std::string& note) { notes += note; }, .stop = [] { return true; }});
+  EXPECT_EQ(notes.find("warning"), notes.npos) << notes;
+}
+
 TEST_F(StagesTest, ResultIsTheLastCheckpointAndBothScores) {
   EXPECT_TRUE(whole_->finished);
   EXPECT_EQ(whole_->model, StepDirectory(*scratch_ / "whole/reinforced", 3));

@@ -29,22 +29,23 @@ std::vector<Point> CurveUnlessZero(const std::vector<Json>& lines, const std::st
   return AllZero(points) ? std::vector<Point>{} : points;
 }
 
+// Without a bar where its interval is not known.
+Point WithBar(double x, const Interval& y) {
+  if (!std::isfinite(y.high - y.low)) return {x, y.value};
+  return {x, y.value, y.value - y.low, y.high - y.value};
+}
+
 // pass@1 of each held-out measurement, the mean over tasks.
 std::vector<Point> HeldOutAccuracy(const RunRecord& run) {
   std::vector<Point> points;
   for (const Json& line : run.metrics) {
     if (!line.contains("evaluation") || !line["evaluation"].is_array()) continue;
-    double sum = 0, spread = 0, count = 0;
+    std::vector<Interval> tasks;  // whose problems are independent
     for (const Json& task : line["evaluation"]) {
-      const double value = NumberAt(task, "pass@1");
-      const double half = NumberAt(task, "pass@1_ci95");
-      if (!std::isfinite(value)) continue;
-      sum += value;
-      spread += std::isfinite(half) ? half * half : 0;  // tasks' problems are independent
-      ++count;
+      const Interval share = ShareAt(task, "pass@1");
+      if (std::isfinite(share.value)) tasks.push_back(share);
     }
-    if (count > 0)
-      points.push_back({NumberAt(line, "step"), sum / count, std::sqrt(spread) / count});
+    if (!tasks.empty()) points.push_back(WithBar(NumberAt(line, "step"), MeanOf(tasks)));
   }
   return points;
 }
@@ -61,9 +62,7 @@ std::vector<Point> PassCurve(const Json& task) {
   std::vector<Point> points;
   for (const auto& [field, value] : task.items()) {
     if (const int k = PassK(field); k > 0 && value.is_number()) {
-      const double half = NumberAt(task, field + "_ci95");
-      points.push_back(
-          {static_cast<double>(k), value.get<double>(), std::isfinite(half) ? half : 0});
+      points.push_back(WithBar(k, ShareAt(task, field)));
     }
   }
   std::sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.x < b.x; });

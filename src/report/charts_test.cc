@@ -153,8 +153,8 @@ TEST(ReinforcementCharts, HeldOutAccuracyIsTheMeanOverTasks) {
   run.metrics.push_back({{"step", 2},
                          {"reward", 0.5},
                          {"evaluation",
-                          {{{"task", "a"}, {"pass@1", 0.2}, {"pass@1_ci95", 0.03}},
-                           {{"task", "b"}, {"pass@1", 0.6}, {"pass@1_ci95", 0.04}},
+                          {{{"task", "a"}, {"pass@1", 0.2}, {"pass@1_ci95", {0.17, 0.26}}},
+                           {{"task", "b"}, {"pass@1", 0.6}, {"pass@1_ci95", {0.56, 0.68}}},
                            {{"task", "c"}, {"maj@4", 0.9}}}}});
   const Series series = ReinforcementCharts(run).at(0).chart.series.at(1);
   EXPECT_EQ(series.name, "held-out pass@1");
@@ -162,20 +162,29 @@ TEST(ReinforcementCharts, HeldOutAccuracyIsTheMeanOverTasks) {
   ASSERT_EQ(series.points.size(), 1u);
   EXPECT_EQ(series.points[0].x, 2);
   EXPECT_DOUBLE_EQ(series.points[0].y, 0.4);
-  // Independent: variances of a mean of two add up to sqrt(0.03² + 0.04²) / 2.
-  EXPECT_DOUBLE_EQ(series.points[0].spread, 0.025);
+  // Independent: of a mean of two sqrt(0.03² + 0.04²) / 2 below and sqrt(0.06² + 0.08²) / 2 above.
+  EXPECT_NEAR(series.points[0].below, 0.025, 0x1p-52);
+  EXPECT_NEAR(series.points[0].above, 0.05, 0x1p-52);
 }
 
 Json Scores(const std::string& task, int level, double at_1, double at_2, double at_16) {
   // As JSON objects may be ordered: not by k.
-  return {{"task", task},         {"level", level},   {"samples", 16},        {"pass@1", at_1},
-          {"pass@1_ci95", 0.125}, {"pass@16", at_16}, {"pass@16_ci95", 0.25}, {"pass@2", at_2},
-          {"maj@16", 0.75},       {"pass@x", 0.5},    {"pass@2x", 0.5}};
+  return {{"task", task},
+          {"level", level},
+          {"samples", 16},
+          {"pass@1", at_1},
+          {"pass@1_ci95", {0, 1}},
+          {"pass@16", at_16},
+          {"pass@16_ci95", {0, at_16}},
+          {"pass@2", at_2},
+          {"maj@16", 0.75},
+          {"pass@x", 0.5},
+          {"pass@2x", 0.5}};
 }
 
 std::vector<std::vector<double>> PointsOf(const Series& series) {
   std::vector<std::vector<double>> points;
-  for (const Point& p : series.points) points.push_back({p.x, p.y, p.spread});
+  for (const Point& p : series.points) points.push_back({p.x, p.y, p.below, p.above});
   return points;
 }
 
@@ -200,11 +209,11 @@ TEST(PassAtKCharts, BeforeAndAfterOfEachTask) {
   }
   using Points = std::vector<std::vector<double>>;
   EXPECT_EQ(PointsOf(charts[0].chart.series[0]),
-            (Points{{1, 0.1, 0.125}, {2, 0.2, 0}, {16, 0.3, 0.25}}));
+            (Points{{1, 0.1, 0.1, 1 - 0.1}, {2, 0.2, 0, 0}, {16, 0.3, 0.3, 0}}));
   EXPECT_EQ(PointsOf(charts[0].chart.series[1]),
-            (Points{{1, 0.5, 0.125}, {2, 0.6, 0}, {16, 0.7, 0.25}}));
+            (Points{{1, 0.5, 0.5, 1 - 0.5}, {2, 0.6, 0, 0}, {16, 0.7, 0.7, 0}}));
   EXPECT_EQ(PointsOf(charts[1].chart.series[1]),
-            (Points{{1, 0.05, 0.125}, {2, 0.06, 0}, {16, 0.07, 0.25}}));
+            (Points{{1, 0.05, 0.05, 1 - 0.05}, {2, 0.06, 0, 0}, {16, 0.07, 0.07, 0}}));
   // Before reinforcement has ended.
   EXPECT_EQ(PassAtKCharts(before, {}).size(), 2u);
 }

@@ -127,6 +127,21 @@ double NumberAt(const Json& object, const std::string& field) {
                                                      : std::numeric_limits<double>::quiet_NaN();
 }
 
+Interval ShareAt(const Json& task, const std::string& field) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  const double value = NumberAt(task, field);
+  const auto bounds = task.find(field + "_ci95");
+  if (bounds == task.end()) return {value, kNone, kNone};
+  if (bounds->is_number()) {
+    const double half = bounds->get<double>();
+    return {value, std::max(0.0, value - half), std::min(1.0, value + half)};
+  }
+  if (!bounds->is_array() || bounds->size() != 2 || !bounds->at(0).is_number() ||
+      !bounds->at(1).is_number())
+    return {value, kNone, kNone};
+  return {value, bounds->at(0).get<double>(), bounds->at(1).get<double>()};
+}
+
 std::vector<Point> Curve(const std::vector<Json>& lines, const std::string& field) {
   std::vector<Point> points;
   for (const Json& line : lines) {
@@ -165,6 +180,10 @@ std::string TensorBoardFileOf(const RunRecord& run) {
         for (const auto& [name, value] : task.items()) {
           if (value.is_number() && name != "level")
             scalars.push_back({prefix + name, value.get<double>()});
+          const Interval share = ShareAt(task, name);
+          if (!std::isfinite(share.high - share.low)) continue;
+          scalars.push_back({prefix + name + "_ci95/low", share.low});
+          scalars.push_back({prefix + name + "_ci95/high", share.high});
         }
       }
     }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/interval.h"
 #include "report/report.h"
 #include "report/svg.h"
 
@@ -61,6 +62,9 @@ std::string TaskName(const Json& evaluation);
 std::vector<Point> Curve(const std::vector<Json>& lines, const std::string& field);
 // The number at `field`, NaN if there is none.
 double NumberAt(const Json& object, const std::string& field);
+// The same of a share with its 95 % interval, which older versions wrote as half its width; NaN
+// where there is none.
+Interval ShareAt(const Json& task, const std::string& field);
 
 struct Cost {
   double flops = 0, seconds = 0, core_seconds = 0;

@@ -119,7 +119,7 @@ TEST(Curve, LinesWithoutTheFieldAreLeftOut) {
   EXPECT_EQ(curve[0].y, 1.5);
   EXPECT_EQ(curve[1].x, 9);
   EXPECT_EQ(curve[1].y, -2);
-  EXPECT_EQ(curve[1].spread, 0);
+  EXPECT_EQ(curve[1].below + curve[1].above, 0);
   EXPECT_TRUE(std::isnan(NumberAt(lines[2], "loss")));
   EXPECT_TRUE(std::isnan(NumberAt(lines[1], "loss")));
 }
@@ -224,6 +224,29 @@ class EventFile {
   size_t at_ = 0;
 };
 
+TEST(ShareAt, ReadsBoundsAndWhatOlderVersionsWrote) {
+  const auto bounds = [](const Json& task) {
+    const Interval share = ShareAt(task, "pass@1");
+    return std::vector<double>{share.value, share.low, share.high};
+  };
+  EXPECT_EQ(bounds({{"pass@1", 0.5}, {"pass@1_ci95", {0.25, 0.875}}}),
+            (std::vector<double>{0.5, 0.25, 0.875}));
+  EXPECT_EQ(bounds({{"pass@1", 0.5}, {"pass@1_ci95", 0.125}}),
+            (std::vector<double>{0.5, 0.375, 0.625}));
+  EXPECT_EQ(bounds({{"pass@1", 0.875}, {"pass@1_ci95", 0.25}}),
+            (std::vector<double>{0.875, 0.625, 1}));
+  EXPECT_EQ(bounds({{"pass@1", 0.125}, {"pass@1_ci95", 0.25}}),
+            (std::vector<double>{0.125, 0, 0.375}));
+  for (const char* bad :
+       {"[]", "[0.5]", "[0, 0.5, 1]", "[\"a\", 1]", "[0, null]", "\"0.5\"", "null"}) {
+    const Interval share = ShareAt({{"pass@1", 0.5}, {"pass@1_ci95", Json::parse(bad)}}, "pass@1");
+    EXPECT_EQ(share.value, 0.5);
+    EXPECT_TRUE(std::isnan(share.low) && std::isnan(share.high)) << bad;
+  }
+  EXPECT_TRUE(std::isnan(ShareAt({{"pass@1", 0.5}}, "pass@1").low));
+  EXPECT_TRUE(std::isnan(ShareAt(Json::object(), "pass@1").value));
+}
+
 TEST(TensorBoardFileOf, HoldsEveryNumberUnderItsName) {
   RunRecord run;
   run.metrics = {{{"step", 1}, {"loss", 2.5}, {"note", "text"}, {"load", {1, 2}}},
@@ -231,13 +254,14 @@ TEST(TensorBoardFileOf, HoldsEveryNumberUnderItsName) {
                   {"loss", -0.125},
                   {"kl", 0},
                   {"evaluation",
-                   {{{"task", "sum"}, {"level", 2}, {"pass@1", 0.5}, {"problems", 64}},
+                   {{{"task", "sum"}, {"level", 2}, {"pass@1", 0.5}, {"pass@1_ci95", {0.25, 0.75}}},
                     {{"task", "own"}, {"pass@1", 0.75}},
                     {{"level", 1}, {"pass@1", 0.875}}}}}};
   EXPECT_EQ(EventFile(TensorBoardFileOf(run)).Read(),
             (std::vector<std::string>{"0 version brain.Event:2", "1 loss=2.5",
                                       "300 loss=-0.125 kl=0.0 eval/sum:2/pass@1=0.5 "
-                                      "eval/sum:2/problems=64.0 eval/own/pass@1=0.75"}));
+                                      "eval/sum:2/pass@1_ci95/low=0.25 "
+                                      "eval/sum:2/pass@1_ci95/high=0.75 eval/own/pass@1=0.75"}));
 }
 
 }  // namespace

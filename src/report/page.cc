@@ -36,7 +36,7 @@ std::string Tile(const std::string& value, const std::string& name) {
 }
 
 std::string IntervalOf(const Json& task, const std::string& field) {
-  return PercentWithInterval(NumberAt(task, field), NumberAt(task, field + "_ci95"));
+  return PercentWithInterval(ShareAt(task, field));
 }
 
 // "3.41e15": three digits say all.

@@ -41,10 +41,10 @@ std::string Percent(double share) {
   return std::isfinite(share) ? fmt::format("{:.1f} %", 100 * share) : "–";
 }
 
-std::string PercentWithInterval(double share, double half_width) {
-  if (!std::isfinite(share) || !std::isfinite(half_width)) return Percent(share);
-  return fmt::format("{} ({:.1f}–{:.1f})", Percent(share), 100 * std::max(0.0, share - half_width),
-                     100 * std::min(1.0, share + half_width));
+std::string PercentWithInterval(const Interval& share) {
+  if (!std::isfinite(share.value) || !std::isfinite(share.high - share.low))
+    return Percent(share.value);
+  return fmt::format("{} ({:.1f}–{:.1f})", Percent(share.value), 100 * share.low, 100 * share.high);
 }
 
 std::string Money(double dollars) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/interval.h"
 #include "report/charts.h"
 
 namespace darkhorse {
@@ -26,8 +27,8 @@ class Table {
 
 // A dash for what is not a number.
 std::string Percent(double share);
-// "97.5 % (93.0–100.0)": of a 95 % interval the part that a share can lie in.
-std::string PercentWithInterval(double share, double half_width);
+// "97.5 % (93.0–99.1)"; without its bounds where they are not known.
+std::string PercentWithInterval(const Interval& share);
 std::string OrDash(double value, int digits);
 // "$4.00"; "0.3 cents" of what is less than a tenth of a dollar.
 std::string Money(double dollars);

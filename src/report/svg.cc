@@ -56,10 +56,10 @@ double X(const Chart& chart, double x) { return chart.log2_x ? std::log2(x) : x;
 
 // Ends of a point's error bar: no share is below 0 or above 1.
 double BarLow(const Chart& chart, const Point& p) {
-  return chart.percent ? std::max(p.y - p.spread, std::min(p.y, 0.0)) : p.y - p.spread;
+  return chart.percent ? std::max(p.y - p.below, std::min(p.y, 0.0)) : p.y - p.below;
 }
 double BarHigh(const Chart& chart, const Point& p) {
-  return chart.percent ? std::min(p.y + p.spread, std::max(p.y, 1.0)) : p.y + p.spread;
+  return chart.percent ? std::min(p.y + p.above, std::max(p.y, 1.0)) : p.y + p.above;
 }
 
 bool Fits(double value) { return std::abs(value) <= kLargest; }  // no NaN does
@@ -67,7 +67,7 @@ bool Fits(double value) { return std::abs(value) <= kLargest; }  // no NaN does
 std::vector<Point> Drawn(const std::vector<Point>& points) {
   std::vector<Point> finite;
   for (const Point& p : points) {
-    if (Fits(p.x) && Fits(p.y) && Fits(p.spread)) finite.push_back(p);
+    if (Fits(p.x) && Fits(p.y) && Fits(p.below) && Fits(p.above)) finite.push_back(p);
   }
   if (finite.size() <= kMostPoints) return finite;
   std::vector<Point> means;
@@ -112,12 +112,12 @@ std::string DrawSeries(const Series& series, size_t colour, const Axis& x, const
   if (points.empty()) return "";
   std::string out = fmt::format("<g class=\"s{}\">\n", colour);
   for (const Point& p : points) {
-    if (p.spread <= 0) continue;
+    if (p.below <= 0 && p.above <= 0) continue;
     const double at = x(log2_x ? std::log2(p.x) : p.x);
     out += fmt::format(
         "<path class=\"bar\" d=\"M{0:.1f} {1:.1f}V{2:.1f}M{3:.1f} {1:.1f}h8M{3:.1f} "
         "{2:.1f}h8\"/>\n",
-        at, y(std::max(y.low, p.y - p.spread)), y(std::min(y.high, p.y + p.spread)), at - 4);
+        at, y(std::max(y.low, p.y - p.below)), y(std::min(y.high, p.y + p.above)), at - 4);
   }
   const bool smooth = series.style == Series::Style::kTrend && points.size() >= 20;
   if (smooth) out += Polyline(points, x, y, log2_x, "line faint");
@@ -152,7 +152,7 @@ std::string HoverColumns(const Chart& chart, const Axis& x) {
       for (const Point& p : drawn[s]) {
         if (p.x != stops[i]) continue;
         text += fmt::format("\n{}: {}", chart.series[s].name, YText(chart, p.y));
-        if (p.spread > 1e-9)
+        if (p.below + p.above > 1e-9)
           text += fmt::format(" ({} to {})", YText(chart, BarLow(chart, p)),
                               YText(chart, BarHigh(chart, p)));
       }
@@ -228,8 +228,8 @@ std::string DrawChart(const Chart& chart) {
     for (const Point& p : Drawn(s.points)) {
       x_low = std::min(x_low, X(chart, p.x));
       x_high = std::max(x_high, X(chart, p.x));
-      y_low = std::min(y_low, p.y - p.spread);
-      y_high = std::max(y_high, p.y + p.spread);
+      y_low = std::min(y_low, p.y - p.below);
+      y_high = std::max(y_high, p.y + p.above);
     }
   }
   if (chart.from_zero || chart.percent) y_low = std::min(y_low, 0.0);

@@ -10,7 +10,7 @@ namespace darkhorse {
 struct Point {
   double x = 0;
   double y = 0;
-  double spread = 0;  // half height of an error bar, which a chart of shares ends at 0 and 1
+  double below = 0, above = 0;  // lengths of an error bar, which a chart of shares ends at 0 and 1
 };
 
 struct Series {

@@ -179,19 +179,19 @@ constexpr char kBar[] =
     "class=\"bar\" d=\"M([0-9.]+) ([0-9.]+)V([0-9.]+)M([0-9.]+) ([0-9.]+)h8M([0-9.]+) "
     "([0-9.]+)h8\"";
 
-TEST(DrawChart, ErrorBarsReachASpreadUpAndDown) {
-  // Of y - spread = 4 to y + spread = 16 and 4 % more: 4 to 16.48. Two points: x from 60 to 620.
-  Chart chart = OneLine({{1, 10, 6}, {2, 10, 0}});
+TEST(DrawChart, ErrorBarsReachDownAndUp) {
+  // Of 10 - 6 = 4 to 10 + 3 = 13 and 4 % more: 4 to 13.36. Two points: x from 60 to 620.
+  Chart chart = OneLine({{1, 10, 6, 3}, {2, 10}});
   EXPECT_EQ(Matches(DrawChart(chart), kBar),
             (Cells{{"60.0", "274.0", "66.3", "56.0", "274.0", "56.0", "66.3"}}));
   EXPECT_EQ(Lines(DrawChart(chart)),
-            std::vector<std::string>{"60.0,170.2 620.0,170.2 "});  // 274 - 216 * 6 / 12.48
+            std::vector<std::string>{"60.0,135.5 620.0,135.5 "});  // 274 - 216 * 6 / 9.36
   chart.log2_x = true;
   EXPECT_EQ(Matches(DrawChart(chart), kBar)[0][0], "80.0");
 }
 
 TEST(DrawChart, ErrorBarsOfSharesEndWhereSharesEnd) {
-  Chart chart = OneLine({{1, 0.1, 0.3}, {2, 0.9, 0.2}});
+  Chart chart = OneLine({{1, 0.1, 0.3, 0.3}, {2, 0.9, 0.2, 0.2}});
   chart.percent = true;
   EXPECT_EQ(Matches(DrawChart(chart), kBar),
             (Cells{{"60.0", "274.0", "187.6", "56.0", "274.0", "56.0", "187.6"},      // 0 to 0.4
@@ -278,7 +278,7 @@ TEST(DrawChart, SeriesShareTheAxesAndKeepTheirColours) {
 }
 
 TEST(DrawChart, TheMouseIsToldTheNearestStep) {
-  Chart chart = OneLine({{0, 0}, {5, 26, 2}, {10, 100}});
+  Chart chart = OneLine({{0, 0}, {5, 26, 2, 2}, {10, 100}});
   chart.series.push_back({"held-out", {{5, 13}}});
   const std::string svg = DrawChart(chart);
   // Borders half way between 60, 340 and 620.
@@ -288,7 +288,7 @@ TEST(DrawChart, TheMouseIsToldTheNearestStep) {
             (Cells{{"60.0", "140.0", "step 0\nloss: 0"},
                    {"200.0", "280.0", "step 5\nloss: 26 (24 to 28)\nheld-out: 13"},
                    {"480.0", "140.0", "step 10\nloss: 100"}}));
-  chart = OneLine({{0, 0.125}, {1, 0.5, 0.25}});
+  chart = OneLine({{0, 0.125}, {1, 0.5, 0.25, 0.25}});
   chart.percent = true;
   EXPECT_EQ(Matches(DrawChart(chart), "<title>([^<]*)<"),
             (Cells{{"step 0\nloss: 12.5 %"}, {"step 1\nloss: 50 % (25 % to 75 %)"}}));
@@ -296,7 +296,7 @@ TEST(DrawChart, TheMouseIsToldTheNearestStep) {
 
 // No share is above 1 or below 0, whatever a symmetric interval says.
 TEST(DrawChart, IntervalsOfSharesEndWhereSharesDo) {
-  Chart chart = OneLine({{0, 1, 0.25}, {1, 0.125, 0.25}});
+  Chart chart = OneLine({{0, 1, 0.25, 0.25}, {1, 0.125, 0.25, 0.25}});
   chart.percent = true;
   EXPECT_EQ(
       Matches(DrawChart(chart), "<title>([^<]*)<"),

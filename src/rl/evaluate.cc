@@ -1,28 +1,12 @@
 #include "rl/evaluate.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
-#include <numeric>
 
 #include "base/error.h"
 
 namespace darkhorse {
 namespace {
-
-// 1.96 standard errors. Where all values agree the sample shows no spread, and of a share of 0 or 1
-// that interval would be empty: then Wilson's bound, the farthest share that would still show so
-// few (or so many) in one case of twenty.
-Interval MeanInterval(const std::vector<double>& values) {
-  constexpr double kZ = 1.96;
-  const double n = static_cast<double>(values.size());
-  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-  const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  if (*low == *high) return {mean, kZ * kZ / (n + kZ * kZ)};
-  double squares = 0;
-  for (const double v : values) squares += (v - mean) * (v - mean);
-  return {mean, kZ * std::sqrt(squares / (n - 1) / n)};
-}
 
 // What a sample votes for; "": nothing.
 const std::string& Vote(const Sample& sample) {
@@ -54,6 +38,7 @@ bool WellFormed(const Score& score) {
 
 double PassAtK(int64_t n, int64_t c, int64_t k) {
   CHECK(n >= k && k >= 1 && c >= 0 && c <= n);
+  if (k == 1) return static_cast<double>(c) / static_cast<double>(n);
   double none = 1;
   for (int64_t i = 0; i < k; ++i)
     none *= std::max(0.0, static_cast<double>(n - c - i)) / static_cast<double>(n - i);
@@ -100,13 +85,9 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
 }
 
 Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
-  Interval mean;
-  for (const TaskEvaluation& e : evaluations) {
-    const double share = 1 / static_cast<double>(evaluations.size());
-    mean.value += e.pass_at_1.value / static_cast<double>(evaluations.size());
-    mean.half_width = std::hypot(mean.half_width, share * e.pass_at_1.half_width);
-  }
-  return mean;
+  std::vector<Interval> tasks;
+  for (const TaskEvaluation& e : evaluations) tasks.push_back(e.pass_at_1);
+  return MeanOf(tasks);
 }
 
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,

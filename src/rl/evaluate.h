@@ -5,21 +5,18 @@
 #include <optional>
 #include <vector>
 
+#include "base/interval.h"
 #include "rl/options.h"
 #include "rl/rollout.h"
 
 namespace darkhorse {
-
-struct Interval {
-  double value = 0;
-  double half_width = 0;  // 95 %, over problems
-};
 
 struct TaskEvaluation {
   std::string task;
   int level = 1;  // 0: none
   int64_t problems = 0;
   int64_t samples = 0;  // per problem
+  // Intervals are over problems.
   Interval pass_at_1;
   std::vector<std::pair<int64_t, Interval>> pass_at_k;  // k = 1, 2, 4, …, samples
   // maj@samples: the most frequent answer is right (R1's cons@k). Answers are the same if their

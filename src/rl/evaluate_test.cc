@@ -85,9 +85,9 @@ TEST(Summarize, CountsByHand) {
   EXPECT_NEAR(e.format_rate, 6.0 / 12, kRounding);
   EXPECT_NEAR(e.truncated_rate, 5.0 / 12, kRounding);
   EXPECT_NEAR(e.mean_length, 380.0 / 12, 380 * kRounding);
-  // The interval is over problems: values 3/4, 1/4, 0 have variance 7/48 (n - 1).
-  EXPECT_NEAR(e.pass_at_1.half_width, 1.96 * std::sqrt((0.75 * 0.75 + 0.0625 - 1.0 / 3) / 2 / 3),
-              kRounding);
+  const Interval over_problems = MeanInterval(std::vector<double>{0.75, 0.25, 0});
+  EXPECT_EQ(e.pass_at_1.low, over_problems.low);
+  EXPECT_EQ(e.pass_at_1.high, over_problems.high);
 }
 
 TEST(Summarize, FirstOfEquallyFrequentAnswersIsTheMajority) {
@@ -116,38 +116,20 @@ TEST(Summarize, WithoutAnyAnswerThereIsNoMajority) {
       0.5);
 }
 
-TEST(Summarize, WhereAllProblemsAgreeTheIntervalIsWilsons) {
-  const TaskEvaluation e = Summarize(Problems(1), {Made(0, "5", true, 1)}, 1);
-  EXPECT_EQ(e.pass_at_1.value, 1);
-  EXPECT_EQ(e.pass_at_k.size(), 1u);
-  // One of one: from z^2 / (1 + z^2) below. Four of four: 0.51 to 1 (Newcombe 1998, method 3).
-  EXPECT_NEAR(e.pass_at_1.half_width, 0.7935, 1e-4);
-  std::vector<Sample> samples;
-  for (size_t p = 0; p < 4; ++p) samples.push_back(Made(p, "5", true, 1));
-  EXPECT_NEAR(Summarize(Problems(4), samples, 1).majority->half_width, 0.4899, 1e-4);
-  // So many that sums of their shares of one are not exact.
-  for (size_t p = 4; p < 117; ++p) samples.push_back(Made(p, "5", true, 1));
-  const TaskEvaluation many = Summarize(Problems(117), samples, 1);
-  EXPECT_EQ(many.pass_at_1.value, 1);
-  EXPECT_NEAR(many.pass_at_1.half_width, 0.0318, 1e-4);
-}
+TEST(PassAtK, OfOneIsTheShare) { EXPECT_EQ(PassAtK(10, 3, 1), 0.3); }
 
-TEST(Summarize, IntervalsCoverNineteenTimesInTwenty) {
-  // 60 problems of one sample, right with probability 0.4, 400 times: the count of intervals that
-  // hold 0.4 is binomial. The normal approximation at n = 60 covers 0.93 to 0.97; six standard
-  // deviations of 400 draws are 26.
-  int covered = 0;
-  for (uint64_t trial = 0; trial < 400; ++trial) {
-    std::vector<Sample> samples;
-    for (uint64_t p = 0; p < 60; ++p) {
-      const bool right = RandomUniform(4, RandomStream::kTest, trial, p) < 0.4;
-      samples.push_back(Made(p, right ? "1" : "0", right, 1));
-    }
-    const Interval interval = Summarize(Problems(60), samples, 1).pass_at_1;
-    covered += std::abs(interval.value - 0.4) <= interval.half_width;
+TEST(Summarize, LowerBoundsRiseWithKNearOne) {
+  // 117 problems: of 116 all four samples are right, of one only one is.
+  std::vector<Sample> samples;
+  for (size_t p = 0; p < 117; ++p) {
+    for (int s = 0; s < 4; ++s) samples.push_back(Made(p, "5", p > 0 || s == 0, 1));
   }
-  EXPECT_GT(covered, 372 - 26);
-  EXPECT_LT(covered, 400 - 2);
+  const TaskEvaluation e = Summarize(Problems(117), samples, 4);
+  ASSERT_EQ(e.pass_at_k.size(), 3u);
+  EXPECT_EQ(e.pass_at_k[2].second.value, 1);
+  for (size_t k = 0; k < 2; ++k) {
+    EXPECT_LE(e.pass_at_k[k].second.low, e.pass_at_k[k + 1].second.low);
+  }
 }
 
 }  // namespace

@@ -47,10 +47,8 @@ void Warn(bool seen, const char* name, Text text, GuardState& state,
   warnings.push_back({name, text()});
 }
 
-// By more than the 95 % interval of their difference.
 bool IsBelowStart(const Interval& accuracy, const GuardState& state) {
-  return state.start && state.start->value - accuracy.value >
-                            std::hypot(state.start->half_width, accuracy.half_width);
+  return state.start && IsBelow(accuracy, *state.start);
 }
 
 }  // namespace
@@ -121,9 +119,11 @@ std::vector<Warning> NewEvaluationWarnings(const Interval& accuracy, GuardState&
   std::vector<Warning> warnings;
   const auto text = [&] {
     return fmt::format(
-        "held-out accuracy is {:.3f} ±{:.3f}, before the first step it was {:.3f} ±{:.3f}: the run "
-        "makes the model worse; lower optimizer.learning_rate, e.g. to a third",
-        accuracy.value, accuracy.half_width, state.start->value, state.start->half_width);
+        "held-out accuracy is {:.3f} ({:.3f}–{:.3f}), before the first step it was {:.3f} "
+        "({:.3f}–{:.3f}): the run makes the model worse; lower optimizer.learning_rate, e.g. to a "
+        "third",
+        accuracy.value, accuracy.low, accuracy.high, state.start->value, state.start->low,
+        state.start->high);
   };
   Warn(IsBelowStart(accuracy, state), "below_start", text, state, warnings);
   return warnings;

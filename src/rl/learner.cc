@@ -76,6 +76,8 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   Tokenizer tokenizer =
       Tokenizer::FromJson(files.tokenizer_json, model_directory + "/tokenizer.json");
   tokenizer.CheckEmbedded(config.vocab_size, model_directory);
+  RequireOwnTokenizer(model_directory, tokenizer.hash());
+  files.tokenizer_hash = tokenizer.hash();
   // Problems that cannot work are better known now than after hours.
   LongestPrompt(tokenizer, DocumentStartToken(config), environment.AllProblems(),
                 config.max_position_embeddings);

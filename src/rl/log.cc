@@ -26,6 +26,13 @@ Json ParseKeptLine(const Json& kept) {
   return text.empty() ? Json() : Parsed(text);
 }
 
+// Checkpoints of older versions hold the value and half the width.
+Interval ParseStart(const Json& json) {
+  const double value = json.at(0).get<double>(), second = json.at(1).get<double>();
+  if (json.size() == 2) return {value, value - second, value + second};
+  return {value, second, json.at(2).get<double>()};
+}
+
 void AddWarnings(const std::vector<Warning>& warnings, Json& line) {
   for (const Warning& warning : warnings)
     line["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
@@ -37,6 +44,8 @@ std::string JsonLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+Json Bounds(const Interval& interval) { return Json::array({interval.low, interval.high}); }
+
 Json ToJson(const TaskEvaluation& e) {
   Json json{{"task", e.task}};
   if (e.level > 0) json["level"] = e.level;
@@ -44,11 +53,11 @@ Json ToJson(const TaskEvaluation& e) {
   json["samples"] = e.samples;
   for (const auto& [k, interval] : e.pass_at_k) {
     json["pass@" + std::to_string(k)] = interval.value;
-    json["pass@" + std::to_string(k) + "_ci95"] = interval.half_width;
+    json["pass@" + std::to_string(k) + "_ci95"] = Bounds(interval);
   }
   if (e.majority) {
     json["maj@" + std::to_string(e.samples)] = e.majority->value;
-    json["maj@" + std::to_string(e.samples) + "_ci95"] = e.majority->half_width;
+    json["maj@" + std::to_string(e.samples) + "_ci95"] = Bounds(*e.majority);
   }
   json["format_rate"] = e.format_rate;
   json["truncated_rate"] = e.truncated_rate;
@@ -78,7 +87,7 @@ std::string WriteLoopState(const LoopState& s) {
               {"warned", g.warned}}},
             {"stopped", s.stopped},
             {"unevaluated", {KeptLine(s.unevaluated.metrics), KeptLine(s.unevaluated.sample)}}};
-  if (g.start) json["guards"]["start"] = {g.start->value, g.start->half_width};
+  if (g.start) json["guards"]["start"] = {g.start->value, g.start->low, g.start->high};
   return JsonLine(json);
 }
 
@@ -107,8 +116,7 @@ LoopState ParseLoopState(const std::string& text, const std::string& name) {
     g.at("silent_steps").get_to(s.guards.silent_steps);
     g.at("stale_evaluations").get_to(s.guards.stale_evaluations);
     g.at("warned").get_to(s.guards.warned);
-    if (const auto start = g.find("start"); start != g.end())
-      s.guards.start = Interval{start->at(0).get<double>(), start->at(1).get<double>()};
+    if (const auto start = g.find("start"); start != g.end()) s.guards.start = ParseStart(*start);
     return s;
   } catch (const Json::exception&) {
     Fail(

@@ -15,7 +15,8 @@ namespace darkhorse {
 // One line of a file. Model output may be any bytes; what is not UTF-8 is replaced.
 std::string JsonLine(const nlohmann::ordered_json& json);
 
-// pass@k with 95 % half-widths, maj@k, rates, mean length.
+nlohmann::ordered_json Bounds(const Interval& interval);  // [low, high]
+// pass@k with 95 % intervals, maj@k, rates, mean length.
 nlohmann::ordered_json ToJson(const TaskEvaluation& evaluation);
 
 // What a step writes, one object per file.

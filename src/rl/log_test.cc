@@ -75,17 +75,18 @@ TEST(LogTest, EachNumberStandsUnderItsOwnName) {
   EXPECT_FALSE(all.metrics.contains("evaluation"));
   m.stopped = "enough";
   TaskEvaluation e{.task = "sums", .level = 2, .problems = 3, .samples = 4};
-  e.pass_at_k = {{1, {0.5, 0.25}}, {4, {0.75, 0.125}}};
-  e.majority = Interval{0.625, 0.375};
+  e.pass_at_k = {{1, {0.5, 0.25, 0.625}}, {4, {0.75, 0.5, 1}}};
+  e.majority = Interval{0.625, 0.375, 0.75};
   e.format_rate = 0.1;
   e.truncated_rate = 0.2;
   e.mean_length = 30;
   m.evaluation = {e};
   AddEvaluation(m, all);
-  EXPECT_EQ(all.metrics["evaluation"][0].dump(),
-            R"({"task":"sums","level":2,"problems":3,"samples":4,"pass@1":0.5,"pass@1_ci95":0.25,)"
-            R"("pass@4":0.75,"pass@4_ci95":0.125,"maj@4":0.625,"maj@4_ci95":0.375,)"
-            R"("format_rate":0.1,"truncated_rate":0.2,"mean_length":30.0})");
+  EXPECT_EQ(
+      all.metrics["evaluation"][0].dump(),
+      R"({"task":"sums","level":2,"problems":3,"samples":4,"pass@1":0.5,"pass@1_ci95":[0.25,0.625],)"
+      R"("pass@4":0.75,"pass@4_ci95":[0.5,1.0],"maj@4":0.625,"maj@4_ci95":[0.375,0.75],)"
+      R"("format_rate":0.1,"truncated_rate":0.2,"mean_length":30.0})");
   EXPECT_EQ(all.metrics["evaluation/reward_program_failures"], 3);
   EXPECT_EQ(all.metrics["stopped"], "enough");
   // The evaluation's warnings stand beside the step's.
@@ -128,7 +129,7 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
               .best_format = 12,
               .silent_steps = 9,
               .stale_evaluations = 10,
-              .start = Interval{0.3, 0.1},
+              .start = Interval{0.3, 0.1, 0.6},
               .warned = {"odd"}};
   s.stopped = "why";
   s.unevaluated = DescribeStep(Numbered(), /*with_load=*/true);
@@ -141,7 +142,13 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
   EXPECT_EQ(read.guards.stale_evaluations, 10);
   EXPECT_EQ(read.guards.best_format, 12);
   EXPECT_EQ(read.guards.start->value, 0.3);
-  EXPECT_EQ(read.guards.start->half_width, 0.1);
+  EXPECT_EQ(read.guards.start->low, 0.1);
+  EXPECT_EQ(read.guards.start->high, 0.6);
+  // Of a checkpoint of an older version: the value and half the width.
+  Json old = Json::parse(json);
+  old["guards"]["start"] = {0.5, 0.125};
+  EXPECT_EQ(ParseLoopState(old.dump(), "there").guards.start->low, 0.375);
+  EXPECT_EQ(ParseLoopState(old.dump(), "there").guards.start->high, 0.625);
   EXPECT_EQ(JsonLine(read.unevaluated.metrics), JsonLine(s.unevaluated.metrics));
   s.unevaluated = {};
   s.guards.start.reset();

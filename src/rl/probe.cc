@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/memory.h"
 #include "model/cost.h"
+#include "rl/log.h"
 #include "rl/policy_step.h"
 #include "rl/sample_metrics.h"
 
@@ -37,14 +38,13 @@ PartProbe Measure(const ReinforceOptions& rl, const MixturePart& mixed,
     const std::span<Sample> own = std::span(samples).subspan(p * group, group);
     for (Sample& sample : own) sample.problem = p;
     part.signal_groups += HasSignal(rl, own);
-    part.pass_at_group +=
-        std::ranges::any_of(own, [](const Sample& s) { return s.score.correct; }) /
-        static_cast<double>(problems.size());
-    part.prompt_length +=
-        static_cast<double>(own.front().prompt.size()) / static_cast<double>(problems.size());
+    part.pass_at_group += std::ranges::any_of(own, [](const Sample& s) { return s.score.correct; });
+    part.prompt_length += static_cast<double>(own.front().prompt.size());
   }
-  for (const Sample& sample : samples)
-    part.answered += !sample.score.parsed.empty() / static_cast<double>(samples.size());
+  part.pass_at_group /= static_cast<double>(problems.size());
+  part.prompt_length /= static_cast<double>(problems.size());
+  for (const Sample& sample : samples) part.answered += !sample.score.parsed.empty();
+  part.answered /= static_cast<double>(samples.size());
   part.evaluation = Summarize(problems, samples, rl.group_size);
   return part;
 }
@@ -303,7 +303,7 @@ nlohmann::ordered_json ToJson(const ProbeReport& report) {
                              {"problems", e.problems},
                              {"samples", e.samples},
                              {"pass@1", e.pass_at_1.value},
-                             {"pass@1_ci95", e.pass_at_1.half_width},
+                             {"pass@1_ci95", Bounds(e.pass_at_1)},
                              {fmt::format("pass@{}", e.samples), part.pass_at_group},
                              {"format_rate", e.format_rate},
                              {"truncated_rate", e.truncated_rate},

@@ -46,7 +46,11 @@ void Validate(const ReinforceRecipe& r) {
           "no task to practise: name a file of problems (problems.file, with problems.rule or "
           "problems.reward), or tasks in rl.tasks");
     }
-    ParseMixture(o.tasks);
+    try {
+      ParseMixture(o.tasks);
+    } catch (const UsageError& error) {
+      FailUsage("rl.tasks is not understood: {}", error.what());
+    }
   } else if (o.evaluate_every > 0 && r.problems.held_out_share == 0) {
     FailUsage(
         "problems.held_out_share is 0, so there is nothing to evaluate on; raise it or set "

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/run_directory.h"
 #include "rl/learner.h"
@@ -24,6 +25,14 @@ std::vector<std::string> Written(const ReinforceCallbacks& callbacks) {
                                     "best"};
   names.insert(names.end(), callbacks.written.begin(), callbacks.written.end());
   return names;
+}
+
+// Of a file of JSON Lines; null where it has none.
+nlohmann::ordered_json LastLine(const std::string& path) {
+  std::string text = ReadFile(path);
+  if (!text.empty()) text.pop_back();
+  return TryParseJson<nlohmann::ordered_json>(text.substr(text.rfind('\n') + 1))
+      .value_or(nlohmann::ordered_json());
 }
 
 class ReinforcementRun {
@@ -194,6 +203,7 @@ void ReinforcementRun::Finish(StepLines lines, ReinforceMetrics& metrics) {
   }
   result_.stop_reason = metrics.stopped;
   log_->Append(lines);
+  result_.last_line = lines.metrics;
   timings_->Append(metrics.step,
                    metrics.sample_seconds + metrics.score_seconds + metrics.train_seconds +
                        metrics.evaluate_seconds,
@@ -237,6 +247,7 @@ ReinforceResult ReinforcementRun::Loop() {
   log_.emplace(run_, written);
   TruncateJsonLines(run_ + "/timings.jsonl", written);
   timings_.emplace(run_ + "/timings.jsonl");
+  if (written > 0) result_.last_line = LastLine(run_ + "/metrics.jsonl");
   try {
     if (begins && EvaluationDue(0)) MeasureStart();
     if (!unevaluated_.empty()) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct ReinforceCallbacks {
 
 struct ReinforceResult {
   ReinforceMetrics last;
+  // What metrics.jsonl has of the last step, also where a run that goes on had done them all; null:
+  // none was done.
+  nlohmann::ordered_json last_line;
   std::string checkpoint;
   // By held-out accuracy; "": no evaluation was better than the model that the run began with.
   std::string best_checkpoint;

@@ -69,34 +69,37 @@ void DescribeSamples(const ReinforceOptions& options, const std::vector<Sample>&
   const double scored = std::max<double>(
       1, static_cast<double>(std::count_if(samples.begin(), samples.end(), WasScored)));
   m.scored = std::any_of(samples.begin(), samples.end(), WasScored);
+  // Sums, divided once: a share that is 1 is written as 1.
   double terminated = 0, terminated_length = 0;
   m.min_length = 1e18;
   for (const Sample& sample : samples) {
     const double length = static_cast<double>(sample.completion.size());
     if (WasScored(sample)) {
-      m.reward += RewardOf(options, sample) / scored;
-      m.accuracy += sample.score.correct / scored;
-      m.format_rate += WellFormed(sample.score) / scored;
+      m.reward += RewardOf(options, sample);
+      m.accuracy += sample.score.correct;
+      m.format_rate += WellFormed(sample.score);
     }
-    m.mean_length += length / n;
+    m.mean_length += length;
     m.min_length = std::min(m.min_length, length);
     m.max_length = std::max(m.max_length, length);
-    m.clipped_ratio += sample.truncated / n;
+    m.clipped_ratio += sample.truncated;
     std::span<const int32_t> text = sample.completion;
     if (!sample.truncated) {
       ++terminated;
       terminated_length += length;
       if (!text.empty()) text = text.first(text.size() - 1);
     }
-    m.repeated_ratio += EndsInRepetition(text) / n;
+    m.repeated_ratio += EndsInRepetition(text);
   }
+  for (double* sum : {&m.reward, &m.accuracy, &m.format_rate}) *sum /= scored;
+  for (double* sum : {&m.mean_length, &m.clipped_ratio, &m.repeated_ratio}) *sum /= n;
   if (terminated > 0) m.mean_terminated_length = terminated_length / terminated;
   for (const Sample& sample : samples) {
     if (!WasScored(sample)) continue;
     const double off = RewardOf(options, sample) - m.reward;
-    m.reward_std += off * off / scored;
+    m.reward_std += off * off;
   }
-  m.reward_std = std::sqrt(m.reward_std);
+  m.reward_std = std::sqrt(m.reward_std / scored);
 }
 
 }  // namespace darkhorse

@@ -71,6 +71,8 @@ class ReinforceTest : public testing::Test {
     TrainedModel shaped(config, {});
     ModelFiles files;
     files.tokenizer_json = tokenizer_json;
+    if (!tokenizer_json.empty())
+      files.tokenizer_hash = Tokenizer::FromJson(tokenizer_json, "tokenizer").hash();
     const float* weights =
         config.vocab_size == trained_->config().vocab_size ? trained_->weights() : shaped.weights();
     PublishCheckpoint(directory, config, shaped.layout(), weights, files, nullptr);

@@ -136,8 +136,9 @@ Rule ParseRule(std::string_view name) {
     if (text == name) return rule;
     known.emplace_back(text);
   }
-  FailUsage("unknown scoring rule '{}'; did you mean '{}'? Known: {}", name.substr(0, 64),
-            NearestName(name.substr(0, 64), known), fmt::join(known, ", "));
+  name = name.substr(0, 64);
+  FailUsage("unknown scoring rule '{}'; there are {}{}", name, fmt::join(known, ", "),
+            DidYouMean(name, known));
 }
 
 std::string_view RuleName(Rule rule) { return kRules[static_cast<int>(rule)].second; }

@@ -106,8 +106,9 @@ const Task& FindTask(std::string_view name) {
     if (task->Name() == name) return *task;
   }
   const std::vector<std::string> known = TaskNames();
-  FailUsage("unknown task '{}'; did you mean '{}'? Known: {}", name.substr(0, 64),
-            NearestName(name.substr(0, 64), known), fmt::join(known, ", "));
+  name = name.substr(0, 64);
+  FailUsage("unknown task '{}'; there are {}{}", name, fmt::join(known, ", "),
+            DidYouMean(name, known));
 }
 
 std::vector<std::string> TaskNames() {

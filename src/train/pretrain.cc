@@ -122,6 +122,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     Fail("{}/tokenizer.json: not the tokenizer that {} was made with; prepare the data again", data,
          kTrainShard);
   }
+  files.tokenizer_hash = train.info().tokenizer_hash;
   if (model.empty()) {
     recipe.model.vocab_size = train.info().vocab_size;
   } else {

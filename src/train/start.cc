@@ -21,6 +21,7 @@ ModelConfig StartingConfig(const std::string& checkpoint, const ShardInfo& shard
         "again with this model's tokenizer.json",
         checkpoint);
   }
+  RequireOwnTokenizer(checkpoint, shard.tokenizer_hash);
   if (shard.vocab_size > config.vocab_size) {
     Fail("{}: config.json's vocab_size is {}, its tokenizer has {} ids; put the model's own there",
          checkpoint, config.vocab_size, shard.vocab_size);
