@@ -24,7 +24,8 @@ namespace {
 struct EvaluateOptions {
   std::string model;
   std::string data;
-  int64_t sequence_length = 512;
+  std::optional<int64_t>
+      sequence_length;  // none: kSequence, or the model's context if that is less
   int64_t max_tokens = 1 << 20;
   std::vector<std::string> tasks;
   ProblemFlags problem_flags;
@@ -32,6 +33,8 @@ struct EvaluateOptions {
   EvaluationOptions evaluation;
   bool json = false;
 };
+
+constexpr int64_t kSequence = 512;
 
 Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
   const std::string held_out = options.data + "/" + kValidationShard;
@@ -46,9 +49,10 @@ Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
         options.data, kValidationShard, options.data, kTrainShard);
   }
   const TokenShard shard = TokenShard::Open(path, loaded.tokenizer().hash());
-  return DescribeLoss(path,
-                      EvaluateLoss(loaded.model(), loaded.weights(), shard, options.sequence_length,
-                                   /*cross_documents=*/false, options.max_tokens));
+  const int64_t length = options.sequence_length.value_or(
+      std::min(kSequence, loaded.config().max_position_embeddings));
+  return DescribeLoss(path, EvaluateLoss(loaded.model(), loaded.weights(), shard, length,
+                                         /*cross_documents=*/false, options.max_tokens));
 }
 
 // Tells where completions have less room than was asked for.
@@ -142,7 +146,9 @@ void RegisterEvaluate(Command app) {
   Command command = app.AddCommand("evaluate", "Held-out loss or task scores of a model");
   command.Add("--model", options->model, "checkpoint directory").Required();
   command.Add("--data", options->data, "a shard, or a folder of `data prepare` (its val.bin)");
-  command.Add("--sequence-length", options->sequence_length, "tokens of a sequence")
+  command
+      .Add("--sequence-length", options->sequence_length,
+           "tokens of a sequence; by default 512, or the model's context if that is less")
       .Within(1, INT32_MAX);
   command.Add("--max-tokens", options->max_tokens, "of the shard, for the loss")
       .Within(1, int64_t{1} << 40);

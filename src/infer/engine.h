@@ -101,8 +101,8 @@ inline int64_t CapacityFor(int64_t longest_prompt, int64_t max_tokens, int64_t c
 class Engine {
  public:
   // slots: sequences at once. capacity: tokens of a sequence, prompt included. The weights may be
-  // packed (model/packed_weights.h). prefill_rows: prompt rows computed in one step beside the decoding
-  // ones.
+  // packed (model/packed_weights.h). prefill_rows: prompt rows computed in one step beside the
+  // decoding ones.
   Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
          int64_t capacity, int64_t prefill_rows = 1024);
   ~Engine();

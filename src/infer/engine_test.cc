@@ -24,7 +24,8 @@ namespace {
 // per token.
 std::vector<float> TrainingLogp(Model& m, const GenerationRequest& request,
                                 const Completion& completion, int64_t pad,
-                                std::vector<std::vector<float>>* logits = nullptr) {
+                                std::vector<std::vector<float>>* logits = nullptr,
+                                Format format = Format::kF32) {
   TokenBatch batch;
   std::vector<int32_t> target;
   if (pad > 0) {
@@ -40,7 +41,7 @@ std::vector<float> TrainingLogp(Model& m, const GenerationRequest& request,
   for (size_t i = 1; i < document.size(); ++i)
     target.push_back(i >= request.prompt.size() ? document[i] : -1);
   Arena arena;
-  ModelWeights weights = m.Bound();
+  ModelWeights weights = m.Bound(format);
   TransformerSaved saved;
   const ConstMatrix hidden = m.transformer.Forward(weights, batch, nullptr, arena, &saved);
   std::vector<float> logp(target.size());
@@ -55,16 +56,20 @@ std::vector<float> TrainingLogp(Model& m, const GenerationRequest& request,
   return {logp.end() - static_cast<int64_t>(completion.tokens.size()), logp.end()};
 }
 
-TEST(Engine, LogProbabilitiesAreTrainingsBitForBit) {
+class EngineFormats : public testing::TestWithParam<Format> {};
+INSTANTIATE_TEST_SUITE_P(Formats, EngineFormats, testing::Values(Format::kF32, Format::kBf16));
+
+TEST_P(EngineFormats, LogProbabilitiesAreTrainingsBitForBit) {
   Model m;
   const auto requests = Requests(m.config);
-  const ModelWeights weights = m.Bound();
+  const ModelWeights weights = m.Bound(GetParam());
   Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
   const auto completions = engine.Generate(requests);
   ASSERT_EQ(completions.size(), 15u);
   for (const Completion& completion : completions) {
     for (const int64_t pad : {0, 7}) {
-      const auto logp = TrainingLogp(m, requests[completion.request], completion, pad);
+      const auto logp =
+          TrainingLogp(m, requests[completion.request], completion, pad, nullptr, GetParam());
       ASSERT_EQ(logp.size(), completion.logp.size());
       EXPECT_EQ(std::memcmp(logp.data(), completion.logp.data(), logp.size() * sizeof(float)), 0)
           << "request " << completion.request << " sample " << completion.sample << " pad " << pad;
@@ -75,10 +80,10 @@ TEST(Engine, LogProbabilitiesAreTrainingsBitForBit) {
             3 * (1 + 5 + 17 + 64 + 130));
 }
 
-TEST(Engine, SlotsChunksThreadsAndPackingDoNotChangeABit) {
+TEST_P(EngineFormats, SlotsChunksThreadsAndPackingDoNotChangeABit) {
   Model m;
   const auto requests = Requests(m.config);
-  const ModelWeights weights = m.Bound();
+  const ModelWeights weights = m.Bound(GetParam());
   const int threads = NumThreads();
   SetNumThreads(1);
   const auto one =
@@ -86,7 +91,7 @@ TEST(Engine, SlotsChunksThreadsAndPackingDoNotChangeABit) {
   SetNumThreads(threads > 1 ? threads : 2);
   ExpectSame(one,
              Engine(m.transformer, weights, CacheForm::kExpanded, 15, 400, 9).Generate(requests));
-  const PackedWeights packed(m.config, m.layout, m.weights.data());
+  const PackedWeights packed(m.config, m.layout, m.weights.data(), GetParam());
   ExpectSame(
       one,
       Engine(m.transformer, packed.model(), CacheForm::kExpanded, 4, 400, 64).Generate(requests));

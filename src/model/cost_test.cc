@@ -90,6 +90,8 @@ TEST(Cost, CacheBytesAreWhatTheCacheAllocates) {
             3 * tokens * ModelCost(config).CacheBytesPerToken(CacheForm::kExpanded));
   EXPECT_EQ(KvCache(config, CacheForm::kLatent, 3, tokens).bytes(),
             3 * tokens * ModelCost(config).CacheBytesPerToken(CacheForm::kLatent));
+  EXPECT_EQ(KvCache(config, CacheForm::kExpanded, 3, tokens, Format::kBf16).bytes(),
+            3 * tokens * ModelCost(config).CacheBytesPerToken(CacheForm::kExpanded, Format::kBf16));
 }
 
 TEST(Cost, ACacheThatDoesNotFitIsRefusedAndOneThatDoesIsNot) {

@@ -72,12 +72,15 @@ class Mla : public testing::Test {
 };
 
 TEST_F(Mla, ExpandedCacheGivesTrainingsBits) {
-  const Matrix whole = Run(nullptr, {kTokens});
-  for (const auto& chunks :
-       {std::vector<int64_t>{kTokens}, {1, 63, 64, 22}, std::vector<int64_t>(kTokens, 1)}) {
-    KvCache cache(config_, CacheForm::kExpanded, 1, kTokens);
-    const Matrix y = Run(&cache, chunks);
-    EXPECT_EQ(std::memcmp(whole.data, y.data, static_cast<size_t>(y.size()) * sizeof(float)), 0);
+  for (const Format format : {Format::kF32, Format::kBf16}) {
+    model_ = Bind(config_, layout_, weights_.data(), format);
+    const Matrix whole = Run(nullptr, {kTokens});
+    for (const auto& chunks :
+         {std::vector<int64_t>{kTokens}, {1, 63, 64, 22}, std::vector<int64_t>(kTokens, 1)}) {
+      KvCache cache(config_, CacheForm::kExpanded, 1, kTokens, format);
+      const Matrix y = Run(&cache, chunks);
+      EXPECT_EQ(std::memcmp(whole.data, y.data, static_cast<size_t>(y.size()) * sizeof(float)), 0);
+    }
   }
 }
 

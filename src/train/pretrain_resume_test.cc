@@ -19,6 +19,26 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// In bf16 what is packed is packed anew.
+TEST_F(PretrainTest, ResumedRunEndsInTheSameBytesInBf16) {
+  PretrainRecipe recipe = Recipe();
+  recipe.train.precision = "bf16";
+  Pretrain(recipe, Data(), Run("whole"), false, {});
+  int steps = 0;
+  EXPECT_FALSE(
+      Pretrain(recipe, Data(), Run("parts"), false, {.stop = [&] { return steps++ == 33; }})
+          .finished);
+  PretrainRecipe other = recipe;
+  other.train.precision = "f32";
+  EXPECT_THROW(Pretrain(other, Data(), Run("parts"), true, {}), Error);
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
+  ExpectSameRun("whole", "parts");
+  PretrainRecipe exact = recipe;
+  exact.train.precision = "f32";
+  EXPECT_NE(Pretrain(exact, Data(), Run("f32"), false, {}).last.loss,
+            Pretrain(recipe, Data(), Run("bf16"), false, {}).last.loss);
+}
+
 TEST_F(PretrainTest, ResumedRunEndsInTheSameBytes) {
   PretrainRecipe recipe = Recipe();
   Pretrain(recipe, Data(), Run("whole"), false, {});

@@ -183,12 +183,16 @@ TEST_F(PretrainTest, WhatIsNotFiniteIsNotSaved) {
 
 TEST_F(PretrainTest, ThreadsDoNotChangeABit) {
   const int threads = NumThreads();
-  SetNumThreads(1);
-  Pretrain(Recipe(), Data(), Run("one"), false, {});
-  SetNumThreads(3);
-  Pretrain(Recipe(), Data(), Run("three"), false, {});
-  SetNumThreads(threads);
-  ExpectSameRun("one", "three");
+  for (const std::string precision : {"f32", "bf16"}) {
+    PretrainRecipe recipe = Recipe();
+    recipe.train.precision = precision;
+    SetNumThreads(1);
+    Pretrain(recipe, Data(), Run("one-" + precision), false, {});
+    SetNumThreads(3);
+    Pretrain(recipe, Data(), Run("three-" + precision), false, {});
+    SetNumThreads(threads);
+    ExpectSameRun("one-" + precision, "three-" + precision);
+  }
 }
 
 TEST_F(PretrainTest, DenseModelIsTheSameCode) {
