@@ -43,7 +43,8 @@ Json BenchBase(const BenchOptions& options) {
     FailUsage("bench: --prompt-tokens and --new-tokens exceed max_position_embeddings = {}",
               recipe.model.max_position_embeddings);
   }
-  RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens);
+  RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens,
+                        FormatOf(recipe.train.precision));
   TrainedModel trained(recipe.model, recipe.optimizer, FormatOf(recipe.train.precision));
   trained.Initialize(kSeed);
   Json result;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/head.h"
+#include "model/packed_weights.h"
 #include "model/params.h"
 
 namespace darkhorse {
@@ -107,7 +108,11 @@ int64_t ModelCost::CacheBytesPerToken(CacheForm form, Format format) const {
   return config_.num_hidden_layers * CacheShape(config_, form, format).bytes();
 }
 
-TrainingMemory ModelCost::Training(int64_t rows) const {
+int64_t ModelCost::PackedBytes(Format format) const {
+  return PackedWeights::Bytes(config_, format, PackedWeights::Use::kForward);
+}
+
+TrainingMemory ModelCost::Training(int64_t rows, Format format) const {
   const ModelConfig& config = config_;
   const int64_t hidden = config.hidden_size;
   const int64_t head_floats =
@@ -130,7 +135,10 @@ TrainingMemory ModelCost::Training(int64_t rows) const {
   const int64_t activations =
       rows * (saved + gradients_of_hidden) + std::max(rows * scratch, head_floats + beside_head);
   const int64_t state = WeightBytes();
-  return {state, state, 2 * state, kFloatBytes * activations};
+  const int64_t packed = format == Format::kF32
+                             ? 0
+                             : PackedWeights::Bytes(config, format, PackedWeights::Use::kTraining);
+  return {state, state, 2 * state, kFloatBytes * activations, packed};
 }
 
 }  // namespace darkhorse

@@ -12,7 +12,8 @@ namespace darkhorse {
 struct TrainingMemory {
   int64_t weights, gradients, moments;
   int64_t activations;  // what LossForwardBackward takes from its arena at the peak
-  int64_t total() const { return weights + gradients + moments + activations; }
+  int64_t packed;       // the weights as products read them, where the format packs them
+  int64_t total() const { return weights + gradients + moments + activations + packed; }
 };
 
 // Counted once, when it is made; asked as often as one likes.
@@ -47,9 +48,11 @@ class ModelCost {
   // Bytes that one token of context occupies in the key/value cache.
   int64_t CacheBytesPerToken(CacheForm form, Format format = Format::kF32) const;
 
-  // Training in micro-batches of `rows` tokens. Not counted: the optimizer's scratch for one matrix
-  // per thread, the memory-mapped shards, the program itself.
-  TrainingMemory Training(int64_t rows) const;
+  // Training in micro-batches of `rows` tokens, products in `format`. Not counted: the optimizer's
+  // scratch for one matrix per thread, the memory-mapped shards, the program itself.
+  TrainingMemory Training(int64_t rows, Format format = Format::kF32) const;
+  // Bytes of the weights packed for the forward pass alone: what sampling reads.
+  int64_t PackedBytes(Format format) const;
 
  private:
   // Floats of the matrices of some layers, the head's not among them.

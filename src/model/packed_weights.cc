@@ -35,6 +35,15 @@ std::vector<Weight*> Multiplied(const ModelConfig& config, ModelWeights& model) 
 
 }  // namespace
 
+int64_t PackedWeights::Bytes(const ModelConfig& config, Format format, Use use) {
+  const ParamLayout layout(config);
+  ModelWeights model = Bind(config, layout, nullptr, format);  // shapes alone
+  int64_t floats = 0;
+  for (const Weight* w : Multiplied(config, model))
+    floats += ForwardFloats(*w) + BackwardFloats(*w, use);
+  return floats * static_cast<int64_t>(sizeof(float));
+}
+
 PackedWeights::PackedWeights(const ModelConfig& config, const ParamLayout& layout, float* weights,
                              Format format, Use use)
     : model_(Bind(config, layout, weights, format)) {

@@ -24,6 +24,8 @@ class PackedWeights {
   // Packs again after the weights have changed.
   void Repack();
 
+  // Bytes that the packed forms of such weights take.
+  static int64_t Bytes(const ModelConfig& config, Format format, Use use);
   int64_t bytes() const { return packed_.size() * static_cast<int64_t>(sizeof(float)); }
 
  private:

@@ -70,7 +70,7 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   // step.
   const ReinforceOptions& rl = recipe.rl;
   const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
-  RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows));
+  RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows), FormatOf(rl.precision));
   ModelFiles files;
   files.tokenizer_json = LoadTokenizerJson(model_directory);
   Tokenizer tokenizer =

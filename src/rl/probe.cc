@@ -193,16 +193,17 @@ void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report) {
 int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt,
                         int64_t held_out) {
   const ReinforceOptions& rl = recipe.rl;
+  const Format format = FormatOf(rl.precision);
   const int64_t longest = CapacityFor(prompt, rl.max_tokens, config.max_position_embeddings);
   const ModelCost cost(config);
-  const TrainingMemory training = cost.Training(std::max(longest, rl.micro_batch_tokens));
-  const int64_t copies = recipe.grpo.kl_beta > 0 ? 2 : 1;  // packed for sampling; the reference
+  const TrainingMemory training = cost.Training(std::max(longest, rl.micro_batch_tokens), format);
+  const int64_t reference = recipe.grpo.kl_beta > 0 ? training.weights : 0;
   // Rollouts and evaluations have an engine of their own, one at a time.
   const int64_t evaluated = SlotsFor(held_out, rl.evaluate_samples, rl.slots);
-  return training.total() + copies * training.weights +
+  return training.total() + reference + cost.PackedBytes(format) +
          static_cast<int64_t>(RopeCache::Bytes(config)) +
          std::max(RolloutSlots(rl), evaluated) * longest *
-             cost.CacheBytesPerToken(CacheForm::kExpanded);
+             cost.CacheBytesPerToken(CacheForm::kExpanded, format);
 }
 
 ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,

@@ -112,7 +112,7 @@ TEST(ProbeTest, MemoryCountsReferenceRotationsAndCache) {
   const int64_t cached = cost.CacheBytesPerToken(CacheForm::kExpanded);
   const TrainingMemory training = cost.Training(recipe.rl.micro_batch_tokens);
   const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
-  EXPECT_EQ(plain, training.total() + training.weights + rotations + 8 * 30 * cached);
+  EXPECT_EQ(plain, training.total() + cost.PackedBytes(Format::kF32) + rotations + 8 * 30 * cached);
   // An evaluation may run more sequences at once than a step.
   recipe.rl.prompts_per_step = recipe.rl.group_size = recipe.rl.evaluate_samples = 2;
   EXPECT_EQ(plain - ReinforceMemory(recipe, config, 10, 0), 4 * 30 * cached);

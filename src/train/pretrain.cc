@@ -136,7 +136,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   recipe.model.bos_token_id = train.info().bos_id >= 0 ? train.info().bos_id : train.info().eos_id;
   Validate(recipe);
   const PretrainOptions& options = recipe.train;
-  RequireTrainingMemory(recipe.model, options.micro_batch_tokens);
+  RequireTrainingMemory(recipe.model, options.micro_batch_tokens, FormatOf(options.precision));
   const Loader loader(train, data + "/" + kTrainShard,
                       {.seed = options.seed,
                        .sequence_length = options.sequence_length,

@@ -32,14 +32,14 @@ void RequireFinite(std::string_view what, std::span<const float> values, int64_t
 
 }  // namespace
 
-void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens) {
+void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens, Format format) {
   const ModelCost cost(config);
   const double rotations = RopeCache::Bytes(config);
   double state = 4 * static_cast<double>(cost.WeightBytes());
   double activations = 0;
   if (state < 1e15) {  // the estimate counts in integers, which this keeps small
-    const TrainingMemory memory = cost.Training(micro_batch_tokens);
-    state = static_cast<double>(memory.weights + memory.gradients + memory.moments);
+    const TrainingMemory memory = cost.Training(micro_batch_tokens, format);
+    state = static_cast<double>(memory.weights + memory.gradients + memory.moments + memory.packed);
     activations = static_cast<double>(memory.activations);
   }
   // What takes most is what is worth lowering.

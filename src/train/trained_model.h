@@ -20,7 +20,8 @@ namespace darkhorse {
 
 // Error if this machine cannot hold the training of such a model, computing so many tokens at once;
 // to be asked before the TrainedModel is made.
-void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens);
+void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens,
+                           Format format = Format::kF32);
 
 class TrainedModel {
  public:

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <cstring>
+
 #include "base/format.h"
 #include "base/scratch_testing.h"
+#include "kernel/linear.h"
 #include "model/config_testing.h"
 #include "model/cost.h"
 
@@ -43,6 +46,27 @@ TEST(RequireTrainingMemory, IsMetExactlyAndNamesWhatHelps) {
   config.max_position_embeddings = 1 << 24;
   expect(config, 1, "max_position_embeddings");
   expect(config, 10000, "max_position_embeddings");
+}
+
+// What products read follows the weights, whoever changed them.
+TEST(TrainedModel, PacksItsWeightsAnewOnceTheyHaveChanged) {
+  TrainedModel trained(TinyConfig(), {}, Format::kBf16);
+  const auto expect_packed = [&] {
+    const Weight& head = trained.bound_weights().lm_head;
+    std::vector<char> expected(
+        static_cast<size_t>(ForwardBytes(Format::kBf16, head.out(), head.in())));
+    PackForward(head, expected.data());
+    return std::memcmp(head.forward, expected.data(), expected.size()) == 0;
+  };
+  EXPECT_TRUE(expect_packed());
+  trained.Initialize(1);
+  EXPECT_TRUE(expect_packed());
+  std::fill_n(trained.mutable_weights(), trained.layout().buffer_size(), 3.0f);
+  EXPECT_TRUE(expect_packed());
+  trained.bound_grads().lm_head.data[0] = 1;
+  trained.Update(1);
+  EXPECT_TRUE(expect_packed());
+  EXPECT_NE(trained.bound_weights().lm_head.w(0, 0), 3.0f);
 }
 
 }  // namespace
