@@ -51,25 +51,31 @@ void AtPlaces(const FieldPlaces& places, Part& part, Check check) {
 void SetSeeds(RunRecipe* recipe, uint64_t seed) {
   recipe->corpus.seed = recipe->pretrain.train.seed = recipe->reinforce.rl.seed = seed;
 }
+void SetPrecisions(RunRecipe* recipe, const std::string& precision) {
+  recipe->pretrain.train.precision = recipe->reinforce.rl.precision = precision;
+}
 
-// The recipe of a whole run, with the places. Its seed is that of every stage for which the text
-// has none; an override of it, of every stage without an override.
+// The recipe of a whole run, with the places. Its seed, and its precision, is that of every stage
+// for which the text has none; an override of it, of every stage without an override.
 void ReadWhole(const RecipeText& text, const std::vector<std::string>& overrides,
                FieldPlaces* places, RunRecipe* recipe) {
-  RunRecipe seeded;
-  ParseToml(text.toml, text.name, FieldsOf(seeded));
-  SetSeeds(recipe, seeded.seed);
+  RunRecipe shared;
+  ParseToml(text.toml, text.name, FieldsOf(shared));
+  SetSeeds(recipe, shared.seed);
+  SetPrecisions(recipe, shared.precision);
   ParseToml(text.toml, text.name, FieldsOf(*recipe), places);
   const auto override_all = [&] {
     for (const std::string& override : overrides) SetField(FieldsOf(*recipe), override, places);
   };
   override_all();
-  if (std::ranges::any_of(overrides, [](const std::string& override) {
-        return override.substr(0, override.find_first_of(" =")) == "seed";
-      })) {
-    SetSeeds(recipe, recipe->seed);
-    override_all();
-  }
+  const auto overridden = [&](std::string_view field) {
+    return std::ranges::any_of(overrides, [&](const std::string& override) {
+      return override.substr(0, override.find_first_of(" =")) == field;
+    });
+  };
+  if (overridden("seed")) SetSeeds(recipe, recipe->seed);
+  if (overridden("precision")) SetPrecisions(recipe, recipe->precision);
+  override_all();
 }
 
 template <typename Recipe, typename Other, typename Check>
@@ -133,6 +139,9 @@ void ListFields(RunRecipe& r, FieldList& list) {
   list.Add("evaluate_samples", r.evaluate_samples, "samples of each");
   list.Add("seed", r.seed,
            "of corpus, pretrain.train and reinforce.rl, unless a seed of their own is set");
+  list.Add("precision", r.precision,
+           "number format of products (f32 or bf16) of pretrain.train and reinforce.rl, unless one "
+           "of their own is set");
 }
 
 void Validate(const RunRecipe& r) {

@@ -33,6 +33,7 @@ struct RunRecipe {
   int64_t evaluate_problems = 256;  // before and after
   int64_t evaluate_samples = 16;
   uint64_t seed = 1;  // of the corpus, pretraining and reinforcement, where they are given none
+  std::string precision = PretrainOptions().precision;  // of both, where they are given none
 };
 void ListFields(RunRecipe& recipe, FieldList& list);
 void Validate(const RunRecipe& recipe);  // UsageError: before the first stage, not after an hour

@@ -165,6 +165,18 @@ TEST(ParseRunRecipe, OneSeedIsThatOfWhateverHasNoneOfItsOwn) {
   EXPECT_EQ(ParseReinforceRecipe(text).rl.seed, 7u);
 }
 
+TEST(ParseRunRecipe, OnePrecisionIsThatOfWhateverHasNoneOfItsOwn) {
+  const auto precisions = [](const std::string& toml, const std::vector<std::string>& overrides) {
+    const RunRecipe r = ParseRunRecipe({"r.toml", toml, overrides});
+    return r.pretrain.train.precision + " " + r.reinforce.rl.precision;
+  };
+  EXPECT_EQ(precisions("precision = \"bf16\"\n", {}), "bf16 bf16");
+  EXPECT_EQ(precisions("", {"precision=bf16"}), "bf16 bf16");
+  EXPECT_EQ(precisions("precision = \"bf16\"\n[reinforce.rl]\nprecision = \"f32\"\n", {}),
+            "bf16 f32");
+  EXPECT_EQ(precisions("precision = \"bf16\"\n", {"pretrain.train.precision=f32"}), "f32 bf16");
+}
+
 TEST(ParsePretrainRecipe, IsARecipeOfItsOwnOrASectionOfARun) {
   EXPECT_EQ(ParsePretrainRecipe({"p.toml", "[train]\nsteps = 5\n", {}}).train.steps, 5);
   const PretrainRecipe section = ParsePretrainRecipe({"r.toml", kWhole, {}});
