@@ -13,7 +13,8 @@
 namespace darkhorse {
 namespace {
 #include "kernel/amx_bf16.inl"
-#include "kernel/bf16_pack.inl"
+#include "kernel/bf16_round_avx512bf16.inl"
+#include "kernel/bf16_tiles_avx512.inl"
 
 }  // namespace
 
