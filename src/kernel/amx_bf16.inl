@@ -34,12 +34,12 @@ inline void Amx2x2(const Bf16* left, int64_t left_block, const Bf16* right, int6
     _tile_zero(3);
   }
   for (int64_t t = 0; t < tiles * kTileSize; t += kTileSize) {
-    _tile_loadd(6, right + t, kTileStride);
     _tile_loadd(4, left + t, kTileStride);
-    _tile_loadd(7, right + right_block + t, kTileStride);
+    _tile_stream_loadd(6, right + t, kTileStride);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(5, left + left_block + t, kTileStride);
+    _tile_stream_loadd(7, right + right_block + t, kTileStride);
     _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, left + left_block + t, kTileStride);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }

@@ -15,7 +15,8 @@ namespace {
 // Blocks: 32 rows of A of this depth fill two thirds of a first-level cache; kBlockN columns of B
 // of this depth half of a second-level one, which they share with kBlockM rows of A.
 constexpr int64_t kBlockK = 512;
-constexpr int64_t kBlockM = 256;
+constexpr int64_t kBlockM = 32;  // rows
+constexpr int64_t kBlockCols = 256;  // rows of A that lie in columns
 constexpr int64_t kBlockN = 1024;
 // A product of fewer multiply-adds than kSerial whose B has fewer numbers than kSerialB lasts less
 // than a microsecond or two.
@@ -112,13 +113,14 @@ void RunBlock(const Bf16Loops& loops, const Product& p, const GemmBlock& block) 
   }
   const int64_t step =
       RoundUp(CeilDiv(p.k, std::max<int64_t>(1, CeilDiv(p.k, kBlockK))), kTileDepth);
+  const int64_t block_m = p.a_source == Source::kCols ? kBlockCols : kBlockM;
   for (int64_t col = block.col; col < col_end; col += kBlockN) {
     const int64_t cols = std::min(kBlockN, col_end - col);
     for (int64_t k0 = 0; k0 < p.k; k0 += step) {
       const int64_t k = std::min(step, p.k - k0);
       const Tiles right = Right(loops, p, col, cols, k0, k);
-      for (int64_t row = block.row; row < row_end; row += kBlockM) {
-        const int64_t rows = std::min(kBlockM, row_end - row);
+      for (int64_t row = block.row; row < row_end; row += block_m) {
+        const int64_t rows = std::min(block_m, row_end - row);
         const Tiles left = Left(loops, p, row, rows, k0, k);
         loops.product(left.data, left.block, rows, right.data, right.block, cols, TileCount(k),
                       p.c.Row(row) + col, p.c.stride, p.accumulate || k0 > 0);
