@@ -61,11 +61,14 @@ inline void RoundPairs(const float* b, int64_t stride, int64_t depth, int64_t co
   for (; k < kTileDepth; k += 2) _mm512_storeu_si512(tile + k * kTileSide, _mm512_setzero_si512());
 }
 
-inline void InterleaveRows(const Bf16* even, const Bf16* odd, Bf16* to) {
-  const auto widen = [](const Bf16* row) {
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)));
+inline void InterleaveTile(const Bf16* from, Bf16* to) {
+  const auto widen = [&](int64_t row) {
+    return _mm512_cvtepu16_epi32(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + row * kTileDepth)));
   };
-  _mm512_storeu_si512(to, _mm512_or_si512(widen(even), _mm512_slli_epi32(widen(odd), 16)));
+  for (int64_t i = 0; i < kTileSide; i += 2)
+    _mm512_storeu_si512(to + i * kTileSide,
+                        _mm512_or_si512(widen(i), _mm512_slli_epi32(widen(i + 1), 16)));
 }
 
 #include "kernel/bf16_pack.inl"

@@ -56,11 +56,12 @@ inline void RoundPairs(const float* b, int64_t stride, int64_t depth, int64_t co
   }
 }
 
-// 16 numbers of each of two rows, in turn: one row of a right tile.
-inline void InterleaveRows(const Bf16* even, const Bf16* odd, Bf16* to) {
-  for (int64_t j = 0; j < kTileSide; ++j) {
-    to[2 * j] = even[j];
-    to[2 * j + 1] = odd[j];
+// Half a right tile of 16 x 16 numbers, the first of each row of a left tile: each two rows of it
+// in turn.
+inline void InterleaveTile(const Bf16* from, Bf16* to) {
+  for (int64_t i = 0; i < kTileSide; ++i) {
+    for (int64_t j = 0; j < kTileSide; ++j)
+      to[i / 2 * kTileDepth + 2 * j + i % 2] = from[i * kTileDepth + j];
   }
 }
 
