@@ -8,9 +8,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <numeric>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -22,6 +24,7 @@
 #include "kernel/gemm.h"
 #include "kernel/gemm_bf16.h"
 #include "kernel/kernels.h"
+#include "kernel/peak.h"
 
 namespace darkhorse {
 namespace {
@@ -71,14 +74,23 @@ Result Race(int rounds, const std::function<void()>& ours, const std::function<v
   return {Median(a), Median(b)};
 }
 
-std::vector<float> Random(int64_t n) {
-  std::vector<float> x(static_cast<size_t>(n));
+// In huge pages, as the program's weights and activations are.
+FloatBuffer Random(int64_t n) {
+  FloatBuffer x(n);
   uint32_t state = 1;
   for (float& v : x) {
     state = state * 1664525u + 1013904223u;
     v = static_cast<float>(state >> 8) * 0x1p-23f - 1.0f;
   }
   return x;
+}
+
+// The same numbers in bf16, in their order.
+FloatBuffer Rounded(const FloatBuffer& x) {
+  FloatBuffer memory((x.size() + 1) / 2);
+  auto* rounded = reinterpret_cast<Bf16*>(memory.data());
+  for (int64_t i = 0; i < x.size(); ++i) rounded[i] = RoundToBf16(x.data()[i]);
+  return memory;
 }
 
 // A oneDNN matmul primitive for row-major C[m,n] = A . B with transposed operands as strides.
@@ -116,23 +128,82 @@ class OneDnn {
   std::unordered_map<int, dnnl::memory> arguments_;
 };
 
-void Print(const std::string& name, double flops, const Result& r) {
-  fmt::print("{:<38} {:8.1f} {:8.1f} {:7.3f}\n", name, flops / r.ours * 1e-9,
-             flops / r.theirs * 1e-9, r.theirs / r.ours);
+// Multiply-adds from registers on all threads, operations a second.
+double MeasurePeakBf16() {
+  const Bf16Loops& loops = Kernels().bf16;
+  constexpr int64_t kRounds = 20000;
+  std::vector<float> sink(static_cast<size_t>(NumThreads()));
+  double best = 1e30;
+  for (int trial = 0; trial < 9; ++trial) {
+    best = std::min(best, Seconds([&] {
+                      ParallelFor(NumThreads(), [&](int64_t i) { sink[i] = loops.probe(kRounds); });
+                    }));
+  }
+  return 2.0 * static_cast<double>(kRounds * loops.probe_width * NumThreads()) / best;
+}
+
+// The least time to read `in` and to write, or to read and write, `out` on all threads, from
+// wherever they lie after the time before.
+double MemorySeconds(std::span<const std::span<const float>> in, std::span<float> out,
+                     bool accumulate) {
+  const int64_t threads = NumThreads();
+  std::vector<double> sink(static_cast<size_t>(threads));
+  const auto pass = [&](int64_t thread) {
+    double total = 0;
+    const auto share = [&](auto x) {
+      const size_t begin = x.size() * static_cast<size_t>(thread) / static_cast<size_t>(threads);
+      const size_t end = x.size() * static_cast<size_t>(thread + 1) / static_cast<size_t>(threads);
+      return x.subspan(begin, end - begin);
+    };
+    for (const std::span<const float> x : in) {
+      uint64_t sums[8] = {};
+      const std::span<const float> part = share(x);
+      for (size_t i = 0; i + 16 <= part.size(); i += 16) {
+        uint64_t words[8];
+        std::memcpy(words, part.data() + i, sizeof(words));
+        for (int j = 0; j < 8; ++j) sums[j] += words[j];
+      }
+      for (const uint64_t sum : sums) total += static_cast<double>(sum);
+    }
+    const std::span<float> part = share(out);
+    if (accumulate) {
+      for (float& x : part) x += 1.0f;
+    } else {
+      std::fill(part.begin(), part.end(), static_cast<float>(total));
+    }
+    sink[static_cast<size_t>(thread)] = total;
+  };
+  double best = 1e30;
+  for (int trial = 0; trial < 9; ++trial)
+    best = std::min(best, Seconds([&] { ParallelFor(threads, pass); }));
+  return best;
+}
+
+void Print(const std::string& name, double flops, const Result& r, double least) {
+  fmt::print("{:<38} {:8.1f} {:8.1f} {:7.3f} {:8.1f} {:5.2f}\n", name, flops / r.ours * 1e-9,
+             flops / r.theirs * 1e-9, r.theirs / r.ours, flops / least * 1e-9, least / r.ours);
   std::fflush(stdout);
+}
+
+double Flops(int64_t m, int64_t n, int64_t k) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
 struct Bench {
   std::string filter;
   int rounds;
+  double peak = 1e9 * MeasurePeakGflops(NumThreads());  // operations a second
+  double peak_bf16 = MeasurePeakBf16();
   std::vector<double> ratios;
+  std::vector<double> shares;  // of the roofline
 
-  void Record(const std::string& name, double flops, const std::function<void()>& ours,
-              const std::function<void()>& theirs) {
-    if (name.find(filter) == std::string::npos) return;
+  // `least`: what the roofline says that it takes, in seconds.
+  void Record(const std::string& name, double flops, double least,
+              const std::function<void()>& ours, const std::function<void()>& theirs) {
     const Result r = Race(rounds, ours, theirs);
     ratios.push_back(r.theirs / r.ours);
-    Print(name, flops, r);
+    shares.push_back(least / r.ours);
+    Print(name, flops, r, least);
   }
 
   bool Wanted(const std::string& name) const { return name.find(filter) != std::string::npos; }
@@ -140,7 +211,7 @@ struct Bench {
   void One(const std::string& set, const std::string& form, int64_t m, int64_t n, int64_t k) {
     const std::string name = fmt::format("{} {} {}x{}x{}", set, form, m, n, k);
     if (!Wanted(name)) return;
-    std::vector<float> a = Random(m * k), b = Random(n * k), c = Random(m * n), d = c;
+    FloatBuffer a = Random(m * k), b = Random(n * k), c = Random(m * n), d = Random(m * n);
     const bool a_t = form == "TN";
     const bool b_t = form == "NT" || form == "packed";
     OneDnn theirs(m, n, k, a_t, b_t, a.data(), b.data(), d.data(), a_t);
@@ -149,8 +220,10 @@ struct Bench {
     const Matrix vc(c.data(), m, n);
     std::vector<float> packed(form == "packed" ? static_cast<size_t>(PackedSize(n, k)) : 0);
     if (form == "packed") PackNT(vb, packed.data());
+    const double flops = Flops(m, n, k);
+    const std::span<const float> in[] = {a, b};
     Record(
-        name, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k),
+        name, flops, std::max(flops / peak, MemorySeconds(in, c, a_t)),
         [&] {
           if (form == "NT") GemmNT(va, vb, vc);
           if (form == "NN") GemmNN(va, vb, vc);
@@ -160,37 +233,33 @@ struct Bench {
         [&] { theirs(); });
   }
 
-  // bf16 as training uses it: weights lie in tiles, activations and gradients are rounded from f32
-  // (that of the weights reads activations that the forward pass has rounded). oneDNN gets plain
-  // bf16 on both sides, rounded beforehand.
+  // bf16 as linear layers use it: weights lie in tiles, activations and gradients are rounded from
+  // f32 by the product, and nothing beforehand. oneDNN gets plain bf16 on both sides, rounded
+  // beforehand.
   void OneBf16(const std::string& set, const std::string& form, int64_t m, int64_t n, int64_t k) {
     const std::string name = fmt::format("{} bf16 {} {}x{}x{}", set, form, m, n, k);
     if (!Wanted(name)) return;
-    std::vector<float> a = Random(m * k), b = Random(n * k), c = Random(m * n), d = c;
+    FloatBuffer a = Random(m * k), b = Random(n * k), c = Random(m * n), d = Random(m * n);
     const bool a_t = form == "TN";
     const bool b_t = form == "NT";
-    std::vector<Bf16> a16, b16;
-    for (const float x : a) a16.push_back(RoundToBf16(x));
-    for (const float x : b) b16.push_back(RoundToBf16(x));
+    FloatBuffer a16 = Rounded(a), b16 = Rounded(b);
     OneDnn theirs(m, n, k, a_t, b_t, a16.data(), b16.data(), d.data(), a_t,
                   dnnl::memory::data_type::bf16);
     const ConstMatrix va(a.data(), a_t ? k : m, a_t ? m : k);
     const ConstMatrix vb(b.data(), b_t ? n : k, b_t ? k : n);
     const Matrix vc(c.data(), m, n);
-    FloatBuffer a_memory(TilesSize(va.rows, va.cols) / 2),
-        b_memory(TilesSize(vb.rows, vb.cols) / 2);
-    auto* a_tiles = reinterpret_cast<Bf16*>(a_memory.data());
-    auto* b_tiles = reinterpret_cast<Bf16*>(b_memory.data());
-    (form == "NT" ? RoundForNT : form == "NN" ? RoundForNN : RoundRows)(vb, b_tiles);
-    const Bf16Operand b_operand(vb.rows, vb.cols, b_tiles);
+    FloatBuffer memory(TilesSize(vb.rows, vb.cols) / 2);
+    auto* tiles = reinterpret_cast<Bf16*>(memory.data());
+    if (!a_t) (b_t ? RoundForNT : RoundForNN)(vb, tiles);
+    const Bf16Operand weights(vb.rows, vb.cols, tiles);
+    const double flops = Flops(m, n, k);
+    const std::span<const float> in[] = {a, a_t ? b : memory};
     Record(
-        name, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k),
+        name, flops, std::max(flops / peak_bf16, MemorySeconds(in, c, a_t)),
         [&] {
-          if (form != "TN") RoundRows(va, a_tiles);
-          const Bf16Operand a_operand(va.rows, va.cols, a_tiles);
-          if (form == "NT") Bf16GemmNT(a_operand, b_operand, vc);
-          if (form == "NN") Bf16GemmNN(a_operand, b_operand, vc);
-          if (form == "TN") Bf16GemmTN(va, b_operand, vc, true);
+          if (form == "NT") Bf16GemmNT(va, weights, vc);
+          if (form == "NN") Bf16GemmNN(va, weights, vc);
+          if (form == "TN") Bf16GemmTN(va, vb, vc, true);
         },
         [&] { theirs(); });
   }
@@ -209,8 +278,8 @@ struct Bench {
     }
     // NT: C[rows,n] = A[rows,k] W[n,k]^T. NN: C[rows,k] = A[rows,n] W. TN: W += A[rows,n]^T
     // B[rows,k].
-    std::vector<float> x = Random(rows * k), y = Random(rows * n), w = Random(groups * n * k);
-    std::vector<float> v = w;
+    FloatBuffer x = Random(rows * k), y = Random(rows * n), w = Random(groups * n * k);
+    FloatBuffer v = Random(groups * n * k);
     std::vector<float> packed(static_cast<size_t>(groups * PackedSize(n, k)));
     std::vector<Weight> weights;
     std::vector<Matrix> gradients;
@@ -237,8 +306,12 @@ struct Bench {
     }
     const Matrix vx(x.data(), rows, k);
     const Matrix vy(y.data(), rows, n);
+    const double flops = Flops(rows, n, k);
+    const std::span<const float> in[] = {form == "NT" || form == "packed" ? x : y,
+                                         form == "TN" ? x : w};
+    const std::span<float> out = form == "TN" ? w : form == "NN" ? x : y;
     Record(
-        name, 2.0 * static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(k),
+        name, flops, std::max(flops / peak, MemorySeconds(in, out, form == "TN")),
         [&] {
           if (form == "NT" || form == "packed") GroupedGemmNT(vx, begin, weights, vy);
           if (form == "NN") GroupedGemmNN(vy, begin, weights, vx);
@@ -252,9 +325,12 @@ struct Bench {
 
 int Main(int argc, char** argv) {
   omp_set_num_threads(NumThreads());  // oneDNN's
-  Bench bench{argc > 1 ? argv[1] : "", argc > 2 ? std::atoi(argv[2]) : 7, {}};
-  fmt::print("{} kernels, {} threads, medians of {}; GFLOP/s\n{:<38} {:>8} {:>8} {:>7}\n",
-             Kernels().name, NumThreads(), bench.rounds, "M x N x K", "ours", "oneDNN", "ratio");
+  Bench bench{argc > 1 ? argv[1] : "", argc > 2 ? std::atoi(argv[2]) : 7};
+  fmt::print(
+      "{} kernels, {} threads, medians of {}; GFLOP/s, peak {:.0f} in f32, {:.0f} in bf16\n"
+      "{:<38} {:>8} {:>8} {:>7} {:>8} {:>5}\n",
+      Kernels().name, NumThreads(), bench.rounds, bench.peak * 1e-9, bench.peak_bf16 * 1e-9,
+      "M x N x K", "ours", "oneDNN", "ratio", "roofline", "share");
   for (const char* form : {"NT", "NN", "TN"}) {
     for (const auto& [m, n, k] : std::vector<std::array<int64_t, 3>>{{2048, 512, 512},
                                                                      {1024, 512, 512},
@@ -317,6 +393,12 @@ int Main(int argc, char** argv) {
       bench.ratios[bench.ratios.size() / 2], bench.ratios.front(),
       std::count_if(bench.ratios.begin(), bench.ratios.end(), [](double r) { return r < 0.95; }),
       bench.ratios.size());
+  std::sort(bench.shares.begin(), bench.shares.end());
+  fmt::print(
+      "share of the roofline: median {:.2f}, least {:.2f}; below 0.6: {} of {}\n",
+      bench.shares[bench.shares.size() / 2], bench.shares.front(),
+      std::count_if(bench.shares.begin(), bench.shares.end(), [](double r) { return r < 0.6; }),
+      bench.shares.size());
   return 0;
 }
 

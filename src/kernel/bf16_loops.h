@@ -20,22 +20,27 @@ inline constexpr int64_t kTileSide = 16;   // rows of a left tile, columns of a 
 inline constexpr int64_t kTileDepth = 32;  // of k
 inline constexpr int64_t kTileSize = kTileSide * kTileDepth;
 
+// What tiles are made of. Strides are in floats, or for tiles from 16 rows to the next.
+struct Bf16Packing {
+  enum class From {
+    kLeftRows,    // left tiles of A[rows, depth] in f32
+    kLeftCols,    // left tiles of A, given as A^T[depth, rows] in f32
+    kRightRows,   // right tiles of B, given as B^T[rows, depth] in f32
+    kRightCols,   // right tiles of B[depth, rows] in f32
+    kRightTiles,  // right tiles of B[depth, rows], given as left tiles: whole tiles, of two blocks
+                  // of 16 rows each; a last one that is missing is zero
+  };
+  From from = From::kLeftRows;
+  const void* source = nullptr;
+  int64_t stride = 0;
+  int64_t rows = 0;  // columns of a right operand
+  int64_t depth = 0;
+  Bf16* tiles = nullptr;
+  int64_t block = 0;
+};
+
 struct Bf16Loops {
-  // f32 rounded to tiles, strides in floats:
-  // A[rows, depth] and A^T given as [depth, rows], to left tiles;
-  void (*left_rows)(const float* a, int64_t stride, int64_t rows, int64_t depth, Bf16* tiles,
-                    int64_t block);
-  void (*left_cols)(const float* a, int64_t stride, int64_t rows, int64_t depth, Bf16* tiles,
-                    int64_t block);
-  // B^T given as W[cols, depth] and B[depth, cols], to right tiles.
-  void (*right_rows)(const float* w, int64_t stride, int64_t cols, int64_t depth, Bf16* tiles,
-                     int64_t block);
-  void (*right_cols)(const float* b, int64_t stride, int64_t cols, int64_t depth, Bf16* tiles,
-                     int64_t block);
-  // Left tiles of B[depth, cols] (`from_block` apart) to right tiles of B: whole tiles, of two
-  // blocks of 16 rows each (a last one that is missing is zero).
-  void (*right_from_left)(const Bf16* left, int64_t from_block, int64_t cols, int64_t depth,
-                          Bf16* tiles, int64_t block);
+  void (*pack)(const Bf16Packing& packing);
 
   // A thread calls begin before its first product, and end after its last: the state of the
   // processor that products need beside kernel/denormals.h, such as configured tile registers.

@@ -113,6 +113,5 @@ void BeginProducts() {}
 void EndProducts() {}
 
 constexpr Bf16Loops MakeBf16Loops() {
-  return {LeftRows,      LeftCols,    RightRows,   RightCols, RightFromLeft,
-          BeginProducts, EndProducts, Bf16Product, FmaProbe,  kTileVectors * 16};
+  return {Pack, BeginProducts, EndProducts, Bf16Product, FmaProbe, kTileVectors * 16};
 }

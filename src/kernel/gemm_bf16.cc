@@ -12,11 +12,12 @@
 namespace darkhorse {
 namespace {
 
-// Blocks: 32 rows of A of this depth fill two thirds of a first-level cache; kBlockN columns of B
-// of this depth half of a second-level one, which they share with kBlockM rows of A.
+// Blocks: 32 rows of A of this depth fill two thirds of a first-level cache, kBlockN columns of B
+// of this depth half of a second-level one, where packed rows of A that lie in columns share it.
 constexpr int64_t kBlockK = 512;
-constexpr int64_t kBlockM = 256;
+constexpr int64_t kBlockM = 32;
 constexpr int64_t kBlockN = 1024;
+constexpr int64_t kBlockCols = 256;  // rows of A that lie in columns
 // A product of fewer multiply-adds than kSerial whose B has fewer numbers than kSerialB lasts less
 // than a microsecond or two.
 constexpr int64_t kSerial = 1 << 19;
@@ -65,40 +66,42 @@ struct Tiles {
   int64_t block;
 };
 
+// Rows row ... row+rows of A (columns of B) at depth k0 ... k0+k. Tiles are read in place, what is
+// not rounded is packed into this thread's scratch.
+Tiles InPlace(const Bf16* tiles, int64_t row, int64_t k0, int64_t whole_k) {
+  const int64_t block = BlockStride(whole_k);
+  return {tiles + row / kTileSide * block + k0 / kTileDepth * kTileSize, block};
+}
+
+Tiles Packed(const Bf16Loops& loops, Scratch& scratch, Bf16Packing packing) {
+  packing.block = BlockStride(packing.depth);
+  packing.tiles = scratch.Get(CeilDiv(packing.rows, kTileSide) * packing.block);
+  loops.pack(packing);
+  return {packing.tiles, packing.block};
+}
+
 Tiles Left(const Bf16Loops& loops, const Product& p, int64_t row, int64_t rows, int64_t k0,
            int64_t k) {
-  if (p.a_source == Source::kTiles) {
-    const int64_t block = BlockStride(p.k);
-    return {p.a_tiles + row / kTileSide * block + k0 / kTileDepth * kTileSize, block};
-  }
-  const int64_t block = BlockStride(k);
-  Bf16* tiles = t_left.Get(CeilDiv(rows, kTileSide) * block);
-  if (p.a_source == Source::kRows) {
-    loops.left_rows(p.a.Row(row) + k0, p.a.stride, rows, k, tiles, block);
-  } else {
-    loops.left_cols(p.a.Row(k0) + row, p.a.stride, rows, k, tiles, block);
-  }
-  return {tiles, block};
+  using From = Bf16Packing::From;
+  if (p.a_source == Source::kTiles) return InPlace(p.a_tiles, row, k0, p.k);
+  if (p.a_source == Source::kRows)
+    return Packed(loops, t_left, {From::kLeftRows, p.a.Row(row) + k0, p.a.stride, rows, k});
+  return Packed(loops, t_left, {From::kLeftCols, p.a.Row(k0) + row, p.a.stride, rows, k});
 }
 
 Tiles Right(const Bf16Loops& loops, const Product& p, int64_t col, int64_t cols, int64_t k0,
             int64_t k) {
-  if (p.b_source == Source::kTiles) {
-    const int64_t block = BlockStride(p.k);
-    return {p.b_tiles + col / kTileSide * block + k0 / kTileDepth * kTileSize, block};
-  }
-  const int64_t block = BlockStride(k);
-  Bf16* tiles = t_right.Get(CeilDiv(cols, kTileSide) * block);
-  if (p.b_source == Source::kRows) {
-    loops.right_rows(p.b.Row(col) + k0, p.b.stride, cols, k, tiles, block);
-  } else if (p.b_source == Source::kCols) {
-    loops.right_cols(p.b.Row(k0) + col, p.b.stride, cols, k, tiles, block);
-  } else {
-    const int64_t from_block = BlockStride(p.b.cols);
-    loops.right_from_left(p.b_tiles + k0 / kTileSide * from_block + col / kTileDepth * kTileSize,
-                          from_block, cols, k, tiles, block);
-  }
-  return {tiles, block};
+  using From = Bf16Packing::From;
+  if (p.b_source == Source::kTiles) return InPlace(p.b_tiles, col, k0, p.k);
+  if (p.b_source == Source::kRows)
+    return Packed(loops, t_right, {From::kRightRows, p.b.Row(col) + k0, p.b.stride, cols, k});
+  if (p.b_source == Source::kCols)
+    return Packed(loops, t_right, {From::kRightCols, p.b.Row(k0) + col, p.b.stride, cols, k});
+  const int64_t stride = BlockStride(p.b.cols);
+  return Packed(
+      loops, t_right,
+      {From::kRightTiles, p.b_tiles + k0 / kTileSide * stride + col / kTileDepth * kTileSize,
+       stride, cols, k});
 }
 
 // One thread's rectangle, which begins at a whole tile. C is carried through the blocks of k in
@@ -112,13 +115,14 @@ void RunBlock(const Bf16Loops& loops, const Product& p, const GemmBlock& block) 
   }
   const int64_t step =
       RoundUp(CeilDiv(p.k, std::max<int64_t>(1, CeilDiv(p.k, kBlockK))), kTileDepth);
+  const int64_t block_m = p.a_source == Source::kCols ? kBlockCols : kBlockM;
   for (int64_t col = block.col; col < col_end; col += kBlockN) {
     const int64_t cols = std::min(kBlockN, col_end - col);
     for (int64_t k0 = 0; k0 < p.k; k0 += step) {
       const int64_t k = std::min(step, p.k - k0);
       const Tiles right = Right(loops, p, col, cols, k0, k);
-      for (int64_t row = block.row; row < row_end; row += kBlockM) {
-        const int64_t rows = std::min(kBlockM, row_end - row);
+      for (int64_t row = block.row; row < row_end; row += block_m) {
+        const int64_t rows = std::min(block_m, row_end - row);
         const Tiles left = Left(loops, p, row, rows, k0, k);
         loops.product(left.data, left.block, rows, right.data, right.block, cols, TileCount(k),
                       p.c.Row(row) + col, p.c.stride, p.accumulate || k0 > 0);
@@ -204,24 +208,24 @@ int64_t TilesSize(int64_t rows, int64_t cols) {
 void RoundRows(ConstMatrix x, Bf16* tiles) {
   const int64_t block = BlockStride(x.cols);
   RoundInParallel(x, [&](int64_t row, int64_t rows) {
-    Kernels().bf16.left_rows(x.Row(row), x.stride, rows, x.cols, tiles + row / kTileSide * block,
-                             block);
+    Kernels().bf16.pack({Bf16Packing::From::kLeftRows, x.Row(row), x.stride, rows, x.cols,
+                         tiles + row / kTileSide * block, block});
   });
 }
 
 void RoundForNT(ConstMatrix w, Bf16* tiles) {
   const int64_t block = BlockStride(w.cols);
   RoundInParallel(w, [&](int64_t row, int64_t rows) {
-    Kernels().bf16.right_rows(w.Row(row), w.stride, rows, w.cols, tiles + row / kTileSide * block,
-                              block);
+    Kernels().bf16.pack({Bf16Packing::From::kRightRows, w.Row(row), w.stride, rows, w.cols,
+                         tiles + row / kTileSide * block, block});
   });
 }
 
 void RoundForNN(ConstMatrix w, Bf16* tiles) {
   const int64_t block = BlockStride(w.rows);
   RoundInParallel(w, [&](int64_t row, int64_t rows) {
-    Kernels().bf16.right_cols(w.Row(row), w.stride, w.cols, rows,
-                              tiles + row / kTileDepth * kTileSize, block);
+    Kernels().bf16.pack({Bf16Packing::From::kRightCols, w.Row(row), w.stride, w.cols, rows,
+                         tiles + row / kTileDepth * kTileSize, block});
   });
 }
 

@@ -12,13 +12,15 @@
 
 namespace darkhorse {
 namespace {
+#include "kernel/bf16_round_avx512bf16.inl"
+#include "kernel/bf16_tiles_avx512.inl"
+
+constexpr int64_t kTileStride = 64;  // bytes from one row of a tile to the next
 #include "kernel/amx_bf16.inl"
-#include "kernel/bf16_pack.inl"
 
 }  // namespace
 
-constinit const Bf16Loops kBf16LoopsAmx = {LeftRows,      LeftCols,        RightRows,    RightCols,
-                                           RightFromLeft, ConfigureTiles,  ReleaseTiles, AmxProduct,
-                                           AmxProbe,      4 * 16 * 16 * 32};
+constinit const Bf16Loops kBf16LoopsAmx = {Pack,       ConfigureTiles, ReleaseTiles,
+                                           AmxProduct, AmxProbe,       4 * 16 * 16 * 32};
 
 }  // namespace darkhorse

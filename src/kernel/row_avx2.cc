@@ -9,10 +9,10 @@ namespace {
 #include "kernel/simd_avx2.inl"
 
 constexpr int kTileRows = 6, kTileVectors = 6, kMaxPanels = 4;
+#include "kernel/bf16_tiles_scalar.inl"
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
 constexpr int kPairRows = 3, kPairPanels = 1;
-#include "kernel/bf16_pack.inl"
 #include "kernel/bf16_product.inl"
 }  // namespace
 

@@ -12,10 +12,11 @@ namespace {
 #include "kernel/simd_avx512.inl"
 
 constexpr int kTileRows = 6, kTileVectors = 24, kMaxPanels = 8;
+#include "kernel/bf16_round_avx512.inl"
+#include "kernel/bf16_tiles_avx512.inl"
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
 constexpr int kPairRows = 6, kPairPanels = 2;
-#include "kernel/bf16_pack.inl"
 #include "kernel/bf16_product.inl"
 }  // namespace
 

@@ -7,10 +7,10 @@ namespace {
 #include "kernel/simd_scalar.inl"
 
 constexpr int kTileRows = 4, kTileVectors = 4, kMaxPanels = 2;
+#include "kernel/bf16_tiles_scalar.inl"
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
 constexpr int kPairRows = 2, kPairPanels = 1;
-#include "kernel/bf16_pack.inl"
 #include "kernel/bf16_product.inl"
 }  // namespace
 
