@@ -715,7 +715,7 @@ class Interrupted(CommandLine):
 class Bench(CommandLine):
     def test_every_part_of_a_step_has_its_share(self):
         settings = ("--set", "train.tokens_per_step=1536", "--set", "train.micro_batch_tokens=512",
-                    "--set", "train.sequence_length=256")
+                    "--set", "train.sequence_length=512")
         result = json.loads(self.succeed("bench", "tiny", *settings, "--rounds", 1, "--batches", 2,
                                          "--new-tokens", 8, "--json"))
         training = result["training"]

@@ -81,14 +81,57 @@ TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
 // A model is measured as its run measured it: a reinforced one, and the base of a whole run.
 TEST_F(CommandsTest, EvaluateMeasuresAllThatItIsGiven) {
   const std::string rows = scratch_->Write("rows.jsonl", R"({"prompt":"p","answer":"a"})");
-  const Json printed =
-      JsonOf({"evaluate", "--model", Model(), "--data", *scratch_ / "data", "--task", "sum:1",
-              "--problems", rows, "--rule", "exact", "--held-out-share", "1", "--count", "1",
-              "--samples", "1", "--completion-tokens", "2"});
+  const Json printed = JsonOf({"evaluate",
+                               "--model",
+                               Model(),
+                               "--data",
+                               *scratch_ / "data",
+                               "--sequence-length",
+                               "32",
+                               "--task",
+                               "sum:1",
+                               "--problems",
+                               rows,
+                               "--rule",
+                               "exact",
+                               "--held-out-share",
+                               "1",
+                               "--count",
+                               "1",
+                               "--samples",
+                               "1",
+                               "--completion-tokens",
+                               "2"});
   EXPECT_EQ(printed["shard"], *scratch_ / "data/val.bin");
   ASSERT_EQ(printed["tasks"].size(), 2u);
   EXPECT_EQ(printed["tasks"][0]["task"], "sum");
   EXPECT_EQ(printed["tasks"][1]["task"], "rows.jsonl");
+}
+
+TEST_F(CommandsTest, EvaluateTellsOfTheLongestPromptOfAllTasks) {
+  const LoadedModel loaded(Model());
+  const auto environment = MakeTaskEnvironment({"sum:1", "parity:4"});
+  const auto held_out = environment->HeldOut(2);
+  const int32_t bos = DocumentStartToken(loaded.config());
+  const auto longest = [&](size_t part) {
+    size_t tokens = 0;
+    for (const Problem& problem : held_out[part])
+      tokens = std::max(tokens, PromptTokens(loaded.tokenizer(), bos, problem).size());
+    return tokens;
+  };
+  ASSERT_LT(longest(0), longest(1));
+  const auto told = [&](size_t tokens) {
+    return CallProgram({"evaluate", "--model", Model(), "--task", "sum:1", "--task", "parity:4",
+                        "--count", "2", "--samples", "1", "--completion-tokens",
+                        std::to_string(tokens)})
+        .error;
+  };
+  const size_t room = 128 - longest(1);
+  EXPECT_EQ(told(room).find("the model's context"), std::string::npos);
+  EXPECT_NE(told(room + 1).find(fmt::format("behind the longest prompt, {} tokens long, a "
+                                            "completion has room for {}",
+                                            longest(1), room)),
+            std::string::npos);
 }
 
 TEST_F(CommandsTest, EvaluateTakesTasksAndLengthsFromTheRun) {

@@ -276,11 +276,21 @@ TEST_F(CheckpointTest, CopiesArePassedOver) {
         "lm_head.bias"}) {
     EXPECT_TRUE(Says(with(unknown), fmt::format("'{}' is unknown", unknown)));
   }
+  const auto reshape = [&] {
+    layout_ = ParamLayout(config_);
+    weights_.assign(static_cast<size_t>(layout_.buffer_size()), 0.0f);
+    InitializeWeights(config_, layout_, 1, weights_.data());
+  };
   config_.tie_word_embeddings = true;
-  layout_ = ParamLayout(config_);
-  weights_.assign(static_cast<size_t>(layout_.buffer_size()), 0.0f);
-  InitializeWeights(config_, layout_, 1, weights_.data());
+  reshape();
   EXPECT_EQ(with("lm_head.weight"), "");
+  config_.num_nextn_predict_layers = 2;  // layers 2 and 3
+  reshape();
+  for (const char* copy :
+       {"model.layers.3.embed_tokens.weight", "model.layers.3.shared_head.head.weight",
+        "model.layers.3.self_attn.rotary_emb.inv_freq"}) {
+    EXPECT_EQ(with(copy), "") << copy;
+  }
 }
 
 TEST_F(CheckpointTest, TrainerStateOfAnotherVersionIsRefused) {

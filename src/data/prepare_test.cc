@@ -213,6 +213,13 @@ TEST(Prepare, MaxTokensStopsAfterTheDocumentThatReachesIt) {
       PrepareGenerated(MakeDocument, 0, TestTokenizer(), options, folder / "out");
   EXPECT_GE(statistics.train_tokens, 1'000);
   EXPECT_LT(statistics.train_tokens, 1'000 + statistics.longest_document);
+  // Met exactly it is reached; one more takes another document.
+  const auto train_tokens = [&](int64_t max_tokens) {
+    options.max_tokens = max_tokens;
+    return PrepareGenerated(MakeDocument, 0, TestTokenizer(), options, folder / "out").train_tokens;
+  };
+  EXPECT_EQ(train_tokens(statistics.train_tokens), statistics.train_tokens);
+  EXPECT_GT(train_tokens(statistics.train_tokens + 1), statistics.train_tokens);
 }
 
 TEST(Prepare, SpecialTokensInTextAreTextUnlessAllowed) {

@@ -80,6 +80,13 @@ TEST(ReportPage, WhatStagesCost) {
   EXPECT_EQ(RowsOf(ReportPage(data, {}), "reinforcement")[0][1], "10");
   EXPECT_EQ(RowsOf(ReportPage(data, {}), "reinforcement")[0][3], "6:00");
   data.reinforcement = {};
+  const auto operations = [&](double flops) {
+    data.pretraining = Timed(1, 60, flops, 2);
+    return RowsOf(ReportPage(data, {}), "pretraining")[0][2];
+  };
+  EXPECT_EQ(operations(1e9), "1 GFLOP");
+  EXPECT_EQ(operations(1e18), "1 EFLOP");
+  data.pretraining = Timed(30, 60, 2e9, 2);
   EXPECT_TRUE(RowsOf(ReportPage(data, {}), "both").empty());
   EXPECT_EQ(RowsOf(ReportPage(data, {}), "pretraining")[0].back(), "5 cents");
 }

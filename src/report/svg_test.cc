@@ -110,6 +110,7 @@ TEST(DrawChart, StepsOfTheAxisAreRound) {
   EXPECT_EQ(y_labels(40), (Labels{"0", "10", "20", "30", "40"}));                // 8.32
   EXPECT_EQ(y_labels(0.02), (Labels{"0", "0.005", "0.01", "0.015", "0.02"}));    // 0.00416
   EXPECT_EQ(y_labels(2e7), (Labels{"0", "5M", "10M", "15M", "20M"}));
+  EXPECT_EQ(y_labels(2e6), (Labels{"0", "500k", "1M", "1.5M", "2M"}));
   EXPECT_EQ(y_labels(40000), (Labels{"0", "10k", "20k", "30k", "40k"}));
   EXPECT_EQ(y_labels(4e-4), (Labels{"0", "0.0001", "0.0002", "0.0003", "0.0004"}));
 }
@@ -236,6 +237,17 @@ TEST(DrawChart, FewPointsAreNoTrend) {
   EXPECT_TRUE(Lines(svg, "line faint").empty());
   ASSERT_EQ(Lines(svg).size(), 1u);
   EXPECT_TRUE(Lines(svg)[0].starts_with("60.0,274.0 91.1,220.0 122.2,274.0 "));
+  chart.series[0].points.push_back({19, 0});  // twenty are one
+  EXPECT_EQ(Lines(DrawChart(chart), "line faint").size(), 1u);
+}
+
+// Where points are averaged they have no bars.
+TEST(DrawChart, AsManyPointsAsAreDrawnKeepTheirBars) {
+  std::vector<Point> points;
+  for (int i = 0; i < 240; ++i) points.push_back({static_cast<double>(i), 1, 0.5});
+  EXPECT_EQ(Matches(DrawChart(OneLine(points)), "(class=\"bar\")").size(), 240u);
+  points.push_back({240, 1, 0.5});
+  EXPECT_EQ(Matches(DrawChart(OneLine(points)), "(class=\"bar\")").size(), 0u);
 }
 
 TEST(DrawChart, ManyPointsAreAveraged) {

@@ -185,6 +185,7 @@ TEST_F(LearnerTest, TheReferenceMovesWhenItIsDue) {
   };
   // Before its update a step's policy is the reference where that has just moved, to the bit.
   EXPECT_EQ(kls(0), (std::vector<bool>{false, true, true, true, true, true}));
+  EXPECT_EQ(kls(1), std::vector<bool>(6, false));
   EXPECT_EQ(kls(2), (std::vector<bool>{false, true, false, true, false, true}));
   EXPECT_EQ(kls(3), (std::vector<bool>{false, true, true, false, true, true}));
 }

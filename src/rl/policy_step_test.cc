@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/random.h"
@@ -123,6 +124,26 @@ TEST_F(PolicyStepTest, LogProbabilitiesDoNotDependOnThePacking) {
   EXPECT_EQ(metrics.grpo.sampling_gap, 0);
   EXPECT_EQ(metrics.grpo.ratio_sum, static_cast<double>(Scale().tokens));
   EXPECT_EQ(metrics.grpo.tokens, Scale().tokens);
+}
+
+// A bonus below 0 is a penalty.
+TEST_F(PolicyStepTest, TheEntropyBonusPullsBothWays) {
+  for (PolicySample& sample : policy_) sample.advantage = 0;
+  const auto gradient = [&](double bonus) {
+    GrpoOptions options;
+    options.entropy_bonus = bonus;
+    PolicyUpdate(trained_, options, Scale(), 40, /*lr_factor=*/0, policy_);
+    const ParamLayout& layout = trained_.layout();
+    const float* begin =
+        trained_.bound_grads().embed_tokens.data - layout.Find("model.embed_tokens.weight")->offset;
+    return std::vector<float>(begin, begin + layout.buffer_size());
+  };
+  const std::vector<float> up = gradient(0.5), down = gradient(-0.5), none = gradient(0);
+  EXPECT_GT(*std::ranges::max_element(up), 0);
+  for (size_t i = 0; i < up.size(); ++i) {
+    EXPECT_EQ(up[i], -down[i]);
+    EXPECT_EQ(none[i], 0);
+  }
 }
 
 TEST_F(PolicyStepTest, ReinforceIsCrossEntropyWeightedByAdvantage) {

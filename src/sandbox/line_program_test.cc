@@ -155,6 +155,18 @@ TEST_F(LineProgramTest, NonsenseIsShown) {
       {.seconds = kPatience});
 }
 
+TEST_F(LineProgramTest, LinesMayBeAsLongAsTheirLimits) {
+  LineProgram shown(Python("    say(q[0] * 160)\n"), {.processes = 1, .seconds = kPatience});
+  EXPECT_EQ(Ask(shown, {"x"})[0], "wrote nonsense: " + std::string(160, 'x'));
+  // 64 KiB are there a while before their end is.
+  LineProgram long_lines(Python("    sys.stdout.write('no' + '.' * 65534)\n"
+                                "    sys.stdout.flush()\n"
+                                "    time.sleep(0.2)\n"
+                                "    say(''); say('yes ' + q)\n"),
+                         {.processes = 1, .seconds = kPatience});
+  EXPECT_EQ(Ask(long_lines, {"a", "b"}), std::vector<std::string>(2));
+}
+
 // A program that fails after it has answered is tried again on the same question, once.
 TEST_F(LineProgramTest, AFreshCopyIsTriedOnceMore) {
   const std::string path = scratch_ / "tried";

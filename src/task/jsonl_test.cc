@@ -119,6 +119,15 @@ TEST(JsonlTest, AllBadRowsAreToldAtOnceTheFirstTenByName) {
   EXPECT_NE(many.find("; 32 more rows cannot be used: m:4: "), std::string::npos) << many;
   EXPECT_NE(many.find("; m:13: "), std::string::npos) << many;
   EXPECT_EQ(many.find("m:14"), std::string::npos) << many;
+  EXPECT_TRUE(many.ends_with("; …")) << many;
+  const auto faults = [](int count) {
+    std::string bad;
+    for (int i = 0; i < count; ++i) bad += "[]\n";
+    return MessageOf([&] { ParseProblems(bad, "m"); });
+  };
+  EXPECT_EQ(faults(10).find("…"), std::string::npos);
+  EXPECT_EQ(faults(11),
+            std::string(faults(10)).replace(faults(10).find("9 more"), 6, "10 more") + "; …");
   const auto rows = ParseProblems(good + good + good, "m");
   const std::string references = MessageOf([&] { CheckReferences(rows, Rule::kMath); });
   EXPECT_TRUE(references.starts_with("m:1: the answer '(' cannot be compared with: "))

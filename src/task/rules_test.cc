@@ -144,6 +144,9 @@ TEST(RulesTest, OneAnswerHasOneSpelling) {
   for (const std::string& none :
        {std::string(), std::string("five"), std::string(kMaxAnswerLength + 1, '1')})
     EXPECT_EQ(CanonicalAnswer(Rule::kNumeric, none), "");
+  const std::string longest(kMaxAnswerLength, '1');
+  EXPECT_EQ(CanonicalAnswer(Rule::kNumeric, longest), longest + "e0");
+  EXPECT_EQ(CanonicalAnswer(Rule::kExact, longest), longest);
   const Score score = ScoreByRule(Rule::kNumeric, "<think></think><answer>5.0</answer>", "6");
   EXPECT_EQ(score.parsed, "5.0");
   EXPECT_EQ(score.canonical, "5");
