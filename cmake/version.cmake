@@ -1,18 +1,20 @@
-# --version says which commit was configured: "0.1.0 (v0.1.0-12-gabcdef0)", or "0.1.0" outside a git checkout.
-find_package(Git QUIET)
-set(version ${PROJECT_VERSION})
-if(GIT_FOUND AND EXISTS ${CMAKE_SOURCE_DIR}/.git)
-  execute_process(COMMAND ${GIT_EXECUTABLE} describe --tags --always WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
-                  OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  execute_process(COMMAND ${GIT_EXECUTABLE} rev-parse --git-path logs/HEAD WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
-                  OUTPUT_VARIABLE log OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  get_filename_component(log "${log}" ABSOLUTE BASE_DIR ${CMAKE_SOURCE_DIR})
-  if(EXISTS ${log})  # grows with each commit, which configures anew
-    set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${log})
+# --version says which commit was built and whether files differed from it: "0.1.0 (v0.1.0-12-gabcdef0-dirty)", or "0.1.0" outside a git
+# checkout. Run as a script at every build, it writes the header; what includes it is compiled again only where it says something else.
+if(CMAKE_SCRIPT_MODE_FILE)
+  find_package(Git QUIET)
+  if(GIT_FOUND AND EXISTS ${SOURCE}/.git)
+    execute_process(COMMAND ${GIT_EXECUTABLE} describe --tags --always --dirty WORKING_DIRECTORY ${SOURCE}
+                    OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   endif()
   if(commit)
-    set(version "${version} (${commit})")
+    set(VERSION "${VERSION} (${commit})")
   endif()
+  file(CONFIGURE OUTPUT ${HEADER} CONTENT "#define DARKHORSE_VERSION \"@VERSION@\"\n" @ONLY)
+  return()
 endif()
-set_source_files_properties(${CMAKE_SOURCE_DIR}/src/app/app.cc TARGET_DIRECTORY dh_app
-                            PROPERTIES COMPILE_DEFINITIONS "DARKHORSE_VERSION=\"${version}\"")
+set(version_header ${CMAKE_BINARY_DIR}/generated/version_generated.h)
+add_custom_target(version BYPRODUCTS ${version_header}
+                  COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DVERSION=${PROJECT_VERSION}
+                          -DHEADER=${version_header} -P ${CMAKE_CURRENT_LIST_FILE})
+add_dependencies(dh_app version)
+target_include_directories(dh_app PRIVATE ${CMAKE_BINARY_DIR}/generated)

@@ -695,6 +695,20 @@ class Info(CommandLine):
         self.refuse(1, "info", "--model", ".", says="config.json")
 
 
+class Pipes(CommandLine):
+    def test_a_shells_pipe_is_read(self):
+        self.write("corpus.txt", "some words to read\n" * 20)
+        self.succeed("tokenizer", "train", "corpus.txt", "--split-text", "--out", "t.json", "--vocab-size", 300)
+        plain = self.succeed("tokenizer", "encode", "--tokenizer", "t.json", "corpus.txt")
+        os.mkfifo(self.folder / "pipe")
+        writer = subprocess.Popen(["sh", "-c", "cat corpus.txt > pipe"], cwd=self.folder)
+        self.assertEqual(self.succeed("tokenizer", "encode", "--tokenizer", "t.json", "pipe"), plain)
+        writer.wait()
+
+    def test_no_folder_is_no_run(self):
+        self.refuse(1, "report", "nowhere", says="nowhere: no such folder; give the directory of a run")
+
+
 class Interrupted(CommandLine):
     def test_nothing_is_left_of_what_was_interrupted(self):
         self.write("corpus.txt", "some words to read\n" * 20)

@@ -13,6 +13,7 @@
 #include "base/interrupt.h"
 #include "base/parallel.h"
 #include "checkpoint/run_directory.h"
+#include "version_generated.h"
 
 namespace darkhorse {
 namespace {

@@ -139,7 +139,7 @@ void RegisterChat(Command app) {
   const auto options = std::make_shared<ChatOptions>();
   Command command =
       app.AddCommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
-  command.Add("--model", options->model, "checkpoint directory").Required();
+  command.Add("model,--model", options->model, "checkpoint directory").Required();
   command.Add("--max-tokens", options->max_tokens, "longest answer, thoughts included")
       .Within(1, INT32_MAX);
   AddSamplingFlags(command, &options->sampling);

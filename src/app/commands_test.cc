@@ -279,6 +279,29 @@ TEST_F(CommandsTest, InfoCountsLayersOfExperts) {
   EXPECT_EQ(moe_layers("6"), 0);
 }
 
+TEST_F(CommandsTest, AModelIsNamedWithOrWithoutItsFlag) {
+  const std::vector<std::string> tokens = {"--max-tokens", "2", "--prompt", "1+1="};
+  const auto text = [&](std::vector<std::string> command) {
+    command.insert(command.end(), tokens.begin(), tokens.end());
+    const Outcome outcome = CallProgram(command);
+    EXPECT_EQ(outcome.code, 0) << outcome.error;
+    return outcome.out;
+  };
+  EXPECT_EQ(text({"generate", Model()}), text({"generate", "--model", Model()}));
+  const Outcome neither = CallProgram({"generate"});
+  EXPECT_EQ(neither.code, 2);
+  EXPECT_NE(neither.error.find("model is required"), std::string::npos) << neither.error;
+}
+
+TEST_F(CommandsTest, OnlyATypedFlagIsNoted) {
+  const std::vector<std::string> command = {"evaluate", "--model", Model(),     "--task", "sum:1",
+                                            "--count",  "1",       "--samples", "1"};
+  const std::string told = CallProgram(command).error;
+  EXPECT_NE(told.find("the default of --completion-tokens is 352, but the model's context"),
+            std::string::npos)
+      << told;
+}
+
 TEST_F(CommandsTest, AFinishedRunTellsTheSameAgain) {
   std::vector<std::string> command = {"reinforce", scratch_->Write("rl.toml", kReinforce),
                                       "--model",   Model(),

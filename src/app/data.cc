@@ -92,8 +92,7 @@ void RegisterData(Command app) {
   Command data = app.AddCommand("data", "Turn text into token shards");
   data.NeedsCommand();
   const auto options = std::make_shared<DataOptions>();
-  // A prompt begins as documents do. Without a token to begin with it begins with the end token,
-  // which no document of the shards begins with.
+  // A prompt begins as documents do.
   options->prepare.bos_token = kBeginOfDocument;
   Command command =
       data.AddCommand("prepare", "Tokenise documents into a folder with train.bin and val.bin");

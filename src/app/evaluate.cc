@@ -30,6 +30,7 @@ struct EvaluateOptions {
   std::vector<std::string> tasks;
   ProblemFlags problem_flags;
   std::optional<int64_t> completion_tokens;
+  std::string tokens_from = "--completion-tokens";  // what set evaluation.max_tokens
   EvaluationOptions evaluation;
   bool json = false;
 };
@@ -65,7 +66,7 @@ void NoteContext(const Environment& environment, const EvaluateOptions& options,
     for (const Problem& problem : part) problems.push_back(&problem);
   }
   const std::string note = ContextNote(
-      "--completion-tokens", options.evaluation.max_tokens,
+      options.tokens_from, options.evaluation.max_tokens,
       LongestPrompt(loaded.tokenizer(), DocumentStartToken(loaded.config()), problems, context),
       context);
   if (!note.empty()) Note(note);
@@ -109,8 +110,11 @@ void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems) {
     options.evaluation.max_tokens = *options.completion_tokens;
   } else if (around && (!options.tasks.empty() || !problems.file.empty())) {
     options.evaluation.max_tokens = around->recipe.rl.max_tokens;
+    options.tokens_from = fmt::format("rl.max_tokens of {}", around->path);
     Note(fmt::format("completions have at most {} tokens, as {} has it",
                      options.evaluation.max_tokens, around->path));
+  } else {
+    options.tokens_from = "the default of --completion-tokens";
   }
 }
 
@@ -144,7 +148,7 @@ Json DescribeLoss(const std::string& path, const EvaluationLoss& loss) {
 void RegisterEvaluate(Command app) {
   const auto options = std::make_shared<EvaluateOptions>();
   Command command = app.AddCommand("evaluate", "Held-out loss or task scores of a model");
-  command.Add("--model", options->model, "checkpoint directory").Required();
+  command.Add("model,--model", options->model, "checkpoint directory").Required();
   command.Add("--data", options->data, "a shard, or a folder of `data prepare` (its val.bin)");
   command
       .Add("--sequence-length", options->sequence_length,

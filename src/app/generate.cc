@@ -38,7 +38,7 @@ std::vector<std::string> Prompts(const GenerateOptions& options) {
   if (options.prompt_file == "-") {
     prompts.push_back(ReadStandardInput(kMaxPromptBytes));
   } else if (!options.prompt_file.empty()) {
-    prompts.push_back(ReadFile(options.prompt_file, kMaxPromptBytes));
+    prompts.push_back(ReadFileOrPipe(options.prompt_file, kMaxPromptBytes));
   }
   if (prompts.empty()) prompts.emplace_back();  // a document from nothing
   return prompts;
@@ -170,7 +170,7 @@ void Run(const GenerateOptions& options) {
 void RegisterGenerate(Command app) {
   const auto options = std::make_shared<GenerateOptions>();
   Command command = app.AddCommand("generate", "Sample text from a model");
-  command.Add("--model", options->model, "checkpoint directory").Required();
+  command.Add("model,--model", options->model, "checkpoint directory").Required();
   command.Add("--prompt", options->prompts,
               "text to continue; may be repeated; none: a document from nothing");
   command.Add("--prompt-file", options->prompt_file,

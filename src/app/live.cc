@@ -108,8 +108,10 @@ std::string Describe(const TaskEvaluation& e) {
                         interval.high);
   }
   if (e.majority) text += fmt::format(" maj@{} {:.3f},", e.samples, e.majority->value);
-  return text + fmt::format(" length {:.0f}, format {:.0f} %, cut off {:.0f} %", e.mean_length,
-                            100 * e.format_rate, 100 * e.truncated_rate);
+  return text +
+         fmt::format(" length {:.0f},{} cut off {:.0f} %", e.mean_length,
+                     e.format_rate ? fmt::format(" format {:.0f} %,", 100 * *e.format_rate) : "",
+                     100 * e.truncated_rate);
 }
 
 }  // namespace darkhorse

@@ -142,7 +142,7 @@ TEST(RunProgram, ExitCodesTellUsageFromOtherErrors) {
   EXPECT_EQ(out, "");
   EXPECT_EQ(error, "darkhorse: error: darkhorse: unknown command 'tsk'; did you mean 'task'?\n");
   EXPECT_EQ(Exit({"report", "/nowhere"}, &out, &error), 1);
-  EXPECT_TRUE(error.starts_with("darkhorse: error: /nowhere: holds no run")) << error;
+  EXPECT_TRUE(error.starts_with("darkhorse: error: /nowhere: no such folder")) << error;
   std::string help;
   EXPECT_EQ(Exit({"help", "report"}, &help), 0);
   EXPECT_EQ(Exit({"report", "--help"}, &out), 0);

@@ -57,7 +57,7 @@ void Show(const ProblemOptions& options) {
 void ScoreOne(const ProblemOptions& options) {
   const Problem problem = MakeProblem(options);
   const std::string completion =
-      options.completion == "-" ? ReadStandardInput() : ReadFile(options.completion);
+      options.completion == "-" ? ReadStandardInput() : ReadFileOrPipe(options.completion);
   const Score score = FindTask(options.task).ScoreCompletion(completion, problem);
   Json parts = Json::object();
   for (const auto& [name, value] : score.parts) parts[name] = value;

@@ -43,7 +43,7 @@ struct CodeOptions {
 };
 
 std::string ReadInput(const std::string& path) {
-  if (path != "-") return ReadFile(path);
+  if (path != "-") return ReadFileOrPipe(path);
   return ReadStandardInput();
 }
 

@@ -92,8 +92,9 @@ TEST(Fields, TomlErrorsNameLineAndCure) {
       TomlError("chess = 2\n"),
       "r.toml:1: 'chess' is unknown; there are fast, count, seed, rate, name, files, weights, "
       "inner");
-  EXPECT_EQ(TomlError("[inner]\nchess = 2\n"),
-            "r.toml:2: 'inner.chess' is unknown; there are inner.width, inner.ratio, inner.sizes");
+  EXPECT_EQ(
+      TomlError("[inner]\nchessboard = 2\n"),
+      "r.toml:2: 'inner.chessboard' is unknown; there are inner.width, inner.ratio, inner.sizes");
   EXPECT_EQ(TomlError("width = 2\n"), "r.toml:1: 'width' is unknown; did you mean 'inner.width'?");
   EXPECT_EQ(TomlError("count = 1.5\n"),
             "r.toml:1: count = 1.5 does not fit; it must be an integer");

@@ -213,6 +213,15 @@ std::string ReadFile(const std::string& path, int64_t max_bytes) {
   return ReadAll(OpenToRead(path), path, max_bytes);
 }
 
+std::string ReadFileOrPipe(const std::string& path, int64_t max_bytes) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode))
+    return ReadFile(path, max_bytes);
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) FailSystem("open", path, errno);
+  return ReadAll(fd, path, max_bytes);
+}
+
 std::string ReadStandardInput(int64_t max_bytes) {
   const std::string name = "standard input";
   const int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);

@@ -24,6 +24,10 @@ int OpenToRead(const std::string& path);
 // The whole file, which may be empty. Throws Error if it cannot be read or exceeds max_bytes.
 std::string ReadFile(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
 
+// The same of what a user names to be read from its beginning to its end: also a pipe, such as a
+// shell's <(command), which is waited for until its writer ends.
+std::string ReadFileOrPipe(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
+
 // The same of what standard input still holds.
 std::string ReadStandardInput(int64_t max_bytes = int64_t{1} << 32);
 

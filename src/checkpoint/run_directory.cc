@@ -137,25 +137,53 @@ struct Growth {
   int64_t done;
 };
 
-// Of two lines of recipes, in a section as in "[train]", that set a steps field.
-std::optional<Growth> GrowthOf(const std::string& section, const std::string& old_line,
-                               const std::string& new_line,
-                               const std::vector<StepsField>& may_grow) {
-  for (const StepsField& field : may_grow) {
-    const size_t dot = field.path.rfind('.');
-    const std::string key = field.path.substr(dot + 1) + " = ";
-    if (section != "[" + field.path.substr(0, dot) + "]" || !old_line.starts_with(key) ||
-        !new_line.starts_with(key)) {
-      continue;
-    }
-    return Growth{{field.path, old_line.substr(key.size()), new_line.substr(key.size())},
-                  field.done};
+// A field of a recipe: the section it stands in, "" or "[train]", its name, and its value as
+// written.
+struct RecipeField {
+  std::string section, name, value;
+  std::string path() const {
+    return section.empty() ? name : section.substr(1, section.size() - 2) + "." + name;
   }
-  return std::nullopt;
+  std::string InSection() const { return section.empty() ? "" : " in " + section; }
+};
+
+std::vector<RecipeField> FieldsOfRecipe(const std::string& toml) {
+  std::vector<RecipeField> fields;
+  std::istringstream lines(toml);
+  std::string section;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with('[')) {
+      section = line;
+    } else if (!line.empty()) {
+      const size_t equals = line.find(" = ");
+      fields.push_back(
+          {section, line.substr(0, equals), equals == line.npos ? "" : line.substr(equals + 3)});
+    }
+  }
+  return fields;
 }
 
-void RequireMoreThanDone(const std::string& path, const Growth& growth) {
+const RecipeField* FindField(const std::vector<RecipeField>& fields, const RecipeField& other) {
+  const auto found = std::ranges::find_if(fields, [&](const RecipeField& f) {
+    return f.section == other.section && f.name == other.name;
+  });
+  return found == fields.end() ? nullptr : &*found;
+}
+
+// Whether both are a path that ends in the same name. Values are quoted.
+bool IsMoved(const std::string& before, const std::string& now) {
+  const auto name = [](const std::string& value) {
+    return fs::path(value.substr(1, value.size() - 2)).filename();
+  };
+  return before.starts_with('"') && now.starts_with('"') && name(before) == name(now);
+}
+
+void RequireMoreThanDone(const std::string& path, const Growth& growth,
+                         const std::string& why_not) {
   const RecipeChange& change = growth.change;
+  if (!why_not.empty())
+    Fail("{}: {} was {} and is now {}, but {}; set it back, or choose another run directory", path,
+         change.field, change.before, change.after, why_not);
   int64_t steps = 0;
   std::from_chars(change.after.data(), change.after.data() + change.after.size(), steps);
   if (steps > growth.done) return;
@@ -199,35 +227,45 @@ std::string RecipeChange::Describe() const {
 
 std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,
                                       const std::vector<std::string>& written,
-                                      const std::vector<StepsField>& may_grow) {
+                                      const std::vector<StepsField>& may_grow,
+                                      const std::vector<std::string>& may_move) {
   const std::string path = RecipePath(run);
   if (!FileExists(path)) {
     RefuseFilesOfAnother(run, written);
     return {};
   }
   std::vector<RecipeChange> changes;
-  std::istringstream before(ReadFile(path)), now(toml);
-  std::string old_line, new_line, section;
-  for (;;) {
-    const bool has_old = static_cast<bool>(std::getline(before, old_line));
-    const bool has_new = static_cast<bool>(std::getline(now, new_line));
-    if (!has_old && !has_new) return changes;
-    if (has_old == has_new && old_line == new_line) {
-      if (new_line.starts_with('[')) section = new_line;
-      continue;
-    }
-    if (const auto growth = GrowthOf(section, old_line, new_line, may_grow)) {
-      changes.push_back(growth->change);
-      RequireMoreThanDone(path, *growth);
-      continue;
-    }
+  const std::vector<RecipeField> before = FieldsOfRecipe(ReadFile(path)),
+                                 now = FieldsOfRecipe(toml);
+  const std::string_view whose = goes_on ? "was started" : "in this folder was started";
+  // A recipe is written whole, so that only another version has other fields.
+  const auto refuse_version = [&](const RecipeField& field, std::string_view had) {
     Fail(
-        "{}: the run {} with '{}'{}, now it is '{}'; go on with the same recipe, or choose another "
-        "run directory",
-        path, goes_on ? "was started" : "in this folder was started",
-        has_old ? old_line : "nothing", section.empty() ? "" : " in " + section,
-        has_new ? new_line : "nothing");
+        "{}: the run {} by a version of this program whose recipes {} '{}'{}; go on with that "
+        "version, or choose another run directory",
+        path, whose, had, field.name, field.InSection());
+  };
+  for (const RecipeField& field : now) {
+    const RecipeField* then = FindField(before, field);
+    if (!then) refuse_version(field, "have no");
+    if (then->value == field.value) continue;
+    const auto grows = std::ranges::find(may_grow, field.path(), &StepsField::path);
+    if (grows != may_grow.end()) {
+      RequireMoreThanDone(path, {{field.path(), then->value, field.value}, grows->done},
+                          grows->why_not);
+      changes.push_back({field.path(), then->value, field.value});
+    } else if (std::ranges::count(may_move, field.path()) == 0 ||
+               !IsMoved(then->value, field.value)) {
+      Fail(
+          "{}: the run {} with '{} = {}'{}, now it is '{} = {}'; go on with the same recipe, or "
+          "choose another run directory",
+          path, whose, field.name, then->value, field.InSection(), field.name, field.value);
+    }
   }
+  for (const RecipeField& field : before) {
+    if (!FindField(now, field)) refuse_version(field, "have");
+  }
+  return changes;
 }
 
 void RecordRecipe(const std::string& run, const std::string& toml) {

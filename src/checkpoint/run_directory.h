@@ -58,8 +58,9 @@ std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run);
 
 // The one field of a recipe that may change when its run goes on: how many steps there are.
 struct StepsField {
-  std::string path;  // "train.steps"
-  int64_t done = 0;  // so many have been: it must become more
+  std::string path;          // "train.steps"
+  int64_t done = 0;          // so many have been: it must become more
+  std::string why_not = "";  // where it may not change any more, what stands in the way
 };
 
 // How a recipe differs from the one that its run was started with.
@@ -69,13 +70,15 @@ struct RecipeChange {
 };
 
 // A run is what its recipe says, from first step to last. Where <run>/recipe.toml is there, throws
-// an Error naming the first line that differs, but for those of `may_grow`, whose changes are
-// returned; goes_on: it is this run's own, else that of whatever run lies there. Error too where
-// the recipe is missing but checkpoints, inputs, a tokenizer or one of the names in `written` are
-// there: the files of another, which the run would overwrite or take for its own.
+// an Error naming the first field that differs, but for those of `may_grow`, whose changes are
+// returned, and for a file of the name it had in another place where `may_move` names its field;
+// goes_on: it is this run's own, else that of whatever run lies there. Error too where the recipe
+// is missing but checkpoints, inputs, a tokenizer or one of the names in `written` are there: the
+// files of another, which the run would overwrite or take for its own.
 std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,
                                       const std::vector<std::string>& written,
-                                      const std::vector<StepsField>& may_grow = {});
+                                      const std::vector<StepsField>& may_grow = {},
+                                      const std::vector<std::string>& may_move = {});
 
 // Writes <run>/recipe.toml, whole or not at all; to be called after CheckRecipe.
 void RecordRecipe(const std::string& run, const std::string& toml);

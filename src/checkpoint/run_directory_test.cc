@@ -140,17 +140,35 @@ TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   EXPECT_EQ(record("a = 2\n[b]\nc = 2\n", true), differs("was started", "a = 1", "", "a = 2"));
   EXPECT_EQ(record("a = 1\n[b]\nc = 3\n", false),
             differs("in this folder was started", "c = 2", " in [b]", "c = 3"));
-  EXPECT_EQ(record("a = 1\n[b]\n", true), differs("was started", "c = 2", " in [b]", "nothing"));
-  EXPECT_EQ(record("a = 1\n[b]\nc = 2\nd = 4\n", true),
-            differs("was started", "nothing", " in [b]", "d = 4"));
-  EXPECT_EQ(record("a = 1\n[b]\nc = 2\n\n", true),
-            differs("was started", "nothing", " in [b]", ""));
+  const auto of_another_version = [&](const char* had) {
+    return fmt::format(
+        "{}/recipe.toml: the run was started by a version of this program whose recipes {} in [b]; "
+        "go on with that version, or choose another run directory",
+        dir.path(), had);
+  };
+  EXPECT_EQ(record("a = 1\n[b]\n", true), of_another_version("have 'c'"));
+  EXPECT_EQ(record("a = 1\n[b]\nc = 2\nd = 4\n", true), of_another_version("have no 'd'"));
+  EXPECT_EQ(record("a = 1\n[b]\nd = 4\n\n[e]\nc = 2\n", true), of_another_version("have no 'd'"));
   const ScratchDirectory other;
   other.Write("inputs.json", "{}");
   EXPECT_EQ(MessageOf([&] { CheckRecipe(other.path(), "a = 1\n", true, {}); }),
             other.path() +
                 ": holds other files (inputs.json) and no recipe.toml, so it is no run to go on "
                 "with; choose another run directory");
+}
+
+TEST(CheckRecipeTest, AFileMayMoveUnderItsName) {
+  const ScratchDirectory dir;
+  RecordRecipe(dir.path(), "[p]\nfile = \"./x.jsonl\"\nelse = \"./y\"\n");
+  const auto refusal = [&](const std::string& file, const std::string& other) {
+    const std::string toml = fmt::format("[p]\nfile = \"{}\"\nelse = \"{}\"\n", file, other);
+    return MessageOf([&] { CheckRecipe(dir.path(), toml, true, {}, {}, {"p.file"}); });
+  };
+  EXPECT_EQ(refusal("x.jsonl", "./y"), "");
+  EXPECT_EQ(refusal("/elsewhere/x.jsonl", "./y"), "");
+  EXPECT_TRUE(Says(refusal("z.jsonl", "./y"), "with 'file = \"./x.jsonl\"' in [p], now"));
+  EXPECT_TRUE(Says(refusal("", "./y"), "now it is 'file = \"\"'"));
+  EXPECT_TRUE(Says(refusal("x.jsonl", "y"), "now it is 'else = \"y\"'"));
 }
 
 TEST(CheckRecipeTest, OnlyTheStepsFieldMayGrow) {

@@ -15,6 +15,8 @@
 namespace darkhorse {
 namespace {
 
+using From = Bf16Packing::From;
+
 constexpr int64_t kBlockTiles = kKeyBlock / kTileDepth;
 
 // Memory that a thread keeps for its next call, handed out piece by piece in whole cache lines.
@@ -67,7 +69,7 @@ void ForwardQueryBlock(const Bf16AttentionJob& job, int64_t first, float scale) 
   std::fill_n(max, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(sums, rows * 16, 0.0f);
   std::fill_n(acc, rows * value_dim, 0.0f);
-  loops.left_rows(job.q.Row(first), job.q.stride, rows, key_dim, q, q_block);
+  loops.pack({From::kLeftRows, job.q.Row(first), job.q.stride, rows, key_dim, q, q_block});
   const int64_t last = job.position + first + rows - 1;
   for (int64_t begin = 0; begin <= last; begin += kKeyBlock) {
     const int64_t keys = std::min(kKeyBlock, last + 1 - begin);
@@ -130,13 +132,13 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
   float* row_dot = scratch.TakeFloats(n);
   float* dk_t = scratch.TakeFloats(key_dim * stride);
   float* dv_t = scratch.TakeFloats(value_dim * stride);
-  loops.left_rows(job.q.data, job.q.stride, n, key_dim, q, by_key);
-  loops.right_rows(job.k.data, job.k.stride, n, key_dim, k, by_key);
-  loops.left_rows(job.dout.data, job.dout.stride, n, value_dim, dout, by_value);
-  loops.right_rows(job.v.data, job.v.stride, n, value_dim, v, by_value);
-  loops.right_cols(job.k.data, job.k.stride, key_dim, n, k_rows, by_position);
-  loops.left_cols(job.q.data, job.q.stride, key_dim, n, q_t, by_position);
-  loops.left_cols(job.dout.data, job.dout.stride, value_dim, n, dout_t, by_position);
+  loops.pack({From::kLeftRows, job.q.data, job.q.stride, n, key_dim, q, by_key});
+  loops.pack({From::kRightRows, job.k.data, job.k.stride, n, key_dim, k, by_key});
+  loops.pack({From::kLeftRows, job.dout.data, job.dout.stride, n, value_dim, dout, by_value});
+  loops.pack({From::kRightRows, job.v.data, job.v.stride, n, value_dim, v, by_value});
+  loops.pack({From::kRightCols, job.k.data, job.k.stride, key_dim, n, k_rows, by_position});
+  loops.pack({From::kLeftCols, job.q.data, job.q.stride, key_dim, n, q_t, by_position});
+  loops.pack({From::kLeftCols, job.dout.data, job.dout.stride, value_dim, n, dout_t, by_position});
   for (int64_t row = 0; row < n; ++row)
     row_dot[row] = ops.dot(job.dout.Row(row), job.out.Row(row), value_dim);
   constexpr int64_t kBlock = kBlockTiles * kTileSize;  // of p and ds
@@ -162,8 +164,8 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
                              .row_dot = row_dot + query,
                              .p = p,
                              .ds = ds});
-      loops.right_from_left(p, kBlock, kKeyBlock, kKeyBlock, p_right, kBlock);
-      loops.right_from_left(ds, kBlock, kKeyBlock, kKeyBlock, ds_right, kBlock);
+      loops.pack({From::kRightTiles, p, kBlock, kKeyBlock, kKeyBlock, p_right, kBlock});
+      loops.pack({From::kRightTiles, ds, kBlock, kKeyBlock, kKeyBlock, ds_right, kBlock});
       loops.product(ds, kBlock, queries, k_rows + key / kTileDepth * kTileSize, by_position,
                     key_dim, CeilDiv(keys, kTileDepth), job.dq.Row(query), job.dq.stride, key > 0);
       const bool add = query > key;
@@ -194,7 +196,8 @@ void WriteKeyTiles(ConstMatrix keys, int64_t first_position, Bf16* tiles) {
     Bf16* to = tiles + j / kTileSide * block;
     if (j % kTileSide == 0 && keys.rows - row >= kTileSide) {
       const int64_t whole = (keys.rows - row) / kTileSide * kTileSide;
-      Kernels().bf16.right_rows(keys.Row(row), keys.stride, whole, keys.cols, to, block);
+      Kernels().bf16.pack(
+          {From::kRightRows, keys.Row(row), keys.stride, whole, keys.cols, to, block});
       row += whole;
       continue;
     }
@@ -213,7 +216,8 @@ void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positio
     Bf16* to = tiles + j / kTileDepth * kTileSize;
     if (j % kTileDepth == 0 && values.rows - row >= kTileDepth) {
       const int64_t whole = (values.rows - row) / kTileDepth * kTileDepth;
-      Kernels().bf16.right_cols(values.Row(row), values.stride, values.cols, whole, to, block);
+      Kernels().bf16.pack(
+          {From::kRightCols, values.Row(row), values.stride, values.cols, whole, to, block});
       row += whole;
       continue;
     }
@@ -226,12 +230,13 @@ void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positio
 }
 
 void RoundKeys(ConstMatrix keys, Bf16* tiles) {
-  Kernels().bf16.right_rows(keys.data, keys.stride, keys.rows, keys.cols, tiles, Stride(keys.cols));
+  Kernels().bf16.pack(
+      {From::kRightRows, keys.data, keys.stride, keys.rows, keys.cols, tiles, Stride(keys.cols)});
 }
 
 void RoundValues(ConstMatrix values, Bf16* tiles) {
-  Kernels().bf16.right_cols(values.data, values.stride, values.cols, values.rows, tiles,
-                            Stride(values.rows));
+  Kernels().bf16.pack({From::kRightCols, values.data, values.stride, values.cols, values.rows,
+                       tiles, Stride(values.rows)});
 }
 
 void Bf16AttentionForward(std::span<const Bf16AttentionJob> jobs, float scale) {

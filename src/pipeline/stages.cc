@@ -245,8 +245,14 @@ void Check(const RunRecipe& recipe, const std::string& run) {
   const std::string base = run + "/" + kBase, reinforced = run + "/" + kReinforced;
   const int64_t reinforced_steps = StepsDone(reinforced);
   std::vector<StepsField> may_grow = {{"reinforce.rl.steps", reinforced_steps}};
-  if (reinforced_steps == 0) may_grow.push_back({"pretrain.train.steps", StepsDone(base)});
-  if (CheckRecipe(run, ToToml(recipe), /*goes_on=*/true, written, may_grow).empty())
+  may_grow.push_back({"pretrain.train.steps", StepsDone(base),
+                      reinforced_steps == 0 ? ""
+                                            : fmt::format("reinforcement has begun from the base "
+                                                          "model and done {} steps",
+                                                          reinforced_steps)});
+  if (CheckRecipe(run, ToToml(recipe), /*goes_on=*/true, written, may_grow,
+                  {"reinforce.problems.file"})
+          .empty())
     RecordRecipe(run, ToToml(recipe));
 }
 

@@ -340,8 +340,10 @@ TEST_F(StagesTest, MoreStepsOfAStageExtendTheRun) {
   same_files();
   // Not the base any more, which reinforcement has begun from.
   recipe.pretrain.train.steps = 5;
-  EXPECT_TRUE(Says(MessageOf([&] { RunStages(recipe, run, {}); }),
-                   "was started with 'steps = 4' in [pretrain.train], now it is 'steps = 5'"));
+  EXPECT_TRUE(
+      Says(MessageOf([&] { RunStages(recipe, run, {}); }),
+           "pretrain.train.steps was 4 and is now 5, but reinforcement has begun from the base "
+           "model and done 3 steps; set it back, or choose another"));
   same_files();
 }
 

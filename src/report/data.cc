@@ -88,6 +88,8 @@ size_t CountSteps(const std::vector<Json>& lines) {
 
 ReportData ReadReportData(const std::string& run, const StageNames& stages) {
   ReportData data;
+  if (!std::filesystem::is_directory(run))
+    Fail("{}: no such folder; give the directory of a run, which its --out named", run);
   const std::filesystem::path path = std::filesystem::weakly_canonical(run);
   data.name = path.filename().string();
   RunRecord alone = ReadRun(run);

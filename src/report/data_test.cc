@@ -95,7 +95,7 @@ TEST(ReadReportData, LinesThatAreNoneArePassedOver) {
   ASSERT_EQ(data.pretraining.metrics.size(), 2u);
   EXPECT_EQ(data.pretraining.metrics[1]["step"], 2);
   EXPECT_TRUE(Says(MessageOf([&] { ReadReportData(scratch / "nowhere", kStages); }),
-                   "nowhere: holds no run: neither metrics.jsonl nor first/metrics.jsonl"));
+                   "nowhere: no such folder; give the directory of a run"));
   // Of a run of one stage alone, where the directory itself is no file of scores.
   EXPECT_TRUE(Says(MessageOf([&] { ReadReportData(ScratchDirectory().path(), {}); }),
                    "holds no run: metrics.jsonl has no line"));

@@ -29,11 +29,11 @@ bool MajorityIsRight(const Sample* begin, const Sample* end) {
 
 }  // namespace
 
-bool WellFormed(const Score& score) {
+std::optional<bool> WellFormed(const Score& score) {
   for (const auto& [name, value] : score.parts) {
     if (name == "format") return value > 0;
   }
-  return score.correct;
+  return std::nullopt;
 }
 
 double PassAtK(int64_t n, int64_t c, int64_t k) {
@@ -55,15 +55,19 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
   result.samples = n;
   std::vector<int64_t> right(problems.size());
   std::vector<double> majority;
-  int64_t well_formed = 0, truncated = 0, length = 0;
+  int64_t well_formed = 0, judged = 0, truncated = 0, length = 0;
   for (const Sample& sample : samples) {
     right[sample.problem] += sample.score.correct;
-    well_formed += WellFormed(sample.score);
+    if (const std::optional<bool> form = WellFormed(sample.score)) {
+      well_formed += *form;
+      ++judged;
+    }
     truncated += sample.truncated;
     length += static_cast<int64_t>(sample.completion.size());
   }
   const auto count = static_cast<double>(samples.size());
-  result.format_rate = static_cast<double>(well_formed) / count;
+  if (judged > 0)
+    result.format_rate = static_cast<double>(well_formed) / static_cast<double>(judged);
   result.truncated_rate = static_cast<double>(truncated) / count;
   result.mean_length = static_cast<double>(length) / count;
   for (size_t p = 0; p < problems.size(); ++p) {

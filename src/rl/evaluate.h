@@ -23,13 +23,14 @@ struct TaskEvaluation {
   // scorer spells them the same (Score::canonical), or if their texts are. Not measured where no
   // sample has an answer to vote with.
   std::optional<Interval> majority;
-  double format_rate = 0;  // completions whose form is right
+  // Completions whose form is right, of those whose scorer judges it; none: it judges no form.
+  std::optional<double> format_rate;
   double truncated_rate = 0;
   double mean_length = 0;  // tokens
 };
 
-// Whether the completion's form is right, whatever its answer.
-bool WellFormed(const Score& score);
+// Whether the completion's form is right, whatever its answer; none where its scorer does not say.
+std::optional<bool> WellFormed(const Score& score);
 
 // 1 - C(n-c, k) / C(n, k): the probability that k of n samples, c of them right, hold a right one
 // (Chen et al. 2021).

@@ -82,7 +82,7 @@ TEST(Summarize, CountsByHand) {
   EXPECT_EQ(e.pass_at_k[2].first, 4);
   EXPECT_NEAR(e.pass_at_k[2].second.value, 2.0 / 3, kRounding);
   EXPECT_NEAR(e.majority->value, 1.0 / 3, kRounding);
-  EXPECT_NEAR(e.format_rate, 6.0 / 12, kRounding);
+  EXPECT_NEAR(*e.format_rate, 6.0 / 12, kRounding);
   EXPECT_NEAR(e.truncated_rate, 5.0 / 12, kRounding);
   EXPECT_NEAR(e.mean_length, 380.0 / 12, 380 * kRounding);
   const Interval over_problems = MeanInterval(std::vector<double>{0.75, 0.25, 0});
@@ -114,6 +114,14 @@ TEST(Summarize, WithoutAnyAnswerThereIsNoMajority) {
   EXPECT_EQ(
       Summarize(Problems(2), {Made(0, "", true, 1), Made(1, "5", true, 1)}, 1).majority->value,
       0.5);
+}
+
+TEST(Summarize, AFormThatNobodyJudgesHasNoRate) {
+  Sample sample = Made(0, "5", true, 1);
+  std::erase_if(sample.score.parts, [](const auto& part) { return part.first == "format"; });
+  EXPECT_FALSE(Summarize(Problems(1), {sample}, 1).format_rate);
+  // Of several samples those count that were judged.
+  EXPECT_EQ(Summarize(Problems(1), {sample, Made(0, "5", true, 0)}, 2).format_rate, 0.0);
 }
 
 TEST(PassAtK, OfOneIsTheShare) { EXPECT_EQ(PassAtK(10, 3, 1), 0.3); }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/json_spelling.h"
+#include "base/utf8.h"
 #include "task/markup.h"
 
 namespace darkhorse {
@@ -36,6 +37,16 @@ bool IsStray(std::string_view line, size_t id) {
   if (!json || !json->is_object()) return false;
   const Json theirs = json->value("id", Json());
   return theirs.is_number_unsigned() && theirs.get<size_t>() < id;
+}
+
+// As much as there is room for of a text of the program's, on one line that commands no terminal.
+std::string EscapedLine(const std::string& text) {
+  constexpr size_t kMost = 200;
+  std::string line = EscapedForTerminal(text);
+  for (size_t at = 0; (at = line.find_first_of("\n\t", at)) != line.npos; at += 2)
+    line.replace(at, 1, line[at] == '\n' ? "\\n" : "\\t");
+  if (line.size() <= kMost) return line;
+  return line.substr(0, ValidUtf8Prefix(std::string_view(line).substr(0, kMost))) + "…";
 }
 
 struct Reply {
@@ -71,6 +82,10 @@ std::string ParseReply(std::string_view line, size_t id, Reply& reply) {
   if (answer.is_string()) {
     reply.answer = TrimAscii(answer.get_ref<const std::string&>()).substr(0, kMaxAnswerLength);
   }
+  const Json reason = json.value("why", Json());
+  if (!reason.is_null() && !reason.is_string()) return "gave a \"why\" that is not a string";
+  if (reason.is_string() && !reason.get_ref<const std::string&>().empty())
+    score.why = EscapedLine(reason.get_ref<const std::string&>());
   score.correct = score.value == 1;
   return "";
 }
@@ -120,10 +135,6 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
     } else if (answer.found && answer.answer.size() <= kMaxAnswerLength) {
       score.parsed = answer.answer;
     }
-    auto& parts = score.parts;
-    const auto named = [](const auto& part) { return part.first == "format"; };
-    if (std::none_of(parts.begin(), parts.end(), named))
-      parts.emplace_back("format", answer.found ? 1 : 0);
   }
   return scores;
 }

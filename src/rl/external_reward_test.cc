@@ -84,14 +84,30 @@ TEST_F(ExternalRewardTest, ScoresInOrderWithPartsAndAllFields) {
     for (size_t i = 0; i < 40; ++i) {
       EXPECT_EQ(scores[i].value, 0.25 * static_cast<double>(i % 5));
       EXPECT_EQ(scores[i].correct, i % 5 == 4);
-      ASSERT_EQ(scores[i].parts.size(), 2u);
+      ASSERT_EQ(scores[i].parts.size(), 1u);
       EXPECT_EQ(scores[i].parts[0], (std::pair<std::string, double>{"all", 1}));
-      // It says nothing of the form, and these completions have no tags.
-      EXPECT_EQ(scores[i].parts[1], (std::pair<std::string, double>{"format", 0}));
     }
   }
   EXPECT_EQ(reward.failures(), 0);
   EXPECT_TRUE(reward.ScoreAll({}).empty());
+}
+
+TEST_F(ExternalRewardTest, MayGiveAReason) {
+  ExternalReward reward(Python("    print(json.dumps({'id': request['id'], 'score': 0, 'why': "
+                               "json.loads(c)}), flush=True)\n"),
+                        {.seconds = kPatience});
+  std::string wide;
+  for (int i = 0; i < 200; ++i) wide += "é";
+  const std::vector<Score> scores =
+      reward.ScoreAll(Requests({"\"test 3 fails\"", "null", "\"\"", R"("a\nb\tc\u001b[2J")",
+                                "\"" + std::string(300, 'x') + "\"", "\"" + wide + "\"", "7"}));
+  EXPECT_EQ(scores[0].why, "test 3 fails");
+  EXPECT_EQ(scores[1].why, "the reward program's score");
+  EXPECT_EQ(scores[2].why, "the reward program's score");
+  EXPECT_EQ(scores[3].why, R"(a\nb\tc\x1b[2J)");
+  EXPECT_EQ(scores[4].why, std::string(200, 'x') + "…");
+  EXPECT_EQ(scores[5].why, wide.substr(0, 200) + "…");
+  ExpectFailure(scores[6], "gave a \"why\" that is not a string");
 }
 
 TEST_F(ExternalRewardTest, SumsThatRoundAreFullMarks) {
@@ -147,21 +163,11 @@ TEST_F(ExternalRewardTest, TheProgramGetsMetaAsItIsSpelt) {
   for (const Score& score : reward.ScoreAll(requests)) EXPECT_EQ(score.value, 1) << score.why;
 }
 
-TEST_F(ExternalRewardTest, TheFormIsWhetherTheTagsAreInOrder) {
+TEST_F(ExternalRewardTest, NothingIsSaidOfAFormThatTheProgramDoesNotJudge) {
   ExternalReward reward(Python("    reply(0)\n"), {.seconds = kPatience});
-  const std::vector<std::pair<std::string, double>> cases = {
-      {"<think>a</think><answer>1</answer>", 1},
-      {"<think>a</think><answer>1</answer> and more", 1},  // the tags are in order all the same
-      {"<think>a</think><answer>1</answer><answer>2</answer>", 1},
-      {"<answer>1</answer><think>a</think>", 0}};
-  std::vector<std::string> completions;
-  for (const auto& [completion, form] : cases) completions.push_back(completion);
-  const std::vector<Score> scores = reward.ScoreAll(Requests(completions));
-  for (size_t i = 0; i < cases.size(); ++i) {
-    ASSERT_EQ(scores[i].parts.size(), 1u);
-    EXPECT_EQ(scores[i].parts[0], (std::pair<std::string, double>{"format", cases[i].second}))
-        << cases[i].first;
-  }
+  for (const Score& score :
+       reward.ScoreAll(Requests({"<think>a</think><answer>1</answer>", "<answer>1</answer>"})))
+    EXPECT_TRUE(score.parts.empty());
 }
 
 TEST_F(ExternalRewardTest, ALateSecondLineScoresNoOtherSample) {

@@ -31,10 +31,11 @@ void Begin(const ReinforceMetrics& m, GuardState& state) {
 
 // A running mean: the share of one small step jumps about.
 void FollowForm(const ReinforceMetrics& m, GuardState& state) {
-  if (!m.scored) return;
+  if (!m.scored || !m.format_rate) return;
   constexpr double kNew = 0.2;
-  state.mean_format =
-      state.mean_format < 0 ? m.format_rate : (1 - kNew) * state.mean_format + kNew * m.format_rate;
+  state.mean_format = state.mean_format < 0
+                          ? *m.format_rate
+                          : (1 - kNew) * state.mean_format + kNew * *m.format_rate;
   state.best_format = std::max(state.best_format, state.mean_format);
 }
 

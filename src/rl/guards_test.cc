@@ -102,6 +102,7 @@ TEST(GuardsTest, AFormThatIsLostIsToldWhenItStaysLost) {
   EXPECT_EQ(WarnedBy([](auto& m) { m.format_rate = 0.4; }, 2), List{});  // one or two odd steps
   EXPECT_EQ(WarnedBy([](auto& m) { m.format_rate = 0.75; }, 99), List{});
   EXPECT_EQ(WarnedBy([](auto& m) { m.format_rate = 0, m.scored = false; }, 9), List{});
+  EXPECT_EQ(WarnedBy([](auto& m) { m.format_rate.reset(); }, 9), List{});
   // It is compared with the best there was, not with the first step.
   GuardState state;
   std::vector<std::string> names;
@@ -263,6 +264,7 @@ TEST(SampleMetricsTest, SharesOfAllAreOne) {
     Sample sample;
     sample.score.correct = sample.truncated = true;
     sample.score.value = 1;
+    sample.score.parts = {{"format", 1}};
     sample.completion = {1};
     ReinforceMetrics m;
     DescribeSamples({}, std::vector<Sample>(n, sample), m);
@@ -327,7 +329,7 @@ TEST(SampleMetricsTest, DescribesSamplesByHand) {
   EXPECT_NEAR(m.reward, 1.0 / 3, kRounding);
   EXPECT_NEAR(m.reward_std, std::sqrt((1 + 2 / 16.0) / 3 - 1.0 / 9), 2 * kRounding);
   EXPECT_NEAR(m.accuracy, 1.0 / 3, kRounding);
-  EXPECT_NEAR(m.format_rate, 2.0 / 3, kRounding);
+  EXPECT_NEAR(*m.format_rate, 2.0 / 3, kRounding);
   EXPECT_EQ(m.mean_length, 6);
   EXPECT_EQ(m.min_length, 2);
   EXPECT_EQ(m.max_length, 10);

@@ -59,7 +59,7 @@ Json ToJson(const TaskEvaluation& e) {
     json["maj@" + std::to_string(e.samples)] = e.majority->value;
     json["maj@" + std::to_string(e.samples) + "_ci95"] = Bounds(*e.majority);
   }
-  json["format_rate"] = e.format_rate;
+  if (e.format_rate) json["format_rate"] = *e.format_rate;
   json["truncated_rate"] = e.truncated_rate;
   json["mean_length"] = e.mean_length;
   return json;
@@ -87,6 +87,7 @@ std::string WriteLoopState(const LoopState& s) {
               {"warned", g.warned}}},
             {"stopped", s.stopped},
             {"unevaluated", {KeptLine(s.unevaluated.metrics), KeptLine(s.unevaluated.sample)}}};
+  if (s.best) json["best"] = *s.best;
   if (g.start) json["guards"]["start"] = {g.start->value, g.start->low, g.start->high};
   return JsonLine(json);
 }
@@ -100,6 +101,7 @@ LoopState ParseLoopState(const std::string& text, const std::string& name) {
     json.at("generated").get_to(s.progress.generated);
     json.at("optimizer_step").get_to(s.progress.updates);
     json.at("best_accuracy").get_to(s.best_accuracy);
+    if (json.contains("best")) s.best = json["best"].get<std::string>();
     json.at("problems").get_to(s.problems);
     json.at("success").get_to(s.progress.success);
     json.at("stopped").get_to(s.stopped);
@@ -132,10 +134,8 @@ ReinforceLog::ReinforceLog(const std::string& run, int64_t last_step)
 StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
   Json json{{"step", m.step}, {"num_tokens", m.num_tokens}};
   if (m.scored) {
-    json.update({{"reward", m.reward},
-                 {"reward_std", m.reward_std},
-                 {"accuracy", m.accuracy},
-                 {"format_rate", m.format_rate}});
+    json.update({{"reward", m.reward}, {"reward_std", m.reward_std}, {"accuracy", m.accuracy}});
+    if (m.format_rate) json["format_rate"] = *m.format_rate;
   }
   json.update({{"completions/mean_length", m.mean_length},
                {"completions/min_length", m.min_length},

@@ -33,7 +33,9 @@ void AddEvaluation(const ReinforceMetrics& metrics, StepLines& lines);
 struct LoopState {
   RunProgress progress;
   double best_accuracy = -1;  // that of the model it began with included
-  std::string problems;       // Environment::Fingerprint
+  // CheckpointFingerprint of best/, "" where there was none; none: an older version does not say.
+  std::optional<std::string> best;
+  std::string problems;  // Environment::Fingerprint
   GuardState guards;
   std::string stopped;    // why the run ended before its last step; "": it did not
   StepLines unevaluated;  // of the step just done, where its evaluation was interrupted

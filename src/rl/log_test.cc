@@ -111,7 +111,7 @@ TEST(LogTest, WhatWasNotMeasuredIsAbsent) {
       R"("completions/repeated_ratio":12.0,"frac_reward_zero_std":13.0,"refills":23})");
   const TaskEvaluation e{.task = "sums", .level = 2, .problems = 3, .samples = 4};
   EXPECT_EQ(ToJson(e).dump(), R"({"task":"sums","level":2,"problems":3,"samples":4,)"
-                              R"("format_rate":0.0,"truncated_rate":0.0,"mean_length":0.0})");
+                              R"("truncated_rate":0.0,"mean_length":0.0})");
 }
 
 TEST(LogTest, TheLoopsStateComesBackWhole) {
@@ -119,6 +119,7 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
   s.progress = {
       .completed = 1, .next_problem = 2, .generated = 3, .updates = 4, .success = {0.5, 0.25}};
   s.best_accuracy = 0.75;
+  s.best = "0123";
   s.problems = "abc";
   s.guards = {.begun = true,
               .first_entropy = 5,
@@ -137,6 +138,7 @@ TEST(LogTest, TheLoopsStateComesBackWhole) {
   const LoopState read = ParseLoopState(json, "there");
   EXPECT_EQ(WriteLoopState(read), json);
   EXPECT_EQ(read.progress.next_problem, 2);
+  EXPECT_EQ(read.best, "0123");
   EXPECT_EQ(read.progress.updates, 4);
   EXPECT_EQ(read.progress.success, s.progress.success);
   EXPECT_EQ(read.guards.stale_evaluations, 10);
@@ -167,7 +169,7 @@ TEST(LogTest, BeforeTheFirstStepThereIsAnEvaluationAndNothingElse) {
   AddEvaluation(m, lines);
   const std::string line =
       R"({"step":0,"evaluation":[{"task":"sums","level":2,"problems":3,"samples":4,)"
-      R"("format_rate":0.0,"truncated_rate":0.0,"mean_length":0.0}]})";
+      R"("truncated_rate":0.0,"mean_length":0.0}]})";
   EXPECT_EQ(JsonLine(lines.metrics), line);
   ScratchDirectory scratch;
   ReinforceLog(scratch.path(), -1).Append(lines);

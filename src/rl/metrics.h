@@ -31,7 +31,7 @@ struct ReinforceMetrics {
   bool scored = false;  // a sample could be scored: these four
   double reward = 0, reward_std = 0;
   double accuracy = 0;
-  double format_rate = 0;
+  std::optional<double> format_rate;  // none too where the scorer judges no form
   double mean_length = 0, min_length = 0, max_length = 0, clipped_ratio = 0;
   std::optional<double> mean_terminated_length;  // none: all were cut off
   double repeated_ratio = 0;                     // completions that end in one phrase over and over

@@ -117,7 +117,7 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
   const TaskEvaluation& e = part->evaluation;
   const bool silent = part->signal_groups == 0;
   // What has no tags may yet be right: a program may ask for another form.
-  const bool formless = silent && e.format_rate == 0 && part->pass_at_group == 0;
+  const bool formless = silent && e.format_rate.value_or(0) == 0 && part->pass_at_group == 0;
   const bool by_program = !recipe.problems.reward.empty();
   const auto say = [&](std::string cause, std::string cure) {
     part->cause = std::move(cause);
@@ -273,11 +273,12 @@ std::vector<std::string> DescribeProbe(const ProbeReport& report) {
   std::vector<std::string> lines;
   for (const PartProbe& part : report.parts) {
     const TaskEvaluation& e = part.evaluation;
-    lines.push_back(fmt::format(
-        "probe of {}: pass@1 {:.3f}, pass@{} {:.3f}, right form {:.0f} %, cut off {:.0f} %, {:.0f} "
-        "tokens, a signal in {} of {} groups",
-        part.name, e.pass_at_1.value, e.samples, part.pass_at_group, 100 * e.format_rate,
-        100 * e.truncated_rate, e.mean_length, part.signal_groups, e.problems));
+    lines.push_back(
+        fmt::format("probe of {}: pass@1 {:.3f}, pass@{} {:.3f},{} cut off {:.0f} %, {:.0f} "
+                    "tokens, a signal in {} of {} groups",
+                    part.name, e.pass_at_1.value, e.samples, part.pass_at_group,
+                    e.format_rate ? fmt::format(" right form {:.0f} %,", 100 * *e.format_rate) : "",
+                    100 * e.truncated_rate, e.mean_length, part.signal_groups, e.problems));
   }
   lines.push_back(fmt::format(
       "probe: {} tokens/s; at this speed the run takes about {} ({} if all completions grow to "
@@ -306,10 +307,10 @@ nlohmann::ordered_json ToJson(const ProbeReport& report) {
                              {"pass@1", e.pass_at_1.value},
                              {"pass@1_ci95", Bounds(e.pass_at_1)},
                              {fmt::format("pass@{}", e.samples), part.pass_at_group},
-                             {"format_rate", e.format_rate},
                              {"truncated_rate", e.truncated_rate},
                              {"mean_length", e.mean_length},
                              {"signal_groups", part.signal_groups}});
+    if (e.format_rate) json["parts"].back()["format_rate"] = *e.format_rate;
   }
   return json;
 }

@@ -147,8 +147,8 @@ TEST(ProbeTest, EachNumberStandsInItsOwnPlace) {
             R"({"hopeless":false,"findings":["odd"],"tokens_per_second":1234.0,)"
             R"("training_flops_per_second":5000000000.0,"seconds":61.0,"seconds_longest":122.0,)"
             R"("memory_bytes":3145728,"parts":[{"name":"a:1","problems":20,"samples":8,)"
-            R"("pass@1":0.125,"pass@1_ci95":[0.0625,0.25],"pass@8":0.5,"format_rate":0.75,)"
-            R"("truncated_rate":0.25,"mean_length":31.0,"signal_groups":7}]})");
+            R"("pass@1":0.125,"pass@1_ci95":[0.0625,0.25],"pass@8":0.5,)"
+            R"("truncated_rate":0.25,"mean_length":31.0,"signal_groups":7,"format_rate":0.75}]})");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -66,6 +67,9 @@ class ReinforcementRun {
     return every > 0 && (step == recipe_.rl.steps || step % every == 0);
   }
   std::string BestDirectory() const { return run_ + "/best"; }
+  std::string BestFingerprint() const {
+    return FileExists(BestDirectory()) ? HexU64(CheckpointFingerprint(BestDirectory())) : "";
+  }
   void Step();
   void Measure(ReinforceMetrics& metrics);
   void MeasureStart();
@@ -133,6 +137,13 @@ void ReinforcementRun::GoOn(const LatestCheckpoint& latest,
         run_, latest.step, state.stopped, latest.directory);
   }
   learner_->Resume(latest.directory, state.progress);
+  // Killed between the writing of best/ and the next checkpoint, a run left there the model of a
+  // step that it does not know; where it comes to that step again, it writes it again.
+  if (state.best && FileExists(BestDirectory()) && *state.best != BestFingerprint()) {
+    RemoveDirectory(BestDirectory());
+    Note(fmt::format("best/ held the model of a step after {}, which is yet to be made: removed",
+                     latest.step));
+  }
   RecordRecipe(run_, ToToml(recipe_));
   for (const RecipeChange& change : changes) Note(change.Describe() + kNewSchedule);
   guards_ = state.guards;
@@ -179,9 +190,13 @@ void ReinforcementRun::Evaluate(ReinforceMetrics& metrics) {
 }
 
 void ReinforcementRun::Save(const StepLines& unevaluated) {
-  const LoopState state{learner_->progress(),        result_.best_accuracy,
-                        environment_->Fingerprint(), guards_,
-                        result_.stop_reason,         unevaluated};
+  const LoopState state{.progress = learner_->progress(),
+                        .best_accuracy = result_.best_accuracy,
+                        .best = BestFingerprint(),
+                        .problems = environment_->Fingerprint(),
+                        .guards = guards_,
+                        .stopped = result_.stop_reason,
+                        .unevaluated = unevaluated};
   log_->Sync();
   result_.checkpoint = learner_->Save(run_, WriteLoopState(state));
 }
@@ -281,8 +296,8 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   // Before the model is read and problems are tried, which may take minutes.
   std::vector<StepsField> may_grow;
   if (resume) may_grow.push_back({"rl.steps", latest ? latest->step : 0});
-  const std::vector<RecipeChange> changes =
-      CheckRecipe(run, ToToml(recipe), latest.has_value(), Written(callbacks), may_grow);
+  const std::vector<RecipeChange> changes = CheckRecipe(
+      run, ToToml(recipe), latest.has_value(), Written(callbacks), may_grow, {"problems.file"});
   std::optional<ReinforcementRun> loop;
   try {
     loop.emplace(recipe, model_directory, run, callbacks);

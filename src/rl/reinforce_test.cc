@@ -231,6 +231,30 @@ TEST_F(ReinforceTest, NothingToLearnFromLeavesTheModelAsItIs) {
             ReadFile(Base() + "/model.safetensors"));
 }
 
+// As a run is left that is killed between the writing of best/ and its next checkpoint.
+TEST_F(ReinforceTest, ABestModelOfADroppedFutureGoes) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.evaluate_every = 1;
+  Run(recipe, "whole");
+  Run(recipe, "run", false, StopAfter(4));
+  const std::string best = RunPath("run") + "/best";
+  ASSERT_TRUE(FileExists(best));
+  const std::string before = ReadFile(best + "/model.safetensors");
+  std::string notes;
+  const ReinforceCallbacks look = {.on_note = [&](const std::string& note) { notes += note; },
+                                   .stop = [] { return true; }};
+  Run(recipe, "run", true, look);
+  EXPECT_EQ(ReadFile(best + "/model.safetensors"), before);
+  EXPECT_EQ(notes.find("best/"), notes.npos) << notes;
+  fs::remove_all(best);
+  fs::copy(Base(), best, fs::copy_options::recursive);
+  const ReinforceResult result = Run(recipe, "run", true, look);
+  EXPECT_FALSE(FileExists(best));
+  EXPECT_EQ(result.best_checkpoint, "");
+  EXPECT_TRUE(Says(notes, "best/ held the model of a step after 4, which is yet to be made"))
+      << notes;
+}
+
 // Rises for some steps and then stays about there: the first of the best is not the last.
 TEST_F(ReinforceTest, KeepsTheBestCheckpointByHeldOutAccuracy) {
   ReinforceRecipe recipe = Recipe();

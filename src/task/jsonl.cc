@@ -53,23 +53,30 @@ class Faults {
  public:
   void Add(const std::string& where, std::string_view why) {
     constexpr int64_t kNamed = 10;
+    constexpr size_t kLongest = 80;
+    const std::string line = where.substr(where.rfind(':') + 1);
     if (++count_ == 1) {
       first_ = fmt::format("{}: {}", where, why);
-    } else if (count_ <= kNamed) {
-      others_ += fmt::format("{} {}: {}", count_ == 2 ? "" : ";", where, why);
-    } else if (count_ == kNamed + 1) {
-      others_ += "; …";
+    } else if (count_ > kNamed) {
+      if (count_ == kNamed + 1) others_ += ", …";
+    } else if (why == why_) {  // is not said once more
+      others_ += fmt::format("{} {}", others_.empty() ? "" : ",", line);
+    } else {
+      others_ +=
+          fmt::format("{} {}: {}", others_.empty() ? "" : ";", line, Printable(why, kLongest));
     }
+    why_ = why;
   }
   // Error, where there are any.
   void Raise() const {
     if (count_ == 1) Fail("{}", first_);
-    if (count_ > 1) Fail("{}; {} more rows cannot be used:{}", first_, count_ - 1, others_);
+    if (count_ > 1) Fail("{}; {} more rows cannot be used, of line{}", first_, count_ - 1, others_);
   }
 
  private:
   int64_t count_ = 0;
   std::string first_, others_;
+  std::string why_;  // of the last one
 };
 
 class RowReader {

@@ -112,14 +112,12 @@ TEST(JsonlTest, AllBadRowsAreToldAtOnceTheFirstTenByName) {
   const std::string three = MessageOf([&] { ParseProblems(text, "m"); });
   EXPECT_EQ(
       three,
-      "m:2: no field prompt (or question, or problem); 2 more rows cannot be used: m:4: no "
-      "field prompt (or question, or problem); m:6: no field prompt (or question, or problem)");
+      "m:2: no field prompt (or question, or problem); 2 more rows cannot be used, of line 4, 6");
   for (int i = 0; i < 30; ++i) text += "{\n";
   const std::string many = MessageOf([&] { ParseProblems(text, "m"); });
-  EXPECT_NE(many.find("; 32 more rows cannot be used: m:4: "), std::string::npos) << many;
-  EXPECT_NE(many.find("; m:13: "), std::string::npos) << many;
-  EXPECT_EQ(many.find("m:14"), std::string::npos) << many;
-  EXPECT_TRUE(many.ends_with("; …")) << many;
+  EXPECT_NE(many.find("; 32 more rows cannot be used, of line 4, 6; 7: "), std::string::npos)
+      << many;
+  EXPECT_TRUE(many.ends_with(", 13, …")) << many;
   const auto faults = [](int count) {
     std::string bad;
     for (int i = 0; i < count; ++i) bad += "[]\n";
@@ -127,14 +125,12 @@ TEST(JsonlTest, AllBadRowsAreToldAtOnceTheFirstTenByName) {
   };
   EXPECT_EQ(faults(10).find("…"), std::string::npos);
   EXPECT_EQ(faults(11),
-            std::string(faults(10)).replace(faults(10).find("9 more"), 6, "10 more") + "; …");
+            std::string(faults(10)).replace(faults(10).find("9 more"), 6, "10 more") + ", …");
   const auto rows = ParseProblems(good + good + good, "m");
   const std::string references = MessageOf([&] { CheckReferences(rows, Rule::kMath); });
   EXPECT_TRUE(references.starts_with("m:1: the answer '(' cannot be compared with: "))
       << references;
-  EXPECT_NE(references.find("; 2 more rows cannot be used: m:2: the answer '('"),
-            std::string::npos);
-  EXPECT_NE(references.find("; m:3: the answer '('"), std::string::npos);
+  EXPECT_TRUE(references.ends_with("; 2 more rows cannot be used, of line 2, 3")) << references;
 }
 
 // Which of the two is meant nobody knows.
