@@ -9,10 +9,12 @@ them. TEXT is any text file with enough words for the vocabulary. Parts:
 
 check     darkhorse makes a tokenizer, shards and a checkpoint of the recipe; the PyTorch model loads
           it, must have as many parameters and the same loss on the same held-out tokens.
-train     training tokens/s with AdamW: forward and backward of micro-batches, clipping, update.
+train     training tokens/s with AdamW: forward and backward of micro-batches, clipping, update. darkhorse
+          in f32, and with --precisions f32 bf16 in both; PyTorch in --modes: in f32 eager or compiled,
+          under bf16 autocast, or with weights, gradients and moments in bf16.
 generate  decoding tokens/s with a key/value cache; transformers' DeepseekV3ForCausalLM.
 
-f32 and the same number of threads everywhere. A step is computed on both sides as micro-batches
+f32 where nothing else is said, and the same number of threads everywhere. A step is computed on both sides as micro-batches
 times the median seconds of one, plus the median seconds of an update. Where a choice is open it is
 the one that favours PyTorch: gradients are not added to older ones, and its generation is greedy.
 """
@@ -143,9 +145,14 @@ def check(args, model):
 
 
 class TorchTraining:
-    def __init__(self, model, compiled, args):
+    """One way of training: "eager" or "compile", alone or behind "autocast-" or "bf16-"."""
+
+    def __init__(self, model, mode, args):
         self.model, self.args = model, args
-        self.call = torch.compile(model) if compiled else model
+        self.autocast = mode.startswith("autocast")
+        if mode.startswith("bf16"):
+            model.to(torch.bfloat16)
+        self.call = torch.compile(model) if mode.endswith("compile") else model
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95),
                                            weight_decay=0.1, fused=True)
         shape = (args.micro_batch_tokens // SEQUENCE, SEQUENCE)
@@ -158,8 +165,12 @@ class TorchTraining:
 
     def _measure(self):
         self.optimizer.zero_grad(set_to_none=True)
-        return (seconds_of(lambda: self.call(self.tokens, self.targets).backward()),
-                seconds_of(self._update))
+        return seconds_of(self._gradient), seconds_of(self._update)
+
+    def _gradient(self):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.autocast):
+            loss = self.call(self.tokens, self.targets)
+        loss.backward()
 
     def round(self):
         gradient, update = undisturbed(self.args, self._measure)
@@ -182,25 +193,33 @@ def train(args, config):
     for mode in args.modes:
         print(f"preparing {mode}", file=sys.stderr)
         try:
-            sides[mode] = TorchTraining(Model(config), mode == "compile", args)
+            sides[mode] = TorchTraining(Model(config), mode, args)
         except Exception as error:  # torch.compile fails in many ways where a compiler is missing
             if mode == "eager":
                 raise
             print(f"{mode} does not work here: {error}", file=sys.stderr)
-    ours = []
-    for _ in range(args.alternations):
-        ours.append(undisturbed(args, lambda: darkhorse(
+    ours = {precision: [] for precision in args.precisions}
+
+    def bench(precision):
+        return darkhorse(
             args, "bench", args.recipe, "--rounds", "3", "--batches", "1", "--new-tokens", "8",
             *settings(f"model.vocab_size={args.vocab_size}", f"train.sequence_length={SEQUENCE}",
                       f"train.tokens_per_step={args.tokens_per_step}",
                       f"train.micro_batch_tokens={args.darkhorse_micro_batch_tokens}",
-                      "optimizer.optimizer=adamw"))))
+                      f"train.precision={precision}", "optimizer.optimizer=adamw"))
+
+    for _ in range(args.alternations):
+        for precision, runs in ours.items():
+            runs.append(undisturbed(args, lambda: bench(precision)))
         for side in sides.values():
             side.round()
             side.round()
-    result = {"darkhorse": median_of([run["training"] for run in ours])}
-    result["darkhorse"]["peak_gflops"] = statistics.median(run["peak_gflops"] for run in ours)
-    result["darkhorse"]["runs"] = [run["training"]["tokens_per_second"] for run in ours]
+    result = {}
+    for precision, runs in ours.items():
+        of_runs = median_of([run["training"] for run in runs])
+        of_runs["peak_gflops"] = statistics.median(run["peak_gflops"] for run in runs)
+        of_runs["runs"] = [run["training"]["tokens_per_second"] for run in runs]
+        result[f"darkhorse {precision}"] = of_runs
     return result | {f"torch {mode}": side.result() for mode, side in sides.items()}
 
 
@@ -268,10 +287,12 @@ def generate(args, config):
 
 def print_table(result):
     training = result.get("train", {})
+    ours = {name: side["tokens_per_second"] for name, side in training.items()
+            if name.startswith("darkhorse")}
     for name, side in training.items():
-        ratio = training["darkhorse"]["tokens_per_second"] / side["tokens_per_second"]
-        print(f"training  {name:14} {side['tokens_per_second']:10.0f} tokens/s  "
-              f"darkhorse is {ratio:.2f}x")
+        ratios = ", ".join(f"{own.removeprefix('darkhorse ')} {speed / side['tokens_per_second']:.2f}x"
+                           for own, speed in ours.items())
+        print(f"training  {name:22} {side['tokens_per_second']:10.0f} tokens/s  darkhorse is {ratios}")
     for batch, row in result.get("generate", {}).items():
         print(f"decoding  {batch:14} darkhorse {row['darkhorse']:.0f}, transformers "
               f"{row['transformers']:.0f} tokens/s: {row['darkhorse'] / row['transformers']:.2f}x; "
@@ -289,8 +310,11 @@ def main():
     parser.add_argument("--work", help="folder for the checkpoint; default compare-RECIPE")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--alternations", type=int, default=3)
+    parser.add_argument("--precisions", nargs="+", default=["f32"], choices=["f32", "bf16"],
+                        help="of darkhorse in training")
     parser.add_argument("--modes", nargs="+", default=["eager", "compile"],
-                        choices=["eager", "compile"])
+                        choices=[kind + mode for kind in ("", "autocast-", "bf16-")
+                                 for mode in ("eager", "compile")], help="of PyTorch in training")
     parser.add_argument("--tokens-per-step", type=int, default=16384)
     parser.add_argument("--micro-batch-tokens", type=int, default=4096, help="of PyTorch")
     parser.add_argument("--darkhorse-micro-batch-tokens", type=int, default=4096)
