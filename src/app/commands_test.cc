@@ -411,6 +411,21 @@ TEST_F(CommandsTest, TaskCheckCountsProblemsAndTheirOwnAnswers) {
   EXPECT_EQ(regex["problems"], 5);
   EXPECT_EQ(regex["own_answers"], 5);
   EXPECT_EQ(regex["own_answers_right"], 3);
+  // Where a program scores, rows need no answer; those without one count for no answer, right or
+  // not.
+  const std::string generous = scratch_->Write(
+      "generous.py",
+      "import json, sys\n"
+      "for line in sys.stdin: print(json.dumps({'id': json.loads(line)['id'], 'score': 1}), "
+      "flush=True)\n");
+  const std::string few = scratch_->Write(
+      "few.jsonl", "{\"prompt\":\"a\",\"answer\":\"1\"}\n{\"prompt\":\"b\"}\n{\"prompt\":\"c\"}\n");
+  const Json by_program =
+      JsonOf({"task", "check", "--problems", few, "--reward", "exec python3 -I -S " + generous,
+              "--held-out-share", "1", "--reward-seconds", "120"});
+  EXPECT_EQ(by_program["problems"], 3);
+  EXPECT_EQ(by_program["own_answers"], 1);
+  EXPECT_EQ(by_program["own_answers_right"], 1);
   // Ten of many are shown.
   lines.clear();
   for (int i = 0; i < 15; ++i)
