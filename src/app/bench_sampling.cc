@@ -27,10 +27,10 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-double RooflineSeconds(const ModelCost& cost, const EngineStep& step, double peak_gflops,
-                       double bandwidth_gbs) {
+double RooflineSeconds(const ModelCost& cost, Format weights, const EngineStep& step,
+                       double peak_gflops, double bandwidth_gbs) {
   const double bytes =
-      cost.WeightBytesRead(step.rows) +
+      cost.WeightBytesRead(step.rows, weights) +
       static_cast<double>(step.cached * cost.CacheBytesPerToken(CacheForm::kExpanded));
   return std::max(Flops(cost, step) / (1e9 * peak_gflops), bytes / (1e9 * bandwidth_gbs));
 }
@@ -65,7 +65,8 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
   CHECK(decoding.size() > 1);
   double roofline = 0;
   for (size_t i = 1; i < decoding.size(); ++i)
-    roofline += RooflineSeconds(model.cost(), decoding[i], PeakGflops(), BandwidthGBs());
+    roofline +=
+        RooflineSeconds(model.cost(), options.weights, decoding[i], PeakGflops(), BandwidthGBs());
   const auto tokens = static_cast<double>((decoding.size() - 1) * requests.size());
   return {tokens / (last - first), roofline / (last - first)};
 }
@@ -94,7 +95,8 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     speed.push_back(generated / m.sample_seconds);
     double roofline = 0;
     for (const EngineStep& pass : passes)
-      roofline += RooflineSeconds(learner->cost(), pass, PeakGflops(), BandwidthGBs());
+      roofline += RooflineSeconds(learner->cost(), FormatOf(recipe.rl.precision), pass,
+                                  PeakGflops(), BandwidthGBs());
     share.push_back(roofline / m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);

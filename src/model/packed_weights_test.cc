@@ -5,6 +5,7 @@
 #include <cstring>
 #include <set>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -25,15 +26,24 @@ std::vector<ModelConfig> Configs() {
   return configs;
 }
 
+std::vector<std::pair<ModelConfig, Format>> Cases() {
+  std::vector<std::pair<ModelConfig, Format>> cases;
+  for (const Format format : {Format::kF32, Format::kBf16, Format::kQ8, Format::kQ4}) {
+    for (const ModelConfig& config : Configs()) cases.emplace_back(config, format);
+  }
+  return cases;
+}
+
 // Every matrix that a linear layer multiplies by has a packed form of its own, which is that matrix
 // packed; the embedding, which no layer multiplies by, has none. Again after the weights change.
 TEST(PackedWeights, HoldsEveryMatrixThatALayerMultipliesBy) {
-  for (const ModelConfig& config : Configs()) {
+  for (const auto& [config, format] : Cases()) {
     const ParamLayout layout(config);
     std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
     for (size_t i = 0; i < weights.size(); ++i)
       weights[i] = static_cast<float>(RandomNormal(1, RandomStream::kTest, i));
-    PackedWeights packed(config, layout, weights.data());
+    PackedWeights packed(config, layout, weights.data(), format);
+    EXPECT_EQ(packed.bytes(), PackedWeights::Bytes(config, format));
     const auto expect_packed = [&](const Weight& weight, const std::string& name) {
       ASSERT_NE(weight.forward, nullptr) << name;
       std::vector<char> expected(
