@@ -23,6 +23,7 @@
 #include "base/parallel.h"
 #include "kernel/gemm.h"
 #include "kernel/gemm_bf16.h"
+#include "kernel/gemm_quant.h"
 #include "kernel/kernels.h"
 #include "kernel/peak.h"
 
@@ -264,6 +265,36 @@ struct Bench {
         [&] { theirs(); });
   }
 
+  // Integer weights as decoding and prompts use them: activations are quantised from f32. oneDNN
+  // gets bytes on both sides, quantised beforehand, and no scales.
+  void OneQuant(const std::string& set, Format format, int64_t m, int64_t n, int64_t k) {
+    const std::string name =
+        fmt::format("{} {} {}x{}x{}", set, format == Format::kQ8 ? "q8" : "q4", m, n, k);
+    if (!Wanted(name)) return;
+    std::vector<float> a = Random(m * k), c = Random(m * n), d = c;
+    std::vector<int8_t> a8(static_cast<size_t>(m * k), 1), b8(static_cast<size_t>(n * k), 1);
+    OneDnn theirs(m, n, k, false, true, a8.data(), b8.data(), d.data(), false,
+                  dnnl::memory::data_type::s8);
+    const int64_t bytes = QuantBytes(format, n, k);
+    FloatBuffer packed(bytes / 4);
+    {
+      const std::vector<float> b = Random(n * k);
+      QuantizeWeights(format, ConstMatrix(b.data(), n, k), packed.data());
+    }
+    const double flops =
+        2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+    const Result r = Race(
+        rounds,
+        [&] {
+          QuantGemm(ConstMatrix(a.data(), m, k), {format, n, k, packed.data()},
+                    Matrix(c.data(), m, n));
+        },
+        [&] { theirs(); });
+    ratios.push_back(r.theirs / r.ours);
+    Print(fmt::format("{} {:.1f} GB/s", name, static_cast<double>(bytes) / r.ours * 1e-9), flops,
+          r);
+  }
+
   // Experts of unequal size; oneDNN runs them one after the other.
   void Grouped(const std::string& set, const std::string& form, int64_t rows, int64_t groups,
                int64_t n, int64_t k) {
@@ -375,6 +406,13 @@ int Main(int argc, char** argv) {
     bench.One("decode", "packed", m, 640, 256);
     bench.One("decode", "packed", m, 4096, 256);
     bench.One("decode", "packed", m, 16384, 512);
+  }
+  for (const Format format : {Format::kQ8, Format::kQ4}) {
+    bench.OneQuant("decode", format, 1, 24576, 8192);  // beyond the caches
+    for (const int64_t m : {1, 2, 4, 8, 16, 32, 512}) {
+      bench.OneQuant("integers", format, m, 512, 512);
+      bench.OneQuant("integers", format, m, 2048, 2048);
+    }
   }
   for (const char* form : {"NT", "NN", "TN", "packed"}) {
     bench.Grouped("S", form, 32768, 16, 256, 256);

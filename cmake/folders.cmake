@@ -1,5 +1,5 @@
 # One static library and one test program for each folder of src/. Files are found by name:
-#   x.cc -> the library (but main.cc, which is a program's), x_avx2.cc / x_avx512.cc / x_amx.cc -> compiled with that instruction set,
+#   x.cc -> the library (but main.cc, which is a program's), x_avx2.cc / x_avx512.cc / x_amx.cc, ... -> compiled with that instruction set,
 #   x_test.cc and x_testing.cc (what tests share) -> the test program.
 function(dh_folder name)
   cmake_parse_arguments(F "" "" "DEPS;LIBS" ${ARGN})
@@ -15,11 +15,15 @@ function(dh_folder name)
   endforeach()
   foreach(file ${sources})
     if(file MATCHES "_avx2\\.cc$")
-      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-O3")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-O3")
+    elseif(file MATCHES "_avx2vnni\\.cc$")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-mavxvnni;-O3")
     elseif(file MATCHES "_avx512\\.cc$")
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-O3;-mprefer-vector-width=512")
+    elseif(file MATCHES "_avx512vnni\\.cc$")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mavx512vnni;-mfma;-O3;-mprefer-vector-width=512")
     elseif(file MATCHES "_amx\\.cc$")
-      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mavx512bf16;-mfma;-mamx-tile;-mamx-bf16;-mamx-int8;-O3;-mprefer-vector-width=512")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mavx512bf16;-mavx512vnni;-mfma;-mamx-tile;-mamx-bf16;-mamx-int8;-O3;-mprefer-vector-width=512")
     elseif(file MATCHES "_scalar\\.cc$")
       set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "-O3")
     endif()

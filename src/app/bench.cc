@@ -11,6 +11,7 @@
 #include "app/output.h"
 #include "app/problem_flags.h"
 #include "app/recipes.h"
+#include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
@@ -33,12 +34,14 @@ struct BenchOptions {
   int64_t prompt_tokens = 64;
   int64_t new_tokens = 64;
   CacheFlag cache;
+  WeightsFlag weights;
   bool json = false;
 };
 
 Json BenchBase(const BenchOptions& options) {
   const PretrainRecipe recipe = ReadPretrainRecipe(options.recipe);
-  DecodingBench decoding{options.cache.form(), 1, options.prompt_tokens, options.new_tokens};
+  DecodingBench decoding{options.cache.form(), options.weights.Or(FormatOf(recipe.train.precision)),
+                         1, options.prompt_tokens, options.new_tokens};
   if (decoding.capacity() > recipe.model.max_position_embeddings) {
     FailUsage("bench: --prompt-tokens and --new-tokens exceed max_position_embeddings = {}",
               recipe.model.max_position_embeddings);
@@ -51,7 +54,7 @@ Json BenchBase(const BenchOptions& options) {
   Note("training");
   result["training"] = BenchTraining(recipe, options.rounds, trained);
   const PackedWeights packed(trained.config(), trained.layout(), trained.mutable_weights(),
-                             trained.format());
+                             decoding.weights);
   Json speeds, shares;
   for (const int64_t batch : options.batches) {
     Note(fmt::format("decoding {} sequences", batch));
@@ -61,12 +64,18 @@ Json BenchBase(const BenchOptions& options) {
     if (decoding.form == CacheForm::kExpanded)
       shares[std::to_string(batch)] = speed.share_of_roofline;
   }
+  result["decoding_weight_bytes"] = packed.bytes();
   result["decoding_tokens_per_second"] = std::move(speeds);
   if (!shares.empty()) result["decoding_share_of_roofline"] = std::move(shares);
   return result;
 }
 
 void Run(const BenchOptions& options) {
+  if (!options.model.empty() && options.weights.given()) {
+    FailUsage(
+        "--weights is of decoding with a recipe's model; with --model the recipe's rl.precision "
+        "chooses, as in --set rl.precision=bf16");
+  }
   Json result{{"threads", NumThreads()}, {"peak_gflops", PeakGflops()}};
   if (options.model.empty()) {
     if (const RecipeContents c =
@@ -108,6 +117,7 @@ void RegisterBench(Command app) {
   command.Add("--prompt-tokens", options->prompt_tokens, "context before decoding")
       .Within(1, INT32_MAX);
   options->cache.Register(command, "of decoding: expanded (training's bits) or latent");
+  options->weights.Register(command, "the recipe's train.precision");
   command.Add("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
       .Within(8, INT32_MAX);
   AddJsonFlag(command, &options->json);

@@ -16,18 +16,19 @@
 namespace darkhorse {
 namespace {
 
-double BytesRead(const ModelCost& cost, const EngineStep& step) {
-  return cost.WeightBytesRead(step.rows) +
-         static_cast<double>(step.cached * cost.CacheBytesPerToken(CacheForm::kExpanded));
+double BytesRead(const ModelCost& cost, Format weights, const EngineStep& step) {
+  const Format cache = weights == Format::kBf16 ? Format::kBf16 : Format::kF32;
+  return cost.WeightBytesRead(step.rows, weights) +
+         static_cast<double>(step.cached * cost.CacheBytesPerToken(CacheForm::kExpanded, cache));
 }
 
 // Of all passes, each as one that reads as much as the greatest.
-double RooflineSeconds(const ModelCost& cost, std::span<const EngineStep> passes) {
+double RooflineSeconds(const ModelCost& cost, Format weights, std::span<const EngineStep> passes) {
   double most = 0, seconds = 0;
-  for (const EngineStep& pass : passes) most = std::max(most, BytesRead(cost, pass));
+  for (const EngineStep& pass : passes) most = std::max(most, BytesRead(cost, weights, pass));
   const double bandwidth = MeasureBandwidthGBs(NumThreads(), static_cast<int64_t>(most));
   for (const EngineStep& pass : passes)
-    seconds += RooflineSeconds(cost, pass, PeakGflops(), bandwidth);
+    seconds += RooflineSeconds(cost, weights, pass, PeakGflops(), bandwidth);
   return seconds;
 }
 
@@ -38,10 +39,10 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-double RooflineSeconds(const ModelCost& cost, const EngineStep& step, double peak_gflops,
-                       double bandwidth_gbs) {
+double RooflineSeconds(const ModelCost& cost, Format weights, const EngineStep& step,
+                       double peak_gflops, double bandwidth_gbs) {
   return std::max(Flops(cost, step) / (1e9 * peak_gflops),
-                  BytesRead(cost, step) / (1e9 * bandwidth_gbs));
+                  BytesRead(cost, weights, step) / (1e9 * bandwidth_gbs));
 }
 
 DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weights,
@@ -72,7 +73,8 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
     decoding.push_back(step);
   });
   CHECK(decoding.size() > 1);
-  const double roofline = RooflineSeconds(model.cost(), std::span(decoding).subspan(1));
+  const double roofline =
+      RooflineSeconds(model.cost(), options.weights, std::span(decoding).subspan(1));
   const auto tokens = static_cast<double>((decoding.size() - 1) * requests.size());
   return {tokens / (last - first), roofline / (last - first)};
 }
@@ -99,7 +101,8 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     train.push_back(m.train_seconds);
     length.push_back(m.mean_length);
     speed.push_back(generated / m.sample_seconds);
-    share.push_back(RooflineSeconds(learner->cost(), passes) / m.sample_seconds);
+    share.push_back(RooflineSeconds(learner->cost(), FormatOf(recipe.rl.precision), passes) /
+                    m.sample_seconds);
   }
   const auto samples = static_cast<double>(recipe.rl.prompts_per_step * recipe.rl.group_size);
   const double parts = Median(sample) + Median(score) + Median(train);

@@ -15,12 +15,14 @@ namespace darkhorse {
 double Median(std::vector<double> values);
 
 // Seconds of a forward pass with the expanded cache: its operations at the peak, or its weights and
-// cache, each read once, at the bandwidth, whichever is more.
-double RooflineSeconds(const ModelCost& cost, const EngineStep& step, double peak_gflops,
-                       double bandwidth_gbs);
+// cache, each read once, at the bandwidth, whichever is more. Products of another format than f32,
+// whose peak this is, can be faster.
+double RooflineSeconds(const ModelCost& cost, Format weights, const EngineStep& step,
+                       double peak_gflops, double bandwidth_gbs);
 
 struct DecodingBench {
   CacheForm form = CacheForm::kExpanded;
+  Format weights = Format::kF32;
   int64_t sequences = 1;
   int64_t prompt_tokens = 64, new_tokens = 64;  // of each
   int64_t capacity() const { return prompt_tokens + new_tokens + 1; }

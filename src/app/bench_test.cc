@@ -19,8 +19,8 @@ TEST(RooflineSeconds, IsTheSlowerOfOperationsAndBytes) {
   const double flops = Flops(cost, step);
   const double bytes = cost.WeightBytesRead(3) +
                        40.0 * static_cast<double>(cost.CacheBytesPerToken(CacheForm::kExpanded));
-  EXPECT_DOUBLE_EQ(RooflineSeconds(cost, step, 1e-9, 1e9), flops);
-  EXPECT_DOUBLE_EQ(RooflineSeconds(cost, step, 1e9, 1e-9), bytes);
+  EXPECT_DOUBLE_EQ(RooflineSeconds(cost, Format::kF32, step, 1e-9, 1e9), flops);
+  EXPECT_DOUBLE_EQ(RooflineSeconds(cost, Format::kF32, step, 1e9, 1e-9), bytes);
 }
 
 // The clock's seconds, scaled, are milliseconds and shares of the step; what no part covers is the

@@ -8,6 +8,7 @@
 #include "app/flags.h"
 #include "app/input_lines.h"
 #include "app/output.h"
+#include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/utf8.h"
@@ -20,6 +21,7 @@ namespace {
 
 struct ChatOptions {
   std::string model;
+  WeightsFlag weights;
   int64_t max_tokens = 512;
   SamplingParams sampling = {.temperature = 0.6f};
   uint64_t seed = 0;
@@ -108,7 +110,7 @@ void Greet(const std::string& model) {
 
 void Run(const ChatOptions& options) {
   Validate(options.sampling);
-  const LoadedModel loaded(options.model);
+  const LoadedModel loaded(options.model, options.weights.Of(options.model));
   Chat chat(options, loaded);
   CatchInterrupts();
   InputLines lines;
@@ -140,6 +142,7 @@ void RegisterChat(Command app) {
   Command command =
       app.AddCommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
   command.Add("model,--model", options->model, "checkpoint directory").Required();
+  options->weights.Register(command, kTrainedWeights);
   command.Add("--max-tokens", options->max_tokens, "longest answer, thoughts included")
       .Within(1, INT32_MAX);
   AddSamplingFlags(command, &options->sampling);

@@ -12,6 +12,7 @@
 #include "app/problem_flags.h"
 #include "app/recipe_around.h"
 #include "app/unread.h"
+#include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "data/prepare.h"
@@ -23,6 +24,7 @@ namespace {
 
 struct EvaluateOptions {
   std::string model;
+  WeightsFlag weights;
   std::string data;
   std::optional<int64_t>
       sequence_length;  // none: kSequence, or the model's context if that is less
@@ -128,7 +130,7 @@ void Run(EvaluateOptions options) {
   std::unique_ptr<Environment> tasks, own;
   if (!options.tasks.empty()) tasks = MakeTaskEnvironment(options.tasks);
   if (!problems.file.empty()) own = MakeOwnEnvironment(problems, Note);
-  const LoadedModel loaded(options.model);
+  const LoadedModel loaded(options.model, options.weights.Of(options.model));
   Json result{{"model", options.model}};
   if (!options.data.empty()) result.update(EvaluateShard(options, loaded));
   if (tasks) EvaluateOn(*tasks, options, loaded, &result);
@@ -149,6 +151,7 @@ void RegisterEvaluate(Command app) {
   const auto options = std::make_shared<EvaluateOptions>();
   Command command = app.AddCommand("evaluate", "Held-out loss or task scores of a model");
   command.Add("model,--model", options->model, "checkpoint directory").Required();
+  options->weights.Register(command, kTrainedWeights);
   command.Add("--data", options->data, "a shard, or a folder of `data prepare` (its val.bin)");
   command
       .Add("--sequence-length", options->sequence_length,

@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
+#include "app/weights_flag.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -20,6 +21,7 @@ constexpr int64_t kMaxPromptBytes = 64 << 20;
 
 struct GenerateOptions {
   std::string model;
+  WeightsFlag weights;
   std::vector<std::string> prompts;
   std::string prompt_file;
   int64_t samples = 1;
@@ -126,7 +128,7 @@ void Run(const GenerateOptions& options) {
                   [](const std::string& stop) { return stop.empty(); })) {
     FailUsage("--stop: an empty string would end every text before it begins");
   }
-  const LoadedModel loaded(options.model);
+  const LoadedModel loaded(options.model, options.weights.Of(options.model));
   const std::vector<std::string> prompts = Prompts(options);
   const std::vector<GenerationRequest> requests = Requests(options, loaded, prompts);
   int64_t longest = 0;
@@ -171,6 +173,7 @@ void RegisterGenerate(Command app) {
   const auto options = std::make_shared<GenerateOptions>();
   Command command = app.AddCommand("generate", "Sample text from a model");
   command.Add("model,--model", options->model, "checkpoint directory").Required();
+  options->weights.Register(command, kTrainedWeights);
   command.Add("--prompt", options->prompts,
               "text to continue; may be repeated; none: a document from nothing");
   command.Add("--prompt-file", options->prompt_file,

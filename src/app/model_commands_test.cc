@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <iostream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "app/commands_testing.h"
@@ -295,6 +296,54 @@ TEST_F(CommandsTest, ChatAnswersLineByLine) {
   EXPECT_NE(outcome.error.find("--max-tokens gives more"), std::string::npos) << outcome.error;
   EXPECT_NE(outcome.error.find("questions without an answer: 1"), std::string::npos);
   EXPECT_EQ(outcome.code, 1);  // stdin is no terminal
+}
+
+// In the format that --weights names, and without it in that of the stage that the model lies in.
+TEST_F(CommandsTest, WeightsHaveTheFormatAskedForOrThatOfTheRun) {
+  const std::string shard = *scratch_ / "data/val.bin";
+  const auto loss_in = [&](Format format) {
+    const LoadedModel loaded(Model(), format);
+    return EvaluateLoss(loaded.model(), loaded.weights(), TokenShard::Open(shard), 48, false, 200)
+        .loss;
+  };
+  const auto evaluate = [&](const std::string& model, std::vector<std::string> more) {
+    more.insert(more.begin(), {"evaluate", "--model", model, "--data", shard, "--sequence-length",
+                               "48", "--max-tokens", "200"});
+    return CallProgram(more);
+  };
+  const auto loss_of = [&](const std::string& model, const std::vector<std::string>& more) {
+    std::vector<std::string> all = more;
+    all.emplace_back("--json");
+    return Json::parse(evaluate(model, all).out)["loss"].get<double>();
+  };
+  std::set<double> losses;
+  for (const auto& [name, format] : {std::pair{"f32", Format::kF32},
+                                     {"bf16", Format::kBf16},
+                                     {"q8", Format::kQ8},
+                                     {"q4", Format::kQ4}}) {
+    EXPECT_EQ(loss_of(Model(), {"--weights", name}), loss_in(format)) << name;
+    losses.insert(loss_in(format));
+  }
+  EXPECT_EQ(losses.size(), 4u);
+  EXPECT_EQ(loss_of(Model(), {}), loss_in(Format::kF32));
+  const auto copy = [&](const std::string& run, const std::string& recipe) {
+    std::filesystem::create_directories(*scratch_ / (run + "/checkpoints/step-1"));
+    std::filesystem::copy(Model(), *scratch_ / (run + "/checkpoints/step-1"));
+    scratch_->Write(run + "/recipe.toml", recipe);
+    return *scratch_ / (run + "/checkpoints/step-1");
+  };
+  scratch_->Write("mixed/recipe.toml", "[pretrain.train]\nprecision = \"bf16\"\n");
+  const std::string base = copy("mixed/base", std::string(kPretrain) + "precision = \"bf16\"\n");
+  const std::string reinforced = copy("mixed/reinforced", "[rl]\ntasks = [\"sum:1\"]\n");
+  EXPECT_EQ(loss_of(base, {}), loss_in(Format::kBf16));
+  EXPECT_EQ(loss_of(base, {"--weights", "f32"}), loss_in(Format::kF32));
+  EXPECT_EQ(loss_of(reinforced, {}), loss_in(Format::kF32));
+  EXPECT_NE(evaluate(base, {}).error.find("the weights are bf16, as "), std::string::npos);
+  EXPECT_NE(evaluate(base, {"--weights", "int3"}).error.find("q8"), std::string::npos);
+  const Outcome refused = CallProgram(
+      {"bench", scratch_->Write("rl.toml", kReinforce), "--model", Model(), "--weights", "q4"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.error.find("--set rl.precision=bf16"), std::string::npos) << refused.error;
 }
 
 }  // namespace

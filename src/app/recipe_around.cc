@@ -8,7 +8,11 @@
 
 namespace darkhorse {
 
-std::optional<RecipeAround> FindRecipeAround(const std::string& model) {
+namespace {
+
+// What read(path, text) gives for the nearest recipe around the checkpoint that it can read.
+template <typename Read>
+auto FindAround(const std::string& model, const Read& read) -> decltype(read("", "")) {
   namespace fs = std::filesystem;
   std::error_code ignored;
   fs::path folder = fs::weakly_canonical(model, ignored);
@@ -18,11 +22,31 @@ std::optional<RecipeAround> FindRecipeAround(const std::string& model) {
     const std::string path = (folder / "recipe.toml").string();
     if (!FileExists(path)) continue;
     try {
-      return RecipeAround{path, ParseReinforceRecipe({path, ReadFile(path, 1 << 20), {}})};
-    } catch (const Error&) {  // of pretraining, or of another version
+      if (auto found = read(path, ReadFile(path, 1 << 20))) return found;
+    } catch (const Error&) {  // of another kind, or of another version
     }
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<RecipeAround> FindRecipeAround(const std::string& model) {
+  return FindAround(model, [](const std::string& path, const std::string& text) {
+    return std::optional(RecipeAround{path, ParseReinforceRecipe({path, text, {}})});
+  });
+}
+
+std::optional<PrecisionAround> FindPrecisionAround(const std::string& model) {
+  using Found = std::optional<PrecisionAround>;
+  return FindAround(model, [](const std::string& path, const std::string& text) -> Found {
+    const RecipeContents contents = ContentsOf(text, path);
+    if (contents.pretraining == contents.reinforcement) return std::nullopt;  // a whole run's
+    const std::string precision = contents.pretraining
+                                      ? ParsePretrainRecipe({path, text, {}}).train.precision
+                                      : ParseReinforceRecipe({path, text, {}}).rl.precision;
+    return PrecisionAround{path, precision, FormatOf(precision)};
+  });
 }
 
 }  // namespace darkhorse

@@ -1,9 +1,10 @@
-// The recipe of the run that a checkpoint lies in.
+// The recipes of the run that a checkpoint lies in.
 #pragma once
 
 #include <optional>
 #include <string>
 
+#include "kernel/weight.h"
 #include "rl/recipe.h"
 
 namespace darkhorse {
@@ -16,5 +17,14 @@ struct RecipeAround {
 // Of the nearest run around the checkpoint that has reinforcement in its recipe: its stage's, and
 // for a base model the whole run's. None where there is no such run.
 std::optional<RecipeAround> FindRecipeAround(const std::string& model);
+
+struct PrecisionAround {
+  std::string path;       // of the recipe
+  std::string precision;  // its train.precision or rl.precision
+  Format format;
+};
+
+// What the stage that the checkpoint lies in computed in. None where it lies in none.
+std::optional<PrecisionAround> FindPrecisionAround(const std::string& model);
 
 }  // namespace darkhorse

@@ -98,6 +98,25 @@ TEST_P(EngineFormats, SlotsChunksThreadsAndPackingDoNotChangeABit) {
   SetNumThreads(threads);
 }
 
+// Whatever the weights' format, and whichever the cache: the latent one reads slices of a matrix
+// that has no integers of its own.
+TEST(Engine, IntegerWeightsDependOnNoOtherSequence) {
+  Model m;
+  const auto requests = Requests(m.config);
+  const PackedWeights f32(m.config, m.layout, m.weights.data());
+  for (const Format format : {Format::kQ8, Format::kQ4}) {
+    const PackedWeights packed(m.config, m.layout, m.weights.data(), format);
+    for (const CacheForm form : {CacheForm::kExpanded, CacheForm::kLatent}) {
+      const auto generate = [&](const PackedWeights& weights, int64_t slots) {
+        return Engine(m.transformer, weights.model(), form, slots, 400, 1000).Generate(requests);
+      };
+      const auto one = generate(packed, 1);
+      ExpectSame(one, generate(packed, 15));
+      EXPECT_NE(one.back().logp, generate(f32, 1).back().logp);
+    }
+  }
+}
+
 // Log-probabilities of a completion, computed with a latent cache that holds nothing else: the
 // prompt in chunks of prefill_rows, its last row by itself, then each token.
 std::vector<float> LatentLogp(Model& m, const GenerationRequest& request,

@@ -7,6 +7,8 @@
 
 #include "kernel/bf16.h"
 #include "kernel/denormals.h"
+#include "kernel/f16.h"
+#include "kernel/gemm_quant.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -79,7 +81,108 @@ float SumOf(float sums[16]) {
   return sums[0];
 }
 
+// A row's quantised block: number k stands for scale * q[k] + least.
+struct Quantised {
+  float scale, least;
+  std::vector<int> q;
+  float Number(size_t k) const { return scale * static_cast<float>(q[k]) + least; }
+};
+
+std::vector<float> PaddedBlock(ConstMatrix x, int64_t row, int64_t begin) {
+  std::vector<float> block(static_cast<size_t>(kQuantBlock), 0.0f);
+  for (int64_t k = begin; k < std::min(begin + kQuantBlock, x.cols); ++k)
+    block[static_cast<size_t>(k - begin)] = x(row, k);
+  return block;
+}
+
+// Infinity where one of them is a NaN.
+float Greatest(const std::vector<float>& x) {
+  float greatest = 0;
+  for (const float v : x)
+    greatest = std::isfinite(v) ? std::max(greatest, std::fabs(v))
+                                : std::numeric_limits<float>::infinity();
+  return greatest;
+}
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+Quantised ActivationBlock(const std::vector<float>& x) {
+  const float a = Greatest(x);
+  if (!std::isfinite(a)) return {kNan, 0, std::vector<int>(x.size())};
+  Quantised block{0, 0, std::vector<int>(x.size())};
+  if (a < 0x1p-100f) return block;
+  block.scale = a / 127;
+  for (size_t k = 0; k < x.size(); ++k)
+    block.q[k] = static_cast<int>(std::nearbyint(x[k] * (127 / a)));
+  return block;
+}
+
+Quantised WeightBlock(Format format, const std::vector<float>& w) {
+  const bool q4 = format == Format::kQ4;
+  const float a = Greatest(w);
+  const float least = q4 ? ToFloat(RoundToF16(*std::min_element(w.begin(), w.end()))) : 0;
+  const float range = q4 ? *std::max_element(w.begin(), w.end()) - least : a;
+  const float scale = ToFloat(RoundToF16(range / (q4 ? 15.0f : 127.0f)));
+  Quantised block{scale, least, std::vector<int>(w.size())};
+  if (!std::isfinite(a) || !std::isfinite(scale) || !std::isfinite(least)) {
+    block.scale = kNan;
+    return block;
+  }
+  for (size_t k = 0; k < w.size() && scale > 0; ++k) {
+    const float q = std::nearbyint((w[k] - least) / scale);
+    block.q[k] = static_cast<int>(std::min(std::max(q, q4 ? 0.0f : -127.0f), q4 ? 15.0f : 127.0f));
+  }
+  return block;
+}
+
+template <typename Quantise>
+std::vector<float> QuantisedNumbers(ConstMatrix x, const Quantise& quantise) {
+  std::vector<float> numbers;
+  for (int64_t row = 0; row < x.rows; ++row) {
+    for (int64_t k = 0; k < x.cols; k += kQuantBlock) {
+      const Quantised block = quantise(PaddedBlock(x, row, k));
+      for (int64_t i = k; i < std::min(k + kQuantBlock, x.cols); ++i)
+        numbers.push_back(block.Number(static_cast<size_t>(i - k)));
+    }
+  }
+  return numbers;
+}
+
 }  // namespace
+
+std::vector<float> QuantisedActivations(ConstMatrix x) {
+  return QuantisedNumbers(x, ActivationBlock);
+}
+
+std::vector<float> QuantisedWeights(Format format, ConstMatrix w) {
+  return QuantisedNumbers(
+      w, [format](const std::vector<float>& block) { return WeightBlock(format, block); });
+}
+
+void QuantGemmReference(Format format, ConstMatrix x, ConstMatrix w, Matrix c, bool accumulate) {
+  if (!accumulate) {
+    for (int64_t i = 0; i < c.rows; ++i) std::fill_n(c.Row(i), c.cols, 0.0f);
+  }
+  for (int64_t k = 0; k < x.cols; k += kQuantBlock) {
+    std::vector<Quantised> rows, columns;
+    for (int64_t i = 0; i < c.rows; ++i) rows.push_back(ActivationBlock(PaddedBlock(x, i, k)));
+    for (int64_t j = 0; j < c.cols; ++j)
+      columns.push_back(WeightBlock(format, PaddedBlock(w, j, k)));
+    for (int64_t i = 0; i < c.rows; ++i) {
+      const Quantised& a = rows[static_cast<size_t>(i)];
+      int sum = 0;
+      for (const int q : a.q) sum += q;
+      for (int64_t j = 0; j < c.cols; ++j) {
+        const Quantised& b = columns[static_cast<size_t>(j)];
+        int dot = 0;
+        for (size_t n = 0; n < a.q.size(); ++n) dot += a.q[n] * b.q[n];
+        c(i, j) = std::fma(static_cast<float>(dot), a.scale * b.scale, c(i, j));
+        if (format == Format::kQ4)
+          c(i, j) = std::fma(b.least, a.scale * static_cast<float>(sum), c(i, j));
+      }
+    }
+  }
+}
 
 void AttentionReference(const AttentionJob& job, ConstMatrix keys, float scale) {
   for (int64_t row = 0; row < job.q.rows; ++row) {

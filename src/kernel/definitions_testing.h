@@ -2,6 +2,8 @@
 // these bits (docs/architecture.md).
 #pragma once
 
+#include <vector>
+
 #include "kernel/attention.h"
 #include "kernel/gemm.h"
 
@@ -14,6 +16,11 @@ void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_trans
 // The products of kernel/gemm_bf16.h.
 void Bf16GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
                        bool accumulate);
+
+// x . W^T of kernel/gemm_quant.h, and the numbers that its quantised operands stand for.
+void QuantGemmReference(Format format, ConstMatrix x, ConstMatrix w, Matrix c, bool accumulate);
+std::vector<float> QuantisedActivations(ConstMatrix x);
+std::vector<float> QuantisedWeights(Format format, ConstMatrix w);
 
 // The attention of kernel/attention.h, in float over a row's own positions, block by block. The
 // exponential is Kernels()'s.

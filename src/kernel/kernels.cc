@@ -1,5 +1,6 @@
 #include "kernel/kernels.h"
 
+#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@ enum class Amx { kAbsent, kRefused, kReady };
 Amx AskForAmx() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16") ||
-      !__builtin_cpu_supports("amx-int8") || !__builtin_cpu_supports("avx512bf16")) {
+      !__builtin_cpu_supports("amx-int8") || !__builtin_cpu_supports("avx512bf16") ||
+      !__builtin_cpu_supports("avx512vnni")) {
     return Amx::kAbsent;
   }
   constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XTILEDATA
@@ -33,19 +35,40 @@ Amx AmxHere() {
   return state;
 }
 
+bool HasAvx512Vnni() { return __builtin_cpu_supports("avx512vnni"); }
+
+// GCC 12 cannot be asked.
+bool HasAvxVnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
+// Where the CPU has VNNI, rows multiply integers with it.
+const KernelRow& RowAvx2() {
+  static const KernelRow row = {"avx2", kRowAvx2.gemm, kRowAvx2.ops, kRowAvx2.bf16,
+                                HasAvxVnni() ? kQuantLoopsAvx2Vnni : kRowAvx2.quant};
+  return row;
+}
+const KernelRow& RowAvx512() {
+  static const KernelRow row = {"avx512", kRowAvx512.gemm, kRowAvx512.ops, kRowAvx512.bf16,
+                                HasAvx512Vnni() ? kQuantLoopsAvx512Vnni : kRowAvx512.quant};
+  return row;
+}
 const KernelRow& RowAmx() {
-  static const KernelRow row = {"amx", kRowAvx512.gemm, kRowAvx512.ops, kBf16LoopsAmx};
+  static const KernelRow row = {"amx", kRowAvx512.gemm, kRowAvx512.ops, kBf16LoopsAmx,
+                                kQuantLoopsAmx};
   return row;
 }
 
 std::vector<const KernelRow*> FindSupported() {
   std::vector<const KernelRow*> rows = {&kRowScalar};
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2) rows.push_back(&kRowAvx2);
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  if (avx2) rows.push_back(&RowAvx2());
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
-    rows.push_back(&kRowAvx512);
+    rows.push_back(&RowAvx512());
     if (AmxHere() == Amx::kReady) rows.push_back(&RowAmx());
   }
   return rows;
@@ -77,6 +100,19 @@ std::atomic<const KernelRow*> g_selected{nullptr};
 std::span<const KernelRow* const> SupportedKernels() {
   static const std::vector<const KernelRow*> rows = FindSupported();
   return rows;
+}
+
+std::span<const QuantLoops* const> SupportedQuantLoops() {
+  static const std::vector<const QuantLoops*> all = [] {
+    std::vector<const QuantLoops*> found;
+    for (const KernelRow* row : SupportedKernels()) {
+      if (row == &RowAvx2() && HasAvxVnni()) found.push_back(&kRowAvx2.quant);
+      if (row == &RowAvx512() && HasAvx512Vnni()) found.push_back(&kRowAvx512.quant);
+      found.push_back(&row->quant);
+    }
+    return found;
+  }();
+  return all;
 }
 
 const KernelRow& Kernels() {

@@ -9,6 +9,7 @@
 #include "kernel/bf16_loops.h"
 #include "kernel/gemm_loops.h"
 #include "kernel/ops_loops.h"
+#include "kernel/quant_loops.h"
 
 namespace darkhorse {
 
@@ -17,11 +18,13 @@ struct KernelRow {
   GemmLoops gemm;
   OpsLoops ops;
   Bf16Loops bf16;
+  QuantLoops quant;
 };
 
 // The rows themselves. Only kernels.cc names them: a row may hold instructions that this CPU lacks.
 extern const KernelRow kRowScalar, kRowAvx2, kRowAvx512;
 extern const Bf16Loops kBf16LoopsAmx;  // of a row that is the avx512 one otherwise
+extern const QuantLoops kQuantLoopsAvx2Vnni, kQuantLoopsAvx512Vnni, kQuantLoopsAmx;
 
 // The row in use: the best this CPU runs, or what DARKHORSE_ISA names (an unknown or unsupported
 // name is a UsageError).
@@ -29,6 +32,10 @@ const KernelRow& Kernels();
 
 // Every row this CPU can run, scalar first. For differential tests.
 std::span<const KernelRow* const> SupportedKernels();
+
+// All loops for integers that this CPU can run, scalar first: those of its rows, and those that a
+// row passes over for better ones. For differential tests.
+std::span<const QuantLoops* const> SupportedQuantLoops();
 
 // Makes Kernels() return that row from now on. For tests; not while other threads compute.
 void SelectKernels(const KernelRow& row);

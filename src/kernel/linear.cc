@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "kernel/gemm.h"
 #include "kernel/gemm_bf16.h"
+#include "kernel/gemm_quant.h"
 
 namespace darkhorse {
 namespace {
@@ -19,9 +20,14 @@ Bf16Operand OperandNN(const Weight& weight) {
   return tiles ? Bf16Operand(weight.out(), weight.in(), tiles) : Bf16Operand(weight.w);
 }
 
+QuantOperand OperandQuant(const Weight& weight) {
+  CHECK(weight.forward);
+  return {weight.format, weight.out(), weight.in(), weight.forward};
+}
+
 template <typename Operand>
-std::vector<Bf16Operand> Operands(std::span<const Weight> weights, const Operand& operand) {
-  std::vector<Bf16Operand> operands;
+auto Operands(std::span<const Weight> weights, const Operand& operand) {
+  std::vector<decltype(operand(weights.front()))> operands;
   operands.reserve(weights.size());
   for (const Weight& weight : weights) operands.push_back(operand(weight));
   return operands;
@@ -31,6 +37,7 @@ std::vector<Bf16Operand> Operands(std::span<const Weight> weights, const Operand
 
 void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate) {
   if (weight.format == Format::kBf16) return Bf16GemmNT(x, OperandNT(weight), y, accumulate);
+  if (IsInteger(weight.format)) return QuantGemm(x, OperandQuant(weight), y, accumulate);
   if (weight.forward)
     return GemmPacked(x, static_cast<const float*>(weight.forward), y, accumulate);
   GemmNT(x, weight.w, y, accumulate);
@@ -38,6 +45,7 @@ void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulat
 
 void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
                     Matrix dw) {
+  CHECK(!IsInteger(weight.format));
   if (weight.format == Format::kBf16) {
     if (dw.data) Bf16GemmTN(dy, x, dw, /*accumulate=*/true);
     if (dx.data) Bf16GemmNN(dy, OperandNN(weight), dx, add_to_dx);
@@ -49,14 +57,17 @@ void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix 
 
 void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
                     std::span<const Weight> weights, Matrix y) {
-  if (!weights.empty() && weights.front().format == Format::kBf16)
+  const Format format = weights.empty() ? Format::kF32 : weights.front().format;
+  if (format == Format::kBf16)
     return GroupedBf16GemmNT(x, row_begin, Operands(weights, OperandNT), y);
+  if (IsInteger(format)) return GroupedQuantGemm(x, row_begin, Operands(weights, OperandQuant), y);
   GroupedGemmNT(x, row_begin, weights, y);
 }
 
 void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row_begin,
                      std::span<const Weight> weights, Matrix dx, bool add_to_dx,
                      std::span<const Matrix> dw) {
+  CHECK(weights.empty() || !IsInteger(weights.front().format));
   if (!weights.empty() && weights.front().format == Format::kBf16) {
     GroupedBf16GemmTN(dy, x, row_begin, dw);
     if (dx.data) GroupedBf16GemmNN(dy, row_begin, Operands(weights, OperandNN), dx, add_to_dx);
@@ -72,19 +83,24 @@ int64_t ForwardBytes(Format format, int64_t out, int64_t in) {
       return PackedSize(out, in) * static_cast<int64_t>(sizeof(float));
     case Format::kBf16:
       return TilesSize(out, in) * static_cast<int64_t>(sizeof(Bf16));
+    case Format::kQ8:
+    case Format::kQ4:
+      return QuantBytes(format, out, in);
   }
   CHECK(false);
 }
 
 int64_t BackwardBytes(Format format, int64_t out, int64_t in) {
-  return format == Format::kF32 ? 0 : TilesSize(out, in) * static_cast<int64_t>(sizeof(Bf16));
+  return format == Format::kBf16 ? TilesSize(out, in) * static_cast<int64_t>(sizeof(Bf16)) : 0;
 }
 
 void PackForward(const Weight& weight, void* packed) {
   if (weight.format == Format::kF32) {
     PackNT(weight.w, static_cast<float*>(packed));
-  } else {
+  } else if (weight.format == Format::kBf16) {
     RoundForNT(weight.w, static_cast<Bf16*>(packed));
+  } else {
+    QuantizeWeights(weight.format, weight.w, packed);
   }
 }
 

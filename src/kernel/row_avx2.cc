@@ -14,8 +14,17 @@ constexpr int kTileRows = 6, kTileVectors = 6, kMaxPanels = 4;
 #include "kernel/ops.inl"
 constexpr int kPairRows = 3, kPairPanels = 1;
 #include "kernel/bf16_product.inl"
+constexpr int kQuantRows = 3, kQuantSums = 3;
+#include "kernel/int_avx2.inl"
+#include "kernel/quant_product.inl"
+#include "kernel/quant_rows.inl"
 }  // namespace
 
-constinit const KernelRow kRowAvx2 = {"avx2", MakeGemmLoops(), MakeOpsLoops(), MakeBf16Loops()};
+constinit const KernelRow kRowAvx2 = {
+    "avx2",
+    MakeGemmLoops(),
+    MakeOpsLoops(),
+    MakeBf16Loops(),
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, "avx2"}};
 
 }  // namespace darkhorse

@@ -18,8 +18,17 @@ constexpr int kTileRows = 6, kTileVectors = 24, kMaxPanels = 8;
 #include "kernel/ops.inl"
 constexpr int kPairRows = 6, kPairPanels = 2;
 #include "kernel/bf16_product.inl"
+constexpr int kQuantRows = 6, kQuantSums = 12;
+#include "kernel/int_avx512.inl"
+#include "kernel/quant_product.inl"
+#include "kernel/quant_rows.inl"
 }  // namespace
 
-constinit const KernelRow kRowAvx512 = {"avx512", MakeGemmLoops(), MakeOpsLoops(), MakeBf16Loops()};
+constinit const KernelRow kRowAvx512 = {
+    "avx512",
+    MakeGemmLoops(),
+    MakeOpsLoops(),
+    MakeBf16Loops(),
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, "avx512"}};
 
 }  // namespace darkhorse

@@ -12,8 +12,17 @@ constexpr int kTileRows = 4, kTileVectors = 4, kMaxPanels = 2;
 #include "kernel/ops.inl"
 constexpr int kPairRows = 2, kPairPanels = 1;
 #include "kernel/bf16_product.inl"
+constexpr int kQuantRows = 2, kQuantSums = 2;
+#include "kernel/int_scalar.inl"
+#include "kernel/quant_product.inl"
+#include "kernel/quant_rows.inl"
 }  // namespace
 
-constinit const KernelRow kRowScalar = {"scalar", MakeGemmLoops(), MakeOpsLoops(), MakeBf16Loops()};
+constinit const KernelRow kRowScalar = {
+    "scalar",
+    MakeGemmLoops(),
+    MakeOpsLoops(),
+    MakeBf16Loops(),
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, "scalar"}};
 
 }  // namespace darkhorse

@@ -11,7 +11,11 @@ namespace darkhorse {
 enum class Format {
   kF32,   // kernel/gemm.h
   kBf16,  // kernel/gemm_bf16.h: both operands are rounded
+  kQ8,    // kernel/gemm_quant.h: integers of 8 bits, for the forward pass alone
+  kQ4,    // the same of 4 bits
 };
+
+inline bool IsInteger(Format format) { return format == Format::kQ8 || format == Format::kQ4; }
 
 struct Weight {
   Matrix w;  // [out, in]
@@ -24,8 +28,11 @@ struct Weight {
   bool present() const { return w.data != nullptr; }
   int64_t out() const { return w.rows; }
   int64_t in() const { return w.cols; }
-  // Some of the outputs.
-  Weight Rows(int64_t begin, int64_t count) const { return {w.Rows(begin, count), format}; }
+  // Some of the outputs. Integers exist packed only, so of a weight in an integer format these are
+  // the f32 numbers that it was made from.
+  Weight Rows(int64_t begin, int64_t count) const {
+    return {w.Rows(begin, count), IsInteger(format) ? Format::kF32 : format};
+  }
 };
 
 }  // namespace darkhorse

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernel/linear.h"
 #include "model/head.h"
 #include "model/packed_weights.h"
 #include "model/params.h"
@@ -99,9 +100,12 @@ double ModelCost::TrainingFlopsPerToken(double context) const {
   return 3 * (ForwardFlopsPerToken(context) + 2 * in_modules);
 }
 
-double ModelCost::WeightBytesRead(int64_t rows) const {
+double ModelCost::WeightBytesRead(int64_t rows, Format format) const {
+  constexpr int64_t kLarge = 1024;  // nothing is padded
+  const double bytes =
+      static_cast<double>(ForwardBytes(format, kLarge, kLarge)) / (kLarge * kLarge);
   const double visited = 1 - std::pow(1 - VisitedShare(), static_cast<double>(rows));
-  return sizeof(float) * (main_.Touched(visited) + head_);
+  return bytes * (main_.Touched(visited) + head_);
 }
 
 int64_t ModelCost::CacheBytesPerToken(CacheForm form, Format format) const {

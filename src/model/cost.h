@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernel/weight.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
 
@@ -43,7 +44,8 @@ class ModelCost {
   // Bytes of the weight matrices that a forward pass of `rows` tokens reads from memory, each once:
   // all but the embedding table; of the experts the share 1 - (1 - k/E)^rows that the tokens visit
   // where their choices are independent.
-  double WeightBytesRead(int64_t rows) const;
+  // In the format that they are packed in, the padding of small ones not counted.
+  double WeightBytesRead(int64_t rows, Format format = Format::kF32) const;
 
   // Bytes that one token of context occupies in the key/value cache.
   int64_t CacheBytesPerToken(CacheForm form, Format format = Format::kF32) const;

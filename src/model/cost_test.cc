@@ -81,6 +81,9 @@ TEST(Cost, WeightsReadByOneTokenAreThoseItIsMultipliedWith) {
             4 * experts * (3.0 / 4 - 1.0 / 2));
   const double all = 2 * kAttentionWeights + 3 * 8 * 16 + 8 * 4 + 5.0 / 4 * experts + kHeadWeights;
   EXPECT_EQ(ModelCost(Small()).WeightBytesRead(1000), 4 * all);
+  EXPECT_EQ(ModelCost(Small()).WeightBytesRead(1000, Format::kBf16), 2 * all);
+  EXPECT_EQ(ModelCost(Small()).WeightBytesRead(1000, Format::kQ8), 8.25 / 8 * all);
+  EXPECT_EQ(ModelCost(Small()).WeightBytesRead(1000, Format::kQ4), 4.5 / 8 * all);
 }
 
 TEST(Cost, CacheBytesAreWhatTheCacheAllocates) {

@@ -33,24 +33,24 @@ std::vector<Weight*> Multiplied(const ModelConfig& config, ModelWeights& model) 
   return multiplied;
 }
 
+int64_t PackedFloats(const std::vector<Weight*>& multiplied, PackedWeights::Use use) {
+  int64_t total = 0;
+  for (const Weight* w : multiplied) total += ForwardFloats(*w) + BackwardFloats(*w, use);
+  return total;
+}
+
 }  // namespace
 
 int64_t PackedWeights::Bytes(const ModelConfig& config, Format format, Use use) {
-  const ParamLayout layout(config);
-  ModelWeights model = Bind(config, layout, nullptr, format);  // shapes alone
-  int64_t floats = 0;
-  for (const Weight* w : Multiplied(config, model))
-    floats += ForwardFloats(*w) + BackwardFloats(*w, use);
-  return floats * static_cast<int64_t>(sizeof(float));
+  ModelWeights shapes = Bind(config, ParamLayout(config), nullptr, format);
+  return PackedFloats(Multiplied(config, shapes), use) * static_cast<int64_t>(sizeof(float));
 }
 
 PackedWeights::PackedWeights(const ModelConfig& config, const ParamLayout& layout, float* weights,
                              Format format, Use use)
     : model_(Bind(config, layout, weights, format)) {
   const std::vector<Weight*> multiplied = Multiplied(config, model_);
-  int64_t total = 0;
-  for (const Weight* w : multiplied) total += ForwardFloats(*w) + BackwardFloats(*w, use);
-  packed_ = FloatBuffer(total);
+  packed_ = FloatBuffer(PackedFloats(multiplied, use));
   float* next = packed_.data();
   const auto take = [&](int64_t floats) {
     void* taken = floats > 0 ? next : nullptr;

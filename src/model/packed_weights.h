@@ -24,8 +24,9 @@ class PackedWeights {
   // Packs again after the weights have changed.
   void Repack();
 
-  // Bytes that the packed forms of such weights take.
-  static int64_t Bytes(const ModelConfig& config, Format format, Use use);
+  // Bytes of the packed matrices of a model of this config. Allocates nothing of that size.
+  static int64_t Bytes(const ModelConfig& config, Format format, Use use = Use::kForward);
+
   int64_t bytes() const { return packed_.size() * static_cast<int64_t>(sizeof(float)); }
 
  private:

@@ -30,13 +30,16 @@ std::vector<ModelConfig> Configs() {
 // layer multiplies by, has none. The router's is f32. Again after the weights change.
 TEST(PackedWeights, HoldsEveryMatrixThatALayerMultipliesBy) {
   for (const ModelConfig& config : Configs()) {
-    for (const Format format : {Format::kF32, Format::kBf16}) {
+    for (const Format format : {Format::kF32, Format::kBf16, Format::kQ8, Format::kQ4}) {
       for (const auto use : {PackedWeights::Use::kForward, PackedWeights::Use::kTraining}) {
+        const bool integers = format == Format::kQ8 || format == Format::kQ4;
+        if (integers && use == PackedWeights::Use::kTraining) continue;  // not trained in
         const ParamLayout layout(config);
         std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
         for (size_t i = 0; i < weights.size(); ++i)
           weights[i] = static_cast<float>(RandomNormal(1, RandomStream::kTest, i));
         PackedWeights packed(config, layout, weights.data(), format, use);
+        EXPECT_EQ(packed.bytes(), PackedWeights::Bytes(config, format, use));
         std::set<const void*> places;
         const auto expect = [&](const void* form, int64_t bytes, auto* pack, const Weight& weight,
                                 const std::string& name) {

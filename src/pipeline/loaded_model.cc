@@ -8,10 +8,12 @@
 namespace darkhorse {
 namespace {
 
-void RequireMemoryOf(const ModelConfig& config, const std::string& directory) {
+void RequireMemoryOf(const ModelConfig& config, Format format, const std::string& directory) {
   const ModelCost cost(config);
-  const auto weights = static_cast<double>(cost.WeightBytes());
-  RequireMemory(2 * weights + RopeCache::Bytes(config),  // as they are and packed
+  // As they are and packed.
+  const auto weights =
+      static_cast<double>(cost.WeightBytes() + PackedWeights::Bytes(config, format));
+  RequireMemory(weights + RopeCache::Bytes(config),
                 fmt::format("{}: the model, with {} parameters and a context of {},", directory,
                             FormatCount(static_cast<double>(cost.parameters())),
                             config.max_position_embeddings),
@@ -20,10 +22,10 @@ void RequireMemoryOf(const ModelConfig& config, const std::string& directory) {
 
 }  // namespace
 
-LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory) {
+LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory, Format format) {
   // What is cheap to look at comes first.
   const ModelConfig config = LoadVerifiedModelConfig(directory);
-  RequireMemoryOf(config, directory);
+  RequireMemoryOf(config, format, directory);
   Tokenizer tokenizer =
       Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json");
   tokenizer.CheckEmbedded(config.vocab_size, directory);
@@ -34,14 +36,15 @@ LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory) {
   return {config, std::move(tokenizer), std::move(layout), std::move(weights)};
 }
 
-LoadedModel::LoadedModel(const std::string& directory) : LoadedModel(Read(directory)) {}
+LoadedModel::LoadedModel(const std::string& directory, Format format)
+    : LoadedModel(Read(directory, format), format) {}
 
-LoadedModel::LoadedModel(Checkpoint checkpoint)
+LoadedModel::LoadedModel(Checkpoint checkpoint, Format format)
     : model_(checkpoint.config),
       tokenizer_(std::move(checkpoint.tokenizer)),
       layout_(std::move(checkpoint.layout)),
       buffer_(std::move(checkpoint.weights)),
-      packed_(model_.config(), layout_, buffer_.data()) {}
+      packed_(model_.config(), layout_, buffer_.data(), format) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
   std::vector<int32_t> tokens =

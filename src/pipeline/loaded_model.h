@@ -16,9 +16,9 @@ namespace darkhorse {
 
 class LoadedModel {
  public:
-  // Error: a checkpoint that is damaged, lacks a file, or whose tokenizer has ids that the model
-  // does not know.
-  explicit LoadedModel(const std::string& directory);
+  // `format`: what its linear layers compute in. Error: a checkpoint that is damaged, lacks a file,
+  // or whose tokenizer has ids that the model does not know.
+  explicit LoadedModel(const std::string& directory, Format format = Format::kF32);
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;
 
@@ -26,6 +26,7 @@ class LoadedModel {
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const Transformer& model() const { return model_; }
   const ModelWeights& weights() const { return packed_.model(); }
+  int64_t packed_bytes() const { return packed_.bytes(); }
 
   // What a document that begins with `text` begins with, the beginning mark included where the
   // model has one of its own; never empty. `special`: "<...>" of special tokens in the text are
@@ -40,8 +41,8 @@ class LoadedModel {
     ParamLayout layout;
     FloatBuffer weights;
   };
-  static Checkpoint Read(const std::string& directory);
-  explicit LoadedModel(Checkpoint checkpoint);
+  static Checkpoint Read(const std::string& directory, Format format);
+  LoadedModel(Checkpoint checkpoint, Format format);
 
   Transformer model_;
   Tokenizer tokenizer_;

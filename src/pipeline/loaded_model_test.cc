@@ -67,15 +67,22 @@ TEST(LoadedModel, WhatDoesNotFitIsRefusedBeforeItIsRead) {
   const ModelConfig config = Config(0, 1);
   const std::string directory = Publish(scratch, config, TokenizerJson());
   // Weights as they are and packed, and a rotation per position and rotated dimension.
-  const int64_t needed = 4 * (2 * ParamLayout(config).buffer_size() +
-                              config.max_position_embeddings * config.qk_rope_head_dim);
-  const auto loads_in = [&](int64_t bytes) {
+  const auto needed_in = [&](Format format) {
+    return 4 * (ParamLayout(config).buffer_size() +
+                config.max_position_embeddings * config.qk_rope_head_dim) +
+           LoadedModel(directory, format).packed_bytes();
+  };
+  const auto loads_in = [&](int64_t bytes, Format format = Format::kF32) {
     setenv("DARKHORSE_MEMORY", std::to_string(bytes).c_str(), 1);
-    const std::string message = MessageOf([&] { LoadedModel{directory}; });
+    const std::string message = MessageOf([&] { LoadedModel(directory, format); });
     unsetenv("DARKHORSE_MEMORY");
     return message;
   };
+  const int64_t needed = needed_in(Format::kF32);
   EXPECT_EQ(loads_in(needed), "");
+  EXPECT_LT(needed_in(Format::kQ4), needed);
+  EXPECT_EQ(loads_in(needed_in(Format::kQ4), Format::kQ4), "");
+  EXPECT_NE(loads_in(needed_in(Format::kQ4) - 1, Format::kQ4), "");
   const ModelCost cost(config);
   ASSERT_NE(cost.parameters(), cost.active_parameters());
   EXPECT_EQ(

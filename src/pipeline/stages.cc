@@ -192,8 +192,9 @@ class Stages {
       return ReadScores(path);
     }
     Begin(stage, fmt::format("measuring the {} model on held-out problems", model));
-    const LoadedModel loaded(checkpoint);
     const ReinforceOptions& rl = recipe_.reinforce.rl;
+    const LoadedModel loaded(checkpoint,
+                             FormatOf(base ? recipe_.pretrain.train.precision : rl.precision));
     const std::unique_ptr<Environment> environment = MakeEnvironment(
         rl.tasks, recipe_.reinforce.problems, [this](const std::string& text) { Note(text); },
         tell_.stop);

@@ -1,0 +1,70 @@
+// int_scalar.inl in one AVX-512 register: with VNNI where the file is compiled for it, else through
+// sums of two 16-bit products, of the even and of the odd numbers.
+
+struct I {
+  __m512i v;
+};
+
+inline I IntSet1(int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline V ToFloats(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
+inline V LoadHalfs(const F16* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline __m512i BroadcastFour(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, sizeof(four));
+  return _mm512_set1_epi32(four);
+}
+
+#ifdef __AVX512VNNI__
+constexpr int32_t kSignedOffset = 128;
+
+struct W {
+  __m512i v;
+};
+struct X {
+  __m512i four;
+};
+
+inline W LoadSigned(const uint8_t* p) {
+  return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0x80808080)))};
+}
+inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
+  const __m512i bytes = _mm512_loadu_si512(p), mask = _mm512_set1_epi32(0x0f0f0f0f);
+  low->v = _mm512_and_si512(bytes, mask);
+  high->v = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), mask);
+}
+inline X LoadFour(const int8_t* p) { return {BroadcastFour(p)}; }
+inline I Dot(I sum, const W& w, const X& x) { return {_mm512_dpbusd_epi32(sum.v, w.v, x.four)}; }
+#else
+constexpr int32_t kSignedOffset = 0;
+
+struct W {
+  __m512i even, odd;
+};
+struct X {
+  __m512i even, odd;
+};
+
+inline __m512i EvenSigned(__m512i x) { return _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8); }
+inline __m512i OddSigned(__m512i x) { return _mm512_srai_epi16(x, 8); }
+inline W LoadSigned(const uint8_t* p) {
+  const __m512i bytes = _mm512_loadu_si512(p);
+  return {EvenSigned(bytes), OddSigned(bytes)};
+}
+inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
+  const __m512i bytes = _mm512_loadu_si512(p), mask = _mm512_set1_epi16(15);
+  low->even = _mm512_and_si512(bytes, mask);
+  high->even = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), mask);
+  low->odd = _mm512_and_si512(_mm512_srli_epi16(bytes, 8), mask);
+  high->odd = _mm512_srli_epi16(bytes, 12);
+}
+inline X LoadFour(const int8_t* p) {
+  const __m512i four = BroadcastFour(p);
+  return {EvenSigned(four), OddSigned(four)};
+}
+inline I Dot(I sum, const W& w, const X& x) {
+  const __m512i even = _mm512_add_epi32(sum.v, _mm512_madd_epi16(w.even, x.even));
+  return {_mm512_add_epi32(even, _mm512_madd_epi16(w.odd, x.odd))};
+}
+#endif

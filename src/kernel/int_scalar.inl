@@ -1,0 +1,55 @@
+// Sums of products of integers in sixteen lanes, as plain loops: the definition that the vector
+// forms must match bit for bit. Included once, in an anonymous namespace, after simd_scalar.inl and
+// kernel/quant_loops.h.
+//
+// A weight vector W holds four numbers for each of 16 columns, an activation vector X four numbers
+// of one row. kSignedOffset is what LoadSigned adds to each number (for instructions that want one
+// unsigned operand).
+
+constexpr int32_t kSignedOffset = 0;
+
+struct I {
+  int32_t lane[16];
+};
+struct W {
+  int32_t number[64];
+};
+struct X {
+  int32_t number[4];
+};
+
+inline I IntSet1(int32_t x) {
+  I r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = x;
+  return r;
+}
+// 64 bytes of q8; the low and the high halves of 64 bytes of q4.
+inline W LoadSigned(const uint8_t* p) {
+  W w;
+  for (int i = 0; i < 64; ++i) w.number[i] = static_cast<int8_t>(p[i]);
+  return w;
+}
+inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
+  for (int i = 0; i < 64; ++i) {
+    low->number[i] = p[i] & 15;
+    high->number[i] = p[i] >> 4;
+  }
+}
+inline X LoadFour(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
+// sum[j] + the products of column j.
+inline I Dot(I sum, const W& w, const X& x) {
+  for (int i = 0; i < 16; ++i) {
+    for (int k = 0; k < 4; ++k) sum.lane[i] += w.number[4 * i + k] * x.number[k];
+  }
+  return sum;
+}
+inline V ToFloats(I a) {
+  V r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(a.lane[i]);
+  return r;
+}
+inline V LoadHalfs(const F16* p) {
+  V r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = ToFloat(p[i]);
+  return r;
+}
