@@ -20,7 +20,7 @@ constexpr int64_t kTileStride = 64;  // bytes from one row of a tile to the next
 
 }  // namespace
 
-constinit const Bf16Loops kBf16LoopsAmx = {Pack,       ConfigureTiles, ReleaseTiles,
-                                           AmxProduct, AmxProbe,       4 * 16 * 16 * 32};
+constinit const Bf16Loops kBf16LoopsAmx = {
+    Pack, ConfigureTiles, ReleaseTiles, AmxProduct, AmxProbe, 4 * 16 * 16 * 32, 32};
 
 }  // namespace darkhorse
