@@ -181,9 +181,15 @@ double MemorySeconds(std::span<const std::span<const float>> in, std::span<float
 }
 
 void Print(const std::string& name, double flops, const Result& r, double least) {
-  fmt::print("{:<38} {:8.1f} {:8.1f} {:7.3f} {:8.1f} {:5.2f}\n", name, flops / r.ours * 1e-9,
+  fmt::print("{:<38} {:8.1f} {:8.1f} {:7.3f} {:8.1f} {:5.2f}", name, flops / r.ours * 1e-9,
              flops / r.theirs * 1e-9, r.theirs / r.ours, flops / least * 1e-9, least / r.ours);
-  std::fflush(stdout);
+}
+
+void PrintMean(const char* what, const std::vector<double>& ratios) {
+  double logs = 0;
+  for (const double r : ratios) logs += std::log(r);
+  fmt::print("{}: geometric mean {:.3f}\n", what,
+             std::exp(logs / static_cast<double>(ratios.size())));
 }
 
 double Flops(int64_t m, int64_t n, int64_t k) {
@@ -197,14 +203,23 @@ struct Bench {
   double peak_bf16 = MeasurePeakBf16();
   std::vector<double> ratios;
   std::vector<double> shares;  // of the roofline
+  std::vector<double> f32;     // our f32 product's time, in those of bf16
 
-  // `least`: what the roofline says that it takes, in seconds.
+  // `least`: what the roofline says that it takes, in seconds. `in_f32`: ours in f32, where that is
+  // another.
   void Record(const std::string& name, double flops, double least,
-              const std::function<void()>& ours, const std::function<void()>& theirs) {
+              const std::function<void()>& ours, const std::function<void()>& theirs,
+              const std::function<void()>& in_f32 = {}) {
     const Result r = Race(rounds, ours, theirs);
     ratios.push_back(r.theirs / r.ours);
     shares.push_back(least / r.ours);
     Print(name, flops, r, least);
+    if (in_f32) {
+      f32.push_back(Race(rounds, ours, in_f32).theirs / r.ours);
+      fmt::print(" {:7.3f}", f32.back());
+    }
+    fmt::print("\n");
+    std::fflush(stdout);
   }
 
   bool Wanted(const std::string& name) const { return name.find(filter) != std::string::npos; }
@@ -253,6 +268,8 @@ struct Bench {
     auto* tiles = reinterpret_cast<Bf16*>(memory.data());
     if (!a_t) (b_t ? RoundForNT : RoundForNN)(vb, tiles);
     const Bf16Operand weights(vb.rows, vb.cols, tiles);
+    FloatBuffer panels(b_t ? PackedSize(n, k) : 0);
+    if (b_t) PackNT(vb, panels.data());
     const double flops = Flops(m, n, k);
     const std::span<const float> in[] = {a, a_t ? b : memory};
     Record(
@@ -262,7 +279,12 @@ struct Bench {
           if (form == "NN") Bf16GemmNN(va, weights, vc);
           if (form == "TN") Bf16GemmTN(va, vb, vc, true);
         },
-        [&] { theirs(); });
+        [&] { theirs(); },
+        [&] {
+          if (form == "NT") GemmPacked(va, panels.data(), vc);
+          if (form == "NN") GemmNN(va, vb, vc);
+          if (form == "TN") GemmTN(va, vb, vc, true);
+        });
   }
 
   // Integer weights as decoding and prompts use them: activations are quantised from f32. oneDNN
@@ -359,9 +381,9 @@ int Main(int argc, char** argv) {
   Bench bench{argc > 1 ? argv[1] : "", argc > 2 ? std::atoi(argv[2]) : 7};
   fmt::print(
       "{} kernels, {} threads, medians of {}; GFLOP/s, peak {:.0f} in f32, {:.0f} in bf16\n"
-      "{:<38} {:>8} {:>8} {:>7} {:>8} {:>5}\n",
+      "{:<38} {:>8} {:>8} {:>7} {:>8} {:>5} {:>7}\n",
       Kernels().name, NumThreads(), bench.rounds, bench.peak * 1e-9, bench.peak_bf16 * 1e-9,
-      "M x N x K", "ours", "oneDNN", "ratio", "roofline", "share");
+      "M x N x K", "ours", "oneDNN", "ratio", "roofline", "share", "to f32");
   for (const char* form : {"NT", "NN", "TN"}) {
     for (const auto& [m, n, k] : std::vector<std::array<int64_t, 3>>{{2048, 512, 512},
                                                                      {1024, 512, 512},
@@ -423,14 +445,13 @@ int Main(int argc, char** argv) {
   }
   std::sort(bench.ratios.begin(), bench.ratios.end());
   if (bench.ratios.empty()) return 1;
-  double logs = 0;
-  for (const double r : bench.ratios) logs += std::log(r);
+  PrintMean("ratio", bench.ratios);
   fmt::print(
-      "ratio: geometric mean {:.3f}, median {:.3f}, least {:.3f}; below 0.95: {} of {}\n",
-      std::exp(logs / static_cast<double>(bench.ratios.size())),
+      "ratio: median {:.3f}, least {:.3f}; below 0.95: {} of {}\n",
       bench.ratios[bench.ratios.size() / 2], bench.ratios.front(),
       std::count_if(bench.ratios.begin(), bench.ratios.end(), [](double r) { return r < 0.95; }),
       bench.ratios.size());
+  if (!bench.f32.empty()) PrintMean("speed to that of f32", bench.f32);
   std::sort(bench.shares.begin(), bench.shares.end());
   fmt::print(
       "share of the roofline: median {:.2f}, least {:.2f}; below 0.6: {} of {}\n",

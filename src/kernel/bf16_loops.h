@@ -56,6 +56,7 @@ struct Bf16Loops {
   // the peak. The result only keeps the compiler honest.
   float (*probe)(int64_t rounds);
   int64_t probe_width;
+  int64_t rows;  // of A that `product` takes best at once, whole tiles
 };
 
 // This thread may call `product` while the object lives.

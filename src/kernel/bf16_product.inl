@@ -2,11 +2,35 @@
 // an anonymous namespace, after a simd_*.inl, gemm.inl and bf16_pack.inl and with kPairRows x
 // kPairPanels, the register tile of two chains each, defined.
 
+// Widened to f32 at once: the rows of A and panels of B of kChunk tiles of depth. Strides are such
+// that rows side by side do not meet in the same set of a first-level cache.
+constexpr int64_t kChunk = 8;
+constexpr int64_t kWideStride = kChunk * kTileDepth + 16;
+constexpr int64_t kWideRows = 96;
+constexpr int64_t kWidePanel = kChunk * kTileDepth * 16;
+// From so many rows on, panels are widened once for all of them.
+constexpr int64_t kWidenPanels = 16;
+
+// B's panels: tiles, whose numbers are widened in registers, or widened ones, element (k, j) at
+// k*16
+// + j.
+struct TilePanels {
+  const Bf16* b;
+  int64_t block;
+  V Even(int panel, int64_t pair) const { return LoadEven(b + panel * block + pair * 32); }
+  V Odd(int panel, int64_t pair) const { return LoadOdd(b + panel * block + pair * 32); }
+};
+struct WidePanels {
+  const float* b;
+  V Even(int panel, int64_t pair) const { return Load(b + panel * kWidePanel + pair * 32); }
+  V Odd(int panel, int64_t pair) const { return Load(b + panel * kWidePanel + pair * 32 + 16); }
+};
+
 // A register tile of R rows and P panels of 16 columns: for each 32 of depth a chain of even and
-// one of odd k, whose sum is added to C. `a` holds the rows widened: element (r, k) at k*R + r.
-template <int R, int P>
-inline void PairTile(const float* a, const Bf16* b, int64_t b_block, int64_t tiles, float* c,
-                     int64_t c_stride, int tail, bool accumulate) {
+// one of odd k, whose sum is added to C. `a` holds the rows widened.
+template <int R, int P, typename PanelsOf>
+inline void PairTile(const float* a, const PanelsOf& b, int64_t tiles, float* c, int64_t c_stride,
+                     int tail, bool accumulate) {
   for (int64_t t = 0; t < tiles; ++t) {
     V even[R][P], odd[R][P];
 #pragma GCC unroll 16
@@ -14,27 +38,26 @@ inline void PairTile(const float* a, const Bf16* b, int64_t b_block, int64_t til
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) even[r][p] = odd[r][p] = Zero();
     }
-    for (int pair = 0; pair < 16; ++pair) {
+    for (int64_t pair = 16 * t; pair < 16 * (t + 1); ++pair) {
       V column[P];
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) column[p] = LoadEven(b + p * b_block + pair * 32);
+      for (int p = 0; p < P; ++p) column[p] = b.Even(p, pair);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V x = Set1(a[r]);
+        const V x = Set1(a[r * kWideStride]);
 #pragma GCC unroll 16
         for (int p = 0; p < P; ++p) even[r][p] = Fma(x, column[p], even[r][p]);
       }
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) column[p] = LoadOdd(b + p * b_block + pair * 32);
+      for (int p = 0; p < P; ++p) column[p] = b.Odd(p, pair);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V x = Set1(a[R + r]);
+        const V x = Set1(a[r * kWideStride + 1]);
 #pragma GCC unroll 16
         for (int p = 0; p < P; ++p) odd[r][p] = Fma(x, column[p], odd[r][p]);
       }
-      a += 2 * R;
+      a += 2;
     }
-    b += kTileSize;
     const bool add = accumulate || t > 0;
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -53,58 +76,85 @@ inline void PairTile(const float* a, const Bf16* b, int64_t b_block, int64_t til
   }
 }
 
-// `rows` rows against all panels, P at a time.
-template <int R, int P>
-inline void PairRows(const float* a, const Bf16* right, int64_t right_block, int64_t cols,
-                     int64_t tiles, float* c, int64_t c_stride, bool accumulate) {
-  int64_t j = 0;
-  for (; j + 16 * P <= cols; j += 16 * P) {
-    PairTile<R, P>(a, right + j / 16 * right_block, right_block, tiles, c + j, c_stride, 16,
-                   accumulate);
-  }
-  for (; j < cols; j += 16) {
-    PairTile<R, 1>(a, right + j / 16 * right_block, right_block, tiles, c + j, c_stride,
-                   cols - j < 16 ? static_cast<int>(cols - j) : 16, accumulate);
+// Calls PairTile<R, P> for R = rows, 1 <= rows <= kRows.
+template <int kRows, int P, typename... Args>
+inline void PairTileOfRows(int64_t rows, const Args&... args) {
+  if (rows == kRows) return PairTile<kRows, P>(args...);
+  if constexpr (kRows > 1) PairTileOfRows<kRows - 1, P>(rows, args...);
+}
+
+// All rows, kRows at a time, against P panels.
+template <int kRows, int P, typename PanelsOf>
+inline void PairColumn(const float* wide, int64_t rows, const PanelsOf& panels, int64_t tiles,
+                       float* c, int64_t c_stride, int tail, bool accumulate) {
+  for (int64_t row = 0; row < rows; row += kRows) {
+    const int64_t count = rows - row < kRows ? rows - row : kRows;
+    PairTileOfRows<kRows, P>(count, wide + row * kWideStride, panels, tiles, c + row * c_stride,
+                             c_stride, tail, accumulate);
   }
 }
 
-template <int R>
-inline void PairProduct(int64_t rows, const Bf16* left, int64_t left_block, int64_t row,
-                        const Bf16* right, int64_t right_block, int64_t cols, int64_t tiles,
-                        float* c, int64_t c_stride, bool accumulate) {
-  if constexpr (R > 1) {
-    if (rows < R) {
-      return PairProduct<R - 1>(rows, left, left_block, row, right, right_block, cols, tiles, c,
-                                c_stride, accumulate);
-    }
-  }
-  // Few rows have registers to spare: more panels hide the latency of a multiply-add.
-  constexpr int kFit = kPairRows * kPairPanels / R;
-  constexpr int kPanels = kFit > 4 ? 4 : kFit;
-  constexpr int64_t kChunk = 16;  // tiles widened at once
-  float wide[kChunk * kTileDepth * R];
-  for (int64_t t = 0; t < tiles; t += kChunk) {
-    const int64_t count = tiles - t < kChunk ? tiles - t : kChunk;
-    for (int r = 0; r < R; ++r) {
-      const Bf16* from = left + (row + r) / kTileSide * left_block + t * kTileSize +
-                         (row + r) % kTileSide * kTileDepth;
-      for (int64_t k = 0; k < count * kTileDepth; ++k) {
-        const uint32_t bits =
-            static_cast<uint32_t>(from[k / kTileDepth * kTileSize + k % kTileDepth].bits) << 16;
-        __builtin_memcpy(&wide[k * R + r], &bits, sizeof(bits));
+inline void WidenRows(const Bf16* left, int64_t left_block, int64_t rows, int64_t tiles,
+                      float* wide) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const Bf16* from = left + row / kTileSide * left_block + row % kTileSide * kTileDepth;
+    for (int64_t t = 0; t < tiles; ++t) {
+      for (int64_t k = 0; k < kTileDepth; ++k) {
+        const uint32_t bits = static_cast<uint32_t>(from[t * kTileSize + k].bits) << 16;
+        __builtin_memcpy(&wide[row * kWideStride + t * kTileDepth + k], &bits, sizeof(bits));
       }
     }
-    PairRows<R, kPanels>(wide, right + t * kTileSize, right_block, cols, count, c, c_stride,
-                         accumulate || t > 0);
   }
+}
+
+// Panels of tiles, P at a time; of a few rows widened in registers.
+template <int kRows, int P>
+inline void PairColumns(const float* wide, int64_t rows, const Bf16* right, int64_t right_block,
+                        int64_t cols, int64_t tiles, float* c, int64_t c_stride, bool accumulate) {
+  int64_t j = 0;
+  const auto run = [&]<int kWide>(int tail) {
+    const TilePanels panels{right + j / 16 * right_block, right_block};
+    if (rows < kWidenPanels) {
+      return PairColumn<kRows, kWide>(wide, rows, panels, tiles, c + j, c_stride, tail, accumulate);
+    }
+    alignas(64) float widened[kWide * kWidePanel];
+    for (int p = 0; p < kWide; ++p) {
+      for (int64_t pair = 0; pair < 16 * tiles; ++pair) {
+        float* to = widened + p * kWidePanel + pair * 32;
+        Store(to, panels.Even(p, pair));
+        Store(to + 16, panels.Odd(p, pair));
+      }
+    }
+    PairColumn<kRows, kWide>(wide, rows, WidePanels{widened}, tiles, c + j, c_stride, tail,
+                             accumulate);
+  };
+  for (; j + 16 * P <= cols; j += 16 * P) run.template operator()<P>(16);
+  for (; j < cols; j += 16)
+    run.template operator()<1>(cols - j < 16 ? static_cast<int>(cols - j) : 16);
 }
 
 void Bf16Product(const Bf16* left, int64_t left_block, int64_t rows, const Bf16* right,
                  int64_t right_block, int64_t cols, int64_t tiles, float* c, int64_t c_stride,
                  bool accumulate) {
-  for (int64_t row = 0; row < rows; row += kPairRows) {
-    PairProduct<kPairRows>(rows - row, left, left_block, row, right, right_block, cols, tiles,
-                           c + row * c_stride, c_stride, accumulate);
+  alignas(64) float wide[kWideRows * kWideStride];
+  for (int64_t row = 0; row < rows; row += kWideRows) {
+    const int64_t count = rows - row < kWideRows ? rows - row : kWideRows;
+    for (int64_t t = 0; t < tiles; t += kChunk) {
+      const int64_t depth = tiles - t < kChunk ? tiles - t : kChunk;
+      WidenRows(left + row / kTileSide * left_block + t * kTileSize, left_block, count, depth,
+                wide);
+      const auto run = [&]<int kRows, int P>() {
+        PairColumns<kRows, P>(wide, count, right + t * kTileSize, right_block, cols, depth,
+                              c + row * c_stride, c_stride, accumulate || t > 0);
+      };
+      // One row has registers to spare: more panels hide the latency of a multiply-add.
+      constexpr int kFit = kPairRows * kPairPanels;
+      if (count == 1) {
+        run.template operator() < 1, kFit<4 ? kFit : 4>();
+      } else {
+        run.template operator()<kPairRows, kPairPanels>();
+      }
+    }
   }
 }
 
@@ -113,5 +163,5 @@ void BeginProducts() {}
 void EndProducts() {}
 
 constexpr Bf16Loops MakeBf16Loops() {
-  return {Pack, BeginProducts, EndProducts, Bf16Product, FmaProbe, kTileVectors * 16};
+  return {Pack, BeginProducts, EndProducts, Bf16Product, FmaProbe, kTileVectors * 16, kWideRows};
 }

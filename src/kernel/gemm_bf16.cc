@@ -15,7 +15,6 @@ namespace {
 // Blocks: 32 rows of A of this depth fill two thirds of a first-level cache, kBlockN columns of B
 // of this depth half of a second-level one, where packed rows of A that lie in columns share it.
 constexpr int64_t kBlockK = 512;
-constexpr int64_t kBlockM = 32;
 constexpr int64_t kBlockN = 1024;
 constexpr int64_t kBlockCols = 256;  // rows of A that lie in columns
 // A product of fewer multiply-adds than kSerial whose B has fewer numbers than kSerialB lasts less
@@ -115,7 +114,7 @@ void RunBlock(const Bf16Loops& loops, const Product& p, const GemmBlock& block) 
   }
   const int64_t step =
       RoundUp(CeilDiv(p.k, std::max<int64_t>(1, CeilDiv(p.k, kBlockK))), kTileDepth);
-  const int64_t block_m = p.a_source == Source::kCols ? kBlockCols : kBlockM;
+  const int64_t block_m = p.a_source == Source::kCols ? kBlockCols : loops.rows;
   for (int64_t col = block.col; col < col_end; col += kBlockN) {
     const int64_t cols = std::min(kBlockN, col_end - col);
     for (int64_t k0 = 0; k0 < p.k; k0 += step) {

@@ -27,8 +27,8 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/amx_int8.inl"
 }  // namespace
 
-constinit const Bf16Loops kBf16LoopsAmx = {Pack,       ConfigureTiles, ReleaseTiles,
-                                           AmxProduct, AmxProbe,       4 * 16 * 16 * 32};
+constinit const Bf16Loops kBf16LoopsAmx = {
+    Pack, ConfigureTiles, ReleaseTiles, AmxProduct, AmxProbe, 4 * 16 * 16 * 32, 32};
 constinit const QuantLoops kQuantLoopsAmx = {QuantizeRows, AmxQuantProduct<false>,
                                              AmxQuantProduct<true>, "amx"};
 
