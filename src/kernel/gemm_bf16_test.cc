@@ -117,7 +117,7 @@ void ExpectDefinition(const Problem& p) {
 }
 
 // Around the tiles (16, 32 and 64), the register tiles of every row, the blocks (gemm_bf16.cc: K
-// 512, M 256, N 1024), and nothing at all.
+// 512, M 256, N 1024; bf16_product.inl: K 256, M 96), and nothing at all.
 TEST(Bf16GemmTest, EveryFormIsTheDefinition) {
   struct Shape {
     int64_t m, n, k;
