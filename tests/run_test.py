@@ -134,7 +134,7 @@ class Run(unittest.TestCase):
         run = subprocess.run([PROGRAM, "run", "tiny_run.toml", "--out", "whole", "--set",
                               "pretrain.train.steps=31"], cwd=self.folder, capture_output=True)
         self.assertEqual(run.returncode, 1)
-        self.assertIn(b"the run was started with", run.stderr)
+        self.assertIn(b"but reinforcement has begun from the base model", run.stderr)
 
     def test_two_at_once_are_refused(self):
         folder = os.open(self.folder / "whole", os.O_RDONLY)
