@@ -154,5 +154,18 @@ TEST(ModelConfig, SoftmaxScaleFollowsItsFormula) {
   EXPECT_DOUBLE_EQ(config.SoftmaxScale(), 1 / std::sqrt(96.0));
 }
 
+TEST(ModelConfig, StopTokensAreTheListOrTheEndToken) {
+  const auto stops = [](int64_t eos, std::vector<int64_t> list) {
+    ModelConfig config;
+    config.eos_token_id = eos;
+    config.stop_token_ids = std::move(list);
+    return StopTokens(config);
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(stops(0, {}), (Ids{0}));
+  EXPECT_EQ(stops(-1, {}), (Ids{}));
+  EXPECT_EQ(stops(7, {3, 0}), (Ids{3, 0}));
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/scratch_testing.h"
 #include "checkpoint/checkpoint.h"
+#include "pipeline/run_report.h"
 #include "rl/tiny_policy_testing.h"
 
 namespace darkhorse {
@@ -110,10 +111,24 @@ TEST(LoadedModel, PromptTokensBeginAsDocumentsDo) {
   EXPECT_EQ(prompt(1, 1, "a", true), a);
   EXPECT_EQ(prompt(-1, 1, "a", true), a);
   EXPECT_EQ(prompt(-1, 1, "", true), (Ids{1}));
+  EXPECT_EQ(prompt(0, 0, "", true), (Ids{0}));
   EXPECT_TRUE(Says(MessageOf([&] { prompt(-1, -1, "", true); }), "the prompt is empty"));
   // "<think>" is a token, or seven letters.
   EXPECT_EQ(prompt(0, 1, "<think>", true), (Ids{0, 2}));
   EXPECT_GT(prompt(0, 1, "<think>", false).size(), 2u);
+}
+
+TEST(WriteSampleText, WritesWhereverSomethingBeginsAText) {
+  const auto written = [](int64_t bos, int64_t eos) {
+    ScratchDirectory scratch;
+    WriteSampleText(scratch.path(), Publish(scratch, Config(bos, eos), TokenizerJson()));
+    return FileExists(scratch / "sample.txt");
+  };
+  EXPECT_TRUE(written(0, 1));
+  EXPECT_TRUE(written(0, -1));
+  EXPECT_TRUE(written(1, 1));
+  EXPECT_TRUE(written(-1, 0));
+  EXPECT_FALSE(written(-1, -1));
 }
 
 }  // namespace
