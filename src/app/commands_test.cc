@@ -16,21 +16,6 @@
 namespace darkhorse {
 namespace {
 
-constexpr char kReinforce[] = R"(
-[rl]
-tasks = ["sum:1"]
-steps = 3
-prompts_per_step = 3
-group_size = 4
-max_tokens = 12
-evaluate_every = 2
-evaluate_problems = 3
-evaluate_samples = 2
-overlong_penalty = 0.5
-[probe]
-problems = 0
-)";
-
 TEST_F(CommandsTest, TokenizerTrainCountsWhatItRead) {
   const Tokenizer tokenizer = Tokenizer::Load(*scratch_ / "tokenizer.json");
   size_t bytes = 0;

@@ -13,6 +13,21 @@
 
 namespace darkhorse {
 
+inline constexpr char kReinforce[] = R"(
+[rl]
+tasks = ["sum:1"]
+steps = 3
+prompts_per_step = 3
+group_size = 4
+max_tokens = 12
+evaluate_every = 2
+evaluate_problems = 3
+evaluate_samples = 2
+overlong_penalty = 0.5
+[probe]
+problems = 0
+)";
+
 inline constexpr char kPretrain[] = R"(
 [model]
 vocab_size = 300
