@@ -76,7 +76,9 @@ void Run(const BenchOptions& options) {
         "--weights is of decoding with a recipe's model; with --model the recipe's rl.precision "
         "chooses, as in --set rl.precision=bf16");
   }
-  Json result{{"threads", NumThreads()}, {"peak_gflops", PeakGflops()}};
+  Json result{{"threads", NumThreads()},
+              {"peak_gflops", PeakGflops()},
+              {"peak_bf16_gflops", PeakGflops(Format::kBf16)}};
   if (options.model.empty()) {
     if (const RecipeContents c =
             ContentsOf(ReadRecipe(options.recipe.recipe), options.recipe.recipe);

@@ -28,7 +28,9 @@ double RooflineSeconds(const ModelCost& cost, Format weights, std::span<const En
   for (const EngineStep& pass : passes) most = std::max(most, BytesRead(cost, weights, pass));
   const double bandwidth = MeasureBandwidthGBs(NumThreads(), static_cast<int64_t>(most));
   for (const EngineStep& pass : passes)
-    seconds += RooflineSeconds(cost, weights, pass, PeakGflops(), bandwidth);
+    seconds +=
+        RooflineSeconds(cost, weights, pass,
+                        PeakGflops(weights == Format::kBf16 ? weights : Format::kF32), bandwidth);
   return seconds;
 }
 

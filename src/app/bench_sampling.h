@@ -15,8 +15,8 @@ namespace darkhorse {
 double Median(std::vector<double> values);
 
 // Seconds of a forward pass with the expanded cache: its operations at the peak, or its weights and
-// cache, each read once, at the bandwidth, whichever is more. Products of another format than f32,
-// whose peak this is, can be faster.
+// cache, each read once, at the bandwidth, whichever is more. Integer products can be faster: their
+// peak is not measured, f32's stands in.
 double RooflineSeconds(const ModelCost& cost, Format weights, const EngineStep& step,
                        double peak_gflops, double bandwidth_gbs);
 

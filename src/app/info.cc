@@ -49,6 +49,8 @@ Json DescribeMachine() {
           {"supported_isas", isas},
           {"peak_gflops_one_thread", MeasurePeakGflops(1)},
           {"peak_gflops", MeasurePeakGflops(NumThreads())},
+          {"peak_bf16_gflops_one_thread", MeasurePeakGflops(1, Format::kBf16)},
+          {"peak_bf16_gflops", MeasurePeakGflops(NumThreads(), Format::kBf16)},
           {"bandwidth_gb_s_one_thread", MeasureBandwidthGBs(1)},
           {"bandwidth_gb_s", MeasureBandwidthGBs(NumThreads())},
           {"memory_bytes", PhysicalMemoryBytes()}};

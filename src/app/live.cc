@@ -15,12 +15,18 @@
 
 namespace darkhorse {
 
-double PeakGflops() {
+double PeakGflops(Format format) {
+  if (format == Format::kBf16) {
+    static const double peak = MeasurePeakGflops(NumThreads(), Format::kBf16);
+    return peak;
+  }
   static const double peak = MeasurePeakGflops(NumThreads());
   return peak;
 }
 
-PretrainView::PretrainView(int64_t steps) : steps_(steps) { PeakGflops(); }
+PretrainView::PretrainView(int64_t steps, Format format) : steps_(steps), format_(format) {
+  PeakGflops(format);
+}
 
 PretrainCallbacks PretrainView::Callbacks() {
   return {.on_step = [this](const StepMetrics& metrics) { Show(metrics); },
@@ -40,7 +46,7 @@ std::string StepText(const StepMetrics& m, int64_t steps, double eta_seconds, do
 
 void PretrainView::Show(const StepMetrics& m) {
   pace_.AddStep(m.seconds);
-  status_.Show(StepText(m, steps_, pace_.SecondsFor(steps_ - m.step), PeakGflops()));
+  status_.Show(StepText(m, steps_, pace_.SecondsFor(steps_ - m.step), PeakGflops(format_)));
   if (m.validation_loss < 0) return;
   Note(fmt::format(
       "after step {}: held-out loss {:.4f}, perplexity {:.4g}, {:.2f} epochs of the text", m.step,

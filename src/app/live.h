@@ -13,7 +13,7 @@
 namespace darkhorse {
 
 // The peak that GFLOP/s are compared with, measured once a process.
-double PeakGflops();
+double PeakGflops(Format format = Format::kF32);
 
 // How long the rest takes at the mean speed so far.
 class Pace {
@@ -37,12 +37,14 @@ std::string StepText(const ReinforceMetrics& metrics, int64_t steps, double eta_
 
 class PretrainView {
  public:
-  explicit PretrainView(int64_t steps);
+  // `format`: of the products, whose peak the speed is a share of.
+  PretrainView(int64_t steps, Format format);
   PretrainCallbacks Callbacks();
   void Show(const StepMetrics& metrics);  // and tells of its evaluation, where it had one
 
  private:
   int64_t steps_;
+  Format format_;
   Pace pace_;
   StatusLine status_;
 };

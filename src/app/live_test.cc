@@ -72,7 +72,7 @@ TEST(PretrainView, EvaluationsAreTold) {
   StepMetrics m = PretrainStep();
   testing::internal::CaptureStderr();
   {
-    PretrainView view(100);
+    PretrainView view(100, Format::kF32);
     view.Show(m);
     m.validation_loss = 2.5;
     view.Show(m);

@@ -30,7 +30,7 @@ void Run(const PretrainArguments& arguments) {
   RequirePrepared(arguments.data, kTrainShard);
   CatchInterrupts();
   const PretrainResult result = [&] {
-    PretrainView view(recipe.train.steps);
+    PretrainView view(recipe.train.steps, FormatOf(recipe.train.precision));
     return Pretrain(recipe, arguments.data, arguments.out, arguments.resume, view.Callbacks(),
                     arguments.model);
   }();

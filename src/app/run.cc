@@ -67,7 +67,9 @@ class RunView {
 
   void Begin(Stage stage) {
     if (stage == Stage::kCorpus) corpus_.emplace();
-    if (stage == Stage::kPretraining) pretraining_.emplace(recipe_.pretrain.train.steps);
+    if (stage == Stage::kPretraining)
+      pretraining_.emplace(recipe_.pretrain.train.steps,
+                           FormatOf(recipe_.pretrain.train.precision));
     if (stage == Stage::kReinforcement) reinforcement_.emplace(recipe_.reinforce.rl.steps);
   }
 

@@ -35,15 +35,19 @@ double BestSeconds(int threads, const Body& body) {
 
 }  // namespace
 
-double MeasurePeakGflops(int threads) {
-  const GemmLoops& loops = Kernels().gemm;
+double MeasurePeakGflops(int threads, Format format) {
+  CHECK(format == Format::kF32 || format == Format::kBf16);
+  const bool bf16 = format == Format::kBf16;
+  const KernelRow& row = Kernels();
+  const auto probe = bf16 ? row.bf16.probe : row.gemm.fma_probe;
+  const int64_t width = bf16 ? row.bf16.probe_width : row.gemm.probe_width;
   std::vector<float> sink(static_cast<size_t>(threads) * kItems);
   int64_t rounds = 1024;
   const auto seconds = [&](int on) {
-    return BestSeconds(on, [&](int64_t item) { sink[item] = loops.fma_probe(rounds); });
+    return BestSeconds(on, [&](int64_t item) { sink[item] = probe(rounds); });
   };
   while (seconds(1) < 5e-3) rounds *= 2;
-  const double operations = 2.0 * static_cast<double>(rounds * loops.probe_width);
+  const double operations = 2.0 * static_cast<double>(rounds * width);
   return operations * kItems * threads / seconds(threads) * 1e-9;
 }
 

@@ -48,6 +48,17 @@ TEST(Peak, CountsTheOperationsOfTheProbe) {
   ExpectOnceWithinAThird([] { return MeasurePeakGflops(1); }, own);
 }
 
+TEST(Peak, CountsTheOperationsOfTheProbeInBf16) {
+  const Bf16Loops& loops = Kernels().bf16;
+  constexpr int64_t kRounds = 1 << 17;
+  volatile float sink = 0;
+  const auto own = [&] {
+    return BestRate(2.0 * static_cast<double>(kRounds * loops.probe_width),
+                    [&] { sink = loops.probe(kRounds); });
+  };
+  ExpectOnceWithinAThird([] { return MeasurePeakGflops(1, Format::kBf16); }, own);
+}
+
 TEST(Peak, BandwidthIsOfBytesRead) {
   FloatBuffer buffer(int64_t{32} << 20);  // 128 MiB: beyond every cache
   std::fill(buffer.begin(), buffer.end(), 1.0f);
