@@ -122,6 +122,13 @@ TEST(ProbeTest, MemoryCountsReferenceRotationsAndCache) {
   EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain, training.weights);
   recipe.rl.max_tokens = 1000;  // the context holds 64
   EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain, training.weights + 8 * 34 * cached);
+  // A sequence is computed whole, however few tokens are computed at once.
+  const int64_t at_once = ReinforceMemory(recipe, config, 10, 100);
+  recipe.rl.micro_batch_tokens = 64;
+  const int64_t whole = ReinforceMemory(recipe, config, 10, 100);
+  EXPECT_EQ(at_once - whole, training.total() - cost.Training(64).total());
+  recipe.rl.micro_batch_tokens = 63;
+  EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100), whole);
 }
 
 TEST(ProbeTest, EachNumberStandsInItsOwnPlace) {

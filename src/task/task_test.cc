@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "base/error.h"
@@ -211,6 +212,18 @@ TEST(TaskTest, SolutionsMayBeSpacedAndNothingElse) {
         "x = +" + right, "x = " + right + " or 1"}) {
     EXPECT_EQ(value(answer), 0) << answer;
   }
+}
+
+// A guess is a number up to the first one, or down from there the next that divides it: of 2 as
+// often 1 as 2.
+TEST(GcdTest, GuessesOfASmallNumberAreDivisorsOfIt) {
+  Problem problem = MakeProblem(FindTask("gcd"), 1, 0, 1, Split::kTrain);
+  problem.numbers = {2, 3};
+  RandomSequence random(1, RandomStream::kTest, 0);
+  int ones = 0;
+  constexpr int kDraws = 1000;
+  for (int i = 0; i < kDraws; ++i) ones += FindTask("gcd").Guess(problem, random) == "1";
+  EXPECT_NEAR(ones, kDraws / 2, 4 * std::sqrt(kDraws / 4.0));  // four standard deviations
 }
 
 }  // namespace
