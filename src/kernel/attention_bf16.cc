@@ -191,52 +191,36 @@ int64_t ValueTilesSize(int64_t positions, int64_t dim) {
 
 void WriteKeyTiles(ConstMatrix keys, int64_t first_position, Bf16* tiles) {
   const int64_t block = Stride(keys.cols);
-  for (int64_t row = 0; row < keys.rows;) {
+  for (int64_t row = 0; row < keys.rows; ++row) {
     const int64_t j = first_position + row;
     Bf16* to = tiles + j / kTileSide * block;
-    if (j % kTileSide == 0 && keys.rows - row >= kTileSide) {
-      const int64_t whole = (keys.rows - row) / kTileSide * kTileSide;
+    if (j % kTileSide == 0) {  // all that is left; the rest of its last tile becomes zero
       Kernels().bf16.pack(
-          {From::kRightRows, keys.Row(row), keys.stride, whole, keys.cols, to, block});
-      row += whole;
-      continue;
+          {From::kRightRows, keys.Row(row), keys.stride, keys.rows - row, keys.cols, to, block});
+      return;
     }
     for (int64_t d = 0; d < keys.cols; ++d) {
       to[d / kTileDepth * kTileSize + d % kTileDepth / 2 * kTileDepth + j % kTileSide * 2 + d % 2] =
           RoundToBf16(keys(row, d));
     }
-    ++row;
   }
 }
 
 void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positions, Bf16* tiles) {
   const int64_t block = Stride(positions);
-  for (int64_t row = 0; row < values.rows;) {
+  for (int64_t row = 0; row < values.rows; ++row) {
     const int64_t j = first_position + row;
     Bf16* to = tiles + j / kTileDepth * kTileSize;
-    if (j % kTileDepth == 0 && values.rows - row >= kTileDepth) {
-      const int64_t whole = (values.rows - row) / kTileDepth * kTileDepth;
-      Kernels().bf16.pack(
-          {From::kRightCols, values.Row(row), values.stride, values.cols, whole, to, block});
-      row += whole;
-      continue;
+    if (j % kTileDepth == 0) {
+      Kernels().bf16.pack({From::kRightCols, values.Row(row), values.stride, values.cols,
+                           values.rows - row, to, block});
+      return;
     }
     for (int64_t c = 0; c < values.cols; ++c) {
       to[c / kTileSide * block + j % kTileDepth / 2 * kTileDepth + c % kTileSide * 2 + j % 2] =
           RoundToBf16(values(row, c));
     }
-    ++row;
   }
-}
-
-void RoundKeys(ConstMatrix keys, Bf16* tiles) {
-  Kernels().bf16.pack(
-      {From::kRightRows, keys.data, keys.stride, keys.rows, keys.cols, tiles, Stride(keys.cols)});
-}
-
-void RoundValues(ConstMatrix values, Bf16* tiles) {
-  Kernels().bf16.pack({From::kRightCols, values.data, values.stride, values.cols, values.rows,
-                       tiles, Stride(values.rows)});
 }
 
 void Bf16AttentionForward(std::span<const Bf16AttentionJob> jobs, float scale) {

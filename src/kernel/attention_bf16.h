@@ -26,13 +26,10 @@ namespace darkhorse {
 // to is read, so it must hold numbers, e.g. zeros.
 int64_t KeyTilesSize(int64_t positions, int64_t dim);
 int64_t ValueTilesSize(int64_t positions, int64_t dim);
-// Rounds keys [rows, dim] and values [rows, dim] as positions first_position ... of such tiles.
+// Rounds keys [rows, dim] and values [rows, dim] as positions first_position ... of such tiles;
+// what follows them in a tile that they begin becomes zero.
 void WriteKeyTiles(ConstMatrix keys, int64_t first_position, Bf16* tiles);
 void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positions, Bf16* tiles);
-
-// The same of a whole document at once, to tiles for exactly its positions.
-void RoundKeys(ConstMatrix keys, Bf16* tiles);
-void RoundValues(ConstMatrix values, Bf16* tiles);
 
 // One head of one document: `queries` consecutive query rows, the first at position `position`.
 struct Bf16AttentionJob {

@@ -139,8 +139,9 @@ void AttendOwnRowsBf16(const PassContext& pass, const std::vector<Segment>& segm
   ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
     const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
     const Tiles& to = tiles[static_cast<size_t>(i)];
-    RoundKeys(d.Query(s.k, i % d.heads).Rows(segment.row, segment.rows), to.keys);
-    RoundValues(d.Value(s.kv, i % d.heads).Rows(segment.row, segment.rows), to.values);
+    WriteKeyTiles(d.Query(s.k, i % d.heads).Rows(segment.row, segment.rows), 0, to.keys);
+    WriteValueTiles(d.Value(s.kv, i % d.heads).Rows(segment.row, segment.rows), 0, segment.rows,
+                    to.values);
   });
   Bf16AttentionForward(jobs, scale);
 }
