@@ -1,13 +1,14 @@
 #include "kernel/attention.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernel/attention_jobs.h"
 #include "kernel/kernels.h"
+#include "kernel/scratch.h"
 
 namespace darkhorse {
 namespace {
@@ -16,16 +17,7 @@ static_assert(kKeyPanel == kPanel);  // WriteKeyPanels packs as products do
 
 int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Memory that a thread keeps for its next call.
-float* Scratch(int64_t floats) {
-  thread_local std::vector<float> memory;
-  if (static_cast<int64_t>(memory.size()) < floats) memory.resize(static_cast<size_t>(floats));
-  return memory.data();
-}
-
-float LogSumExp(float max, float sum) {
-  return static_cast<float>(static_cast<double>(max) + std::log(static_cast<double>(sum)));
-}
+thread_local Scratch<float> t_scratch;
 
 void ForwardQueryBlock(const AttentionJob& job, int64_t first, float scale) {
   const int64_t queries = std::min(kQueryBlock, job.q.rows - first);
@@ -46,7 +38,7 @@ void ForwardQueryBlock(const AttentionJob& job, int64_t first, float scale) {
       .key_dim = job.q.cols,
       .value_dim = job.v.cols,
       .scale = scale,
-      .scratch = Scratch(AttentionForwardScratch(queries, job.v.cols)),
+      .scratch = t_scratch.Get(AttentionForwardScratch(queries, job.v.cols)),
   });
   if (!job.lse) return;
   for (int64_t i = 0; i < queries; ++i) job.lse[first + i] = LogSumExp(max[i], sum[i]);
@@ -77,7 +69,7 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
   const int64_t padded = RoundUp(positions, 16);
   const int64_t k_strip = RoundUp(key_dim, 16);
   const int64_t v_strip = RoundUp(value_dim, 16);
-  float* next = Scratch(padded * (key_dim + value_dim + 2 * k_strip + v_strip + 1));
+  float* next = t_scratch.Get(padded * (key_dim + value_dim + 2 * k_strip + v_strip + 1));
   const auto take = [&next](int64_t floats) { return std::exchange(next, next + floats); };
   float* k_panels = take(padded * key_dim);
   float* v_panels = take(padded * value_dim);
@@ -143,18 +135,12 @@ void WriteKeyPanels(ConstMatrix keys, int64_t first_position, float* panels) {
 }
 
 void AttentionForward(std::span<const AttentionJob> jobs, float scale) {
-  // item = one query block of one job; first[i] = the first item of job i
-  std::vector<int64_t> first(jobs.size() + 1, 0);
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    const AttentionJob& job = jobs[i];
+  for (const AttentionJob& job : jobs) {
     CHECK(job.out.rows == job.q.rows && job.out.cols == job.v.cols);
     CHECK(job.position >= 0 && job.v.rows >= job.position + job.q.rows);
-    first[i + 1] = first[i] + (job.q.rows + kQueryBlock - 1) / kQueryBlock;
   }
-  ParallelFor(first.back(), [&](int64_t item) {
-    const size_t i =
-        static_cast<size_t>(std::upper_bound(first.begin(), first.end(), item) - first.begin() - 1);
-    ForwardQueryBlock(jobs[i], (item - first[i]) * kQueryBlock, scale);
+  ForEachQueryBlock(jobs, kQueryBlock, [&](const AttentionJob& job, int64_t first) {
+    ForwardQueryBlock(job, first, scale);
   });
 }
 

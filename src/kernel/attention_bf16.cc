@@ -1,16 +1,15 @@
 #include "kernel/attention_bf16.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <utility>
-#include <vector>
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernel/attention_jobs.h"
 #include "kernel/gemm_split.h"
 #include "kernel/kernels.h"
+#include "kernel/scratch.h"
 
 namespace darkhorse {
 namespace {
@@ -19,16 +18,12 @@ using From = Bf16Packing::From;
 
 constexpr int64_t kBlockTiles = kKeyBlock / kTileDepth;
 
-// Memory that a thread keeps for its next call, handed out piece by piece in whole cache lines.
-class Scratch {
+// A thread's scratch, handed out piece by piece in whole cache lines.
+class Pieces {
  public:
-  explicit Scratch(int64_t floats) {
-    thread_local FloatBuffer memory;
-    if (memory.size() < floats) {
-      memory = {};
-      memory = FloatBuffer(floats);
-    }
-    next_ = memory.data();
+  explicit Pieces(int64_t floats) {
+    thread_local Scratch<float> scratch;
+    next_ = scratch.Get(floats);
   }
   static int64_t Floats(int64_t floats) { return RoundUp(floats, 16); }
   static int64_t Tiles(int64_t rows, int64_t depth) {
@@ -46,10 +41,6 @@ class Scratch {
 
 int64_t Stride(int64_t depth) { return CeilDiv(depth, kTileDepth) * kTileSize; }
 
-float LogSumExp(float max, float sum) {
-  return static_cast<float>(static_cast<double>(max) + std::log(static_cast<double>(sum)));
-}
-
 void ForwardQueryBlock(const Bf16AttentionJob& job, int64_t first, float scale) {
   const Bf16Loops& loops = Kernels().bf16;
   const OpsLoops& ops = Kernels().ops;
@@ -57,14 +48,14 @@ void ForwardQueryBlock(const Bf16AttentionJob& job, int64_t first, float scale) 
   const int64_t key_dim = job.q.cols, value_dim = job.out.cols;
   const int64_t q_block = Stride(key_dim);
   const int64_t value_block = Stride(job.value_positions);
-  Scratch scratch(Scratch::Tiles(rows, key_dim) + Scratch::Tiles(rows, kKeyBlock) +
-                  Scratch::Floats(kBf16QueryBlock * kKeyBlock) + Scratch::Floats(rows * 16) +
-                  Scratch::Floats(rows * value_dim));
-  Bf16* q = scratch.TakeTiles(rows, key_dim);
-  Bf16* p = scratch.TakeTiles(rows, kKeyBlock);
-  float* scores = scratch.TakeFloats(kBf16QueryBlock * kKeyBlock);
-  float* sums = scratch.TakeFloats(rows * 16);
-  float* acc = scratch.TakeFloats(rows * value_dim);
+  Pieces pieces(Pieces::Tiles(rows, key_dim) + Pieces::Tiles(rows, kKeyBlock) +
+                Pieces::Floats(kBf16QueryBlock * kKeyBlock) + Pieces::Floats(rows * 16) +
+                Pieces::Floats(rows * value_dim));
+  Bf16* q = pieces.TakeTiles(rows, key_dim);
+  Bf16* p = pieces.TakeTiles(rows, kKeyBlock);
+  float* scores = pieces.TakeFloats(kBf16QueryBlock * kKeyBlock);
+  float* sums = pieces.TakeFloats(rows * 16);
+  float* acc = pieces.TakeFloats(rows * value_dim);
   float max[kBf16QueryBlock];
   std::fill_n(max, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(sums, rows * 16, 0.0f);
@@ -110,28 +101,28 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
   const OpsLoops& ops = Kernels().ops;
   const int64_t n = job.q.rows, key_dim = job.q.cols, value_dim = job.v.cols;
   const int64_t stride = RoundUp(n, kKeyBlock);  // of gradients that are kept transposed
-  Scratch scratch(4 * Scratch::Tiles(n, key_dim) + 3 * Scratch::Tiles(n, value_dim) +
-                  4 * Scratch::Tiles(kKeyBlock, kKeyBlock) +
-                  2 * Scratch::Floats(kKeyBlock * kKeyBlock) + Scratch::Floats(n) +
-                  Scratch::Floats(key_dim * stride) + Scratch::Floats(value_dim * stride));
+  Pieces pieces(4 * Pieces::Tiles(n, key_dim) + 3 * Pieces::Tiles(n, value_dim) +
+                4 * Pieces::Tiles(kKeyBlock, kKeyBlock) +
+                2 * Pieces::Floats(kKeyBlock * kKeyBlock) + Pieces::Floats(n) +
+                Pieces::Floats(key_dim * stride) + Pieces::Floats(value_dim * stride));
   // Blocks of the tiles: along the width, and along the positions.
   const int64_t by_key = Stride(key_dim), by_value = Stride(value_dim), by_position = Stride(n);
-  Bf16* q = scratch.TakeTiles(n, key_dim);         // left, of q . k^T
-  Bf16* k = scratch.TakeTiles(n, key_dim);         // right
-  Bf16* dout = scratch.TakeTiles(n, value_dim);    // left, of dout . v^T
-  Bf16* v = scratch.TakeTiles(n, value_dim);       // right
-  Bf16* k_rows = scratch.TakeTiles(n, key_dim);    // right, of dS . k
-  Bf16* q_t = scratch.TakeTiles(n, key_dim);       // left, of q^T . dS = dk^T
-  Bf16* dout_t = scratch.TakeTiles(n, value_dim);  // left, of dout^T . P = dv^T
-  Bf16* p = scratch.TakeTiles(kKeyBlock, kKeyBlock);
-  Bf16* ds = scratch.TakeTiles(kKeyBlock, kKeyBlock);
-  Bf16* p_right = scratch.TakeTiles(kKeyBlock, kKeyBlock);
-  Bf16* ds_right = scratch.TakeTiles(kKeyBlock, kKeyBlock);
-  float* scores = scratch.TakeFloats(kKeyBlock * kKeyBlock);
-  float* dp = scratch.TakeFloats(kKeyBlock * kKeyBlock);
-  float* row_dot = scratch.TakeFloats(n);
-  float* dk_t = scratch.TakeFloats(key_dim * stride);
-  float* dv_t = scratch.TakeFloats(value_dim * stride);
+  Bf16* q = pieces.TakeTiles(n, key_dim);         // left, of q . k^T
+  Bf16* k = pieces.TakeTiles(n, key_dim);         // right
+  Bf16* dout = pieces.TakeTiles(n, value_dim);    // left, of dout . v^T
+  Bf16* v = pieces.TakeTiles(n, value_dim);       // right
+  Bf16* k_rows = pieces.TakeTiles(n, key_dim);    // right, of dS . k
+  Bf16* q_t = pieces.TakeTiles(n, key_dim);       // left, of q^T . dS = dk^T
+  Bf16* dout_t = pieces.TakeTiles(n, value_dim);  // left, of dout^T . P = dv^T
+  Bf16* p = pieces.TakeTiles(kKeyBlock, kKeyBlock);
+  Bf16* ds = pieces.TakeTiles(kKeyBlock, kKeyBlock);
+  Bf16* p_right = pieces.TakeTiles(kKeyBlock, kKeyBlock);
+  Bf16* ds_right = pieces.TakeTiles(kKeyBlock, kKeyBlock);
+  float* scores = pieces.TakeFloats(kKeyBlock * kKeyBlock);
+  float* dp = pieces.TakeFloats(kKeyBlock * kKeyBlock);
+  float* row_dot = pieces.TakeFloats(n);
+  float* dk_t = pieces.TakeFloats(key_dim * stride);
+  float* dv_t = pieces.TakeFloats(value_dim * stride);
   loops.pack({From::kLeftRows, job.q.data, job.q.stride, n, key_dim, q, by_key});
   loops.pack({From::kRightRows, job.k.data, job.k.stride, n, key_dim, k, by_key});
   loops.pack({From::kLeftRows, job.dout.data, job.dout.stride, n, value_dim, dout, by_value});
@@ -224,19 +215,13 @@ void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positio
 }
 
 void Bf16AttentionForward(std::span<const Bf16AttentionJob> jobs, float scale) {
-  // item = one query block of one job; first[i] = the first item of job i
-  std::vector<int64_t> first(jobs.size() + 1, 0);
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    const Bf16AttentionJob& job = jobs[i];
+  for (const Bf16AttentionJob& job : jobs) {
     CHECK(job.out.rows == job.q.rows && job.position >= 0);
     CHECK(job.value_positions >= job.position + job.q.rows);
-    first[i + 1] = first[i] + CeilDiv(job.q.rows, kBf16QueryBlock);
   }
-  ParallelFor(first.back(), [&](int64_t item) {
+  ForEachQueryBlock(jobs, kBf16QueryBlock, [&](const Bf16AttentionJob& job, int64_t first) {
     const Bf16Products products(Kernels().bf16);
-    const size_t i =
-        static_cast<size_t>(std::upper_bound(first.begin(), first.end(), item) - first.begin() - 1);
-    ForwardQueryBlock(jobs[i], (item - first[i]) * kBf16QueryBlock, scale);
+    ForwardQueryBlock(job, first, scale);
   });
 }
 

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <vector>
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/gemm_split.h"
 #include "kernel/kernels.h"
+#include "kernel/scratch.h"
 
 namespace darkhorse {
 namespace {
@@ -44,22 +44,8 @@ struct Product {
   bool upper = false;  // C is square, and left of the diagonal anything or nothing may be written
 };
 
-// A buffer that only grows, one per thread and use.
-class Scratch {
- public:
-  float* Get(int64_t floats) {
-    if (floats > data_.size()) {
-      data_ = {};
-      data_ = FloatBuffer(floats);
-    }
-    return data_.data();
-  }
-
- private:
-  FloatBuffer data_;
-};
-thread_local Scratch t_panels;
-thread_local Scratch t_slivers;
+thread_local Scratch<float> t_panels;
+thread_local Scratch<float> t_slivers;
 
 void Clear(const Matrix& c, const GemmBlock& block) {
   for (int64_t i = 0; i < block.rows; ++i) {

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <vector>
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/gemm_split.h"
 #include "kernel/kernels.h"
+#include "kernel/scratch.h"
 
 namespace darkhorse {
 namespace {
@@ -39,22 +39,8 @@ struct Product {
   bool accumulate;
 };
 
-// A buffer that only grows, one per thread and use.
-class Scratch {
- public:
-  Bf16* Get(int64_t count) {
-    if (count > 2 * data_.size()) {
-      data_ = {};
-      data_ = FloatBuffer(CeilDiv(count, 2));
-    }
-    return reinterpret_cast<Bf16*>(data_.data());
-  }
-
- private:
-  FloatBuffer data_;
-};
-thread_local Scratch t_left;
-thread_local Scratch t_right;
+thread_local Scratch<Bf16> t_left;
+thread_local Scratch<Bf16> t_right;
 
 int64_t TileCount(int64_t k) { return CeilDiv(k, kTileDepth); }
 int64_t BlockStride(int64_t k) { return TileCount(k) * kTileSize; }
@@ -72,7 +58,7 @@ Tiles InPlace(const Bf16* tiles, int64_t row, int64_t k0, int64_t whole_k) {
   return {tiles + row / kTileSide * block + k0 / kTileDepth * kTileSize, block};
 }
 
-Tiles Packed(const Bf16Loops& loops, Scratch& scratch, Bf16Packing packing) {
+Tiles Packed(const Bf16Loops& loops, Scratch<Bf16>& scratch, Bf16Packing packing) {
   packing.block = BlockStride(packing.depth);
   packing.tiles = scratch.Get(CeilDiv(packing.rows, kTileSide) * packing.block);
   loops.pack(packing);

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <vector>
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/gemm_split.h"
 #include "kernel/kernels.h"
 #include "kernel/quant_panels.h"
+#include "kernel/scratch.h"
 
 namespace darkhorse {
 namespace {
@@ -18,22 +18,7 @@ namespace {
 constexpr int64_t kSerial = 1 << 20;
 constexpr int64_t kSerialW = 1 << 15;
 
-// A buffer that only grows, one per thread: the activations of the product that it runs.
-class Scratch {
- public:
-  QuantBlock* Get(int64_t count) {
-    const int64_t floats = count * static_cast<int64_t>(sizeof(QuantBlock) / sizeof(float));
-    if (floats > data_.size()) {
-      data_ = {};
-      data_ = FloatBuffer(floats);
-    }
-    return reinterpret_cast<QuantBlock*>(data_.data());
-  }
-
- private:
-  FloatBuffer data_;
-};
-thread_local Scratch t_left;
+thread_local Scratch<QuantBlock> t_left;  // the activations of the product that it runs
 
 // C[m,n] (+)= A . W^T.
 struct Product {
