@@ -29,7 +29,15 @@ BASE = dict(
     num_experts_per_tok=2, n_group=1, topk_group=1, scoring_func="sigmoid", topk_method="noaux_tc",
     norm_topk_prob=True, routed_scaling_factor=1.0, num_nextn_predict_layers=0,
     max_position_embeddings=64, rope_theta=50.0, rope_scaling=None, rms_norm_eps=1e-6,
-    tie_word_embeddings=False, model_type="deepseek_v3")
+    tie_word_embeddings=False, model_type="deepseek_v3", rope_interleave=True)
+
+# What the files of other types do not tell, in our fields; transformers is told their own.
+GROUPED = dict(q_lora_rank=None, kv_lora_rank=0, qk_nope_head_dim=0, qk_rope_head_dim=0, v_head_dim=0,
+               num_attention_heads=4, num_key_value_heads=2, head_dim=6, n_shared_experts=0,
+               scoring_func="softmax", topk_method="greedy", rope_interleave=False,
+               attention_bias=False, attention_output_bias=False, qk_norm=False,
+               first_k_dense_replace=2, moe_intermediate_size=0, n_routed_experts=0,
+               num_experts_per_tok=0, norm_topk_prob=False)
 
 
 def yarn(factor, original, fast, slow, mscale, mscale_all_dim):
@@ -58,6 +66,26 @@ CASES = {
                            v_head_dim=3, intermediate_size=9, moe_intermediate_size=8,
                            n_routed_experts=5, n_shared_experts=2, num_experts_per_tok=3,
                            max_position_embeddings=32, rope_theta=700.0),
+    "v3_halves": dict(rope_interleave=False, first_k_dense_replace=2),
+    "llama": dict(GROUPED, model_type="llama", tie_word_embeddings=True, rope_scaling=dict(
+        type="llama3", factor=8.0, original_max_position_embeddings=40, low_freq_factor=1.0,
+        high_freq_factor=4.0)),
+    "llama_biases": dict(GROUPED, model_type="llama", attention_bias=True, attention_output_bias=True,
+                         num_key_value_heads=1, head_dim=4, num_hidden_layers=3,
+                         first_k_dense_replace=3, rms_norm_eps=1e-3,
+                         rope_scaling=dict(type="linear", factor=3.0)),
+    "qwen2": dict(GROUPED, model_type="qwen2", attention_bias=True, num_key_value_heads=4, head_dim=2,
+                  rope_theta=1000.0),
+    "qwen2_yarn": dict(GROUPED, model_type="qwen2", attention_bias=True, head_dim=2, hidden_size=8,
+                       rope_scaling=dict(type="yarn", factor=4.0,
+                                         original_max_position_embeddings=16)),
+    "qwen3": dict(GROUPED, model_type="qwen3", qk_norm=True, head_dim=10, tie_word_embeddings=True),
+    "qwen3_moe": dict(GROUPED, model_type="qwen3_moe", qk_norm=True, first_k_dense_replace=0,
+                      moe_intermediate_size=4, n_routed_experts=6, num_experts_per_tok=2,
+                      norm_topk_prob=True, attention_bias=True, attention_output_bias=True),
+    "qwen3_moe_not_normed": dict(GROUPED, model_type="qwen3_moe", qk_norm=True,
+                                 first_k_dense_replace=0, moe_intermediate_size=8,
+                                 n_routed_experts=4, num_experts_per_tok=3, head_dim=4),
 }
 
 
@@ -66,14 +94,21 @@ def shapes(c):
     h, heads = c["hidden_size"], c["num_attention_heads"]
     qk = c["qk_nope_head_dim"] + c["qk_rope_head_dim"]
 
-    def mlp(prefix, width):
-        return {prefix + "gate_proj.weight": (width, h), prefix + "up_proj.weight": (width, h),
-                prefix + "down_proj.weight": (h, width)}
+    def grouped(a):
+        rows = {"q": heads * c["head_dim"], "k": c["num_key_value_heads"] * c["head_dim"]}
+        rows["v"] = rows["k"]
+        out = {f"{a}{x}_proj.weight": (rows[x], h) for x in "qkv"}
+        out[a + "o_proj.weight"] = (h, rows["q"])
+        if c["attention_bias"]:
+            out |= {f"{a}{x}_proj.bias": (rows[x],) for x in "qkv"}
+        if c["attention_output_bias"]:
+            out[a + "o_proj.bias"] = (h,)
+        if c["qk_norm"]:
+            out |= {f"{a}{x}_norm.weight": (c["head_dim"],) for x in "qk"}
+        return out
 
-    def layer(index):
-        p = f"model.layers.{index}."
-        out = {p + "input_layernorm.weight": (h,), p + "post_attention_layernorm.weight": (h,)}
-        a = p + "self_attn."
+    def latent(a):
+        out = {}
         if c["q_lora_rank"]:
             out[a + "q_a_proj.weight"] = (c["q_lora_rank"], h)
             out[a + "q_a_layernorm.weight"] = (c["q_lora_rank"],)
@@ -85,6 +120,17 @@ def shapes(c):
         out[a + "kv_b_proj.weight"] = (heads * (c["qk_nope_head_dim"] + c["v_head_dim"]),
                                        c["kv_lora_rank"])
         out[a + "o_proj.weight"] = (h, heads * c["v_head_dim"])
+        return out
+
+    def mlp(prefix, width):
+        return {prefix + "gate_proj.weight": (width, h), prefix + "up_proj.weight": (width, h),
+                prefix + "down_proj.weight": (h, width)}
+
+    def layer(index):
+        p = f"model.layers.{index}."
+        out = {p + "input_layernorm.weight": (h,), p + "post_attention_layernorm.weight": (h,)}
+        a = p + "self_attn."
+        out |= latent(a) if c["kv_lora_rank"] else grouped(a)
         if index < c["first_k_dense_replace"]:
             return out | mlp(p + "mlp.", c["intermediate_size"])
         out[p + "mlp.gate.weight"] = (c["n_routed_experts"], h)
@@ -93,7 +139,7 @@ def shapes(c):
         for expert in range(c["n_routed_experts"]):
             out |= mlp(f"{p}mlp.experts.{expert}.", c["moe_intermediate_size"])
         shared = c["n_shared_experts"] * c["moe_intermediate_size"]
-        return out | mlp(p + "mlp.shared_experts.", shared)
+        return out | (mlp(p + "mlp.shared_experts.", shared) if shared else {})
 
     out = {"model.embed_tokens.weight": (c["vocab_size"], h), "model.norm.weight": (h,)}
     if not c["tie_word_embeddings"]:
@@ -115,7 +161,7 @@ def random_weights(c, generator):
         mean, deviation = 0.0, shape[-1]**-0.5
         if name.endswith("norm.weight"):
             mean, deviation = 1.0, 0.2
-        elif name.endswith("e_score_correction_bias"):
+        elif name.endswith("bias"):
             deviation = 0.2
         elif name == "model.embed_tokens.weight":
             deviation = 1.0
@@ -157,15 +203,29 @@ def mtp_log_probabilities(main, weights, c, ids, hidden):
     return out
 
 
+def theirs(config):
+    """The config.json of the published type."""
+    if config["kv_lora_rank"]:
+        return config | dict(num_key_value_heads=config["num_attention_heads"])
+    known = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+             "num_key_value_heads", "head_dim", "intermediate_size", "max_position_embeddings",
+             "rope_theta", "rope_scaling", "rms_norm_eps", "tie_word_embeddings", "attention_bias")
+    out = {key: config[key] for key in known}
+    if config["model_type"] == "qwen3_moe":
+        out |= {key: config[key] for key in ("moe_intermediate_size", "num_experts_per_tok",
+                                             "norm_topk_prob")}
+        out["num_experts"] = config["n_routed_experts"]
+    return out
+
+
 def make(name, changes, seed):
     config = BASE | changes
-    config["num_key_value_heads"] = config["num_attention_heads"]
     generator = torch.Generator().manual_seed(seed)
     integers = random_weights(config, generator)
     ids = torch.randint(config["vocab_size"], (1, 9), generator=generator)
     weights = {key: (value * SCALE).float() for key, value in integers.items()}
     with tempfile.TemporaryDirectory() as folder:
-        (pathlib.Path(folder) / "config.json").write_text(json.dumps(config))
+        (pathlib.Path(folder) / "config.json").write_text(json.dumps(theirs(config)))
         save_file(weights, pathlib.Path(folder) / "model.safetensors", metadata={"format": "pt"})
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)

@@ -8,12 +8,15 @@
 
 namespace darkhorse {
 
-// Reads a config.json of deepseek_v3 or deepseek_v2. Fields that are absent take transformers'
-// defaults for that model type, save the dimensions, which must be there. Fields that change the
-// mathematics in a way this program lacks (attention_bias, another hidden_act, quantized weights,
-// ...) are refused; others unknown to it are ignored. The result is Validate()d. `name` is the file
-// that an Error names.
+// Reads a config.json of one of kModelTypes. Fields that are absent take transformers' defaults for
+// that model type, save the dimensions, which must be there. Fields that change the mathematics in
+// a way this program lacks (another hidden_act, a sliding window, quantized weights, ...) are
+// refused; others unknown to it are ignored. The result is Validate()d. `name` is the file that an
+// Error names.
 ModelConfig ParseConfigJson(std::string_view text, const std::string& name);
+
+// Error: the config has what its model_type cannot tell, such as norms of keys in a llama.
+void RequireWritable(const ModelConfig& config);
 
 // A config.json that transformers loads and ParseConfigJson reads back to an equal config.
 // torch_dtype is "float32" or "bfloat16", as the weights are stored.

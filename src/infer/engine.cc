@@ -9,8 +9,8 @@
 #include "base/random.h"
 #include "kernel/linear.h"
 #include "kernel/ops.h"
+#include "model/attention.h"
 #include "model/cost.h"
-#include "model/mla.h"
 
 namespace darkhorse {
 
@@ -82,8 +82,7 @@ Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm 
                int64_t capacity, int64_t prefill_rows)
     : model_(model),
       weights_(weights),
-      cache_(model.config(), form, slots, capacity,
-             AttentionFormat(weights.layers.front().attention)),
+      cache_(model.config(), form, slots, capacity, AttentionFormat(weights.layers.front())),
       prefill_rows_(prefill_rows) {
   CHECK(prefill_rows >= 1);
   running_.reserve(static_cast<size_t>(slots));  // a plan points into it

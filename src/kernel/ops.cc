@@ -69,7 +69,7 @@ void RmsNormBackward(ConstMatrix dy, ConstMatrix x, const float* weight, const f
     ops.add(partial.data() + chunk * x.cols, dweight, x.cols);
 }
 
-std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale,
+std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale, RopeOrder order,
                               int64_t max_position) {
   const int64_t half = static_cast<int64_t>(inv_freq.size());
   std::vector<float> cos_sin(static_cast<size_t>(max_position * half * 2));
@@ -77,8 +77,9 @@ std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale,
     float* row = cos_sin.data() + position * half * 2;
     for (int64_t j = 0; j < half; ++j) {
       const double angle = static_cast<double>(position) * inv_freq[static_cast<size_t>(j)];
-      row[2 * j] = static_cast<float>(std::cos(angle) * mscale);
-      row[2 * j + 1] = static_cast<float>(std::sin(angle) * mscale);
+      const bool halves = order == RopeOrder::kHalves;
+      row[halves ? j : 2 * j] = static_cast<float>(std::cos(angle) * mscale);
+      row[halves ? half + j : 2 * j + 1] = static_cast<float>(std::sin(angle) * mscale);
     }
   });
   return cos_sin;
@@ -88,7 +89,8 @@ void RopeInPlace(Matrix x, int64_t first, int64_t heads, int64_t head_stride,
                  const RopeTable& table, const int32_t* position, bool inverse) {
   CHECK(table.dim % 2 == 0);
   CHECK(heads == 0 || first + (heads - 1) * head_stride + table.dim <= x.cols);
-  const auto loop = Kernels().ops.rope;
+  const bool halves = table.order == RopeOrder::kHalves;
+  const auto loop = halves ? Kernels().ops.rope_halves : Kernels().ops.rope_neighbours;
   const float sine_sign = inverse ? -1.0f : 1.0f;
   ForRows(x.rows, heads * table.dim, [&](int64_t row) {
     CHECK(position[row] >= 0 && position[row] < table.max_position);
@@ -158,6 +160,14 @@ void LogSoftmaxBackwardRows(Matrix logits, const int32_t* target, const float* d
         dentropy ? Entropy(stats) : 0.0f};
     ops.log_softmax_backward(x, gradient, logits.cols);
     x[target[row]] += dlogp[row];
+  });
+}
+
+void AddColumnSums(ConstMatrix x, float* y) {
+  if (!y) return;
+  const auto loop = Kernels().ops.add;
+  ParallelForRange(x.cols, kColumnChunk, [&](int64_t begin, int64_t end) {
+    for (int64_t row = 0; row < x.rows; ++row) loop(x.Row(row) + begin, y + begin, end - begin);
   });
 }
 

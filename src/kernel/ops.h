@@ -19,19 +19,24 @@ void RmsNormForward(ConstMatrix x, const float* weight, float eps, Matrix y, flo
 void RmsNormBackward(ConstMatrix dy, ConstMatrix x, const float* weight, const float* inv_rms,
                      Matrix dx, bool add_to_dx, float* dweight);
 
+// Which columns of a rotated vector are a pair: 2j and 2j + 1, or j and j + dim/2.
+enum class RopeOrder { kNeighbours, kHalves };
+
 // Rotations of the rotary position embedding: a view of what RopeCosSin makes.
 struct RopeTable {
-  int64_t dim = 0;                 // rotary columns, even
-  const float* cos_sin = nullptr;  // [max_position][dim/2][2]
+  int64_t dim = 0;  // rotary columns, even
+  const float* cos_sin =
+      nullptr;  // per position dim/2 pairs (cos, sin), or dim/2 cos, then the sin
   int64_t max_position = 0;
+  RopeOrder order = RopeOrder::kNeighbours;
 };
-// cos_sin[position][j] = mscale * (cos, sin)(position * inv_freq[j]), computed in double and
-// rounded once.
-std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale,
+// Pair j at a position: mscale * (cos, sin)(position * inv_freq[j]), computed in double and rounded
+// once.
+std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale, RopeOrder order,
                               int64_t max_position);
-// Rotates adjacent pairs (x0,x1),(x2,x3),... of each row's `heads` slices of table.dim columns, in
-// place. Slice h starts at column first + h * head_stride; row r is rotated by the table's entry at
-// position[r]. inverse = true rotates back, which is the backward pass.
+// Rotates the pairs of each row's `heads` slices of table.dim columns, in place: (a, b) -> (a cos -
+// b sin, b cos + a sin). Slice h starts at column first + h * head_stride; row r is rotated by the
+// table's entry at position[r]. inverse = true rotates back, which is the backward pass.
 void RopeInPlace(Matrix x, int64_t first, int64_t heads, int64_t head_stride,
                  const RopeTable& table, const int32_t* position, bool inverse);
 
@@ -52,6 +57,9 @@ void LogSoftmaxRows(ConstMatrix logits, const int32_t* target, float* logp, floa
 // dentropy may be null; so may logp, which takes what LogSoftmaxRows would give.
 void LogSoftmaxBackwardRows(Matrix logits, const int32_t* target, const float* dlogp,
                             const float* dentropy, float* logp);
+
+// y[i] += the sum of x's column i, rows in ascending order. A null y is not wanted.
+void AddColumnSums(ConstMatrix x, float* y);
 
 // y = x + y, elementwise.
 void AddInPlace(ConstMatrix x, Matrix y);

@@ -81,12 +81,26 @@ void RmsNormBackwardLoop(const float* dy, const float* x, const float* weight, f
 
 // (a, b) -> (a cos - b sin, b cos + a sin). In lanes and not as a plain loop: GCC 12 contracts that
 // loop to fmaddsub in spite of -ffp-contract=off.
-void RopeLoop(float* x, const float* cos_sin, float sine_sign, int64_t pairs) {
+void RopeNeighboursLoop(float* x, const float* cos_sin, float sine_sign, int64_t pairs) {
   const V sign = Mul(Set1(sine_sign), Load(kPairSigns));
   ForLanes(2 * pairs, [=](int64_t i, auto io) {
     const V a = io.Get(x + i);
     const V t = io.Get(cos_sin + i);
     io.Put(x + i, Fma(a, FirstOfPairs(t), Mul(SwapPairs(a), Mul(SecondOfPairs(t), sign))));
+  });
+}
+
+// The same operations, so the same bits for the same pair.
+void RopeHalvesLoop(float* x, const float* cos_sin, float sine_sign, int64_t pairs) {
+  const V minus = Set1(-sine_sign);
+  const V plus = Set1(sine_sign);
+  ForLanes(pairs, [=](int64_t i, auto io) {
+    const V a = io.Get(x + i);
+    const V b = io.Get(x + pairs + i);
+    const V cosine = io.Get(cos_sin + i);
+    const V sine = io.Get(cos_sin + pairs + i);
+    io.Put(x + i, Fma(a, cosine, Mul(b, Mul(sine, minus))));
+    io.Put(x + pairs + i, Fma(b, cosine, Mul(a, Mul(sine, plus))));
   });
 }
 
@@ -242,7 +256,8 @@ constexpr OpsLoops MakeOpsLoops() {
           SigmoidLoop,
           RmsNormForwardLoop,
           RmsNormBackwardLoop,
-          RopeLoop,
+          RopeNeighboursLoop,
+          RopeHalvesLoop,
           SwiGluForwardLoop,
           SwiGluBackwardLoop,
           SoftmaxLoop,

@@ -89,13 +89,25 @@ std::vector<RowCase> RowCases() {
       {"rope",
        [](int64_t n, int64_t b, int64_t e) {
          const std::vector<double> inv_freq = {1, 0.3, 0.01};
-         const std::vector<float> table = RopeCosSin(inv_freq, 1.5, 50);
+         const std::vector<float> table = RopeCosSin(inv_freq, 1.5, RopeOrder::kNeighbours, 50);
          std::vector<int32_t> position(kRows);
          for (size_t r = 0; r < position.size(); ++r)
            position[r] = static_cast<int32_t>(r * 31 % 50);
          TestMatrix x = Input(1, n + 20);
          RopeInPlace(x.view().Rows(b, e - b), 2, 2, 8, {6, table.data(), 50}, position.data() + b,
                      false);
+         return std::vector<float>(x.view().Row(b), x.view().Row(e - 1) + n);
+       }},
+      {"rope of halves",
+       [](int64_t n, int64_t b, int64_t e) {
+         const std::vector<double> inv_freq(static_cast<size_t>(n / 2), 0.3);
+         const std::vector<float> table = RopeCosSin(inv_freq, 1.5, RopeOrder::kHalves, 50);
+         std::vector<int32_t> position(kRows);
+         for (size_t r = 0; r < position.size(); ++r)
+           position[r] = static_cast<int32_t>(r * 31 % 50);
+         TestMatrix x = Input(1, n);
+         RopeInPlace(x.view().Rows(b, e - b), 0, 1, n,
+                     {n / 2 * 2, table.data(), 50, RopeOrder::kHalves}, position.data() + b, false);
          return std::vector<float>(x.view().Row(b), x.view().Row(e - 1) + n);
        }},
       {"add",

@@ -129,8 +129,10 @@ struct OpsLoops {
   // dx = or += …; dweight += dy * x * inv_rms.
   void (*rms_norm_backward)(const float* dy, const float* x, const float* weight, float inv_rms,
                             float* dx, bool add_to_dx, float* dweight, int64_t n);
-  // `pairs` adjacent pairs rotated by (cos, sin) pairs; sine_sign = -1 rotates back.
-  void (*rope)(float* x, const float* cos_sin, float sine_sign, int64_t pairs);
+  // `pairs` neighbours rotated by (cos, sin) pairs, or the two halves of x by `pairs` cos, then as
+  // many sin; sine_sign = -1 rotates back.
+  void (*rope_neighbours)(float* x, const float* cos_sin, float sine_sign, int64_t pairs);
+  void (*rope_halves)(float* x, const float* cos_sin, float sine_sign, int64_t pairs);
   void (*swiglu_forward)(const float* gate, const float* up, float* y, int64_t n);
   void (*swiglu_backward)(const float* dy, const float* gate, const float* up, float* dgate,
                           float* dup, int64_t n);

@@ -158,10 +158,53 @@ TEST(RmsNorm, WeightGradientGivesTheSameBitsEverywhere) {
   });
 }
 
+// Halves are neighbours in another order of columns, to the bit.
+TEST(Rope, HalvesRotateAsNeighboursDo) {
+  for (const int64_t pairs : {1, 3, 16, 37}) {
+    std::vector<double> inv_freq;
+    for (int64_t j = 0; j < pairs; ++j) inv_freq.push_back(1.0 / static_cast<double>(1 + j));
+    const std::vector<int32_t> position = {3, 41};
+    for (const bool inverse : {false, true}) {
+      const TestMatrix x = TestMatrix::Random(1, 2, 4 * pairs);
+      const auto rotate = [&](RopeOrder order, TestMatrix y) {
+        const std::vector<float> table = RopeCosSin(inv_freq, 1.25, order, 50);
+        RopeInPlace(y, 0, 2, 2 * pairs, {2 * pairs, table.data(), 50, order}, position.data(),
+                    inverse);
+        return y;
+      };
+      // Column of pair j's member m in each order.
+      const auto permute = [&](const TestMatrix& from) {
+        TestMatrix to = from;
+        for (int64_t r = 0; r < 2; ++r) {
+          for (int64_t head = 0; head < 2; ++head) {
+            for (int64_t j = 0; j < 2 * pairs; ++j)
+              to(r, head * 2 * pairs + j % 2 * pairs + j / 2) = from(r, head * 2 * pairs + j);
+          }
+        }
+        return to;
+      };
+      EXPECT_EQ(rotate(RopeOrder::kHalves, permute(x)).all(),
+                permute(rotate(RopeOrder::kNeighbours, x)).all());
+    }
+  }
+}
+
+TEST(AddColumnSums, AddsRowsInOrder) {
+  const TestMatrix x = TestMatrix::Random(1, 200, 131, 3);
+  std::vector<float> y = TestMatrix::Random(2, 1, 131).all();
+  std::vector<float> expected = y;
+  for (int64_t r = 0; r < 200; ++r) {
+    for (int64_t c = 0; c < 131; ++c) expected[static_cast<size_t>(c)] += x(r, c);
+  }
+  AddColumnSums(x, y.data());
+  EXPECT_EQ(y, expected);
+  AddColumnSums(x, nullptr);  // not wanted
+}
+
 TEST(Rope, RotatesPairsByPositionAndBack) {
   const std::vector<double> inv_freq = {1.0, 0.1, 0.037};
   const double mscale = 1.25;
-  const std::vector<float> table = RopeCosSin(inv_freq, mscale, 100);
+  const std::vector<float> table = RopeCosSin(inv_freq, mscale, RopeOrder::kNeighbours, 100);
   const std::vector<int32_t> position = {0, 99, 7};
   const TestMatrix x = TestMatrix::Random(1, 3, 30, 2);
   for (const bool inverse : {false, true}) {

@@ -17,8 +17,10 @@ constexpr int64_t kMaxExperts = 4096;
 constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxHeadDim = 8192;
 
+constexpr const char* kRopeTypes[] = {"yarn", "llama3", "linear"};
+
 // Which models need at least 1 of a dimension; the others may have 0.
-enum class Needed { kAlways, kByDenseLayers, kByMoeLayers, kNever };
+enum class Needed { kAlways, kByMla, kByGqa, kByDenseLayers, kByMoeLayers, kNever };
 
 // The one table of limits.
 struct Dimension {
@@ -35,10 +37,12 @@ constexpr Dimension kDimensions[] = {
      Needed::kNever},
     {"num_attention_heads", &ModelConfig::num_attention_heads, kMaxHeads, Needed::kAlways},
     {"q_lora_rank", &ModelConfig::q_lora_rank, kMaxDim, Needed::kNever},
-    {"kv_lora_rank", &ModelConfig::kv_lora_rank, kMaxDim, Needed::kAlways},
-    {"qk_nope_head_dim", &ModelConfig::qk_nope_head_dim, kMaxHeadDim, Needed::kAlways},
-    {"qk_rope_head_dim", &ModelConfig::qk_rope_head_dim, kMaxHeadDim, Needed::kAlways},
-    {"v_head_dim", &ModelConfig::v_head_dim, kMaxHeadDim, Needed::kAlways},
+    {"kv_lora_rank", &ModelConfig::kv_lora_rank, kMaxDim, Needed::kNever},
+    {"qk_nope_head_dim", &ModelConfig::qk_nope_head_dim, kMaxHeadDim, Needed::kByMla},
+    {"qk_rope_head_dim", &ModelConfig::qk_rope_head_dim, kMaxHeadDim, Needed::kByMla},
+    {"v_head_dim", &ModelConfig::v_head_dim, kMaxHeadDim, Needed::kByMla},
+    {"num_key_value_heads", &ModelConfig::num_key_value_heads, kMaxHeads, Needed::kByGqa},
+    {"head_dim", &ModelConfig::head_dim, kMaxHeadDim, Needed::kByGqa},
     {"intermediate_size", &ModelConfig::intermediate_size, kMaxDim, Needed::kByDenseLayers},
     {"moe_intermediate_size", &ModelConfig::moe_intermediate_size, kMaxDim, Needed::kByMoeLayers},
     {"n_routed_experts", &ModelConfig::n_routed_experts, kMaxExperts, Needed::kByMoeLayers},
@@ -58,6 +62,10 @@ bool Needs(const ModelConfig& config, Needed needed) {
   switch (needed) {
     case Needed::kAlways:
       return true;
+    case Needed::kByMla:
+      return config.latent_attention();
+    case Needed::kByGqa:
+      return !config.latent_attention();
     case Needed::kByDenseLayers:
       return config.first_k_dense_replace > 0;
     case Needed::kByMoeLayers:
@@ -88,8 +96,26 @@ void ModelConfig::Validate() const {
   for (const Dimension& d : kDimensions) {
     if (Needs(*this, d.needed)) RequirePositive(d.name, this->*d.value);
   }
-  if (qk_rope_head_dim % 2 != 0) {
-    Fail("qk_rope_head_dim is {}; RoPE rotates pairs, so it must be even", qk_rope_head_dim);
+  if (rotary_dim() % 2 != 0) {
+    Fail("{} is {}; RoPE rotates pairs, so it must be even",
+         latent_attention() ? "qk_rope_head_dim" : "head_dim", rotary_dim());
+  }
+  if (!latent_attention() && num_attention_heads % num_key_value_heads != 0) {
+    Fail(
+        "num_attention_heads = {} is no multiple of num_key_value_heads = {}; as many query heads "
+        "share each key",
+        num_attention_heads, num_key_value_heads);
+  }
+  if (!latent_attention() && q_lora_rank > 0) {
+    Fail("q_lora_rank is {} but kv_lora_rank 0; without a latent of keys there is none of queries",
+         q_lora_rank);
+  }
+  if (latent_attention() && (attention_bias || attention_output_bias || qk_norm)) {
+    Fail("{} is true; with kv_lora_rank = {} (latent attention) this program computes only false",
+         attention_bias ? "attention_bias"
+         : qk_norm      ? "qk_norm"
+                        : "attention_output_bias",
+         kv_lora_rank);
   }
   if (Needs(*this, Needed::kByMoeLayers)) {
     if (num_experts_per_tok > n_routed_experts) {
@@ -117,14 +143,26 @@ void ModelConfig::Validate() const {
       Fail("topk_method is '{}'; it must be noaux_tc, greedy or group_limited_greedy", topk_method);
     }
   }
-  if (!rope_scaling.type.empty() && rope_scaling.type != "yarn") {
-    Fail("rope_scaling.type is '{}'; only yarn is known (or null)", rope_scaling.type);
+  if (const std::string& type = rope_scaling.type; !type.empty()) {
+    if (std::ranges::find(kRopeTypes, type) == std::end(kRopeTypes)) {
+      Fail("rope_scaling.type is '{}'; known are {} (or null)", type, fmt::join(kRopeTypes, ", "));
+    }
+    if (!(rope_scaling.factor >= 1))
+      Fail("rope_scaling.factor is {}; it must be at least 1", rope_scaling.factor);
+    RequirePositive("rope_scaling.original_max_position_embeddings",
+                    rope_scaling.original_max_position_embeddings);
+  }
+  if (rope_scaling.type == "llama3") {
+    const RopeScaling& llama3 = rope_scaling;
+    if (!(llama3.low_freq_factor > 0 && llama3.high_freq_factor > llama3.low_freq_factor)) {
+      Fail(
+          "rope_scaling.low_freq_factor is {} and high_freq_factor {}; both must be above 0, "
+          "high_freq_factor above low_freq_factor (1 and 4 are usual)",
+          llama3.low_freq_factor, llama3.high_freq_factor);
+    }
   }
   if (rope_scaling.type == "yarn") {
     const RopeScaling& yarn = rope_scaling;
-    if (!(yarn.factor >= 1)) Fail("rope_scaling.factor is {}; it must be at least 1", yarn.factor);
-    RequirePositive("rope_scaling.original_max_position_embeddings",
-                    yarn.original_max_position_embeddings);
     if (!(yarn.beta_slow > 0 && yarn.beta_fast > yarn.beta_slow)) {
       Fail(
           "rope_scaling.beta_fast is {} and beta_slow {}; both must be above 0, beta_fast "
@@ -135,6 +173,8 @@ void ModelConfig::Validate() const {
       Fail("rope_scaling.mscale is {} and mscale_all_dim {}; neither may be negative", yarn.mscale,
            yarn.mscale_all_dim);
     }
+    if (!(yarn.attention_factor >= 0))
+      Fail("rope_scaling.attention_factor is {}; it cannot be negative", yarn.attention_factor);
   }
   if (!(rope_theta > 1)) Fail("rope_theta is {}; it must exceed 1", rope_theta);
   if (!(rms_norm_eps >= 1e-30 && rms_norm_eps <= 1))
@@ -148,7 +188,7 @@ void ModelConfig::Validate() const {
 }
 
 double ModelConfig::SoftmaxScale() const {
-  double scale = 1.0 / std::sqrt(static_cast<double>(qk_head_dim()));
+  double scale = 1.0 / std::sqrt(static_cast<double>(key_dim()));
   if (rope_scaling.type == "yarn" && rope_scaling.mscale_all_dim != 0 && rope_scaling.factor > 1) {
     const double m = 0.1 * rope_scaling.mscale_all_dim * std::log(rope_scaling.factor) + 1.0;
     scale *= m * m;

@@ -5,7 +5,7 @@
 namespace darkhorse {
 
 void ListFields(RopeScaling& r, FieldList& list) {
-  list.Add("type", r.type, "\"\" for none, or \"yarn\"");
+  list.Add("type", r.type, "\"\" for none, \"yarn\", \"llama3\" or \"linear\"");
   list.Add("factor", r.factor, "how many times longer than the original context");
   list.Add("original_max_position_embeddings", r.original_max_position_embeddings,
            "context before the extension, tokens");
@@ -13,6 +13,11 @@ void ListFields(RopeScaling& r, FieldList& list) {
   list.Add("beta_slow", r.beta_slow, "YaRN: dimensions turning slower are interpolated");
   list.Add("mscale", r.mscale, "YaRN: scale of the rotated dimensions");
   list.Add("mscale_all_dim", r.mscale_all_dim, "YaRN: scale of the softmax");
+  list.Add("attention_factor", r.attention_factor,
+           "YaRN: scale of the rotated dimensions, instead of what the two before give; 0: that");
+  list.Add("low_freq_factor", r.low_freq_factor,
+           "llama3: frequencies of fewer turns over the original context are divided");
+  list.Add("high_freq_factor", r.high_freq_factor, "llama3: and those of more turns are kept");
 }
 
 void ListFields(ModelConfig& c, FieldList& list) {
@@ -23,10 +28,19 @@ void ListFields(ModelConfig& c, FieldList& list) {
   list.Add("num_hidden_layers", c.num_hidden_layers, "layers, without MTP modules");
   list.Add("num_attention_heads", c.num_attention_heads, "attention heads");
   list.Add("q_lora_rank", c.q_lora_rank, "rank of the query projection; 0: not factored");
-  list.Add("kv_lora_rank", c.kv_lora_rank, "width of the key/value latent that MLA caches");
+  list.Add("kv_lora_rank", c.kv_lora_rank,
+           "width of the key/value latent that MLA caches; 0: no latent, grouped-query attention");
   list.Add("qk_nope_head_dim", c.qk_nope_head_dim, "unrotated query/key dimensions of a head");
   list.Add("qk_rope_head_dim", c.qk_rope_head_dim, "rotated query/key dimensions, even");
   list.Add("v_head_dim", c.v_head_dim, "value dimensions of a head");
+  list.Add("num_key_value_heads", c.num_key_value_heads,
+           "grouped-query attention: heads of keys and values");
+  list.Add("head_dim", c.head_dim, "grouped-query attention: dimensions of a head");
+  list.Add("attention_bias", c.attention_bias,
+           "grouped-query attention: queries, keys and values have biases");
+  list.Add("attention_output_bias", c.attention_output_bias,
+           "grouped-query attention: so has its output");
+  list.Add("qk_norm", c.qk_norm, "grouped-query attention: queries and keys are normed by head");
   list.Add("intermediate_size", c.intermediate_size, "width of a dense layer's feed-forward");
   list.Add("moe_intermediate_size", c.moe_intermediate_size, "width of one expert");
   list.Add("first_k_dense_replace", c.first_k_dense_replace,
@@ -44,6 +58,8 @@ void ListFields(ModelConfig& c, FieldList& list) {
            "multi-token-prediction modules");
   list.Add("max_position_embeddings", c.max_position_embeddings, "longest context, tokens");
   list.Add("rope_theta", c.rope_theta, "base of the rotary frequencies");
+  list.Add("rope_interleave", c.rope_interleave,
+           "rotated pairs are neighbours; else the two halves pair");
   list.Add("rms_norm_eps", c.rms_norm_eps, "added to the mean square");
   list.Add("initializer_range", c.initializer_range, "standard deviation of initial weights");
   list.Add("tie_word_embeddings", c.tie_word_embeddings, "the head is the embedding");

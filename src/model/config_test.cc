@@ -12,7 +12,6 @@ const Members kAlways = {{"vocab_size", &ModelConfig::vocab_size},
                          {"hidden_size", &ModelConfig::hidden_size},
                          {"num_hidden_layers", &ModelConfig::num_hidden_layers},
                          {"num_attention_heads", &ModelConfig::num_attention_heads},
-                         {"kv_lora_rank", &ModelConfig::kv_lora_rank},
                          {"qk_nope_head_dim", &ModelConfig::qk_nope_head_dim},
                          {"qk_rope_head_dim", &ModelConfig::qk_rope_head_dim},
                          {"v_head_dim", &ModelConfig::v_head_dim},
@@ -23,9 +22,19 @@ const Members kMoe = {{"moe_intermediate_size", &ModelConfig::moe_intermediate_s
                       {"num_experts_per_tok", &ModelConfig::num_experts_per_tok},
                       {"n_group", &ModelConfig::n_group},
                       {"topk_group", &ModelConfig::topk_group}};
+const Members kGrouped = {{"num_key_value_heads", &ModelConfig::num_key_value_heads},
+                          {"head_dim", &ModelConfig::head_dim}};
 const Members kNever = {{"q_lora_rank", &ModelConfig::q_lora_rank},
                         {"num_nextn_predict_layers", &ModelConfig::num_nextn_predict_layers},
                         {"n_shared_experts", &ModelConfig::n_shared_experts}};
+
+ModelConfig Grouped() {
+  ModelConfig config;
+  config.kv_lora_rank = config.qk_nope_head_dim = config.qk_rope_head_dim = config.v_head_dim = 0;
+  config.num_key_value_heads = 2;
+  config.head_dim = 16;
+  return config;
+}
 
 std::string WithZero(ModelConfig config, Member member) {
   config.*member = 0;
@@ -62,6 +71,37 @@ TEST(ModelConfig, ZeroIsRefusedWhereItCannotWork) {
   expect(dense_but_mtp, kMoe, true);
   expect(dense, kMoe, false);
   expect(mixed, kNever, false);
+  expect(mixed, kGrouped, false);
+  ModelConfig grouped = Grouped();
+  EXPECT_EQ(MessageOf([&] { grouped.Validate(); }), "");
+  expect(grouped, kGrouped, true);
+  expect(grouped, kNever, false);
+}
+
+TEST(ModelConfig, GroupedQueryAttentionIsCheckedAsSuch) {
+  const auto message = [](auto change) {
+    ModelConfig config = Grouped();
+    change(config);
+    return MessageOf([&] { config.Validate(); });
+  };
+  EXPECT_EQ(
+      message([](ModelConfig& c) { c.num_key_value_heads = 3; }),
+      "num_attention_heads = 4 is no multiple of num_key_value_heads = 3; as many query heads "
+      "share each key");
+  EXPECT_EQ(message([](ModelConfig& c) { c.num_key_value_heads = 4; }), "");
+  EXPECT_EQ(message([](ModelConfig& c) { c.head_dim = 15; }),
+            "head_dim is 15; RoPE rotates pairs, so it must be even");
+  EXPECT_TRUE(Says(message([](ModelConfig& c) { c.q_lora_rank = 8; }), "q_lora_rank is 8 but"));
+  EXPECT_EQ(message([](ModelConfig& c) { c.attention_bias = c.qk_norm = true; }), "");
+  const auto latent = [](bool ModelConfig::*field) {
+    ModelConfig config;
+    config.*field = true;
+    return MessageOf([&] { config.Validate(); });
+  };
+  EXPECT_TRUE(Says(latent(&ModelConfig::attention_bias), "attention_bias is true"));
+  EXPECT_TRUE(Says(latent(&ModelConfig::attention_output_bias), "attention_output_bias is true"));
+  EXPECT_TRUE(Says(latent(&ModelConfig::qk_norm), "qk_norm is true"));
+  EXPECT_EQ(latent(&ModelConfig::rope_interleave), "");
 }
 
 TEST(ModelConfig, GroupsThatAreTooManyAreNamedInOrder) {
@@ -110,7 +150,19 @@ TEST(ModelConfig, BoundsAreMetExactly) {
   EXPECT_TRUE(refused([](ModelConfig& c) { c.q_lora_rank = -1; }));
   EXPECT_TRUE(refused([](ModelConfig& c) { c.scoring_func = "tanh"; }));
   EXPECT_TRUE(refused([](ModelConfig& c) { c.topk_method = "all"; }));
-  EXPECT_TRUE(refused([](ModelConfig& c) { c.rope_scaling.type = "linear"; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.rope_scaling.type = "dynamic"; }));
+  const auto llama3 = [&](double low, double high) {
+    return refused([&](ModelConfig& c) {
+      c.rope_scaling = {.type = "llama3", .low_freq_factor = low, .high_freq_factor = high};
+    });
+  };
+  EXPECT_FALSE(llama3(1, 4));
+  EXPECT_TRUE(llama3(4, 4));
+  EXPECT_TRUE(llama3(0, 4));
+  EXPECT_TRUE(
+      refused([](ModelConfig& c) { c.rope_scaling = {.type = "yarn", .attention_factor = -0.1}; }));
+  EXPECT_FALSE(refused([](ModelConfig& c) { c.rope_scaling = {.type = "linear", .factor = 1}; }));
+  EXPECT_TRUE(refused([](ModelConfig& c) { c.rope_scaling = {.type = "linear", .factor = 0.9}; }));
   EXPECT_FALSE(refused([](ModelConfig& c) { c.rope_scaling = {.type = "yarn", .factor = 1}; }));
   EXPECT_TRUE(refused([](ModelConfig& c) { c.rope_scaling = {.type = "yarn", .factor = 0.99}; }));
 }

@@ -18,9 +18,17 @@ struct RowFloats {
   int64_t saved, scratch;
 };
 
-RowFloats AttentionFloats(const ModelConfig& c) {
+RowFloats GqaFloats(const ModelConfig& c) {
+  const int64_t heads = c.num_attention_heads, key_heads = c.num_key_value_heads;
+  const int64_t q = heads * c.head_dim, k = key_heads * c.head_dim;
+  const int64_t rows = heads + (c.qk_norm ? heads + key_heads : 0);  // log-sum-exp, inverse RMS
+  const int64_t shared = heads > key_heads ? 2 * q : 0;  // gradients of each query head's k and v
+  return {2 * q + 2 * k + (c.qk_norm ? q + k : 0) + rows, 2 * q + 2 * k + shared};
+}
+
+RowFloats MlaFloats(const ModelConfig& c) {
   const int64_t heads = c.num_attention_heads;
-  const int64_t q = heads * c.qk_head_dim();
+  const int64_t q = heads * c.key_dim();
   const int64_t kv = heads * (c.qk_nope_head_dim + c.v_head_dim);
   const int64_t out = heads * c.v_head_dim;
   const int64_t latent = 2 * c.kv_lora_rank + c.qk_rope_head_dim;
@@ -44,7 +52,7 @@ RowFloats MoeFloats(const ModelConfig& c) {
 }
 
 RowFloats LayerFloats(const ModelConfig& c, bool moe) {
-  const RowFloats attention = AttentionFloats(c);
+  const RowFloats attention = c.latent_attention() ? MlaFloats(c) : GqaFloats(c);
   const RowFloats feed_forward = moe ? MoeFloats(c) : MlpFloats(c.intermediate_size);
   return {4 * c.hidden_size + 2 + attention.saved + feed_forward.saved,
           c.hidden_size + std::max(attention.scratch, feed_forward.scratch)};
@@ -84,7 +92,7 @@ double ModelCost::VisitedShare() const {
 double ModelCost::ForwardFlopsPerToken(double context) const {
   const double attention =
       static_cast<double>(config_.num_hidden_layers * config_.num_attention_heads *
-                          (config_.qk_head_dim() + config_.v_head_dim)) *
+                          (config_.key_dim() + config_.value_dim())) *
       context;
   return 2 * (main_.Touched(VisitedShare()) + head_ + attention);
 }
@@ -92,10 +100,10 @@ double ModelCost::ForwardFlopsPerToken(double context) const {
 double ModelCost::TrainingFlopsPerToken(double context) const {
   // The head is one tensor, tied or not, and each module multiplies by it once more.
   const auto modules = static_cast<double>(config_.num_nextn_predict_layers);
-  const double attention = modules *
-                           static_cast<double>(config_.num_attention_heads *
-                                               (config_.qk_head_dim() + config_.v_head_dim)) *
-                           context;
+  const double attention =
+      modules *
+      static_cast<double>(config_.num_attention_heads * (config_.key_dim() + config_.value_dim())) *
+      context;
   const double in_modules = modules_.Touched(VisitedShare()) + modules * head_ + attention;
   return 3 * (ForwardFlopsPerToken(context) + 2 * in_modules);
 }

@@ -154,6 +154,32 @@ TEST(Cost, ActivationsAreWhatAStepTakes) {
   ExpectNear(ModelCost(medium).Training(256).activations, ArenaBytes(medium, 256, 128), "dense");
 }
 
+// A model of Llama's kind: its attention's weights by hand, and what a step takes.
+TEST(Cost, GroupedQueryAttention) {
+  ModelConfig c = Small();
+  c.kv_lora_rank = c.qk_nope_head_dim = c.qk_rope_head_dim = c.v_head_dim = 0;
+  c.num_attention_heads = 4;
+  c.num_key_value_heads = 2;
+  c.head_dim = 6;
+  const double attention = 8 * (4 * 6) + 2 * 8 * (2 * 6) + (4 * 6) * 8;  // q, k and v, o
+  EXPECT_EQ(ModelCost(c).ForwardFlopsPerToken(10),
+            2 * (2 * attention + 3 * 8 * 16 + kMoeWeights + kHeadWeights + 2 * 4 * (6 + 6) * 10));
+  EXPECT_EQ(ModelCost(c).CacheBytesPerToken(CacheForm::kExpanded), 2 * 2 * (6 + 6) * 4);
+  EXPECT_EQ(ModelCost(c).CacheBytesPerToken(CacheForm::kLatent), 2 * 2 * (6 + 6) * 4);
+  c.first_k_dense_replace = 2;
+  c.head_dim = 64;  // attention's are the most
+  for (const bool norms : {false, true}) {
+    for (const int64_t key_heads : {2, 4}) {
+      c.qk_norm = norms;
+      c.num_key_value_heads = key_heads;
+      const auto estimate = static_cast<double>(ModelCost(c).Training(4096).activations);
+      // 512 rows a document: the panels of keys, which are not counted, are a few per cent
+      EXPECT_NEAR(static_cast<double>(ArenaBytes(c, 4096, 512)) / estimate, 1, 0.05)
+          << norms << key_heads;
+    }
+  }
+}
+
 // Of what is as wide as the residual stream all is counted: it is nearly all there is here.
 TEST(Cost, AWideStreamTakesWhatItIsSaidToTake) {
   ModelConfig moe = Small();

@@ -12,12 +12,20 @@
 
 namespace darkhorse {
 
+namespace {
+
+CacheForm FormOf(const ModelConfig& config, CacheForm wanted) {
+  return config.latent_attention() ? wanted : CacheForm::kExpanded;
+}
+
+}  // namespace
+
 CacheShape::CacheShape(const ModelConfig& config, CacheForm form, Format format_in)
     : format(format_in),
-      heads(config.num_attention_heads),
-      key(config.qk_head_dim()),
-      value(config.v_head_dim) {
-  if (form == CacheForm::kExpanded) {
+      heads(config.key_value_heads()),
+      key(config.key_dim()),
+      value(config.value_dim()) {
+  if (FormOf(config, form) == CacheForm::kExpanded) {
     if (format == Format::kBf16) {  // whole tiles
       key = KeyTilesSize(kKeyBlock, key) / kKeyBlock;
       value = ValueTilesSize(kKeyBlock, value) / kKeyBlock;
@@ -38,7 +46,10 @@ int64_t CacheShape::bytes() const {
 
 KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
                  Format format)
-    : form_(form), shape_(config, form, format), layers_(config.num_hidden_layers), slots_(slots) {
+    : form_(FormOf(config, form)),
+      shape_(config, form, format),
+      layers_(config.num_hidden_layers),
+      slots_(slots) {
   CHECK(slots >= 1 && capacity >= 1);
   const int64_t grain = shape_.format == Format::kBf16 ? kKeyBlock : kKeyPanel;
   capacity_ = (capacity + grain - 1) / grain * grain;

@@ -4,7 +4,7 @@
 // section 2.1), which is far smaller. Keys and values are then absorbed into queries and outputs:
 // another order of the same sums, which agrees within a bound. The expanded form may be bf16: where
 // attention computes in bf16 it rounds keys and values anyway, so half the bytes hold the same
-// bits.
+// bits. Grouped-query attention has no latents and the expanded form alone.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,9 @@ struct CacheShape {
 
 class KvCache {
  public:
-  // Room for `slots` sequences of up to `capacity` tokens in each of the main model's layers. The
-  // latent form is f32 whatever the format. Error: this machine cannot hold it.
+  // Room for `slots` sequences of up to `capacity` tokens in each of the main model's layers, in
+  // that form if the model has it. The latent form is f32 whatever the format. Error: this machine
+  // cannot hold it.
   KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
           Format format = Format::kF32);
 
@@ -41,8 +42,8 @@ class KvCache {
   int64_t capacity() const { return capacity_; }
   int64_t bytes() const { return data_.size() * static_cast<int64_t>(sizeof(float)); }
 
-  // Expanded form: one head's keys in panels (kernel/attention.h) of width qk_head_dim, and values
-  // [capacity, v_head_dim].
+  // Expanded form: one key/value head's keys in panels (kernel/attention.h) of width key_dim(), and
+  // values [capacity, value_dim()].
   float* KeyPanels(int64_t layer, int64_t slot, int64_t head);
   Matrix Values(int64_t layer, int64_t slot, int64_t head);
   // Expanded form in bf16: the same as the tiles of kernel/attention_bf16.h, for capacity()

@@ -30,7 +30,11 @@ void LayerForward(const PassContext& pass, const LayerWeights& w, int64_t layer,
   RmsNormForward(x, w.input_layernorm, eps, s.in_normed, s.in_inv_rms);
   {
     const PartTimer timer(pass.clock, Part::kAttention);
-    MlaForward(pass, w.attention, layer, s.in_normed, x, saved ? &s.attention : nullptr);
+    if (pass.config.latent_attention()) {
+      MlaForward(pass, w.mla, layer, s.in_normed, x, saved ? &s.mla : nullptr);
+    } else {
+      GqaForward(pass, w.gqa, layer, s.in_normed, x, saved ? &s.gqa : nullptr);
+    }
   }
 
   if (saved) s.mid = Copy(pass.arena, x);
@@ -61,7 +65,11 @@ void LayerBackward(const PassContext& pass, const LayerWeights& w, const LayerSa
                   grads.post_attention_layernorm);
   {
     const PartTimer timer(pass.clock, Part::kAttention);
-    MlaBackward(pass, w.attention, s.attention, dx, s.in_normed, dnormed, grads.attention);
+    if (pass.config.latent_attention()) {
+      MlaBackward(pass, w.mla, s.mla, dx, s.in_normed, dnormed, grads.mla);
+    } else {
+      GqaBackward(pass, w.gqa, s.gqa, dx, s.in_normed, dnormed, grads.gqa);
+    }
   }
   RmsNormBackward(dnormed, s.in, w.input_layernorm, s.in_inv_rms, dx, /*add_to_dx=*/true,
                   grads.input_layernorm);

@@ -1,6 +1,7 @@
 // One transformer block: x += attention(norm(x)); x += feed_forward(norm(x)).
 #pragma once
 
+#include "model/gqa.h"
 #include "model/mla.h"
 #include "model/mlp.h"
 #include "model/moe.h"
@@ -11,7 +12,8 @@ struct LayerSaved {
   Matrix in, mid;  // [T, hidden] residual stream before attention, before the feed-forward
   Matrix in_normed, mid_normed;     // [T, hidden]
   float *in_inv_rms, *mid_inv_rms;  // [T]
-  MlaSaved attention;
+  MlaSaved mla;
+  GqaSaved gqa;
   MlpSaved mlp;
   MoeSaved moe;
 };

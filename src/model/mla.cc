@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/attention.h"
-#include "kernel/attention_bf16.h"
 #include "kernel/linear.h"
 #include "kernel/ops.h"
+#include "model/attention.h"
 
 namespace darkhorse {
 namespace {
@@ -26,7 +26,7 @@ struct Dims {
       : heads(config.num_attention_heads),
         nope(config.qk_nope_head_dim),
         rope(config.qk_rope_head_dim),
-        query(config.qk_head_dim()),
+        query(config.key_dim()),
         value(config.v_head_dim),
         rank(config.kv_lora_rank) {}
   Matrix Query(Matrix q, int64_t head) const { return q.Cols(head * query, query); }
@@ -88,123 +88,13 @@ void Expand(const PassContext& pass, const MlaWeights& w, MlaSaved& s) {
   });
 }
 
-// Attention of one segment over its own rows: training, or a prompt's first chunk.
-void AddOwnRowJobs(const PassContext& pass, const Segment& segment, const MlaSaved& s,
-                   std::vector<float*>& panels, std::vector<AttentionJob>& jobs) {
+AttentionHeads Heads(const PassContext& pass, const MlaSaved& s) {
   const Dims d(pass.config);
-  for (int64_t head = 0; head < d.heads; ++head) {
-    panels.push_back(pass.arena.Floats(KeyPanelSize(segment.rows, d.query)));
-    jobs.push_back({d.Query(s.q, head).Rows(segment.row, segment.rows), panels.back(),
-                    d.Value(s.kv, head).Rows(segment.row, segment.rows),
-                    s.heads_out.Cols(head * d.value, d.value).Rows(segment.row, segment.rows),
-                    s.lse ? s.lse + head * pass.rows() + segment.row : nullptr, 0});
-  }
-}
-
-void FillOwnRowPanels(const PassContext& pass, const MlaSaved& s,
-                      const std::vector<Segment>& segments, const std::vector<float*>& panels) {
-  const Dims d(pass.config);
-  ParallelFor(static_cast<int64_t>(panels.size()), [&](int64_t i) {
-    const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
-    float* out = panels[static_cast<size_t>(i)];
-    // The last panel's tail is read (and masked), so it must hold numbers.
-    const int64_t whole = segment.rows / kKeyPanel * kKeyPanel;
-    std::fill(out + whole * d.query, out + KeyPanelSize(segment.rows, d.query), 0.0f);
-    WriteKeyPanels(d.Query(s.k, i % d.heads).Rows(segment.row, segment.rows), 0, out);
-  });
-}
-
-// The same in bf16.
-void AttendOwnRowsBf16(const PassContext& pass, const std::vector<Segment>& segments,
-                       const MlaSaved& s, float scale) {
-  const Dims d(pass.config);
-  std::vector<Bf16AttentionJob> jobs;
-  struct Tiles {
-    Bf16 *keys, *values;
-  };
-  std::vector<Tiles> tiles;
-  for (const Segment& segment : segments) {
-    for (int64_t head = 0; head < d.heads; ++head) {
-      const auto take = [&](int64_t numbers) {
-        return reinterpret_cast<Bf16*>(pass.arena.Floats((numbers + 1) / 2));
-      };
-      tiles.push_back(
-          {take(KeyTilesSize(segment.rows, d.query)), take(ValueTilesSize(segment.rows, d.value))});
-      jobs.push_back({d.Query(s.q, head).Rows(segment.row, segment.rows), tiles.back().keys,
-                      tiles.back().values, segment.rows,
-                      s.heads_out.Cols(head * d.value, d.value).Rows(segment.row, segment.rows),
-                      s.lse ? s.lse + head * pass.rows() + segment.row : nullptr, 0});
-    }
-  }
-  ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
-    const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
-    const Tiles& to = tiles[static_cast<size_t>(i)];
-    WriteKeyTiles(d.Query(s.k, i % d.heads).Rows(segment.row, segment.rows), 0, to.keys);
-    WriteValueTiles(d.Value(s.kv, i % d.heads).Rows(segment.row, segment.rows), 0, segment.rows,
-                    to.values);
-  });
-  Bf16AttentionForward(jobs, scale);
-}
-
-void AttendOwnRows(const PassContext& pass, const std::vector<Segment>& segments, const MlaSaved& s,
-                   Format format, float scale) {
-  if (segments.empty()) return;
-  ArenaScope scope(pass.arena);
-  if (format == Format::kBf16) return AttendOwnRowsBf16(pass, segments, s, scale);
-  std::vector<float*> panels;
-  std::vector<AttentionJob> jobs;
-  for (const Segment& segment : segments) AddOwnRowJobs(pass, segment, s, panels, jobs);
-  FillOwnRowPanels(pass, s, segments, panels);
-  AttentionForward(jobs, scale);
-}
-
-void AttendBf16Cache(const PassContext& pass, int64_t layer, const MlaSaved& s, float scale) {
-  const Dims d(pass.config);
-  KvCache& cache = *pass.cache;
-  const auto& segments = pass.batch.segments;
-  std::vector<Bf16AttentionJob> jobs(segments.size() * static_cast<size_t>(d.heads));
-  ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
-    const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
-    const int64_t head = i % d.heads;
-    Bf16* keys = cache.KeyTiles(layer, segment.slot, head);
-    Bf16* values = cache.ValueTiles(layer, segment.slot, head);
-    WriteKeyTiles(d.Query(s.k, head).Rows(segment.row, segment.rows), segment.position, keys);
-    WriteValueTiles(d.Value(s.kv, head).Rows(segment.row, segment.rows), segment.position,
-                    cache.capacity(), values);
-    jobs[static_cast<size_t>(i)] = {
-        d.Query(s.q, head).Rows(segment.row, segment.rows),
-        keys,
-        values,
-        cache.capacity(),
-        s.heads_out.Cols(head * d.value, d.value).Rows(segment.row, segment.rows),
-        nullptr,
-        segment.position};
-  });
-  Bf16AttentionForward(jobs, scale);
-}
-
-void AttendExpandedCache(const PassContext& pass, int64_t layer, const MlaSaved& s, float scale) {
-  const Dims d(pass.config);
-  KvCache& cache = *pass.cache;
-  const auto& segments = pass.batch.segments;
-  std::vector<AttentionJob> jobs(segments.size() * static_cast<size_t>(d.heads));
-  ParallelFor(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
-    const Segment& segment = segments[static_cast<size_t>(i / d.heads)];
-    const int64_t head = i % d.heads;
-    float* panels = cache.KeyPanels(layer, segment.slot, head);
-    const Matrix values = cache.Values(layer, segment.slot, head);
-    WriteKeyPanels(d.Query(s.k, head).Rows(segment.row, segment.rows), segment.position, panels);
-    CopyRows(d.Value(s.kv, head).Rows(segment.row, segment.rows),
-             values.Rows(segment.position, segment.rows));
-    jobs[static_cast<size_t>(i)] = {
-        d.Query(s.q, head).Rows(segment.row, segment.rows),
-        panels,
-        values.Rows(0, segment.position + segment.rows),
-        s.heads_out.Cols(head * d.value, d.value).Rows(segment.row, segment.rows),
-        nullptr,
-        segment.position};
-  });
-  AttentionForward(jobs, scale);
+  return {{s.q, d.query},
+          {s.k, d.query},
+          {s.kv, d.nope, d.nope + d.value, d.value},
+          {s.heads_out, d.value},
+          s.lse};
 }
 
 void StoreLatents(const PassContext& pass, int64_t layer, const MlaSaved& s) {
@@ -229,7 +119,7 @@ void StoreLatents(const PassContext& pass, int64_t layer, const MlaSaved& s) {
 // Absorbed attention over cached latents: with W_UK and W_UV the key and value rows of kv_b_proj,
 //   q.k = (W_UK^T q_nope) . latent + q_rope . k_rope,   o = W_UV (sum_j p_j latent_j).
 void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t layer,
-                       const std::vector<Segment>& segments, const MlaSaved& s, float scale) {
+                       const std::vector<Segment>& segments, const MlaSaved& s) {
   if (segments.empty()) return;
   const Dims d(pass.config);
   ArenaScope scope(pass.arena);
@@ -254,7 +144,7 @@ void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t lay
            segment.position});
     }
   }
-  AttentionForward(jobs, scale);
+  AttentionForward(jobs, static_cast<float>(pass.config.SoftmaxScale()));
   // Rows that are not this function's (prompts in the same batch) must keep their heads_out: then
   // go segment by segment.
   const std::vector<Segment> whole = {{0, rows, 0, -1}};
@@ -272,24 +162,20 @@ void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t lay
 void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, ConstMatrix x,
                 Matrix y, MlaSaved* saved) {
   const Dims d(pass.config);
-  const float scale = static_cast<float>(pass.config.SoftmaxScale());
   MlaSaved local{};
   MlaSaved& s = saved ? *saved : local;
   s.heads_out = pass.arena.NewMatrix(x.rows, d.heads * d.value);
   s.lse = saved ? pass.arena.Floats(d.heads * x.rows) : nullptr;
   Queries(pass, w, x, s);
   Latents(pass, w, x, s);
+  const Format format = AttentionFormat(w.o_proj);
   if (!pass.cache) {
     Expand(pass, w, s);
-    AttendOwnRows(pass, pass.batch.segments, s, AttentionFormat(w), scale);
+    AttendOwnRows(pass, pass.batch.segments, Heads(pass, s), format);
   } else if (pass.cache->form() == CacheForm::kExpanded) {
-    CHECK(pass.cache->format() == AttentionFormat(w));
+    CHECK(pass.cache->format() == format);
     Expand(pass, w, s);
-    if (pass.cache->format() == Format::kBf16) {
-      AttendBf16Cache(pass, layer, s, scale);
-    } else {
-      AttendExpandedCache(pass, layer, s, scale);
-    }
+    AttendCache(pass, layer, Heads(pass, s));
   } else {
     std::vector<Segment> prompts, continued;
     for (const Segment& segment : pass.batch.segments) {
@@ -297,9 +183,11 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
           .push_back(segment);
     }
     StoreLatents(pass, layer, s);
-    if (!prompts.empty()) Expand(pass, w, s);
-    AttendOwnRows(pass, prompts, s, AttentionFormat(w), scale);
-    AttendLatentCache(pass, w, layer, continued, s, scale);
+    if (!prompts.empty()) {
+      Expand(pass, w, s);
+      AttendOwnRows(pass, prompts, Heads(pass, s), format);
+    }
+    AttendLatentCache(pass, w, layer, continued, s);
   }
   LinearForward(s.heads_out, w.o_proj, y, /*accumulate=*/true);
 }
@@ -307,7 +195,6 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
 void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& s, ConstMatrix dy,
                  ConstMatrix x, Matrix dx, const MlaGradients& grads) {
   const Dims d(pass.config);
-  const float scale = static_cast<float>(pass.config.SoftmaxScale());
   const int64_t rows = x.rows;
   ArenaScope scope(pass.arena);
   const Matrix dheads = pass.arena.NewMatrix(rows, d.heads * d.value);
@@ -319,21 +206,12 @@ void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& s
 
   LinearBackward(dy, s.heads_out, w.o_proj, dheads, false, grads.o_proj);
 
-  std::vector<AttentionBackwardJob> jobs;
-  for (const Segment& segment : pass.batch.segments) {
-    const auto part = [&](Matrix m) { return m.Rows(segment.row, segment.rows); };
-    for (int64_t head = 0; head < d.heads; ++head) {
-      jobs.push_back({part(d.Query(s.q, head)), part(d.Query(s.k, head)), part(d.Value(s.kv, head)),
-                      part(s.heads_out.Cols(head * d.value, d.value)),
-                      part(dheads.Cols(head * d.value, d.value)), s.lse + head * rows + segment.row,
-                      part(d.Query(dq, head)), part(d.Query(dk, head)), part(d.Value(dkv, head))});
-    }
-  }
-  if (AttentionFormat(w) == Format::kBf16) {
-    Bf16AttentionBackward(jobs, scale);
-  } else {
-    AttentionBackward(jobs, scale);
-  }
+  MlaSaved gradients{};
+  gradients.q = dq;
+  gradients.k = dk;
+  gradients.kv = dkv;
+  gradients.heads_out = dheads;
+  AttendBackward(pass, Heads(pass, s), Heads(pass, gradients), AttentionFormat(w.o_proj));
 
   // Keys: each head's nope part goes to kv_b's rows, the rotary part is shared and sums over heads
   // in head order.

@@ -20,11 +20,6 @@ struct MlaSaved {
   float* lse;              // [H, T]
 };
 
-// What attention over these weights computes in: bf16 where its projections do, else f32.
-inline Format AttentionFormat(const MlaWeights& w) {
-  return w.o_proj.format == Format::kBf16 ? Format::kBf16 : Format::kF32;
-}
-
 // y += attention(x). x [T, hidden] is the normed input, y [T, hidden] the residual stream. `layer`
 // names the cache's layer. saved may be null.
 void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, ConstMatrix x,

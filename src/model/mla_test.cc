@@ -54,8 +54,7 @@ class Mla : public testing::Test {
       batch.segments = {{0, rows, done, cache ? 0 : -1}};
       const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena_),
                              cache,   arena_};
-      MlaForward(pass, model_.layers[0].attention, 0, x_.Rows(done, rows), y.Rows(done, rows),
-                 saved);
+      MlaForward(pass, model_.layers[0].mla, 0, x_.Rows(done, rows), y.Rows(done, rows), saved);
       done += rows;
     }
     EXPECT_EQ(done, kTokens);
@@ -94,7 +93,7 @@ std::vector<double> OutputBound(const ModelConfig& config, const MlaWeights& w, 
   const int64_t nope = config.qk_nope_head_dim, rope = config.qk_rope_head_dim,
                 value = config.v_head_dim, rank = config.kv_lora_rank;
   const int64_t heads = config.num_attention_heads, hidden = config.hidden_size,
-                query = config.qk_head_dim();
+                query = config.key_dim();
   const double scale = config.SoftmaxScale();
   std::vector<double> bound(static_cast<size_t>(kTokens * hidden));
   for (int64_t t = 0; t < kTokens; ++t) {
@@ -155,7 +154,7 @@ std::vector<double> OutputBound(const ModelConfig& config, const MlaWeights& w, 
 TEST_F(Mla, LatentCacheAgreesWithinTheRoundingOfBoth) {
   MlaSaved saved;
   const Matrix expanded = Run(nullptr, {kTokens}, &saved);
-  const std::vector<double> bound = OutputBound(config_, model_.layers[0].attention, saved);
+  const std::vector<double> bound = OutputBound(config_, model_.layers[0].mla, saved);
   // A prompt expanded and then continued, one absorbed from the start, token by token.
   for (const auto& chunks :
        {std::vector<int64_t>{100, 30, 20}, {7, 143}, std::vector<int64_t>(kTokens, 1)}) {

@@ -95,7 +95,8 @@ void InitializeWeights(const ModelConfig& config, const ParamLayout& layout, uin
   for (size_t tensor = 0; tensor < params.size(); ++tensor) {
     const ParamInfo& param = params[tensor];
     float* out = buffer + param.offset;
-    if (param.kind == ParamKind::kNorm || param.kind == ParamKind::kRouterBias) {
+    if (param.kind == ParamKind::kNorm || param.kind == ParamKind::kBias ||
+        param.kind == ParamKind::kRouterBias) {
       const float value = param.kind == ParamKind::kNorm ? 1.0f : 0.0f;
       for (int64_t i = 0; i < param.size; ++i) out[i] = value;
       continue;

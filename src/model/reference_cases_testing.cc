@@ -129,6 +129,51 @@ std::vector<ReferenceCase> ReferenceCases() {
     c.config.q_lora_rank = 0;
     c.batch.sequence_rows = 5;
   });
+  const auto grouped = [](ReferenceCase& c, int64_t heads, int64_t key_heads, int64_t width) {
+    ModelConfig& m = c.config;
+    m.q_lora_rank = m.kv_lora_rank = m.qk_nope_head_dim = m.qk_rope_head_dim = m.v_head_dim = 0;
+    m.num_attention_heads = heads;
+    m.num_key_value_heads = key_heads;
+    m.head_dim = width;
+    m.rope_interleave = false;
+  };
+  add("Grouped", {5, 3}, [&](ReferenceCase& c) { grouped(c, 4, 2, 4); });
+  add("GroupedAllShareBiases", {1, 6}, [&](ReferenceCase& c) {
+    grouped(c, 3, 1, 6);
+    c.config.first_k_dense_replace = 2;
+    c.config.attention_bias = c.config.attention_output_bias = true;
+    c.config.rope_scaling = {.type = "llama3",
+                             .factor = 8,
+                             .original_max_position_embeddings = 40,
+                             .low_freq_factor = 1,
+                             .high_freq_factor = 4};
+  });
+  add("GroupedNoneShareNorms", {7, 2}, [&](ReferenceCase& c) {
+    grouped(c, 2, 2, 6);
+    c.config.qk_norm = true;
+    c.config.rope_scaling = {.type = "yarn",
+                             .factor = 4,
+                             .original_max_position_embeddings = 16,
+                             .beta_fast = 2,
+                             .beta_slow = 0.5,
+                             .attention_factor = 1.3};
+  });
+  add("GroupedNormsBiasesMoeMtp", {4, 4}, [&](ReferenceCase& c) {
+    grouped(c, 4, 2, 2);
+    c.config.qk_norm = c.config.attention_bias = true;
+    c.config.rope_interleave = true;
+    c.config.rope_scaling = {.type = "linear", .factor = 3};
+    c.config.scoring_func = "softmax";
+    c.config.topk_method = "greedy";
+    c.config.n_shared_experts = 0;
+    c.config.first_k_dense_replace = 0;
+    c.config.num_experts_per_tok = 3;
+    c.config.num_nextn_predict_layers = 1;
+  });
+  add("LatentHalves", {6, 2}, [](ReferenceCase& c) {
+    c.config.rope_interleave = false;
+    c.config.first_k_dense_replace = 2;
+  });
   return cases;
 }
 
@@ -172,6 +217,18 @@ ReferenceCase RandomCase(uint64_t seed) {
                       0.2 + 0.5 * random.Uniform(),
                       0.5 + random.Uniform(),
                       coin() ? 0.5 + random.Uniform() : 0};
+  }
+  // Drawn last, so that the seeds' other fields stay what they were.
+  RandomSequence more(seed, RandomStream::kTest, 1);
+  m.rope_interleave = more.Below(2) == 1;
+  if (more.Below(2) == 1) {
+    m.q_lora_rank = m.kv_lora_rank = 0;
+    m.num_key_value_heads = more.Between(1, 2);
+    m.num_attention_heads = m.num_key_value_heads * more.Between(1, 3);
+    m.head_dim = 2 * more.Between(1, 3);
+    m.attention_bias = more.Below(2) == 1;
+    m.attention_output_bias = more.Below(2) == 1;
+    m.qk_norm = more.Below(2) == 1;
   }
   c.mtp_lambda = random.Uniform();
   c.balance_alpha = random.Uniform();

@@ -201,9 +201,11 @@ class Reference {
   // beta_fast times within the original context keep their frequency, those that turn less than
   // beta_slow times are slowed by `factor`, between them a linear ramp.
   double InverseFrequency(int64_t pair) const {
-    const auto dim = static_cast<double>(config_.qk_rope_head_dim);
+    const auto dim = static_cast<double>(config_.rotary_dim());
     const double plain = std::pow(config_.rope_theta, -2.0 * static_cast<double>(pair) / dim);
     const RopeScaling& yarn = config_.rope_scaling;
+    if (yarn.type == "linear") return plain / yarn.factor;
+    if (yarn.type == "llama3") return Llama3Frequency(plain);
     if (yarn.type != "yarn") return plain;
     const auto pair_with_turns = [&](double turns) {
       const auto length = static_cast<double>(yarn.original_max_position_embeddings);
@@ -216,30 +218,46 @@ class Reference {
     const double ramp = std::clamp((static_cast<double>(pair) - low) / (high - low), 0.0, 1.0);
     return plain / yarn.factor * ramp + plain * (1 - ramp);
   }
+  // Llama 3.1's extension, by wavelength: short ones are kept, long ones stretched by `factor`,
+  // between them both are mixed.
+  double Llama3Frequency(double plain) const {
+    const RopeScaling& s = config_.rope_scaling;
+    const auto original = static_cast<double>(s.original_max_position_embeddings);
+    const double wavelength = 2 * std::numbers::pi / plain;
+    if (wavelength < original / s.high_freq_factor) return plain;
+    if (wavelength > original / s.low_freq_factor) return plain / s.factor;
+    const double smooth =
+        (original / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+    return (1 - smooth) * plain / s.factor + smooth * plain;
+  }
   double RotationScale() const {
     const RopeScaling& yarn = config_.rope_scaling;
+    if (yarn.type == "yarn" && yarn.attention_factor > 0) return yarn.attention_factor;
     if (yarn.type != "yarn" || yarn.factor <= 1) return 1;
     const auto mscale = [&](double m) { return 0.1 * m * std::log(yarn.factor) + 1; };
     return mscale(yarn.mscale) / mscale(yarn.mscale_all_dim);
   }
-  // (x0, x1), (x2, x3), … are rotated as complex numbers.
+  // (x0, x1), (x2, x3), …, or (x0, xn/2), (x1, xn/2+1), …, are rotated as complex numbers.
   void Rotate(int64_t position, T* x) const {
-    for (int64_t pair = 0; pair < config_.qk_rope_head_dim / 2; ++pair) {
+    const int64_t pairs = config_.rotary_dim() / 2;
+    for (int64_t pair = 0; pair < pairs; ++pair) {
       const double angle = static_cast<double>(position) * InverseFrequency(pair);
       // An f32 angle is off by its rounding and that of the frequency, the power in it included.
       const double scale = RotationScale(), error = scale * 0x1p-24 * (2 + 8 * angle);
       const T cosine = InexactConstant<T>(scale * std::cos(angle), error);
       const T sine = InexactConstant<T>(scale * std::sin(angle), error);
-      const T a = x[2 * pair], b = x[2 * pair + 1];
-      x[2 * pair] = a * cosine - b * sine;
-      x[2 * pair + 1] = a * sine + b * cosine;
+      T& first = x[config_.rope_interleave ? 2 * pair : pair];
+      T& second = x[config_.rope_interleave ? 2 * pair + 1 : pair + pairs];
+      const T a = first, b = second;
+      first = a * cosine - b * sine;
+      second = a * sine + b * cosine;
     }
   }
 
   // ---- multi-head latent attention: DeepSeek-V2 eq. 9-19, DeepSeek-V3 section 2.1.1 ----
 
   Rows Queries(const Context& context, const std::string& prefix, const Rows& x) const {
-    const int64_t width = config_.num_attention_heads * config_.qk_head_dim();
+    const int64_t width = config_.num_attention_heads * config_.key_dim();
     if (config_.q_lora_rank == 0)
       return Linear(x, Tensor(context, prefix + "q_proj.weight"), width);
     const Rows latent = Linear(x, Tensor(context, prefix + "q_a_proj.weight"), config_.q_lora_rank);
@@ -248,6 +266,11 @@ class Reference {
   }
 
   Rows Attention(const Context& context, const std::string& prefix, const Rows& x) const {
+    return config_.kv_lora_rank > 0 ? LatentAttention(context, prefix, x)
+                                    : GroupedQueryAttention(context, prefix, x);
+  }
+
+  Rows LatentAttention(const Context& context, const std::string& prefix, const Rows& x) const {
     const int64_t heads = config_.num_attention_heads, nope = config_.qk_nope_head_dim,
                   rope = config_.qk_rope_head_dim, v_dim = config_.v_head_dim,
                   latent_dim = config_.kv_lora_rank;
@@ -287,6 +310,70 @@ class Reference {
       }
     }
     return Linear(mixed, Tensor(context, prefix + "o_proj.weight"), x.cols);
+  }
+
+  // ---- grouped-query attention: Ainslie et al. 2023; biases as in Qwen2, norms as in Qwen3 ----
+
+  Rows Projection(const Context& context, const std::string& name, const Rows& x, int64_t out,
+                  bool biased) const {
+    Rows y = Linear(x, Tensor(context, name + ".weight"), out);
+    if (!biased) return y;
+    const T* bias = Tensor(context, name + ".bias");
+    for (int64_t row = 0; row < y.rows; ++row) {
+      for (int64_t i = 0; i < out; ++i) y[row][i] += bias[i];
+    }
+    return y;
+  }
+
+  // Queries or keys of `heads` heads, normed and rotated.
+  Rows RotatedHeads(const Context& context, const std::string& prefix, const char* what,
+                    const Rows& x, int64_t heads) const {
+    const int64_t width = config_.head_dim;
+    Rows y = Projection(context, prefix + what + "_proj", x, heads * width, config_.attention_bias);
+    for (const Segment& segment : context.input.batch.segments) {
+      for (int64_t row = segment.row; row < segment.row + segment.rows; ++row) {
+        for (int64_t head = 0; head < heads; ++head) {
+          T* vector = y[row] + head * width;
+          if (config_.qk_norm) {
+            NormRow(vector, Tensor(context, prefix + what + "_norm.weight"), width, vector);
+          }
+          Rotate(segment.position + row - segment.row, vector);
+        }
+      }
+    }
+    return y;
+  }
+
+  Rows GroupedQueryAttention(const Context& context, const std::string& prefix,
+                             const Rows& x) const {
+    const int64_t heads = config_.num_attention_heads, key_heads = config_.num_key_value_heads,
+                  width = config_.head_dim;
+    const Rows q = RotatedHeads(context, prefix, "q", x, heads);
+    const Rows k = RotatedHeads(context, prefix, "k", x, key_heads);
+    const Rows v =
+        Projection(context, prefix + "v_proj", x, key_heads * width, config_.attention_bias);
+    Rows mixed(x.rows, heads * width);
+    for (const Segment& segment : context.input.batch.segments) {
+      for (int64_t row = segment.row; row < segment.row + segment.rows; ++row) {
+        for (int64_t head = 0; head < heads; ++head) {
+          const int64_t shared = head / (heads / key_heads) * width;
+          std::vector<T> score;
+          for (int64_t other = segment.row; other <= row; ++other) {
+            T sum(0.0);
+            for (int64_t i = 0; i < width; ++i)
+              sum += q[row][head * width + i] * k[other][shared + i];
+            score.push_back(sum * T(config_.SoftmaxScale()));
+          }
+          const std::vector<T> p = Softmax(score);
+          T* out = mixed[row] + head * width;
+          for (int64_t other = segment.row; other <= row; ++other) {
+            for (int64_t i = 0; i < width; ++i)
+              out[i] += p[other - segment.row] * v[other][shared + i];
+          }
+        }
+      }
+    }
+    return Projection(context, prefix + "o_proj", mixed, x.cols, config_.attention_output_bias);
   }
 
   // ---- feed-forward ----

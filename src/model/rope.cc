@@ -11,11 +11,20 @@ double YarnMscale(double factor, double mscale) {
   return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
 
+// Of the rotated dimensions.
+double RotationScale(const RopeScaling& scaling) {
+  if (scaling.type != "yarn") return 1;
+  if (scaling.attention_factor > 0) return scaling.attention_factor;
+  return YarnMscale(scaling.factor, scaling.mscale) /
+         YarnMscale(scaling.factor, scaling.mscale_all_dim);
+}
+
 }  // namespace
 
 std::vector<double> RopeFrequencies(const ModelConfig& config) {
-  const int64_t dim = config.qk_rope_head_dim;
-  const RopeScaling& yarn = config.rope_scaling;
+  const int64_t dim = config.rotary_dim();
+  const RopeScaling& scaling = config.rope_scaling;
+  const RopeScaling& yarn = scaling;
   std::vector<double> frequencies(static_cast<size_t>(dim / 2));
   // The dimension whose wavelength makes `rotations` turns over the original context.
   const auto correction_dim = [&](double rotations) {
@@ -31,29 +40,36 @@ std::vector<double> RopeFrequencies(const ModelConfig& config) {
     const double plain =
         std::pow(config.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(dim));
     frequencies[j] = plain;
-    if (yarn.type == "yarn") {
+    if (scaling.type == "yarn") {
       const double ramp = std::clamp((static_cast<double>(j) - low) / (high - low), 0.0, 1.0);
       frequencies[j] = plain / yarn.factor * ramp + plain * (1 - ramp);
+    } else if (scaling.type == "llama3") {
+      const double turns = static_cast<double>(scaling.original_max_position_embeddings) * plain /
+                           (2 * std::numbers::pi);
+      const double kept = std::clamp(
+          (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor),
+          0.0, 1.0);
+      frequencies[j] = plain / scaling.factor * (1 - kept) + plain * kept;
+    } else if (scaling.type == "linear") {
+      frequencies[j] = plain / scaling.factor;
     }
   }
   return frequencies;
 }
 
 RopeCache::RopeCache(const ModelConfig& config)
-    : dim_(config.qk_rope_head_dim), max_position_(config.max_position_embeddings) {
-  const std::vector<double> frequencies = RopeFrequencies(config);
-  const RopeScaling& yarn = config.rope_scaling;
-  const double mscale = yarn.type == "yarn" ? YarnMscale(yarn.factor, yarn.mscale) /
-                                                  YarnMscale(yarn.factor, yarn.mscale_all_dim)
-                                            : 1.0;
-  cos_sin_ = RopeCosSin(frequencies, mscale, max_position_);
+    : dim_(config.rotary_dim()),
+      order_(config.rope_interleave ? RopeOrder::kNeighbours : RopeOrder::kHalves),
+      max_position_(config.max_position_embeddings) {
+  cos_sin_ = RopeCosSin(RopeFrequencies(config), RotationScale(config.rope_scaling), order_,
+                        max_position_);
 }
 
 double RopeCache::Bytes(const ModelConfig& config) {
   return sizeof(float) * static_cast<double>(config.max_position_embeddings) *
-         static_cast<double>(config.qk_rope_head_dim);
+         static_cast<double>(config.rotary_dim());
 }
 
-RopeTable RopeCache::table() const { return {dim_, cos_sin_.data(), max_position_}; }
+RopeTable RopeCache::table() const { return {dim_, cos_sin_.data(), max_position_, order_}; }
 
 }  // namespace darkhorse

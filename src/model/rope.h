@@ -1,5 +1,5 @@
-// Rotary position embedding tables (Su et al. 2021) of adjacent pairs, as DeepSeek's models rotate,
-// with YaRN where the config asks for it.
+// Rotary position embedding tables (Su et al. 2021), of neighbours or of halves, with the extension
+// of the context that the config asks for.
 #pragma once
 
 #include <vector>
@@ -9,9 +9,10 @@
 
 namespace darkhorse {
 
-// Rotation frequencies, qk_rope_head_dim / 2 of them: theta^(-2j/dim), under YaRN blended with
-// theta^(-2j/dim)/factor between the two correction dimensions (Peng et al. 2023, section 3.2;
-// DeepSeek-V3 inference code).
+// Rotation frequencies, rotary_dim() / 2 of them: theta^(-2j/dim), blended with theta^(-2j/dim) /
+// factor: under YaRN between the two correction dimensions (Peng et al. 2023, section 3.2;
+// DeepSeek-V3 inference code), under llama3 between low_freq_factor and high_freq_factor turns over
+// the original context (Llama 3.1 reference code).
 std::vector<double> RopeFrequencies(const ModelConfig& config);
 
 // cos and sin for every position, and the table view that RopeInPlace takes.
@@ -24,8 +25,9 @@ class RopeCache {
 
  private:
   int64_t dim_;
+  RopeOrder order_;
   int64_t max_position_;
-  std::vector<float> cos_sin_;  // [max_position][dim/2][2]
+  std::vector<float> cos_sin_;  // RopeCosSin
 };
 
 }  // namespace darkhorse

@@ -27,6 +27,33 @@ std::vector<double> Kept(const ModelConfig& config) {
   return out;
 }
 
+// Turns over the original context: theta^(-j/4) * 80 pi / (2 pi) = 40, 12.6, 4, 1.26 for theta =
+// 100.
+TEST(Rope, Llama3KeepsFastFrequenciesAndDividesSlowOnes) {
+  ModelConfig config;
+  config.kv_lora_rank = 0;
+  config.head_dim = 8;
+  config.rope_theta = 100;
+  const std::vector<double> plain = RopeFrequencies(config);
+  config.rope_scaling = {
+      .type = "llama3", .factor = 8, .low_freq_factor = 2, .high_freq_factor = 6};
+  config.rope_scaling.original_max_position_embeddings = 251;  // 39.95 turns of the first
+  const std::vector<double> scaled = RopeFrequencies(config);
+  const double turns = 251 / (2 * std::numbers::pi) * plain[2], kept = (turns - 2) / 4;
+  EXPECT_EQ(scaled[0], plain[0]);
+  EXPECT_EQ(scaled[1], plain[1]);
+  EXPECT_DOUBLE_EQ(scaled[2], plain[2] * kept + plain[2] / 8 * (1 - kept));
+  EXPECT_EQ(scaled[3], plain[3] / 8);
+}
+
+TEST(Rope, LinearDividesEveryFrequency) {
+  ModelConfig config;
+  config.qk_rope_head_dim = 4;
+  config.rope_theta = 100;
+  config.rope_scaling = {.type = "linear", .factor = 4};
+  EXPECT_EQ(RopeFrequencies(config), (std::vector<double>{0.25, 0.025}));
+}
+
 TEST(Rope, PlainFrequenciesArePowersOfTheta) {
   ModelConfig config;
   config.qk_rope_head_dim = 6;

@@ -44,10 +44,22 @@ struct MlaTensors {
 };
 
 template <typename M>
+struct GqaTensors {
+  M q_proj;                                    // [heads*head_dim, hidden]
+  M k_proj, v_proj;                            // [kv_heads*head_dim, hidden]
+  float* q_bias = nullptr;                     // [heads*head_dim]; null: none, as of those below
+  float *k_bias = nullptr, *v_bias = nullptr;  // [kv_heads*head_dim]
+  float *q_norm = nullptr, *k_norm = nullptr;  // [head_dim], of every head
+  M o_proj;                                    // [hidden, heads*head_dim]
+  float* o_bias = nullptr;                     // [hidden]
+};
+
+template <typename M>
 struct LayerTensors {
   float* input_layernorm = nullptr;           // [hidden]
   float* post_attention_layernorm = nullptr;  // [hidden]
-  MlaTensors<M> attention;
+  MlaTensors<M> mla;                          // where the config has latent attention
+  GqaTensors<M> gqa;                          // elsewhere
   bool is_moe = false;
   MlpTensors<M> mlp;  // dense layers
   MoeTensors<M> moe;  // MoE layers
@@ -76,6 +88,7 @@ struct ModelTensors {
 using MlpWeights = MlpTensors<Weight>;
 using MoeWeights = MoeTensors<Weight>;
 using MlaWeights = MlaTensors<Weight>;
+using GqaWeights = GqaTensors<Weight>;
 using LayerWeights = LayerTensors<Weight>;
 using MtpWeights = MtpTensors<Weight>;
 using ModelWeights = ModelTensors<Weight>;
@@ -83,6 +96,7 @@ using ModelWeights = ModelTensors<Weight>;
 using MlpGradients = MlpTensors<Matrix>;
 using MoeGradients = MoeTensors<Matrix>;
 using MlaGradients = MlaTensors<Matrix>;
+using GqaGradients = GqaTensors<Matrix>;
 using LayerGradients = LayerTensors<Matrix>;
 using MtpGradients = MtpTensors<Matrix>;
 using ModelGradients = ModelTensors<Matrix>;
@@ -92,6 +106,7 @@ enum class ParamKind {
   kEmbedding,   // embed_tokens
   kHead,        // lm_head
   kNorm,        // RMSNorm gains: no weight decay
+  kBias,        // of a linear layer: no weight decay
   kRouter,      // mlp.gate.weight
   kRouterBias,  // mlp.gate.e_score_correction_bias: moved by the load, never by a gradient
 };
@@ -151,7 +166,11 @@ class TensorLister {
  private:
   void ListLayer(LayerTensors<M>& layer) {
     VisitNorm(layer.input_layernorm, "input_layernorm.weight", config_.hidden_size);
-    ListMla(layer.attention);
+    if (config_.latent_attention()) {
+      ListMla(layer.mla);
+    } else {
+      ListGqa(layer.gqa);
+    }
     VisitNorm(layer.post_attention_layernorm, "post_attention_layernorm.weight",
               config_.hidden_size);
     layer.is_moe = config_.IsMoeLayer(layer_);
@@ -164,7 +183,7 @@ class TensorLister {
 
   void ListMla(MlaTensors<M>& mla) {
     const int64_t hidden = config_.hidden_size, heads = config_.num_attention_heads;
-    const int64_t queries = heads * config_.qk_head_dim();
+    const int64_t queries = heads * config_.key_dim();
     if (const int64_t rank = config_.q_lora_rank; rank > 0) {
       VisitMatrix(mla.q_a_proj, "self_attn.q_a_proj.weight", rank, hidden);
       VisitNorm(mla.q_a_layernorm, "self_attn.q_a_layernorm.weight", rank);
@@ -179,6 +198,25 @@ class TensorLister {
     VisitMatrix(mla.kv_b_proj, "self_attn.kv_b_proj.weight",
                 heads * (config_.qk_nope_head_dim + config_.v_head_dim), latent);
     VisitMatrix(mla.o_proj, "self_attn.o_proj.weight", hidden, heads * config_.v_head_dim);
+  }
+
+  void ListGqa(GqaTensors<M>& gqa) {
+    const int64_t hidden = config_.hidden_size, width = config_.head_dim;
+    const int64_t queries = config_.num_attention_heads * width;
+    const int64_t keys = config_.num_key_value_heads * width;
+    const auto project = [&](M& matrix, float*& bias, const std::string& name, int64_t out,
+                             int64_t in, bool biased) {
+      VisitMatrix(matrix, "self_attn." + name + ".weight", out, in);
+      if (biased) VisitVector(bias, "self_attn." + name + ".bias", out, ParamKind::kBias);
+    };
+    project(gqa.q_proj, gqa.q_bias, "q_proj", queries, hidden, config_.attention_bias);
+    project(gqa.k_proj, gqa.k_bias, "k_proj", keys, hidden, config_.attention_bias);
+    project(gqa.v_proj, gqa.v_bias, "v_proj", keys, hidden, config_.attention_bias);
+    if (config_.qk_norm) {
+      VisitNorm(gqa.q_norm, "self_attn.q_norm.weight", width);
+      VisitNorm(gqa.k_norm, "self_attn.k_norm.weight", width);
+    }
+    project(gqa.o_proj, gqa.o_bias, "o_proj", hidden, queries, config_.attention_output_bias);
   }
 
   void ListMlp(MlpTensors<M>& mlp, const std::string& name, int64_t intermediate) {

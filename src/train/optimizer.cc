@@ -41,7 +41,8 @@ void Optimizer::MuonUpdate(const ParamInfo& param, const float* grad, float clip
 
 void Optimizer::AdamUpdate(const ParamInfo& param, const float* grad, float clip, double lr,
                            float* w) {
-  const bool decays = param.kind != ParamKind::kNorm && param.kind != ParamKind::kRouter;
+  const bool decays = param.kind != ParamKind::kNorm && param.kind != ParamKind::kBias &&
+                      param.kind != ParamKind::kRouter;
   const double count = static_cast<double>(step_);
   const AdamWParams p{static_cast<float>(lr),
                       static_cast<float>(options_.beta1),

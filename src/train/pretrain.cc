@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoint/config_json.h"
 #include "checkpoint/run_directory.h"
 #include "data/loader.h"
 #include "data/prepare.h"
@@ -135,6 +136,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     stops.insert(stops.begin(), recipe.model.eos_token_id);
   recipe.model.bos_token_id = train.info().bos_id >= 0 ? train.info().bos_id : train.info().eos_id;
   Validate(recipe);
+  RequireWritable(recipe.model);
   const PretrainOptions& options = recipe.train;
   RequireTrainingMemory(recipe.model, options.micro_batch_tokens, FormatOf(options.precision));
   const Loader loader(train, data + "/" + kTrainShard,

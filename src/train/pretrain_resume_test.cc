@@ -1,6 +1,7 @@
 // Runs that stop and go on, and runs that start from another's weights.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <sstream>
 
@@ -52,6 +53,34 @@ TEST_F(PretrainTest, ResumedRunEndsInTheSameBytes) {
   EXPECT_THROW(Pretrain(other, Data(), Run("parts"), true, {}), Error);
   EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
   ExpectSameRun("whole", "parts");
+}
+
+// A model of another published kind learns, stops, is read back and goes on.
+TEST_F(PretrainTest, AModelOfGroupedQueryAttentionIsTheSameCode) {
+  PretrainRecipe recipe = Recipe();
+  ModelConfig& m = recipe.model;
+  m.model_type = "qwen3";
+  m.kv_lora_rank = m.qk_nope_head_dim = m.qk_rope_head_dim = m.v_head_dim = 0;
+  m.num_attention_heads = 4;
+  m.num_key_value_heads = 2;
+  m.head_dim = 8;
+  m.qk_norm = true;
+  m.rope_interleave = false;
+  m.n_routed_experts = m.n_shared_experts = m.num_experts_per_tok = m.moe_intermediate_size = 0;
+  m.num_nextn_predict_layers = 0;
+  m.first_k_dense_replace = m.num_hidden_layers;
+  m.scoring_func = "softmax";
+  m.topk_method = "greedy";
+  m.norm_topk_prob = false;
+  const PretrainResult whole = Pretrain(recipe, Data(), Run("whole"), false, {});
+  EXPECT_LT(whole.validation_loss, 0.5 * std::log(32.0));
+  int steps = 0;
+  Pretrain(recipe, Data(), Run("parts"), false, {.stop = [&] { return steps++ == 33; }});
+  EXPECT_TRUE(Pretrain(recipe, Data(), Run("parts"), true, {}).finished);
+  ExpectSameRun("whole", "parts");
+  m.qk_norm = false;  // which no file of a qwen3 could tell
+  EXPECT_TRUE(Says(MessageOf([&] { Pretrain(recipe, Data(), Run("other"), false, {}); }),
+                   "qk_norm = false but a model of type qwen3 has true"));
 }
 
 TEST_F(PretrainTest, WhatIsKnownOfARunGoneOnWithIsItsLastStep) {
