@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <queue>
+#include <string>
 
 #include "base/error.h"
 
@@ -26,6 +27,7 @@ uint64_t HashKey(uint64_t key) {
 BpeModel::BpeModel(const std::vector<int32_t>& byte_ids, const std::vector<Merge>& merges)
     : byte_ids_(byte_ids) {
   CHECK(byte_ids.size() == 256);
+  every_byte_ = std::ranges::find(byte_ids, -1) == byte_ids.end();
   slots_.resize(std::bit_ceil(2 * merges.size() + 2));
   mask_ = slots_.size() - 1;
   for (size_t rank = 0; rank < merges.size(); ++rank) {
@@ -44,6 +46,15 @@ const BpeModel::Slot& BpeModel::Lookup(int32_t left, int32_t right) const {
 }
 
 void BpeModel::Encode(std::string_view word, std::vector<int32_t>* ids) const {
+  if (every_byte_) return EncodeKnown(word, ids);
+  std::string known;
+  for (const char c : word) {
+    if (byte_id(static_cast<uint8_t>(c)) >= 0) known += c;
+  }
+  EncodeKnown(known, ids);
+}
+
+void BpeModel::EncodeKnown(std::string_view word, std::vector<int32_t>* ids) const {
   if (word.size() <= kShortWord) {
     EncodeShort(word, ids);
   } else {

@@ -18,7 +18,7 @@ struct Merge {
 class BpeModel {
  public:
   BpeModel() = default;
-  // byte_ids: the token of each byte. merges: best rank first. If a pair is given twice, its last
+  // byte_ids: the token of each byte; -1: none, and the byte is left out. merges: best rank first. If a pair is given twice, its last
   // rank counts.
   BpeModel(const std::vector<int32_t>& byte_ids, const std::vector<Merge>& merges);
 
@@ -36,10 +36,12 @@ class BpeModel {
   };
 
   const Slot& Lookup(int32_t left, int32_t right) const;
+  void EncodeKnown(std::string_view word, std::vector<int32_t>* ids) const;
   void EncodeShort(std::string_view word, std::vector<int32_t>* ids) const;
   void EncodeLong(std::string_view word, std::vector<int32_t>* ids) const;
 
   std::vector<int32_t> byte_ids_;
+  bool every_byte_ = true;  // has a token
   std::vector<Slot> slots_;  // open addressing, at most half full
   uint64_t mask_ = 0;
 };

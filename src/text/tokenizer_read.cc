@@ -214,6 +214,16 @@ class Reader {
     Fail("{} must be two tokens: \"a b\" or [\"a\", \"b\"]", item.where);
   }
 
+  // The token of a byte that has none of its own: unk_token, or -1: it is left out.
+  int32_t UnknownByteId(const Field& model) const {
+    if (!model.Has("unk_token")) return -1;
+    if (model.BoolOr("fuse_unk", false)) {
+      Fail("{} is true, and bytes have no token: that is supported only with fuse_unk = false",
+           model["fuse_unk"].where);
+    }
+    return VocabId(model["unk_token"].String(), model["unk_token"]);
+  }
+
   void ReadMerges() {
     const Field model = Required("model");
     const Field list = model["merges"];
@@ -229,11 +239,8 @@ class Reader {
     for (int byte = 0; byte < 256; ++byte) {
       const std::string spelling = SpellBytes(std::string(1, static_cast<char>(byte)));
       const auto found = data_->ids.find(spelling);
-      if (found == data_->ids.end() || !data_->tokens[found->second].in_vocab) {
-        Fail("{}.vocab has no token \"{}\" for byte {}: a byte-level tokenizer needs all 256",
-             model.where, spelling, byte);
-      }
-      byte_ids.push_back(found->second);
+      const bool known = found != data_->ids.end() && data_->tokens[found->second].in_vocab;
+      byte_ids.push_back(known ? found->second : UnknownByteId(model));
     }
     data_->bpe = BpeModel(byte_ids, data_->merges);
     if (!data_->ignore_merges) return;
