@@ -18,8 +18,8 @@ struct Merge {
 class BpeModel {
  public:
   BpeModel() = default;
-  // byte_ids: the token of each byte; -1: none, and the byte is left out. merges: best rank first. If a pair is given twice, its last
-  // rank counts.
+  // byte_ids: the token of each byte; -1: none, and the byte is left out. merges: best rank first.
+  // If a pair is given twice, its last rank counts.
   BpeModel(const std::vector<int32_t>& byte_ids, const std::vector<Merge>& merges);
 
   // Appends the word's tokens.
@@ -41,7 +41,7 @@ class BpeModel {
   void EncodeLong(std::string_view word, std::vector<int32_t>* ids) const;
 
   std::vector<int32_t> byte_ids_;
-  bool every_byte_ = true;  // has a token
+  bool every_byte_ = true;   // has a token
   std::vector<Slot> slots_;  // open addressing, at most half full
   uint64_t mask_ = 0;
 };
