@@ -50,7 +50,7 @@ dh_folder(task DEPS base text)
 dh_folder(rl DEPS base text sandbox task model checkpoint infer train)
 
 dh_folder(report DEPS base)
-dh_folder(pipeline DEPS base text data model checkpoint infer train task rl report)
+dh_folder(pipeline DEPS base kernel text data model checkpoint infer train task rl report)
 dh_folder(app DEPS base kernel text data model checkpoint infer train task rl report pipeline LIBS PkgConfig::EDIT)
 
 include(cmake/recipes.cmake)

@@ -10,7 +10,6 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "base/parallel.h"
 #include "checkpoint/config_json.h"
 #include "checkpoint/run_directory.h"
 
@@ -180,27 +179,6 @@ ModelConfig LoadVerifiedModelConfig(const std::string& directory) {
   const ModelConfig config = LoadModelConfig(directory);
   CompareTensors(CheckpointTensors(directory), directory, config, ParamLayout(config));
   return config;
-}
-
-void LoadWeights(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
-                 float* weights) {
-  const CheckpointTensors tensors(directory);
-  CompareTensors(tensors, directory, config, layout);
-  const auto& params = layout.params();
-  ParallelFor(static_cast<int64_t>(params.size()), [&](int64_t i) {
-    const ParamInfo& param = params[static_cast<size_t>(i)];
-    const int64_t end = i + 1 < static_cast<int64_t>(params.size())
-                            ? params[static_cast<size_t>(i) + 1].offset
-                            : layout.buffer_size();
-    const CheckpointTensors::Entry& entry = tensors.entries().at(param.name);
-    float* out = weights + param.offset;
-    ReadFloats(*entry.tensor, entry.file->path(), {out, static_cast<size_t>(param.size)});
-    if (!std::all_of(out, out + param.size, [](float x) { return std::isfinite(x); })) {
-      Fail("{}: {} holds numbers that are not finite; take an earlier checkpoint or a sound copy",
-           entry.file->path(), param.name);
-    }
-    std::fill(out + param.size, weights + end, 0.0f);
-  });
 }
 
 std::string LoadTokenizerJson(const std::string& directory) {

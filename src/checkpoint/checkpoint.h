@@ -44,15 +44,10 @@ void PublishCheckpoint(const std::string& directory, const ModelConfig& config,
 ModelConfig LoadModelConfig(const std::string& directory);
 
 // The same after the model's checksums, where there are any, have been verified and the tensors
-// compared with the configuration: what follows may allocate what the configuration asks for.
+// compared with the configuration. Error naming the first missing, unknown or misshapen tensor and
+// how many there are. Copies of the embedding and head that published checkpoints carry in MTP
+// modules are passed over.
 ModelConfig LoadVerifiedModelConfig(const std::string& directory);
-
-// Fills the layout's buffer (padding too, with zeros) from the directory's tensors, converting to
-// f32. Error naming the first missing, unknown or misshapen tensor and how many there are. Copies
-// of the embedding and head that published checkpoints carry in MTP modules are passed over. Does
-// not verify checksums: call VerifyChecksums first.
-void LoadWeights(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
-                 float* weights);
 
 // A folder without tokenizer.json: a caller may add how one is made.
 class NoTokenizer : public Error {

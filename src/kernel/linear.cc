@@ -1,11 +1,14 @@
 #include "kernel/linear.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "kernel/gemm.h"
 #include "kernel/gemm_bf16.h"
 #include "kernel/gemm_quant.h"
+#include "kernel/ops.h"
 
 namespace darkhorse {
 namespace {
@@ -75,6 +78,21 @@ void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row
     GroupedGemmTN(dy, x, row_begin, dw);
     if (dx.data) GroupedGemmNN(dy, row_begin, weights, dx, add_to_dx);
   }
+}
+
+void GatherRows(const Weight& weight, std::span<const int32_t> index, Matrix y) {
+  if (weight.w.data) return GatherRows(weight.w, index, y);
+  CHECK(weight.stored && y.cols == weight.in() && y.rows == static_cast<int64_t>(index.size()));
+  const GgmlTypeInfo& type = *weight.stored_type;
+  ParallelFor(y.rows, [&](int64_t i) {
+    const int64_t row = index[static_cast<size_t>(i)];
+    CHECK(row >= -1 && row < weight.out());
+    if (row < 0) {
+      std::fill_n(y.Row(i), y.cols, 0.0f);
+    } else {
+      type.decode(weight.stored + row * type.BytesOf(y.cols), y.cols / type.numbers, y.Row(i));
+    }
+  });
 }
 
 int64_t ForwardBytes(Format format, int64_t out, int64_t in) {

@@ -2,9 +2,11 @@
 // computed, and the forms that they read.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "base/matrix.h"
+#include "kernel/ggml_blocks.h"
 
 namespace darkhorse {
 
@@ -18,14 +20,18 @@ enum class Format {
 inline bool IsInteger(Format format) { return format == Format::kQ8 || format == Format::kQ4; }
 
 struct Weight {
-  Matrix w;  // [out, in]
+  Matrix w;  // [out, in]; without data where the forms below are all there is
   Format format = Format::kF32;
   // The matrix packed for x . W^T and for dy . W, in layouts of the format's own; null: a product
   // packs what it needs (kernel/linear.h).
   const void* forward = nullptr;
   const void* backward = nullptr;
 
-  bool present() const { return w.data != nullptr; }
+  // For lookups of rows, as of an embedding, where w has no data: the rows as a file holds them.
+  const std::byte* stored = nullptr;
+  const GgmlTypeInfo* stored_type = nullptr;
+
+  bool present() const { return w.data || forward || stored; }
   int64_t out() const { return w.rows; }
   int64_t in() const { return w.cols; }
   // Some of the outputs. Integers exist packed only, so of a weight in an integer format these are

@@ -42,7 +42,7 @@ void MtpForward(const PassContext& pass, const ModelWeights& model, int64_t dept
   s->concat = arena.NewMatrix(rows, 2 * hidden);
   s->layer_in = arena.NewMatrix(rows, hidden);
   s->out = arena.NewMatrix(rows, hidden);
-  GatherRows(model.embed_tokens.w, s->next, s->embedding);
+  GatherRows(model.embed_tokens, s->next, s->embedding);
   RmsNormForward(s->embedding, w.enorm, eps, s->concat.Cols(0, hidden), s->embedding_inv_rms);
   RmsNormForward(previous, w.hnorm, eps, s->concat.Cols(hidden, hidden), s->hidden_inv_rms);
   LinearForward(s->concat, w.eh_proj, s->layer_in);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "kernel/linear.h"
 #include "kernel/ops.h"
 
 namespace darkhorse {
@@ -48,7 +49,7 @@ Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch
   const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena),
                          cache,   arena,         clock};
 
-  GatherRows(weights.embed_tokens.w, batch.tokens, x);
+  GatherRows(weights.embed_tokens, batch.tokens, x);
   if (saved) saved->layers.assign(weights.layers.size(), {});
   for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
     LayerForward(pass, weights.layers[layer], static_cast<int64_t>(layer), x,

@@ -8,43 +8,48 @@
 namespace darkhorse {
 namespace {
 
-void RequireMemoryOf(const ModelConfig& config, Format format, const std::string& directory) {
-  const ModelCost cost(config);
-  // As they are and packed.
+WeightStore::Choose All(Format format) {
+  return [format](const ParamSpec&) { return format; };
+}
+
+// Multi-token-prediction modules are for training.
+ModelConfig MainModel(ModelConfig config) {
+  config.num_nextn_predict_layers = 0;
+  return config;
+}
+
+Tokenizer ReadTokenizer(const ModelSource& source) {
+  Tokenizer tokenizer =
+      Tokenizer::FromJson(LoadTokenizerJson(source.path()), source.path() + "/tokenizer.json");
+  tokenizer.CheckEmbedded(source.config().vocab_size, source.path());
+  RequireOwnTokenizer(source.path(), tokenizer.hash());
+  return tokenizer;
+}
+
+// What is cheap to look at comes first.
+std::unique_ptr<const ModelSource> OpenThatFits(const std::string& path, Format format) {
+  auto source = OpenModel(path);
+  const ModelConfig& config = source->config();
   const auto weights =
-      static_cast<double>(cost.WeightBytes() + PackedWeights::Bytes(config, format));
+      static_cast<double>(WeightStore::Bytes(MainModel(config), *source, All(format)));
   RequireMemory(weights + RopeCache::Bytes(config),
-                fmt::format("{}: the model, with {} parameters and a context of {},", directory,
-                            FormatCount(static_cast<double>(cost.parameters())),
+                fmt::format("{}: the model, with {} parameters and a context of {},", path,
+                            FormatCount(static_cast<double>(ModelCost(config).parameters())),
                             config.max_position_embeddings),
                 "choose a smaller one, or lower max_position_embeddings in its config.json");
+  return source;
 }
 
 }  // namespace
 
-LoadedModel::Checkpoint LoadedModel::Read(const std::string& directory, Format format) {
-  // What is cheap to look at comes first.
-  const ModelConfig config = LoadVerifiedModelConfig(directory);
-  RequireMemoryOf(config, format, directory);
-  Tokenizer tokenizer =
-      Tokenizer::FromJson(LoadTokenizerJson(directory), directory + "/tokenizer.json");
-  tokenizer.CheckEmbedded(config.vocab_size, directory);
-  RequireOwnTokenizer(directory, tokenizer.hash());
-  ParamLayout layout(config);
-  FloatBuffer weights(layout.buffer_size());
-  LoadWeights(directory, config, layout, weights.data());
-  return {config, std::move(tokenizer), std::move(layout), std::move(weights)};
-}
+LoadedModel::LoadedModel(const std::string& path, Format format)
+    : LoadedModel(OpenThatFits(path, format), format) {}
 
-LoadedModel::LoadedModel(const std::string& directory, Format format)
-    : LoadedModel(Read(directory, format), format) {}
-
-LoadedModel::LoadedModel(Checkpoint checkpoint, Format format)
-    : model_(checkpoint.config),
-      tokenizer_(std::move(checkpoint.tokenizer)),
-      layout_(std::move(checkpoint.layout)),
-      buffer_(std::move(checkpoint.weights)),
-      packed_(model_.config(), layout_, buffer_.data(), format) {}
+LoadedModel::LoadedModel(std::unique_ptr<const ModelSource> source, Format format)
+    : source_(std::move(source)),
+      model_(source_->config()),
+      tokenizer_(ReadTokenizer(*source_)),
+      weights_(MainModel(model_.config()), *source_, All(format)) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
   std::vector<int32_t> tokens =

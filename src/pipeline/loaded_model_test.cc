@@ -4,10 +4,13 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 
 #include "base/format.h"
 #include "base/scratch_testing.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
+#include "kernel/linear.h"
 #include "pipeline/run_report.h"
 #include "rl/tiny_policy_testing.h"
 
@@ -43,12 +46,16 @@ TEST(LoadedModel, IsTheCheckpoint) {
   EXPECT_EQ(loaded.tokenizer().ToJson(), TokenizerJson());
   const ParamLayout layout(config);
   FloatBuffer weights(layout.buffer_size());
-  LoadWeights(scratch / "model", config, layout, weights.data());
-  const ModelWeights& bound = loaded.weights();
+  ReadWeights(*OpenModel(scratch / "model"), layout, weights.data());
   // embed_tokens is the first tensor of the file.
-  EXPECT_EQ(std::memcmp(bound.embed_tokens.w.data, weights.data(),
-                        sizeof(float) * static_cast<size_t>(bound.embed_tokens.w.size())),
-            0);
+  const Weight& embedding = loaded.weights().embed_tokens;
+  std::vector<int32_t> all(static_cast<size_t>(config.vocab_size));
+  std::iota(all.begin(), all.end(), 0);
+  FloatBuffer rows(config.vocab_size * config.hidden_size);
+  GatherRows(embedding, all, Matrix(rows.data(), config.vocab_size, config.hidden_size));
+  EXPECT_EQ(
+      std::memcmp(rows.data(), weights.data(), sizeof(float) * static_cast<size_t>(rows.size())),
+      0);
 }
 
 TEST(LoadedModel, ATokenizerOfAnotherModelIsRefused) {
@@ -67,11 +74,10 @@ TEST(LoadedModel, WhatDoesNotFitIsRefusedBeforeItIsRead) {
   ScratchDirectory scratch;
   const ModelConfig config = Config(0, 1);
   const std::string directory = Publish(scratch, config, TokenizerJson());
-  // Weights as they are and packed, and a rotation per position and rotated dimension.
+  // The weights, and a rotation per position and rotated dimension.
   const auto needed_in = [&](Format format) {
-    return 4 * (ParamLayout(config).buffer_size() +
-                config.max_position_embeddings * config.qk_rope_head_dim) +
-           LoadedModel(directory, format).packed_bytes();
+    return 4 * config.max_position_embeddings * config.qk_rope_head_dim +
+           LoadedModel(directory, format).weight_bytes();
   };
   const auto loads_in = [&](int64_t bytes, Format format = Format::kF32) {
     setenv("DARKHORSE_MEMORY", std::to_string(bytes).c_str(), 1);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "checkpoint/checksums.h"
+#include "checkpoint/model_source.h"
 #include "model/cost.h"
 #include "rl/sample_metrics.h"
 #include "train/schedule.h"
@@ -86,7 +87,7 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   std::unique_ptr<Learner> learner(
       new Learner(recipe, environment, config, std::move(tokenizer), std::move(files)));
   TrainedModel& trained = learner->trained_;
-  LoadWeights(model_directory, config, trained.layout(), trained.mutable_weights());
+  ReadWeights(*OpenModel(model_directory), trained.layout(), trained.mutable_weights());
   if (recipe.grpo.kl_beta > 0) {
     learner->kl_reference_.resize(static_cast<size_t>(trained.layout().buffer_size()));
     learner->MoveReference();

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "checkpoint/model_source.h"
 #include "rl/learner.h"
 #include "rl/tiny_run_testing.h"
 
@@ -91,7 +92,7 @@ class LearnerTest : public ReinforceTest {
     const std::string directory = RunPath("model") + std::to_string(published_++);
     learner.PublishModel(directory);
     std::vector<float> weights(static_cast<size_t>(trained_->layout().buffer_size()));
-    LoadWeights(directory, trained_->config(), trained_->layout(), weights.data());
+    ReadWeights(*OpenModel(directory), trained_->layout(), weights.data());
     return weights;
   }
 

@@ -3,6 +3,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
@@ -30,7 +31,7 @@ ModelConfig StartingConfig(const std::string& checkpoint, const ShardInfo& shard
 }
 
 void LoadStartingWeights(const std::string& checkpoint, TrainedModel& trained) {
-  LoadWeights(checkpoint, LoadModelConfig(checkpoint), trained.layout(), trained.mutable_weights());
+  ReadWeights(*OpenModel(checkpoint), trained.layout(), trained.mutable_weights());
 }
 
 }  // namespace darkhorse

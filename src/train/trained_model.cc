@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "checkpoint/model_source.h"
 #include "checkpoint/run_directory.h"
 #include "model/cost.h"
 
@@ -109,7 +110,7 @@ std::string TrainedModel::Load(const std::string& directory) {
          directory);
   }
   const SavedTrainerState saved(directory);
-  LoadWeights(directory, config(), layout_, mutable_weights());
+  ReadWeights(*OpenModel(directory), layout_, mutable_weights());
   for (const auto& [name, values] : optimizer_.State()) saved.Read(name, values);
   for (const auto& [name, values] : extra_state_) saved.Read(name, values);
   optimizer_.set_step(saved.step());
