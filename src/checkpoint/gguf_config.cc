@@ -112,8 +112,8 @@ json YarnScaling(const Keys& keys, double factor) {
   if (keys.architecture().name == "deepseek2") {
     // The key holds 0.1 times mscale_all_dim. DeepSeek's two scales are equal in every published
     // model, so the rotated dimensions keep theirs.
-    const double scale = 10 * keys.Number("rope.scaling.yarn_log_multiplier", 0);
-    scaling["mscale"] = scaling["mscale_all_dim"] = std::round(scale * 1e6) / 1e6;
+    scaling["mscale"] = scaling["mscale_all_dim"] =
+        10 * keys.Number("rope.scaling.yarn_log_multiplier", 0);
     keys.Require("rope.scaling.attn_factor", 1);
   } else if (const double scale = keys.Number("rope.scaling.attn_factor", 1); scale != 1) {
     scaling["attention_factor"] = scale * (0.1 * std::log(factor) + 1);

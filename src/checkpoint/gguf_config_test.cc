@@ -67,6 +67,8 @@ TEST_F(GgufConfigTest, Llama) {
   EXPECT_EQ(config.eos_token_id, -1);
   builder.Tensor("output.weight", {5, 8}, std::vector<float>(40));
   EXPECT_FALSE(Read(builder).tie_word_embeddings);
+  builder.Tensor("blk.0.attn_q.bias", {8}, std::vector<float>(8));
+  EXPECT_TRUE(Read(builder).attention_bias);
 }
 
 TEST_F(GgufConfigTest, AbsentKeysHaveTheirDefaults) {
@@ -205,6 +207,8 @@ TEST_F(GgufConfigTest, Llama3ScalingIsToldByATensor) {
                 "gives 1; take the model from safetensors");
   divisors[10] = NAN;
   EXPECT_NE(Error(model(divisors)), "");
+  EXPECT_EQ(Error(model(Llama3Divisors(128, 5e5f, 8))), "");
+  EXPECT_NE(MessageOf([&] { ReadGgufConfig(GgufFiles(path(), GgufExtent::kHead)); }), "");
   EXPECT_EQ(
       Error(model(std::vector<float>(32, 1))),
       path() + ": tensor 'rope_freqs.weight': must hold 64 numbers of F32; fetch the model again");
