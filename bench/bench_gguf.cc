@@ -2,15 +2,22 @@
 //   bench_gguf decode TYPE     blocks of ggml's type of that number on stdin, their numbers (f32)
 //   on
 //                              stdout: tools/make_ggml_blocks_golden.py
+//   bench_gguf params FILE     "NAME EXTENT..." lines on stdin, the parameters' numbers (f32) on
+//                              stdout: tools/compare_gguf.py
+//   bench_gguf tokenizer FILE OUT   its tokenizer as tokenizer.json: tools/tokenizer_compare.py
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoint/gguf.h"
+#include "checkpoint/gguf_tensors.h"
 #include "kernel/ggml_blocks.h"
+#include "pipeline/gguf_tokenizer.h"
 
 namespace darkhorse {
 namespace {
@@ -25,13 +32,44 @@ void Decode(const char* type) {
   std::fwrite(numbers.data(), sizeof(float), numbers.size(), stdout);
 }
 
+void PrintParams(const char* path) {
+  const GgufFiles files(path);
+  const GgufTensors tensors(files);
+  const std::string lines = ReadStandardInput();
+  std::istringstream in(lines);
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    std::string name;
+    words >> name;
+    std::vector<int64_t> shape;
+    for (int64_t extent; words >> extent;) shape.push_back(extent);
+    const GgufParam param = tensors.Find(name, shape);
+    std::vector<float> numbers(static_cast<size_t>(param.rows() * param.cols()));
+    param.ReadRows(0, param.rows(), numbers.data());
+    std::fwrite(numbers.data(), sizeof(float), numbers.size(), stdout);
+  }
+}
+
+void WriteTokenizer(const char* path, const char* out) {
+  const GgufFile file(path, GgufExtent::kHead);
+  WriteFileAtomically(out, std::string_view(LoadGgufTokenizer(file.keys()).ToJson()));
+}
+
 int Main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "decode" && argc == 3) {
     Decode(argv[2]);
     return 0;
   }
-  std::fprintf(stderr, "usage: bench_gguf decode TYPE\n");
+  if (mode == "params" && argc == 3) {
+    PrintParams(argv[2]);
+    return 0;
+  }
+  if (mode == "tokenizer" && argc == 4) {
+    WriteTokenizer(argv[2], argv[3]);
+    return 0;
+  }
+  std::fprintf(stderr, "usage: bench_gguf decode TYPE | params FILE | tokenizer FILE OUT\n");
   return 2;
 }
 

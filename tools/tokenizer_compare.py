@@ -1,10 +1,14 @@
-"""Compares darkhorse's ids with those of the `tokenizers` package, over every assigned character and random mixtures.
+"""Compares darkhorse's ids with those of the `tokenizers` package, over every assigned character, random mixtures and given texts.
 
-  python tokenizer_compare.py BENCH_TOKENIZER TOKENIZER.json...
+  python tokenizer_compare.py BENCH_TOKENIZER [--text FILE]... TOKENIZER.json...
+  python tokenizer_compare.py BENCH_TOKENIZER --gguf BENCH_GGUF [--text FILE]... FILE.gguf[=PEER.json]...
 
-BENCH_TOKENIZER: the program of bench/bench_tokenizer.cc. Each tokenizer is also written back by darkhorse; the package must
-read that file and give the same ids. Exit code 1 on a difference.
+BENCH_TOKENIZER, BENCH_GGUF: the programs of bench/bench_tokenizer.cc and bench_gguf.cc. Each tokenizer is also written back by
+darkhorse; the package must read that file and give the same ids. Of a GGUF file the peer is the published tokenizer.json, where one
+is given (less the added tokens that ours lacks), else its own arrays under the cut of its name (tokenizer_cuts.py). Texts are cut into documents of about 4 kB at newlines.
+Exit code 1 on a difference.
 """
+import argparse
 import json
 import random
 import struct
@@ -14,6 +18,8 @@ import tempfile
 import unicodedata
 
 from tokenizers import Tokenizer
+
+import tokenizer_cuts
 
 
 def darkhorse(program, path, texts):
@@ -59,23 +65,50 @@ def mixtures(path, count):
         yield text
 
 
+def documents(path):
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        while lines := file.readlines(4096):
+            yield "".join(lines)
+
+
+def published(path, ours):
+    """The file without the added tokens that ours lacks: a later model of the family may have more."""
+    spec = json.load(open(path))
+    have = {t["content"] for t in json.load(open(ours))["added_tokens"]}
+    spec["added_tokens"] = [t for t in spec["added_tokens"] if t["content"] in have]
+    return json.dumps(spec)
+
+
 def main():
-    program, paths = sys.argv[1], sys.argv[2:]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("--gguf")
+    parser.add_argument("--text", action="append", default=[])
+    parser.add_argument("tokenizers", nargs="+")
+    args = parser.parse_args()
+    given = [d for path in args.text for d in documents(path)]
     differences = 0
-    for path in paths:
-        peer = Tokenizer.from_file(path)
-        texts = list(every_character()) + list(mixtures(path, 20000))
+    for name in args.tokenizers:
+        path, _, peer_path = name.partition("=")
         with tempfile.NamedTemporaryFile(suffix=".json") as rewritten:
-            subprocess.run([program, "rewrite", path, rewritten.name], check=True)
+            if args.gguf:
+                subprocess.run([args.gguf, "tokenizer", path, rewritten.name], check=True)
+                peer = Tokenizer.from_str(published(peer_path, rewritten.name) if peer_path else tokenizer_cuts.of_gguf(path))
+            else:
+                subprocess.run([args.program, "rewrite", path, rewritten.name], check=True)
+                peer = Tokenizer.from_file(path)
             reread = Tokenizer.from_file(rewritten.name)
+            texts = list(every_character()) + list(mixtures(rewritten.name, 20000)) + given
+            answers = list(darkhorse(args.program, rewritten.name if args.gguf else path, texts))
         bad = 0
-        for text, ids in zip(texts, darkhorse(program, path, texts)):
+        for text, ids in zip(texts, answers):
             expected = peer.encode(text, add_special_tokens=False).ids
             if ids != expected or reread.encode(text, add_special_tokens=False).ids != expected:
                 bad += 1
                 if bad <= 8:
-                    print(ascii(text), ids, expected)
-        print(f"{path}: {len(texts)} texts, {bad} differ")
+                    print(ascii(text)[:200], ids[:40], expected[:40])
+        size = sum(len(t.encode()) for t in texts)
+        print(f"{name}: {len(texts)} texts, {size / 1e6:.1f} MB, {sum(map(len, answers))} tokens, {bad} texts differ")
         differences += bad
     sys.exit(differences != 0)
 

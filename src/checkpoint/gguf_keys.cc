@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -64,6 +65,12 @@ std::optional<int64_t> IntAt(GgufKind kind, const std::byte* bytes) {
     default:
       return std::nullopt;
   }
+}
+
+// The shortest decimal number that is this f32: what stood in the config.json that it was written
+// from, 1e-05 rather than 0.0000099999997….
+double ShortestDecimal(float value) {
+  return std::strtod(fmt::format("{}", value).c_str(), nullptr);
 }
 
 // What an error says a value is.
@@ -165,7 +172,7 @@ std::optional<double> GgufKeys::FindNumber(std::string_view key) const {
   if (!value) return std::nullopt;
   std::optional<double> number;
   if (value->kind == GgufKind::kF32) {
-    number = As<float>(value->bytes.data());
+    number = ShortestDecimal(As<float>(value->bytes.data()));
   } else if (value->kind == GgufKind::kF64) {
     number = As<double>(value->bytes.data());
   } else if (value->kind != GgufKind::kArray && value->kind != GgufKind::kString) {

@@ -63,7 +63,8 @@ class GgufKeys {
   // Nothing if the key is absent; Error naming file, key and value if it is of another type or out
   // of [low, high].
   std::optional<int64_t> FindInt(std::string_view key, int64_t low, int64_t high) const;
-  std::optional<double> FindNumber(std::string_view key) const;  // finite; integers too
+  // Finite; integers too. Of an f32, the shortest decimal number that it is.
+  std::optional<double> FindNumber(std::string_view key) const;
   std::optional<bool> FindBool(std::string_view key) const;
   std::optional<std::string_view> FindString(std::string_view key) const;
   std::optional<std::vector<int64_t>> FindInts(std::string_view key, int64_t low,

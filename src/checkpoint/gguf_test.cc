@@ -195,7 +195,11 @@ TEST(GgufKeysTest, AnyWidthOfIntegerIsAnInteger) {
   builder.Key("u64", GgufKind::kU64, uint64_t{1} << 40)
       .Key("i64", GgufKind::kI64, -(int64_t{1} << 40));
   builder.Key("huge", GgufKind::kU64, ~uint64_t{0}).Number("f", 1).String("s", "text");
-  builder.Key("d", GgufKind::kF64, 0.1).Number("nan", NAN).Bool("yes", true).Ints("a", {1, -2});
+  builder.Key("d", GgufKind::kF64, 0.1)
+      .Number("nan", NAN)
+      .Number("eps", 1e-5f)
+      .Bool("yes", true)
+      .Ints("a", {1, -2});
   const std::string file = builder.Build();
   const GgufContents contents = Parse(file);
   const GgufKeys& keys = contents.keys;
@@ -232,6 +236,7 @@ TEST(GgufKeysTest, AnyWidthOfIntegerIsAnInteger) {
 
   EXPECT_EQ(keys.Number("d"), 0.1);
   EXPECT_EQ(keys.Number("f"), 1);
+  EXPECT_EQ(keys.Number("eps"), 1e-5);
   EXPECT_EQ(keys.Number("i8"), -3);
   EXPECT_EQ(MessageOf([&] { keys.Number("nan"); }),
             "f: key 'nan' is nan, where a number is needed; convert the model again");

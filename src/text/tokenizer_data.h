@@ -1,10 +1,12 @@
-// What a Tokenizer consists of. Filled by tokenizer_read.cc and tokenizer_train.cc, used by
-// tokenizer.cc.
+// What a Tokenizer consists of. Filled by tokenizer_read.cc (of a file, or of what
+// tokenizer_parts.cc puts together) and tokenizer_train.cc, used by tokenizer.cc.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -66,5 +68,9 @@ struct TokenizerData {
   mutable std::once_flag hash_once;
   mutable uint64_t hash = 0;
 };
+
+// What a tokenizer.json says. Error naming `name` and the field.
+std::shared_ptr<const TokenizerData> ReadTokenizer(const nlohmann::json& root,
+                                                   const std::string& name);
 
 }  // namespace darkhorse

@@ -447,13 +447,16 @@ class Reader {
 
 }  // namespace
 
+std::shared_ptr<const TokenizerData> ReadTokenizer(const json& root, const std::string& name) {
+  return Reader(root, name).Read();
+}
+
 Tokenizer Tokenizer::FromJson(std::string_view text, const std::string& name_for_errors) {
   if (static_cast<int64_t>(text.size()) > kMaxFileBytes) {
     Fail("{}: {} bytes are more than the {} a tokenizer.json may have", name_for_errors,
          text.size(), kMaxFileBytes);
   }
-  const json root = ParseJson(text, name_for_errors, kMaxDepth);
-  return Tokenizer(Reader(root, name_for_errors).Read());
+  return Tokenizer(ReadTokenizer(ParseJson(text, name_for_errors, kMaxDepth), name_for_errors));
 }
 
 Tokenizer Tokenizer::Load(const std::string& path) {
