@@ -4,6 +4,8 @@
 //                              stdout: tools/make_ggml_blocks_golden.py
 //   bench_gguf params FILE     "NAME EXTENT..." lines on stdin, the parameters' numbers (f32) on
 //                              stdout: tools/compare_gguf.py
+//   bench_gguf logits MODEL    token ids on stdin, the logits of each position (f32) on stdout:
+//                              tools/compare_logits.py
 //   bench_gguf tokenizer FILE OUT   its tokenizer as tokenizer.json: tools/tokenizer_compare.py
 #include <cstdio>
 #include <cstdlib>
@@ -16,8 +18,12 @@
 #include "base/file.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/gguf_tensors.h"
+#include "checkpoint/gguf_tokenizer.h"
+#include "checkpoint/model_source.h"
 #include "kernel/ggml_blocks.h"
-#include "pipeline/gguf_tokenizer.h"
+#include "kernel/linear.h"
+#include "model/transformer.h"
+#include "model/weight_store.h"
 
 namespace darkhorse {
 namespace {
@@ -50,6 +56,24 @@ void PrintParams(const char* path) {
   }
 }
 
+void PrintLogits(const char* path) {
+  const std::unique_ptr<const ModelSource> source = OpenModel(path);
+  ModelConfig config = source->config();
+  config.num_nextn_predict_layers = 0;
+  const WeightStore weights(config, *source, [](const ParamSpec&) { return Format::kF32; });
+  TokenBatch batch;
+  const std::string ids = ReadStandardInput();
+  std::istringstream in(ids);
+  for (int32_t id; in >> id;) batch.tokens.push_back(id);
+  batch.segments = {{0, batch.rows(), 0, -1}};
+  Arena arena;
+  const Transformer model(config);
+  const Matrix hidden = model.Forward(weights.model(), batch, nullptr, arena, nullptr);
+  const Matrix logits = arena.NewMatrix(hidden.rows, config.vocab_size);
+  LinearForward(hidden, weights.model().lm_head, logits);
+  std::fwrite(logits.data, sizeof(float), static_cast<size_t>(logits.size()), stdout);
+}
+
 void WriteTokenizer(const char* path, const char* out) {
   const GgufFile file(path, GgufExtent::kHead);
   WriteFileAtomically(out, std::string_view(LoadGgufTokenizer(file.keys()).ToJson()));
@@ -65,11 +89,15 @@ int Main(int argc, char** argv) {
     PrintParams(argv[2]);
     return 0;
   }
+  if (mode == "logits" && argc == 3) {
+    PrintLogits(argv[2]);
+    return 0;
+  }
   if (mode == "tokenizer" && argc == 4) {
     WriteTokenizer(argv[2], argv[3]);
     return 0;
   }
-  std::fprintf(stderr, "usage: bench_gguf decode TYPE | params FILE | tokenizer FILE OUT\n");
+  std::fprintf(stderr, "usage: bench_gguf decode TYPE | params FILE | logits MODEL | tokenizer FILE OUT\n");
   return 2;
 }
 

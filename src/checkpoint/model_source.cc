@@ -1,62 +1,19 @@
 #include "checkpoint/model_source.h"
 
 #include <algorithm>
-#include <cmath>
-#include <utility>
+#include <filesystem>
 #include <vector>
 
-#include "base/error.h"
 #include "base/parallel.h"
-#include "checkpoint/checkpoint.h"
-#include "checkpoint/safetensors.h"
+#include "checkpoint/folder_source.h"
+#include "checkpoint/gguf_source.h"
 
 namespace darkhorse {
-namespace {
 
-class FolderSource : public ModelSource {
- public:
-  explicit FolderSource(const std::string& directory)
-      : ModelSource(directory, LoadVerifiedModelConfig(directory)), tensors_(directory) {}
-
-  int64_t file_bytes() const override {
-    int64_t bytes = 0;
-    for (const auto& [name, entry] : tensors_.entries())
-      bytes += static_cast<int64_t>(entry.tensor->bytes.size());
-    return bytes;
-  }
-
-  void ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const override {
-    const CheckpointTensors::Entry& entry = tensors_.entries().at(param.name);
-    TensorView part = *entry.tensor;
-    const size_t row = part.bytes.size() / static_cast<size_t>(param.shape[0]);
-    part.bytes =
-        part.bytes.subspan(static_cast<size_t>(begin) * row, static_cast<size_t>(count) * row);
-    const int64_t size = part.size();
-    ReadFloats(part, entry.file->path(), {out, static_cast<size_t>(size)});
-    if (!std::all_of(out, out + size, [](float x) { return std::isfinite(x); })) {
-      Fail("{}: {} holds numbers that are not finite; take an earlier checkpoint or a sound copy",
-           entry.file->path(), param.name);
-    }
-  }
-
-  StoredRows Rows(const ParamSpec& param) const override {
-    const TensorView& tensor = *tensors_.entries().at(param.name).tensor;
-    const GgmlTypeInfo* type = nullptr;
-    if (tensor.dtype == DType::kF32) type = &InfoOf(GgmlType::kF32);
-    if (tensor.dtype == DType::kBf16) type = &InfoOf(GgmlType::kBf16);
-    if (tensor.dtype == DType::kF16) type = &InfoOf(GgmlType::kF16);
-    const std::byte* first = tensor.bytes.data();
-    const int64_t row_bytes = static_cast<int64_t>(tensor.bytes.size()) / param.shape[0];
-    return {type, [=](int64_t row) { return first + row * row_bytes; }, true};
-  }
-
- private:
-  CheckpointTensors tensors_;
-};
-
-}  // namespace
+bool IsGgufPath(const std::string& path) { return std::filesystem::is_regular_file(path); }
 
 std::unique_ptr<ModelSource> OpenModel(const std::string& path) {
+  if (IsGgufPath(path)) return std::make_unique<GgufSource>(path);
   return std::make_unique<FolderSource>(path);
 }
 

@@ -1,5 +1,5 @@
-// A model as its files have it, opened and checked, nothing read yet but what describes it: a
-// folder of safetensors, or a GGUF file.
+// A model as its files have it: a folder of safetensors, or a GGUF file. Opened and checked;
+// nothing is read yet but what describes it.
 #pragma once
 
 #include <memory>
@@ -7,14 +7,29 @@
 
 #include "model/config.h"
 #include "model/param_source.h"
+#include "text/tokenizer.h"
 
 namespace darkhorse {
+
+// What turns a conversation into a text. All may be empty.
+struct ChatFormat {
+  std::string chat_template;         // Jinja
+  std::string bos_token, eos_token;  // as texts
+};
 
 class ModelSource : public ParamSource {
  public:
   const std::string& path() const { return path_; }
+  // As the files say, but for where texts begin and end (TextConfig).
   const ModelConfig& config() const { return config_; }
   virtual int64_t file_bytes() const = 0;  // of the weights
+
+  // Error where there is none, or one of another model.
+  virtual Tokenizer ReadTokenizer() const = 0;
+  // The configuration with bos_token_id, eos_token_id and stop_token_ids in this program's meaning:
+  // what a text begins with, and what ends it, files and tokenizer taken together.
+  virtual ModelConfig TextConfig(const Tokenizer& tokenizer) const = 0;
+  virtual ChatFormat ReadChatFormat() const = 0;
 
  protected:
   ModelSource(std::string path, ModelConfig config)
@@ -29,6 +44,9 @@ class ModelSource : public ParamSource {
 // compared with the configuration: what follows may allocate what the configuration asks for. Error
 // naming the file, what is wrong with it and the cure.
 std::unique_ptr<ModelSource> OpenModel(const std::string& path);
+
+// Whether `path` is a file, which OpenModel takes for a GGUF file.
+bool IsGgufPath(const std::string& path);
 
 // Fills the layout's buffer, padding too, with zeros. The layout is that of the source's config.
 void ReadWeights(const ParamSource& source, const ParamLayout& layout, float* weights);

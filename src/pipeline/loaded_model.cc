@@ -18,14 +18,6 @@ ModelConfig MainModel(ModelConfig config) {
   return config;
 }
 
-Tokenizer ReadTokenizer(const ModelSource& source) {
-  Tokenizer tokenizer =
-      Tokenizer::FromJson(LoadTokenizerJson(source.path()), source.path() + "/tokenizer.json");
-  tokenizer.CheckEmbedded(source.config().vocab_size, source.path());
-  RequireOwnTokenizer(source.path(), tokenizer.hash());
-  return tokenizer;
-}
-
 // What is cheap to look at comes first.
 std::unique_ptr<const ModelSource> OpenThatFits(const std::string& path, Format format) {
   auto source = OpenModel(path);
@@ -47,8 +39,8 @@ LoadedModel::LoadedModel(const std::string& path, Format format)
 
 LoadedModel::LoadedModel(std::unique_ptr<const ModelSource> source, Format format)
     : source_(std::move(source)),
-      model_(source_->config()),
-      tokenizer_(ReadTokenizer(*source_)),
+      tokenizer_(source_->ReadTokenizer()),
+      model_(source_->TextConfig(tokenizer_)),
       weights_(MainModel(model_.config()), *source_, All(format)) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {

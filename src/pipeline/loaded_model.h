@@ -37,8 +37,8 @@ class LoadedModel {
   LoadedModel(std::unique_ptr<const ModelSource> source, Format format);
 
   std::unique_ptr<const ModelSource> source_;  // the embedding stays in it
-  Transformer model_;
   Tokenizer tokenizer_;
+  Transformer model_;
   WeightStore weights_;
 };
 

@@ -151,6 +151,11 @@ std::vector<int32_t> Tokenizer::EncodeDocument(int32_t bos, std::string_view tex
   return ids;
 }
 
+std::optional<int32_t> Tokenizer::StartToken() const {
+  if (data_->prefix_ids.empty()) return std::nullopt;
+  return data_->prefix_ids.front();
+}
+
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
   std::string text;
   for (const int32_t id : ids) {

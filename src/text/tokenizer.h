@@ -35,6 +35,9 @@ class Tokenizer {
   // the post-processor (such as a leading beginning-of-sentence token).
   std::vector<int32_t> Encode(std::string_view text, bool add_special_tokens = false) const;
 
+  // What add_special_tokens puts first before a text, where it puts anything.
+  std::optional<int32_t> StartToken() const;
+
   // Appends to *ids. allow_special = false is for untrusted text: no added token, special or not,
   // is recognised in it, so nobody can forge a turn by typing its marker.
   void Encode(std::string_view text, std::vector<int32_t>* ids, bool allow_special = true) const;

@@ -1,4 +1,4 @@
-#include "pipeline/gguf_tokenizer.h"
+#include "checkpoint/gguf_tokenizer.h"
 
 #include <algorithm>
 #include <string>

@@ -1,0 +1,56 @@
+#include "checkpoint/gguf_source.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "checkpoint/gguf_config.h"
+#include "checkpoint/gguf_tokenizer.h"
+
+namespace darkhorse {
+
+GgufSource::GgufSource(std::unique_ptr<const GgufFiles> files)
+    : ModelSource(files->path(), ReadGgufConfig(*files)),
+      files_(std::move(files)),
+      tensors_(*files_) {
+  tensors_.CheckLayout(ParamLayout(config()));
+}
+
+Tokenizer GgufSource::ReadTokenizer() const {
+  Tokenizer tokenizer = LoadGgufTokenizer(files_->keys());
+  tokenizer.CheckEmbedded(config().vocab_size, path());
+  return tokenizer;
+}
+
+ModelConfig GgufSource::TextConfig(const Tokenizer& tokenizer) const {
+  ModelConfig text = config();
+  SetTextEnds(files_->keys(), tokenizer, &text);
+  return text;
+}
+
+ChatFormat GgufSource::ReadChatFormat() const {
+  const GgufKeys& keys = files_->keys();
+  const auto tokens = keys.FindStrings("tokenizer.ggml.tokens");
+  const auto text = [&](const char* key) -> std::string {
+    if (!tokens || tokens->empty()) return "";
+    const auto id = keys.FindInt(key, 0, static_cast<int64_t>(tokens->size()) - 1);
+    return id ? std::string((*tokens)[static_cast<size_t>(*id)]) : "";
+  };
+  return {std::string(keys.FindString("tokenizer.chat_template").value_or("")),
+          text("tokenizer.ggml.bos_token_id"), text("tokenizer.ggml.eos_token_id")};
+}
+
+void GgufSource::ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const {
+  const GgufParam found = tensors_.Find(param.name, param.shape);
+  found.ReadRows(begin, count, out);
+  if (!std::all_of(out, out + count * found.cols(), [](float x) { return std::isfinite(x); })) {
+    Fail("{}: {} holds numbers that are not finite; take a sound copy", path(), param.name);
+  }
+}
+
+StoredRows GgufSource::Rows(const ParamSpec& param) const {
+  const GgufParam found = tensors_.Find(param.name, param.shape);
+  return {found.type(), [found](int64_t row) { return found.Row(row); }, found.rows_in_order()};
+}
+
+}  // namespace darkhorse
