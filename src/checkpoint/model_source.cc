@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "checkpoint/block_scales.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors.h"
 
@@ -33,6 +34,10 @@ class FolderSource : public ModelSource {
         part.bytes.subspan(static_cast<size_t>(begin) * row, static_cast<size_t>(count) * row);
     const int64_t size = part.size();
     ReadFloats(part, entry.file->path(), {out, static_cast<size_t>(size)});
+    if (part.dtype == DType::kF8E4m3) {
+      const CheckpointTensors::Entry& scales = tensors_.entries().at(ScalesName(param.name));
+      MultiplyByScales(*scales.tensor, scales.file->path(), begin, count, param.shape[1], out);
+    }
     if (!std::all_of(out, out + size, [](float x) { return std::isfinite(x); })) {
       Fail("{}: {} holds numbers that are not finite; take an earlier checkpoint or a sound copy",
            entry.file->path(), param.name);
