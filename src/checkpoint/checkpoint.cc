@@ -10,6 +10,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "checkpoint/block_scales.h"
 #include "checkpoint/config_json.h"
 #include "checkpoint/run_directory.h"
 
@@ -137,10 +138,22 @@ void CompareTensors(const CheckpointTensors& tensors, const std::string& directo
       mismatches.Add(fmt::format(
           "tensor '{}' is missing{}", param.name,
           mtp ? " (if the MTP module was dropped, set num_nextn_predict_layers to 0)" : ""));
-    } else if (found->second.tensor->shape != param.shape) {
+    } else if (const TensorView& tensor = *found->second.tensor; tensor.shape != param.shape) {
       mismatches.Add(fmt::format("tensor '{}' has shape {} where config.json asks for {}",
-                                 param.name, ShapeText(found->second.tensor->shape),
-                                 ShapeText(param.shape)));
+                                 param.name, ShapeText(tensor.shape), ShapeText(param.shape)));
+    } else if (tensor.dtype == DType::kF8E4m3) {
+      const auto scales = tensors.entries().find(ScalesName(param.name));
+      const std::vector<int64_t> shape = ScalesShape(param.shape);
+      if (param.shape.size() != 2 || scales == tensors.entries().end() ||
+          scales->second.tensor->shape != shape) {
+        mismatches.Add(fmt::format("tensor '{}' is F8_E4M3, and its scales '{}' of shape {} are {}",
+                                   param.name, ScalesName(param.name), ShapeText(shape),
+                                   scales == tensors.entries().end()
+                                       ? std::string("missing")
+                                       : ShapeText(scales->second.tensor->shape)));
+      } else {
+        known.insert(scales->first);
+      }
     }
   }
   const std::unordered_set<std::string> redundant = RedundantNames(config);

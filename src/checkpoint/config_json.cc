@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "checkpoint/block_scales.h"
 #include "model/config_fields.h"
 
 namespace darkhorse {
@@ -345,14 +346,25 @@ void ReadRope(const Reader& read, ModelConfig& config) {
   }
 }
 
+// DeepSeek's eight-bit weights are read (checkpoint/block_scales.h); what is said of activations is
+// how other programs compute with them.
+void RefuseOtherQuantization(const Reader& read) {
+  const json* value = read.Find("quantization_config");
+  if (!value) return;
+  const json block = {kScaleBlock, kScaleBlock};
+  const bool known = value->is_object() && value->value("quant_method", json()) == "fp8" &&
+                     value->value("fmt", json("e4m3")) == "e4m3" &&
+                     value->value("weight_block_size", json()) == block;
+  if (known) return;
+  Fail(
+      "{}: 'quantization_config' is present; of quantized weights only fp8 (e4m3) with "
+      "weight_block_size {} is supported; convert the checkpoint to bf16 and remove the field",
+      read.name(), block.dump());
+}
+
 void RefuseOtherMathematics(const Reader& read, const ModelTypeRules& type,
                             const ModelConfig& config) {
-  if (read.Find("quantization_config")) {
-    Fail(
-        "{}: 'quantization_config' is present, and quantized weights are not yet supported; "
-        "convert the checkpoint to bf16 and remove the field",
-        read.name());
-  }
+  RefuseOtherQuantization(read);
   read.Require("hidden_act", "silu");
   read.Require("attention_dropout", 0.0);
   read.Require("partial_rotary_factor", 1.0);

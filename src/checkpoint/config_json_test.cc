@@ -482,7 +482,21 @@ TEST(ConfigJsonTest, RefusesOtherMathematics) {
       Says(Refusal(With("rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"truncate", false}})),
            "truncate"));
   EXPECT_TRUE(Says(Refusal(With("num_key_value_heads", 1)), "num_key_value_heads"));
-  EXPECT_TRUE(Says(Refusal(With("quantization_config", {{"fmt", "e4m3"}})), "not yet supported"));
+  json fp8 = {{"quant_method", "fp8"},
+              {"fmt", "e4m3"},
+              {"activation_scheme", "dynamic"},
+              {"weight_block_size", {128, 128}}};
+  EXPECT_EQ(Refusal(With("quantization_config", fp8)), "");
+  for (const auto& [key, value] : std::map<std::string, json>{
+           {"quant_method", "gptq"}, {"fmt", "e5m2"}, {"weight_block_size", {1, 128}}}) {
+    json other = fp8;
+    other[key] = value;
+    EXPECT_TRUE(Says(Refusal(With("quantization_config", other)),
+                     "only fp8 (e4m3) with weight_block_size [128,128] is supported"));
+  }
+  fp8.erase("weight_block_size");
+  EXPECT_NE(Refusal(With("quantization_config", fp8)), "");
+  EXPECT_NE(Refusal(With("quantization_config", "fp8")), "");
   EXPECT_TRUE(Says(Refusal(With("rope_scaling", {{"type", "dynamic"}, {"factor", 2}})), "dynamic"));
   EXPECT_TRUE(Says(Refusal(With("rope_scaling", {{"type", "yarn"}})), "'factor' is missing"));
 }

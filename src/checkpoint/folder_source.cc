@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "checkpoint/block_scales.h"
 #include "checkpoint/checkpoint.h"
 
 namespace darkhorse {
@@ -118,6 +119,12 @@ void FolderSource::ReadRows(const ParamSpec& param, int64_t begin, int64_t count
       part.bytes.subspan(static_cast<size_t>(begin) * row, static_cast<size_t>(count) * row);
   const int64_t size = part.size();
   ReadFloats(part, entry.file->path(), {out, static_cast<size_t>(size)});
+  if (part.dtype == DType::kF8E4m3) {
+    const auto scales = tensors_.entries().find(ScalesName(param.name));
+    CHECK(scales != tensors_.entries().end());
+    MultiplyByScales(*scales->second.tensor, scales->second.file->path(), begin, count,
+                     param.shape[1], out);
+  }
   if (!std::all_of(out, out + size, [](float x) { return std::isfinite(x); })) {
     Fail("{}: {} holds numbers that are not finite; take an earlier checkpoint or a sound copy",
          entry.file->path(), param.name);

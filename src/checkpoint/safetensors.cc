@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "checkpoint/number_formats.h"
+#include "kernel/f8.h"
 
 namespace darkhorse {
 namespace {
@@ -25,9 +26,11 @@ struct DTypeInfo {
   std::string_view name;
   int64_t bytes;
 };
-constexpr std::array<DTypeInfo, 6> kDTypes = {{{DType::kF32, "F32", 4},
+constexpr std::array<DTypeInfo, 8> kDTypes = {{{DType::kF32, "F32", 4},
                                                {DType::kBf16, "BF16", 2},
                                                {DType::kF16, "F16", 2},
+                                               {DType::kF8E4m3, "F8_E4M3", 1},
+                                               {DType::kF8E8m0, "F8_E8M0", 1},
                                                {DType::kI64, "I64", 8},
                                                {DType::kI32, "I32", 4},
                                                {DType::kU8, "U8", 1}}};
@@ -135,6 +138,12 @@ void ReadFloats(const TensorView& tensor, const std::string& file, std::span<flo
       return ConvertBytes<float, uint16_t>(tensor.bytes, out, FromBf16);
     case DType::kF16:
       return ConvertBytes<float, uint16_t>(tensor.bytes, out, FromF16);
+    case DType::kF8E4m3:
+      return ConvertBytes<float, uint8_t>(tensor.bytes, out,
+                                          [](uint8_t bits) { return ToFloat(F8E4m3{bits}); });
+    case DType::kF8E8m0:
+      return ConvertBytes<float, uint8_t>(tensor.bytes, out,
+                                          [](uint8_t bits) { return ToFloat(F8E8m0{bits}); });
     default:
       Fail("{}: tensor '{}' is {}, where F32, BF16 or F16 is needed; convert it", file,
            Printable(tensor.name), DTypeName(tensor.dtype));

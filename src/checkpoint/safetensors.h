@@ -21,7 +21,7 @@ namespace darkhorse {
 
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
 
-enum class DType { kF32, kBf16, kF16, kI64, kI32, kU8 };
+enum class DType { kF32, kBf16, kF16, kF8E4m3, kF8E8m0, kI64, kI32, kU8 };
 
 std::string_view DTypeName(DType dtype);  // "F32", "BF16", ...
 int64_t DTypeBytes(DType dtype);

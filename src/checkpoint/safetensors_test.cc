@@ -144,7 +144,7 @@ TEST(SafetensorsTest, RefusesBrokenTensors) {
     return Message("{" + Tensor("a", shape, offsets, dtype) + "}", 8);
   };
   EXPECT_EQ(one("[2]", "[0,8]"), "");
-  EXPECT_TRUE(Says(one("[2]", "[0,8]", "F8_E4M3"), "dtype 'F8_E4M3' is not supported"));
+  EXPECT_TRUE(Says(one("[2]", "[0,8]", "F8_E5M2"), "dtype 'F8_E5M2' is not supported"));
   EXPECT_TRUE(Says(one("[3]", "[0,8]"), "do not hold the 12 bytes"));
   EXPECT_TRUE(Says(one("[2]", "[8,0]"), "do not hold"));
   EXPECT_TRUE(Says(one("[2]", "[0,16]"), "ends 8 bytes behind the end of the file"));

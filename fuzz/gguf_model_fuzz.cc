@@ -1,0 +1,73 @@
+// Any bytes as the model of a GGUF file: an Error, or a configuration whose parameters can all be
+// read and a tokenizer that encodes.
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "checkpoint/gguf.h"
+#include "checkpoint/gguf_config.h"
+#include "checkpoint/gguf_tensors.h"
+#include "checkpoint/gguf_tokenizer.h"
+
+namespace darkhorse {
+namespace {
+
+void Ignoring(const std::function<void()>& read) {
+  try {
+    read();
+  } catch (const Error&) {
+  }
+}
+
+// The reader maps files, so the bytes become one, in memory where there is such a place.
+const std::string& ScratchPath() {
+  static const std::string path =
+      (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp") + fmt::format("/fuzz-{}", getpid());
+  static const struct Removal {
+    ~Removal() { unlink(path.c_str()); }
+  } removal;
+  return path;
+}
+
+void ReadModel(const GgufFiles& files) {
+  const ModelConfig config = ReadGgufConfig(files);
+  const GgufTensors tensors(files);
+  const ParamLayout layout(config);
+  tensors.CheckLayout(layout);
+  // Every tensor is there, so this is no larger than a few times the file.
+  std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
+  LoadGgufWeights(tensors, layout, weights.data());
+}
+
+void ReadTokenizer(const GgufFiles& files) {
+  const Tokenizer tokenizer = LoadGgufTokenizer(files.keys());
+  ModelConfig config;
+  SetTextEnds(files.keys(), tokenizer, &config);
+  for (const int32_t id : tokenizer.Encode("the <|im_end|> 12\n\n e\xCC\x81 \xFF", true)) {
+    CHECK(id >= 0 && id < tokenizer.vocab_size());
+  }
+  std::vector<int32_t> ids;
+  tokenizer.Encode("<|im_end|><|endoftext|>", &ids, /*allow_special=*/false);
+  for (const int32_t id : ids) CHECK(!tokenizer.IsSpecial(id));
+}
+
+}  // namespace
+}  // namespace darkhorse
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace darkhorse;
+  FILE* file = std::fopen(ScratchPath().c_str(), "wb");
+  CHECK(file && std::fwrite(data, 1, size, file) == size && std::fclose(file) == 0);
+  Ignoring([] {
+    const GgufFiles files(ScratchPath());
+    Ignoring([&] { ReadModel(files); });
+    Ignoring([&] { ReadTokenizer(files); });
+  });
+  return 0;
+}
