@@ -3,7 +3,7 @@
 #   x_test.cc and x_testing.cc (what tests share) -> the test program.
 function(dh_folder name)
   cmake_parse_arguments(F "" "" "DEPS;LIBS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc ${CMAKE_SOURCE_DIR}/src/${name}/*/*.cc)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test(ing)?\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_test(ing)?\\.cc$|/main\\.cc$")

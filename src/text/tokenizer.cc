@@ -75,6 +75,24 @@ class Encoder {
   Encoder(const TokenizerData& data, std::vector<int32_t>* ids)
       : data_(data), ids_(ids), cache_(WordCache::ForThread(data.serial)) {}
 
+  void AppendSegments(std::span<const TextSegment> segments) {
+    std::string plain;  // since the last added token
+    for (const TextSegment& segment : segments) {
+      if (!segment.trusted) {
+        plain += segment.text;
+        continue;
+      }
+      const auto on_token = [&](int32_t id) {
+        AppendText(plain, /*allow_special=*/false);
+        plain.clear();
+        ids_->push_back(id);
+      };
+      SplitAdded(
+          segment.text, [&](std::string_view text) { plain += text; }, on_token);
+    }
+    AppendText(plain, /*allow_special=*/false);
+  }
+
   void AppendText(std::string_view text, bool allow_special) {
     while (!text.empty()) {
       const size_t valid = ValidUtf8Prefix(text);
@@ -91,13 +109,19 @@ class Encoder {
       AppendWords(Normalize(data_.normal_forms, text, &normalized_));
       return;
     }
-    const auto on_token = [&](int32_t id) { ids_->push_back(id); };
+    SplitAdded(
+        text, [&](std::string_view part) { AppendWords(part); },
+        [&](int32_t id) { ids_->push_back(id); });
+  }
+
+  // Cuts the added tokens out of valid UTF-8; the text between them is normalised.
+  template <typename OnText, typename OnToken>
+  void SplitAdded(std::string_view text, const OnText& on_text, const OnToken& on_token) {
     data_.raw_matcher.Split(
         text,
         [&](std::string_view piece) {
-          data_.normalized_matcher.Split(
-              Normalize(data_.normal_forms, piece, &normalized_),
-              [&](std::string_view part) { AppendWords(part); }, on_token);
+          data_.normalized_matcher.Split(Normalize(data_.normal_forms, piece, &normalized_),
+                                         on_text, on_token);
         },
         on_token);
   }
@@ -130,6 +154,10 @@ class Encoder {
 
 void Tokenizer::Encode(std::string_view text, std::vector<int32_t>* ids, bool allow_special) const {
   Encoder(*data_, ids).AppendText(text, allow_special);
+}
+
+void Tokenizer::Encode(std::span<const TextSegment> segments, std::vector<int32_t>* ids) const {
+  Encoder(*data_, ids).AppendSegments(segments);
 }
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text, bool add_special_tokens) const {

@@ -17,6 +17,14 @@ namespace darkhorse {
 class FieldList;
 struct TokenizerData;
 
+// A piece of a text of several origins.
+struct TextSegment {
+  std::string_view text;
+  bool trusted = false;  // may hold added tokens
+
+  bool operator==(const TextSegment&) const = default;
+};
+
 // Immutable and cheap to copy; every method may be called from many threads at once.
 class Tokenizer {
  public:
@@ -41,6 +49,11 @@ class Tokenizer {
   // Appends to *ids. allow_special = false is for untrusted text: no added token, special or not,
   // is recognised in it, so nobody can forge a turn by typing its marker.
   void Encode(std::string_view text, std::vector<int32_t>* ids, bool allow_special = true) const;
+
+  // Appends the tokens of the segments' joined text. An added token is recognised where it lies
+  // within one trusted segment. All else is encoded as if it had no borders, so that text without
+  // added tokens gives the same ids however it is cut.
+  void Encode(std::span<const TextSegment> segments, std::vector<int32_t>* ids) const;
 
   // How a document begins: with `bos`, unless that is negative, then the tokens of its text.
   std::vector<int32_t> EncodeDocument(int32_t bos, std::string_view text, bool allow_special) const;
