@@ -1,9 +1,12 @@
 // `darkhorse chat`: one question a line, the answer as it is thought.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "app/app.h"
+#include "app/conversation.h"
 #include "app/example_question.h"
 #include "app/flags.h"
 #include "app/input_lines.h"
@@ -15,16 +18,20 @@
 #include "infer/engine.h"
 #include "pipeline/loaded_model.h"
 #include "text/stream.h"
+#include "text/thoughts.h"
 
 namespace darkhorse {
 namespace {
 
-struct ChatOptions {
+struct ChatFlags {
   std::string model;
   WeightsFlag weights;
   int64_t max_tokens = 512;
+  int64_t context = 8192;
   SamplingParams sampling = {.temperature = 0.6f};
   uint64_t seed = 0;
+  std::string system;
+  std::string thinking = "auto";
   std::string color = "auto";
   bool json = false;
 };
@@ -39,46 +46,117 @@ const char* Describe(FinishReason reason) {
   return reason == FinishReason::kLength ? "length" : "stop";
 }
 
+std::optional<bool> Thinks(const std::string& thinking) {
+  if (thinking == "auto") return std::nullopt;
+  return thinking == "on";
+}
+
+// An answer as it is said: shown, thoughts dimmed, and kept in the parts that a conversation
+// remembers.
+class Speech {
+ public:
+  Speech(const Conversation& talk, bool color, bool shown)
+      : splits_(talk.remembers()),
+        color_(color),
+        shown_(shown),
+        spoken_(color),
+        splitter_({}, talk.remembers() && talk.begins_in_thought()) {}
+
+  void Say(const std::string& piece) {
+    answer_ += piece;
+    if (splits_) {
+      Show(splitter_.Next(piece));
+    } else if (shown_) {
+      Write(spoken_.Next(EscapedForTerminal(piece)));
+    }
+  }
+  // The whole answer.
+  const std::string& End() {
+    if (splits_) {
+      Show(splitter_.End());
+      Dim(false);
+      if (shown_) Write("\n");
+    } else if (shown_) {
+      Write(spoken_.End() + "\n");
+    }
+    return answer_;
+  }
+  const std::string& thought() const { return thought_; }
+  const std::string& content() const { return content_; }
+
+ private:
+  void Show(const ThoughtSplitter::Piece& piece) {
+    thought_ += piece.thought;
+    content_ += piece.content;
+    if (!shown_) return;
+    if (!piece.thought.empty()) {
+      Dim(true);
+      Write(EscapedForTerminal(piece.thought));
+    }
+    if (piece.content.empty()) return;
+    if (!thought_.empty() && content_.size() == piece.content.size()) Write("\n\n");
+    Dim(false);
+    Write(EscapedForTerminal(piece.content));
+  }
+  void Dim(bool dim) {
+    if (shown_ && color_ && dim != dim_) Write(dim ? "\x1b[2m" : "\x1b[0m");
+    dim_ = dim;
+  }
+
+  bool splits_, color_, shown_;
+  bool dim_ = false;
+  SpokenText spoken_;  // of models whose thoughts are tags in what they say
+  ThoughtSplitter splitter_;
+  std::string answer_, thought_, content_;
+};
+
 class Chat {
  public:
-  Chat(const ChatOptions& options, const LoadedModel& loaded)
+  Chat(const ChatFlags& options, const LoadedModel& loaded)
       : options_(options),
         loaded_(loaded),
+        talk_(loaded, {options.system, Thinks(options.thinking)}),
         engine_(loaded.model(), loaded.weights(), CacheForm::kLatent, 1,
-                loaded.config().max_position_embeddings) {}
+                std::min(options.context, loaded.config().max_position_embeddings)) {}
+
+  bool remembers() const { return talk_.remembers(); }
+  void Clear() { talk_.Clear(); }
 
   // Answers one question; each is drawn from a random stream of its own, so that the same questions
   // in the same order get the same answers.
   void Answer(const std::string& question, uint64_t turn) {
     GenerationRequest request;
-    request.prompt = loaded_.PromptTokens(question + "\n", /*special=*/false);
+    request.prompt = talk_.Ask(question);
     request.max_tokens = options_.max_tokens;
     request.sampling = options_.sampling;
     request.seed = options_.seed;
     request.stream = turn;
     request.stop_tokens = StopTokens(loaded_.config());
+    request.never = loaded_.silent_tokens();
     TextStream text(loaded_.tokenizer());  // special tokens are shown, the end mark is not
-    SpokenText spoken(Colored());
-    std::string answer;
-    const auto say = [&](const std::string& piece) {
-      answer += piece;
-      if (!options_.json) Write(spoken.Next(EscapedForTerminal(piece)));
-    };
+    Speech speech(talk_, Colored(), !options_.json);
     const auto keep_going = [&](const Completion& c) {
-      if (c.finish != FinishReason::kStop) say(text.Next(c.tokens.back()));
+      if (c.finish != FinishReason::kStop) speech.Say(text.Next(c.tokens.back()));
       return !Interrupted();
     };
-    const std::vector<Completion> completions = engine_.Generate({request}, keep_going);
+    std::vector<Completion> completions;
+    try {
+      completions = engine_.Generate({request}, keep_going);
+    } catch (const Error&) {
+      talk_.Withdraw();
+      throw;
+    }
     const Completion& completion = completions.front();
-    say(text.End());
+    speech.Say(text.End());
+    const std::string& answer = speech.End();
+    talk_.Answer(speech.thought(), speech.content());
     if (options_.json) {
-      Write(ResultText({{"question", question},
-                        {"answer", answer},
-                        {"tokens", completion.tokens.size()},
-                        {"finish", Describe(completion.finish)}},
-                       true));
-    } else {
-      Write(spoken.End() + "\n");
+      Json exchange = {{"question", question}};
+      if (!speech.thought().empty()) exchange["thought"] = speech.thought();
+      exchange.update(Json{{"answer", talk_.remembers() ? speech.content() : answer},
+                           {"tokens", completion.tokens.size()},
+                           {"finish", Describe(completion.finish)}});
+      Write(ResultText(exchange, true));
     }
     if (completion.finish == FinishReason::kLength) TellOfTheCut(question, completion);
   }
@@ -92,35 +170,45 @@ class Chat {
     const bool asked = static_cast<int64_t>(completion.tokens.size()) >= options_.max_tokens;
     const std::string why =
         asked ? fmt::format("at {} tokens; --max-tokens gives more", options_.max_tokens)
-              : fmt::format("where the model's context of {} tokens is full",
-                            loaded_.config().max_position_embeddings);
+              : fmt::format("where the context of {} tokens is full",
+                            std::min(options_.context, loaded_.config().max_position_embeddings));
     Note(fmt::format("the answer to '{}' is cut off {}", Printable(question, 60), why));
   }
 
-  const ChatOptions& options_;
+  const ChatFlags& options_;
   const LoadedModel& loaded_;
+  Conversation talk_;
   Engine engine_;
 };
 
-void Greet(const std::string& model) {
+void Greet(const std::string& model, bool remembers) {
+  if (remembers) return Note("a conversation: /clear begins anew, /exit ends");
   const std::string example = ExampleQuestion(model);
   Note(fmt::format("one question a line, as the model's task words it{}; exit ends",
                    example.empty() ? "" : fmt::format(", such as: {}", example)));
 }
 
-void Run(const ChatOptions& options) {
+void Run(const ChatFlags& options) {
   Validate(options.sampling);
   const LoadedModel loaded(options.model, options.weights.Of(options.model));
   Chat chat(options, loaded);
   CatchInterrupts();
   InputLines lines;
-  if (lines.terminal()) Greet(options.model);
+  if (lines.terminal()) Greet(options.model, chat.remembers());
   std::string question;
   int64_t unanswered = 0;
   uint64_t turn = 0;  // of those asked
   while (!Interrupted() && lines.Next(&question)) {
     if (question.empty()) continue;
-    if (question == "exit" || question == "quit") break;
+    const bool command = chat.remembers();  // a question there may be any word
+    if (command ? question == "/exit" || question == "/quit"
+                : question == "exit" || question == "quit") {
+      break;
+    }
+    if (command && question == "/clear") {
+      chat.Clear();
+      continue;
+    }
     // What nobody typed stands with its answer, or the answers would not tell what they answer.
     if (!lines.terminal() && !options.json) Write("> " + EscapedForTerminal(question) + "\n");
     try {
@@ -138,20 +226,31 @@ void Run(const ChatOptions& options) {
 }  // namespace
 
 void RegisterChat(Command app) {
-  const auto options = std::make_shared<ChatOptions>();
+  const auto options = std::make_shared<ChatFlags>();
   Command command =
       app.AddCommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
-  command.Add("model,--model", options->model, "checkpoint directory").Required();
+  command.Add("model,--model", options->model, "checkpoint directory, or GGUF file").Required();
   options->weights.Register(command, kTrainedWeights);
   command.Add("--max-tokens", options->max_tokens, "longest answer, thoughts included")
       .Within(1, INT32_MAX);
+  command
+      .Add("--context", options->context, "longest conversation, tokens; the model's own if less")
+      .Within(1, INT32_MAX);
   AddSamplingFlags(command, &options->sampling);
+  command.Add("--system", options->system, "what the model is told before all");
+  command
+      .Add("--thinking", options->thinking,
+           "what a chat template is told that asks whether to think; auto: its own default")
+      .OneOf({"auto", "on", "off"});
   command.Add("--seed", options->seed, "same seed and questions, same answers");
   command.Add("--color", options->color, "dim the thoughts").OneOf({"auto", "always", "never"});
   command.Add("--json", options->json, "print each exchange as one JSON object");
   command.Footer(
-      "Each line is a question of its own: a model trained on problems knows no conversation.\n"
-      "`exit` or `quit` ends. The temperature of 0.6 is what DeepSeek-R1 is run with: at 1 a "
+      "With a model that has a chat template each line goes on with the conversation; `/clear`\n"
+      "begins anew, `/exit` ends. A model trained on problems knows no conversation: each line is "
+      "a\n"
+      "question of its own, `exit` or `quit` ends. The temperature of 0.6 is what DeepSeek-R1 is "
+      "run with: at 1 a "
       "model\n"
       "errs more often, at 0 it may think in circles.\n"
       "`darkhorse task show NAME` prints problems as they are worded.");

@@ -52,6 +52,7 @@ std::vector<GenerationRequest> Requests(const GenerateOptions& options, const Lo
   for (const std::string& prompt : prompts) {
     GenerationRequest request;
     request.prompt = loaded.PromptTokens(prompt, options.special);
+    request.never = loaded.silent_tokens();
     request.samples = options.samples;
     request.max_tokens = options.max_tokens;
     request.sampling = options.sampling;

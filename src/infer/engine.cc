@@ -206,6 +206,9 @@ void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
     const float inverse = temperature > 0 ? 1 / temperature : 1.0f;
     for (int64_t v = 0; v < vocabulary; ++v) row.data[v] = logits(i, v) * inverse;
     SoftmaxRows(row, row);
+    if (request.never) {
+      for (const int32_t token : *request.never) row.data[token] = 0;
+    }
     const double u =
         RandomUniform(request.seed, RandomStream::kSample,
                       request.stream + static_cast<uint64_t>(sequence.completion.sample),

@@ -31,6 +31,9 @@ struct GenerationRequest {
   // With seed names the random numbers: token n of sample i is drawn at (seed, stream + i, n).
   uint64_t stream = 0;
   std::vector<int32_t> stop_tokens;  // generation ends with (and includes) any of these
+  // Tokens that are never drawn, such as ids without a text; null: none. Each token's logp is still
+  // of the model's whole distribution.
+  std::shared_ptr<const std::vector<int32_t>> never;
 };
 
 // Gives each request random numbers of its own: streams first, first + 1, … in the order of the

@@ -12,6 +12,16 @@ WeightStore::Choose All(Format format) {
   return [format](const ParamSpec&) { return format; };
 }
 
+std::shared_ptr<const std::vector<int32_t>> SilentTokens(const Tokenizer& tokenizer,
+                                                         int64_t embedded) {
+  std::vector<int32_t> silent;
+  for (int32_t id = 0; id < embedded; ++id) {
+    if (tokenizer.TokenBytes(id).empty()) silent.push_back(id);
+  }
+  if (silent.empty()) return nullptr;
+  return std::make_shared<const std::vector<int32_t>>(std::move(silent));
+}
+
 // Multi-token-prediction modules are for training.
 ModelConfig MainModel(ModelConfig config) {
   config.num_nextn_predict_layers = 0;
@@ -40,8 +50,10 @@ LoadedModel::LoadedModel(const std::string& path, Format format)
 LoadedModel::LoadedModel(std::unique_ptr<const ModelSource> source, Format format)
     : source_(std::move(source)),
       tokenizer_(source_->ReadTokenizer()),
+      chat_format_(source_->ReadChatFormat()),
       model_(source_->TextConfig(tokenizer_)),
-      weights_(MainModel(model_.config()), *source_, All(format)) {}
+      weights_(MainModel(model_.config()), *source_, All(format)),
+      silent_(SilentTokens(tokenizer_, model_.config().vocab_size)) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
   std::vector<int32_t> tokens =

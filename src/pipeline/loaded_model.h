@@ -27,6 +27,11 @@ class LoadedModel {
   const Transformer& model() const { return model_; }
   const ModelWeights& weights() const { return weights_.model(); }
   int64_t weight_bytes() const { return weights_.bytes(); }
+  const std::string& path() const { return source_->path(); }
+  const ChatFormat& chat_format() const { return chat_format_; }
+  // The ids that the model embeds and that stand for no text, which nothing should ever say; null:
+  // there are none.
+  const std::shared_ptr<const std::vector<int32_t>>& silent_tokens() const { return silent_; }
 
   // What a document that begins with `text` begins with, the beginning mark included where the
   // model has one of its own; never empty. `special`: "<...>" of special tokens in the text are
@@ -38,8 +43,10 @@ class LoadedModel {
 
   std::unique_ptr<const ModelSource> source_;  // the embedding stays in it
   Tokenizer tokenizer_;
+  ChatFormat chat_format_;
   Transformer model_;
   WeightStore weights_;
+  std::shared_ptr<const std::vector<int32_t>> silent_;
 };
 
 }  // namespace darkhorse
