@@ -97,7 +97,8 @@ int Main(int argc, char** argv) {
     WriteTokenizer(argv[2], argv[3]);
     return 0;
   }
-  std::fprintf(stderr, "usage: bench_gguf decode TYPE | params FILE | logits MODEL | tokenizer FILE OUT\n");
+  std::fprintf(stderr,
+               "usage: bench_gguf decode TYPE | params FILE | logits MODEL | tokenizer FILE OUT\n");
   return 2;
 }
 
