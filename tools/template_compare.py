@@ -3,7 +3,7 @@
   python template_compare.py BENCH_TEMPLATE FOLDER_OR_FILE...   published templates over a grid of conversations
   python template_compare.py BENCH_TEMPLATE --random N [SEED]   N small random templates
 
-BENCH_TEMPLATE: the program of bench/bench_template.cc. A file is a template, or a GGUF file (package `gguf`) or a
+BENCH_TEMPLATE: the program of bench/bench_template.cc. A file is a template, or a GGUF file or a
 tokenizer_config.json that holds one. Where jinja2 fails, darkhorse must fail, and the reverse. Exit code 1 on a difference.
 Needs the package jinja2; where transformers is installed, its own rendering is compared as well.
 """
@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import warnings
@@ -198,16 +199,40 @@ def grid():
     yield prefill[:1] + [{"role": "assistant", "content": "One, two, "}], {"continue_final_message": True, "variables": {"enable_thinking": False}}
 
 
+def gguf_template(path):
+    """The field tokenizer.chat_template of a GGUF file, or None. The file may be cut off behind its fields."""
+    sizes = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+    with open(path, "rb") as file:
+        def number(code):
+            return struct.unpack("<" + code, file.read(struct.calcsize(code)))[0]
+
+        def value(kind):
+            if kind == 8:
+                return file.read(number("Q"))
+            if kind == 9:
+                inner, count = number("I"), number("Q")
+                return [value(inner) for _ in range(count)]
+            return number(sizes[kind])
+
+        if file.read(4) != b"GGUF" or number("I") not in (2, 3):
+            sys.exit(f"{path}: no GGUF file of version 2 or 3")
+        number("Q")  # tensors
+        for _ in range(number("Q")):
+            key = value(8)
+            found = value(number("I"))
+            if key == b"tokenizer.chat_template":
+                return found.decode()
+    return None
+
+
 def templates(paths):
     """(name, template)"""
     for path in map(pathlib.Path, paths):
         if path.is_dir():
             yield from templates(sorted(p for p in path.iterdir() if p.suffix in (".jinja", ".gguf", ".json")))
         elif path.suffix == ".gguf":
-            from gguf import GGUFReader
-            field = GGUFReader(path).fields.get("tokenizer.chat_template")
-            if field is not None:
-                yield path.name, bytes(field.parts[-1]).decode()
+            if (source := gguf_template(path)) is not None:
+                yield path.name, source
         elif path.suffix == ".json":
             found = json.loads(path.read_text()).get("chat_template")
             for i, one in enumerate(found if isinstance(found, list) else [found] if found else []):

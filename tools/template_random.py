@@ -24,7 +24,7 @@ FILTERS = ["length", "count", "list", "first", "last", "join", "join({s})", "joi
            "safe", "e", "escape", "string|truncate(5)", "string|truncate(5, true, '')", "attr({s})", "format({e})", "map('length')", "map('string')", "reject"]
 TESTS = ["defined", "undefined", "none", "string", "number", "integer", "float", "boolean", "mapping", "sequence", "iterable", "true", "false", "odd", "even", "divisibleby(3)",
          "divisibleby 2", "in {e}", "in({e})", "eq {p}", "equalto({e})", "ne {p}", "gt {p}", "lt({e})", "ge 2", "le 2", "upper", "lower", "callable", "sameas true", "not none", "not defined", "escaped"]
-BINARY = ["+", "-", "*", "/", "//", "%", "**", "~", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "and", "or"]
+BINARY = ["+", "-", "*", "/", "//", "%", "** 2 +", "~", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "and", "or"]
 WHITE = ["", " ", "\n", "  ", "\n  ", "x", " y\n", "\t", "\n\n", "<b>", "{", "}", "é"]
 
 

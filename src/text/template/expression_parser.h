@@ -296,6 +296,11 @@ class ExpressionParser : protected TokenReader {
     ExprPtr bounds[3];
     if (!Now().Is(":")) {
       bounds[0] = Expression();
+      if (Now().Is(",")) {  // a tuple as a key
+        std::vector<ExprPtr> key = List(std::move(bounds[0]));
+        while (Skip(",")) key.push_back(Expression());
+        bounds[0] = Node(Kind::kTuple, line, std::move(key));
+      }
       if (Skip("]")) return Node(Kind::kItem, line, List(std::move(node), std::move(bounds[0])));
     }
     for (int i = 1; i < 3 && Skip(":"); ++i) {

@@ -69,21 +69,22 @@ Value Sort(Context& context, const Value& value, Arguments& arguments) {
   const auto given = Bind("sort", arguments, {"reverse", "case_sensitive", "attribute"});
   const auto items = Iterate(context, value);
   std::vector<Value> keys;
+  const Text* paths = given[2] == nullptr ? nullptr : given[2]->text();
   for (const Value& item : items->items) {
-    const Text* paths = given[2] == nullptr ? nullptr : given[2]->text();
-    if (paths == nullptr || paths->bytes().find(',') == std::string::npos) {
-      keys.push_back(KeyFor(context, item, given[2], Flag(given[1])));
-      continue;
+    // A list even for one attribute: jinja2 compares lists, in which undefined values are equal.
+    std::vector<Value> key;
+    if (paths == nullptr) {
+      key.push_back(KeyFor(context, item, given[2], Flag(given[1])));
+    } else {
+      const std::string_view all = paths->bytes();
+      for (size_t begin = 0; begin <= all.size();) {
+        const size_t end = std::min(all.find(',', begin), all.size());
+        key.push_back(IgnoringCase(context, ByPath(context, item, all.substr(begin, end - begin)),
+                                   Flag(given[1])));
+        begin = end + 1;
+      }
     }
-    std::vector<Value> several;
-    const std::string_view all = paths->bytes();
-    for (size_t begin = 0; begin <= all.size();) {
-      const size_t end = std::min(all.find(',', begin), all.size());
-      several.push_back(IgnoringCase(context, ByPath(context, item, all.substr(begin, end - begin)),
-                                     Flag(given[1])));
-      begin = end + 1;
-    }
-    keys.push_back(NewList(context, std::move(several)));
+    keys.push_back(NewList(context, std::move(key)));
   }
   return NewList(context, Sorted(context, items->items, keys, Flag(given[0])));
 }

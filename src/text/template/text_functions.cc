@@ -240,8 +240,10 @@ Value PercentFormat(Context& context, const Value& value, const Value& arguments
                     &out);
     ++used;
   }
+  // Python lets what has subscripts stay unused, for it may be a mapping.
   const bool may_stay =
-      tuple == nullptr && (arguments.dict() != nullptr || arguments.list() != nullptr);
+      arguments.IsUndefined() || arguments.dict() != nullptr ||
+      (tuple == nullptr && arguments.list() != nullptr && arguments.list()->Subscripts());
   if (used < (tuple != nullptr ? tuple->items.size() : 1) && !may_stay) {
     Fail("not all arguments converted during string formatting");
   }

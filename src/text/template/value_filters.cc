@@ -171,7 +171,7 @@ Value Round(Context&, const Value& value, Arguments& arguments) {
   if (method == "ceil" || method == "floor") {
     const double scale = std::pow(10.0, static_cast<double>(digits));
     const double scaled = FloatOf(value, "round") * scale;
-    return {(method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale};
+    return {(method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale + 0.0};  // no -0.0
   }
   if (method != "common") Fail("method must be common, ceil or floor");
   if (!value.Is<double>() && digits >= 0) return {IntOf(value, "round")};
