@@ -1,5 +1,5 @@
-// Activations quantised to kernel/quant_loops.h's blocks, in plain loops that the compiler
-// vectorises. Included once, in an anonymous namespace.
+// Activations quantised to kernel/quant_block.h's blocks. Included once, in an anonymous namespace,
+// after a simd_*.inl and an int_*.inl.
 
 // One row of a block, of 64 numbers.
 inline void QuantizeRow(const float* x, QuantBlock* block, int64_t row) {
@@ -22,19 +22,18 @@ inline void QuantizeRow(const float* x, QuantBlock* block, int64_t row) {
     scale = __builtin_nanf("");
   }
   // Beside 1.5 * 2^23 the last place of an f32 is 1.
-  constexpr float kUnits = 12582912;
-  constexpr int32_t kUnitsBits = 0x4b400000;
+  constexpr float kRounder = 12582912;
   int8_t* q = block->q[row];
   int32_t sum = 0;
   if (inverse == 0) {
     for (int64_t k = 0; k < kQuantBlock; ++k) q[k] = 0;
+    for (int64_t i = 0; i < kQuantBlock / 16; ++i) block->sums[row][i] = 0;
   } else {
-    for (int64_t k = 0; k < kQuantBlock; ++k) {
-      const float rounded = x[k] * inverse + kUnits;
-      int32_t bits;
-      __builtin_memcpy(&bits, &rounded, sizeof(bits));
-      q[k] = static_cast<int8_t>(bits - kUnitsBits);
-      sum += bits - kUnitsBits;
+    for (int64_t i = 0; i < kQuantBlock; i += 16) {
+      const V near = Sub(Add(Mul(Load(x + i), Set1(inverse)), Set1(kRounder)), Set1(kRounder));
+      StoreBytes(q + i, near);
+      block->sums[row][i / 16] = static_cast<int32_t>(ReduceAdd(near));  // exact in any order
+      sum += block->sums[row][i / 16];
     }
   }
   block->scale[row] = scale;

@@ -5,6 +5,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
+#include "kernel/ggml_blocks.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -22,6 +23,9 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/int_avx512.inl"
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
+// What the above define.
+#include "kernel/block_bytes.inl"
+#include "kernel/block_product.inl"
 }  // namespace
 
 constinit const KernelRow kRowAvx512 = {
@@ -29,6 +33,7 @@ constinit const KernelRow kRowAvx512 = {
     MakeGemmLoops(),
     MakeOpsLoops(),
     MakeBf16Loops(),
-    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, "avx512"}};
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops(), QuantProbe,
+     64 * kProbeSums, "avx512"}};
 
 }  // namespace darkhorse

@@ -1,5 +1,6 @@
 // The scalar row of the kernel table. Only plain loops here: a weak symbol compiled with this
 // file's flags could replace the one that every CPU runs.
+#include "kernel/ggml_blocks.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -16,6 +17,9 @@ constexpr int kQuantRows = 2, kQuantSums = 2;
 #include "kernel/int_scalar.inl"
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
+// What the above define.
+#include "kernel/block_bytes.inl"
+#include "kernel/block_product.inl"
 }  // namespace
 
 constinit const KernelRow kRowScalar = {
@@ -23,6 +27,7 @@ constinit const KernelRow kRowScalar = {
     MakeGemmLoops(),
     MakeOpsLoops(),
     MakeBf16Loops(),
-    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, "scalar"}};
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops(), QuantProbe,
+     64 * kProbeSums, "scalar"}};
 
 }  // namespace darkhorse

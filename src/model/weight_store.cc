@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernel/block_formats.h"
 #include "kernel/linear.h"
 
 namespace darkhorse {
@@ -25,6 +26,7 @@ struct Item {
   Weight* weight = nullptr;  // a matrix
   float** vector = nullptr;  // or a vector
   Format format = Format::kF32;
+  StoredRows stored;    // packed from these, where the format is of blocks
   bool packed = false;  // else plain rows of f32
   int64_t floats = 0;
   float* data = nullptr;
@@ -94,6 +96,7 @@ class Plan {
     weight.format = format;
     Item item{.spec = spec, .weight = &weight, .format = format, .packed = true};
     item.floats = Lines(ForwardBytes(format, item.rows(), item.cols()));
+    if (IsBlocks(format)) item.stored = source_.Rows(spec);
     Add(std::move(item));
   }
 
@@ -129,6 +132,12 @@ class Plan {
     }
     auto* packed =
         reinterpret_cast<std::byte*>(item.data) + ForwardBytes(item.format, begin, item.cols());
+    if (IsBlocks(item.format)) {
+      PackBlocks(
+          item.format, count, item.cols(),
+          [&](int64_t row) { return item.stored.row(begin + row); }, packed);
+      return;
+    }
     thread_local std::vector<float> rows;
     rows.resize(static_cast<size_t>(count * item.cols()));
     source_.ReadRows(item.spec, begin, count, rows.data());
@@ -142,6 +151,13 @@ class Plan {
 };
 
 }  // namespace
+
+Format WeightStore::AsStored(const ParamSource& source, const ParamSpec& param) {
+  const GgmlTypeInfo* type = source.Rows(param).type;
+  if (!type) return Format::kF32;
+  if (type->type == GgmlType::kBf16 || type->type == GgmlType::kF16) return Format::kBf16;
+  return BlockFormatOf(type->type).value_or(Format::kF32);
+}
 
 WeightStore::WeightStore(const ModelConfig& config, const ParamSource& source,
                          const Choose& format) {

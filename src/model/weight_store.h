@@ -13,8 +13,11 @@ namespace darkhorse {
 
 class WeightStore {
  public:
-  // The format of a matrix that a linear layer multiplies by. The router's is f32 whatever it says.
+  // The format of a matrix that a linear layer multiplies by; of blocks only where the source holds
+  // it so. The router's is f32 whatever it says.
   using Choose = std::function<Format(const ParamSpec&)>;
+  // What the source holds: its blocks as they are, 16 bits as bf16, else f32.
+  static Format AsStored(const ParamSource& source, const ParamSpec& param);
 
   // `source` must outlive this. Error: numbers that are not finite.
   WeightStore(const ModelConfig& config, const ParamSource& source, const Choose& format);
