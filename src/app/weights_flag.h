@@ -1,6 +1,7 @@
 // --weights: the number format in which a checkpoint's linear layers compute.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "app/command.h"
@@ -10,7 +11,7 @@ namespace darkhorse {
 
 // What auto takes where there is a checkpoint.
 inline constexpr char kTrainedWeights[] =
-    "as the run that the model lies in trained them, else f32";
+    "as the run that the model lies in trained them, else as its files hold them";
 
 struct WeightsFlag {
   std::string name = "auto";
@@ -18,9 +19,10 @@ struct WeightsFlag {
   // `standard`: what auto takes, for the help.
   void Register(Command command, const std::string& standard);
   bool given() const { return name != "auto"; }
-  // Auto: what the checkpoint was trained in, where the run it lies in tells, else f32. Notes what
-  // is not f32.
-  Format Of(const std::string& model) const;
+  // Auto: what the checkpoint was trained in, where the run it lies in tells, which it notes if
+  // that is not f32; f32 for other checkpoints of this program; none, for what the files hold,
+  // elsewhere.
+  std::optional<Format> Of(const std::string& model) const;
   Format Or(Format standard) const;
 };
 

@@ -59,12 +59,6 @@ struct TokenizerConfig {
   }
 };
 
-// Whether this program wrote the folder: its configurations mean documents by bos_token_id, those
-// of others a token that their tokenizer may put there.
-bool IsOwn(const std::string& directory) {
-  return FileExists(directory + "/checksums.json") || TokenizerHashOf(directory).has_value();
-}
-
 }  // namespace
 
 FolderSource::FolderSource(const std::string& directory)
@@ -86,7 +80,9 @@ Tokenizer FolderSource::ReadTokenizer() const {
 
 ModelConfig FolderSource::TextConfig(const Tokenizer& tokenizer) const {
   ModelConfig text = config();
-  if (IsOwn(path())) return text;
+  // Those of this program mean documents by bos_token_id; those of others a token that their
+  // tokenizer may put there.
+  if (IsOwnFolder(path())) return text;
   const TokenizerConfig file(path());
   std::optional<int32_t> start = tokenizer.StartToken();
   if (const auto adds = file.Bool("add_bos_token")) {

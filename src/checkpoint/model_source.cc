@@ -4,13 +4,19 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/file.h"
 #include "base/parallel.h"
+#include "checkpoint/checkpoint.h"
 #include "checkpoint/folder_source.h"
 #include "checkpoint/gguf_source.h"
 
 namespace darkhorse {
 
 bool IsGgufPath(const std::string& path) { return std::filesystem::is_regular_file(path); }
+
+bool IsOwnFolder(const std::string& directory) {
+  return FileExists(directory + "/checksums.json") || TokenizerHashOf(directory).has_value();
+}
 
 std::unique_ptr<ModelSource> OpenModel(const std::string& path) {
   if (IsGgufPath(path)) return std::make_unique<GgufSource>(path);

@@ -48,6 +48,9 @@ std::unique_ptr<ModelSource> OpenModel(const std::string& path);
 // Whether `path` is a file, which OpenModel takes for a GGUF file.
 bool IsGgufPath(const std::string& path);
 
+// Whether this program wrote the folder.
+bool IsOwnFolder(const std::string& directory);
+
 // Fills the layout's buffer, padding too, with zeros. The layout is that of the source's config.
 void ReadWeights(const ParamSource& source, const ParamLayout& layout, float* weights);
 

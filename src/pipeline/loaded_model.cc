@@ -8,8 +8,10 @@
 namespace darkhorse {
 namespace {
 
-WeightStore::Choose All(Format format) {
-  return [format](const ParamSpec&) { return format; };
+WeightStore::Choose Chooser(const ModelSource& source, std::optional<Format> format) {
+  return [&source, format](const ParamSpec& param) {
+    return format ? *format : WeightStore::AsStored(source, param);
+  };
 }
 
 std::shared_ptr<const std::vector<int32_t>> SilentTokens(const Tokenizer& tokenizer,
@@ -29,11 +31,12 @@ ModelConfig MainModel(ModelConfig config) {
 }
 
 // What is cheap to look at comes first.
-std::unique_ptr<const ModelSource> OpenThatFits(const std::string& path, Format format) {
+std::unique_ptr<const ModelSource> OpenThatFits(const std::string& path,
+                                                std::optional<Format> format) {
   auto source = OpenModel(path);
   const ModelConfig& config = source->config();
   const auto weights =
-      static_cast<double>(WeightStore::Bytes(MainModel(config), *source, All(format)));
+      static_cast<double>(WeightStore::Bytes(MainModel(config), *source, Chooser(*source, format)));
   RequireMemory(weights + RopeCache::Bytes(config),
                 fmt::format("{}: the model, with {} parameters and a context of {},", path,
                             FormatCount(static_cast<double>(ModelCost(config).parameters())),
@@ -44,15 +47,15 @@ std::unique_ptr<const ModelSource> OpenThatFits(const std::string& path, Format 
 
 }  // namespace
 
-LoadedModel::LoadedModel(const std::string& path, Format format)
+LoadedModel::LoadedModel(const std::string& path, std::optional<Format> format)
     : LoadedModel(OpenThatFits(path, format), format) {}
 
-LoadedModel::LoadedModel(std::unique_ptr<const ModelSource> source, Format format)
+LoadedModel::LoadedModel(std::unique_ptr<const ModelSource> source, std::optional<Format> format)
     : source_(std::move(source)),
       tokenizer_(source_->ReadTokenizer()),
       chat_format_(source_->ReadChatFormat()),
       model_(source_->TextConfig(tokenizer_)),
-      weights_(MainModel(model_.config()), *source_, All(format)),
+      weights_(MainModel(model_.config()), *source_, Chooser(*source_, format)),
       silent_(SilentTokens(tokenizer_, model_.config().vocab_size)) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,9 +17,9 @@ namespace darkhorse {
 
 class LoadedModel {
  public:
-  // `format`: what its linear layers compute in. Error: a checkpoint that is damaged, lacks a file,
-  // or whose tokenizer has ids that the model does not know.
-  explicit LoadedModel(const std::string& path, Format format = Format::kF32);
+  // `format`: what its linear layers compute in; none: in what the files hold (WeightStore). Error:
+  // a model that is damaged, lacks a file, or whose tokenizer has ids that the model does not know.
+  explicit LoadedModel(const std::string& path, std::optional<Format> format = Format::kF32);
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;
 
@@ -27,6 +28,7 @@ class LoadedModel {
   const Transformer& model() const { return model_; }
   const ModelWeights& weights() const { return weights_.model(); }
   int64_t weight_bytes() const { return weights_.bytes(); }
+  int64_t file_bytes() const { return source_->file_bytes(); }
   const std::string& path() const { return source_->path(); }
   const ChatFormat& chat_format() const { return chat_format_; }
   // The ids that the model embeds and that stand for no text, which nothing should ever say; null:
@@ -39,7 +41,7 @@ class LoadedModel {
   std::vector<int32_t> PromptTokens(std::string_view text, bool special) const;
 
  private:
-  LoadedModel(std::unique_ptr<const ModelSource> source, Format format);
+  LoadedModel(std::unique_ptr<const ModelSource> source, std::optional<Format> format);
 
   std::unique_ptr<const ModelSource> source_;  // the embedding stays in it
   Tokenizer tokenizer_;
