@@ -81,13 +81,6 @@ float SumOf(float sums[16]) {
   return sums[0];
 }
 
-// A row's quantised block: number k stands for scale * q[k] + least.
-struct Quantised {
-  float scale, least;
-  std::vector<int> q;
-  float Number(size_t k) const { return scale * static_cast<float>(q[k]) + least; }
-};
-
 std::vector<float> PaddedBlock(ConstMatrix x, int64_t row, int64_t begin) {
   std::vector<float> block(static_cast<size_t>(kQuantBlock), 0.0f);
   for (int64_t k = begin; k < std::min(begin + kQuantBlock, x.cols); ++k)
@@ -149,6 +142,10 @@ std::vector<float> QuantisedNumbers(ConstMatrix x, const Quantise& quantise) {
 }
 
 }  // namespace
+
+Quantised QuantisedBlock(ConstMatrix x, int64_t row, int64_t begin) {
+  return ActivationBlock(PaddedBlock(x, row, begin));
+}
 
 std::vector<float> QuantisedActivations(ConstMatrix x) {
   return QuantisedNumbers(x, ActivationBlock);

@@ -17,6 +17,15 @@ void GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_trans
 void Bf16GemmReference(ConstMatrix a, bool a_transposed, ConstMatrix b, bool b_transposed, Matrix c,
                        bool accumulate);
 
+// A row's quantised block: number k stands for scale * q[k] + least.
+struct Quantised {
+  float scale, least;
+  std::vector<int> q;
+  float Number(size_t k) const { return scale * static_cast<float>(q[k]) + least; }
+};
+// The activations of row `row` from number `begin` on.
+Quantised QuantisedBlock(ConstMatrix x, int64_t row, int64_t begin);
+
 // x . W^T of kernel/gemm_quant.h, and the numbers that its quantised operands stand for.
 void QuantGemmReference(Format format, ConstMatrix x, ConstMatrix w, Matrix c, bool accumulate);
 std::vector<float> QuantisedActivations(ConstMatrix x);

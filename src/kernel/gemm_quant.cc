@@ -35,6 +35,13 @@ void RunBlock(const QuantLoops& loops, const Product& p, const GemmBlock& block)
       std::fill_n(p.c.Row(row) + block.col, block.cols, 0.0f);
     return;
   }
+  if (IsBlocks(p.w.format)) {
+    const int64_t blocks = CeilDiv(p.k, kQuantBlock);
+    loops.blocks.product(p.left + block.row / kQuantSide * blocks, blocks, block.rows,
+                         PanelsOf(p.w, block.col), UnpackOf(p.w.format), block.cols, blocks,
+                         p.c.Row(block.row) + block.col, p.c.stride, p.accumulate);
+    return;
+  }
   const PanelShape shape(p.w.format, p.k);
   const auto* panel = static_cast<const uint8_t*>(p.w.data) + block.col / kQuantSide * shape.bytes;
   const QuantPanels right = {

@@ -35,16 +35,17 @@ namespace darkhorse {
 // to save 0.25 of 4.5 bits.
 inline constexpr int64_t kQuantBlock = 64;
 
-// Weights W[N,K], quantised by QuantizeWeights.
+// Weights W[N,K], quantised by QuantizeWeights, or in a block format (kernel/block_formats.h, which
+// says what its products are).
 struct QuantOperand {
   Format format;  // an integer one
   int64_t rows, cols;
   const void* data;
 };
 
-// Bytes of quantised weights: 8.25 or 4.5 bits a number.
+// Bytes of quantised weights: 8.25 or 4.5 bits a number; of block formats, about the file's.
 int64_t QuantBytes(Format format, int64_t rows, int64_t cols);
-// To memory aligned to 64 bytes.
+// To q8 or q4, in memory aligned to 64 bytes.
 void QuantizeWeights(Format format, ConstMatrix w, void* data);
 
 // C[M,N] = A[M,K] . W[N,K]^T. Views may have any stride >= cols; C must not overlap A.

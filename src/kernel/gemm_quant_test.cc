@@ -46,23 +46,6 @@ std::vector<float> Defined(std::vector<float> x) {
   return x;
 }
 
-// Runs body with each of the loops for integers that this CPU has, the rows' and those passed over.
-template <typename Body>
-void WithEveryLoop(const Body& body) {
-  const KernelScope scope;
-  for (const QuantLoops* loops : SupportedQuantLoops()) {
-    KernelRow row = *SupportedKernels().back();
-    row.quant = *loops;
-    SelectKernels(row);
-    for (const int threads : {1, 3}) {
-      SCOPED_TRACE(testing::Message() << loops->name << ", " << threads << " threads");
-      SetNumThreads(threads);
-      body();
-    }
-    SelectKernels(*SupportedKernels().back());
-  }
-}
-
 struct Problem {
   TestMatrix x, w, start;
 };
@@ -79,7 +62,7 @@ void ExpectDefinition(const Problem& p) {
     for (const bool accumulate : {false, true}) {
       TestMatrix expected = p.start;
       QuantGemmReference(format, p.x, p.w, expected.view(), accumulate);
-      WithEveryLoop([&] {
+      WithEveryQuantLoop([&] {
         TestMatrix c = p.start;
         QuantGemm(p.x, w.operand(), c.view(), accumulate);
         EXPECT_TRUE(SameBits(Defined(c.all()), Defined(expected.all())))
@@ -163,7 +146,7 @@ TEST(QuantGemmTest, GroupsAreProductsOfTheirOwn) {
     }
     for (size_t g = 0; g < matrices.size(); ++g)
       weights.push_back({matrices[g].view(), format, quantised[g].operand().data});
-    WithEveryLoop([&] {
+    WithEveryQuantLoop([&] {
       TestMatrix c(rows, n, 1);
       GroupedForward(x, begin, weights, c.view());
       EXPECT_TRUE(SameBits(c.all(), expected.all())) << Name(format);

@@ -21,6 +21,15 @@ inline __m256i BroadcastFour(const int8_t* p) {
 }
 inline __m256i LowNibbles(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
 
+inline void LookUp(const uint8_t* table, uint8_t* bytes) {
+  const __m256i numbers =
+      _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  for (int h = 0; h < 2; ++h) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes) + h,
+                        _mm256_shuffle_epi8(numbers, LoadBytes(bytes, h)));
+  }
+}
+
 #ifdef __AVXVNNI__
 constexpr int32_t kSignedOffset = 128;
 
@@ -35,6 +44,7 @@ inline W LoadSigned(const uint8_t* p) {
   const __m256i flip = _mm256_set1_epi8(static_cast<char>(-128));
   return {_mm256_xor_si256(LoadBytes(p, 0), flip), _mm256_xor_si256(LoadBytes(p, 1), flip)};
 }
+inline W LoadUnsigned(const uint8_t* p) { return {LoadBytes(p, 0), LoadBytes(p, 1)}; }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   for (int h = 0; h < 2; ++h) {
     const __m256i bytes = LoadBytes(p, h);
@@ -62,6 +72,11 @@ inline __m256i OddSigned(__m256i x) { return _mm256_srai_epi16(x, 8); }
 inline W LoadSigned(const uint8_t* p) {
   const __m256i low = LoadBytes(p, 0), high = LoadBytes(p, 1);
   return {{EvenSigned(low), EvenSigned(high)}, {OddSigned(low), OddSigned(high)}};
+}
+inline W LoadUnsigned(const uint8_t* p) {
+  const __m256i low = LoadBytes(p, 0), high = LoadBytes(p, 1), mask = _mm256_set1_epi16(255);
+  return {{_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)},
+          {_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)}};
 }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   const __m256i mask = _mm256_set1_epi16(15);

@@ -16,6 +16,12 @@ inline __m512i BroadcastFour(const int8_t* p) {
   return _mm512_set1_epi32(four);
 }
 
+inline void LookUp(const uint8_t* table, uint8_t* bytes) {
+  const __m128i numbers = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  _mm512_storeu_si512(
+      bytes, _mm512_shuffle_epi8(_mm512_broadcast_i32x4(numbers), _mm512_loadu_si512(bytes)));
+}
+
 #ifdef __AVX512VNNI__
 constexpr int32_t kSignedOffset = 128;
 
@@ -29,6 +35,7 @@ struct X {
 inline W LoadSigned(const uint8_t* p) {
   return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0x80808080)))};
 }
+inline W LoadUnsigned(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   const __m512i bytes = _mm512_loadu_si512(p), mask = _mm512_set1_epi32(0x0f0f0f0f);
   low->v = _mm512_and_si512(bytes, mask);
@@ -51,6 +58,10 @@ inline __m512i OddSigned(__m512i x) { return _mm512_srai_epi16(x, 8); }
 inline W LoadSigned(const uint8_t* p) {
   const __m512i bytes = _mm512_loadu_si512(p);
   return {EvenSigned(bytes), OddSigned(bytes)};
+}
+inline W LoadUnsigned(const uint8_t* p) {
+  const __m512i bytes = _mm512_loadu_si512(p);
+  return {_mm512_and_si512(bytes, _mm512_set1_epi16(255)), _mm512_srli_epi16(bytes, 8)};
 }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   const __m512i bytes = _mm512_loadu_si512(p), mask = _mm512_set1_epi16(15);

@@ -23,10 +23,19 @@ inline I IntSet1(int32_t x) {
   for (int i = 0; i < 16; ++i) r.lane[i] = x;
   return r;
 }
-// 64 bytes of q8; the low and the high halves of 64 bytes of q4.
+// 64 bytes of numbers of 0 ... 15 become those of a table.
+inline void LookUp(const uint8_t* table, uint8_t* bytes) {
+  for (int i = 0; i < 64; ++i) bytes[i] = table[bytes[i]];
+}
+// 64 bytes of q8; of block formats; the low and the high halves of 64 bytes of q4.
 inline W LoadSigned(const uint8_t* p) {
   W w;
   for (int i = 0; i < 64; ++i) w.number[i] = static_cast<int8_t>(p[i]);
+  return w;
+}
+inline W LoadUnsigned(const uint8_t* p) {
+  W w;
+  for (int i = 0; i < 64; ++i) w.number[i] = p[i];
   return w;
 }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {

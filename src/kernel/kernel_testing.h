@@ -94,6 +94,23 @@ void Everywhere(const Body& body) {
   }
 }
 
+// Runs body with each of the loops for integers that this CPU has, the rows' and those passed over.
+template <typename Body>
+void WithEveryQuantLoop(const Body& body) {
+  const KernelScope scope;
+  for (const QuantLoops* loops : SupportedQuantLoops()) {
+    KernelRow row = *SupportedKernels().back();
+    row.quant = *loops;
+    SelectKernels(row);
+    for (const int threads : {1, 3}) {
+      SCOPED_TRACE(testing::Message() << loops->name << ", " << threads << " threads");
+      SetNumThreads(threads);
+      body();
+    }
+    SelectKernels(*SupportedKernels().back());
+  }
+}
+
 // run() gives the same floats with every instruction set and any number of threads.
 template <typename Run>
 void ExpectSameEverywhere(const Run& run) {

@@ -5,10 +5,12 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernel/block_formats.h"
 #include "kernel/gemm.h"
 #include "kernel/gemm_bf16.h"
 #include "kernel/gemm_quant.h"
 #include "kernel/ops.h"
+#include "kernel/quant_panels.h"
 
 namespace darkhorse {
 namespace {
@@ -37,6 +39,12 @@ auto Operands(std::span<const Weight> weights, const Operand& operand) {
 }
 
 }  // namespace
+
+Weight Weight::Rows(int64_t begin, int64_t count) const {
+  if (!IsBlocks(format)) return {w.Rows(begin, count), IsInteger(format) ? Format::kF32 : format};
+  CHECK(begin % kQuantSide == 0);
+  return {{nullptr, count, in()}, format, PanelsOf(OperandQuant(*this), begin).data};
+}
 
 void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate) {
   if (weight.format == Format::kBf16) return Bf16GemmNT(x, OperandNT(weight), y, accumulate);
@@ -82,7 +90,8 @@ void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row
 
 void GatherRows(const Weight& weight, std::span<const int32_t> index, Matrix y) {
   if (weight.w.data) return GatherRows(weight.w, index, y);
-  CHECK(weight.stored && y.cols == weight.in() && y.rows == static_cast<int64_t>(index.size()));
+  if (!weight.stored) return GatherBlockRows(OperandQuant(weight), index, y);
+  CHECK(y.cols == weight.in() && y.rows == static_cast<int64_t>(index.size()));
   const GgmlTypeInfo& type = *weight.stored_type;
   ParallelFor(y.rows, [&](int64_t i) {
     const int64_t row = index[static_cast<size_t>(i)];
@@ -101,11 +110,9 @@ int64_t ForwardBytes(Format format, int64_t out, int64_t in) {
       return PackedSize(out, in) * static_cast<int64_t>(sizeof(float));
     case Format::kBf16:
       return TilesSize(out, in) * static_cast<int64_t>(sizeof(Bf16));
-    case Format::kQ8:
-    case Format::kQ4:
+    default:
       return QuantBytes(format, out, in);
   }
-  CHECK(false);
 }
 
 int64_t BackwardBytes(Format format, int64_t out, int64_t in) {
@@ -118,6 +125,7 @@ void PackForward(const Weight& weight, void* packed) {
   } else if (weight.format == Format::kBf16) {
     RoundForNT(weight.w, static_cast<Bf16*>(packed));
   } else {
+    CHECK(!IsBlocks(weight.format));
     QuantizeWeights(weight.format, weight.w, packed);
   }
 }

@@ -29,7 +29,8 @@ void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row
 // Bytes of the packed forms of a weight of this shape; 0: the format has none.
 int64_t ForwardBytes(Format format, int64_t out, int64_t in);
 int64_t BackwardBytes(Format format, int64_t out, int64_t in);
-// Write them to 64-byte aligned memory.
+// Write them to 64-byte aligned memory. Weights in block formats come from files
+// (kernel/block_formats.h).
 void PackForward(const Weight& weight, void* packed);
 void PackBackward(const Weight& weight, void* packed);
 

@@ -36,11 +36,16 @@ double BestSeconds(int threads, const Body& body) {
 }  // namespace
 
 double MeasurePeakGflops(int threads, Format format) {
-  CHECK(format == Format::kF32 || format == Format::kBf16);
-  const bool bf16 = format == Format::kBf16;
   const KernelRow& row = Kernels();
-  const auto probe = bf16 ? row.bf16.probe : row.gemm.fma_probe;
-  const int64_t width = bf16 ? row.bf16.probe_width : row.gemm.probe_width;
+  auto probe = row.gemm.fma_probe;
+  int64_t width = row.gemm.probe_width;
+  if (format == Format::kBf16) {
+    probe = row.bf16.probe;
+    width = row.bf16.probe_width;
+  } else if (IsInteger(format)) {
+    probe = row.quant.probe;
+    width = row.quant.probe_width;
+  }
   std::vector<float> sink(static_cast<size_t>(threads) * kItems);
   int64_t rounds = 1024;
   const auto seconds = [&](int on) {

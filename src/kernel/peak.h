@@ -7,9 +7,9 @@
 
 namespace darkhorse {
 
-// Multiply-adds of f32, or of bf16 with f32 sums, from registers with the instruction set of
-// Kernels(), on `threads` threads, in GFLOP/s (a multiply-add counts 2). The best of several short
-// trials, a few tens of milliseconds in all.
+// Multiply-adds of f32, of bf16 with f32 sums, or of bytes in vector registers, from registers with
+// the instruction set of Kernels(), on `threads` threads, in GFLOP/s (a multiply-add counts 2). The
+// best of several short trials, a few tens of milliseconds in all.
 double MeasurePeakGflops(int threads, Format format = Format::kF32);
 
 // Reading so many bytes over and over, on `threads` threads, in GB/s (1e9 bytes): of memory where

@@ -6,28 +6,17 @@
 //       unit, whose 64-byte rows are what VNNI multiplies with four activations;
 //   q4: rows 2i and 2i+1 of such a tile in the low and high halves of the bytes of row i;
 //   scales: sw of 16 columns in f16, of q4 then mw of 16 columns.
-// Activations lie in QuantBlocks of 16 rows. What lies beyond the last row, column or k is zero.
+// Activations lie in QuantBlocks of 16 rows. What lies beyond the last column or k is zero. Weights
+// in block formats have panels and loops of their own (kernel/block_loops.h).
 #pragma once
 
 #include <cstdint>
 
+#include "kernel/block_loops.h"
 #include "kernel/f16.h"
-#include "kernel/gemm_quant.h"
+#include "kernel/quant_block.h"
 
 namespace darkhorse {
-
-inline constexpr int64_t kQuantSide = 16;  // rows of a QuantBlock, columns of a panel
-
-// One block of k of 16 rows of activations.
-struct alignas(64) QuantBlock {
-  int8_t q[kQuantSide][kQuantBlock];
-  float scale[kQuantSide];
-  int32_t sum[kQuantSide];       // of q
-  float scaled_sum[kQuantSide];  // scale * sum
-};
-
-inline constexpr int64_t kQ8Tile = kQuantBlock * kQuantSide;  // bytes
-inline constexpr int64_t kQ4Tile = kQ8Tile / 2;
 
 struct QuantPanels {
   const uint8_t* integers;
@@ -47,6 +36,13 @@ struct QuantLoops {
                        int64_t c_stride, bool accumulate);
   Product* product_q8;
   Product* product_q4;
+
+  BlockLoops blocks;
+
+  // Nothing but independent products from registers, rounds * probe_width multiply-adds: measures
+  // the peak. Its value is 0.
+  float (*probe)(int64_t rounds);
+  int64_t probe_width;
 
   const char* name;  // which instructions multiply
 };

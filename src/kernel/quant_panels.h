@@ -3,11 +3,12 @@
 
 #include <cstdint>
 
+#include "kernel/block_formats.h"
 #include "kernel/quant_loops.h"
 
 namespace darkhorse {
 
-// The panels of a weight of `k` columns.
+// The panels of a q8 or q4 weight of `k` columns.
 struct PanelShape {
   int64_t blocks;      // of k
   int64_t tile_bytes;  // of a block's integers
@@ -16,5 +17,20 @@ struct PanelShape {
 
   PanelShape(Format format, int64_t k);
 };
+
+// A block of a panel of a block format.
+struct BlockShape {
+  int64_t units;   // of 64 of k
+  int64_t bytes;   // whole cache lines
+  int bits;        // of an integer
+  int groups;      // with scales in 64 of k
+  bool least;      // has minima
+  int32_t offset;  // what an integer, unpacked to a byte, is above q
+};
+BlockShape ShapeOf(Format format);
+
+// Panels from that of column `col` on.
+BlockPanels PanelsOf(const QuantOperand& w, int64_t col);
+BlockLoops::Unpack* UnpackOf(Format format);
 
 }  // namespace darkhorse

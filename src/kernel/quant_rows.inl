@@ -22,19 +22,25 @@ inline void QuantizeRow(const float* x, QuantBlock* block, int64_t row) {
     scale = __builtin_nanf("");
   }
   // Beside 1.5 * 2^23 the last place of an f32 is 1.
-  constexpr float kUnits = 12582912;
-  constexpr int32_t kUnitsBits = 0x4b400000;
+  constexpr float kRounder = 12582912;
+  constexpr int32_t kRounderBits = 0x4b400000;
   int8_t* q = block->q[row];
   int32_t sum = 0;
   if (inverse == 0) {
     for (int64_t k = 0; k < kQuantBlock; ++k) q[k] = 0;
+    for (int64_t i = 0; i < kQuantBlock / 16; ++i) block->sums[row][i] = 0;
   } else {
-    for (int64_t k = 0; k < kQuantBlock; ++k) {
-      const float rounded = x[k] * inverse + kUnits;
-      int32_t bits;
-      __builtin_memcpy(&bits, &rounded, sizeof(bits));
-      q[k] = static_cast<int8_t>(bits - kUnitsBits);
-      sum += bits - kUnitsBits;
+    for (int64_t i = 0; i < kQuantBlock; i += 16) {
+      int32_t part = 0;
+      for (int64_t k = i; k < i + 16; ++k) {
+        const float rounded = x[k] * inverse + kRounder;
+        int32_t bits;
+        __builtin_memcpy(&bits, &rounded, sizeof(bits));
+        q[k] = static_cast<int8_t>(bits - kRounderBits);
+        part += bits - kRounderBits;
+      }
+      block->sums[row][i / 16] = part;
+      sum += part;
     }
   }
   block->scale[row] = scale;

@@ -81,10 +81,14 @@ PanelShape::PanelShape(Format format, int64_t k)
       tile_bytes(format == Format::kQ4 ? kQ4Tile : kQ8Tile),
       scales(format == Format::kQ4 ? 2 * kQuantSide : kQuantSide),
       bytes(RoundUp(blocks * (tile_bytes + scales * static_cast<int64_t>(sizeof(F16))), 64)) {
-  CHECK(IsInteger(format));
+  CHECK(format == Format::kQ8 || format == Format::kQ4);
 }
 
 int64_t QuantBytes(Format format, int64_t rows, int64_t cols) {
+  if (IsBlocks(format)) {
+    const BlockShape shape = ShapeOf(format);
+    return CeilDiv(rows, kQuantSide) * CeilDiv(cols, shape.units * kQuantBlock) * shape.bytes;
+  }
   return CeilDiv(rows, kQuantSide) * PanelShape(format, cols).bytes;
 }
 

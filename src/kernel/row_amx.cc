@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "kernel/ggml_blocks.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -25,11 +26,18 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/quant_rows.inl"
 // What the above define.
 #include "kernel/amx_int8.inl"
+#include "kernel/block_product.inl"
+#include "kernel/block_unpack.inl"
 }  // namespace
 
 constinit const Bf16Loops kBf16LoopsAmx = {
     Pack, ConfigureTiles, ReleaseTiles, AmxProduct, AmxProbe, 4 * 16 * 16 * 32, 32};
-constinit const QuantLoops kQuantLoopsAmx = {QuantizeRows, AmxQuantProduct<false>,
-                                             AmxQuantProduct<true>, "amx"};
+constinit const QuantLoops kQuantLoopsAmx = {QuantizeRows,
+                                             AmxQuantProduct<false>,
+                                             AmxQuantProduct<true>,
+                                             MakeBlockLoops(),
+                                             QuantProbe,
+                                             64 * kProbeSums,
+                                             "amx"};
 
 }  // namespace darkhorse

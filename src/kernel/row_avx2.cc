@@ -2,6 +2,7 @@
 // flags could replace the one that every CPU runs.
 #include <immintrin.h>
 
+#include "kernel/ggml_blocks.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -18,13 +19,16 @@ constexpr int kQuantRows = 3, kQuantSums = 3;
 #include "kernel/int_avx2.inl"
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
+// What the above define.
+#include "kernel/block_product.inl"
+#include "kernel/block_unpack.inl"
 }  // namespace
 
-constinit const KernelRow kRowAvx2 = {
-    "avx2",
-    MakeGemmLoops(),
-    MakeOpsLoops(),
-    MakeBf16Loops(),
-    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, "avx2"}};
+constinit const KernelRow kRowAvx2 = {"avx2",
+                                      MakeGemmLoops(),
+                                      MakeOpsLoops(),
+                                      MakeBf16Loops(),
+                                      {QuantizeRows, QuantProduct<false>, QuantProduct<true>,
+                                       MakeBlockLoops(), QuantProbe, 64 * kProbeSums, "avx2"}};
 
 }  // namespace darkhorse

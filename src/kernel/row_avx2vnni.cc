@@ -2,6 +2,7 @@
 // compiled with this file's flags could replace the one that every CPU runs.
 #include <immintrin.h>
 
+#include "kernel/ggml_blocks.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -12,9 +13,13 @@ constexpr int kQuantRows = 4, kQuantSums = 4;
 #include "kernel/int_avx2.inl"
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
+// What the above define.
+#include "kernel/block_product.inl"
+#include "kernel/block_unpack.inl"
 }  // namespace
 
-constinit const QuantLoops kQuantLoopsAvx2Vnni = {QuantizeRows, QuantProduct<false>,
-                                                  QuantProduct<true>, "avx2 vnni"};
+constinit const QuantLoops kQuantLoopsAvx2Vnni = {
+    QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeBlockLoops(),
+    QuantProbe,   64 * kProbeSums,     "avx2 vnni"};
 
 }  // namespace darkhorse

@@ -5,6 +5,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
+#include "kernel/ggml_blocks.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -22,13 +23,16 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/int_avx512.inl"
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
+// What the above define.
+#include "kernel/block_product.inl"
+#include "kernel/block_unpack.inl"
 }  // namespace
 
-constinit const KernelRow kRowAvx512 = {
-    "avx512",
-    MakeGemmLoops(),
-    MakeOpsLoops(),
-    MakeBf16Loops(),
-    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, "avx512"}};
+constinit const KernelRow kRowAvx512 = {"avx512",
+                                        MakeGemmLoops(),
+                                        MakeOpsLoops(),
+                                        MakeBf16Loops(),
+                                        {QuantizeRows, QuantProduct<false>, QuantProduct<true>,
+                                         MakeBlockLoops(), QuantProbe, 64 * kProbeSums, "avx512"}};
 
 }  // namespace darkhorse

@@ -5,6 +5,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
+#include "kernel/ggml_blocks.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -15,9 +16,13 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/int_avx512.inl"
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
+// What the above define.
+#include "kernel/block_product.inl"
+#include "kernel/block_unpack.inl"
 }  // namespace
 
-constinit const QuantLoops kQuantLoopsAvx512Vnni = {QuantizeRows, QuantProduct<false>,
-                                                    QuantProduct<true>, "avx512 vnni"};
+constinit const QuantLoops kQuantLoopsAvx512Vnni = {
+    QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeBlockLoops(),
+    QuantProbe,   64 * kProbeSums,     "avx512 vnni"};
 
 }  // namespace darkhorse

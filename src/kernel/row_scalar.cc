@@ -1,5 +1,6 @@
 // The scalar row of the kernel table. Only plain loops here: a weak symbol compiled with this
 // file's flags could replace the one that every CPU runs.
+#include "kernel/ggml_blocks.h"
 #include "kernel/kernels.h"
 
 namespace darkhorse {
@@ -16,13 +17,16 @@ constexpr int kQuantRows = 2, kQuantSums = 2;
 #include "kernel/int_scalar.inl"
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
+// What the above define.
+#include "kernel/block_product.inl"
+#include "kernel/block_unpack.inl"
 }  // namespace
 
-constinit const KernelRow kRowScalar = {
-    "scalar",
-    MakeGemmLoops(),
-    MakeOpsLoops(),
-    MakeBf16Loops(),
-    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, "scalar"}};
+constinit const KernelRow kRowScalar = {"scalar",
+                                        MakeGemmLoops(),
+                                        MakeOpsLoops(),
+                                        MakeBf16Loops(),
+                                        {QuantizeRows, QuantProduct<false>, QuantProduct<true>,
+                                         MakeBlockLoops(), QuantProbe, 64 * kProbeSums, "scalar"}};
 
 }  // namespace darkhorse

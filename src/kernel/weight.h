@@ -15,9 +15,21 @@ enum class Format {
   kBf16,  // kernel/gemm_bf16.h: both operands are rounded
   kQ8,    // kernel/gemm_quant.h: integers of 8 bits, for the forward pass alone
   kQ4,    // the same of 4 bits
+  // The types of GGUF's tensors of these names (kernel/block_formats.h), for the forward pass
+  // alone.
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kIq4Nl,
+  kQ4K,
+  kQ5K,
+  kQ6K,
 };
 
-inline bool IsInteger(Format format) { return format == Format::kQ8 || format == Format::kQ4; }
+inline bool IsInteger(Format format) { return format >= Format::kQ8; }
+inline bool IsBlocks(Format format) { return format >= Format::kQ4_0; }
 
 struct Weight {
   Matrix w;  // [out, in]; without data where the forms below are all there is
@@ -34,11 +46,9 @@ struct Weight {
   bool present() const { return w.data || forward || stored; }
   int64_t out() const { return w.rows; }
   int64_t in() const { return w.cols; }
-  // Some of the outputs. Integers exist packed only, so of a weight in an integer format these are
-  // the f32 numbers that it was made from.
-  Weight Rows(int64_t begin, int64_t count) const {
-    return {w.Rows(begin, count), IsInteger(format) ? Format::kF32 : format};
-  }
+  // Some of the outputs. q8 and q4 exist packed only, so of such a weight these are the f32 numbers
+  // that it was made from. Of blocks, `begin` is a multiple of 16.
+  Weight Rows(int64_t begin, int64_t count) const;
 };
 
 }  // namespace darkhorse

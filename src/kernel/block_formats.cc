@@ -1,0 +1,257 @@
+#include "kernel/block_formats.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernel/gemm_split.h"
+#include "kernel/kernels.h"
+#include "kernel/quant_panels.h"
+
+namespace darkhorse {
+
+BlockShape ShapeOf(Format format) {
+  constexpr int64_t kHalfs = 2 * kQuantSide * int64_t{sizeof(F16)};  // of two groups
+  constexpr int64_t kBytes = 16 * kQuantSide;                        // of sixteen
+  const auto tiles = [](int64_t units, int64_t bits) { return units * kQ8Tile * bits / 8; };
+  switch (format) {
+    case Format::kQ4_0:
+      return {1, tiles(1, 4) + kHalfs, 4, 2, false, 8};
+    case Format::kQ4_1:
+      return {1, tiles(1, 4) + 2 * kHalfs, 4, 2, true, 0};
+    case Format::kQ5_0:
+      return {1, tiles(1, 5) + kHalfs, 5, 2, false, 16};
+    case Format::kQ5_1:
+      return {1, tiles(1, 5) + 2 * kHalfs, 5, 2, true, 0};
+    case Format::kQ8_0:
+      return {1, tiles(1, 8) + kHalfs, 8, 2, false, 128};
+    case Format::kIq4Nl:
+      return {1, tiles(1, 4) + kHalfs, 4, 2, false, 128};
+    case Format::kQ4K:
+      return {4, tiles(4, 4) + kBytes + kHalfs, 4, 2, true, 0};
+    case Format::kQ5K:
+      return {4, tiles(4, 5) + kBytes + kHalfs, 5, 2, true, 0};
+    case Format::kQ6K:
+      return {4, tiles(4, 6) + kBytes + kHalfs, 6, 4, false, 32};
+    default:
+      CHECK(false);
+  }
+}
+
+namespace {
+
+constexpr std::pair<Format, GgmlType> kTypes[] = {
+    {Format::kQ4_0, GgmlType::kQ4_0}, {Format::kQ4_1, GgmlType::kQ4_1},
+    {Format::kQ5_0, GgmlType::kQ5_0}, {Format::kQ5_1, GgmlType::kQ5_1},
+    {Format::kQ8_0, GgmlType::kQ8_0}, {Format::kIq4Nl, GgmlType::kIq4Nl},
+    {Format::kQ4K, GgmlType::kQ4K},   {Format::kQ5K, GgmlType::kQ5K},
+    {Format::kQ6K, GgmlType::kQ6K},
+};
+
+}  // namespace
+
+GgmlType GgmlTypeOf(Format format) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (ours == format) return theirs;
+  }
+  CHECK(false);
+}
+
+std::optional<Format> BlockFormatOf(GgmlType type) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (theirs == type) return ours;
+  }
+  return std::nullopt;
+}
+
+BlockPanels PanelsOf(const QuantOperand& w, int64_t col) {
+  const BlockShape shape = ShapeOf(w.format);
+  const int64_t stride = CeilDiv(w.cols, shape.units * kQuantBlock) * shape.bytes;
+  return {static_cast<const uint8_t*>(w.data) + col / kQuantSide * stride,
+          stride,
+          shape.units,
+          shape.bytes,
+          shape.groups,
+          shape.least,
+          shape.offset};
+}
+
+BlockLoops::Unpack* UnpackOf(Format format) {
+  return Kernels().quant.blocks.unpack[static_cast<int>(format) - static_cast<int>(Format::kQ4_0)];
+}
+
+namespace {
+
+// Nibbles of `bytes` bytes: first the low halves, then the high.
+void ReadNibbles(const uint8_t* from, int64_t bytes, uint8_t* q) {
+  for (int64_t i = 0; i < bytes; ++i) {
+    q[i] = from[i] & 15;
+    q[bytes + i] = from[i] >> 4;
+  }
+}
+
+// The fifth bits of 32 numbers.
+void ReadFifths(const uint8_t* from, uint8_t* q) {
+  for (int64_t i = 0; i < 32; ++i)
+    q[i] = static_cast<uint8_t>(q[i] | (from[i / 8] >> i % 8 & 1) << 4);
+}
+
+// The integers of a block of a file, as they are unpacked (IQ4_NL: indices into its table).
+void ReadIntegers(Format format, const uint8_t* from, uint8_t* q) {
+  switch (format) {
+    case Format::kQ4_0:
+    case Format::kIq4Nl:
+      return ReadNibbles(from + 2, 16, q);
+    case Format::kQ4_1:
+      return ReadNibbles(from + 4, 16, q);
+    case Format::kQ5_0:
+      ReadNibbles(from + 6, 16, q);
+      return ReadFifths(from + 2, q);
+    case Format::kQ5_1:
+      ReadNibbles(from + 8, 16, q);
+      return ReadFifths(from + 4, q);
+    case Format::kQ8_0:
+      for (int64_t i = 0; i < 32; ++i) q[i] = from[2 + i] ^ 0x80;
+      return;
+    case Format::kQ4K:
+      for (int64_t i = 0; i < 4; ++i) ReadNibbles(from + 16 + 32 * i, 32, q + 64 * i);
+      return;
+    case Format::kQ5K:
+      for (int64_t i = 0; i < 4; ++i) ReadNibbles(from + 48 + 32 * i, 32, q + 64 * i);
+      for (int64_t i = 0; i < 256; ++i)
+        q[i] = static_cast<uint8_t>(q[i] | (from[16 + i % 32] >> i / 32 & 1) << 4);
+      return;
+    case Format::kQ6K:
+      for (int64_t half = 0; half < 2; ++half) {
+        const uint8_t* high = from + 128 + 32 * half;
+        uint8_t* to = q + 128 * half;
+        ReadNibbles(from + 64 * half, 64, to);
+        for (int64_t i = 0; i < 128; ++i)
+          to[i] = static_cast<uint8_t>(to[i] | (high[i % 32] >> 2 * (i / 32) & 3) << 4);
+      }
+      return;
+    default:
+      CHECK(false);
+  }
+}
+
+// 64 numbers of row j to a tile that is zero there, four of k at a time.
+void WriteIntegers(int bits, const uint8_t* q, int64_t j, uint8_t* tile) {
+  uint32_t words[16];
+  std::memcpy(words, q, sizeof(words));
+  const auto put = [&](int64_t line, uint32_t word) {
+    std::memcpy(tile + line * 64 + j * 4, &word, sizeof(word));
+  };
+  if (bits == 8) {
+    for (int64_t i = 0; i < 16; ++i) put(i, words[i]);
+    return;
+  }
+  uint32_t above[4] = {};
+  for (int64_t i = 0; i < 16; ++i) {
+    const uint32_t high = words[i] >> 4 & 0x03030303;
+    if (bits == 5) above[i % 2] |= high << i / 2;
+    if (bits == 6) above[i % 4] |= high << 2 * (i / 4);
+    words[i] &= 0x0f0f0f0f;
+  }
+  for (int64_t i = 0; i < 8; ++i) put(i, words[2 * i] | words[2 * i + 1] << 4);
+  for (int64_t i = 0; i < 2 * (bits - 4); ++i) put(8 + i, above[i]);
+}
+
+F16 Half(const uint8_t* from) {
+  F16 half;
+  std::memcpy(&half, from, sizeof(half));
+  return half;
+}
+
+// Of a block of a panel, whose scales lie at `scales`: those of row j, from block `i` of the file's
+// blocks that it is made of.
+void WriteScales(Format format, const uint8_t* from, int64_t i, int64_t j, uint8_t* scales) {
+  const auto halfs = [&](int64_t at) { return reinterpret_cast<F16*>(scales + at); };
+  constexpr int64_t kBytes = 16 * kQuantSide;
+  switch (format) {
+    case Format::kQ4_1:
+    case Format::kQ5_1:
+      halfs(0)[(2 + i) * kQuantSide + j] = Half(from + 2);
+      [[fallthrough]];
+    case Format::kQ4_0:
+    case Format::kQ5_0:
+    case Format::kQ8_0:
+    case Format::kIq4Nl:
+      halfs(0)[i * kQuantSide + j] = Half(from);
+      return;
+    case Format::kQ4K:
+    case Format::kQ5K:
+      for (int64_t g = 0; g < 8; ++g) {
+        const ScaleAndMin six = ScaleAndMinOf(from + 4, static_cast<int>(g));
+        scales[g * kQuantSide + j] = six.scale;
+        scales[(8 + g) * kQuantSide + j] = six.min;
+      }
+      halfs(kBytes)[j] = Half(from);
+      halfs(kBytes)[kQuantSide + j] = Half(from + 2);
+      return;
+    case Format::kQ6K:
+      for (int64_t g = 0; g < 16; ++g) scales[g * kQuantSide + j] = from[192 + g];
+      halfs(kBytes)[j] = Half(from + 208);
+      return;
+    default:
+      CHECK(false);
+  }
+}
+
+}  // namespace
+
+void PackBlocks(Format format, int64_t rows, int64_t cols,
+                const std::function<const std::byte*(int64_t)>& row, void* data) {
+  const BlockShape shape = ShapeOf(format);
+  const int64_t step = shape.units * kQuantBlock, blocks = CeilDiv(cols, step);
+  const int64_t tile = kQ8Tile * shape.bits / 8;
+  const GgmlTypeInfo& file = InfoOf(GgmlTypeOf(format));
+  CHECK(cols % file.numbers == 0);
+  ParallelFor(CeilDiv(rows, kQuantSide), [&](int64_t panel) {
+    uint8_t* to = static_cast<uint8_t*>(data) + panel * blocks * shape.bytes;
+    std::memset(to, 0, static_cast<size_t>(blocks * shape.bytes));
+    const int64_t first = panel * kQuantSide, count = std::min(kQuantSide, rows - first);
+    const uint8_t* from[kQuantSide] = {};
+    for (int64_t j = 0; j < count; ++j) from[j] = reinterpret_cast<const uint8_t*>(row(first + j));
+    for (int64_t k = 0; k < cols; k += step, to += shape.bytes) {
+      for (int64_t j = 0; j < count; ++j) {
+        uint8_t q[4 * kQuantBlock] = {};
+        for (int64_t i = 0; i < step && k + i < cols; i += file.numbers) {
+          ReadIntegers(format, from[j], q + i);
+          WriteScales(format, from[j], i / file.numbers, j, to + shape.units * tile);
+          from[j] += file.bytes;
+        }
+        for (int64_t unit = 0; unit < shape.units; ++unit)
+          WriteIntegers(shape.bits, q + unit * kQuantBlock, j, to + unit * tile);
+      }
+    }
+  });
+}
+
+void GatherBlockRows(const QuantOperand& w, std::span<const int32_t> index, Matrix y) {
+  CHECK(y.rows == static_cast<int64_t>(index.size()) && y.cols == w.cols);
+  BlockLoops::Unpack* unpack = UnpackOf(w.format);
+  ParallelFor(y.rows, [&](int64_t i) {
+    float* to = y.Row(i);
+    const int64_t row = index[static_cast<size_t>(i)];
+    if (row < 0) return (void)std::fill_n(to, y.cols, 0.0f);
+    CHECK(row < w.rows);
+    const BlockPanels panels = PanelsOf(w, row);
+    const int64_t j = row % kQuantSide, group = kQuantBlock / panels.groups;
+    Unpacked units[4];
+    for (int64_t k = 0; k < y.cols; ++k) {
+      const int64_t unit = k / kQuantBlock, in_unit = k % kQuantBlock;
+      if (unit % panels.units == 0 && in_unit == 0)
+        unpack(panels.data + unit / panels.units * panels.bytes, units);
+      const Unpacked& from = units[unit % panels.units];
+      const int64_t g = in_unit / group;
+      const int q = from.q[in_unit / 4 * 64 + j * 4 + in_unit % 4] - panels.offset;
+      to[k] = from.scale[g][j] * static_cast<float>(q);
+      if (panels.least) to[k] += from.least[g][j];
+    }
+  });
+}
+
+}  // namespace darkhorse
