@@ -69,17 +69,12 @@ std::optional<Format> BlockFormatOf(GgmlType type) {
 BlockPanels PanelsOf(const QuantOperand& w, int64_t col) {
   const BlockShape shape = ShapeOf(w.format);
   const int64_t stride = CeilDiv(w.cols, shape.units * kQuantBlock) * shape.bytes;
-  return {static_cast<const uint8_t*>(w.data) + col / kQuantSide * stride,
-          stride,
-          shape.units,
-          shape.bytes,
-          shape.groups,
-          shape.least,
-          shape.offset};
+  return {static_cast<const uint8_t*>(w.data) + col / kQuantSide * stride, stride};
 }
 
-BlockLoops::Unpack* UnpackOf(Format format) {
-  return Kernels().quant.blocks.unpack[static_cast<int>(format) - static_cast<int>(Format::kQ4_0)];
+const BlockLoops& BlockLoopsOf(const QuantLoops& loops, Format format) {
+  CHECK(IsBlocks(format));
+  return loops.blocks.of[static_cast<int>(format) - static_cast<int>(Format::kQ4_0)];
 }
 
 namespace {
@@ -232,24 +227,25 @@ void PackBlocks(Format format, int64_t rows, int64_t cols,
 
 void GatherBlockRows(const QuantOperand& w, std::span<const int32_t> index, Matrix y) {
   CHECK(y.rows == static_cast<int64_t>(index.size()) && y.cols == w.cols);
-  BlockLoops::Unpack* unpack = UnpackOf(w.format);
+  const BlockShape shape = ShapeOf(w.format);
+  const auto unpack = BlockLoopsOf(Kernels().quant, w.format).unpack;
   ParallelFor(y.rows, [&](int64_t i) {
     float* to = y.Row(i);
     const int64_t row = index[static_cast<size_t>(i)];
     if (row < 0) return (void)std::fill_n(to, y.cols, 0.0f);
     CHECK(row < w.rows);
     const BlockPanels panels = PanelsOf(w, row);
-    const int64_t j = row % kQuantSide, group = kQuantBlock / panels.groups;
+    const int64_t j = row % kQuantSide, group = kQuantBlock / shape.groups;
     Unpacked units[4];
     for (int64_t k = 0; k < y.cols; ++k) {
       const int64_t unit = k / kQuantBlock, in_unit = k % kQuantBlock;
-      if (unit % panels.units == 0 && in_unit == 0)
-        unpack(panels.data + unit / panels.units * panels.bytes, units);
-      const Unpacked& from = units[unit % panels.units];
+      if (unit % shape.units == 0 && in_unit == 0)
+        unpack(panels.data + unit / shape.units * shape.bytes, units);
+      const Unpacked& from = units[unit % shape.units];
       const int64_t g = in_unit / group;
-      const int q = from.q[in_unit / 4 * 64 + j * 4 + in_unit % 4] - panels.offset;
+      const int q = from.q[in_unit / 4 * 64 + j * 4 + in_unit % 4] - shape.offset;
       to[k] = from.scale[g][j] * static_cast<float>(q);
-      if (panels.least) to[k] += from.least[g][j];
+      if (shape.least) to[k] += from.least[g][j];
     }
   });
 }

@@ -30,27 +30,26 @@ struct alignas(64) Unpacked {
   float least[2][kQuantSide];
 };
 
+// Those of one weight, its rows of 16 one after the other.
 struct BlockPanels {
   const uint8_t* data;
   int64_t stride;  // bytes from one panel to the next
-
-  int64_t units;   // of 64 of k in a block
-  int64_t bytes;   // of a block
-  int groups;      // in 64 of k: 2, or 4 without minima
-  bool least;      // has minima
-  int32_t offset;  // of Unpacked::q
 };
 
+// Of one format.
 struct BlockLoops {
   // A panel's block to as many of 64 of k.
-  using Unpack = void(const uint8_t* block, Unpacked* to);
-  Unpack* unpack[kBlockFormats];
+  void (*unpack)(const uint8_t* block, Unpacked* to);
 
   // C[rows, cols] (+)= left . right over `blocks` blocks of 64 of k, as block_formats.h defines.
   // `left` as in QuantLoops. Any rows, cols and blocks >= 1.
   void (*product)(const QuantBlock* left, int64_t left_stride, int64_t rows,
-                  const BlockPanels& right, Unpack* unpack, int64_t cols, int64_t blocks, float* c,
+                  const BlockPanels& right, int64_t cols, int64_t blocks, float* c,
                   int64_t c_stride, bool accumulate);
+};
+
+struct AllBlockLoops {
+  BlockLoops of[kBlockFormats];
 };
 
 }  // namespace darkhorse

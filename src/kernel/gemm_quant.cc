@@ -37,9 +37,10 @@ void RunBlock(const QuantLoops& loops, const Product& p, const GemmBlock& block)
   }
   if (IsBlocks(p.w.format)) {
     const int64_t blocks = CeilDiv(p.k, kQuantBlock);
-    loops.blocks.product(p.left + block.row / kQuantSide * blocks, blocks, block.rows,
-                         PanelsOf(p.w, block.col), UnpackOf(p.w.format), block.cols, blocks,
-                         p.c.Row(block.row) + block.col, p.c.stride, p.accumulate);
+    BlockLoopsOf(loops, p.w.format)
+        .product(p.left + block.row / kQuantSide * blocks, blocks, block.rows,
+                 PanelsOf(p.w, block.col), block.cols, blocks, p.c.Row(block.row) + block.col,
+                 p.c.stride, p.accumulate);
     return;
   }
   const PanelShape shape(p.w.format, p.k);

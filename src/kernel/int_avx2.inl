@@ -7,6 +7,14 @@ struct I {
 
 inline I IntSet1(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 inline V ToFloats(I a) { return {_mm256_cvtepi32_ps(a.half[0]), _mm256_cvtepi32_ps(a.half[1])}; }
+// Integers from -128 to 127.
+inline void StoreBytes(int8_t* p, V x) {
+  const __m256i both = _mm256_permute4x64_epi64(
+      _mm256_packs_epi32(_mm256_cvttps_epi32(x.lo), _mm256_cvttps_epi32(x.hi)), 0xd8);
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(p),
+      _mm_packs_epi16(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1)));
+}
 inline V LoadHalfs(const F16* p) {
   const auto* halfs = reinterpret_cast<const __m128i*>(p);
   return {_mm256_cvtph_ps(_mm_loadu_si128(halfs)), _mm256_cvtph_ps(_mm_loadu_si128(halfs + 1))};
@@ -21,13 +29,31 @@ inline __m256i BroadcastFour(const int8_t* p) {
 }
 inline __m256i LowNibbles(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
 
-inline void LookUp(const uint8_t* table, uint8_t* bytes) {
+typedef uint64_t Line __attribute__((vector_size(64), may_alias));
+inline __m256i HalfOf(const Line& line, int half) {
+  __m256i x;
+  __builtin_memcpy(&x, reinterpret_cast<const char*>(&line) + 32 * half, sizeof(x));
+  return x;
+}
+inline __m128i LoadEight(const uint8_t* p) {
+  return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+}
+inline V FloatsOfBytes(const uint8_t* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(LoadEight(p))),
+          _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(LoadEight(p + 8)))};
+}
+inline V FloatsOfSigned(const uint8_t* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(LoadEight(p))),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(LoadEight(p + 8)))};
+}
+inline Line LookUp(const uint8_t* table, Line index) {
   const __m256i numbers =
       _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
-  for (int h = 0; h < 2; ++h) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes) + h,
-                        _mm256_shuffle_epi8(numbers, LoadBytes(bytes, h)));
-  }
+  const __m256i halfs[2] = {_mm256_shuffle_epi8(numbers, HalfOf(index, 0)),
+                            _mm256_shuffle_epi8(numbers, HalfOf(index, 1))};
+  Line line;
+  __builtin_memcpy(&line, halfs, sizeof(line));
+  return line;
 }
 
 #ifdef __AVXVNNI__
@@ -44,7 +70,7 @@ inline W LoadSigned(const uint8_t* p) {
   const __m256i flip = _mm256_set1_epi8(static_cast<char>(-128));
   return {_mm256_xor_si256(LoadBytes(p, 0), flip), _mm256_xor_si256(LoadBytes(p, 1), flip)};
 }
-inline W LoadUnsigned(const uint8_t* p) { return {LoadBytes(p, 0), LoadBytes(p, 1)}; }
+inline W FromLine(const Line& line) { return {HalfOf(line, 0), HalfOf(line, 1)}; }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   for (int h = 0; h < 2; ++h) {
     const __m256i bytes = LoadBytes(p, h);
@@ -73,8 +99,8 @@ inline W LoadSigned(const uint8_t* p) {
   const __m256i low = LoadBytes(p, 0), high = LoadBytes(p, 1);
   return {{EvenSigned(low), EvenSigned(high)}, {OddSigned(low), OddSigned(high)}};
 }
-inline W LoadUnsigned(const uint8_t* p) {
-  const __m256i low = LoadBytes(p, 0), high = LoadBytes(p, 1), mask = _mm256_set1_epi16(255);
+inline W FromLine(const Line& line) {
+  const __m256i low = HalfOf(line, 0), high = HalfOf(line, 1), mask = _mm256_set1_epi16(255);
   return {{_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)},
           {_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)}};
 }

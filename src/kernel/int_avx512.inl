@@ -7,6 +7,10 @@ struct I {
 
 inline I IntSet1(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline V ToFloats(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
+// Integers from -128 to 127.
+inline void StoreBytes(int8_t* p, V x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(x.v)));
+}
 inline V LoadHalfs(const F16* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
@@ -16,10 +20,19 @@ inline __m512i BroadcastFour(const int8_t* p) {
   return _mm512_set1_epi32(four);
 }
 
-inline void LookUp(const uint8_t* table, uint8_t* bytes) {
+typedef uint64_t Line __attribute__((vector_size(64), may_alias));
+inline V FloatsOfBytes(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
+}
+inline V FloatsOfSigned(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+}
+inline Line LookUp(const uint8_t* table, Line index) {
   const __m128i numbers = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-  _mm512_storeu_si512(
-      bytes, _mm512_shuffle_epi8(_mm512_broadcast_i32x4(numbers), _mm512_loadu_si512(bytes)));
+  return reinterpret_cast<Line>(
+      _mm512_shuffle_epi8(_mm512_broadcast_i32x4(numbers), reinterpret_cast<__m512i>(index)));
 }
 
 #ifdef __AVX512VNNI__
@@ -35,7 +48,7 @@ struct X {
 inline W LoadSigned(const uint8_t* p) {
   return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0x80808080)))};
 }
-inline W LoadUnsigned(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline W FromLine(Line bytes) { return {reinterpret_cast<__m512i>(bytes)}; }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   const __m512i bytes = _mm512_loadu_si512(p), mask = _mm512_set1_epi32(0x0f0f0f0f);
   low->v = _mm512_and_si512(bytes, mask);
@@ -59,8 +72,8 @@ inline W LoadSigned(const uint8_t* p) {
   const __m512i bytes = _mm512_loadu_si512(p);
   return {EvenSigned(bytes), OddSigned(bytes)};
 }
-inline W LoadUnsigned(const uint8_t* p) {
-  const __m512i bytes = _mm512_loadu_si512(p);
+inline W FromLine(Line line) {
+  const auto bytes = reinterpret_cast<__m512i>(line);
   return {_mm512_and_si512(bytes, _mm512_set1_epi16(255)), _mm512_srli_epi16(bytes, 8)};
 }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {

@@ -23,19 +23,26 @@ inline I IntSet1(int32_t x) {
   for (int i = 0; i < 16; ++i) r.lane[i] = x;
   return r;
 }
-// 64 bytes of numbers of 0 ... 15 become those of a table.
-inline void LookUp(const uint8_t* table, uint8_t* bytes) {
+// 64 bytes. Those of 0 ... 15 become a table's.
+typedef uint64_t Line __attribute__((vector_size(64), may_alias));
+inline Line LookUp(const uint8_t* table, Line index) {
+  uint8_t bytes[64];
+  __builtin_memcpy(bytes, &index, sizeof(bytes));
   for (int i = 0; i < 64; ++i) bytes[i] = table[bytes[i]];
+  __builtin_memcpy(&index, bytes, sizeof(bytes));
+  return index;
 }
-// 64 bytes of q8; of block formats; the low and the high halves of 64 bytes of q4.
+// 64 bytes of q8; of block formats, as they are; the low and the high halves of 64 bytes of q4.
 inline W LoadSigned(const uint8_t* p) {
   W w;
   for (int i = 0; i < 64; ++i) w.number[i] = static_cast<int8_t>(p[i]);
   return w;
 }
-inline W LoadUnsigned(const uint8_t* p) {
+inline W FromLine(const Line& line) {
+  uint8_t bytes[64];
+  __builtin_memcpy(bytes, &line, sizeof(bytes));
   W w;
-  for (int i = 0; i < 64; ++i) w.number[i] = p[i];
+  for (int i = 0; i < 64; ++i) w.number[i] = bytes[i];
   return w;
 }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
@@ -56,6 +63,20 @@ inline V ToFloats(I a) {
   V r;
   for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(a.lane[i]);
   return r;
+}
+inline V FloatsOfBytes(const uint8_t* p) {
+  V r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(p[i]);
+  return r;
+}
+inline V FloatsOfSigned(const uint8_t* p) {
+  V r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(static_cast<int8_t>(p[i]));
+  return r;
+}
+// Integers from -128 to 127.
+inline void StoreBytes(int8_t* p, V x) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x.lane[i]);
 }
 inline V LoadHalfs(const F16* p) {
   V r;

@@ -37,7 +37,7 @@ struct QuantLoops {
   Product* product_q8;
   Product* product_q4;
 
-  BlockLoops blocks;
+  AllBlockLoops blocks;
 
   // Nothing but independent products from registers, rounds * probe_width multiply-adds: measures
   // the peak. Its value is 0.

@@ -31,6 +31,6 @@ BlockShape ShapeOf(Format format);
 
 // Panels from that of column `col` on.
 BlockPanels PanelsOf(const QuantOperand& w, int64_t col);
-BlockLoops::Unpack* UnpackOf(Format format);
+const BlockLoops& BlockLoopsOf(const QuantLoops& loops, Format format);
 
 }  // namespace darkhorse

@@ -149,16 +149,16 @@ void QuantProduct(const QuantBlock* left, int64_t left_stride, int64_t rows,
   }
 }
 
-constexpr int kProbeSums = kQuantRows > 3 ? 2 * kQuantRows : kQuantRows;
+constexpr int kProbeSums = kQuantSums < 12 ? kQuantSums + 1 : 12;
 
 float QuantProbe(int64_t rounds) {
-  uint8_t bytes[64] = {};
+  Line line = {};
   int8_t numbers[4] = {};
   I sum[kProbeSums];
   for (int i = 0; i < kProbeSums; ++i) sum[i] = IntSet1(0);
   // What the compiler cannot know to be zero.
-  asm volatile("" : : "r"(bytes), "r"(numbers) : "memory");
-  const W w = LoadUnsigned(bytes);
+  asm volatile("" : : "r"(&line), "r"(numbers) : "memory");
+  const W w = FromLine(line);
   const X x = LoadFour(numbers);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 16

@@ -1,5 +1,5 @@
-// Activations quantised to kernel/quant_loops.h's blocks, in plain loops that the compiler
-// vectorises. Included once, in an anonymous namespace.
+// Activations quantised to kernel/quant_block.h's blocks. Included once, in an anonymous namespace,
+// after a simd_*.inl and an int_*.inl.
 
 // One row of a block, of 64 numbers.
 inline void QuantizeRow(const float* x, QuantBlock* block, int64_t row) {
@@ -23,7 +23,6 @@ inline void QuantizeRow(const float* x, QuantBlock* block, int64_t row) {
   }
   // Beside 1.5 * 2^23 the last place of an f32 is 1.
   constexpr float kRounder = 12582912;
-  constexpr int32_t kRounderBits = 0x4b400000;
   int8_t* q = block->q[row];
   int32_t sum = 0;
   if (inverse == 0) {
@@ -31,16 +30,10 @@ inline void QuantizeRow(const float* x, QuantBlock* block, int64_t row) {
     for (int64_t i = 0; i < kQuantBlock / 16; ++i) block->sums[row][i] = 0;
   } else {
     for (int64_t i = 0; i < kQuantBlock; i += 16) {
-      int32_t part = 0;
-      for (int64_t k = i; k < i + 16; ++k) {
-        const float rounded = x[k] * inverse + kRounder;
-        int32_t bits;
-        __builtin_memcpy(&bits, &rounded, sizeof(bits));
-        q[k] = static_cast<int8_t>(bits - kRounderBits);
-        part += bits - kRounderBits;
-      }
-      block->sums[row][i / 16] = part;
-      sum += part;
+      const V near = Sub(Add(Mul(Load(x + i), Set1(inverse)), Set1(kRounder)), Set1(kRounder));
+      StoreBytes(q + i, near);
+      block->sums[row][i / 16] = static_cast<int32_t>(ReduceAdd(near));  // exact in any order
+      sum += block->sums[row][i / 16];
     }
   }
   block->scale[row] = scale;

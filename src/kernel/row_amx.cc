@@ -26,8 +26,8 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/quant_rows.inl"
 // What the above define.
 #include "kernel/amx_int8.inl"
+#include "kernel/block_bytes.inl"
 #include "kernel/block_product.inl"
-#include "kernel/block_unpack.inl"
 }  // namespace
 
 constinit const Bf16Loops kBf16LoopsAmx = {
@@ -35,7 +35,7 @@ constinit const Bf16Loops kBf16LoopsAmx = {
 constinit const QuantLoops kQuantLoopsAmx = {QuantizeRows,
                                              AmxQuantProduct<false>,
                                              AmxQuantProduct<true>,
-                                             MakeBlockLoops(),
+                                             MakeAllBlockLoops(),
                                              QuantProbe,
                                              64 * kProbeSums,
                                              "amx"};

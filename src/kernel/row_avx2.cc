@@ -20,8 +20,8 @@ constexpr int kQuantRows = 3, kQuantSums = 3;
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
 // What the above define.
+#include "kernel/block_bytes.inl"
 #include "kernel/block_product.inl"
-#include "kernel/block_unpack.inl"
 }  // namespace
 
 constinit const KernelRow kRowAvx2 = {"avx2",
@@ -29,6 +29,6 @@ constinit const KernelRow kRowAvx2 = {"avx2",
                                       MakeOpsLoops(),
                                       MakeBf16Loops(),
                                       {QuantizeRows, QuantProduct<false>, QuantProduct<true>,
-                                       MakeBlockLoops(), QuantProbe, 64 * kProbeSums, "avx2"}};
+                                       MakeAllBlockLoops(), QuantProbe, 64 * kProbeSums, "avx2"}};
 
 }  // namespace darkhorse

@@ -24,15 +24,16 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
 // What the above define.
+#include "kernel/block_bytes.inl"
 #include "kernel/block_product.inl"
-#include "kernel/block_unpack.inl"
 }  // namespace
 
-constinit const KernelRow kRowAvx512 = {"avx512",
-                                        MakeGemmLoops(),
-                                        MakeOpsLoops(),
-                                        MakeBf16Loops(),
-                                        {QuantizeRows, QuantProduct<false>, QuantProduct<true>,
-                                         MakeBlockLoops(), QuantProbe, 64 * kProbeSums, "avx512"}};
+constinit const KernelRow kRowAvx512 = {
+    "avx512",
+    MakeGemmLoops(),
+    MakeOpsLoops(),
+    MakeBf16Loops(),
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops(), QuantProbe,
+     64 * kProbeSums, "avx512"}};
 
 }  // namespace darkhorse

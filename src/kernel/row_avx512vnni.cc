@@ -17,12 +17,12 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
 // What the above define.
+#include "kernel/block_bytes.inl"
 #include "kernel/block_product.inl"
-#include "kernel/block_unpack.inl"
 }  // namespace
 
 constinit const QuantLoops kQuantLoopsAvx512Vnni = {
-    QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeBlockLoops(),
+    QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops(),
     QuantProbe,   64 * kProbeSums,     "avx512 vnni"};
 
 }  // namespace darkhorse

@@ -18,15 +18,16 @@ constexpr int kQuantRows = 2, kQuantSums = 2;
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
 // What the above define.
+#include "kernel/block_bytes.inl"
 #include "kernel/block_product.inl"
-#include "kernel/block_unpack.inl"
 }  // namespace
 
-constinit const KernelRow kRowScalar = {"scalar",
-                                        MakeGemmLoops(),
-                                        MakeOpsLoops(),
-                                        MakeBf16Loops(),
-                                        {QuantizeRows, QuantProduct<false>, QuantProduct<true>,
-                                         MakeBlockLoops(), QuantProbe, 64 * kProbeSums, "scalar"}};
+constinit const KernelRow kRowScalar = {
+    "scalar",
+    MakeGemmLoops(),
+    MakeOpsLoops(),
+    MakeBf16Loops(),
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops(), QuantProbe,
+     64 * kProbeSums, "scalar"}};
 
 }  // namespace darkhorse
