@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/interrupt.h"
+#include "checkpoint/model_source.h"
 #include "data/prepare.h"
 #include "task/corpus.h"
 #include "text/tags.h"
@@ -69,7 +70,7 @@ void Run(const DataOptions& options) {
   if (!options.corpus.separator.empty() && !options.corpus.split_text) {
     FailUsage("data prepare: --separator says where --split-text cuts; give that too");
   }
-  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
+  const Tokenizer tokenizer = LoadTokenizer(options.tokenizer);
   const PrepareStatistics done = Prepare(options, tokenizer);
   NoteUnread(done.corpus);
   PrintResult({{"out", options.out},

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/nearest_name.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
 
 namespace darkhorse {
 namespace {
@@ -75,7 +75,7 @@ PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const std::s
         FailUsage("--set {}: the model is that of --model {}; leave one of them out", override,
                   model);
     }
-    text.model = LoadModelConfig(model);
+    text.model = OpenModel(model)->config();
   }
   return ParsePretrainRecipe(text);
 }

@@ -19,6 +19,7 @@
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
 #include "data/corpus.h"
 #include "data/prepare.h"
 #include "data/shard.h"
@@ -107,7 +108,7 @@ void Train(const TrainOptions& options) {
 }
 
 void Encode(const CodeOptions& options) {
-  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
+  const Tokenizer tokenizer = LoadTokenizer(options.tokenizer);
   const std::string text = ReadInput(options.input);
   std::vector<int32_t> ids;
   tokenizer.Encode(text, &ids, options.special);
@@ -146,7 +147,7 @@ std::vector<int32_t> IdsOfWords(const std::string& text, const std::string& name
 }
 
 void Decode(const CodeOptions& options) {
-  const Tokenizer tokenizer = Tokenizer::Load(options.tokenizer);
+  const Tokenizer tokenizer = LoadTokenizer(options.tokenizer);
   const std::string input = ReadInput(options.input);
   const size_t first = input.find_first_not_of(" \t\r\n");
   const bool json = first != std::string::npos && (input[first] == '{' || input[first] == '[');

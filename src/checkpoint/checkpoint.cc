@@ -22,6 +22,7 @@ using nlohmann::ordered_json;
 
 constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;
 constexpr const char* kGenerationConfig = "/generation_config.json";
+constexpr const char* kChatTemplate = "/chat_template.jinja";
 constexpr const char* kWeights = "/model.safetensors";
 constexpr const char* kTokenizerHash = "tokenizer_xxh64";
 constexpr const char* kTrainerFormat = "darkhorse-trainer-1";
@@ -73,6 +74,8 @@ void WriteModel(const std::string& directory, const ModelConfig& config, const P
   }
   writer.Commit();
   WriteFileAtomically(directory + kGenerationConfig, WriteGenerationConfigJson(config));
+  if (!files.chat_template.empty())
+    WriteFileAtomically(directory + kChatTemplate, files.chat_template);
   if (files.tokenizer_json.empty()) return;
   WriteFileAtomically(directory + "/tokenizer.json", files.tokenizer_json);
   WriteFileAtomically(directory + "/tokenizer_config.json", TokenizerConfigJson(config, files));

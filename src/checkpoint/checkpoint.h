@@ -21,6 +21,7 @@ namespace darkhorse {
 struct ModelFiles {
   DType dtype = DType::kF32;   // or kBf16: how matrices are stored
   std::string tokenizer_json;  // none if empty
+  std::string chat_template;   // Jinja; none if empty
   // Its Tokenizer::hash, kept with the weights, which know no other; none: it is not kept.
   std::optional<uint64_t> tokenizer_hash;
 };

@@ -58,6 +58,10 @@ void WriteChecksums(const std::string& directory) {
 }
 
 uint64_t CheckpointFingerprint(const std::string& directory) {
+  if (std::filesystem::is_regular_file(directory)) {
+    const MappedFile file(directory);
+    return Checksum64({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+  }
   const std::string path = ChecksumsPath(directory);
   return Checksum64(FileExists(path) ? ReadFile(path) : ComputeChecksums(directory));
 }

@@ -78,6 +78,10 @@ Tokenizer FolderSource::ReadTokenizer() const {
   return tokenizer;
 }
 
+std::string FolderSource::TokenizerJson(const Tokenizer&) const {
+  return LoadTokenizerJson(path());  // as it is
+}
+
 ModelConfig FolderSource::TextConfig(const Tokenizer& tokenizer) const {
   ModelConfig text = config();
   // Those of this program mean documents by bos_token_id; those of others a token that their

@@ -12,6 +12,7 @@ class FolderSource : public ModelSource {
 
   int64_t file_bytes() const override;
   Tokenizer ReadTokenizer() const override;
+  std::string TokenizerJson(const Tokenizer& tokenizer) const override;
   ModelConfig TextConfig(const Tokenizer& tokenizer) const override;
   // chat_template.jinja, or that of tokenizer_config.json: of several the one named "default".
   ChatFormat ReadChatFormat() const override;

@@ -22,6 +22,10 @@ Tokenizer GgufSource::ReadTokenizer() const {
   return tokenizer;
 }
 
+std::string GgufSource::TokenizerJson(const Tokenizer& tokenizer) const {
+  return tokenizer.ToJson();
+}
+
 ModelConfig GgufSource::TextConfig(const Tokenizer& tokenizer) const {
   ModelConfig text = config();
   SetTextEnds(files_->keys(), tokenizer, &text);

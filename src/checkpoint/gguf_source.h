@@ -12,6 +12,7 @@ class GgufSource : public ModelSource {
 
   int64_t file_bytes() const override { return files_->size(); }
   Tokenizer ReadTokenizer() const override;
+  std::string TokenizerJson(const Tokenizer& tokenizer) const override;
   ModelConfig TextConfig(const Tokenizer& tokenizer) const override;
   ChatFormat ReadChatFormat() const override;
   void ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const override;

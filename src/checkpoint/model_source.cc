@@ -9,8 +9,15 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/folder_source.h"
 #include "checkpoint/gguf_source.h"
+#include "checkpoint/gguf_tokenizer.h"
 
 namespace darkhorse {
+
+Tokenizer LoadTokenizer(const std::string& path) {
+  if (IsGgufPath(path) && !path.ends_with(".json"))
+    return LoadGgufTokenizer(GgufFile(path, GgufExtent::kHead).keys());
+  return Tokenizer::Load(path);
+}
 
 bool IsGgufPath(const std::string& path) { return std::filesystem::is_regular_file(path); }
 

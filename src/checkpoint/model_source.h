@@ -26,6 +26,8 @@ class ModelSource : public ParamSource {
 
   // Error where there is none, or one of another model.
   virtual Tokenizer ReadTokenizer() const = 0;
+  // The same as a tokenizer.json, to go beside the weights of what is trained from this.
+  virtual std::string TokenizerJson(const Tokenizer& tokenizer) const = 0;
   // The configuration with bos_token_id, eos_token_id and stop_token_ids in this program's meaning:
   // what a text begins with, and what ends it, files and tokenizer taken together.
   virtual ModelConfig TextConfig(const Tokenizer& tokenizer) const = 0;
@@ -44,6 +46,9 @@ class ModelSource : public ParamSource {
 // compared with the configuration: what follows may allocate what the configuration asks for. Error
 // naming the file, what is wrong with it and the cure.
 std::unique_ptr<ModelSource> OpenModel(const std::string& path);
+
+// The tokenizer of a tokenizer.json, of a folder that holds one, or of a GGUF file.
+Tokenizer LoadTokenizer(const std::string& path);
 
 // Whether `path` is a file, which OpenModel takes for a GGUF file.
 bool IsGgufPath(const std::string& path);

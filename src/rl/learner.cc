@@ -66,18 +66,17 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
                                                  const std::string& model_directory,
                                                  Environment& environment) {
   Validate(recipe);
-  const ModelConfig config = LoadVerifiedModelConfig(model_directory);
+  const std::unique_ptr<const ModelSource> source = OpenModel(model_directory);
+  Tokenizer tokenizer = source->ReadTokenizer();
+  const ModelConfig config = source->TextConfig(tokenizer);
   // What cannot fit is refused before any of it is allocated. No micro-batch has more rows than a
   // step.
   const ReinforceOptions& rl = recipe.rl;
   const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
   RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows), FormatOf(rl.precision));
   ModelFiles files;
-  files.tokenizer_json = LoadTokenizerJson(model_directory);
-  Tokenizer tokenizer =
-      Tokenizer::FromJson(files.tokenizer_json, model_directory + "/tokenizer.json");
-  tokenizer.CheckEmbedded(config.vocab_size, model_directory);
-  RequireOwnTokenizer(model_directory, tokenizer.hash());
+  files.tokenizer_json = source->TokenizerJson(tokenizer);
+  files.chat_template = source->ReadChatFormat().chat_template;
   files.tokenizer_hash = tokenizer.hash();
   // Problems that cannot work are better known now than after hours.
   LongestPrompt(tokenizer, DocumentStartToken(config), environment.AllProblems(),
@@ -87,7 +86,7 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   std::unique_ptr<Learner> learner(
       new Learner(recipe, environment, config, std::move(tokenizer), std::move(files)));
   TrainedModel& trained = learner->trained_;
-  ReadWeights(*OpenModel(model_directory), trained.layout(), trained.mutable_weights());
+  ReadWeights(*source, trained.layout(), trained.mutable_weights());
   if (recipe.grpo.kl_beta > 0) {
     learner->kl_reference_.resize(static_cast<size_t>(trained.layout().buffer_size()));
     learner->MoveReference();

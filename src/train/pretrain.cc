@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "checkpoint/config_json.h"
+#include "checkpoint/model_source.h"
 #include "checkpoint/run_directory.h"
 #include "data/loader.h"
 #include "data/prepare.h"
@@ -128,6 +129,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     recipe.model.vocab_size = train.info().vocab_size;
   } else {
     recipe.model = StartingConfig(model, train.info());
+    files.chat_template = OpenModel(model)->ReadChatFormat().chat_template;
   }
   recipe.model.eos_token_id = train.info().eos_id;
   // What the data ends documents with ends texts, beside what ended them before.

@@ -224,7 +224,7 @@ TEST_F(PretrainTest, StartsFromACheckpointsWeights) {
   EXPECT_EQ(MessageOf([&] { Pretrain(further, Data(), Run("new"), false, {}, foreign); }),
             foreign +
                 ": its tokenizer is not the one that the training data were made with; "
-                "prepare the text again with this model's tokenizer.json");
+                "prepare the text again with this model's tokenizer");
   EXPECT_FALSE(FileExists(Run("new")));
 }
 
