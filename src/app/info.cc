@@ -3,12 +3,14 @@
 
 #include "app/app.h"
 #include "app/flags.h"
+#include "app/info_model.h"
 #include "app/output.h"
 #include "app/recipes.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
 #include "kernel/kernels.h"
 #include "kernel/peak.h"
 #include "model/config_fields.h"
@@ -88,6 +90,11 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
 int64_t Either(int64_t given, int64_t own) { return given > 0 ? given : own; }
 
 Json Describe(const InfoOptions& options) {
+  if (IsModelPath(options.recipe.recipe)) {
+    if (!options.model.empty())
+      FailUsage("info: {} and --model are two models", options.recipe.recipe);
+    return DescribeModelFiles(options.recipe.recipe, options.context);
+  }
   if (!options.recipe.recipe.empty()) {
     if (!options.model.empty()) FailUsage("info: give a recipe or --model, not both");
     const PretrainRecipe recipe = ReadPretrainRecipe(options.recipe);
@@ -96,6 +103,7 @@ Json Describe(const InfoOptions& options) {
   }
   if (!options.recipe.overrides.empty()) FailUsage("info: --set changes a recipe; give one");
   if (options.model.empty()) return DescribeMachine();
+  if (IsGgufPath(options.model)) return DescribeModelFiles(options.model, options.context);
   const ModelConfig config = LoadModelConfig(options.model);
   return DescribeModel(
       config, Either(options.context, config.max_position_embeddings),
@@ -109,7 +117,7 @@ void Run(const InfoOptions& options) { PrintResult(Describe(options), options.js
 void RegisterInfo(Command app) {
   const auto options = std::make_shared<InfoOptions>();
   Command command =
-      app.AddCommand("info", "Describe this machine, a checkpoint, or the model of a recipe");
+      app.AddCommand("info", "Describe this machine, a model's files, or the model of a recipe");
   options->recipe.Register(command, TakesPretraining, "model.hidden_size=512", /*required=*/false);
   command.Add("--model", options->model,
               "checkpoint directory; neither this nor a recipe: the machine");

@@ -1,0 +1,100 @@
+#include "app/info_model.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "checkpoint/model_source.h"
+#include "kernel/linear.h"
+#include "kernel/peak.h"
+#include "model/cost.h"
+#include "model/rope.h"
+#include "model/weight_store.h"
+
+namespace darkhorse {
+namespace {
+
+// What whole passes reach of the two limits (bench/RESULTS.md): decoding of the memory's bandwidth,
+// prefilling of the arithmetic peak. The rest goes to unpacking, scales, norms and attention.
+constexpr double kOfBandwidth = 0.75;
+constexpr double kOfPeak = 0.45;
+
+constexpr int64_t kDefaultContext = 8192;
+
+bool StartsAsGguf(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char magic[4] = {};
+  file.read(magic, sizeof(magic));
+  return file && std::string_view(magic, 4) == "GGUF";
+}
+
+}  // namespace
+
+bool IsModelPath(const std::string& path) {
+  if (std::filesystem::is_directory(path)) return FileExists(path + "/config.json");
+  return std::filesystem::is_regular_file(path) && StartsAsGguf(path);
+}
+
+Json DescribeModelFiles(const std::string& path, int64_t context) {
+  const auto source = OpenModel(path);
+  ModelConfig config = source->config();
+  config.num_nextn_predict_layers = 0;
+  const ModelCost cost(config);
+  const ParamLayout layout(config);
+  std::map<std::string, int64_t> bytes_of;
+  int64_t bytes = 0;
+  double read = 0;  // bytes of the products of one token
+  bool integers = true;
+  const double visited = config.n_routed_experts > 0
+                             ? static_cast<double>(config.num_experts_per_tok) /
+                                   static_cast<double>(config.n_routed_experts)
+                             : 1.0;
+  for (const ParamInfo& param : layout.params()) {
+    const StoredRows rows = source->Rows(param);
+    const std::string type = rows.type ? std::string(rows.type->name) : "other";
+    const int64_t stored = rows.type ? rows.type->BytesOf(param.size) : 4 * param.size;
+    bytes_of[type] += stored;
+    bytes += stored;
+    const bool head = param.kind == ParamKind::kEmbedding && config.tie_word_embeddings;
+    if (param.shape.size() == 1 || (param.kind == ParamKind::kEmbedding && !head)) continue;
+    const Format format = WeightStore::AsStored(*source, param);
+    integers &= IsInteger(format) || param.kind == ParamKind::kRouter;
+    read += (param.expert >= 0 ? visited : 1.0) *
+            static_cast<double>(ForwardBytes(format, param.shape[0], param.shape[1]));
+  }
+  Json shares;
+  for (const auto& [type, stored] : bytes_of)
+    shares[type] = static_cast<double>(stored) / static_cast<double>(bytes);
+
+  if (context == 0) context = std::min(kDefaultContext, config.max_position_embeddings);
+  const int64_t weights = WeightStore::Bytes(config, *source, [&](const ParamSpec& param) {
+    return WeightStore::AsStored(*source, param);
+  });
+  const int64_t cache = context * cost.CacheBytesPerToken(CacheForm::kLatent);
+  const auto rotations = static_cast<int64_t>(RopeCache::Bytes(config));
+  const int64_t total = weights + cache + rotations;
+  const int threads = NumThreads();
+  const double peak = MeasurePeakGflops(threads, integers ? Format::kQ8 : Format::kF32);
+  const double bandwidth = MeasureBandwidthGBs(threads);
+  const double flops = cost.ForwardFlopsPerToken(256) - cost.HeadFlopsPerToken();
+  return {{"path", path},
+          {"architecture", config.model_type},
+          {"parameters", cost.parameters()},
+          {"active_parameters", cost.active_parameters()},
+          {"layers", config.num_hidden_layers},
+          {"max_position_embeddings", config.max_position_embeddings},
+          {"file_bytes", source->file_bytes()},
+          {"formats", std::move(shares)},
+          {"context", context},
+          {"memory_bytes",
+           {{"weights", weights}, {"cache", cache}, {"rotations", rotations}, {"total", total}}},
+          {"fits", static_cast<double>(total) < static_cast<double>(PhysicalMemoryBytes())},
+          {"expected_prefill_tokens_per_second", kOfPeak * peak * 1e9 / flops},
+          {"expected_decoding_tokens_per_second", kOfBandwidth * bandwidth * 1e9 / read}};
+}
+
+}  // namespace darkhorse
