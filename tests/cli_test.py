@@ -291,7 +291,7 @@ class Recipes(CommandLine):
         self.refuse(2, "evaluate", "--model", "none", says="--data")
         self.refuse(1, "generate", "--model", "none", says="error: none: no such folder; name one that holds "
                     "config.json, model.safetensors and tokenizer.json")
-        self.refuse(1, "generate", "--model", self.write("file", "x"), says="is a file; name a checkpoint's directory")
+        self.refuse(1, "generate", "--model", self.write("file", "x"), says="is a file, but no GGUF file; name one, or the directory of a checkpoint")
         self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="--top-p is 2")
         self.refuse(2, "generate", "--model", "none", "--cache", "big", says="--cache")
 

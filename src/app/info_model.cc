@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
 
 #include "base/file.h"
@@ -25,18 +24,11 @@ constexpr double kOfPeak = 0.45;
 
 constexpr int64_t kDefaultContext = 8192;
 
-bool StartsAsGguf(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  char magic[4] = {};
-  file.read(magic, sizeof(magic));
-  return file && std::string_view(magic, 4) == "GGUF";
-}
-
 }  // namespace
 
 bool IsModelPath(const std::string& path) {
   if (std::filesystem::is_directory(path)) return FileExists(path + "/config.json");
-  return std::filesystem::is_regular_file(path) && StartsAsGguf(path);
+  return IsGgufPath(path);
 }
 
 Json DescribeModelFiles(const std::string& path, int64_t context) {

@@ -1,9 +1,11 @@
 #include "checkpoint/model_source.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "checkpoint/checkpoint.h"
@@ -14,12 +16,15 @@
 namespace darkhorse {
 
 Tokenizer LoadTokenizer(const std::string& path) {
-  if (IsGgufPath(path) && !path.ends_with(".json"))
-    return LoadGgufTokenizer(GgufFile(path, GgufExtent::kHead).keys());
+  if (IsGgufPath(path)) return LoadGgufTokenizer(GgufFile(path, GgufExtent::kHead).keys());
   return Tokenizer::Load(path);
 }
 
-bool IsGgufPath(const std::string& path) { return std::filesystem::is_regular_file(path); }
+bool IsGgufPath(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return false;
+  const MappedFile file(path);
+  return file.bytes().size() >= 4 && std::memcmp(file.bytes().data(), "GGUF", 4) == 0;
+}
 
 bool IsOwnFolder(const std::string& directory) {
   return FileExists(directory + "/checksums.json") || TokenizerHashOf(directory).has_value();
@@ -27,6 +32,8 @@ bool IsOwnFolder(const std::string& directory) {
 
 std::unique_ptr<ModelSource> OpenModel(const std::string& path) {
   if (IsGgufPath(path)) return std::make_unique<GgufSource>(path);
+  if (std::filesystem::is_regular_file(path))
+    Fail("{}: is a file, but no GGUF file; name one, or the directory of a checkpoint", path);
   return std::make_unique<FolderSource>(path);
 }
 

@@ -50,7 +50,7 @@ std::unique_ptr<ModelSource> OpenModel(const std::string& path);
 // The tokenizer of a tokenizer.json, of a folder that holds one, or of a GGUF file.
 Tokenizer LoadTokenizer(const std::string& path);
 
-// Whether `path` is a file, which OpenModel takes for a GGUF file.
+// Whether `path` is a file that begins as GGUF files do.
 bool IsGgufPath(const std::string& path);
 
 // Whether this program wrote the folder.
