@@ -1,9 +1,13 @@
 // `darkhorse bench`: how fast a recipe's model trains and decodes here, beside what the machine can
 // do. Weights and tokens are random: speed does not depend on them, but for the balance of experts.
-// Given a checkpoint, how fast it is reinforced, which depends on what it says.
+// Given a checkpoint, how fast it is reinforced, which depends on what it says. Where a model is
+// named in place of a recipe, how fast that loads and runs.
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 #include "app/app.h"
+#include "app/bench_model.h"
 #include "app/bench_sampling.h"
 #include "app/bench_training.h"
 #include "app/flags.h"
@@ -15,6 +19,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "checkpoint/model_source.h"
 #include "model/cost.h"
 #include "model/packed_weights.h"
 #include "train/recipe.h"
@@ -24,14 +29,15 @@ namespace darkhorse {
 namespace {
 
 constexpr uint64_t kSeed = 1;
+constexpr int64_t kRecipeBatches[] = {1, 32, 128};
 
 struct BenchOptions {
   RecipeArguments recipe;
   ProblemFlags problems;
   std::string model;
   int64_t rounds = 3;
-  std::vector<int64_t> batches = {1, 32, 128};
-  int64_t prompt_tokens = 64;
+  std::vector<int64_t> batches;          // none: what kRecipeBatches or ModelBench has
+  std::optional<int64_t> prompt_tokens;  // likewise
   int64_t new_tokens = 64;
   CacheFlag cache;
   WeightsFlag weights;
@@ -40,8 +46,10 @@ struct BenchOptions {
 
 Json BenchBase(const BenchOptions& options) {
   const PretrainRecipe recipe = ReadPretrainRecipe(options.recipe);
-  DecodingBench decoding{options.cache.form(), options.weights.Or(FormatOf(recipe.train.precision)),
-                         1, options.prompt_tokens, options.new_tokens};
+  DecodingBench decoding{.form = options.cache.form(),
+                         .weights = options.weights.Or(FormatOf(recipe.train.precision)),
+                         .new_tokens = options.new_tokens};
+  decoding.prompt_tokens = options.prompt_tokens.value_or(decoding.prompt_tokens);
   if (decoding.capacity() > recipe.model.max_position_embeddings) {
     FailUsage("bench: --prompt-tokens and --new-tokens exceed max_position_embeddings = {}",
               recipe.model.max_position_embeddings);
@@ -56,7 +64,9 @@ Json BenchBase(const BenchOptions& options) {
   const PackedWeights packed(trained.config(), trained.layout(), trained.mutable_weights(),
                              decoding.weights);
   Json speeds, shares;
-  for (const int64_t batch : options.batches) {
+  std::vector<int64_t> batches = options.batches;
+  if (batches.empty()) batches.assign(std::begin(kRecipeBatches), std::end(kRecipeBatches));
+  for (const int64_t batch : batches) {
     Note(fmt::format("decoding {} sequences", batch));
     decoding.sequences = batch;
     const DecodingSpeed speed = BenchDecoding(trained.model(), packed.model(), decoding);
@@ -70,7 +80,25 @@ Json BenchBase(const BenchOptions& options) {
   return result;
 }
 
+Json BenchModel(const BenchOptions& options) {
+  const std::string& path = options.recipe.recipe;
+  if (!options.model.empty())
+    FailUsage("{} is a model; --model is for a recipe of `darkhorse reinforce`", path);
+  if (!options.recipe.overrides.empty())
+    FailUsage("--set changes a recipe, and {} is a model", path);
+  if (!options.problems.file.empty())
+    FailUsage("--problems are of a recipe of `darkhorse reinforce`, and {} is a model", path);
+  ModelBench bench{.weights = options.weights.Of(path),
+                   .form = options.cache.form(),
+                   .new_tokens = options.new_tokens,
+                   .rounds = options.rounds};
+  if (!options.batches.empty()) bench.batches = options.batches;
+  bench.prompt_tokens = options.prompt_tokens.value_or(bench.prompt_tokens);
+  return BenchModel(path, bench);
+}
+
 void Run(const BenchOptions& options) {
+  if (IsModelPath(options.recipe.recipe)) return PrintResult(BenchModel(options), options.json);
   if (!options.model.empty() && options.weights.given()) {
     FailUsage(
         "--weights is of decoding with a recipe's model; with --model the recipe's rl.precision "
@@ -102,9 +130,10 @@ void Run(const BenchOptions& options) {
 
 void RegisterBench(Command app) {
   const auto options = std::make_shared<BenchOptions>();
-  Command command = app.AddCommand(
-      "bench",
-      "Measure training and decoding speed of a recipe's model, or a model's reinforcement");
+  Command command = app.AddCommand("bench",
+                                   "Measure training and decoding speed of a recipe's model, a "
+                                   "model's reinforcement, or how fast "
+                                   "a model loads and runs");
   options->recipe.Register(
       command, [](const RecipeContents& c) { return TakesPretraining(c) || TakesReinforcement(c); },
       "model.hidden_size=512");
@@ -112,14 +141,23 @@ void RegisterBench(Command app) {
               "checkpoint directory: measures a step of the recipe's reinforcement learning "
               "on it instead");
   options->problems.Register(command);
-  command.Add("--rounds", options->rounds, "training rounds or steps; the median counts")
+  command
+      .Add("--rounds", options->rounds, "rounds of training, steps, or prompts; the median counts")
       .Within(1, 1000);
-  command.Add("--batches", options->batches, "sequences decoded at once; several values")
+  command
+      .Add("--batches", options->batches,
+           "sequences decoded at once; several values; standard: 1, 32 and 128 of a recipe's "
+           "model, 1 "
+           "of a model")
       .Within(1, kMaxBatch);
-  command.Add("--prompt-tokens", options->prompt_tokens, "context before decoding")
+  command
+      .Add("--prompt-tokens", options->prompt_tokens,
+           "context before decoding; standard: 64 of a recipe's model, 512 of a model")
       .Within(1, INT32_MAX);
   options->cache.Register(command, "of decoding: expanded (training's bits) or latent");
-  options->weights.Register(command, "the recipe's train.precision");
+  options->weights.Register(command,
+                            "the recipe's train.precision; of a model, as its files hold "
+                            "them");
   command.Add("--new-tokens", options->new_tokens, "tokens decoded in each sequence")
       .Within(8, INT32_MAX);
   AddJsonFlag(command, &options->json);

@@ -26,11 +26,6 @@ constexpr int64_t kDefaultContext = 8192;
 
 }  // namespace
 
-bool IsModelPath(const std::string& path) {
-  if (std::filesystem::is_directory(path)) return FileExists(path + "/config.json");
-  return IsGgufPath(path);
-}
-
 Json DescribeModelFiles(const std::string& path, int64_t context) {
   const auto source = OpenModel(path);
   ModelConfig config = source->config();

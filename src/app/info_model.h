@@ -7,9 +7,6 @@
 
 namespace darkhorse {
 
-// Whether there is a model at `path`: a GGUF file, or a folder with a config.json.
-bool IsModelPath(const std::string& path);
-
 // Its formats by share, what it takes in memory with a context of `context` tokens (0: its longest,
 // 8192 at most), and how fast this machine should run it.
 Json DescribeModelFiles(const std::string& path, int64_t context);

@@ -346,5 +346,43 @@ TEST_F(CommandsTest, WeightsHaveTheFormatAskedForOrThatOfTheRun) {
   EXPECT_NE(refused.error.find("--set rl.precision=bf16"), std::string::npos) << refused.error;
 }
 
+// A model in place of a recipe: what is told of it is what was loaded and asked for.
+TEST_F(CommandsTest, BenchMeasuresAModelAsItsFilesHaveIt) {
+  const LoadedModel loaded(Model());
+  const Json printed = JsonOf({"bench", Model(), "--prompt-tokens", "20", "--new-tokens", "8",
+                               "--batches", "1", "3", "--rounds", "2"});
+  EXPECT_EQ(printed["model"], Model());
+  EXPECT_EQ(printed["weight_bytes"], loaded.weight_bytes());
+  EXPECT_EQ(printed["file_bytes"], loaded.file_bytes());
+  EXPECT_EQ(printed["prompt_tokens"], 20);
+  EXPECT_GT(printed["load_seconds"], 0);
+  EXPECT_GT(printed["prefill_tokens_per_second"], 0);
+  for (const char* sequences : {"1", "3"}) {
+    EXPECT_GT(printed["decoding_tokens_per_second"][sequences], 0);
+    EXPECT_GT(printed["weights_share_of_bandwidth"][sequences], 0);
+  }
+  EXPECT_EQ(printed["decoding_tokens_per_second"].size(), 2u);
+  const Json packed = JsonOf({"bench", Model(), "--weights", "q8", "--prompt-tokens", "1",
+                              "--new-tokens", "8", "--rounds", "1"});
+  EXPECT_EQ(packed["weight_bytes"], LoadedModel(Model(), Format::kQ8).weight_bytes());
+}
+
+TEST_F(CommandsTest, BenchOfAModelRefusesWhatIsOfRecipes) {
+  const auto expect_refused = [](const std::vector<std::string>& arguments, const char* why) {
+    const Outcome outcome = CallProgram(arguments);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_NE(outcome.error.find(why), std::string::npos) << outcome.error;
+  };
+  expect_refused({"bench", Model()}, "exceed the model's context of 128");  // 512 and more
+  expect_refused({"bench", Model(), "--set", "train.steps=1"}, "--set changes a recipe");
+  expect_refused({"bench", Model(), "--model", Model()}, "is a model; --model is for");
+  expect_refused({"bench", Model(), "--problems", "p.jsonl"}, "--problems are of a recipe");
+  expect_refused({"bench", *scratch_ / "data"}, "is a folder, not a recipe");
+  const std::string wrong = scratch_->Write("wrong.gguf", "GGUF");
+  const Outcome outcome = CallProgram({"bench", wrong});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_NE(outcome.error.find(wrong), std::string::npos) << outcome.error;
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -26,6 +26,10 @@ bool IsGgufPath(const std::string& path) {
   return file.bytes().size() >= 4 && std::memcmp(file.bytes().data(), "GGUF", 4) == 0;
 }
 
+bool IsModelPath(const std::string& path) {
+  return IsGgufPath(path) || FileExists(path + "/config.json");
+}
+
 bool IsOwnFolder(const std::string& directory) {
   return FileExists(directory + "/checksums.json") || TokenizerHashOf(directory).has_value();
 }

@@ -53,6 +53,9 @@ Tokenizer LoadTokenizer(const std::string& path);
 // Whether `path` is a file that begins as GGUF files do.
 bool IsGgufPath(const std::string& path);
 
+// Whether there is a model at `path`: such a file, or a folder with a config.json.
+bool IsModelPath(const std::string& path);
+
 // Whether this program wrote the folder.
 bool IsOwnFolder(const std::string& directory);
 

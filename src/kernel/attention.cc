@@ -34,7 +34,8 @@ void ForwardQueryBlock(const AttentionJob& job, int64_t first, float scale) {
       .max = max,
       .sum = sum,
       .queries = queries,
-      .position = job.position + first,
+      .position = job.PositionOf(first),
+      .position_step = job.one_position ? 0 : 1,
       .key_dim = job.q.cols,
       .value_dim = job.v.cols,
       .scale = scale,
@@ -137,7 +138,7 @@ void WriteKeyPanels(ConstMatrix keys, int64_t first_position, float* panels) {
 void AttentionForward(std::span<const AttentionJob> jobs, float scale) {
   for (const AttentionJob& job : jobs) {
     CHECK(job.out.rows == job.q.rows && job.out.cols == job.v.cols);
-    CHECK(job.position >= 0 && job.v.rows >= job.position + job.q.rows);
+    CHECK(job.position >= 0 && job.v.rows > job.PositionOf(job.q.rows - 1));
   }
   ForEachQueryBlock(jobs, kQueryBlock, [&](const AttentionJob& job, int64_t first) {
     ForwardQueryBlock(job, first, scale);

@@ -25,14 +25,19 @@ int64_t KeyPanelSize(int64_t positions, int64_t dim);
 // Writes keys[rows, dim] as positions first_position … first_position+rows-1 of a panel buffer.
 void WriteKeyPanels(ConstMatrix keys, int64_t first_position, float* panels);
 
-// One head of one document: `queries` consecutive query rows, the first at position `position`.
+// One head of one document: `queries` consecutive query rows, the first at position `position`. Or
+// the heads that share these keys, a row each, all at that position: a token decoded, for which the
+// keys are then read once.
 struct AttentionJob {
   ConstMatrix q;            // [queries, key_dim]
-  const float* key_panels;  // positions 0 … position+queries-1 at least
-  ConstMatrix v;            // [>= position+queries, value_dim], row j = position j
+  const float* key_panels;  // positions 0 … that of the last row at least
+  ConstMatrix v;            // [as many, value_dim], row j = position j
   Matrix out;               // [queries, value_dim]
   float* lse;               // [queries] log-sum-exp of the scaled scores, for backward; may be null
   int64_t position;
+  bool one_position = false;  // of all rows
+
+  int64_t PositionOf(int64_t row) const { return position + (one_position ? 0 : row); }
 };
 // Runs the jobs on all threads (a long job is split by query blocks). scale multiplies q.k. Nothing
 // beyond a job's last query is read but its panel's tail; a key after a query but not after the

@@ -134,6 +134,10 @@ inline float BlockMax(float* scores, float scale, int64_t visible, int64_t panel
   return ReduceMax(max);
 }
 
+inline int64_t PositionOf(const AttentionForwardArgs& args, int64_t row) {
+  return args.position + row * args.position_step;
+}
+
 // One tile of query rows against one key block. v points to the block's first row, in the layout of
 // SmallProduct::b.
 void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t rows,
@@ -141,14 +145,14 @@ void AttendBlock(const AttentionForwardArgs& args, int64_t first_row, int64_t ro
                  const RunningRows& state) {
   alignas(64) float scores[kQueryRows * kKeyBlock];
   alignas(64) float rescale[16] = {};
-  const int64_t last_position = args.position + first_row + rows - 1;
+  const int64_t last_position = PositionOf(args, first_row + rows - 1);
   const int64_t keys = Smaller(kKeyBlock, last_position + 1 - block_begin);
   const int64_t panels = (keys + 15) / 16;
   Multiply<false>(rows, {args.q + first_row * args.q_stride, args.q_stride, args.key_dim,
                          args.key_panels + block_begin * args.key_dim, 16 * args.key_dim, 16,
                          nullptr, scores, kKeyBlock, panels * 16});
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t visible = args.position + first_row + r + 1 - block_begin;
+    const int64_t visible = PositionOf(args, first_row + r) + 1 - block_begin;
     const float block_max = BlockMax(scores + r * kKeyBlock, args.scale, visible, panels);
     const float old_max = state.max[r];
     const float max = old_max > block_max ? old_max : block_max;
@@ -193,18 +197,20 @@ void AttentionForwardLoop(const AttentionForwardArgs& args) {
   float* strips = acc + args.queries * acc_stride;
   for (int64_t i = 0; i < args.queries * (16 + acc_stride); ++i) args.scratch[i] = 0;
   for (int64_t row = 0; row < args.queries; ++row) args.max[row] = -kInfinity;
-  const int64_t last_position = args.position + args.queries - 1;
-  // Copied once for several tiles, v's rows no longer compete for the same cache sets; one tile
-  // reads them in place.
-  const bool copy = args.queries > kQueryRows;
+  const int64_t last_position = PositionOf(args, args.queries - 1);
+  // Copied once for many tiles, v's rows no longer compete for the same cache sets; few tiles read
+  // them in place.
+  const int64_t tiles = (args.queries + kQueryRows - 1) / kQueryRows;
+  const bool copy = tiles > 2;
+  const int64_t tile_rows = (args.queries + tiles - 1) / tiles;
   for (int64_t begin = 0; begin <= last_position; begin += kKeyBlock) {
     const float* v = args.v + begin * args.v_stride;
     if (copy)
       CopyStrips(v, args.v_stride, Smaller(kKeyBlock, last_position + 1 - begin), args.value_dim,
                  strips);
-    for (int64_t row = 0; row < args.queries; row += kQueryRows) {
-      const int64_t rows = Smaller(kQueryRows, args.queries - row);
-      if (args.position + row + rows - 1 < begin) continue;
+    for (int64_t row = 0; row < args.queries; row += tile_rows) {
+      const int64_t rows = Smaller(tile_rows, args.queries - row);
+      if (PositionOf(args, row + rows - 1) < begin) continue;
       const RunningRows state = {args.max + row, sums + row * 16, acc + row * acc_stride,
                                  acc_stride};
       AttendBlock(args, row, rows, begin, copy ? strips : v, copy ? kKeyBlock * 16 : 16,

@@ -119,6 +119,33 @@ TEST(AttentionForward, DecodingEqualsTheWholeDocument) {
   }
 }
 
+// A token that is decoded: what each head would get alone.
+TEST(AttentionForward, HeadsThatShareKeysAreRowsOfOnePosition) {
+  for (const int64_t heads : {1, 2, 3, 6, 7, 12, 13, 50}) {
+    for (const Shape& shape : kShapes) {
+      const Document d(shape);
+      const TestMatrix q = TestMatrix::Random(9, heads, shape.key_dim, 3);
+      Forward together({heads, 1, shape.value_dim}), alone = together;
+      const int64_t position = shape.positions - 1;
+      AttentionJob job = d.Job(position, 1, &together.out, &together.lse);
+      job.q = q;
+      job.out = together.out.view();
+      job.lse = together.lse.data();
+      job.one_position = true;
+      AttentionForward({&job, 1}, d.scale);
+      for (int64_t head = 0; head < heads; ++head) {
+        AttentionJob one = job;
+        one.q = q.view().Rows(head, 1);
+        one.out = alone.out.view().Rows(head, 1);
+        one.lse = alone.lse.data() + head;
+        one.one_position = false;
+        AttentionForward({&one, 1}, d.scale);
+      }
+      EXPECT_TRUE(SameBits(together.Bits(), alone.Bits())) << Name(shape) << ", heads " << heads;
+    }
+  }
+}
+
 TEST(AttentionForward, ChunksOfQueriesEqualTheWholeDocument) {
   for (uint64_t trial = 0; trial < 30; ++trial) {
     RandomSequence random(trial, RandomStream::kTest, 77);

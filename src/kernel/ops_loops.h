@@ -30,8 +30,7 @@ struct AdamWStep {
   float lr, beta1, beta2, eps, weight_decay, inv_bias1, inv_bias2, grad_scale;
 };
 
-// Up to kQueryBlock consecutive query rows of one head against all keys up to each row's own
-// position.
+// Up to kQueryBlock query rows against all keys up to each row's own position.
 struct AttentionForwardArgs {
   const float* q;
   int64_t q_stride;
@@ -43,7 +42,8 @@ struct AttentionForwardArgs {
   float* max;  // [queries] the final running maximum and sum of each row: lse = max + log(sum)
   float* sum;
   int64_t queries;
-  int64_t position;  // of the first query
+  int64_t position;       // of the first query
+  int64_t position_step;  // from one to the next: 1, or 0
   int64_t key_dim, value_dim;
   float scale;
   float* scratch;  // AttentionForwardScratch floats

@@ -1,0 +1,109 @@
+#include "app/bench_model.h"
+
+#include <algorithm>
+
+#include "app/bench_sampling.h"
+#include "app/live.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "checkpoint/model_source.h"
+#include "infer/engine.h"
+#include "kernel/peak.h"
+#include "pipeline/loaded_model.h"
+
+namespace darkhorse {
+namespace {
+
+// Bytes of weights that a step of `rows` tokens reads: of experts, those that they visit.
+double WeightBytesRead(const LoadedModel& loaded, int64_t rows) {
+  const ModelCost& cost = loaded.model().cost();
+  const Matrix& embedding = loaded.weights().embed_tokens.w;
+  const int64_t looked_up =
+      embedding.data ? embedding.size() * static_cast<int64_t>(sizeof(float)) : 0;
+  constexpr int64_t kAll = int64_t{1} << 40;  // visit every expert
+  return static_cast<double>(loaded.weight_bytes() - looked_up) * cost.WeightBytesRead(rows) /
+         cost.WeightBytesRead(kAll);
+}
+
+GenerationRequest RandomPrompt(const ModelConfig& config, const ModelBench& options,
+                               int64_t sequences) {
+  GenerationRequest request;
+  const auto vocabulary = static_cast<uint64_t>(config.vocab_size);
+  for (int64_t i = 0; i < options.prompt_tokens; ++i) {
+    const uint64_t random = RandomBits(1, RandomStream::kTest, 0, static_cast<uint64_t>(i));
+    request.prompt.push_back(static_cast<int32_t>(random % vocabulary));
+  }
+  request.samples = sequences;
+  // The first comes with the prompt, and decoding is timed from the end of its first step on.
+  request.max_tokens = 2 + options.new_tokens;
+  return request;
+}
+
+struct Speeds {
+  std::vector<double> prefill, decoding;  // tokens a second, of each round
+};
+
+void BenchRound(Engine& engine, const GenerationRequest& request, Speeds& speeds) {
+  double first_token = 0, begin = 0, end = 0;
+  int64_t steps = -1;  // in which every sequence gets a token; the first starts the clock
+  const double start = SteadySeconds();
+  engine.Generate({request}, {}, [&](const EngineStep& step) {
+    const double now = SteadySeconds();
+    if (first_token == 0 && step.sampled > 0) {
+      first_token = now;
+      return;
+    }
+    if (step.rows != request.samples || step.sampled != request.samples) return;
+    if (++steps == 0) begin = now;
+    end = now;
+  });
+  CHECK(first_token > start && steps > 0);
+  speeds.prefill.push_back(static_cast<double>(request.prompt.size()) / (first_token - start));
+  speeds.decoding.push_back(static_cast<double>(steps * request.samples) / (end - begin));
+}
+
+}  // namespace
+
+Json BenchModel(const std::string& path, const ModelBench& options) {
+  Note("loading");
+  const double start = SteadySeconds();
+  const LoadedModel loaded(path, options.weights);
+  const double load_seconds = SteadySeconds() - start;
+  const ModelConfig& config = loaded.config();
+  const int64_t capacity = options.prompt_tokens + options.new_tokens + 2;
+  if (capacity > config.max_position_embeddings) {
+    FailUsage("bench: --prompt-tokens {} and --new-tokens {} exceed the model's context of {}",
+              options.prompt_tokens, options.new_tokens, config.max_position_embeddings);
+  }
+  const double bandwidth = 1e9 * MeasureBandwidthGBs(NumThreads());
+  std::vector<double> prefill;
+  Json decoding, shares;
+  for (const int64_t batch : options.batches) {
+    Note(fmt::format("{} tokens of context, {} sequences", options.prompt_tokens, batch));
+    Engine engine(loaded.model(), loaded.weights(), options.form, batch, capacity);
+    GenerationRequest request = RandomPrompt(config, options, batch);
+    Speeds speeds, ignored;
+    BenchRound(engine, request, ignored);
+    for (int64_t round = 0; round < options.rounds; ++round) BenchRound(engine, request, speeds);
+    const double speed = Median(speeds.decoding);
+    prefill.insert(prefill.end(), speeds.prefill.begin(), speeds.prefill.end());
+    decoding[std::to_string(batch)] = speed;
+    shares[std::to_string(batch)] =
+        WeightBytesRead(loaded, batch) * speed / static_cast<double>(batch) / bandwidth;
+  }
+  return {{"model", path},
+          {"threads", NumThreads()},
+          {"load_seconds", load_seconds},
+          {"file_bytes", loaded.file_bytes()},
+          {"weight_bytes", loaded.weight_bytes()},
+          {"bandwidth_gb_s", 1e-9 * bandwidth},
+          {"prompt_tokens", options.prompt_tokens},
+          {"prefill_tokens_per_second", Median(prefill)},
+          {"decoding_tokens_per_second", std::move(decoding)},
+          {"weights_share_of_bandwidth", std::move(shares)}};
+}
+
+}  // namespace darkhorse
