@@ -92,6 +92,11 @@ class Usage(CommandLine):
         self.assertIn("--max-tokens INT=0", self.succeed("data", "prepare", "--help").decode())
         self.assertIn(b"darkhorse 0.", self.succeed("--version"))
 
+    def test_convert_names_what_it_writes(self):
+        self.refuse(2, "convert", "none", "out", "--to", "gguf-q4_1", says="gguf-q4_1 not in {hf-f32,hf-bf16,gguf-f16,gguf-q8_0,gguf-q4_0,gguf-q4_k}")
+        self.refuse(1, "convert", "none", "out", "--to", "hf-f32", says="none: no such folder")
+        self.refuse(2, "quantize", says="`convert` writes a model")
+
     def test_unknown_commands_and_flags_name_the_nearest(self):
         self.refuse(2, "inof", says="unknown command 'inof'; did you mean 'info'?")
         self.refuse(2, "tokenizer", "trian", says="did you mean 'train'?")

@@ -1,6 +1,7 @@
-"""Writes tests/golden/ggml_blocks.json: blocks of each of ggml's formats and their numbers by the `gguf` package.
+"""Writes tests/golden/ggml_blocks.json: blocks of each of ggml's formats and their numbers by the `gguf` package;
+and tests/golden/ggml_encode.json: numbers and the blocks that the package makes of them.
 
-  python make_ggml_blocks_golden.py            writes the file
+  python make_ggml_blocks_golden.py            writes the files
   python make_ggml_blocks_golden.py PROGRAM FILE.gguf...
       compares PROGRAM (bench/bench_gguf.cc) with the package instead: on random blocks and on every tensor of the files
 """
@@ -12,7 +13,7 @@ import sys
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader
 from gguf.constants import GGML_QUANT_SIZES
-from gguf.quants import dequantize
+from gguf.quants import dequantize, quantize
 
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]
 # Where the f16 scales lie in a block: random bytes would often make NaN of them, which compare by chance.
@@ -46,7 +47,22 @@ def write():
         blocks = random_blocks(name, {1: 16, 32: 3, 256: 1}[block_numbers], rng)
         golden[name] = {"blocks": blocks.tobytes().hex(),
                         "numbers": numbers(blocks, GGMLQuantizationType[name]).tobytes().hex()}
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/golden/ggml_blocks.json")
+    save(golden, "ggml_blocks.json")
+    # Rows of all sizes: the usual, zeros, one number alone, integers (whose halves are ties), the largest of f16, denormals.
+    ordinary = (rng.standard_normal((4, 32)) * 2.0 ** np.array([[-3], [-12], [5], [0]])).astype(np.float32)
+    alone = np.zeros((2, 32), np.float32)
+    alone[1, 17] = -0.75
+    whole = rng.integers(-16, 17, (2, 32)).astype(np.float32) / 2
+    extreme = np.stack([np.linspace(-65504, 65504, 32), np.linspace(-3e-7, 1e-7, 32)]).astype(np.float32)
+    values = np.concatenate([ordinary, alone, whole, extreme])
+    encoded = {"numbers": values.tobytes().hex()}
+    for name in ("F16", "BF16", "Q4_0", "Q5_0", "Q8_0"):
+        encoded[name] = quantize(values, GGMLQuantizationType[name]).tobytes().hex()
+    save(encoded, "ggml_encode.json")
+
+
+def save(golden, name):
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/golden", name)
     with open(path, "w") as out:
         json.dump(golden, out, indent=0)
         out.write("\n")

@@ -47,10 +47,10 @@ void AddHints(Program& program) {
     program.AddHint(name,
                     "nothing is served over a network; `chat` answers lines of stdin, "
                     "`generate` prompts");
-  for (const char* name : {"convert", "export", "quantize", "quantise"}) {
+  for (const char* name : {"export", "quantize", "quantise"}) {
     program.AddHint(name,
-                    "a checkpoint is already a folder that Hugging Face tools read, in f32; "
-                    "no other format is written");
+                    "`convert` writes a model as Hugging Face's folder or as a GGUF file, in "
+                    "fewer bits if asked");
   }
   for (const char* name : {"download", "pull", "login"})
     program.AddHint(name, "nothing is downloaded; models are made here or lie in a folder");
@@ -74,6 +74,7 @@ void RegisterAll(Command app) {
   RegisterEvaluate(app);
   RegisterBench(app);
   RegisterReport(app);
+  RegisterConvert(app);
   AddThreads(app);
 }
 

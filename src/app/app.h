@@ -37,5 +37,6 @@ void RegisterChat(Command app);
 void RegisterEvaluate(Command app);
 void RegisterBench(Command app);
 void RegisterReport(Command app);
+void RegisterConvert(Command app);
 
 }  // namespace darkhorse

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/format.h"
 
 namespace darkhorse {
 
@@ -191,6 +192,18 @@ void MakeDirectories(const std::string& path) {
   if (error) FailSystem("create the directory", path, error.value());
   // A directory survives a power cut once the one that names it is on disk.
   for (auto made = missing.rbegin(); made != missing.rend(); ++made) SyncPath(ParentOf(*made));
+}
+
+void RequireRoom(const std::string& path, int64_t bytes) {
+  std::string at = ParentOf(path);
+  std::error_code error;
+  while (!fs::exists(at, error) && ParentOf(at) != at) at = ParentOf(at);
+  const fs::space_info space = fs::space(at, error);
+  if (error) FailSystem("ask for the free space of", at, error.value());
+  if (space.available >= static_cast<uint64_t>(bytes)) return;
+  Fail("{}: takes {}, and {} are free there; free some space, or name a place on another disk",
+       path, FormatBytes(static_cast<double>(bytes)),
+       FormatBytes(static_cast<double>(space.available)));
 }
 
 int OpenToRead(const std::string& path) {

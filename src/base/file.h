@@ -39,6 +39,10 @@ void SyncPath(const std::string& path);
 // Creates the directory and its missing parents.
 void MakeDirectories(const std::string& path);
 
+// Error if the file system on which `path` will lie, a file or directory that need not be there
+// yet, has less than `bytes` free.
+void RequireRoom(const std::string& path, int64_t bytes);
+
 // A non-empty plain file mapped read-only. Movable; unmaps when destroyed. The file must not be
 // truncated while mapped: every writer here replaces files and never shortens one in place.
 class MappedFile {

@@ -357,6 +357,14 @@ TEST_F(FileTest, MadeDirectoriesAreSyncedIntoTheirParents) {
   EXPECT_EQ(Recorded([&] { MakeDirectories(Path("a/b")); }), Record{});
 }
 
+TEST_F(FileTest, RoomIsThatOfWhereTheFileWillLie) {
+  RequireRoom(Path("new/x"), 1);  // the folder need not be there
+  EXPECT_TRUE(std::regex_match(
+      MessageOf([&] { RequireRoom(Path("new/x"), int64_t{1} << 62); }),
+      std::regex(".*/new/x: takes 4194304 TiB, and .* are free there; free some space, or name a "
+                 "place on another disk")));
+}
+
 TEST_F(FileTest, LeavesWorkInProgressAlone) {
   FileWriter first(Path("a"));
   first.Write("first");

@@ -24,7 +24,6 @@ constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;
 constexpr const char* kGenerationConfig = "/generation_config.json";
 constexpr const char* kChatTemplate = "/chat_template.jinja";
 constexpr const char* kWeights = "/model.safetensors";
-constexpr const char* kTokenizerHash = "tokenizer_xxh64";
 constexpr const char* kTrainerFormat = "darkhorse-trainer-1";
 
 std::string StateName(const std::string& directory) { return directory + "/" + kTrainerStateFile; }
@@ -204,7 +203,11 @@ std::string LoadTokenizerJson(const std::string& directory) {
 }
 
 std::optional<uint64_t> TokenizerHashOf(const std::string& directory) {
-  const std::string path = directory + kWeights;
+  std::string path = directory + kWeights;
+  if (const std::string index = path + ".index.json"; !FileExists(path) && FileExists(index)) {
+    const auto files = ParseShardIndex(ReadFile(index, kMaxJsonBytes), index);
+    if (!files.empty()) path = directory + "/" + files.begin()->second;  // each shard has it
+  }
   if (!FileExists(path)) return std::nullopt;
   const SafetensorsFile file(path);
   const auto found = file.metadata().find(kTokenizerHash);

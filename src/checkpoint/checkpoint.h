@@ -62,6 +62,9 @@ class NoTokenizer : public Error {
 // The bytes of tokenizer.json in a folder of a model or of data. NoTokenizer if it has none.
 std::string LoadTokenizerJson(const std::string& directory);
 
+// Under which name a safetensors file of weights keeps that hash.
+inline constexpr const char* kTokenizerHash = "tokenizer_xxh64";
+
 // The hash of the tokenizer that the weights in this folder were trained with; none where they do
 // not say: of another program, or an older version.
 std::optional<uint64_t> TokenizerHashOf(const std::string& directory);

@@ -113,6 +113,29 @@ const GgufArchitecture& ArchitectureOf(const GgufKeys& keys) {
        Printable(name), DidYouMean(name, names), fmt::join(names, ", "));
 }
 
+const GgufArchitecture& ArchitectureOf(const ModelConfig& config) {
+  // Both of DeepSeek's are one there.
+  const std::string type = config.latent_attention() ? "deepseek_v3" : config.model_type;
+  const auto* found =
+      std::find_if(std::begin(kArchitectures), std::end(kArchitectures),
+                   [&](const GgufArchitecture& known) { return known.model_type == type; });
+  if (found == std::end(kArchitectures)) Fail("GGUF has no architecture for a model of '{}'", type);
+  return *found;
+}
+
+std::string GgufTensorName(std::string_view param) {
+  if (const Name* known = FindName(kNames, param)) return std::string(known->tensor);
+  if (!TakePrefix(param, "model.layers.")) return "";
+  const std::optional<int64_t> layer = TakeNumber(param);
+  if (!layer) return "";
+  const std::string block = fmt::format("blk.{}.", *layer);
+  if (param == kKvB) return block + "attn_kv_b.weight";
+  if (const Name* known = FindName(kLayerNames, param)) return block + std::string(known->tensor);
+  if (!TakePrefix(param, "mlp.experts.") || !TakeNumber(param)) return "";
+  const Name* known = FindName(kExpertNames, param);
+  return known ? fmt::format("{}ffn_{}_exps.weight", block, known->tensor) : "";
+}
+
 std::string ArchitectureKey(const GgufArchitecture& architecture, std::string_view name) {
   return std::string(architecture.name).append(".").append(name);
 }

@@ -25,6 +25,19 @@ struct GgufArchitecture {
 // Error naming the file and those that are read.
 const GgufArchitecture& ArchitectureOf(const GgufKeys& keys);
 
+// That a model of this config is of. Error: there is none.
+const GgufArchitecture& ArchitectureOf(const ModelConfig& config);
+
+// Where row `row` of a head of `head_rows` is stored whose halves are interleaved.
+inline int64_t InterleavedRow(int64_t row, int64_t head_rows) {
+  const int64_t half = head_rows / 2;
+  return row % half * 2 + row / half;
+}
+
+// The tensor that holds a parameter: that of all experts for one expert's, "blk.0.attn_kv_b.weight"
+// for kv_b_proj. "": there is none.
+std::string GgufTensorName(std::string_view param);
+
 // A key of the architecture's own: "llama." + name.
 std::string ArchitectureKey(const GgufArchitecture& architecture, std::string_view name);
 
@@ -55,8 +68,8 @@ class GgufParam {
 
   int64_t StoredRow(int64_t row) const {
     if (head_rows_ == 0) return row;
-    const int64_t in_head = row % head_rows_, half = head_rows_ / 2;
-    return row - in_head + in_head % half * 2 + in_head / half;
+    const int64_t in_head = row % head_rows_;
+    return row - in_head + InterleavedRow(in_head, head_rows_);
   }
   void ReadKvRows(int64_t begin, int64_t count, float* out) const;
 

@@ -1,5 +1,7 @@
 #include "checkpoint/gguf_tokenizer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -67,6 +69,52 @@ void SetTextEnds(const GgufKeys& keys, const Tokenizer& tokenizer, ModelConfig* 
   for (const int32_t id : EndTokens(tokenizer)) add(id);
   const bool only_eos = stops == std::vector<int64_t>{config->eos_token_id};
   config->stop_token_ids = only_eos ? std::vector<int64_t>() : std::move(stops);
+}
+
+void WriteGgufTokenizer(const Tokenizer& tokenizer, const ModelConfig& config,
+                        const ChatFormat& format, const std::string& name, GgufHead* head) {
+  WrittenTokenizerParts parts = PartsOf(tokenizer, name);
+  // llama.cpp asks for a token for each row of the embedding.
+  parts.tokens.resize(static_cast<size_t>(config.vocab_size));
+  parts.types.resize(parts.tokens.size(), TokenType::kUnused);
+  std::vector<int32_t> types;
+  for (size_t id = 0; id < parts.tokens.size(); ++id) {
+    if (parts.types[id] == TokenType::kUnused) parts.tokens[id] = fmt::format("[PAD{}]", id);
+    types.push_back(static_cast<int32_t>(parts.types[id]));
+  }
+  head->String("tokenizer.ggml.model", "gpt2");
+  head->String("tokenizer.ggml.pre", parts.pre_tokenizer);
+  head->Strings(kTokens, parts.tokens);
+  head->Ints("tokenizer.ggml.token_type", types);
+  head->Strings("tokenizer.ggml.merges", parts.merges);
+
+  const auto id_of = [&](const std::string& text, int64_t other) -> int64_t {
+    return tokenizer.TokenId(text).value_or(static_cast<int32_t>(other));
+  };
+  const int32_t start = DocumentStartToken(config);
+  const int64_t bos = start >= 0 ? start : id_of(format.bos_token, -1);
+  if (bos >= 0) head->Int("tokenizer.ggml.bos_token_id", bos);
+  const int64_t eos = id_of(format.eos_token, config.eos_token_id);
+  if (eos >= 0) head->Int("tokenizer.ggml.eos_token_id", eos);
+  // What ends a text besides and is not known by its text.
+  std::vector<int64_t> others;
+  const std::vector<int32_t> known = EndTokens(tokenizer);
+  for (const int32_t id : StopTokens(config)) {
+    if (id != eos && std::find(known.begin(), known.end(), id) == known.end()) others.push_back(id);
+  }
+  const char* const keys[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+  if (others.size() > std::size(keys)) {
+    Fail(
+        "{}: {} tokens end a text, more than GGUF has keys for; name fewer in "
+        "generation_config.json",
+        name, others.size() + 1);
+  }
+  for (size_t i = 0; i < others.size(); ++i) head->Int(keys[i], others[i]);
+  head->Bool("tokenizer.ggml.add_bos_token", start >= 0);
+  const std::vector<int32_t> around = tokenizer.Encode("", /*add_special_tokens=*/true);
+  head->Bool("tokenizer.ggml.add_eos_token",
+             around.size() > (tokenizer.StartToken() ? 1 : 0) && around.back() == eos);
+  if (!format.chat_template.empty()) head->String("tokenizer.chat_template", format.chat_template);
 }
 
 }  // namespace darkhorse

@@ -266,10 +266,15 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Tensor
 
 void SafetensorsWriter::Append(std::span<const float> values) {
   CHECK(next_ < specs_.size());
-  const TensorSpec& spec = specs_[next_++];
+  const TensorSpec& spec = specs_[next_];
   int64_t size = 1;
   for (const int64_t extent : spec.shape) size *= extent;
-  CHECK(size == static_cast<int64_t>(values.size()));
+  appended_ += static_cast<int64_t>(values.size());
+  CHECK(appended_ <= size);
+  if (appended_ == size) {
+    ++next_;
+    appended_ = 0;
+  }
   if (spec.dtype == DType::kF32) return writer_.Write(std::as_bytes(values));
   std::vector<uint16_t> chunk;
   while (!values.empty()) {

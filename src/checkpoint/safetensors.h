@@ -96,7 +96,7 @@ class SafetensorsWriter {
  public:
   SafetensorsWriter(const std::string& path, std::vector<TensorSpec> specs,
                     const std::map<std::string, std::string>& metadata);
-  // The next tensor's elements, rounded to its dtype.
+  // The next tensor's elements, all or, call by call, so many of them, rounded to its dtype.
   void Append(std::span<const float> values);
   void Commit();
 
@@ -104,6 +104,7 @@ class SafetensorsWriter {
   FileWriter writer_;
   std::vector<TensorSpec> specs_;
   size_t next_ = 0;
+  int64_t appended_ = 0;  // elements of specs_[next_]
 };
 
 }  // namespace darkhorse

@@ -280,6 +280,48 @@ json ToTokenizerJson(const TokenizerParts& parts, const Cut& cut, const std::str
             {"merges", std::move(merges)}}}};
 }
 
+// The steps of a pre_tokenizer, without what changes no word.
+json StepsOf(const json& pre_tokenizer) {
+  json steps = json::array();
+  const std::string type = pre_tokenizer.is_object() ? pre_tokenizer.value("type", "") : "";
+  if (type == "Sequence") {
+    for (const json& inner : pre_tokenizer.value("pretokenizers", json::array())) {
+      for (const json& step : StepsOf(inner)) steps.push_back(step);
+    }
+  } else if (type == "ByteLevel") {
+    steps.push_back({type, pre_tokenizer.value("add_prefix_space", true),
+                     pre_tokenizer.value("use_regex", true)});
+  } else if (!pre_tokenizer.is_null()) {
+    steps.push_back(pre_tokenizer);
+  }
+  return steps;
+}
+
+// llama.cpp normalises no text, so one that is or is not made NFC has the same name.
+bool IsNfcOrNothing(const json& normalizer) {
+  if (normalizer.is_null()) return true;
+  const std::string type = normalizer.value("type", "");
+  if (type == "NFC") return true;
+  const json inner = normalizer.value("normalizers", json());
+  return type == "Sequence" && std::all_of(inner.begin(), inner.end(), IsNfcOrNothing);
+}
+
+std::string NameOfCut(const json& root, const std::string& name) {
+  const json steps = StepsOf(root["pre_tokenizer"]);
+  std::vector<std::string> known;
+  for (const Cut& cut : Cuts()) {
+    known.push_back(cut.names.front());
+    if (StepsOf(cut.pre_tokenizer) == steps && IsNfcOrNothing(root["normalizer"]) &&
+        root["model"].value("ignore_merges", false) == cut.ignore_merges) {
+      return cut.names.front();
+    }
+  }
+  Fail(
+      "{}: cuts text into words in a way that llama.cpp has no name for (it has, of those known "
+      "here, {}); a tokenizer of this program's can be trained with the pattern of qwen2, '{}'",
+      name, fmt::join(known, ", "), Llama3Pattern(R"(\p{N})"));
+}
+
 // What llama.cpp collects (src/llama-vocab.cpp): ends of turns and texts, and the marks between
 // files that code models complete.
 constexpr std::string_view kEndTexts[] = {
@@ -296,6 +338,35 @@ Tokenizer MakeTokenizer(const TokenizerParts& parts, const std::string& name) {
   const Cut& cut = CutOf(parts.pre_tokenizer, name);
   RequireControlOutOfReach(parts, IdsByText(parts, name), name);
   return Tokenizer(ReadTokenizer(ToTokenizerJson(parts, cut, name), name));
+}
+
+WrittenTokenizerParts PartsOf(const Tokenizer& tokenizer, const std::string& name) {
+  const json root = json::parse(tokenizer.ToJson());
+  WrittenTokenizerParts parts;
+  parts.pre_tokenizer = NameOfCut(root, name);
+  const auto size = static_cast<size_t>(tokenizer.vocab_size());
+  parts.tokens.resize(size);
+  parts.types.assign(size, TokenType::kUnused);
+  const auto set = [&](const json& id, const std::string& text, TokenType type) {
+    parts.tokens[id.get<size_t>()] = text;
+    parts.types[id.get<size_t>()] = type;
+  };
+  const json& model = root["model"];
+  for (const auto& [text, id] : model["vocab"].items()) set(id, text, TokenType::kNormal);
+  for (const json& token : root["added_tokens"]) {
+    const std::string text = token["content"];
+    for (const char* flag : {"single_word", "lstrip", "rstrip"}) {
+      if (!token[flag].get<bool>()) continue;
+      Fail("{}: token '{}' has {}, which GGUF cannot say; set it to false in tokenizer.json", name,
+           Printable(text), flag);
+    }
+    set(token["id"], text,
+        token["special"].get<bool>() ? TokenType::kControl : TokenType::kUserDefined);
+  }
+  for (const json& merge : model["merges"]) {
+    parts.merges.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+  }
+  return parts;
 }
 
 bool AddsBosByDefault(const std::string& pre_tokenizer, const std::string& name) {

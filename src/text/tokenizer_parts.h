@@ -35,6 +35,17 @@ struct TokenizerParts {
 // or a control token that plain text would become.
 Tokenizer MakeTokenizer(const TokenizerParts& parts, const std::string& name);
 
+// The same of a tokenizer, as far as it has them: no bos_id and eos_id. An id without a token is
+// kUnused and has no text.
+struct WrittenTokenizerParts {
+  std::vector<std::string> tokens, merges;
+  std::vector<TokenType> types;
+  std::string pre_tokenizer;
+};
+// Error naming `name`: the tokenizer cuts text in a way that has no name, or has an added token
+// that takes white space with it, which parts cannot say.
+WrittenTokenizerParts PartsOf(const Tokenizer& tokenizer, const std::string& name);
+
 // Whether texts begin with the beginning-of-text token where a file does not say. Error as above.
 bool AddsBosByDefault(const std::string& pre_tokenizer, const std::string& name);
 
