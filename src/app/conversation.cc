@@ -18,7 +18,7 @@ Conversation::Conversation(const LoadedModel& loaded, const Options& options) : 
   }
   const std::time_t now = std::time(nullptr);
   std::tm local{};
-  if (localtime_r(&now, &local)) render_.now = local;
+  if (options.dated && localtime_r(&now, &local)) render_.now = local;
   if (!options.system.empty())
     opening_.push_back({{"role", "system"}, {"content", options.system}});
   Clear();

@@ -16,6 +16,7 @@ class Conversation {
   struct Options {
     std::string system;          // what the model is told before all; empty: its template's own
     std::optional<bool> thinks;  // what a template that asks is told; none: its own default
+    bool dated = true;           // whether a template that asks is told today's date
   };
 
   // By the model's chat template. A model without one was trained on questions as its tasks word

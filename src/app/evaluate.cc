@@ -1,4 +1,4 @@
-// `darkhorse evaluate`: held-out loss of a checkpoint, or its score on a task.
+// `darkhorse evaluate`: how good a model is, at text or at problems.
 #include "app/evaluate.h"
 
 #include <cmath>
@@ -6,6 +6,9 @@
 #include <optional>
 
 #include "app/app.h"
+#include "app/evaluate_asked.h"
+#include "app/evaluate_choices.h"
+#include "app/evaluate_text.h"
 #include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
@@ -29,8 +32,11 @@ struct EvaluateOptions {
   std::optional<int64_t>
       sequence_length;  // none: kSequence, or the model's context if that is less
   int64_t max_tokens = 1 << 20;
+  TextFlags text;
   std::vector<std::string> tasks;
   ProblemFlags problem_flags;
+  AskFlags ask;
+  std::string choices;
   std::optional<int64_t> completion_tokens;
   std::string tokens_from = "--completion-tokens";  // what set evaluation.max_tokens
   EvaluationOptions evaluation;
@@ -74,6 +80,13 @@ void NoteContext(const Environment& environment, const EvaluateOptions& options,
   if (!note.empty()) Note(note);
 }
 
+void TellFaults(Environment& environment, Json* result) {
+  if (!environment.CanFail()) return;
+  const ScoringFaults faults = environment.TakeFaults();
+  (*result)["reward_program_failures"] = faults.samples;
+  if (faults.samples > 0) Note(DescribeFaults(faults));
+}
+
 void EvaluateOn(Environment& environment, const EvaluateOptions& options, const LoadedModel& loaded,
                 Json* result) {
   NoteContext(environment, options, loaded);
@@ -82,21 +95,20 @@ void EvaluateOn(Environment& environment, const EvaluateOptions& options, const 
                 options.evaluation, {})) {
     (*result)["tasks"].push_back(ToJson(evaluation));
   }
-  if (!environment.CanFail()) return;
-  const ScoringFaults faults = environment.TakeFaults();
-  (*result)["reward_program_failures"] = faults.samples;
-  if (faults.samples > 0) Note(DescribeFaults(faults));
+  TellFaults(environment, result);
 }
 
 // What the command line leaves open is as in the run that the model lies in: the length of its
 // completions and, where nothing is named to measure on, its problems.
 void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems) {
   const auto around = FindRecipeAround(options.model);
-  const bool named = !options.data.empty() || !options.tasks.empty() || !problems.file.empty();
+  const bool named = !options.data.empty() || options.text.given() || !options.choices.empty() ||
+                     !options.tasks.empty() || !problems.file.empty();
   if (!named && !around) {
     FailUsage(
         "evaluate: {} lies in no run whose tasks it could be measured on; give --data, for the "
-        "loss on its held-out shard, or --task, or --problems, or several of them",
+        "loss on its held-out shard, or --text, --choices, --task or --problems, or several of "
+        "them",
         options.model);
   }
   if (!named) {
@@ -124,17 +136,36 @@ void Run(EvaluateOptions options) {
   ProblemsOptions problems;
   options.problem_flags.Apply(&problems);
   TakeFromRun(options, problems);
-  if (!problems.file.empty() && problems.held_out_share == 0) {
+  const bool own = !problems.file.empty();
+  if (own && problems.held_out_share == 0) {
     FailUsage("--held-out-share is 0, so there is nothing to evaluate on; 1 takes every problem");
   }
-  std::unique_ptr<Environment> tasks, own;
+  std::unique_ptr<Environment> tasks;
   if (!options.tasks.empty()) tasks = MakeTaskEnvironment(options.tasks);
-  if (!problems.file.empty()) own = MakeOwnEnvironment(problems, Note);
   const LoadedModel loaded(options.model, options.weights.Of(options.model));
+  const bool asks = options.ask.Asks(loaded);
+  // A model that comes from elsewhere was trained on no share of the problems.
+  if (asks && !options.problem_flags.file.empty() && !options.problem_flags.held_out_share)
+    problems.held_out_share = 1;
+  std::unique_ptr<Environment> rows;
+  if (own) rows = MakeOwnEnvironment(problems, Note);
   Json result{{"model", options.model}};
   if (!options.data.empty()) result.update(EvaluateShard(options, loaded));
+  if (options.text.given()) result["text"] = options.text.Measure(loaded, options.max_tokens);
   if (tasks) EvaluateOn(*tasks, options, loaded, &result);
-  if (own) EvaluateOn(*own, options, loaded, &result);
+  if (rows && asks) {
+    std::optional<Rule> rule;
+    if (!problems.rule.empty()) rule = ParseRule(problems.rule);
+    result["tasks"].push_back(
+        EvaluateAsked(loaded, *rows, options.ask, rule, options.evaluation, options.tokens_from));
+    TellFaults(*rows, &result);
+  } else if (rows) {
+    EvaluateOn(*rows, options, loaded, &result);
+  }
+  if (!options.choices.empty()) {
+    result["choices"] =
+        EvaluateChoices(loaded, options.choices, options.ask, options.evaluation.problems);
+  }
   PrintResult(result, options.json);
 }
 
@@ -149,20 +180,27 @@ Json DescribeLoss(const std::string& path, const EvaluationLoss& loss) {
 
 void RegisterEvaluate(Command app) {
   const auto options = std::make_shared<EvaluateOptions>();
-  Command command = app.AddCommand("evaluate", "Held-out loss or task scores of a model");
-  command.Add("model,--model", options->model, "checkpoint directory").Required();
+  Command command = app.AddCommand(
+      "evaluate", "How good a model is: loss, perplexity of a text, scores on problems");
+  command.Add("model,--model", options->model, "checkpoint directory, or GGUF file").Required();
   options->weights.Register(command, kTrainedWeights);
   command.Add("--data", options->data, "a shard, or a folder of `data prepare` (its val.bin)");
   command
       .Add("--sequence-length", options->sequence_length,
            "tokens of a sequence; by default 512, or the model's context if that is less")
       .Within(1, INT32_MAX);
-  command.Add("--max-tokens", options->max_tokens, "of the shard, for the loss")
+  command.Add("--max-tokens", options->max_tokens, "of the shard or the text, for the loss")
       .Within(1, int64_t{1} << 40);
+  options->text.Register(command);
   command.Add("--task", options->tasks,
               "name or name:level; may be repeated; without "
               "--data and --problems the default is the tasks of the run the model lies in");
   options->problem_flags.Register(command);
+  command.Add(
+      "--choices", options->choices,
+      "JSON Lines of {\"question\", \"choices\": [...], \"answer\": index from 0}: how often "
+      "the model finds the right choice the most probable");
+  options->ask.Register(command);
   auto flags = AddFieldFlags(command, FieldsOf(options->evaluation),
                              {{"problems", "--count"}, {"max_tokens", ""}, {"slots", "--batch"}});
   flags.at("problems").Within(1, 1 << 20);

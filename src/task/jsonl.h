@@ -10,8 +10,9 @@
 
 namespace darkhorse {
 
-// Whether every row must have an answer. A verifier that the user wrote may not need one.
-enum class AnswerColumn { kNeeded, kOptional };
+// Whether every row must have an answer. A verifier that the user wrote may not need one. Worked:
+// it must, and is an example of how to answer, not cut to its result.
+enum class AnswerColumn { kNeeded, kOptional, kWorked };
 
 // One problem per line; empty lines are skipped. Columns:
 //   - `prompt`, `question` or `problem`: text, or a list of chat messages (TRL, verl), of which the

@@ -33,6 +33,17 @@ TEST(JsonlTest, UnderstandsTheUsualColumns) {
   EXPECT_EQ(rows[3].answer, "9");
 }
 
+TEST(JsonlTest, WorkedAnswersStayWhole) {
+  const auto read = [](const char* text) {
+    return ParseProblems(text, "shots.jsonl", AnswerColumn::kWorked);
+  };
+  EXPECT_EQ(read(R"({"question": "2+2?", "answer": "Two and two.\n#### 4"})")[0].answer,
+            "Two and two.\n#### 4");
+  EXPECT_TRUE(Says(MessageOf([&] { read(R"({"question": "2+2?"})"); }), "no field answer"));
+  EXPECT_TRUE(Says(MessageOf([&] { read(R"({"question": "2+2?", "answer": ""})"); }),
+                   "the answer is empty"));
+}
+
 TEST(JsonlTest, NumbersAreHandedOnAsTheyAreWritten) {
   for (const std::string number :
        {"0.00001", "1000000000000000.0", "1e20", "1E+2", "1.50", "-0", "-0.0", "5",

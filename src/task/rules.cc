@@ -198,9 +198,8 @@ std::string ReferenceFault(Rule rule, std::string_view reference) {
   return fmt::format("not what the {} rule can read", RuleName(rule));
 }
 
-Score ScoreByRule(Rule rule, std::string_view completion, std::string_view reference) {
+Score ScoreExtracted(Rule rule, const Extracted& extracted, std::string_view reference) {
   Score score;
-  const Extracted extracted = ExtractAnswer(completion);
   RuleVerdict verdict;
   if (!extracted.found) {
     score.why = extracted.why;
@@ -219,6 +218,10 @@ Score ScoreByRule(Rule rule, std::string_view completion, std::string_view refer
   score.value = score.correct ? 1 : format ? kFormatCredit : 0;
   score.parts = {{"answer", score.correct ? 1.0 : 0.0}, {"format", format ? 1.0 : 0.0}};
   return score;
+}
+
+Score ScoreByRule(Rule rule, std::string_view completion, std::string_view reference) {
+  return ScoreExtracted(rule, ExtractAnswer(completion), reference);
 }
 
 }  // namespace darkhorse

@@ -8,6 +8,8 @@
 
 namespace darkhorse {
 
+struct Extracted;  // task/markup.h
+
 enum class Rule {
   kExact,    // the same text; white space at the ends is ignored, inside its length is
   kNumeric,  // the same number, as people and models write it (task/number.h)
@@ -36,6 +38,9 @@ std::string CanonicalAnswer(Rule rule, std::string_view answer);
 
 // Why answers cannot be compared with `reference`; "" if they can.
 std::string ReferenceFault(Rule rule, std::string_view reference);
+
+// What an answer is worth that was found in a completion, or was not.
+Score ScoreExtracted(Rule rule, const Extracted& extracted, std::string_view reference);
 
 // The reward of a completion, as for the built-in tasks: the last answer after the closed thoughts.
 Score ScoreByRule(Rule rule, std::string_view completion, std::string_view reference);

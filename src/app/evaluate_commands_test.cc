@@ -1,0 +1,254 @@
+// `evaluate` of texts, of questions through a chat template and of choices: each figure beside
+// where it comes from.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "app/commands_testing.h"
+#include "app/conversation.h"
+#include "infer/continuations.h"
+#include "infer/engine.h"
+#include "pipeline/loaded_model.h"
+#include "rl/evaluate.h"
+#include "rl/log.h"
+#include "task/answer_place.h"
+#include "task/choices.h"
+#include "train/window_loss.h"
+
+namespace darkhorse {
+namespace {
+
+// The thought is open where the model is asked to think.
+constexpr char kTemplate[] =
+    "{% for m in messages %}{{ m.role[0] }}: {{ m.content }}<e>{% endfor %}"
+    "{% if add_generation_prompt %}a: {% if thinking is not defined or thinking %}<think>{% endif "
+    "%}"
+    "{% endif %}";
+
+class EvaluateTest : public CommandsTest {
+ protected:
+  // The model as one that was published, with a chat template.
+  static std::string Chatty(const std::string& name = "chatty", const char* jinja = kTemplate) {
+    const std::string directory = *scratch_ / name;
+    if (!std::filesystem::exists(directory)) {
+      std::filesystem::copy(Model(), directory);
+      WriteFileAtomically(directory + "/chat_template.jinja", std::string_view(jinja));
+    }
+    return directory;
+  }
+  static std::string Questions() {
+    return scratch_->Write("q.jsonl",
+                           "{\"question\": \"sum 1+2\", \"answer\": \"worked\\n#### 3\"}\n"
+                           "{\"question\": \"sum 2+2\", \"answer\": 4}\n");
+  }
+  static std::string ErrorOf(const std::vector<std::string>& arguments) {
+    return CallProgram(arguments).error;
+  }
+};
+
+TEST_F(EvaluateTest, TheTextIsReadInWindows) {
+  std::string text;
+  for (const std::string& document : documents_) text += document;
+  const std::string file = scratch_->Write("text.txt", text);
+  const LoadedModel loaded(Model());
+  const std::vector<int32_t> tokens = loaded.tokenizer().EncodeDocument(0, text, false);
+  const auto expect = [&](const std::vector<std::string>& more, const WindowOptions& options) {
+    std::vector<std::string> arguments = {"evaluate", "--model", Model(), "--text", file};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Json printed = JsonOf(arguments)["text"];
+    const WindowLoss loss = LossOfWindows(loaded.model(), loaded.weights(), tokens, options);
+    EXPECT_EQ(printed["file"], file);
+    EXPECT_EQ(printed["window"], options.window);
+    EXPECT_EQ(printed["windows"], loss.windows);
+    EXPECT_EQ(printed["loss"], loss.loss);
+    EXPECT_EQ(printed["perplexity"], std::exp(loss.loss));
+    EXPECT_EQ(printed["perplexity_error"], loss.standard_error * std::exp(loss.loss));
+    EXPECT_EQ(printed["tokens"], loss.tokens);
+  };
+  ASSERT_EQ(DocumentStartToken(loaded.config()), 0);
+  expect({}, {.window = 128, .max_tokens = 1 << 20, .bos = 0});  // the model's context
+  expect({"--window", "20", "--max-tokens", "100"}, {.window = 20, .max_tokens = 100, .bos = 0});
+  EXPECT_NE(ErrorOf({"evaluate", "--model", Model(), "--text", file, "--window", "129"})
+                .find("at most the model's context of 128"),
+            std::string::npos);
+}
+
+// Through the template, with an instruction behind each question; answers are read in both ways.
+TEST_F(EvaluateTest, QuestionsGoThroughTheTemplate) {
+  const LoadedModel loaded(Chatty());
+  const std::string shots =
+      scratch_->Write("shots.jsonl", R"({"question": "s", "answer": "so\n#### 1"})");
+  const auto expect = [&](const std::vector<std::string>& more, const std::string& before,
+                          const std::string& behind, AnswerPlace place) {
+    std::vector<std::string> arguments = {
+        "evaluate", "--model", Chatty(), "--problems", Questions(), "--rule",
+        "numeric",  "--count", "2",      "--samples",  "3",         "--completion-tokens",
+        "9",        "--seed",  "5"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    std::vector<GenerationRequest> requests;
+    for (const char* question : {"sum 1+2", "sum 2+2"}) {
+      GenerationRequest request{.samples = 3, .max_tokens = 9, .seed = 5};
+      request.prompt = loaded.tokenizer().EncodeDocument(
+          0, before + "u: " + question + behind + "<e>a: <think>", /*allow_special=*/true);
+      request.stop_tokens = StopTokens(loaded.config());
+      request.never = loaded.silent_tokens();
+      requests.push_back(std::move(request));
+    }
+    SeparateStreams(requests);
+    Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, 6, 128);
+    std::vector<Problem> problems(2);
+    for (Problem& problem : problems) {
+      problem.task = "q.jsonl";
+      problem.level = 0;
+    }
+    problems[0].answer = "3";
+    problems[1].answer = "4";
+    std::vector<Sample> strict;
+    for (const Completion& c : engine.Generate(requests)) {
+      Sample sample{.problem = c.request, .completion = c.tokens};
+      sample.truncated = c.finish == FinishReason::kLength;
+      std::vector<int32_t> said = c.tokens;
+      if (!sample.truncated) said.pop_back();
+      sample.text = "<think>" + loaded.tokenizer().Decode(said);
+      strict.push_back(sample);
+    }
+    std::vector<Sample> lenient = strict;
+    for (size_t i = 0; i < strict.size(); ++i) {
+      const std::string& answer = problems[strict[i].problem].answer;
+      strict[i].score = ScoreStrictly(place, Rule::kNumeric, strict[i].text, answer);
+      lenient[i].score = ScoreLeniently(place, Rule::kNumeric, lenient[i].text, answer);
+    }
+    Json expected = ToJson(Summarize(problems, strict, 3));
+    const Json printed = JsonOf(arguments)["tasks"][0];
+    for (const auto& [name, value] : expected.items()) EXPECT_EQ(printed[name], value) << name;
+    const Json leniently = ToJson(Summarize(problems, lenient, 3));
+    for (const auto& [name, value] : printed["lenient"].items())
+      EXPECT_EQ(leniently[name], value) << name;
+    EXPECT_TRUE(printed["lenient"].contains("pass@1"));
+    EXPECT_FALSE(printed["lenient"].contains("samples"));
+    EXPECT_EQ(printed["problems"], 2);  // all of them, without a share
+  };
+  expect({}, "", "\n" + std::string(AnswerInstruction(AnswerPlace::kBoxed)), AnswerPlace::kBoxed);
+  expect({"--answer", "hashes", "--instruction", "", "--system", "be"}, "s: be<e>", "",
+         AnswerPlace::kHashes);
+  expect({"--answer", "last_number", "--instruction", "go", "--shots", shots},
+         "u: s\ngo<e>a: so\n#### 1<e>", "\ngo", AnswerPlace::kLastNumber);
+}
+
+// A program is given all that was said, the thought that the template opened included.
+TEST_F(EvaluateTest, AProgramScoresWhatWasSaid) {
+  const std::vector<std::string> arguments = {"evaluate",
+                                              "--model",
+                                              Chatty(),
+                                              "--problems",
+                                              Questions(),
+                                              "--count",
+                                              "2",
+                                              "--samples",
+                                              "1",
+                                              "--completion-tokens",
+                                              "4",
+                                              "--reward",
+                                              R"(python3 -u -c "
+import json, sys
+for line in sys.stdin:
+  row = json.loads(line)
+  opened = row['completion'].startswith('<think>')
+  print(json.dumps({'id': row['id'], 'score': 1 if opened else 0}))
+")"};
+  const Json scored = JsonOf(arguments);
+  EXPECT_EQ(scored["tasks"][0]["pass@1"], 1.0);
+  EXPECT_EQ(scored["reward_program_failures"], 0);
+  EXPECT_FALSE(scored["tasks"][0].contains("lenient"));
+}
+
+// A model without a template, or with --chat off, is asked as its tasks word questions.
+TEST_F(EvaluateTest, WithoutAChatQuestionsStandAlone) {
+  const auto asked = [&](const std::string& model, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {
+        "evaluate", "--model",          model, "--problems", Questions(), "--rule",
+        "numeric",  "--held-out-share", "1",   "--samples",  "2",         "--completion-tokens",
+        "5"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  const Json plain = JsonOf(asked(Model(), {}));
+  EXPECT_EQ(JsonOf(asked(Chatty(), {"--chat", "off"}))["tasks"], plain["tasks"]);
+  EXPECT_FALSE(plain["tasks"][0].contains("lenient"));
+  EXPECT_NE(JsonOf(asked(Chatty(), {}))["tasks"], plain["tasks"]);
+  EXPECT_NE(ErrorOf(asked(Model(), {"--chat", "on"})).find("has no chat template"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf(asked(Model(), {"--shots", Questions()})).find("has no chat template"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf(asked(Chatty(), {"--chat", "off", "--system", "s"})).find("--chat is off"),
+            std::string::npos);
+  const std::string long_row = scratch_->Write(
+      "long.jsonl", "{\"question\": \"" + std::string(200, '+') + "\", \"answer\": 4}\n");
+  EXPECT_NE(ErrorOf({"evaluate", "--model", Chatty(), "--problems", long_row, "--rule", "numeric"})
+                .find("long.jsonl:1: the question has "),
+            std::string::npos);
+}
+
+TEST_F(EvaluateTest, ChoicesAreJudgedByTheirProbability) {
+  const LoadedModel loaded(Chatty());
+  std::string rows;
+  for (int i = 0; i < 6; ++i) {
+    rows += fmt::format(
+        "{{\"question\": \"sum {}+{} \", \"choices\": [\"{}\", \"odd numbers\", \"{}\"], "
+        "\"answer\": "
+        "{}}}\n",
+        i, 2 * i, 3 * i, 3 * i + 11, i == 5 ? 1 : 0);
+  }
+  const std::string file = scratch_->Write("c.jsonl", rows);
+  const auto expect = [&](const std::vector<std::string>& more, const std::string& before,
+                          const std::string& behind, const std::string& space, size_t count) {
+    std::vector<std::string> arguments = {"evaluate", "--model", Chatty(), "--choices", file};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    std::vector<double> right, per_byte;
+    std::vector<ChoiceQuestion> questions = ParseChoices(rows, "c");
+    questions.resize(count);
+    for (const ChoiceQuestion& q : questions) {
+      std::vector<std::vector<int32_t>> choices;
+      std::vector<double> sizes;
+      for (const std::string& choice : q.choices) {
+        choices.push_back(loaded.tokenizer().Encode(space + choice));
+        sizes.push_back(static_cast<double>(choice.size()));
+      }
+      const std::string question =
+          behind.empty() ? q.question.substr(0, q.question.size() - 1) : q.question;
+      const std::vector<double> logp = ContinuationLogp(
+          loaded.model(), loaded.weights(),
+          loaded.tokenizer().EncodeDocument(0, before + question + behind, true), choices);
+      right.push_back(MostProbable(logp) == q.answer);
+      per_byte.push_back(MostProbable(logp, sizes) == q.answer);
+    }
+    const Json printed = JsonOf(arguments)["choices"];
+    EXPECT_EQ(printed["questions"], count);
+    EXPECT_EQ(printed["accuracy"], MeanInterval(right).value);
+    EXPECT_EQ(printed["accuracy_ci95"], Json({MeanInterval(right).low, MeanInterval(right).high}));
+    EXPECT_EQ(printed["accuracy_per_byte"], MeanInterval(per_byte).value);
+    EXPECT_EQ(printed["accuracy_per_byte_ci95"],
+              Json({MeanInterval(per_byte).low, MeanInterval(per_byte).high}));
+    EXPECT_NEAR(printed["accuracy_of_guesses"].get<double>(), 1.0 / 3, 1e-15);
+    return printed;
+  };
+  expect({}, "u: ", "<e>a: ", "", 6);
+  const Json plain = expect({"--chat", "off"}, "", "", " ", 6);
+  EXPECT_NE(plain["accuracy"], plain["accuracy_per_byte"]);
+  expect({"--thinking", "on"}, "u: ", "<e>a: <think>\n</think>\n\n", "", 6);
+  expect({"--count", "4"}, "u: ", "<e>a: ", "", 4);
+  EXPECT_NE(ErrorOf({"evaluate", "--model", Model(), "--choices", file, "--count", "4"})
+                .find("the first 4 of 6 questions"),
+            std::string::npos);
+  const std::string long_row =
+      scratch_->Write("long.jsonl", "{\"question\": \"" + std::string(200, '+') +
+                                        "\", \"choices\": [\"a\", \"b\"], \"answer\": 1}\n");
+  EXPECT_NE(ErrorOf({"evaluate", "--model", Model(), "--choices", long_row})
+                .find("long.jsonl:1: the prompt and its longest continuation have"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace darkhorse

@@ -1,0 +1,120 @@
+#include "task/answer_place.h"
+
+#include <gtest/gtest.h>
+
+#include "base/scratch_testing.h"
+#include "task/markup.h"
+
+namespace darkhorse {
+namespace {
+
+// What was found, or why nothing was.
+std::string Told(const Extracted& e) { return e.found ? "[" + std::string(e.answer) + "]" : e.why; }
+std::string Strict(AnswerPlace place, std::string_view text) {
+  return Told(StrictAnswer(place, text));
+}
+std::string Lenient(AnswerPlace place, Rule rule, std::string_view text) {
+  return Told(LenientAnswer(place, rule, text));
+}
+
+TEST(AnswerPlace, HasNames) {
+  for (const std::string& name : AnswerPlaceNames())
+    EXPECT_FALSE(AnswerInstruction(ParseAnswerPlace(name)).empty());
+  EXPECT_EQ(ParseAnswerPlace("last_number"), AnswerPlace::kLastNumber);
+  EXPECT_NE(AnswerInstruction(AnswerPlace::kBoxed).find("\\boxed{}"), std::string::npos);
+  EXPECT_NE(AnswerInstruction(AnswerPlace::kHashes).find("####"), std::string::npos);
+  EXPECT_NE(AnswerInstruction(AnswerPlace::kTags).find("<answer>"), std::string::npos);
+  EXPECT_TRUE(Says(MessageOf([] { ParseAnswerPlace("hash"); }), "did you mean 'hashes'"));
+}
+
+TEST(StrictAnswer, StandsAtItsPlaceAlone) {
+  const AnswerPlace boxed = AnswerPlace::kBoxed, hashes = AnswerPlace::kHashes;
+  EXPECT_EQ(Strict(boxed, "so \\boxed{1}, no: $\\boxed{ \\frac{1}{2} }$. 7"), "[\\frac{1}{2}]");
+  EXPECT_EQ(Strict(boxed, "\\boxed{\\{1\\}}"), "[\\{1\\}]");
+  EXPECT_EQ(Strict(boxed, "#### 72"), "no \\boxed{}");
+  EXPECT_EQ(Strict(boxed, "\\boxed{1} \\boxed{{2}"), "\\boxed{} is not closed");
+  EXPECT_EQ(Strict(boxed, "\\boxed{2\\"), "\\boxed{} is not closed");
+  EXPECT_EQ(Strict(hashes, "#### 1\nno\n####  72 \nthat is it"), "[72]");
+  EXPECT_EQ(Strict(hashes, "\\boxed{72}"), "no ####");
+  EXPECT_EQ(Strict(AnswerPlace::kTags, "<think>a</think> <answer> 5 </answer>"), "[5]");
+  EXPECT_EQ(Strict(AnswerPlace::kTags, "<answer>5</answer>"), "<answer> where <think> belongs");
+}
+
+TEST(StrictAnswer, TheLastNumberIsReadAsItIsWritten) {
+  const auto number = [](std::string_view text) { return Strict(AnswerPlace::kLastNumber, text); };
+  EXPECT_EQ(number("first 3, then it is $1,234.50."), "[1,234.50]");
+  EXPECT_EQ(number("3, 4"), "[4]");
+  EXPECT_EQ(number("that makes -7 degrees"), "[-7]");
+  EXPECT_EQ(number("12-5"), "[5]");
+  EXPECT_EQ(number("(12)-5"), "[5]");
+  EXPECT_EQ(number(".5"), "[.5]");
+  EXPECT_EQ(number("-.5 !"), "[-.5]");
+  EXPECT_EQ(number("...5"), "[5]");
+  EXPECT_EQ(number("3/4 of it"), "[3/4]");
+  EXPECT_EQ(number("7"), "[7]");
+  EXPECT_EQ(number("-7"), "[-7]");
+  EXPECT_EQ(number("none"), "no number");
+  EXPECT_EQ(number(""), "no number");
+}
+
+TEST(StrictAnswer, ThoughtsHoldNone) {
+  for (const std::string& name : AnswerPlaceNames()) {
+    const AnswerPlace place = ParseAnswerPlace(name);
+    EXPECT_EQ(Strict(place, "<think>\\boxed{5} #### 5 <answer>5</answer>").front(), '<') << name;
+    EXPECT_EQ(Lenient(place, Rule::kNumeric, " <think>\\boxed{5} #### 5 "),
+              "<think> is not closed");
+  }
+  EXPECT_EQ(Strict(AnswerPlace::kBoxed, "\n<think>\\boxed{5}</think>\n\\boxed{6}"), "[6]");
+  EXPECT_EQ(Strict(AnswerPlace::kBoxed, "<think>\\boxed{5}</think>\n6"), "no \\boxed{}");
+}
+
+TEST(LenientAnswer, IsTheFirstThatTheRuleReads) {
+  const auto lenient = [](std::string_view text) {
+    return Lenient(AnswerPlace::kHashes, Rule::kNumeric, text);
+  };
+  EXPECT_EQ(lenient("\\boxed{2} #### 3"), "[3]");
+  EXPECT_EQ(lenient("#### none of them\n\\boxed{2} 7"), "[2]");
+  EXPECT_EQ(lenient("</think><answer>1</answer> \\boxed{2} 7"), "[1]");
+  EXPECT_EQ(lenient("</answer> \\boxed{2} 7"), "[2]");
+  EXPECT_EQ(lenient("<answer>that</answer> #### many\nIn all 1,200 clips."), "[1,200]");
+  EXPECT_EQ(lenient("none"), "no number");
+}
+
+TEST(LenientAnswer, LooksForWhatTheRuleReads) {
+  const auto choice = [](std::string_view text) {
+    return Lenient(AnswerPlace::kBoxed, Rule::kChoice, text);
+  };
+  EXPECT_EQ(choice("The answer is (C)."), "[C]");
+  EXPECT_EQ(choice("It is B, because A cat and I say so, DNA"), "[B]");
+  EXPECT_EQ(choice("it's A"), "[A]");
+  EXPECT_EQ(choice("I'd say so"), "no letter");
+  EXPECT_EQ(choice("\\boxed{(d)} not A"), "[(d)]");
+  EXPECT_EQ(Lenient(AnswerPlace::kBoxed, Rule::kExact, "so:\n  Paris \n"), "[Paris]");
+  EXPECT_EQ(Lenient(AnswerPlace::kBoxed, Rule::kExact, "Paris"), "[Paris]");
+  EXPECT_EQ(Lenient(AnswerPlace::kBoxed, Rule::kExact, " \n"), "no text");
+}
+
+TEST(AnswerPlace, IsScored) {
+  const auto strictly = [](std::string_view text) {
+    return ScoreStrictly(AnswerPlace::kBoxed, Rule::kNumeric, text, "72");
+  };
+  const auto leniently = [](std::string_view text) {
+    return ScoreLeniently(AnswerPlace::kBoxed, Rule::kNumeric, text, "72");
+  };
+  EXPECT_TRUE(strictly("\\boxed{72.0}").correct);
+  EXPECT_EQ(strictly("\\boxed{72.0}").canonical, "72");
+  EXPECT_FALSE(strictly("\\boxed{71} #### 72").correct);
+  EXPECT_FALSE(strictly("72").correct);
+  EXPECT_TRUE(leniently("72").correct);
+  EXPECT_FALSE(leniently("\\boxed{71} #### 72").correct);
+}
+
+TEST(LenientAnswer, BoundedTime) {
+  std::string text;
+  for (int i = 0; i < 200'000; ++i) text += "\\boxed{<answer>####";
+  EXPECT_FALSE(StrictAnswer(AnswerPlace::kBoxed, text).found);
+  EXPECT_EQ(Lenient(AnswerPlace::kBoxed, Rule::kNumeric, text), "no number");
+}
+
+}  // namespace
+}  // namespace darkhorse
