@@ -258,7 +258,10 @@ TEST_F(ExportTest, AFolderOfThisProgramStaysOne) {
   InitializeWeights(config, layout, 7, weights.data());
   const Tokenizer tokenizer = ExampleTokenizer();
   PublishCheckpoint(dir_ / "own", config, layout, weights.data(),
-                    {DType::kF32, tokenizer.ToJson(), tokenizer.hash()}, nullptr);
+                    {.dtype = DType::kF32,
+                     .tokenizer_json = tokenizer.ToJson(),
+                     .tokenizer_hash = tokenizer.hash()},
+                    nullptr);
   EXPECT_EQ(Files(Folder(dir_ / "own", "again")), Files(dir_ / "own"));
   const std::string sharded = Folder(dir_ / "own", "sharded", DType::kBf16, 50'000);
   EXPECT_EQ(TokenizerHashOf(sharded), tokenizer.hash());
