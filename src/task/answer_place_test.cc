@@ -31,6 +31,7 @@ TEST(StrictAnswer, StandsAtItsPlaceAlone) {
   const AnswerPlace boxed = AnswerPlace::kBoxed, hashes = AnswerPlace::kHashes;
   EXPECT_EQ(Strict(boxed, "so \\boxed{1}, no: $\\boxed{ \\frac{1}{2} }$. 7"), "[\\frac{1}{2}]");
   EXPECT_EQ(Strict(boxed, "\\boxed{\\{1\\}}"), "[\\{1\\}]");
+  EXPECT_EQ(Strict(boxed, "\\boxed{\\{1}"), "[\\{1]");
   EXPECT_EQ(Strict(boxed, "#### 72"), "no \\boxed{}");
   EXPECT_EQ(Strict(boxed, "\\boxed{1} \\boxed{{2}"), "\\boxed{} is not closed");
   EXPECT_EQ(Strict(boxed, "\\boxed{2\\"), "\\boxed{} is not closed");
