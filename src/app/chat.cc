@@ -116,8 +116,7 @@ class Chat {
       : options_(options),
         loaded_(loaded),
         talk_(loaded, {options.system, Thinks(options.thinking)}),
-        engine_(loaded.model(), loaded.weights(), CacheForm::kLatent, 1,
-                std::min(options.context, loaded.config().max_position_embeddings)) {}
+        engine_(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, context()) {}
 
   bool remembers() const { return talk_.remembers(); }
   void Clear() { talk_.Clear(); }
@@ -126,7 +125,13 @@ class Chat {
   // in the same order get the same answers.
   void Answer(const std::string& question, uint64_t turn) {
     GenerationRequest request;
-    request.prompt = talk_.Ask(question);
+    const int64_t forgotten = talk_.forgotten();
+    // Room for the answer, or for half of the context where that is less.
+    request.prompt = talk_.Ask(question, context() - std::min(options_.max_tokens, context() / 2));
+    if (talk_.forgotten() > forgotten) {
+      Note(fmt::format("the context of {} tokens is full; forgotten so far: {} of the oldest turns",
+                       context(), talk_.forgotten()));
+    }
     request.max_tokens = options_.max_tokens;
     request.sampling = options_.sampling;
     request.seed = options_.seed;
@@ -162,6 +167,9 @@ class Chat {
   }
 
  private:
+  int64_t context() const {
+    return std::min(options_.context, loaded_.config().max_position_embeddings);
+  }
   bool Colored() const {
     return options_.color == "always" || (options_.color == "auto" && isatty(STDOUT_FILENO));
   }
@@ -170,8 +178,7 @@ class Chat {
     const bool asked = static_cast<int64_t>(completion.tokens.size()) >= options_.max_tokens;
     const std::string why =
         asked ? fmt::format("at {} tokens; --max-tokens gives more", options_.max_tokens)
-              : fmt::format("where the context of {} tokens is full",
-                            std::min(options_.context, loaded_.config().max_position_embeddings));
+              : fmt::format("where the context of {} tokens is full", context());
     Note(fmt::format("the answer to '{}' is cut off {}", Printable(question, 60), why));
   }
 

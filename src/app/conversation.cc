@@ -24,12 +24,31 @@ Conversation::Conversation(const LoadedModel& loaded, const Options& options) : 
   Clear();
 }
 
-std::vector<int32_t> Conversation::Ask(const std::string& question) {
-  messages_.push_back({{"role", "user"}, {"content", question}});
-  if (!template_) return loaded_.PromptTokens(question + "\n", /*special=*/false);
-  const MarkedText prompt = template_->Render(messages_, render_);
-  begins_in_thought_ = EndsInThought(prompt);
-  return EncodeChat(loaded_.tokenizer(), prompt, DocumentStartToken(loaded_.config()));
+std::vector<int32_t> Conversation::Ask(const std::string& question, int64_t room) {
+  if (!template_) {
+    std::vector<int32_t> tokens = loaded_.PromptTokens(question + "\n", /*special=*/false);
+    messages_.push_back({{"role", "user"}, {"content", question}});
+    return tokens;
+  }
+  nlohmann::ordered_json messages = messages_;
+  messages.push_back({{"role", "user"}, {"content", question}});
+  int64_t forgotten = 0;
+  while (true) {
+    const MarkedText prompt = template_->Render(messages, render_);
+    std::vector<int32_t> tokens =
+        EncodeChat(loaded_.tokenizer(), prompt, DocumentStartToken(loaded_.config()));
+    // The oldest turn: a question and its answer.
+    const auto oldest = static_cast<nlohmann::ordered_json::difference_type>(opening_.size());
+    const bool alone = messages.size() < opening_.size() + 3;
+    if (static_cast<int64_t>(tokens.size()) <= room || alone) {
+      messages_ = std::move(messages);
+      begins_in_thought_ = EndsInThought(prompt);
+      forgotten_ += forgotten;
+      return tokens;
+    }
+    messages.erase(messages.begin() + oldest, messages.begin() + oldest + 2);
+    ++forgotten;
+  }
 }
 
 void Conversation::Answer(const std::string& thought, const std::string& content) {
@@ -44,6 +63,9 @@ void Conversation::Withdraw() {
     messages_.erase(messages_.size() - 1);
 }
 
-void Conversation::Clear() { messages_ = opening_; }
+void Conversation::Clear() {
+  messages_ = opening_;
+  forgotten_ = 0;
+}
 
 }  // namespace darkhorse

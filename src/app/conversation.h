@@ -1,6 +1,7 @@
 // What is said between a user and a model, as the tokens that the model goes on from.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -25,13 +26,16 @@ class Conversation {
 
   bool remembers() const { return template_.has_value(); }
 
-  // The tokens up to where the answer to this question begins. Error: the template refuses it.
-  std::vector<int32_t> Ask(const std::string& question);
+  // The tokens up to where the answer to this question begins, at most `room` of them if that can
+  // be had by forgetting the oldest turns, which forgotten() then counts. Error: the template
+  // refuses it; then nothing was asked.
+  std::vector<int32_t> Ask(const std::string& question, int64_t room = INT64_MAX);
+  int64_t forgotten() const { return forgotten_; }
   // Whether the answer begins within a thought that the template opened.
   bool begins_in_thought() const { return begins_in_thought_; }
   // The answer to what was asked last, as the template is to see it next time.
   void Answer(const std::string& thought, const std::string& content);
-  // Forgets what was asked last, for it got no answer; or everything.
+  // Takes back what was asked last, for it got no answer; or begins anew.
   void Withdraw();
   void Clear();
 
@@ -42,6 +46,7 @@ class Conversation {
   nlohmann::ordered_json opening_ = nlohmann::ordered_json::array();  // a system message, or none
   nlohmann::ordered_json messages_;
   bool begins_in_thought_ = false;
+  int64_t forgotten_ = 0;  // turns, since Clear
 };
 
 }  // namespace darkhorse

@@ -93,6 +93,7 @@ Json Describe(const InfoOptions& options) {
   if (IsModelPath(options.recipe.recipe)) {
     if (!options.model.empty())
       FailUsage("info: {} and --model are two models", options.recipe.recipe);
+    if (!options.recipe.overrides.empty()) FailUsage("info: --set changes a recipe; give one");
     return DescribeModelFiles(options.recipe.recipe, options.context);
   }
   if (!options.recipe.recipe.empty()) {

@@ -48,7 +48,8 @@ std::string TokenizerConfigJson(const ModelConfig& config, const ModelFiles& fil
   out["tokenizer_class"] = "PreTrainedTokenizerFast";
   out["model_max_length"] = config.max_position_embeddings;
   out["clean_up_tokenization_spaces"] = false;
-  const std::string bos = TokenText(tokenizer, config.bos_token_id);
+  const int32_t start = DocumentStartToken(config);  // none where the mark of ends separates
+  const std::string bos = start < 0 ? "" : TokenText(tokenizer, start);
   const std::string eos = TokenText(tokenizer, config.eos_token_id);
   if (!bos.empty()) out["bos_token"] = bos;
   if (!eos.empty()) out["eos_token"] = out["pad_token"] = eos;
