@@ -14,6 +14,8 @@
 #include "checkpoint/gguf_config.h"
 #include "checkpoint/gguf_tensors.h"
 #include "checkpoint/gguf_tokenizer.h"
+#include "checkpoint/model_source.h"
+#include "model/weight_store.h"
 
 namespace darkhorse {
 namespace {
@@ -42,7 +44,13 @@ void ReadModel(const GgufFiles& files) {
   tensors.CheckLayout(layout);
   // Every tensor is there, so this is no larger than a few times the file.
   std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
-  LoadGgufWeights(tensors, layout, weights.data());
+  Ignoring([&] { ReadWeights(tensors, layout, weights.data()); });
+  // As inference has them: the file's blocks as they are.
+  ModelConfig main_model = config;
+  main_model.num_nextn_predict_layers = 0;
+  const WeightStore store(main_model, tensors, [&](const ParamSpec& param) {
+    return WeightStore::AsStored(tensors, param);
+  });
 }
 
 void ReadTokenizer(const GgufFiles& files) {

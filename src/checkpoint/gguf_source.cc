@@ -1,9 +1,5 @@
 #include "checkpoint/gguf_source.h"
 
-#include <algorithm>
-#include <cmath>
-
-#include "base/error.h"
 #include "checkpoint/gguf_config.h"
 #include "checkpoint/gguf_tokenizer.h"
 
@@ -42,19 +38,6 @@ ChatFormat GgufSource::ReadChatFormat() const {
   };
   return {std::string(keys.FindString("tokenizer.chat_template").value_or("")),
           text("tokenizer.ggml.bos_token_id"), text("tokenizer.ggml.eos_token_id")};
-}
-
-void GgufSource::ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const {
-  const GgufParam found = tensors_.Find(param.name, param.shape);
-  found.ReadRows(begin, count, out);
-  if (!std::all_of(out, out + count * found.cols(), [](float x) { return std::isfinite(x); })) {
-    Fail("{}: {} holds numbers that are not finite; take a sound copy", path(), param.name);
-  }
-}
-
-StoredRows GgufSource::Rows(const ParamSpec& param) const {
-  const GgufParam found = tensors_.Find(param.name, param.shape);
-  return {found.type(), [found](int64_t row) { return found.Row(row); }, found.rows_in_order()};
 }
 
 }  // namespace darkhorse

@@ -15,8 +15,10 @@ class GgufSource : public ModelSource {
   std::string TokenizerJson(const Tokenizer& tokenizer) const override;
   ModelConfig TextConfig(const Tokenizer& tokenizer) const override;
   ChatFormat ReadChatFormat() const override;
-  void ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const override;
-  StoredRows Rows(const ParamSpec& param) const override;
+  void ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const override {
+    tensors_.ReadRows(param, begin, count, out);
+  }
+  StoredRows Rows(const ParamSpec& param) const override { return tensors_.Rows(param); }
 
  private:
   explicit GgufSource(std::unique_ptr<const GgufFiles> files);

@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/nearest_name.h"
-#include "base/parallel.h"
 #include "checkpoint/safetensors.h"
 
 namespace darkhorse {
@@ -327,37 +326,17 @@ void GgufTensors::CheckLayout(const ParamLayout& layout) const {
   }
 }
 
-void LoadGgufWeights(const GgufTensors& tensors, const ParamLayout& layout, float* weights) {
-  tensors.CheckLayout(layout);
-  // Ranges of rows of about this many numbers, so that one large tensor keeps all threads at work.
-  constexpr int64_t kGrain = 1 << 18;
-  struct Range {
-    const ParamInfo* info;
-    GgufParam param;
-    int64_t begin, count;
-  };
-  std::vector<Range> ranges;
-  const auto& params = layout.params();
-  for (size_t i = 0; i < params.size(); ++i) {
-    const ParamInfo& info = params[i];
-    const GgufParam param = tensors.Find(info.name, info.shape);
-    const int64_t step = std::max<int64_t>(1, kGrain / param.cols());
-    for (int64_t begin = 0; begin < param.rows(); begin += step) {
-      ranges.push_back({&info, param, begin, std::min(step, param.rows() - begin)});
-    }
-    const int64_t end = i + 1 < params.size() ? params[i + 1].offset : layout.buffer_size();
-    std::fill(weights + info.offset + info.size, weights + end, 0.0f);
+void GgufTensors::ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const {
+  const GgufParam found = Find(param.name, param.shape);
+  found.ReadRows(begin, count, out);
+  if (!std::all_of(out, out + count * found.cols(), [](float x) { return std::isfinite(x); })) {
+    Fail("{}: {} holds numbers that are not finite; take a sound copy", files_.path(), param.name);
   }
-  ParallelFor(static_cast<int64_t>(ranges.size()), [&](int64_t i) {
-    const Range& range = ranges[static_cast<size_t>(i)];
-    float* out = weights + range.info->offset + range.begin * range.param.cols();
-    const int64_t count = range.count * range.param.cols();
-    range.param.ReadRows(range.begin, range.count, out);
-    if (!std::all_of(out, out + count, [](float x) { return std::isfinite(x); })) {
-      Fail("{}: {} holds numbers that are not finite; take a sound copy", tensors.files().path(),
-           range.info->name);
-    }
-  });
+}
+
+StoredRows GgufTensors::Rows(const ParamSpec& param) const {
+  const GgufParam found = Find(param.name, param.shape);
+  return {found.type(), [found](int64_t row) { return found.Row(row); }, found.rows_in_order()};
 }
 
 }  // namespace darkhorse

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "checkpoint/gguf.h"
-#include "model/params.h"
+#include "model/param_source.h"
 
 namespace darkhorse {
 
@@ -81,7 +81,7 @@ class GgufParam {
   KvParts parts_;
 };
 
-class GgufTensors {
+class GgufTensors : public ParamSource {
  public:
   // `files` must outlive this. Error: an architecture that is not read.
   explicit GgufTensors(const GgufFiles& files);
@@ -89,6 +89,9 @@ class GgufTensors {
   // Error naming file and tensor if it is missing, of another shape or of a format that is not
   // read.
   GgufParam Find(std::string_view name, std::span<const int64_t> shape) const;
+
+  void ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const override;
+  StoredRows Rows(const ParamSpec& param) const override;
 
   // Error naming the first tensor that the layout asks for and the file lacks, or that the file has
   // and no parameter takes.
@@ -113,9 +116,5 @@ class GgufTensors {
   const GgufArchitecture& architecture_;
   int64_t heads_, key_value_heads_, experts_;
 };
-
-// Fills the layout's buffer (padding too, with zeros). Error as of CheckLayout, or where a number
-// is not finite.
-void LoadGgufWeights(const GgufTensors& tensors, const ParamLayout& layout, float* weights);
 
 }  // namespace darkhorse

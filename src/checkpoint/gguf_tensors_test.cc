@@ -7,6 +7,7 @@
 
 #include "base/scratch_testing.h"
 #include "checkpoint/gguf_testing.h"
+#include "checkpoint/model_source.h"
 #include "model/config_testing.h"
 
 namespace darkhorse {
@@ -298,7 +299,7 @@ TEST_F(GgufWeightsTest, FillTheLayout) {
   builder.Tensor("rope_freqs.weight", {4}, Counting(4));  // the configuration's
   const GgufTensors& tensors = Open(builder);
   std::vector<float> loaded(weights_.size(), NAN);
-  LoadGgufWeights(tensors, layout_, loaded.data());
+  ReadWeights(tensors, layout_, loaded.data());
   EXPECT_EQ(std::memcmp(loaded.data(), weights_.data(), loaded.size() * sizeof(float)), 0);
 }
 
@@ -320,7 +321,7 @@ TEST_F(GgufWeightsTest, NumbersThatAreNotFinite) {
   const GgufTensors& tensors = Open(Model());
   std::vector<float> loaded(weights_.size());
   EXPECT_EQ(
-      MessageOf([&] { LoadGgufWeights(tensors, layout_, loaded.data()); }),
+      MessageOf([&] { ReadWeights(tensors, layout_, loaded.data()); }),
       path() +
           ": model.layers.0.self_attn.o_proj.weight holds numbers that are not finite; take a "
           "sound copy");

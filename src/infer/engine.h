@@ -139,6 +139,7 @@ class Engine {
                                    const TokenCallback& on_token = {},
                                    const StepCallback& on_step = {});
 
+  const ModelConfig& config() const { return model_.config(); }
   const GenerationStats& stats() const { return stats_; }
 
  private:

@@ -267,7 +267,21 @@ float FmaProbe(int64_t rounds) {
   return ReduceAdd(sum);
 }
 
+float ReadProbe(const float* x, int64_t n) {
+  constexpr int kSums = 8;  // enough that no addition waits for the one before
+  V sums[kSums];
+#pragma GCC unroll 8
+  for (int i = 0; i < kSums; ++i) sums[i] = Zero();
+  for (const float* end = x + n; x < end; x += 16 * kSums) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kSums; ++i) sums[i] = Add(sums[i], Load(x + i * 16));
+  }
+  V sum = Zero();
+  for (int i = 0; i < kSums; ++i) sum = Add(sum, sums[i]);
+  return ReduceAdd(sum);
+}
+
 constexpr GemmLoops MakeGemmLoops() {
-  return {kTileRows,   PanelProduct, SliverProduct, PackPanelsNT,     PackPanelsNN,
-          PackSlivers, PackSliversT, FmaProbe,      kTileVectors * 16};
+  return {kTileRows,   PanelProduct, SliverProduct, PackPanelsNT,      PackPanelsNN,
+          PackSlivers, PackSliversT, FmaProbe,      kTileVectors * 16, ReadProbe};
 }

@@ -40,6 +40,9 @@ struct GemmLoops {
   // The result only keeps the compiler honest.
   float (*fma_probe)(int64_t rounds);
   int64_t probe_width;
+  // The sum of n floats, a multiple of 256, in any order: nothing but the widest loads, to measure
+  // the bandwidth.
+  float (*read_probe)(const float* x, int64_t n);
 };
 
 }  // namespace darkhorse

@@ -57,30 +57,26 @@ double MeasurePeakGflops(int threads, Format format) {
 }
 
 double MeasureBandwidthGBs(int threads, int64_t bytes) {
-  constexpr int64_t kMostWords = int64_t{16} << 17;  // 16 MiB of 8 bytes an item
+  constexpr int64_t kMostFloats = int64_t{16} << 18;  // 16 MiB an item
+  constexpr int64_t kGrain = 256;
   const int64_t items = int64_t{kItems} * threads;
-  const int64_t words = std::clamp<int64_t>(bytes / items / 64, 1, kMostWords / 8) * 8;
-  const int64_t repeats = kMostWords / words;
+  const int64_t floats =
+      std::clamp<int64_t>(bytes / items / 4 / kGrain, 1, kMostFloats / kGrain) * kGrain;
+  const int64_t repeats = kMostFloats / floats;
   // In huge pages, as weights and caches are: with small ones the translations are what is
   // measured.
-  FloatBuffer buffer(2 * items * words);
+  FloatBuffer buffer(items * floats);
   std::fill(buffer.begin(), buffer.end(), 1.0f);
-  const auto* memory = reinterpret_cast<const uint64_t*>(buffer.data());
-  std::vector<uint64_t> sink(static_cast<size_t>(items));
+  // Loads as wide as those of products: with narrow ones a core waits for fewer lines at once.
+  const auto read = Kernels().gemm.read_probe;
+  std::vector<float> sink(static_cast<size_t>(items));
   const double seconds = BestSeconds(threads, [&](int64_t item) {
-    const uint64_t* mine = memory + item * words;
-    uint64_t sums[8] = {};
-    for (int64_t repeat = 0; repeat < repeats; ++repeat) {
-      for (int64_t i = 0; i < words; i += 8) {
-        for (int j = 0; j < 8; ++j) sums[j] += mine[i + j];
-      }
-      asm volatile("" ::: "memory");  // what was read may have changed: each time it is read
-    }
-    uint64_t total = 0;
-    for (const uint64_t sum : sums) total += sum;
-    sink[item] = total;
+    float sum = 0;
+    for (int64_t repeat = 0; repeat < repeats; ++repeat)
+      sum += read(buffer.data() + item * floats, floats);
+    sink[static_cast<size_t>(item)] = sum;
   });
-  return static_cast<double>(repeats * words * 8 * items) / seconds * 1e-9;
+  return static_cast<double>(repeats * floats * 4 * items) / seconds * 1e-9;
 }
 
 }  // namespace darkhorse

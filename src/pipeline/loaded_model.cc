@@ -14,16 +14,6 @@ WeightStore::Choose Chooser(const ModelSource& source, std::optional<Format> for
   };
 }
 
-std::shared_ptr<const std::vector<int32_t>> SilentTokens(const Tokenizer& tokenizer,
-                                                         int64_t embedded) {
-  std::vector<int32_t> silent;
-  for (int32_t id = 0; id < embedded; ++id) {
-    if (tokenizer.TokenBytes(id).empty()) silent.push_back(id);
-  }
-  if (silent.empty()) return nullptr;
-  return std::make_shared<const std::vector<int32_t>>(std::move(silent));
-}
-
 // Multi-token-prediction modules are for training.
 ModelConfig MainModel(ModelConfig config) {
   config.num_nextn_predict_layers = 0;
@@ -56,7 +46,7 @@ LoadedModel::LoadedModel(std::unique_ptr<const ModelSource> source, std::optiona
       chat_format_(source_->ReadChatFormat()),
       model_(source_->TextConfig(tokenizer_)),
       weights_(MainModel(model_.config()), *source_, Chooser(*source_, format)),
-      silent_(SilentTokens(tokenizer_, model_.config().vocab_size)) {}
+      silent_(tokenizer_.SilentIds(model_.config().vocab_size)) {}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
   std::vector<int32_t> tokens =

@@ -31,8 +31,7 @@ class LoadedModel {
   int64_t file_bytes() const { return source_->file_bytes(); }
   const std::string& path() const { return source_->path(); }
   const ChatFormat& chat_format() const { return chat_format_; }
-  // The ids that the model embeds and that stand for no text, which nothing should ever say; null:
-  // there are none.
+  // Tokenizer::SilentIds of the ids that the model embeds.
   const std::shared_ptr<const std::vector<int32_t>>& silent_tokens() const { return silent_; }
 
   // What a document that begins with `text` begins with, the beginning mark included where the

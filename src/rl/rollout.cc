@@ -54,6 +54,7 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
                             const RolloutOptions& options, const StopRequest& stop,
                             RolloutCost* cost) {
   const double start = SteadySeconds();
+  const auto silent = tokenizer.SilentIds(engine.config().vocab_size);
   std::vector<GenerationRequest> requests(problems.size());
   for (size_t p = 0; p < problems.size(); ++p) {
     requests[p].prompt = PromptTokens(tokenizer, bos, problems[p]);
@@ -62,6 +63,7 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
     requests[p].sampling = options.sampling;
     requests[p].seed = options.seed;
     requests[p].stop_tokens = stop_tokens;
+    requests[p].never = silent;
   }
   SeparateStreams(requests, options.stream);
   const auto keep_going = [&](const Completion&) {

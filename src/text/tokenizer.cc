@@ -179,6 +179,15 @@ std::vector<int32_t> Tokenizer::EncodeDocument(int32_t bos, std::string_view tex
   return ids;
 }
 
+std::shared_ptr<const std::vector<int32_t>> Tokenizer::SilentIds(int64_t embedded) const {
+  std::vector<int32_t> silent;
+  for (int32_t id = 0; id < embedded; ++id) {
+    if (TokenBytes(id).empty()) silent.push_back(id);
+  }
+  if (silent.empty()) return nullptr;
+  return std::make_shared<const std::vector<int32_t>>(std::move(silent));
+}
+
 std::optional<int32_t> Tokenizer::StartToken() const {
   if (data_->prefix_ids.empty()) return std::nullopt;
   return data_->prefix_ids.front();

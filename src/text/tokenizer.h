@@ -68,6 +68,10 @@ class Tokenizer {
 
   int32_t vocab_size() const;  // largest id + 1
 
+  // Of the ids 0 … embedded - 1 that a model embeds, those that stand for no text: nothing should
+  // ever say them. Null: there are none.
+  std::shared_ptr<const std::vector<int32_t>> SilentIds(int64_t embedded) const;
+
   // Error: the model at `directory`, which embeds the ids 0 … embedded - 1, lacks some of these.
   void CheckEmbedded(int64_t embedded, const std::string& directory) const;
 
