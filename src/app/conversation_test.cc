@@ -68,6 +68,9 @@ TEST_F(ConversationTest, TheOldestTurnsAreForgottenWhereThereIsNoRoom) {
   }
   const auto room = static_cast<int64_t>(talk.Ask("four", 500).size()) - 1;
   talk.Withdraw();
+  talk.Ask("four", room + 1);  // room met exactly
+  EXPECT_EQ(talk.forgotten(), 0);
+  talk.Withdraw();
   EXPECT_TRUE(Text(talk.Ask("four", room)).ends_with("s:be;u:two;a:ok;u:three;a:ok;u:four;a:"));
   EXPECT_EQ(talk.forgotten(), 1);
   talk.Withdraw();

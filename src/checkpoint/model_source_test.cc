@@ -137,6 +137,22 @@ TEST_F(ModelSourceTest, AChatTemplateIsFoundWhereverItStands) {
   EXPECT_EQ(found({{"chat_template", "A"}}).chat_template, "J");
 }
 
+TEST_F(ModelSourceTest, AChatTemplateGoesWithACheckpoint) {
+  Foreign(TokenizerFile());
+  ModelFiles files;
+  files.tokenizer_json = TokenizerFile().dump();
+  files.chat_template = "{{ messages[0].content }}";
+  PublishCheckpoint(scratch_ / "with", config_, ParamLayout(config_), weights_.data(), files,
+                    nullptr);
+  EXPECT_EQ(OpenModel(scratch_ / "with")->ReadChatFormat().chat_template, files.chat_template);
+}
+
+TEST_F(ModelSourceTest, IdsWithoutATextAreSilent) {
+  const Tokenizer tokenizer = OpenModel(Foreign(TokenizerFile()))->ReadTokenizer();
+  EXPECT_EQ(tokenizer.SilentIds(258), nullptr);
+  EXPECT_EQ(*tokenizer.SilentIds(260), (std::vector<int32_t>{258, 259}));
+}
+
 // Rows alone, as numbers and as they lie, are those of the whole.
 TEST_F(ModelSourceTest, RowsAreThoseOfTheTensor) {
   for (const DType dtype : {DType::kF32, DType::kBf16}) {

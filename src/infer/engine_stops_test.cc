@@ -32,6 +32,38 @@ TEST(Engine, StopsAtStopTokensLengthAndCallback) {
   EXPECT_GT(stopped, 0);
 }
 
+// What is never drawn leaves the others' probabilities among themselves, and each token's logp, as
+// they are.
+TEST(Engine, TokensThatAreNeverToBeSaidAreNot) {
+  Model m;
+  auto requests = Requests(m.config);
+  const ModelWeights weights = m.Bound();
+  const auto run = [&] {
+    Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+    return engine.Generate(requests);
+  };
+  requests.resize(1);
+  requests[0].samples = 8;
+  requests[0].max_tokens = 1;
+  const std::vector<Completion> free = run();
+  const std::vector<int32_t> never = {free[0].tokens[0], 7};
+  requests[0].never = std::make_shared<const std::vector<int32_t>>(never);
+  const std::vector<Completion> bound = run();
+  for (const Completion& completion : bound) {
+    for (const int32_t token : completion.tokens)
+      EXPECT_EQ(std::ranges::count(never, token), 0) << token;
+  }
+  int same = 0;
+  for (const Completion& a : free) {
+    for (const Completion& b : bound) {
+      if (a.tokens != b.tokens) continue;
+      EXPECT_EQ(a.logp, b.logp);
+      ++same;
+    }
+  }
+  EXPECT_GT(same, 0);
+}
+
 TEST(Engine, EveryStopTokenStops) {
   Model m;
   auto requests = Requests(m.config);

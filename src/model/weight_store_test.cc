@@ -3,8 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <map>
 
+#include "kernel/block_formats.h"
+#include "kernel/ggml_encode.h"
 #include "kernel/linear.h"
+#include "model/config_testing.h"
 #include "model/packed_weights.h"
 #include "model/reference_cases_testing.h"
 #include "model/transformer.h"
@@ -72,6 +76,53 @@ TEST(WeightStore, ComputesWhatPackedWeightsDo) {
       }
     }
   }
+}
+
+// A source whose matrices are Q8_0.
+class BlockSource : public BufferSource {
+ public:
+  BlockSource(const ParamLayout& layout, const float* buffer) : BufferSource(layout, buffer) {
+    for (const ParamInfo& param : layout.params()) {
+      if (param.shape.size() < 2) continue;
+      auto& bytes = blocks_[param.name];
+      bytes.resize(static_cast<size_t>(type_.BytesOf(param.size)));
+      EncodeGgml(type_.type, buffer + param.offset, param.size, bytes.data());
+    }
+  }
+  StoredRows Rows(const ParamSpec& param) const override {
+    const std::byte* first = blocks_.at(param.name).data();
+    const int64_t row_bytes = type_.BytesOf(param.shape[1]);
+    return {&type_, [=](int64_t row) { return first + row * row_bytes; }, true};
+  }
+
+ private:
+  const GgmlTypeInfo& type_ = InfoOf(GgmlType::kQ8_0);
+  std::map<std::string, std::vector<std::byte>> blocks_;
+};
+
+// Read in parts, they are what they are packed at once.
+TEST(WeightStore, BlocksStayAsTheFileHasThem) {
+  ModelConfig config = TinyConfig();
+  config.kv_lora_rank = config.qk_nope_head_dim = config.qk_rope_head_dim = config.v_head_dim = 0;
+  config.q_lora_rank = 0;
+  config.num_key_value_heads = 1;
+  config.head_dim = 32;
+  config.hidden_size = config.intermediate_size = 64;
+  config.first_k_dense_replace = 2;
+  config.vocab_size = 300;
+  config.tie_word_embeddings = true;
+  const ParamLayout layout(config);
+  const std::vector<float> weights = RandomWeights(config, 5);
+  const BlockSource source(layout, weights.data());
+  const WeightStore store(
+      config, source, [&](const ParamSpec& param) { return WeightStore::AsStored(source, param); });
+  const Weight& head = store.model().lm_head;
+  ASSERT_EQ(head.format, Format::kQ8_0);
+  const auto bytes = static_cast<size_t>(ForwardBytes(head.format, 300, 64));
+  FloatBuffer whole(static_cast<int64_t>(bytes) / 4 + 16);
+  const ParamInfo& embedding = *layout.Find("model.embed_tokens.weight");
+  PackBlocks(head.format, 300, 64, source.Rows(embedding).row, whole.data());
+  EXPECT_EQ(std::memcmp(head.forward, whole.data(), bytes), 0);
 }
 
 TEST(WeightStore, FormatsAreChosenByTensor) {

@@ -56,6 +56,15 @@ TEST_F(RolloutTest, CostsAreThoseOfItsOwnPasses) {
   }
 }
 
+// The model embeds eight ids more than the tokenizer has.
+TEST_F(RolloutTest, IdsWithoutATextAreNeverSaid) {
+  ASSERT_LT(tokenizer_.vocab_size(), config_.vocab_size);
+  options_.samples = 40;
+  for (const Sample& sample : Run(problems_)) {
+    for (const int32_t token : sample.completion) EXPECT_LT(token, tokenizer_.vocab_size());
+  }
+}
+
 TEST_F(RolloutTest, AProblemsSamplesDrawFromStreamsOfTheirOwn) {
   const std::vector<Sample> all = Run(problems_);
   ASSERT_EQ(all.size(), 12u);

@@ -81,6 +81,7 @@ TEST_F(PretrainTest, AModelOfGroupedQueryAttentionIsTheSameCode) {
   m.qk_norm = false;  // which no file of a qwen3 could tell
   EXPECT_TRUE(Says(MessageOf([&] { Pretrain(recipe, Data(), Run("other"), false, {}); }),
                    "qk_norm = false but a model of type qwen3 has true"));
+  EXPECT_FALSE(FileExists(Run("other") + "/metrics.jsonl"));  // before a step is made
 }
 
 TEST_F(PretrainTest, WhatIsKnownOfARunGoneOnWithIsItsLastStep) {
