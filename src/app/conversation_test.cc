@@ -53,6 +53,15 @@ TEST_F(ConversationTest, RemembersWhatWasSaid) {
   EXPECT_TRUE(Text(talk.Ask("x", 500)).ends_with("s:be;u:x;a:"));
 }
 
+TEST_F(ConversationTest, AThoughtIsToldApartFromTheAnswer) {
+  Conversation talk(Load("{% for m in messages %}{{ m.content }}[{{ m.reasoning_content }}]"
+                         "{% endfor %}"),
+                    {});
+  talk.Ask("hi", 500);
+  talk.Answer("hm", "yo");
+  EXPECT_TRUE(Text(talk.Ask("so", 500)).ends_with("hi[]yo[hm]so[]"));
+}
+
 TEST_F(ConversationTest, WhatTheTemplateRefusesWasNotAsked) {
   Conversation talk(Load(kTemplate), {});
   EXPECT_TRUE(Says(MessageOf([&] { talk.Ask("no", 500); }), "not that"));

@@ -384,5 +384,20 @@ TEST_F(CommandsTest, BenchOfAModelRefusesWhatIsOfRecipes) {
   EXPECT_NE(outcome.error.find(wrong), std::string::npos) << outcome.error;
 }
 
+TEST_F(CommandsTest, InfoTellsWhatAModelsFilesHold) {
+  const Json info = JsonOf({"info", Model(), "--context", "100", "--json"});
+  const LoadedModel loaded(Model());
+  EXPECT_EQ(info["formats"], (Json{{"F32", 1.0}}));
+  EXPECT_EQ(info["file_bytes"], loaded.file_bytes());
+  EXPECT_EQ(info["memory_bytes"]["weights"], loaded.weight_bytes());
+  EXPECT_EQ(info["memory_bytes"]["cache"],
+            100 * loaded.model().cost().CacheBytesPerToken(CacheForm::kLatent));
+  EXPECT_EQ(info["parameters"], loaded.model().cost().parameters());
+  EXPECT_TRUE(info["fits"]);
+  const Outcome set = CallProgram({"info", Model(), "--set", "model.hidden_size=8"});
+  EXPECT_EQ(set.code, 2);
+  EXPECT_NE(set.error.find("--set changes a recipe"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -78,6 +78,30 @@ TEST(WeightStore, ComputesWhatPackedWeightsDo) {
   }
 }
 
+// The latent cache reads slices of a weight, forward and backward.
+TEST(WeightStore, DecodesFromLatents) {
+  const ModelConfig config = TinyConfig();
+  const ParamLayout layout(config);
+  std::vector<float> weights = RandomWeights(config, 5);
+  const BufferSource source(layout, weights.data());
+  for (const Format format : {Format::kF32, Format::kQ8}) {
+    const WeightStore store(config, source, [&](const ParamSpec&) { return format; });
+    const PackedWeights packed(config, layout, weights.data(), format);
+    const auto decoded = [&](const ModelWeights& model) {
+      KvCache cache(config, CacheForm::kLatent, 1, 8);
+      std::vector<float> all;
+      for (int32_t position = 0; position < 4; ++position) {
+        Arena arena;
+        const TokenBatch batch{{position}, {{0, 1, position, 0}}};
+        const Matrix hidden = Transformer(config).Forward(model, batch, &cache, arena, nullptr);
+        all.insert(all.end(), hidden.data, hidden.data + hidden.size());
+      }
+      return all;
+    };
+    EXPECT_EQ(decoded(store.model()), decoded(packed.model()));
+  }
+}
+
 // A source whose matrices are Q8_0.
 class BlockSource : public BufferSource {
  public:
