@@ -11,6 +11,8 @@
 #include "kernel/gemm_quant.h"
 #include "kernel/ops.h"
 #include "kernel/quant_panels.h"
+#include "kernel/scratch.h"
+#include "kernel/unpack.h"
 
 namespace darkhorse {
 namespace {
@@ -47,7 +49,10 @@ Weight Weight::Rows(int64_t begin, int64_t count) const {
   return {{nullptr, count, in()}, format, PanelsOf(OperandQuant(*this), begin).data};
 }
 
-void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate) {
+namespace {
+
+// x . W^T without the adapter.
+void PlainForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate) {
   if (weight.format == Format::kBf16) return Bf16GemmNT(x, OperandNT(weight), y, accumulate);
   if (IsInteger(weight.format)) return QuantGemm(x, OperandQuant(weight), y, accumulate);
   if (weight.forward)
@@ -55,8 +60,32 @@ void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulat
   GemmNT(x, weight.w, y, accumulate);
 }
 
-void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
-                    Matrix dw) {
+// Whether products with W itself, not with W^T, can read it as it lies.
+bool HasNN(const Weight& weight) { return weight.w.data || weight.backward; }
+
+// dx (+)= dy . W, some rows of W after the other: the sum goes over them in their order, as that of
+// one product does, and is as large as what several products share of it.
+void UnpackedNN(ConstMatrix dy, const Weight& weight, Matrix dx, bool add_to_dx) {
+  constexpr int64_t kRows = 512;
+  thread_local Scratch<float> scratch;
+  float* const numbers = scratch.Get(std::min(kRows, weight.out()) * weight.in());
+  for (int64_t begin = 0; begin < weight.out(); begin += kRows) {
+    const Matrix w(numbers, std::min(kRows, weight.out() - begin), weight.in());
+    UnpackRows(weight, begin, w);
+    const ConstMatrix own = dy.Cols(begin, w.rows);
+    const bool add = add_to_dx || begin > 0;
+    if (weight.format == Format::kF32) {
+      GemmNN(own, w, dx, add);
+    } else {
+      Bf16GemmNN(own, ConstMatrix(w), dx, add);
+    }
+  }
+}
+
+void PlainBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
+                   Matrix dw) {
+  CHECK(HasNN(weight) || !dw.data);
+  if (dx.data && !HasNN(weight)) return UnpackedNN(dy, weight, dx, add_to_dx);
   CHECK(!IsInteger(weight.format));
   if (weight.format == Format::kBf16) {
     if (dw.data) Bf16GemmTN(dy, x, dw, /*accumulate=*/true);
@@ -67,24 +96,98 @@ void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix 
   }
 }
 
+void Scale(float factor, Matrix x) {
+  ParallelForRange(x.rows, 256, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t j = 0; j < x.cols; ++j) x(i, j) *= factor;
+    }
+  });
+}
+
+// scale * (x . A^T), in memory of this thread's until its next.
+Matrix Reduced(ConstMatrix x, const LowRank& adapter) {
+  thread_local Scratch<float> scratch;
+  const Matrix u(scratch.Get(x.rows * adapter.a.out()), x.rows, adapter.a.out());
+  PlainForward(x, adapter.a, u, false);
+  Scale(adapter.scale, u);
+  return u;
+}
+
+void AdapterForward(ConstMatrix x, const LowRank& adapter, Matrix y) {
+  PlainForward(Reduced(x, adapter), adapter.b, y, /*accumulate=*/true);
+}
+
+// dx += the gradient through the adapter.
+void AdapterBackward(ConstMatrix dy, ConstMatrix x, const LowRank& adapter, Matrix dx,
+                     const WeightGradient& dw) {
+  thread_local Scratch<float> scratch;
+  const int64_t rank = adapter.a.out();
+  const Matrix du(scratch.Get(dy.rows * rank), dy.rows, rank);
+  PlainBackward(dy, dw.b.data ? Reduced(x, adapter) : Matrix(), adapter.b, du, false, dw.b);
+  Scale(adapter.scale, du);
+  PlainBackward(du, x, adapter.a, dx, /*add_to_dx=*/true, dw.a);
+}
+
+// Groups of rows, one after the other.
+template <typename Body>
+void ForEachGroup(std::span<const int64_t> row_begin, const Body& body) {
+  for (size_t g = 0; g + 1 < row_begin.size(); ++g) {
+    if (const int64_t rows = row_begin[g + 1] - row_begin[g]; rows > 0) body(g, row_begin[g], rows);
+  }
+}
+
+Matrix RowsOf(Matrix x, int64_t begin, int64_t count) {
+  return x.data ? x.Rows(begin, count) : Matrix();
+}
+
+}  // namespace
+
+void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate) {
+  PlainForward(x, weight, y, accumulate);
+  if (weight.adapter) AdapterForward(x, *weight.adapter, y);
+}
+
+void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
+                    const WeightGradient& dw) {
+  PlainBackward(dy, x, weight, dx, add_to_dx, dw.w);
+  if (weight.adapter) AdapterBackward(dy, x, *weight.adapter, dx, dw);
+}
+
 void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
                     std::span<const Weight> weights, Matrix y) {
   const Format format = weights.empty() ? Format::kF32 : weights.front().format;
-  if (format == Format::kBf16)
-    return GroupedBf16GemmNT(x, row_begin, Operands(weights, OperandNT), y);
-  if (IsInteger(format)) return GroupedQuantGemm(x, row_begin, Operands(weights, OperandQuant), y);
-  GroupedGemmNT(x, row_begin, weights, y);
+  if (format == Format::kBf16) {
+    GroupedBf16GemmNT(x, row_begin, Operands(weights, OperandNT), y);
+  } else if (IsInteger(format)) {
+    GroupedQuantGemm(x, row_begin, Operands(weights, OperandQuant), y);
+  } else {
+    GroupedGemmNT(x, row_begin, weights, y);
+  }
+  ForEachGroup(row_begin, [&](size_t g, int64_t begin, int64_t rows) {
+    if (const LowRank* adapter = weights[g].adapter)
+      AdapterForward(x.Rows(begin, rows), *adapter, y.Rows(begin, rows));
+  });
 }
 
 void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row_begin,
                      std::span<const Weight> weights, Matrix dx, bool add_to_dx,
-                     std::span<const Matrix> dw) {
-  CHECK(weights.empty() || !IsInteger(weights.front().format));
-  if (!weights.empty() && weights.front().format == Format::kBf16) {
-    GroupedBf16GemmTN(dy, x, row_begin, dw);
+                     std::span<const WeightGradient> dw) {
+  if (weights.empty()) return;
+  if (weights.front().adapter || !HasNN(weights.front())) {
+    ForEachGroup(row_begin, [&](size_t g, int64_t begin, int64_t rows) {
+      LinearBackward(dy.Rows(begin, rows), x.Rows(begin, rows), weights[g], RowsOf(dx, begin, rows),
+                     add_to_dx, dw[g]);
+    });
+    return;
+  }
+  std::vector<Matrix> wanted;
+  for (const WeightGradient& gradient : dw) wanted.push_back(gradient.w);
+  CHECK(!IsInteger(weights.front().format));
+  if (weights.front().format == Format::kBf16) {
+    GroupedBf16GemmTN(dy, x, row_begin, wanted);
     if (dx.data) GroupedBf16GemmNN(dy, row_begin, Operands(weights, OperandNN), dx, add_to_dx);
   } else {
-    GroupedGemmTN(dy, x, row_begin, dw);
+    GroupedGemmTN(dy, x, row_begin, wanted);
     if (dx.data) GroupedGemmNN(dy, row_begin, weights, dx, add_to_dx);
   }
 }

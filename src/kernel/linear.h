@@ -1,5 +1,5 @@
-// A linear layer, y = x . W^T, and its backward pass, whatever the weight's format: what the layers
-// are made of. Of gradients, what is null is not wanted.
+// A linear layer, y = x . W^T, and its backward pass, whatever the weight's format, with its
+// adapter where it has one: what the layers are made of. Of gradients, what is null is not wanted.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,10 @@ namespace darkhorse {
 // residual connection).
 void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate = false);
 
-// dW += dy^T . x; dx = dy . W, or dx += with add_to_dx.
+// dW += dy^T . x; dx = dy . W, or dx += with add_to_dx. A weight that exists packed only is frozen:
+// dW is null, and dx is the product with its numbers (kernel/unpack.h), of integers a bf16 product.
 void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
-                    Matrix dw);
+                    const WeightGradient& dw);
 
 // The same of one weight per group (mixture of experts): group g owns rows row_begin[g] ...
 // row_begin[g+1] - 1. All weights have one format.
@@ -24,7 +25,7 @@ void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
                     std::span<const Weight> weights, Matrix y);
 void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row_begin,
                      std::span<const Weight> weights, Matrix dx, bool add_to_dx,
-                     std::span<const Matrix> dw);
+                     std::span<const WeightGradient> dw);
 
 // Bytes of the packed forms of a weight of this shape; 0: the format has none.
 int64_t ForwardBytes(Format format, int64_t out, int64_t in);

@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <numeric>
 
 #include "base/buffer.h"
+#include "kernel/block_definitions_testing.h"
 #include "kernel/definitions_testing.h"
 #include "kernel/kernel_testing.h"
+#include "kernel/unpack.h"
 
 namespace darkhorse {
 namespace {
@@ -54,7 +57,7 @@ TEST_P(Linear, IsItsFormatsProducts) {
     for (const bool add : {false, true}) {
       TestMatrix y = y0, dx = dx0, dw = dw0, want_y = y0, want_dx = dx0, want_dw = dw0;
       LinearForward(x.view(), layer.weight, y.view(), add);
-      LinearBackward(dy.view(), x.view(), layer.weight, dx.view(), add, dw.view());
+      LinearBackward(dy.view(), x.view(), layer.weight, dx.view(), add, {dw.view()});
       Define(GetParam(), x, false, layer.matrix, true, want_y, add);
       Define(GetParam(), dy, false, layer.matrix, false, want_dx, add);
       Define(GetParam(), dy, true, x, false, want_dw, true);
@@ -65,7 +68,7 @@ TEST_P(Linear, IsItsFormatsProducts) {
   }
   TestMatrix dx = dx0, dw = dw0;
   LinearBackward(dy.view(), x.view(), layer.weight, {}, false, {});  // nothing is wanted
-  LinearBackward(dy.view(), x.view(), layer.weight, {}, false, dw.view());
+  LinearBackward(dy.view(), x.view(), layer.weight, {}, false, {dw.view()});
   LinearBackward(dy.view(), x.view(), layer.weight, dx.view(), false, {});
   EXPECT_FALSE(SameBits(dw.all(), dw0.all()));
   EXPECT_FALSE(SameBits(dx.all(), dx0.all()));
@@ -99,8 +102,8 @@ TEST_P(Linear, GroupsAreLayersOfTheirRows) {
     for (const bool add : {false, true}) {
       TestMatrix y(kRows, kOut), want_y = y, dx = dx0, want_dx = dx0;
       std::vector<TestMatrix> dw(4, dw0), want_dw(4, dw0);
-      std::vector<Matrix> wanted;
-      for (TestMatrix& one : dw) wanted.push_back(one.view());
+      std::vector<WeightGradient> wanted;
+      for (TestMatrix& one : dw) wanted.push_back({one.view()});
       wanted[3] = {};
       GroupedForward(x.view(), kGroups, weights, y.view());
       GroupedBackward(dy.view(), x.view(), kGroups, weights, dx.view(), add, wanted);
@@ -115,6 +118,166 @@ TEST_P(Linear, GroupsAreLayersOfTheirRows) {
       EXPECT_TRUE(SameBits(y.all(), want_y.all())) << packed << add;
       EXPECT_TRUE(SameBits(dx.all(), want_dx.all())) << packed << add;
     }
+  }
+}
+
+// A weight that exists packed only gives the same as one that is there.
+TEST_P(Linear, AFrozenWeightIsReadFromItsPackedForm) {
+  const TestMatrix dx0 = TestMatrix::Random(5, kRows, 45, 1);
+  for (const int64_t out : {1, 16, 70, 512, 1100}) {
+    const TestMatrix w = TestMatrix::Random(3, out, 45), dy = TestMatrix::Random(2, kRows, out, 2);
+    FloatBuffer packed(ForwardBytes(GetParam(), out, 45) / 4 + 16);
+    PackForward({TestMatrix(w).view(), GetParam()}, packed.data());
+    const Weight frozen{{nullptr, out, 45}, GetParam(), packed.data()};
+    for (const bool add : {false, true}) {
+      TestMatrix dx = dx0, want = dx0;
+      LinearBackward(dy.view(), {}, frozen, dx.view(), add, {});
+      Define(GetParam(), dy, false, w, false, want, add);
+      EXPECT_TRUE(SameBits(dx.all(), want.all())) << out << add;
+    }
+  }
+}
+
+// A matrix of few numbers, and what it adds to a product.
+struct AdaptedLayer {
+  AdaptedLayer(Format format, uint64_t seed, int64_t rank)
+      : base(format, seed),
+        a(TestMatrix::Random(seed + 1, rank, kIn, 2)),
+        b(TestMatrix::Random(seed + 2, kOut, rank)),
+        adapter{{a.view(), format}, {b.view(), format}, 0.75f} {
+    base.weight.adapter = &adapter;
+  }
+  Format format() const { return base.weight.format; }
+  // u = scale * (x . A^T)
+  TestMatrix Reduced(ConstMatrix x) const {
+    TestMatrix u(x.rows, a.rows());
+    Define(format(), x, false, a, true, u, false);
+    Scale(u);
+    return u;
+  }
+  void Scale(TestMatrix& x) const {
+    for (int64_t i = 0; i < x.rows(); ++i) {
+      for (int64_t j = 0; j < x.cols(); ++j) x(i, j) *= adapter.scale;
+    }
+  }
+  void DefineForward(ConstMatrix x, Matrix y, bool accumulate) const {
+    Define(format(), x, false, base.matrix, true, y, accumulate);
+    Define(format(), Reduced(x), false, b, true, y, true);
+  }
+  void DefineBackward(ConstMatrix dy, ConstMatrix x, Matrix dx, bool add, Matrix da,
+                      Matrix db) const {
+    Define(format(), dy, false, base.matrix, false, dx, add);
+    Define(format(), dy, true, Reduced(x), false, db, true);
+    TestMatrix du(dy.rows, a.rows());
+    Define(format(), dy, false, b, false, du, false);
+    Scale(du);
+    Define(format(), du, true, x, false, da, true);
+    Define(format(), du, false, a, false, dx, true);
+  }
+  Layer base;
+  TestMatrix a, b;
+  LowRank adapter;
+};
+
+TEST_P(Linear, AnAdapterAddsItsProduct) {
+  const TestMatrix x = TestMatrix::Random(1, kRows, kIn, 1);
+  const TestMatrix dy = TestMatrix::Random(2, kRows, kOut, 2);
+  for (const int64_t rank : {1, 8, 33}) {
+    const AdaptedLayer layer(GetParam(), 3, rank);
+    const TestMatrix y0 = TestMatrix::Random(4, kRows, kOut);
+    const TestMatrix dx0 = TestMatrix::Random(5, kRows, kIn);
+    const TestMatrix da0 = TestMatrix::Random(6, rank, kIn);
+    const TestMatrix db0 = TestMatrix::Random(7, kOut, rank);
+    for (const bool add : {false, true}) {
+      TestMatrix y = y0, want_y = y0, dx = dx0, want_dx = dx0;
+      TestMatrix da = da0, want_da = da0, db = db0, want_db = db0;
+      LinearForward(x, layer.base.weight, y, add);
+      LinearBackward(dy, x, layer.base.weight, dx, add, {{}, da, db});
+      layer.DefineForward(x, want_y, add);
+      layer.DefineBackward(dy, x, want_dx, add, want_da, want_db);
+      EXPECT_TRUE(SameBits(y.all(), want_y.all())) << rank << add;
+      EXPECT_TRUE(SameBits(dx.all(), want_dx.all())) << rank << add;
+      EXPECT_TRUE(SameBits(da.all(), want_da.all())) << rank << add;
+      EXPECT_TRUE(SameBits(db.all(), want_db.all())) << rank << add;
+    }
+    // What is not wanted changes nothing that is.
+    TestMatrix dx = dx0, want_dx = dx0, da = da0, want_da = da0, db = db0, want_db = db0;
+    layer.DefineBackward(dy, x, want_dx, false, want_da, want_db);
+    LinearBackward(dy, x, layer.base.weight, {}, false, {{}, da, {}});
+    LinearBackward(dy, x, layer.base.weight, {}, false, {{}, {}, db});
+    LinearBackward(dy, x, layer.base.weight, dx, false, {});
+    EXPECT_TRUE(SameBits(dx.all(), want_dx.all())) << rank;
+    EXPECT_TRUE(SameBits(da.all(), want_da.all())) << rank;
+    EXPECT_TRUE(SameBits(db.all(), want_db.all())) << rank;
+  }
+}
+
+TEST_P(Linear, GroupsHaveAdaptersOfTheirOwn) {
+  const TestMatrix x = TestMatrix::Random(1, kRows, kIn, 1);
+  const TestMatrix dy = TestMatrix::Random(2, kRows, kOut, 2);
+  std::vector<std::unique_ptr<AdaptedLayer>> layers;
+  std::vector<Weight> weights;
+  for (uint64_t g = 0; g < 4; ++g) {
+    layers.push_back(std::make_unique<AdaptedLayer>(GetParam(), 10 + 3 * g, 4));
+    weights.push_back(layers.back()->base.weight);
+  }
+  const TestMatrix dx0 = TestMatrix::Random(5, kRows, kIn);
+  for (const bool add : {false, true}) {
+    TestMatrix y(kRows, kOut), want_y = y, dx = dx0, want_dx = dx0;
+    std::vector<TestMatrix> da(4, TestMatrix(4, kIn)), want_da = da;
+    std::vector<TestMatrix> db(4, TestMatrix(kOut, 4)), want_db = db;
+    std::vector<WeightGradient> wanted;
+    for (size_t g = 0; g < 4; ++g) wanted.push_back({{}, da[g], db[g]});
+    GroupedForward(x, kGroups, weights, y);
+    GroupedBackward(dy, x, kGroups, weights, dx, add, wanted);
+    for (size_t g = 0; g < 4; ++g) {
+      const int64_t begin = kGroups[g], rows = kGroups[g + 1] - begin;
+      const auto own = [&](auto& m) { return m.view().Rows(begin, rows); };
+      layers[g]->DefineForward(own(x), own(want_y), false);
+      layers[g]->DefineBackward(own(dy), own(x), own(want_dx), add, want_da[g], want_db[g]);
+      EXPECT_TRUE(SameBits(da[g].all(), want_da[g].all())) << g;
+      EXPECT_TRUE(SameBits(db[g].all(), want_db[g].all())) << g;
+    }
+    EXPECT_TRUE(SameBits(y.all(), want_y.all())) << add;
+    EXPECT_TRUE(SameBits(dx.all(), want_dx.all())) << add;
+  }
+}
+
+// Of weights in integers the input gradient is the bf16 product with the numbers that they stand
+// for.
+class FrozenIntegers : public testing::TestWithParam<Format> {};
+INSTANTIATE_TEST_SUITE_P(Formats, FrozenIntegers,
+                         testing::Values(Format::kQ8, Format::kQ4, Format::kQ4_0, Format::kQ4_1,
+                                         Format::kQ5_0, Format::kQ5_1, Format::kQ8_0,
+                                         Format::kIq4Nl, Format::kQ4K, Format::kQ5K, Format::kQ6K));
+
+TEST_P(FrozenIntegers, InputGradientIsTheProductWithTheirNumbers) {
+  for (const int64_t out : {5, 70, 529}) {
+    // Of q8 and q4 the last block of 64 is cut off; blocks of files end in the middle of 64 or 256.
+    const int64_t in = !IsBlocks(GetParam())                          ? 150
+                       : InfoOf(GgmlTypeOf(GetParam())).numbers == 32 ? 96
+                                                                      : 512;
+    FloatBuffer packed(ForwardBytes(GetParam(), out, in) / 4 + 16);
+    TestMatrix numbers(out, in);
+    std::vector<float> stands_for;
+    if (IsBlocks(GetParam())) {
+      const FileBlocks file(GetParam(), out, in, 7);
+      file.Pack(packed.data());
+      stands_for = file.Numbers();
+    } else {
+      const TestMatrix w = TestMatrix::Random(3, out, in);
+      QuantizeWeights(GetParam(), w, packed.data());
+      stands_for = QuantisedWeights(GetParam(), w);
+    }
+    std::copy(stands_for.begin(), stands_for.end(), numbers.data());
+    const Weight frozen{{nullptr, out, in}, GetParam(), packed.data()};
+    const TestMatrix dy = TestMatrix::Random(2, kRows, out, 2);
+    TestMatrix dx(kRows, in), want = dx, rows(out, in);
+    UnpackRows(frozen, 0, rows);
+    EXPECT_TRUE(SameBits(rows.all(), numbers.all())) << out;
+    LinearBackward(dy, {}, frozen, dx, false, {});
+    Bf16GemmReference(dy, false, numbers, false, want, false);
+    EXPECT_TRUE(SameBits(dx.all(), want.all())) << out;
   }
 }
 

@@ -28,6 +28,8 @@ enum class Format {
   kQ6K,
 };
 
+struct LowRank;
+
 inline bool IsInteger(Format format) { return format >= Format::kQ8; }
 inline bool IsBlocks(Format format) { return format >= Format::kQ4_0; }
 
@@ -43,13 +45,31 @@ struct Weight {
   const std::byte* stored = nullptr;
   const GgmlTypeInfo* stored_type = nullptr;
 
+  // What products add to it; null: nothing. Outlives the weight.
+  const LowRank* adapter = nullptr;
+
   bool present() const { return w.data || forward || stored; }
   int64_t out() const { return w.rows; }
   int64_t in() const { return w.cols; }
   // Some of the outputs. q8 and q4 exist packed only, so of such a weight these are the f32 numbers
   // that it was made from; of blocks too, where there are such numbers, else `begin` is a multiple
-  // of 16.
+  // of 16. Its adapter is no part of them.
   Weight Rows(int64_t begin, int64_t count) const;
+};
+
+// LoRA (Hu et al. 2021): beside a weight W that stays as it is, the product W + scale * B . A of
+// few numbers, which are trained. y = x . W^T + (scale * (x . A^T)) . B^T, in this order.
+struct LowRank {
+  Weight a;  // [rank, in]
+  Weight b;  // [out, rank]
+  float scale = 1;
+};
+
+// Where the gradient of a weight goes; what is null is not wanted.
+struct WeightGradient {
+  Matrix w;  // [out, in]
+  Matrix a;  // of its adapter
+  Matrix b;
 };
 
 }  // namespace darkhorse

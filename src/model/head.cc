@@ -9,9 +9,10 @@
 namespace darkhorse {
 namespace {
 
-// Logits held at once: enough rows that the products run at full speed, few enough that they take
-// 32 MiB at most, up to vocabularies of 131,072.
-constexpr int64_t kLogitFloats = int64_t{1} << 23;
+// Logits held at once: enough rows that the products run at full speed, also where the head's
+// numbers are unpacked once for them all, few enough that they take 128 MiB at most, up to
+// vocabularies of 524,288.
+constexpr int64_t kLogitFloats = int64_t{1} << 25;
 
 // Row indices that have a target; the head computes these only.
 std::vector<int32_t> WantedRows(const int32_t* target, int64_t rows) {
@@ -51,7 +52,7 @@ void ForEachChunk(ConstMatrix hidden, const Weight& lm_head, const int32_t* targ
 }  // namespace
 
 int64_t HeadChunkRows(int64_t vocabulary) {
-  return std::clamp<int64_t>(kLogitFloats / vocabulary, 64, 1024);
+  return std::clamp<int64_t>(kLogitFloats / vocabulary / 64 * 64, 64, 1024);
 }
 
 void HeadForward(ConstMatrix hidden, const Weight& lm_head, const int32_t* target, Arena& arena,
@@ -72,7 +73,7 @@ void HeadForward(ConstMatrix hidden, const Weight& lm_head, const int32_t* targe
 
 void HeadBackward(ConstMatrix hidden, const Weight& lm_head, const int32_t* target,
                   const float* dlogp, const float* dentropy, Arena& arena, Matrix dhidden,
-                  Matrix dlm_head, float* logp) {
+                  const WeightGradient& dlm_head, float* logp) {
   for (int64_t row = 0; row < dhidden.rows; ++row)
     std::fill(dhidden.Row(row), dhidden.Row(row) + dhidden.cols, 0.0f);
   if (logp) std::fill(logp, logp + hidden.rows, 0.0f);

@@ -25,6 +25,6 @@ void HeadForward(ConstMatrix hidden, const Weight& lm_head, const int32_t* targe
 // Rows with target -1 give nothing.
 void HeadBackward(ConstMatrix hidden, const Weight& lm_head, const int32_t* target,
                   const float* dlogp, const float* dentropy, Arena& arena, Matrix dhidden,
-                  Matrix dlm_head, float* logp);
+                  const WeightGradient& dlm_head, float* logp);
 
 }  // namespace darkhorse

@@ -103,7 +103,7 @@ TEST_F(HeadTest, BackwardIsTheGradientOfLogpAndEntropy) {
     std::vector<float> got(hidden_.size(), 9), got_logp(target_.size(), 9);
     HeadBackward(hidden(), head(), target_.data(), dlogp.data(),
                  with_entropy ? dentropy.data() : nullptr, arena_, {got.data(), rows_, kHidden},
-                 {got_dw.data(), kVocabulary, kHidden}, got_logp.data());
+                 {{got_dw.data(), kVocabulary, kHidden}}, got_logp.data());
     EXPECT_TRUE(SameBits(got_dw, dw));
     EXPECT_TRUE(SameBits(Wanted(got_logp), logp));
     std::vector<float> got_rows(gathered.size());

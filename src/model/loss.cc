@@ -33,8 +33,8 @@ std::vector<float> ShiftWeights(const TokenBatch& batch, std::span<const float> 
 // Cross-entropy through the head: returns the loss; dhidden for factor * loss.
 double CrossEntropy(ConstMatrix hidden, const ModelWeights& weights,
                     const std::vector<int32_t>& target, const std::vector<float>& weight,
-                    float factor, Arena& arena, Matrix dhidden, Matrix dlm_head, PartClock* clock,
-                    std::vector<float>& logp) {
+                    float factor, Arena& arena, Matrix dhidden, const WeightGradient& dlm_head,
+                    PartClock* clock, std::vector<float>& logp) {
   const PartTimer timer(clock, Part::kHead);
   std::vector<float> dlogp(weight.size());
   for (size_t i = 0; i < weight.size(); ++i) dlogp[i] = -factor * weight[i];

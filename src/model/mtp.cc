@@ -70,7 +70,7 @@ void MtpBackward(const PassContext& pass, const ModelWeights& model, int64_t dep
                   /*add_to_dx=*/true, g.hnorm);
   RmsNormBackward(dconcat.Cols(0, hidden), s.embedding, w.enorm, s.embedding_inv_rms, dx,
                   /*add_to_dx=*/false, g.enorm);
-  ScatterAddRows(dx, s.next, grads.embed_tokens);
+  ScatterAddRows(dx, s.next, grads.embed_tokens.w);
 }
 
 }  // namespace darkhorse

@@ -86,7 +86,7 @@ ModelWeights Bind(const ModelConfig& config, const ParamLayout& layout, float* b
 }
 
 ModelGradients BindGradients(const ModelConfig& config, const ParamLayout& layout, float* buffer) {
-  return BindTensors<Matrix>(config, layout, buffer);
+  return BindTensors<WeightGradient>(config, layout, buffer);
 }
 
 void InitializeWeights(const ModelConfig& config, const ParamLayout& layout, uint64_t seed,

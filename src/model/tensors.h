@@ -2,9 +2,9 @@
 // each tensor's name, shape and kind. Layout, binding, packing, loading and cost follow from the
 // list; a new tensor is a member here and a line in TensorLister.
 //
-// M is what a matrix is: a Weight in the model, a plain Matrix in its gradients. Vectors are float*
-// in both. In gradients a null matrix or pointer means that this gradient is not wanted, and every
-// backward function skips it.
+// M is what a matrix is: a Weight in the model, a WeightGradient in its gradients. Vectors are
+// float* in both. In gradients a null matrix or pointer means that this gradient is not wanted, and
+// every backward function skips it.
 #pragma once
 
 #include <cstdint>
@@ -93,13 +93,13 @@ using LayerWeights = LayerTensors<Weight>;
 using MtpWeights = MtpTensors<Weight>;
 using ModelWeights = ModelTensors<Weight>;
 
-using MlpGradients = MlpTensors<Matrix>;
-using MoeGradients = MoeTensors<Matrix>;
-using MlaGradients = MlaTensors<Matrix>;
-using GqaGradients = GqaTensors<Matrix>;
-using LayerGradients = LayerTensors<Matrix>;
-using MtpGradients = MtpTensors<Matrix>;
-using ModelGradients = ModelTensors<Matrix>;
+using MlpGradients = MlpTensors<WeightGradient>;
+using MoeGradients = MoeTensors<WeightGradient>;
+using MlaGradients = MlaTensors<WeightGradient>;
+using GqaGradients = GqaTensors<WeightGradient>;
+using LayerGradients = LayerTensors<WeightGradient>;
+using MtpGradients = MtpTensors<WeightGradient>;
+using ModelGradients = ModelTensors<WeightGradient>;
 
 enum class ParamKind {
   kMatrix,      // a linear layer's weight: Muon's

@@ -78,7 +78,7 @@ void Transformer::Backward(const ModelWeights& weights, const TokenBatch& batch,
     LayerBackward(pass, weights.layers[layer], saved.layers[layer], balance_alpha, dx,
                   grads.layers[layer]);
   }
-  ScatterAddRows(dx, batch.tokens, grads.embed_tokens);
+  ScatterAddRows(dx, batch.tokens, grads.embed_tokens.w);
 }
 
 }  // namespace darkhorse
