@@ -34,6 +34,10 @@ ParamLayout::ParamLayout(const ModelConfig& config) {
   ListTensors(config, any, [&](auto&, const ParamSpec& tensor) { Add(tensor); });
 }
 
+ParamLayout::ParamLayout(const std::vector<ParamSpec>& tensors) {
+  for (const ParamSpec& tensor : tensors) Add(tensor);
+}
+
 int64_t ParamLayout::parameter_count() const {
   int64_t count = 0;
   for (const ParamInfo& param : params_) {

@@ -23,6 +23,8 @@ class ParamLayout {
   // Lists the tensors of a config in file order. Error: a config that is not valid, or so large
   // that it must be a mistake or an attack; sizes are computed without overflow.
   explicit ParamLayout(const ModelConfig& config);
+  // Of tensors that are no whole model's, in their order. Error as above.
+  explicit ParamLayout(const std::vector<ParamSpec>& tensors);
   const std::vector<ParamInfo>& params() const { return params_; }
   // Floats in a buffer of this layout, padding included. Padding is zero and stays zero.
   int64_t buffer_size() const { return buffer_size_; }

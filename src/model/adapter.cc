@@ -1,0 +1,203 @@
+#include "model/adapter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <type_traits>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "kernel/linear.h"
+
+namespace darkhorse {
+namespace {
+
+// "o_proj" of "model.layers.3.self_attn.o_proj.weight".
+std::string ModuleOf(const std::string& weight) {
+  const std::string module = weight.substr(0, weight.rfind('.'));
+  return module.substr(module.rfind('.') + 1);
+}
+
+bool CanHaveAdapter(const ModelConfig& config, const ParamSpec& param) {
+  return param.kind == ParamKind::kMatrix && param.layer >= 0 &&
+         param.layer < config.num_hidden_layers;
+}
+
+// visit(tensor, spec) for every matrix that can have a pair.
+template <typename M, typename Visit>
+void ListAdaptable(const ModelConfig& config, ModelTensors<M>& model, const Visit& visit) {
+  ListTensors(config, model, [&](auto& tensor, const ParamSpec& spec) {
+    if constexpr (std::is_same_v<decltype(tensor), M&>) {
+      if (CanHaveAdapter(config, spec)) visit(tensor, spec);
+    }
+  });
+}
+
+// The pair of a weight in a layout; a is null where it has none.
+struct Pair {
+  const ParamInfo *a = nullptr, *b = nullptr;
+};
+
+// Of a layout's pairs, which follow the order of the weights, the next if it is this weight's.
+class PairsInOrder {
+ public:
+  explicit PairsInOrder(const ParamLayout& layout) : params_(layout.params()) {}
+  Pair Take(const ParamSpec& weight) {
+    if (next_ == params_.size() || params_[next_].name != LoraName(weight.name, 'A')) return {};
+    CHECK(next_ + 1 < params_.size() && params_[next_ + 1].name == LoraName(weight.name, 'B'));
+    const Pair pair{&params_[next_], &params_[next_ + 1]};
+    next_ += 2;
+    return pair;
+  }
+  bool all_taken() const { return next_ == params_.size(); }
+
+ private:
+  const std::vector<ParamInfo>& params_;
+  size_t next_ = 0;
+};
+
+Matrix MatrixOf(const ParamInfo& param, float* buffer) {
+  return {buffer + param.offset, param.shape[0], param.shape[1]};
+}
+
+int64_t PackedFloats(const ParamInfo& param, Format format) {
+  return (ForwardBytes(format, param.shape[0], param.shape[1]) + 63) / 64 * 16;
+}
+
+}  // namespace
+
+void ListFields(AdapterOptions& options, FieldList& list) {
+  list.Add("kind", options.kind,
+           "lora: small matrices beside the linear layers are trained, none: all weights; auto: "
+           "lora for published models, none for this program's own");
+  list.Add("rank", options.rank, "of the small matrices");
+  list.Add("alpha", options.alpha, "their product counts alpha / rank times");
+  list.Add("targets", options.targets,
+           "linear layers that have them, by the last part of their names: q_proj, down_proj, ...; "
+           "all: every one");
+  list.Add("weights", options.weights,
+           "format of the weights that stay as they are: f32, bf16, q8 or q4; auto: as their files "
+           "hold them");
+}
+
+void Validate(const AdapterOptions& options) {
+  const auto require = [](const std::string& name, const std::string& value,
+                          const std::vector<std::string>& known) {
+    if (std::ranges::find(known, value) == known.end())
+      FailUsage("{} is '{}'; it must be {}", name, value, fmt::join(known, ", "));
+  };
+  require("kind", options.kind, {"auto", "lora", "none"});
+  require("weights", options.weights, {"auto", "f32", "bf16", "q8", "q4"});
+  constexpr int64_t kMost = 4096;
+  if (options.rank < 1 || options.rank > kMost)
+    FailUsage("rank is {}; it must be 1 to {} (8 to 32 is usual)", options.rank, kMost);
+  if (!(options.alpha > 0))
+    FailUsage("alpha is {}; it must be above 0 (twice the rank is usual)", options.alpha);
+  if (options.targets.empty())
+    FailUsage("targets is empty; name linear layers, or all (kind = \"none\" trains all weights)");
+}
+
+std::string LoraName(const std::string& weight, char which) {
+  CHECK(weight.ends_with(".weight"));
+  return fmt::format("base_model.model.{}.lora_{}.weight", weight.substr(0, weight.rfind('.')),
+                     which);
+}
+
+double LoraScale(const AdapterOptions& options) {
+  return options.alpha / static_cast<double>(options.rank);
+}
+
+ParamLayout AdapterLayout(const ModelConfig& config, const AdapterOptions& options) {
+  const std::set<std::string> wanted(options.targets.begin(), options.targets.end());
+  const bool all = wanted.contains("all");
+  std::vector<ParamSpec> tensors;
+  std::set<std::string> modules;
+  ModelGradients any;  // holds nothing
+  ListAdaptable(config, any, [&](auto&, const ParamSpec& weight) {
+    modules.insert(ModuleOf(weight.name));
+    if (!all && !wanted.contains(ModuleOf(weight.name))) return;
+    ParamSpec a = weight, b = weight;
+    a.name = LoraName(weight.name, 'A');
+    a.shape = {options.rank, weight.shape[1]};
+    b.name = LoraName(weight.name, 'B');
+    b.shape = {weight.shape[0], options.rank};
+    a.kind = b.kind = ParamKind::kAdapter;
+    tensors.push_back(a);
+    tensors.push_back(b);
+  });
+  for (const std::string& target : wanted) {
+    if (target != "all" && !modules.contains(target))
+      FailUsage("targets names '{}', which is no linear layer of this model; it has {}", target,
+                fmt::join(modules, ", "));
+  }
+  return ParamLayout(tensors);
+}
+
+void InitializeAdapter(const ParamLayout& layout, uint64_t seed, float* values) {
+  for (size_t tensor = 0; tensor < layout.params().size(); ++tensor) {
+    const ParamInfo& param = layout.params()[tensor];
+    float* out = values + param.offset;
+    if (param.name.ends_with("lora_B.weight")) {
+      std::fill_n(out, param.size, 0.0f);
+      continue;
+    }
+    const double bound = 1 / std::sqrt(static_cast<double>(param.shape[1]));
+    for (int64_t i = 0; i < param.size; ++i) {
+      const double lot = RandomUniform(seed, RandomStream::kInit, tensor, static_cast<uint64_t>(i));
+      out[i] = static_cast<float>((2 * lot - 1) * bound);
+    }
+  }
+}
+
+ModelGradients BindAdapterGradients(const ModelConfig& config, const ParamLayout& layout,
+                                    float* gradients) {
+  ModelGradients model;
+  PairsInOrder pairs(layout);
+  ListAdaptable(config, model, [&](WeightGradient& gradient, const ParamSpec& weight) {
+    const Pair pair = pairs.Take(weight);
+    if (!pair.a) return;
+    gradient.a = MatrixOf(*pair.a, gradients);
+    gradient.b = MatrixOf(*pair.b, gradients);
+  });
+  CHECK(pairs.all_taken());
+  return model;
+}
+
+AdaptedWeights::AdaptedWeights(const ModelConfig& config, const ModelWeights& base,
+                               const ParamLayout& layout, double scale, float* values,
+                               Format format)
+    : model_(base), packed_(Bytes(layout, format) / static_cast<int64_t>(sizeof(float))) {
+  adapters_.reserve(layout.params().size() / 2);
+  float* packed = packed_.data();
+  const auto weight_of = [&](const ParamInfo& param) {
+    Weight weight{MatrixOf(param, values), format, packed};
+    packed += PackedFloats(param, format);
+    return weight;
+  };
+  PairsInOrder pairs(layout);
+  ListAdaptable(config, model_, [&](Weight& weight, const ParamSpec& spec) {
+    const Pair pair = pairs.Take(spec);
+    if (!pair.a) return;
+    adapters_.push_back({weight_of(*pair.a), weight_of(*pair.b), static_cast<float>(scale)});
+    weight.adapter = &adapters_.back();
+  });
+  CHECK(pairs.all_taken());
+  Repack();
+}
+
+void AdaptedWeights::Repack() {
+  ParallelFor(2 * static_cast<int64_t>(adapters_.size()), [&](int64_t i) {
+    const LowRank& adapter = adapters_[static_cast<size_t>(i / 2)];
+    const Weight& weight = i % 2 == 0 ? adapter.a : adapter.b;
+    PackForward(weight, const_cast<void*>(weight.forward));
+  });
+}
+
+int64_t AdaptedWeights::Bytes(const ParamLayout& layout, Format format) {
+  int64_t floats = 0;
+  for (const ParamInfo& param : layout.params()) floats += PackedFloats(param, format);
+  return floats * static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,248 @@
+// Adapters against the model that has their products in its weights.
+#include "model/adapter.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/fields_testing.h"
+#include "base/random.h"
+#include "model/loss.h"
+#include "model/packed_weights.h"
+#include "model/reference_cases_testing.h"
+#include "model/reference_gradient_testing.h"
+#include "model/transformer.h"
+
+namespace darkhorse {
+namespace {
+
+AdapterOptions Options(int64_t rank, std::vector<std::string> targets = {"all"}) {
+  AdapterOptions options;
+  options.rank = rank;
+  options.alpha = 2.0 * static_cast<double>(rank);  // counts twice
+  options.targets = std::move(targets);
+  return options;
+}
+
+float Rounded(float x, float step) { return std::round(x / step) * step; }
+
+// A case whose weights are multiples of 2^-10 and a pair's of 2^-4, small enough that f32 holds the
+// base with the pairs' products in it exactly.
+struct AdaptedCase {
+  AdaptedCase(ReferenceCase c, const AdapterOptions& options)
+      : base(std::move(c)),
+        layout(AdapterLayout(base.config, options)),
+        scale(LoraScale(options)),
+        values(static_cast<size_t>(layout.buffer_size())) {
+    for (float& w : base.weights) w = Rounded(w, 0x1p-10f);
+    for (const ParamInfo& param : layout.params()) {
+      for (int64_t i = 0; i < param.size; ++i) {
+        const double z = RandomNormal(9, RandomStream::kTest, param.offset, i);
+        values[static_cast<size_t>(param.offset + i)] =
+            Rounded(static_cast<float>(0.2 * z), 0x1p-4f);
+      }
+    }
+    merged = base;
+    const ParamLayout whole(base.config);
+    ForEachPair([&](const ParamInfo& weight, const ParamInfo& a, const ParamInfo& b) {
+      for (int64_t o = 0; o < weight.shape[0]; ++o) {
+        for (int64_t k = 0; k < weight.shape[1]; ++k) {
+          double sum = 0;
+          for (int64_t r = 0; r < a.shape[0]; ++r) sum += At(b, o, r) * At(a, r, k);
+          float& w = merged.weights[static_cast<size_t>(weight.offset + o * weight.shape[1] + k)];
+          w = static_cast<float>(w + scale * sum);
+        }
+      }
+    });
+  }
+  template <typename Visit>
+  void ForEachPair(const Visit& visit) const {
+    const ParamLayout whole(base.config);
+    for (const ParamInfo& weight : whole.params()) {
+      if (!weight.name.ends_with(".weight")) continue;
+      const ParamInfo* a = layout.Find(LoraName(weight.name, 'A'));
+      if (a) visit(weight, *a, *layout.Find(LoraName(weight.name, 'B')));
+    }
+  }
+  double At(const ParamInfo& param, int64_t i, int64_t j) const {
+    return values[static_cast<size_t>(param.offset + i * param.shape[1] + j)];
+  }
+  ReferenceCase base, merged;
+  ParamLayout layout;
+  double scale;
+  std::vector<float> values;
+};
+
+struct Trained {
+  std::vector<float> logp, gradient;
+};
+
+Trained RunAdapted(AdaptedCase& c, const ModelWeights& base, Format format) {
+  Trained run;
+  run.logp.resize(static_cast<size_t>(c.base.batch.rows()));
+  run.gradient.resize(c.values.size());
+  const AdaptedWeights adapted(c.base.config, base, c.layout, c.scale, c.values.data(), format);
+  Arena arena;
+  LossForwardBackward(
+      Transformer(c.base.config), adapted.model(), {c.base.batch, c.base.target, c.base.weight},
+      static_cast<float>(c.base.mtp_lambda), static_cast<float>(c.base.balance_alpha), arena,
+      BindAdapterGradients(c.base.config, c.layout, run.gradient.data()), run.logp.data());
+  return run;
+}
+
+// The gradient of a pair follows from that of the whole weight: dA = scale * B^T . dW and dB =
+// scale
+// * dW . A^T, each element a linear function of dW, whose bound the tape knows. The adapter adds
+// roundings of its own, rank + 2 to the `in` of a product: no more than there are, so twice the
+// bound.
+TEST(Adapter, ValuesAndGradientsAreThoseOfTheMergedModel) {
+  for (const ReferenceCase& reference_case : ReferenceCases()) {
+    SCOPED_TRACE(reference_case.name);
+    AdaptedCase c(reference_case, Options(2));
+    const ParamLayout whole(c.base.config);
+    const Trained run =
+        RunAdapted(c, Bind(c.base.config, whole, c.base.weights.data()), Format::kF32);
+    {
+      const TapedForward forward(c.base.config, whole, c.merged.weights, c.merged.input());
+      ASSERT_GT(forward.output().margin, 0);
+      for (size_t i = 0; i < run.logp.size(); ++i) {
+        if (c.base.target[i] < 0) continue;
+        const auto& want = forward.output().logp[i];
+        EXPECT_LE(std::abs(run.logp[i] - want.value()), 2 * forward.Bound(want)) << i;
+      }
+    }
+    const TapedGradient gradient(c.base.config, whole, c.merged.weights, c.merged.input());
+    int64_t compared = 0;
+    c.ForEachPair([&](const ParamInfo& weight, const ParamInfo& a, const ParamInfo& b) {
+      const int64_t out = weight.shape[0], in = weight.shape[1], rank = a.shape[0];
+      const auto check = [&](const ParamInfo& param, int64_t index,
+                             const std::vector<double>& of_weight) {
+        double want = 0;
+        for (int64_t i = 0; i < weight.size; ++i)
+          want += of_weight[static_cast<size_t>(i)] * gradient.value(weight.offset + i);
+        const double got = run.gradient[static_cast<size_t>(param.offset + index)];
+        EXPECT_LE(std::abs(got - want), 2 * gradient.Bound(weight.offset, of_weight))
+            << param.name << "[" << index << "]";
+        ++compared;
+      };
+      // A bound takes a sweep over the tape: the last element of each is one that every row enters.
+      std::vector<double> of_weight(static_cast<size_t>(weight.size));
+      for (int64_t o = 0; o < out; ++o)
+        of_weight[static_cast<size_t>(o * in + in - 1)] = c.scale * c.At(b, o, rank - 1);
+      check(a, (rank - 1) * in + in - 1, of_weight);
+      std::ranges::fill(of_weight, 0.0);
+      for (int64_t k = 0; k < in; ++k)
+        of_weight[static_cast<size_t>((out - 1) * in + k)] = c.scale * c.At(a, rank - 1, k);
+      check(b, (out - 1) * rank + rank - 1, of_weight);
+    });
+    EXPECT_GE(compared, 14);
+  }
+}
+
+// A fresh pair changes no bit of the model, and its gradient is not nothing.
+TEST(Adapter, BeginsAsTheBase) {
+  for (const ReferenceCase& reference_case : ReferenceCases()) {
+    SCOPED_TRACE(reference_case.name);
+    AdaptedCase c(reference_case, Options(4));
+    InitializeAdapter(c.layout, 7, c.values.data());
+    const ParamLayout whole(c.base.config);
+    const ModelWeights base = Bind(c.base.config, whole, c.base.weights.data());
+    Arena arena;
+    std::vector<float> logp(static_cast<size_t>(c.base.batch.rows()));
+    std::vector<float> unused(static_cast<size_t>(whole.buffer_size()));
+    LossForwardBackward(
+        Transformer(c.base.config), base, {c.base.batch, c.base.target, c.base.weight},
+        static_cast<float>(c.base.mtp_lambda), static_cast<float>(c.base.balance_alpha), arena,
+        BindGradients(c.base.config, whole, unused.data()), logp.data());
+    const Trained run = RunAdapted(c, base, Format::kF32);
+    EXPECT_EQ(std::memcmp(run.logp.data(), logp.data(), logp.size() * sizeof(float)), 0);
+    for (const ParamInfo& param : c.layout.params()) {
+      const auto begin = run.gradient.begin() + param.offset;
+      const bool moves = std::any_of(begin, begin + param.size, [](float g) { return g != 0; });
+      const bool is_a = param.name.ends_with("lora_A.weight");  // its gradient: times B = 0
+      // An expert may have had no token.
+      if (is_a || param.expert < 0) {
+        EXPECT_EQ(moves, !is_a) << param.name;
+      }
+    }
+  }
+}
+
+// Of what is packed and frozen, training gives what sampling does, row for row, and the same
+// gradients as where the same numbers are plain.
+TEST(Adapter, AFrozenBaseIsReadFromItsPackedForm) {
+  for (const Format format : {Format::kF32, Format::kBf16}) {
+    for (const ReferenceCase& reference_case : ReferenceCases()) {
+      SCOPED_TRACE(reference_case.name);
+      AdaptedCase c(reference_case, Options(3));
+      const ParamLayout whole(c.base.config);
+      const Trained plain =
+          RunAdapted(c, Bind(c.base.config, whole, c.base.weights.data(), format), format);
+      const PackedWeights packed(c.base.config, whole, c.base.weights.data(), format);
+      ModelWeights frozen = packed.model();
+      ListTensors(c.base.config, frozen, [](auto& tensor, const ParamSpec& spec) {
+        if constexpr (std::is_same_v<decltype(tensor), Weight&>) {
+          if (spec.kind == ParamKind::kMatrix || spec.kind == ParamKind::kHead)
+            tensor.w.data = nullptr;
+        }
+      });
+      const Trained run = RunAdapted(c, frozen, format);
+      EXPECT_EQ(run.logp, plain.logp);
+      EXPECT_EQ(run.gradient, plain.gradient);
+    }
+  }
+}
+
+TEST(Adapter, TargetsAreTheLayersNamed) {
+  const ModelConfig config = ReferenceCases().front().config;
+  const ParamLayout some = AdapterLayout(config, Options(2, {"o_proj", "down_proj"}));
+  ASSERT_FALSE(some.params().empty());
+  for (const ParamInfo& param : some.params()) {
+    EXPECT_TRUE(param.name.find(".o_proj.lora_") != std::string::npos ||
+                param.name.find(".down_proj.lora_") != std::string::npos)
+        << param.name;
+  }
+  EXPECT_EQ(some.params().front().name,
+            "base_model.model.model.layers.0.self_attn.o_proj.lora_A.weight");
+  try {
+    AdapterLayout(config, Options(2, {"o_proj", "qq_proj"}));
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("'qq_proj'"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("o_proj"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Adapter, EveryLinearLayerIsATarget) {
+  for (const ReferenceCase& c : ReferenceCases()) {
+    const ParamLayout layout = AdapterLayout(c.config, Options(2));
+    const ParamLayout whole(c.config);
+    for (const ParamInfo& param : whole.params()) {
+      const bool adapted =
+          param.name.ends_with(".weight") && layout.Find(LoraName(param.name, 'A')) != nullptr;
+      EXPECT_EQ(adapted, param.kind == ParamKind::kMatrix && param.layer >= 0 &&
+                             param.layer < c.config.num_hidden_layers)
+          << param.name;
+    }
+  }
+}
+
+TEST(Adapter, FieldsAreWhole) { EXPECT_TRUE(ListsEveryMember<AdapterOptions>()); }
+
+TEST(Adapter, WrongOptionsAreRefused) {
+  const auto refused = [](const std::string& assignment) {
+    AdapterOptions options;
+    SetField(FieldsOf(options), assignment);
+    EXPECT_THROW(Validate(options), UsageError) << assignment;
+  };
+  Validate(AdapterOptions());
+  for (const char* wrong :
+       {"rank=0", "rank=5000", "alpha=0", "alpha=-1", "kind=dora", "weights=q3", "targets="})
+    refused(wrong);
+}
+
+}  // namespace
+}  // namespace darkhorse
