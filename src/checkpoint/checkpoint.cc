@@ -10,6 +10,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/block_scales.h"
 #include "checkpoint/config_json.h"
 #include "checkpoint/run_directory.h"
@@ -56,8 +57,8 @@ std::string TokenizerConfigJson(const ModelConfig& config, const ModelFiles& fil
   return out.dump(2) + "\n";
 }
 
-void WriteModel(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
-                const float* weights, const ModelFiles& files) {
+void WriteWeights(const std::string& directory, const ModelConfig& config,
+                  const ParamLayout& layout, const float* weights, const ModelFiles& files) {
   const std::string_view torch_dtype = files.dtype == DType::kBf16 ? "bfloat16" : "float32";
   WriteFileAtomically(directory + "/config.json", WriteConfigJson(config, torch_dtype));
   std::vector<TensorSpec> specs;
@@ -74,6 +75,15 @@ void WriteModel(const std::string& directory, const ModelConfig& config, const P
   }
   writer.Commit();
   WriteFileAtomically(directory + kGenerationConfig, WriteGenerationConfigJson(config));
+}
+
+void WriteModel(const std::string& directory, const ModelConfig& config, const ParamLayout& layout,
+                const float* weights, const ModelFiles& files) {
+  if (files.adapter) {
+    WriteAdapter(directory, *files.adapter, layout, weights);
+  } else {
+    WriteWeights(directory, config, layout, weights, files);
+  }
   if (!files.chat_template.empty())
     WriteFileAtomically(directory + kChatTemplate, files.chat_template);
   if (files.tokenizer_json.empty()) return;

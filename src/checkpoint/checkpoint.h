@@ -17,6 +17,16 @@
 
 namespace darkhorse {
 
+// Of an adapter (checkpoint/adapter_folder.h), what goes beside its tensors.
+struct AdapterFiles {
+  std::string base;                          // path of the base model
+  std::optional<uint64_t> base_fingerprint;  // its CheckpointFingerprint; none: not kept
+  int64_t rank = 0;
+  double alpha = 0;
+  bool root_scale = false;  // its product counts alpha / sqrt(rank) times, not alpha / rank
+  double scale() const;
+};
+
 // What goes beside the weights. Texts are written as they are.
 struct ModelFiles {
   DType dtype = DType::kF32;   // or kBf16: how matrices are stored
@@ -24,6 +34,7 @@ struct ModelFiles {
   std::string chat_template;   // Jinja; none if empty
   // Its Tokenizer::hash, kept with the weights, which know no other; none: it is not kept.
   std::optional<uint64_t> tokenizer_hash;
+  std::optional<AdapterFiles> adapter;  // then the weights are an adapter's
 };
 
 // What the trainer needs to go on exactly. `json` is one JSON object (recipe, counters); numbers

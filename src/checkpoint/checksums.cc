@@ -75,6 +75,8 @@ bool VerifyChecksums(const std::string& directory, Verify what) {
     Fail("{}: not a '{}' file; restore it, or delete it to go unverified", name, kFormat);
   }
   std::vector<const char*> needed = {"config.json", "model.safetensors"};
+  if (sums["files"].contains("adapter_config.json"))
+    needed = {"adapter_config.json", "adapter_model.safetensors"};
   if (what == Verify::kModelAndTrainer) {
     needed.insert(needed.end(), {kTrainerStateFile, kOptimizerFile});
   }

@@ -210,6 +210,7 @@ GgmlType ExportType(GgmlType type, ParamKind kind, int64_t cols) {
     case ParamKind::kHead:
       if (type != GgmlType::kF16) type = GgmlType::kQ8_0;
       break;
+    case ParamKind::kAdapter:  // none is in a model's list
     case ParamKind::kMatrix:
       break;
   }

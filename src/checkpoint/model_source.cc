@@ -8,10 +8,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/folder_source.h"
 #include "checkpoint/gguf_source.h"
 #include "checkpoint/gguf_tokenizer.h"
+#include "checkpoint/run_directory.h"
 
 namespace darkhorse {
 
@@ -26,9 +28,7 @@ bool IsGgufPath(const std::string& path) {
   return file.bytes().size() >= 4 && std::memcmp(file.bytes().data(), "GGUF", 4) == 0;
 }
 
-bool IsModelPath(const std::string& path) {
-  return IsGgufPath(path) || FileExists(path + "/config.json");
-}
+bool IsModelPath(const std::string& path) { return IsGgufPath(path) || IsModelFolder(path); }
 
 bool IsOwnFolder(const std::string& directory) {
   return FileExists(directory + "/checksums.json") || TokenizerHashOf(directory).has_value();
@@ -38,6 +38,7 @@ std::unique_ptr<ModelSource> OpenModel(const std::string& path) {
   if (IsGgufPath(path)) return std::make_unique<GgufSource>(path);
   if (std::filesystem::is_regular_file(path))
     Fail("{}: is a file, but no GGUF file; name one, or the directory of a checkpoint", path);
+  if (IsAdapterFolder(path)) return AdapterSource::Open(path);
   return std::make_unique<FolderSource>(path);
 }
 

@@ -1,5 +1,5 @@
-// A model as its files have it: a folder of safetensors, or a GGUF file. Opened and checked;
-// nothing is read yet but what describes it.
+// A model as its files have it: a folder of safetensors, a GGUF file, or either with an adapter.
+// Opened and checked; nothing is read yet but what describes it.
 #pragma once
 
 #include <memory>
@@ -17,12 +17,16 @@ struct ChatFormat {
   std::string bos_token, eos_token;  // as texts
 };
 
+class AdapterSource;  // checkpoint/adapter_folder.h
+
 class ModelSource : public ParamSource {
  public:
   const std::string& path() const { return path_; }
   // As the files say, but for where texts begin and end (TextConfig).
   const ModelConfig& config() const { return config_; }
   virtual int64_t file_bytes() const = 0;  // of the weights
+  // Itself where it is a base model and an adapter; else null.
+  virtual const AdapterSource* adapter() const { return nullptr; }
 
   // Error where there is none, or one of another model.
   virtual Tokenizer ReadTokenizer() const = 0;
@@ -53,7 +57,7 @@ Tokenizer LoadTokenizer(const std::string& path);
 // Whether `path` is a file that begins as GGUF files do.
 bool IsGgufPath(const std::string& path);
 
-// Whether there is a model at `path`: such a file, or a folder with a config.json.
+// Whether there is a model at `path`: such a file, or a folder of one or of an adapter.
 bool IsModelPath(const std::string& path);
 
 // Whether this program wrote the folder.

@@ -79,7 +79,7 @@ std::string CheckpointsBeside(const std::string& directory) {
   const fs::path parent = fs::path(directory).parent_path();
   for (const fs::directory_entry& entry :
        fs::directory_iterator(parent.empty() ? "." : parent, error)) {
-    if (FileExists(entry.path().string() + "/config.json"))
+    if (IsModelFolder(entry.path().string()))
       names.push_back(Printable(entry.path().filename().string()));
   }
   std::ranges::sort(names);
@@ -96,7 +96,7 @@ constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.jso
   const fs::path parent = fs::path(directory).parent_path();
   const fs::path run = parent.filename() == "checkpoints" ? parent.parent_path() : parent;
   const std::string beside = CheckpointsBeside(directory);
-  const std::string best = FileExists((run / "best/config.json").string()) && run != parent
+  const std::string best = IsModelFolder((run / "best").string()) && run != parent
                                ? (run / "best").string()
                                : "";
   if (!beside.empty() || !best.empty())
@@ -315,8 +315,12 @@ RunLock::RunLock(const std::string& run) {
 
 RunLock::~RunLock() { close(directory_); }
 
+bool IsModelFolder(const std::string& directory) {
+  return FileExists(directory + "/config.json") || FileExists(directory + "/adapter_config.json");
+}
+
 void RequireCheckpoint(const std::string& directory) {
-  if (FileExists(directory + "/config.json")) return;
+  if (IsModelFolder(directory)) return;
   if (!FileExists(directory)) FailNoDirectory(directory);
   if (!fs::is_directory(directory)) Fail("{}: is a file; name a checkpoint's directory", directory);
   if (const std::string newest = NewestCheckpoint(directory); !newest.empty())

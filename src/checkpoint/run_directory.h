@@ -32,7 +32,10 @@ class RunLock {
   int directory_;
 };
 
-// Error unless `directory` holds a config.json. A run is easily taken for one of its checkpoints,
+// Whether the folder holds a model, or an adapter of one.
+bool IsModelFolder(const std::string& directory);
+
+// Error unless `directory` holds one. A run is easily taken for one of its checkpoints,
 // so where it is a run or holds runs, its newest checkpoint is named; where there is no such
 // directory, the checkpoints beside it are.
 void RequireCheckpoint(const std::string& directory);

@@ -8,8 +8,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/random.h"
-#include "checkpoint/checksums.h"
-#include "checkpoint/model_source.h"
 #include "model/cost.h"
 #include "rl/sample_metrics.h"
 #include "train/schedule.h"
@@ -66,46 +64,49 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
                                                  const std::string& model_directory,
                                                  Environment& environment) {
   Validate(recipe);
-  const std::unique_ptr<const ModelSource> source = OpenModel(model_directory);
-  Tokenizer tokenizer = source->ReadTokenizer();
-  const ModelConfig config = source->TextConfig(tokenizer);
+  const ReinforceOptions& rl = recipe.rl;
+  const TrainingStart start(model_directory, recipe.adapter, FormatOf(rl.precision));
+  const ModelConfig& config = start.config();
   // What cannot fit is refused before any of it is allocated. No micro-batch has more rows than a
   // step.
-  const ReinforceOptions& rl = recipe.rl;
   const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
-  RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows), FormatOf(rl.precision));
-  ModelFiles files;
-  files.tokenizer_json = source->TokenizerJson(tokenizer);
-  files.chat_template = source->ReadChatFormat().chat_template;
-  files.tokenizer_hash = tokenizer.hash();
+  start.RequireMemory(std::min(rl.micro_batch_tokens, step_rows));
   // Problems that cannot work are better known now than after hours.
-  LongestPrompt(tokenizer, DocumentStartToken(config), environment.AllProblems(),
+  LongestPrompt(start.tokenizer(), DocumentStartToken(config), environment.AllProblems(),
                 config.max_position_embeddings);
   environment.TrainingProblem(rl.seed, 0);
-
-  std::unique_ptr<Learner> learner(
-      new Learner(recipe, environment, config, std::move(tokenizer), std::move(files)));
-  TrainedModel& trained = learner->trained_;
-  ReadWeights(*source, trained.layout(), trained.mutable_weights());
-  if (recipe.grpo.kl_beta > 0) {
-    learner->kl_reference_.resize(static_cast<size_t>(trained.layout().buffer_size()));
-    learner->MoveReference();
-    trained.AddState("reference", learner->kl_reference_);
-  }
-  return learner;
+  return std::unique_ptr<Learner>(new Learner(recipe, environment, start));
 }
 
-Learner::Learner(const ReinforceRecipe& recipe, Environment& environment, const ModelConfig& config,
-                 Tokenizer tokenizer, ModelFiles files)
+Learner::Learner(const ReinforceRecipe& recipe, Environment& environment,
+                 const TrainingStart& start)
     : recipe_(recipe),
       environment_(environment),
       parts_(environment.Parts()),
-      config_(config),
-      tokenizer_(std::move(tokenizer)),
-      files_(std::move(files)),
-      trained_(config_, recipe.optimizer, FormatOf(recipe.rl.precision)),
-      packed_(config_, trained_.layout(), trained_.mutable_weights(), trained_.format()) {
+      config_(start.config()),
+      tokenizer_(start.tokenizer()),
+      files_(start.Files()),
+      trained_(start.Make(recipe.optimizer, recipe.rl.seed)) {
   progress_.success.assign(parts_.size(), 0.5);
+  if (trained_->trains_adapter() && recipe.rl.router_bias_gamma > 0) {
+    FailUsage(
+        "rl.router_bias_gamma is {}, but an adapter leaves the router as it is; set it to 0, or "
+        "adapter.kind to none",
+        recipe.rl.router_bias_gamma);
+  }
+  if (!trained_->trains_adapter())
+    packed_.emplace(config_, trained_->layout(), trained_->mutable_weights(), trained_->format());
+  if (recipe.grpo.kl_beta > 0) {
+    kl_reference_.resize(static_cast<size_t>(trained_->layout().buffer_size()));
+    MoveReference();
+    trained_->AddState("reference", kl_reference_);
+  }
+}
+
+const ModelWeights& Learner::SamplingWeights() {
+  if (!packed_) return trained_->bound_weights();
+  packed_->Repack();
+  return packed_->model();
 }
 
 // Before others take engines of their own: two caches at once were more memory than the run needs.
@@ -123,8 +124,8 @@ Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
     capacity_ =
         std::min((needed + kGrowth - 1) / kGrowth * kGrowth, config_.max_position_embeddings);
     engine_.reset();
-    engine_.emplace(trained_.model(), packed_.model(), CacheForm::kExpanded,
-                    RolloutSlots(recipe_.rl), capacity_);
+    engine_.emplace(trained_->model(), packed_ ? packed_->model() : trained_->bound_weights(),
+                    CacheForm::kExpanded, RolloutSlots(recipe_.rl), capacity_);
   }
   return *engine_;
 }
@@ -150,7 +151,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   }
   metrics.sample_seconds += cost.sample_seconds;
   metrics.score_seconds += cost.score_seconds;
-  metrics.flops += Flops(trained_.model().cost(), cost.work);
+  metrics.flops += Flops(trained_->model().cost(), cost.work);
   return samples;
 }
 
@@ -222,17 +223,16 @@ std::vector<PolicySample> Learner::WithAdvantages(const std::vector<Sample>& sam
 // Under the policy before this step's updates and under the reference, where they are needed.
 void Learner::AddLogps(std::vector<PolicySample>& samples) {
   const auto logps = [&](const ModelWeights& weights) {
-    return CompletionLogps(trained_.model(), weights, recipe_.rl.micro_batch_tokens,
-                           trained_.arena(), samples);
+    return CompletionLogps(trained_->model(), weights, recipe_.rl.micro_batch_tokens,
+                           trained_->arena(), samples);
   };
   // A single update on fresh samples finds the old log-probabilities in its own forward pass.
   if (recipe_.rl.minibatches * recipe_.rl.inner_epochs > 1) {
-    std::vector<std::vector<float>> old = logps(trained_.bound_weights());
+    std::vector<std::vector<float>> old = logps(trained_->bound_weights());
     for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_old = std::move(old[i]);
   }
   if (!kl_reference_.empty()) {
-    std::vector<std::vector<float>> reference =
-        logps(Bind(config_, trained_.layout(), kl_reference_.data(), trained_.format()));
+    std::vector<std::vector<float>> reference = logps(trained_->WithValues(kl_reference_.data()));
     for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_ref = std::move(reference[i]);
   }
 }
@@ -264,12 +264,12 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
       const GrpoScale scale = ScaleOf(own, rl.max_tokens);
       CHECK(scale.tokens > 0);  // every group has a sample that is trained on (HasSignal)
       const PolicyMetrics update =
-          PolicyUpdate(trained_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor, own);
+          PolicyUpdate(*trained_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor, own);
       sums.Add(update);
       AddLoad(update.load, metrics.load);
       metrics.max_violation = std::max(metrics.max_violation, MaxViolation(update.load));
       if (rl.router_bias_gamma > 0)
-        UpdateRouterBiases(update.load, rl.router_bias_gamma, trained_.bound_weights());
+        UpdateRouterBiases(update.load, rl.router_bias_gamma, trained_->bound_weights());
     }
   }
   sums.Describe(metrics);
@@ -279,7 +279,7 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
 
 // The reference becomes the policy as it is.
 void Learner::MoveReference() {
-  std::copy(trained_.weights(), trained_.weights() + trained_.layout().buffer_size(),
+  std::copy(trained_->weights(), trained_->weights() + trained_->layout().buffer_size(),
             kl_reference_.begin());
 }
 
@@ -303,7 +303,7 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
   ReinforceMetrics metrics;
   const RunProgress before = progress_;
   const double start = SteadySeconds();
-  packed_.Repack();
+  SamplingWeights();  // packed for the engine
   metrics.sample_seconds = SteadySeconds() - start;
   const std::vector<Sample> collected = [&] {
     try {
@@ -318,7 +318,7 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
   const double train_start = SteadySeconds();
   if (!collected.empty()) Train(collected, metrics);
   ++progress_.completed;
-  progress_.updates = trained_.optimizer().step();
+  progress_.updates = trained_->optimizer().step();
   if (!kl_reference_.empty() && recipe_.rl.reference_every > 0 &&
       progress_.completed % recipe_.rl.reference_every == 0) {
     MoveReference();
@@ -331,13 +331,11 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
 
 ProbeReport Learner::Probe(const StopRequest& stop) {
   ReleaseEngine();
-  packed_.Repack();
-  return darkhorse::Probe(recipe_, trained_, packed_.model(), tokenizer_, environment_, stop);
+  return darkhorse::Probe(recipe_, *trained_, SamplingWeights(), tokenizer_, environment_, stop);
 }
 
 std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
   ReleaseEngine();
-  packed_.Repack();
   const ReinforceOptions& rl = recipe_.rl;
   EvaluationOptions options;
   options.problems = rl.evaluate_problems;
@@ -345,16 +343,16 @@ std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
   options.max_tokens = rl.max_tokens;
   options.slots = rl.slots;
   options.seed = kEvaluationSeed;
-  return darkhorse::Evaluate(trained_.model(), packed_.model(), tokenizer_, environment_, options,
-                             stop);
+  return darkhorse::Evaluate(trained_->model(), SamplingWeights(), tokenizer_, environment_,
+                             options, stop);
 }
 
 void Learner::PublishModel(const std::string& directory) {
-  PublishCheckpoint(directory, config_, trained_.layout(), trained_.weights(), files_, nullptr);
+  PublishCheckpoint(directory, config_, trained_->layout(), trained_->weights(), files_, nullptr);
 }
 
 std::string Learner::Save(const std::string& run, const std::string& json) {
-  return trained_.Save(run, recipe_.rl.keep_checkpoints, files_, json, progress_.completed);
+  return trained_->Save(run, recipe_.rl.keep_checkpoints, files_, json, progress_.completed);
 }
 
 void Learner::Resume(const std::string& directory, const RunProgress& progress) {
@@ -364,9 +362,9 @@ void Learner::Resume(const std::string& directory, const RunProgress& progress) 
         "run directory",
         directory, progress.success.size(), parts_.size());
   }
-  trained_.Load(directory);
+  trained_->Load(directory);
   progress_ = progress;
-  trained_.optimizer().set_step(progress.updates);
+  trained_->optimizer().set_step(progress.updates);
 }
 
 }  // namespace darkhorse

@@ -16,6 +16,7 @@
 #include "rl/probe.h"
 #include "rl/recipe.h"
 #include "rl/rollout.h"
+#include "train/start.h"
 #include "train/trained_model.h"
 
 namespace darkhorse {
@@ -51,7 +52,7 @@ class Learner {
   std::string ContextNote() const;
 
   const ModelConfig& config() const { return config_; }
-  const ModelCost& cost() const { return trained_.model().cost(); }
+  const ModelCost& cost() const { return trained_->model().cost(); }
   const RunProgress& progress() const { return progress_; }
 
   // The model alone, as a checkpoint of its own.
@@ -66,10 +67,11 @@ class Learner {
   StepCallback on_engine_step;  // hears of each forward pass of sampling in Step; may be null
 
  private:
-  Learner(const ReinforceRecipe& recipe, Environment& environment, const ModelConfig& config,
-          Tokenizer tokenizer, ModelFiles files);
+  Learner(const ReinforceRecipe& recipe, Environment& environment, const TrainingStart& start);
 
   int32_t bos() const { return DocumentStartToken(config_); }
+  // What samples: the weights as they are now.
+  const ModelWeights& SamplingWeights();
   void ReleaseEngine();
   Engine& EngineFor(const std::vector<Problem>& problems);
   std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round,
@@ -88,8 +90,8 @@ class Learner {
   const ModelConfig config_;
   const Tokenizer tokenizer_;
   const ModelFiles files_;
-  TrainedModel trained_;
-  PackedWeights packed_;
+  const std::unique_ptr<TrainedModel> trained_;
+  std::optional<PackedWeights> packed_;  // of all weights, for sampling
   std::optional<Engine> engine_;
   int64_t capacity_ = 0;             // of engine_: tokens of a sequence
   std::vector<float> kl_reference_;  // of the KL term; empty without one

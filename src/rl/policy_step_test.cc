@@ -135,7 +135,7 @@ TEST_F(PolicyStepTest, TheEntropyBonusPullsBothWays) {
     PolicyUpdate(trained_, options, Scale(), 40, /*lr_factor=*/0, policy_);
     const ParamLayout& layout = trained_.layout();
     const float* begin =
-        trained_.bound_grads().embed_tokens.data - layout.Find("model.embed_tokens.weight")->offset;
+        trained_.bound_grads().embed_tokens.w.data - layout.Find("model.embed_tokens.weight")->offset;
     return std::vector<float>(begin, begin + layout.buffer_size());
   };
   const std::vector<float> up = gradient(0.5), down = gradient(-0.5), none = gradient(0);
@@ -176,7 +176,7 @@ TEST_F(PolicyStepTest, ReinforceIsCrossEntropyWeightedByAdvantage) {
   const ModelGradients& updated = trained_.bound_grads();
   const ParamInfo* embedding = trained_.layout().Find("model.embed_tokens.weight");
   ASSERT_NE(embedding, nullptr);
-  const float* own = updated.embed_tokens.data - embedding->offset;
+  const float* own = updated.embed_tokens.w.data - embedding->offset;
   double norm = 0;
   for (const ParamInfo& param : trained_.layout().params()) {
     const float* want = gradient.data() + param.offset;

@@ -22,6 +22,7 @@ void ListFields(ReinforceRecipe& r, FieldList& list) {
   list.Section("curriculum", r.curriculum, "which tasks of a mixture are practised most");
   list.Section("stop", r.stop, "rules that end the run before rl.steps");
   list.Section("grpo", r.grpo, "the objective");
+  list.Section("adapter", r.adapter, "what is trained");
   list.Section("optimizer", r.optimizer, "the optimizer");
   list.Section("schedule", r.schedule, "the learning rate over the run");
 }
@@ -34,6 +35,7 @@ double ForwardPasses(const ReinforceRecipe& r) {
 void Validate(const ReinforceRecipe& r) {
   const ReinforceOptions& o = r.rl;
   Validate(r.grpo);
+  Validate(r.adapter);
   Validate(r.optimizer);
   Validate(r.schedule);
   Validate(r.problems);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "model/adapter.h"
 #include "rl/options.h"
 #include "train/options.h"
 
@@ -15,6 +16,7 @@ struct ReinforceRecipe {
   CurriculumOptions curriculum;
   StopOptions stop;
   GrpoOptions grpo;
+  AdapterOptions adapter;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   ReinforceRecipe();  // reinforcement learning's defaults of the last two

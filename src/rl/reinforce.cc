@@ -279,7 +279,7 @@ ReinforceResult ReinforcementRun::Loop() {
              : fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
                            learner_->progress().completed));
   }
-  if (FileExists(BestDirectory() + "/config.json")) result_.best_checkpoint = BestDirectory();
+  if (IsModelFolder(BestDirectory())) result_.best_checkpoint = BestDirectory();
   return result_;
 }
 

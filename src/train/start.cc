@@ -1,8 +1,12 @@
 #include "train/start.h"
 
+#include <filesystem>
+
 #include "base/checksum.h"
 #include "base/error.h"
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/checksums.h"
 #include "checkpoint/model_source.h"
 #include "text/tokenizer.h"
 
@@ -48,6 +52,85 @@ ModelConfig StartingConfig(const std::string& checkpoint, const ShardInfo& shard
 
 void LoadStartingWeights(const std::string& checkpoint, TrainedModel& trained) {
   ReadWeights(*OpenModel(checkpoint), trained.layout(), trained.mutable_weights());
+}
+
+namespace {
+
+// What AdapterOptions::weights says; "auto": what the files hold.
+WeightStore::Choose ChooserOf(const std::string& weights, const ModelSource& source) {
+  if (weights == "auto") {
+    return [&source](const ParamSpec& param) { return WeightStore::AsStored(source, param); };
+  }
+  const Format format = weights == "q8"   ? Format::kQ8
+                        : weights == "q4" ? Format::kQ4
+                                          : FormatOf(weights);
+  return [format](const ParamSpec&) { return format; };
+}
+
+bool IsPublished(const ModelSource& source) {
+  return IsGgufPath(source.path()) || !IsOwnFolder(source.path());
+}
+
+}  // namespace
+
+TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& options, Format format)
+    : source_(OpenModel(path)),
+      format_(format),
+      tokenizer_(source_->ReadTokenizer()),
+      chat_format_(source_->ReadChatFormat()),
+      config_(source_->TextConfig(tokenizer_)) {
+  Validate(options);
+  const AdapterSource* begun = source_->adapter();
+  if (options.kind == "none" || (options.kind == "auto" && !begun && !IsPublished(*source_)))
+    return;  // of a model with an adapter, the two in one
+  config_.num_nextn_predict_layers = 0;
+  AdapterFiles files;
+  if (begun) {
+    files = begun->files();
+    begun_ = source_;
+    source_ = std::shared_ptr<const ModelSource>(begun_, &begun->base());
+  } else {
+    files = {.base = std::filesystem::absolute(path).lexically_normal().string(),
+             .base_fingerprint = CheckpointFingerprint(path),
+             .rank = options.rank,
+             .alpha = options.alpha};
+  }
+  adapter_.emplace(Adapter{ChooserOf(options.weights, *source_),
+                           begun ? begun->layout() : AdapterLayout(config_, options), files});
+}
+
+void TrainingStart::RequireMemory(int64_t micro_batch_tokens) const {
+  if (!adapter_) return RequireTrainingMemory(config_, micro_batch_tokens, format_);
+  RequireAdapterMemory(config_, adapter_->layout,
+                       WeightStore::Bytes(config_, *source_, adapter_->weights), micro_batch_tokens,
+                       format_);
+}
+
+ModelFiles TrainingStart::Files() const {
+  ModelFiles files;
+  files.tokenizer_json = source_->TokenizerJson(tokenizer_);
+  files.chat_template = chat_format_.chat_template;
+  files.tokenizer_hash = tokenizer_.hash();
+  if (adapter_) files.adapter = adapter_->files;
+  return files;
+}
+
+std::unique_ptr<TrainedModel> TrainingStart::Make(const OptimizerOptions& optimizer,
+                                                  uint64_t seed) const {
+  if (!adapter_) {
+    auto trained = std::make_unique<TrainedModel>(config_, optimizer, format_);
+    ReadWeights(*source_, trained->layout(), trained->mutable_weights());
+    return trained;
+  }
+  auto trained = std::make_unique<TrainedModel>(
+      config_, optimizer, format_,
+      AdapterTraining{source_, adapter_->weights, adapter_->layout, adapter_->files.scale()});
+  if (begun_) {
+    begun_->adapter()->ReadValues(trained->mutable_weights());
+  } else {
+    trained->Initialize(seed);
+  }
+  return trained;
 }
 
 }  // namespace darkhorse

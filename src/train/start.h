@@ -1,9 +1,13 @@
-// Where pretraining begins, if not at fresh weights: a checkpoint.
+// Where training begins, if not at fresh weights: a model as its files have it.
 #pragma once
 
+#include <memory>
 #include <string>
 
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
 #include "data/shard.h"
+#include "model/adapter.h"
 #include "model/config.h"
 #include "train/trained_model.h"
 
@@ -15,5 +19,38 @@ ModelConfig StartingConfig(const std::string& checkpoint, const ShardInfo& shard
 
 // Its weights, without any of its optimizer's state, into a model of that configuration.
 void LoadStartingWeights(const std::string& checkpoint, TrainedModel& trained);
+
+// A model opened to be trained further: all its weights, or an adapter of it.
+class TrainingStart {
+ public:
+  // Where an adapter lies at `path`, that is what goes on, of the rank it has. `format`: of the
+  // products. UsageError: options that do not fit the model. Error as OpenModel's.
+  TrainingStart(const std::string& path, const AdapterOptions& adapter, Format format);
+
+  const ModelConfig& config() const { return config_; }  // without MTP modules for an adapter
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const ChatFormat& chat_format() const { return chat_format_; }
+  bool trains_adapter() const { return adapter_.has_value(); }
+  // Error if this machine cannot hold the training, computing so many tokens at once.
+  void RequireMemory(int64_t micro_batch_tokens) const;
+  // What goes beside what is trained.
+  ModelFiles Files() const;
+  // `seed`: of a fresh adapter.
+  std::unique_ptr<TrainedModel> Make(const OptimizerOptions& optimizer, uint64_t seed) const;
+
+ private:
+  std::shared_ptr<const ModelSource> source_;  // where an adapter is trained, its base
+  std::shared_ptr<const ModelSource> begun_;   // the adapter that goes on; null: a fresh one
+  const Format format_;
+  Tokenizer tokenizer_;
+  ChatFormat chat_format_;
+  ModelConfig config_;
+  struct Adapter {
+    WeightStore::Choose weights;
+    ParamLayout layout;
+    AdapterFiles files;
+  };
+  std::optional<Adapter> adapter_;
+};
 
 }  // namespace darkhorse

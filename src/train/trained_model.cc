@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/model_source.h"
 #include "checkpoint/run_directory.h"
 #include "model/cost.h"
@@ -29,6 +30,12 @@ void RequireFinite(std::string_view what, std::span<const float> values, int64_t
       "{} are not all finite after step {}, so they are not saved; start another run with a lower "
       "optimizer.learning_rate (the checkpoints so far are untouched)",
       what, step);
+}
+
+bool SameTensors(const ParamLayout& a, const ParamLayout& b) {
+  return std::ranges::equal(a.params(), b.params(), [](const ParamInfo& x, const ParamInfo& y) {
+    return x.name == y.name && x.shape == y.shape;
+  });
 }
 
 }  // namespace
@@ -62,6 +69,24 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
       cure);
 }
 
+void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter, int64_t base_bytes,
+                          int64_t micro_batch_tokens, Format format) {
+  const ModelCost cost(config);
+  constexpr double kCopies = 4;  // values, gradients, two moments
+  const double trained = kCopies * static_cast<double>(adapter.buffer_size()) * sizeof(float) +
+                         static_cast<double>(AdaptedWeights::Bytes(adapter, format));
+  const auto activations = static_cast<double>(cost.Training(micro_batch_tokens).activations);
+  RequireMemory(
+      static_cast<double>(base_bytes) + trained + activations + RopeCache::Bytes(config),
+      fmt::format("training an adapter of {} parameters of a model of {}, in micro-batches of {} "
+                  "tokens,",
+                  FormatCount(static_cast<double>(adapter.parameter_count())),
+                  FormatCount(static_cast<double>(cost.parameters())), micro_batch_tokens),
+      activations > static_cast<double>(base_bytes)
+          ? "lower micro_batch_tokens"
+          : "set adapter.weights to q8 or q4, or choose a smaller model");
+}
+
 TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
                            Format format)
     : format_(format),
@@ -76,14 +101,39 @@ TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& op
     packed_.emplace(config, layout_, weights_.data(), format, PackedWeights::Use::kTraining);
 }
 
+TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
+                           Format format, AdapterTraining adapter)
+    : format_(format),
+      model_(config),
+      source_(std::move(adapter.source)),
+      base_(std::in_place, config, *source_, adapter.weights),
+      scale_(adapter.scale),
+      layout_(std::move(adapter.layout)),
+      weights_(layout_.buffer_size()),
+      grads_(layout_.buffer_size()),
+      adapted_(std::in_place, config, base_->model(), layout_, scale_, weights_.data(), format),
+      bound_grads_(BindAdapterGradients(config, layout_, grads_.data())),
+      optimizer_(layout_, optimizer, format) {}
+
 const ModelWeights& TrainedModel::bound_weights() {
-  if (!packed_) return bound_weights_;
-  if (stale_) packed_->Repack();
+  if (stale_ && packed_) packed_->Repack();
+  if (stale_ && adapted_) adapted_->Repack();
   stale_ = false;
-  return packed_->model();
+  if (adapted_) return adapted_->model();
+  return packed_ ? packed_->model() : bound_weights_;
+}
+
+const ModelWeights& TrainedModel::WithValues(float* values) {
+  if (base_) {
+    other_adapted_.emplace(config(), base_->model(), layout_, scale_, values, format_);
+    return other_adapted_->model();
+  }
+  other_weights_ = Bind(config(), layout_, values, format_);
+  return other_weights_;
 }
 
 void TrainedModel::Initialize(uint64_t seed) {
+  if (base_) return InitializeAdapter(layout_, seed, mutable_weights());
   InitializeWeights(config(), layout_, seed, mutable_weights());
 }
 
@@ -105,12 +155,20 @@ std::string TrainedModel::Save(const std::string& run, int64_t keep, const Model
 }
 
 std::string TrainedModel::Load(const std::string& directory) {
-  if (!(LoadModelConfig(directory) == config())) {
-    Fail("{}: its model is not the recipe's; resume with the recipe the run was started with",
-         directory);
-  }
+  const auto require = [&](bool same) {
+    if (!same)
+      Fail("{}: its model is not the recipe's; resume with the recipe the run was started with",
+           directory);
+  };
+  const std::unique_ptr<const ModelSource> source = OpenModel(directory);
   const SavedTrainerState saved(directory);
-  ReadWeights(*OpenModel(directory), layout_, mutable_weights());
+  if (base_) {
+    require(source->adapter() && SameTensors(source->adapter()->layout(), layout_));
+    source->adapter()->ReadValues(mutable_weights());
+  } else {
+    require(!source->adapter() && source->config() == config());
+    ReadWeights(*source, layout_, mutable_weights());
+  }
   for (const auto& [name, values] : optimizer_.State()) saved.Read(name, values);
   for (const auto& [name, values] : extra_state_) saved.Read(name, values);
   optimizer_.set_step(saved.step());

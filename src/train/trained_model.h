@@ -1,8 +1,10 @@
-// The model in training: weights, gradients, optimizer. What pretraining and reinforcement learning
-// have in common.
+// The model in training: what is trained of it, its gradients, the optimizer. What pretraining and
+// reinforcement learning have in common. Trained are all weights, or an adapter of a model that
+// stays as it is.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,8 +14,11 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
+#include "model/adapter.h"
 #include "model/loss.h"
 #include "model/packed_weights.h"
+#include "model/weight_store.h"
 #include "train/optimizer.h"
 
 namespace darkhorse {
@@ -23,27 +28,47 @@ namespace darkhorse {
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens,
                            Format format = Format::kF32);
 
+// The same of the training of an adapter, whose base takes `base_bytes` in memory.
+void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter, int64_t base_bytes,
+                          int64_t micro_batch_tokens, Format format);
+
+// A model that stays as it is, in whatever formats, and the adapter of it that is trained.
+struct AdapterTraining {
+  std::shared_ptr<const ModelSource> source;  // of the base; the embedding stays in it
+  WeightStore::Choose weights;                // its formats in memory
+  ParamLayout layout;                         // of the adapter
+  double scale;
+};
+
 class TrainedModel {
  public:
-  // `format`: of the products of the linear layers and of Muon. Weights, gradients and moments are
-  // f32 always.
+  // All weights. `format`: of the products of the linear layers and of Muon. Weights, gradients and
+  // moments are f32 always.
   TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
                Format format = Format::kF32);
+  // An adapter. `format`: of its products. Error: weights that are not finite.
+  TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer, Format format,
+               AdapterTraining adapter);
   TrainedModel(const TrainedModel&) = delete;
   TrainedModel& operator=(const TrainedModel&) = delete;
 
   const ModelConfig& config() const { return model_.config(); }
+  // Of what is trained.
   const ParamLayout& layout() const { return layout_; }
   const Transformer& model() const { return model_; }
   Format format() const { return format_; }
+  bool trains_adapter() const { return base_.has_value(); }
   const float* weights() const { return weights_.data(); }
   // To be changed; asked for anew each time.
   float* mutable_weights() {
     stale_ = true;
     return weights_.data();
   }
-  // As the weights are now.
+  // The model as the weights are now.
   const ModelWeights& bound_weights();
+  // The model with these values, a buffer of the layout, in the place of the weights: of a
+  // reference. Good while they are and until the next call.
+  const ModelWeights& WithValues(float* values);
   const ModelGradients& bound_grads() const { return bound_grads_; }
   Optimizer& optimizer() { return optimizer_; }
   Arena& arena() { return arena_; }
@@ -61,7 +86,7 @@ class TrainedModel {
     extra_state_.emplace_back(name, values);
   }
   // Publishes the whole state under run/checkpoints/step-<step>; `json` is what the loop itself
-  // needs to go on. Returns the directory.
+  // needs to go on, and `files` say of which base an adapter is. Returns the directory.
   std::string Save(const std::string& run, int64_t keep, const ModelFiles& files,
                    const std::string& json, int64_t step);
   // Reads a checkpoint that Save wrote; returns its json.
@@ -70,11 +95,17 @@ class TrainedModel {
  private:
   const Format format_;
   Transformer model_;
+  std::shared_ptr<const ModelSource> source_;  // of the base, where an adapter is trained
+  std::optional<WeightStore> base_;
+  double scale_ = 0;  // of the adapter
   ParamLayout layout_;
   FloatBuffer weights_, grads_;
-  ModelWeights bound_weights_;           // as they are, for f32,
-  std::optional<PackedWeights> packed_;  // or packed once an update
-  bool stale_ = false;                   // packed_ is of older weights
+  ModelWeights bound_weights_;             // all weights as they are, for f32,
+  std::optional<PackedWeights> packed_;    // or packed once an update;
+  std::optional<AdaptedWeights> adapted_;  // or the base with the adapter
+  bool stale_ = false;                     // packed_ or adapted_ is of older weights
+  ModelWeights other_weights_;             // what WithValues gave last
+  std::optional<AdaptedWeights> other_adapted_;
   ModelGradients bound_grads_;
   Optimizer optimizer_;
   Arena arena_;

@@ -63,7 +63,7 @@ TEST(TrainedModel, PacksItsWeightsAnewOnceTheyHaveChanged) {
   EXPECT_TRUE(expect_packed());
   std::fill_n(trained.mutable_weights(), trained.layout().buffer_size(), 3.0f);
   EXPECT_TRUE(expect_packed());
-  trained.bound_grads().lm_head.data[0] = 1;
+  trained.bound_grads().lm_head.w.data[0] = 1;
   trained.Update(1);
   EXPECT_TRUE(expect_packed());
   EXPECT_NE(trained.bound_weights().lm_head.w(0, 0), 3.0f);
