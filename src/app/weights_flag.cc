@@ -5,6 +5,7 @@
 #include "app/output.h"
 #include "app/recipe_around.h"
 #include "base/error.h"
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/model_source.h"
 #include "train/options.h"
 
@@ -40,7 +41,7 @@ Format WeightsFlag::Or(Format standard) const {
 
 std::optional<Format> WeightsFlag::Of(const std::string& model) const {
   if (given()) return Or(Format::kF32);
-  if (IsGgufPath(model) || !IsOwnFolder(model)) return std::nullopt;
+  if (IsGgufPath(model) || IsAdapterFolder(model) || !IsOwnFolder(model)) return std::nullopt;
   const auto around = FindPrecisionAround(model);
   if (!around || around->format == Format::kF32) return Format::kF32;
   Note(fmt::format("the weights are {}, as {} trained them; --weights f32 takes them as they are",

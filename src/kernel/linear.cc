@@ -60,8 +60,11 @@ void PlainForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate
   GemmNT(x, weight.w, y, accumulate);
 }
 
-// Whether products with W itself, not with W^T, can read it as it lies.
-bool HasNN(const Weight& weight) { return weight.w.data || weight.backward; }
+// Whether products with W itself, not with W^T, can read it as it lies. Beside integers, w holds
+// the numbers that they were made from, which are others.
+bool HasNN(const Weight& weight) {
+  return !IsInteger(weight.format) && (weight.w.data || weight.backward);
+}
 
 // dx (+)= dy . W, some rows of W after the other: the sum goes over them in their order, as that of
 // one product does, and is as large as what several products share of it.
@@ -86,7 +89,6 @@ void PlainBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix d
                    Matrix dw) {
   CHECK(HasNN(weight) || !dw.data);
   if (dx.data && !HasNN(weight)) return UnpackedNN(dy, weight, dx, add_to_dx);
-  CHECK(!IsInteger(weight.format));
   if (weight.format == Format::kBf16) {
     if (dw.data) Bf16GemmTN(dy, x, dw, /*accumulate=*/true);
     if (dx.data) Bf16GemmNN(dy, OperandNN(weight), dx, add_to_dx);
@@ -182,7 +184,6 @@ void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row
   }
   std::vector<Matrix> wanted;
   for (const WeightGradient& gradient : dw) wanted.push_back(gradient.w);
-  CHECK(!IsInteger(weights.front().format));
   if (weights.front().format == Format::kBf16) {
     GroupedBf16GemmTN(dy, x, row_begin, wanted);
     if (dx.data) GroupedBf16GemmNN(dy, row_begin, Operands(weights, OperandNN), dx, add_to_dx);

@@ -278,6 +278,12 @@ TEST_P(FrozenIntegers, InputGradientIsTheProductWithTheirNumbers) {
     LinearBackward(dy, {}, frozen, dx, false, {});
     Bf16GemmReference(dy, false, numbers, false, want, false);
     EXPECT_TRUE(SameBits(dx.all(), want.all())) << out;
+    // Also where the numbers that they were made from, which are others, lie beside them.
+    TestMatrix origin = TestMatrix::Random(8, out, in), beside_dx(kRows, in);
+    Weight beside = frozen;
+    beside.w = origin;
+    LinearBackward(dy, {}, beside, beside_dx, false, {});
+    EXPECT_TRUE(SameBits(beside_dx.all(), want.all())) << out;
   }
 }
 

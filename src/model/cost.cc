@@ -124,7 +124,7 @@ int64_t ModelCost::PackedBytes(Format format) const {
   return PackedWeights::Bytes(config_, format, PackedWeights::Use::kForward);
 }
 
-TrainingMemory ModelCost::Training(int64_t rows, Format format) const {
+TrainingMemory ModelCost::Training(int64_t rows, Format format, Activations activations) const {
   const ModelConfig& config = config_;
   const int64_t hidden = config.hidden_size;
   const int64_t head_floats =
@@ -136,7 +136,16 @@ TrainingMemory ModelCost::Training(int64_t rows, Format format) const {
     saved += floats.saved + extra_saved;
     scratch = std::max(scratch, floats.scratch + extra_scratch);
   };
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) add_layer(i, 0, hidden + 1);
+  if (activations == Activations::kKept) {
+    for (int64_t i = 0; i < config.num_hidden_layers; ++i) add_layer(i, 0, hidden + 1);
+  } else {
+    for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+      const bool moe = config.IsMoeLayer(i);
+      const RowFloats floats = LayerFloats(config, moe);
+      saved += hidden + (moe ? config.n_routed_experts + 2 * config.num_experts_per_tok : 0);
+      scratch = std::max(scratch, floats.saved + floats.scratch + 2 * hidden + 1);
+    }
+  }
   for (int64_t k = 0; k < config.num_nextn_predict_layers; ++k)
     add_layer(config.num_hidden_layers + k, 5 * hidden + 3, 4 * hidden);
   // The main model's, and the modules' share of it; a module's head runs beside the gradient of its
@@ -144,13 +153,13 @@ TrainingMemory ModelCost::Training(int64_t rows, Format format) const {
   const bool modules = config.num_nextn_predict_layers > 0;
   const int64_t gradients_of_hidden = (modules ? 2 : 1) * hidden + 1;
   const int64_t beside_head = modules ? rows * hidden : 0;
-  const int64_t activations =
+  const int64_t floats =
       rows * (saved + gradients_of_hidden) + std::max(rows * scratch, head_floats + beside_head);
   const int64_t state = WeightBytes();
   const int64_t packed = format == Format::kF32
                              ? 0
                              : PackedWeights::Bytes(config, format, PackedWeights::Use::kTraining);
-  return {state, state, 2 * state, kFloatBytes * activations, packed};
+  return {state, state, 2 * state, kFloatBytes * floats, packed};
 }
 
 }  // namespace darkhorse

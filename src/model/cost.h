@@ -9,6 +9,11 @@
 
 namespace darkhorse {
 
+// What a forward pass leaves for the backward pass: all that a layer's gradients read, or of a
+// layer only its input and whom its router chose, from which the backward pass computes the rest
+// again (a third more work for a fraction of the memory; the bits are the same).
+enum class Activations { kKept, kRecomputed };
+
 // Memory of training, in bytes.
 struct TrainingMemory {
   int64_t weights, gradients, moments;
@@ -52,7 +57,8 @@ class ModelCost {
 
   // Training in micro-batches of `rows` tokens, products in `format`. Not counted: the optimizer's
   // scratch for one matrix per thread, the memory-mapped shards, the program itself.
-  TrainingMemory Training(int64_t rows, Format format = Format::kF32) const;
+  TrainingMemory Training(int64_t rows, Format format = Format::kF32,
+                          Activations activations = Activations::kKept) const;
   // Bytes of the weights packed for the forward pass alone: what sampling reads.
   int64_t PackedBytes(Format format) const;
 

@@ -112,7 +112,8 @@ TEST(Cost, ACacheThatDoesNotFitIsRefusedAndOneThatDoesIsNot) {
 }
 
 // The most bytes in use within a step of `rows` tokens in documents of `document`.
-int64_t ArenaBytes(const ModelConfig& config, int64_t rows, int64_t document) {
+int64_t ArenaBytes(const ModelConfig& config, int64_t rows, int64_t document,
+                   Activations activations = Activations::kKept) {
   const ParamLayout layout(config);
   std::vector<float> weights(static_cast<size_t>(layout.buffer_size()));
   std::vector<float> grads(weights.size());
@@ -125,7 +126,7 @@ int64_t ArenaBytes(const ModelConfig& config, int64_t rows, int64_t document) {
     batch.tokens.push_back(static_cast<int32_t>(i % config.vocab_size));
   const std::vector<float> weight(static_cast<size_t>(rows), 1.0f);
   Arena arena;
-  const Transformer model(config);
+  const Transformer model(config, activations);
   LossForwardBackward(model, bound, {batch, batch.tokens, weight}, 0.3f, 1e-4f, arena, bound_grads);
   return arena.peak_bytes();
 }
@@ -152,6 +153,20 @@ TEST(Cost, ActivationsAreWhatAStepTakes) {
   ExpectNear(ModelCost(medium).Training(256).activations, ArenaBytes(medium, 256, 128), "medium");
   medium.first_k_dense_replace = 4;
   ExpectNear(ModelCost(medium).Training(256).activations, ArenaBytes(medium, 256, 128), "dense");
+}
+
+TEST(Cost, RecomputedActivationsAreWhatAStepTakes) {
+  ModelConfig config = Small();
+  config.num_hidden_layers = 6;
+  for (const int64_t dense : {1, 6}) {
+    config.first_k_dense_replace = dense;
+    const ModelCost cost(config);
+    const int64_t real = ArenaBytes(config, 4096, 64, Activations::kRecomputed);
+    const int64_t estimate =
+        cost.Training(4096, Format::kF32, Activations::kRecomputed).activations;
+    ExpectNear(estimate, real, "recomputed");
+    EXPECT_LT(2 * real, ArenaBytes(config, 4096, 64));
+  }
 }
 
 // A model of Llama's kind: its attention's weights by hand, and what a step takes.

@@ -1,5 +1,6 @@
 #include "model/transformer.h"
 
+#include <cstring>
 #include <optional>
 
 #include "base/error.h"
@@ -7,6 +8,48 @@
 #include "kernel/ops.h"
 
 namespace darkhorse {
+
+namespace {
+
+void CopyFloats(ConstMatrix from, Matrix to) {
+  std::memcpy(to.data, from.data, static_cast<size_t>(from.size()) * sizeof(float));
+}
+
+// The layer, keeping of it what Activations::kRecomputed does.
+void ForwardKeepingInput(const PassContext& pass, const LayerWeights& w, int64_t layer, Matrix x,
+                         LayerSaved* kept) {
+  const ModelConfig& config = pass.config;
+  const int64_t choices = x.rows * config.num_experts_per_tok;
+  kept->in = pass.arena.NewMatrix(x.rows, x.cols);
+  CopyFloats(x, kept->in);
+  Routing routing{};
+  if (w.is_moe) {
+    routing = {pass.arena.NewMatrix(x.rows, config.n_routed_experts), pass.arena.Ints(choices),
+               pass.arena.Floats(choices)};
+  }
+  ArenaScope scope(pass.arena);
+  LayerSaved all;
+  LayerForward(pass, w, layer, x, &all);
+  if (!w.is_moe) return;
+  CopyFloats(all.moe.routing.scores, routing.scores);
+  std::memcpy(routing.expert, all.moe.routing.expert, static_cast<size_t>(choices) * 4);
+  std::memcpy(routing.weight, all.moe.routing.weight, static_cast<size_t>(choices) * 4);
+  kept->moe.routing = routing;
+}
+
+// The layer again from the input that was kept, and then its gradients.
+void RecomputedBackward(const PassContext& pass, const LayerWeights& w, int64_t layer,
+                        const LayerSaved& kept, float balance_alpha, Matrix dx,
+                        const LayerGradients& grads) {
+  ArenaScope scope(pass.arena);
+  const Matrix x = pass.arena.NewMatrix(dx.rows, dx.cols);
+  CopyFloats(kept.in, x);
+  LayerSaved all;
+  LayerForward(pass, w, layer, x, &all);
+  LayerBackward(pass, w, all, balance_alpha, dx, grads);
+}
+
+}  // namespace
 
 const int32_t* RowPositions(const TokenBatch& batch, const ModelConfig& config, Arena& arena) {
   int32_t* position = arena.Ints(batch.rows());
@@ -34,8 +77,8 @@ const int32_t* RowPositions(const TokenBatch& batch, const ModelConfig& config, 
   return position;
 }
 
-Transformer::Transformer(const ModelConfig& config)
-    : config_(config), rope_(config), cost_(config) {}
+Transformer::Transformer(const ModelConfig& config, Activations activations)
+    : config_(config), activations_(activations), rope_(config), cost_(config) {}
 
 Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch, KvCache* cache,
                             Arena& arena, TransformerSaved* saved, PartClock* clock) const {
@@ -51,9 +94,11 @@ Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch
 
   GatherRows(weights.embed_tokens, batch.tokens, x);
   if (saved) saved->layers.assign(weights.layers.size(), {});
+  const bool keep_input = saved && activations_ == Activations::kRecomputed;
   for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
-    LayerForward(pass, weights.layers[layer], static_cast<int64_t>(layer), x,
-                 saved ? &saved->layers[layer] : nullptr);
+    (keep_input ? ForwardKeepingInput : LayerForward)(pass, weights.layers[layer],
+                                                      static_cast<int64_t>(layer), x,
+                                                      saved ? &saved->layers[layer] : nullptr);
   }
   RmsNormForward(x, weights.norm, static_cast<float>(config_.rms_norm_eps), hidden, inv_rms);
   if (saved) {
@@ -75,8 +120,13 @@ void Transformer::Backward(const ModelWeights& weights, const TokenBatch& batch,
   RmsNormBackward(dhidden, saved.final_in, weights.norm, saved.final_inv_rms, dx,
                   /*add_to_dx=*/false, grads.norm);
   for (size_t layer = weights.layers.size(); layer-- > 0;) {
-    LayerBackward(pass, weights.layers[layer], saved.layers[layer], balance_alpha, dx,
-                  grads.layers[layer]);
+    if (activations_ == Activations::kRecomputed) {
+      RecomputedBackward(pass, weights.layers[layer], static_cast<int64_t>(layer),
+                         saved.layers[layer], balance_alpha, dx, grads.layers[layer]);
+    } else {
+      LayerBackward(pass, weights.layers[layer], saved.layers[layer], balance_alpha, dx,
+                    grads.layers[layer]);
+    }
   }
   ScatterAddRows(dx, batch.tokens, grads.embed_tokens.w);
 }

@@ -34,7 +34,7 @@ const int32_t* RowPositions(const TokenBatch& batch, const ModelConfig& config, 
 class Transformer {
  public:
   // Positions up to max_position_embeddings can be computed.
-  explicit Transformer(const ModelConfig& config);
+  explicit Transformer(const ModelConfig& config, Activations activations = Activations::kKept);
   const ModelConfig& config() const { return config_; }
   const RopeCache& rope() const { return rope_; }
   const ModelCost& cost() const { return cost_; }
@@ -54,6 +54,7 @@ class Transformer {
 
  private:
   ModelConfig config_;
+  Activations activations_;
   RopeCache rope_;
   ModelCost cost_;
 };

@@ -21,7 +21,7 @@ struct FastRun {
   std::vector<float> logp, hidden, gradient;
 };
 
-FastRun RunFast(const ReferenceCase& c) {
+FastRun RunFast(const ReferenceCase& c, Activations activations = Activations::kKept) {
   const ParamLayout layout(c.config);
   std::vector<float> weights = c.weights;
   FastRun run;
@@ -29,7 +29,7 @@ FastRun RunFast(const ReferenceCase& c) {
   run.gradient.resize(layout.buffer_size());
   const ModelWeights model = Bind(c.config, layout, weights.data());
   const ModelGradients gradient = BindGradients(c.config, layout, run.gradient.data());
-  const Transformer transformer(c.config);
+  const Transformer transformer(c.config, activations);
   Arena arena;
   const Matrix hidden = transformer.Forward(model, c.batch, nullptr, arena, nullptr);
   run.hidden.assign(hidden.data, hidden.data + hidden.size());
@@ -172,6 +172,18 @@ TEST(TransformerGradientTest, UnwantedGradientsAreSkippedAndChangeNoOther) {
     }
     const auto none = run([](const std::string&) { return false; });
     EXPECT_TRUE(std::all_of(none.begin(), none.end(), [](float x) { return x == 0; }));
+  }
+}
+
+TEST(TransformerGradientTest, RecomputingChangesNoBit) {
+  for (const ReferenceCase& c : ReferenceCases()) {
+    SCOPED_TRACE(c.name);
+    const FastRun kept = RunFast(c), recomputed = RunFast(c, Activations::kRecomputed);
+    EXPECT_EQ(recomputed.gradient, kept.gradient);
+    EXPECT_EQ(recomputed.logp, kept.logp);
+    EXPECT_EQ(recomputed.result.loss, kept.result.loss);
+    EXPECT_EQ(recomputed.result.balance, kept.result.balance);
+    EXPECT_EQ(recomputed.result.load, kept.result.load);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/memory.h"
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/checkpoint.h"
 
 namespace darkhorse {
@@ -20,13 +21,24 @@ ModelConfig MainModel(ModelConfig config) {
   return config;
 }
 
+// The adapter, where its products stay apart from its base's.
+const AdapterSource* AdapterApart(const ModelSource& source) {
+  return source.config().latent_attention() ? nullptr : source.adapter();
+}
+
+// Where the weights come from that AdaptedWeights or nothing is added to.
+const ModelSource& BaseOf(const ModelSource& source) {
+  const AdapterSource* adapter = AdapterApart(source);
+  return adapter ? adapter->base() : source;
+}
+
 // What is cheap to look at comes first.
 std::unique_ptr<const ModelSource> OpenThatFits(const std::string& path,
                                                 std::optional<Format> format) {
   auto source = OpenModel(path);
   const ModelConfig& config = source->config();
-  const auto weights =
-      static_cast<double>(WeightStore::Bytes(MainModel(config), *source, Chooser(*source, format)));
+  const auto weights = static_cast<double>(
+      WeightStore::Bytes(MainModel(config), BaseOf(*source), Chooser(BaseOf(*source), format)));
   RequireMemory(weights + RopeCache::Bytes(config),
                 fmt::format("{}: the model, with {} parameters and a context of {},", path,
                             FormatCount(static_cast<double>(ModelCost(config).parameters())),
@@ -45,8 +57,15 @@ LoadedModel::LoadedModel(std::unique_ptr<const ModelSource> source, std::optiona
       tokenizer_(source_->ReadTokenizer()),
       chat_format_(source_->ReadChatFormat()),
       model_(source_->TextConfig(tokenizer_)),
-      weights_(MainModel(model_.config()), *source_, Chooser(*source_, format)),
-      silent_(tokenizer_.SilentIds(model_.config().vocab_size)) {}
+      weights_(MainModel(model_.config()), BaseOf(*source_), Chooser(BaseOf(*source_), format)),
+      silent_(tokenizer_.SilentIds(model_.config().vocab_size)) {
+  const AdapterSource* adapter = AdapterApart(*source_);
+  if (!adapter) return;
+  adapter_ = FloatBuffer(adapter->layout().buffer_size());
+  adapter->ReadValues(adapter_.data());
+  adapted_.emplace(MainModel(model_.config()), weights_.model(), adapter->layout(),
+                   adapter->files().scale(), adapter_.data(), Format::kF32);
+}
 
 std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
   std::vector<int32_t> tokens =

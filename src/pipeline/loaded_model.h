@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/model_source.h"
+#include "model/adapter.h"
 #include "model/kv_cache.h"
 #include "model/transformer.h"
 #include "model/weight_store.h"
@@ -17,7 +18,9 @@ namespace darkhorse {
 
 class LoadedModel {
  public:
-  // `format`: what its linear layers compute in; none: in what the files hold (WeightStore). Error:
+  // `format`: what its linear layers compute in; none: in what the files hold (WeightStore). An
+  // adapter's products are f32 beside those of its base, as in training, but with latent attention,
+  // whose cache reads whole weights: there they are added to the base's. Error:
   // a model that is damaged, lacks a file, or whose tokenizer has ids that the model does not know.
   explicit LoadedModel(const std::string& path, std::optional<Format> format = Format::kF32);
   LoadedModel(const LoadedModel&) = delete;
@@ -26,7 +29,7 @@ class LoadedModel {
   const ModelConfig& config() const { return model_.config(); }
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const Transformer& model() const { return model_; }
-  const ModelWeights& weights() const { return weights_.model(); }
+  const ModelWeights& weights() const { return adapted_ ? adapted_->model() : weights_.model(); }
   int64_t weight_bytes() const { return weights_.bytes(); }
   int64_t file_bytes() const { return source_->file_bytes(); }
   const std::string& path() const { return source_->path(); }
@@ -47,6 +50,8 @@ class LoadedModel {
   ChatFormat chat_format_;
   Transformer model_;
   WeightStore weights_;
+  FloatBuffer adapter_;  // and, where there is one, an adapter's values
+  std::optional<AdaptedWeights> adapted_;
   std::shared_ptr<const std::vector<int32_t>> silent_;
 };
 

@@ -70,23 +70,24 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   // What cannot fit is refused before any of it is allocated. No micro-batch has more rows than a
   // step.
   const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
-  start.RequireMemory(std::min(rl.micro_batch_tokens, step_rows));
+  const Activations activations =
+      start.Fit(std::min(rl.micro_batch_tokens, step_rows), rl.recompute);
   // Problems that cannot work are better known now than after hours.
   LongestPrompt(start.tokenizer(), DocumentStartToken(config), environment.AllProblems(),
                 config.max_position_embeddings);
   environment.TrainingProblem(rl.seed, 0);
-  return std::unique_ptr<Learner>(new Learner(recipe, environment, start));
+  return std::unique_ptr<Learner>(new Learner(recipe, environment, start, activations));
 }
 
 Learner::Learner(const ReinforceRecipe& recipe, Environment& environment,
-                 const TrainingStart& start)
+                 const TrainingStart& start, Activations activations)
     : recipe_(recipe),
       environment_(environment),
       parts_(environment.Parts()),
       config_(start.config()),
       tokenizer_(start.tokenizer()),
       files_(start.Files()),
-      trained_(start.Make(recipe.optimizer, recipe.rl.seed)) {
+      trained_(start.Make(recipe.optimizer, activations, recipe.rl.seed)) {
   progress_.success.assign(parts_.size(), 0.5);
   if (trained_->trains_adapter() && recipe.rl.router_bias_gamma > 0) {
     FailUsage(

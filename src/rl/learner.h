@@ -67,7 +67,8 @@ class Learner {
   StepCallback on_engine_step;  // hears of each forward pass of sampling in Step; may be null
 
  private:
-  Learner(const ReinforceRecipe& recipe, Environment& environment, const TrainingStart& start);
+  Learner(const ReinforceRecipe& recipe, Environment& environment, const TrainingStart& start,
+          Activations activations);
 
   int32_t bos() const { return DocumentStartToken(config_); }
   // What samples: the weights as they are now.

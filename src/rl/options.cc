@@ -51,11 +51,13 @@ void ListFields(ReinforceOptions& o, FieldList& list) {
   list.Add("checkpoint_every", o.checkpoint_every, "steps between checkpoints");
   list.Add("keep_checkpoints", o.keep_checkpoints, "newest checkpoints kept");
   list.Add("precision", o.precision, kPrecisionHelp);
+  list.Add("recompute", o.recompute, kRecomputeHelp);
   list.Add("seed", o.seed, "of problems and samples");
 }
 
 void Validate(const ReinforceOptions& o) {
   ValidatePrecision(o.precision);
+  ValidateRecompute(o.recompute);
   for (const auto& [name, value] : {std::pair{"steps", o.steps},
                                     {"prompts_per_step", o.prompts_per_step},
                                     {"max_tokens", o.max_tokens},

@@ -38,6 +38,7 @@ struct ReinforceOptions {
   int64_t checkpoint_every = 20;
   int64_t keep_checkpoints = 2;
   std::string precision = "f32";
+  std::string recompute = "auto";
   uint64_t seed = 1;
 };
 void ListFields(ReinforceOptions& options, FieldList& list);

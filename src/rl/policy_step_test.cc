@@ -134,8 +134,8 @@ TEST_F(PolicyStepTest, TheEntropyBonusPullsBothWays) {
     options.entropy_bonus = bonus;
     PolicyUpdate(trained_, options, Scale(), 40, /*lr_factor=*/0, policy_);
     const ParamLayout& layout = trained_.layout();
-    const float* begin =
-        trained_.bound_grads().embed_tokens.w.data - layout.Find("model.embed_tokens.weight")->offset;
+    const float* begin = trained_.bound_grads().embed_tokens.w.data -
+                         layout.Find("model.embed_tokens.weight")->offset;
     return std::vector<float>(begin, begin + layout.buffer_size());
   };
   const std::vector<float> up = gradient(0.5), down = gradient(-0.5), none = gradient(0);

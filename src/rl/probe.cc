@@ -190,18 +190,19 @@ void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report) {
   if (report->hopeless) report->findings.push_back("nothing to learn from: " + all);
 }
 
-int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt,
+int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config,
+                        const TrainedBytes& trained, Activations activations, int64_t prompt,
                         int64_t held_out) {
   const ReinforceOptions& rl = recipe.rl;
   const Format format = FormatOf(rl.precision);
   const int64_t longest = CapacityFor(prompt, rl.max_tokens, config.max_position_embeddings);
   const ModelCost cost(config);
-  const TrainingMemory training = cost.Training(std::max(longest, rl.micro_batch_tokens), format);
-  const int64_t reference = recipe.grpo.kl_beta > 0 ? training.weights : 0;
+  const int64_t at_once =
+      cost.Training(std::max(longest, rl.micro_batch_tokens), format, activations).activations;
+  const int64_t reference = recipe.grpo.kl_beta > 0 ? trained.trained : 0;
   // Rollouts and evaluations have an engine of their own, one at a time.
   const int64_t evaluated = SlotsFor(held_out, rl.evaluate_samples, rl.slots);
-  return training.total() + reference + cost.PackedBytes(format) +
-         static_cast<int64_t>(RopeCache::Bytes(config)) +
+  return trained.state() + at_once + reference + static_cast<int64_t>(RopeCache::Bytes(config)) +
          std::max(RolloutSlots(rl), evaluated) * longest *
              cost.CacheBytesPerToken(CacheForm::kExpanded, format);
 }
@@ -257,8 +258,8 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
   size_t held_out = 0;
   for (const auto& part : environment.HeldOut(rl.evaluate_problems))
     held_out = std::max(held_out, part.size());
-  report.memory_bytes =
-      ReinforceMemory(recipe, config, longest_prompt, static_cast<int64_t>(held_out));
+  report.memory_bytes = ReinforceMemory(recipe, config, trained.bytes(), trained.activations(),
+                                        longest_prompt, static_cast<int64_t>(held_out));
   if (report.memory_bytes > PhysicalMemoryBytes()) {
     report.findings.push_back(
         fmt::format("the run takes about {} of memory, this machine has {}; lower rl.slots (now "

@@ -45,10 +45,11 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
 // What can be said from the counts alone: fills cause and cure of the parts, findings and hopeless.
 void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report);
 
-// Bytes of a run whose longest prompt has `prompt` tokens and whose largest part has `held_out`
-// problems to evaluate on: weights, gradients, moments and activations, packed weights, reference,
-// the table of rotations, key/value cache.
-int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config, int64_t prompt,
+// Bytes of a run of such a model in training, whose longest prompt has `prompt` tokens and whose
+// largest part has `held_out` problems to evaluate on: the state, activations, reference, the table
+// of rotations, key/value cache.
+int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config,
+                        const TrainedBytes& trained, Activations activations, int64_t prompt,
                         int64_t held_out);
 
 // For people, a line each: every part, speed and cost, findings.

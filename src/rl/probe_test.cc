@@ -107,28 +107,36 @@ TEST(ProbeTest, MemoryCountsReferenceRotationsAndCache) {
   recipe.rl.max_tokens = 20;
   recipe.rl.slots = 8;
   const ModelConfig config = TinyPolicyConfig();
-  const int64_t plain = ReinforceMemory(recipe, config, 10, 0);
   const ModelCost cost(config);
+  const auto memory = [&](int64_t prompt, int64_t held_out) {
+    return ReinforceMemory(recipe, config, BytesOfAllWeights(cost, Format::kF32),
+                           Activations::kKept, prompt, held_out);
+  };
+  const int64_t plain = memory(10, 0);
   const int64_t cached = cost.CacheBytesPerToken(CacheForm::kExpanded);
   const TrainingMemory training = cost.Training(recipe.rl.micro_batch_tokens);
   const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
   EXPECT_EQ(plain, training.total() + cost.PackedBytes(Format::kF32) + rotations + 8 * 30 * cached);
   // An evaluation may run more sequences at once than a step.
   recipe.rl.prompts_per_step = recipe.rl.group_size = recipe.rl.evaluate_samples = 2;
-  EXPECT_EQ(plain - ReinforceMemory(recipe, config, 10, 0), 4 * 30 * cached);
-  EXPECT_EQ(plain - ReinforceMemory(recipe, config, 10, 3), 2 * 30 * cached);
-  EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100), plain);
+  EXPECT_EQ(plain - memory(10, 0), 4 * 30 * cached);
+  EXPECT_EQ(plain - memory(10, 3), 2 * 30 * cached);
+  EXPECT_EQ(memory(10, 100), plain);
   recipe.grpo.kl_beta = 0.1;
-  EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain, training.weights);
+  EXPECT_EQ(memory(10, 100) - plain, training.weights);
   recipe.rl.max_tokens = 1000;  // the context holds 64
-  EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100) - plain, training.weights + 8 * 34 * cached);
+  EXPECT_EQ(memory(10, 100) - plain, training.weights + 8 * 34 * cached);
   // A sequence is computed whole, however few tokens are computed at once.
-  const int64_t at_once = ReinforceMemory(recipe, config, 10, 100);
+  const int64_t at_once = memory(10, 100);
   recipe.rl.micro_batch_tokens = 64;
-  const int64_t whole = ReinforceMemory(recipe, config, 10, 100);
+  const int64_t whole = memory(10, 100);
   EXPECT_EQ(at_once - whole, training.total() - cost.Training(64).total());
   recipe.rl.micro_batch_tokens = 63;
-  EXPECT_EQ(ReinforceMemory(recipe, config, 10, 100), whole);
+  EXPECT_EQ(memory(10, 100), whole);
+  EXPECT_EQ(whole - ReinforceMemory(recipe, config, {}, Activations::kRecomputed, 10, 100),
+            BytesOfAllWeights(cost, Format::kF32).state() + training.weights +
+                cost.Training(64).activations -
+                cost.Training(64, Format::kF32, Activations::kRecomputed).activations);
 }
 
 TEST(ProbeTest, EachNumberStandsInItsOwnPlace) {

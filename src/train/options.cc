@@ -11,6 +11,11 @@ void ValidatePrecision(const std::string& precision) {
     FailUsage("precision is '{}'; it must be f32 or bf16", precision);
 }
 
+void ValidateRecompute(const std::string& recompute) {
+  if (recompute != "yes" && recompute != "no" && recompute != "auto")
+    FailUsage("recompute is '{}'; it must be yes, no or auto", recompute);
+}
+
 Format FormatOf(const std::string& precision) {
   return precision == "bf16" ? Format::kBf16 : Format::kF32;
 }

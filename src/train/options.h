@@ -16,6 +16,13 @@ inline constexpr char kPrecisionHelp[] =
 void ValidatePrecision(const std::string& precision);  // UsageError: there is no such one
 Format FormatOf(const std::string& precision);         // of a valid one
 
+// Whether a layer's activations are computed again for its backward pass (model/cost.h's
+// Activations): a field of the recipes that train.
+inline constexpr char kRecomputeHelp[] =
+    "compute each layer again for its backward pass, a third more work for a fraction of the "
+    "memory, in the same bits: yes, no, or auto, where they would take more than half the memory";
+void ValidateRecompute(const std::string& recompute);  // UsageError: it is none of these
+
 struct OptimizerOptions {
   std::string optimizer = "muon";  // or "adamw"
   double learning_rate = 3e-3;     // peak, for everything

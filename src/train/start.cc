@@ -4,6 +4,7 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "checkpoint/adapter_folder.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checksums.h"
@@ -99,11 +100,21 @@ TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& opti
                            begun ? begun->layout() : AdapterLayout(config_, options), files});
 }
 
-void TrainingStart::RequireMemory(int64_t micro_batch_tokens) const {
-  if (!adapter_) return RequireTrainingMemory(config_, micro_batch_tokens, format_);
+Activations TrainingStart::Fit(int64_t micro_batch_tokens, const std::string& recompute) const {
+  Activations activations = recompute == "yes" ? Activations::kRecomputed : Activations::kKept;
+  if (recompute == "auto") {
+    const int64_t kept = ModelCost(config_).Training(micro_batch_tokens, format_).activations;
+    if (kept > PhysicalMemoryBytes() / 2) activations = Activations::kRecomputed;
+  }
+  RequireMemory(micro_batch_tokens, activations);
+  return activations;
+}
+
+void TrainingStart::RequireMemory(int64_t micro_batch_tokens, Activations activations) const {
+  if (!adapter_) return RequireTrainingMemory(config_, micro_batch_tokens, format_, activations);
   RequireAdapterMemory(config_, adapter_->layout,
                        WeightStore::Bytes(config_, *source_, adapter_->weights), micro_batch_tokens,
-                       format_);
+                       format_, activations);
 }
 
 ModelFiles TrainingStart::Files() const {
@@ -116,14 +127,14 @@ ModelFiles TrainingStart::Files() const {
 }
 
 std::unique_ptr<TrainedModel> TrainingStart::Make(const OptimizerOptions& optimizer,
-                                                  uint64_t seed) const {
+                                                  Activations activations, uint64_t seed) const {
   if (!adapter_) {
-    auto trained = std::make_unique<TrainedModel>(config_, optimizer, format_);
+    auto trained = std::make_unique<TrainedModel>(config_, optimizer, format_, activations);
     ReadWeights(*source_, trained->layout(), trained->mutable_weights());
     return trained;
   }
   auto trained = std::make_unique<TrainedModel>(
-      config_, optimizer, format_,
+      config_, optimizer, format_, activations,
       AdapterTraining{source_, adapter_->weights, adapter_->layout, adapter_->files.scale()});
   if (begun_) {
     begun_->adapter()->ReadValues(trained->mutable_weights());

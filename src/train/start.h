@@ -31,14 +31,18 @@ class TrainingStart {
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const ChatFormat& chat_format() const { return chat_format_; }
   bool trains_adapter() const { return adapter_.has_value(); }
-  // Error if this machine cannot hold the training, computing so many tokens at once.
-  void RequireMemory(int64_t micro_batch_tokens) const;
+  // What the training keeps of activations, computing so many tokens at once; `recompute` as in
+  // kRecomputeHelp. Error if this machine cannot hold it.
+  Activations Fit(int64_t micro_batch_tokens, const std::string& recompute) const;
   // What goes beside what is trained.
   ModelFiles Files() const;
   // `seed`: of a fresh adapter.
-  std::unique_ptr<TrainedModel> Make(const OptimizerOptions& optimizer, uint64_t seed) const;
+  std::unique_ptr<TrainedModel> Make(const OptimizerOptions& optimizer, Activations activations,
+                                     uint64_t seed) const;
 
  private:
+  void RequireMemory(int64_t micro_batch_tokens, Activations activations) const;
+
   std::shared_ptr<const ModelSource> source_;  // where an adapter is trained, its base
   std::shared_ptr<const ModelSource> begun_;   // the adapter that goes on; null: a fresh one
   const Format format_;

@@ -40,13 +40,14 @@ bool SameTensors(const ParamLayout& a, const ParamLayout& b) {
 
 }  // namespace
 
-void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens, Format format) {
+void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens, Format format,
+                           Activations kept) {
   const ModelCost cost(config);
   const double rotations = RopeCache::Bytes(config);
   double state = 4 * static_cast<double>(cost.WeightBytes());
   double activations = 0;
   if (state < 1e15) {  // the estimate counts in integers, which this keeps small
-    const TrainingMemory memory = cost.Training(micro_batch_tokens, format);
+    const TrainingMemory memory = cost.Training(micro_batch_tokens, format, kept);
     state = static_cast<double>(memory.weights + memory.gradients + memory.moments + memory.packed);
     activations = static_cast<double>(memory.activations);
   }
@@ -70,12 +71,13 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
 }
 
 void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter, int64_t base_bytes,
-                          int64_t micro_batch_tokens, Format format) {
+                          int64_t micro_batch_tokens, Format format, Activations kept) {
   const ModelCost cost(config);
   constexpr double kCopies = 4;  // values, gradients, two moments
   const double trained = kCopies * static_cast<double>(adapter.buffer_size()) * sizeof(float) +
                          static_cast<double>(AdaptedWeights::Bytes(adapter, format));
-  const auto activations = static_cast<double>(cost.Training(micro_batch_tokens).activations);
+  const auto activations =
+      static_cast<double>(cost.Training(micro_batch_tokens, Format::kF32, kept).activations);
   RequireMemory(
       static_cast<double>(base_bytes) + trained + activations + RopeCache::Bytes(config),
       fmt::format("training an adapter of {} parameters of a model of {}, in micro-batches of {} "
@@ -87,10 +89,16 @@ void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter,
           : "set adapter.weights to q8 or q4, or choose a smaller model");
 }
 
+TrainedBytes BytesOfAllWeights(const ModelCost& cost, Format format) {
+  const TrainingMemory memory = cost.Training(1, format);
+  return {memory.weights, memory.packed + cost.PackedBytes(format)};
+}
+
 TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
-                           Format format)
+                           Format format, Activations activations)
     : format_(format),
-      model_(config),
+      activations_(activations),
+      model_(config, activations),
       layout_(config),
       weights_(layout_.buffer_size()),
       grads_(layout_.buffer_size()),
@@ -102,9 +110,10 @@ TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& op
 }
 
 TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
-                           Format format, AdapterTraining adapter)
+                           Format format, Activations activations, AdapterTraining adapter)
     : format_(format),
-      model_(config),
+      activations_(activations),
+      model_(config, activations),
       source_(std::move(adapter.source)),
       base_(std::in_place, config, *source_, adapter.weights),
       scale_(adapter.scale),
@@ -114,6 +123,12 @@ TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& op
       adapted_(std::in_place, config, base_->model(), layout_, scale_, weights_.data(), format),
       bound_grads_(BindAdapterGradients(config, layout_, grads_.data())),
       optimizer_(layout_, optimizer, format) {}
+
+TrainedBytes TrainedModel::bytes() const {
+  if (!base_) return BytesOfAllWeights(model_.cost(), format_);
+  return {layout_.buffer_size() * static_cast<int64_t>(sizeof(float)),
+          base_->bytes() + AdaptedWeights::Bytes(layout_, format_)};
+}
 
 const ModelWeights& TrainedModel::bound_weights() {
   if (stale_ && packed_) packed_->Repack();

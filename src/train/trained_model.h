@@ -26,11 +26,20 @@ namespace darkhorse {
 // Error if this machine cannot hold the training of such a model, computing so many tokens at once;
 // to be asked before the TrainedModel is made.
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens,
-                           Format format = Format::kF32);
+                           Format format = Format::kF32,
+                           Activations activations = Activations::kKept);
 
 // The same of the training of an adapter, whose base takes `base_bytes` in memory.
 void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter, int64_t base_bytes,
-                          int64_t micro_batch_tokens, Format format);
+                          int64_t micro_batch_tokens, Format format, Activations activations);
+
+// What a model in training takes of memory, but for activations, in bytes.
+struct TrainedBytes {
+  int64_t trained = 0;  // one copy of what is trained; gradients take one more, moments two
+  int64_t beside = 0;   // packed forms, for sampling too; an adapter's base
+  int64_t state() const { return 4 * trained + beside; }
+};
+TrainedBytes BytesOfAllWeights(const ModelCost& cost, Format format);
 
 // A model that stays as it is, in whatever formats, and the adapter of it that is trained.
 struct AdapterTraining {
@@ -45,10 +54,10 @@ class TrainedModel {
   // All weights. `format`: of the products of the linear layers and of Muon. Weights, gradients and
   // moments are f32 always.
   TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
-               Format format = Format::kF32);
+               Format format = Format::kF32, Activations activations = Activations::kKept);
   // An adapter. `format`: of its products. Error: weights that are not finite.
   TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer, Format format,
-               AdapterTraining adapter);
+               Activations activations, AdapterTraining adapter);
   TrainedModel(const TrainedModel&) = delete;
   TrainedModel& operator=(const TrainedModel&) = delete;
 
@@ -57,7 +66,9 @@ class TrainedModel {
   const ParamLayout& layout() const { return layout_; }
   const Transformer& model() const { return model_; }
   Format format() const { return format_; }
+  Activations activations() const { return activations_; }
   bool trains_adapter() const { return base_.has_value(); }
+  TrainedBytes bytes() const;
   const float* weights() const { return weights_.data(); }
   // To be changed; asked for anew each time.
   float* mutable_weights() {
@@ -94,6 +105,7 @@ class TrainedModel {
 
  private:
   const Format format_;
+  const Activations activations_;
   Transformer model_;
   std::shared_ptr<const ModelSource> source_;  // of the base, where an adapter is trained
   std::optional<WeightStore> base_;

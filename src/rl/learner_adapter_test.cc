@@ -1,0 +1,155 @@
+// Learners that train an adapter.
+#include <filesystem>
+
+#include "checkpoint/adapter_folder.h"
+#include "rl/learner_testing.h"
+
+namespace darkhorse {
+namespace {
+
+class LearnerAdapterTest : public LearnerTest {
+ protected:
+  static ReinforceRecipe Adapted(const std::string& weights, const std::string& precision = "f32") {
+    ReinforceRecipe recipe = Still();
+    recipe.adapter.kind = "lora";
+    recipe.adapter.rank = 4;
+    recipe.adapter.weights = weights;
+    recipe.rl.precision = precision;
+    recipe.optimizer.learning_rate = 1e-2;
+    recipe.optimizer.epsilon = 1e-8;
+    return recipe;
+  }
+  std::vector<float> ValuesOf(Learner& learner) {
+    const std::string directory = RunPath("values") + std::to_string(published_++);
+    learner.PublishModel(directory);
+    const auto source = OpenModel(directory);
+    std::vector<float> values(static_cast<size_t>(source->adapter()->layout().buffer_size()));
+    source->adapter()->ReadValues(values.data());
+    return values;
+  }
+
+ private:
+  int published_ = 0;
+};
+
+// Of a base in integers too: the log-probability of a sampled token is the one that training
+// computes for it, before and after the adapter has moved.
+TEST_F(LearnerAdapterTest, SamplingIsTrainingBitForBitOnAQuantisedBase) {
+  for (const auto& [weights, precision] :
+       {std::pair("f32", "f32"), {"bf16", "bf16"}, {"q8", "f32"}, {"q4", "f32"}, {"q8", "bf16"}}) {
+    SCOPED_TRACE(std::string(weights) + " " + precision);
+    const ReinforceRecipe recipe = Adapted(weights, precision);
+    Scripted environment({{"all", 1}}, ByPlace);
+    const std::unique_ptr<Learner> learner = Make(recipe, environment);
+    const std::vector<float> before = ValuesOf(*learner);
+    for (int step = 0; step < 3; ++step) {
+      const ReinforceMetrics metrics = learner->Step({});
+      ASSERT_TRUE(metrics.trained);
+      EXPECT_EQ(metrics.sampling_gap, 0) << "step " << step;
+    }
+    EXPECT_NE(ValuesOf(*learner), before);
+  }
+}
+
+// Recomputing activations changes no bit of a run.
+TEST_F(LearnerAdapterTest, RecomputingChangesNoBit) {
+  ReinforceRecipe recipe = Adapted("q8");
+  std::vector<std::vector<float>> values;
+  for (const char* recompute : {"no", "yes", "auto"}) {
+    recipe.rl.recompute = recompute;
+    Scripted environment({{"all", 1}}, ByPlace);
+    const std::unique_ptr<Learner> learner = Make(recipe, environment);
+    learner->Step({});
+    values.push_back(ValuesOf(*learner));
+  }
+  EXPECT_EQ(values[0], values[1]);
+  EXPECT_EQ(values[0], values[2]);
+}
+
+// The base is the reference: of the first step nothing differs from it, of the second all does.
+TEST_F(LearnerAdapterTest, WithoutTheAdapterItIsTheReference) {
+  ReinforceRecipe recipe = Adapted("q8");
+  recipe.grpo.kl_beta = 0.1;
+  Scripted environment({{"all", 1}}, ByPlace);
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  EXPECT_EQ(learner->Step({}).kl, 0);
+  EXPECT_GT(learner->Step({}).kl, 0);
+}
+
+// An adapter trained further is the one that was there, at the rank it has; its base's bytes are
+// nowhere written.
+TEST_F(LearnerAdapterTest, AnAdapterGoesOn) {
+  ReinforceRecipe recipe = Adapted("f32");
+  Scripted environment({{"all", 1}}, ByPlace);
+  const std::unique_ptr<Learner> learner = Make(recipe, environment);
+  learner->Step({});
+  const std::string directory = RunPath("first");
+  learner->PublishModel(directory);
+  EXPECT_FALSE(std::filesystem::exists(directory + "/model.safetensors"));
+  recipe.adapter.kind = "auto";
+  recipe.adapter.rank = 16;
+  Scripted again({{"all", 1}}, ByPlace);
+  const std::unique_ptr<Learner> second = Learner::FromCheckpoint(recipe, directory, again);
+  EXPECT_EQ(ValuesOf(*second), ValuesOf(*learner));
+  EXPECT_EQ(second->Step({}).sampling_gap, 0);
+  // All weights of it: the two in one.
+  recipe.adapter.kind = "none";
+  Scripted third({{"all", 1}}, ByPlace);
+  EXPECT_EQ(WeightsOf(*Learner::FromCheckpoint(recipe, directory, third)), [&] {
+    std::vector<float> merged(static_cast<size_t>(trained_->layout().buffer_size()));
+    ReadWeights(*OpenModel(directory), trained_->layout(), merged.data());
+    return merged;
+  }());
+}
+
+TEST_F(LearnerAdapterTest, OfThisProgramsModelsAllWeightsAreTrained) {
+  ReinforceRecipe recipe = Adapted("f32");
+  recipe.adapter.kind = "auto";
+  Scripted environment({{"all", 1}}, ByPlace);
+  const std::string directory = RunPath("auto");
+  Make(recipe, environment)->PublishModel(directory);
+  EXPECT_FALSE(IsAdapterFolder(directory));
+}
+
+TEST_F(LearnerAdapterTest, ARunWithAnAdapterGoesOnExactly) {
+  ReinforceRecipe recipe = FullRecipe();
+  recipe.adapter.kind = "lora";
+  recipe.adapter.rank = 2;
+  recipe.adapter.weights = "q8";
+  recipe.rl.router_bias_gamma = 0;
+  recipe.optimizer.learning_rate = 1e-2;
+  EXPECT_TRUE(Run(recipe, "whole").finished);
+  Run(recipe, "cut", false, StopAfter(3));
+  EXPECT_TRUE(Run(recipe, "cut", true).finished);
+  for (const char* file :
+       {"metrics.jsonl", "samples.jsonl", "checkpoints/step-00000007/adapter_model.safetensors",
+        "checkpoints/step-00000007/optimizer.safetensors",
+        "checkpoints/step-00000007/trainer_state.json"}) {
+    EXPECT_EQ(ReadFile(RunPath("whole") + "/" + file), ReadFile(RunPath("cut") + "/" + file))
+        << file;
+  }
+}
+
+TEST_F(LearnerAdapterTest, AFrozenRoutersBiasesAreNotMoved) {
+  ReinforceRecipe recipe = Adapted("f32");
+  recipe.rl.router_bias_gamma = 1e-3;
+  Scripted environment({{"all", 1}}, ByPlace);
+  try {
+    Make(recipe, environment);
+    FAIL();
+  } catch (const UsageError& error) {
+    ExpectMessage(error.what(), {"rl.router_bias_gamma", "adapter"});
+  }
+}
+
+TEST_F(LearnerAdapterTest, ARunTooLargeForTheMachineIsRefused) {
+  const ReinforceRecipe recipe = Adapted("q8");
+  Scripted environment({{"all", 1}}, ByPlace);
+  setenv("DARKHORSE_MEMORY", "100000", 1);
+  const std::string message = MessageOf([&] { Make(recipe, environment); });
+  unsetenv("DARKHORSE_MEMORY");
+  ExpectMessage(message, {"training an adapter of", "micro_batch_tokens"});
+}
+
+}  // namespace
+}  // namespace darkhorse
