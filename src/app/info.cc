@@ -61,7 +61,7 @@ Json DescribeMachine() {
 Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_batch_tokens) {
   const ModelCost cost(config);
   const TrainingMemory memory = cost.Training(micro_batch_tokens);
-  const auto rotations = static_cast<int64_t>(RopeCache::Bytes(config));
+  const auto rotations = static_cast<int64_t>(RopeCache::Bytes(config, micro_batch_tokens));
   const double mean_context = (static_cast<double>(context) + 1) / 2;
   ModelConfig listed = config;
   Json json = FieldsToJson(FieldsOf(listed));

@@ -27,7 +27,7 @@ std::unique_ptr<const ModelSource> OpenThatFits(const std::string& path,
   const ModelConfig& config = source->config();
   const auto weights =
       static_cast<double>(WeightStore::Bytes(MainModel(config), *source, Chooser(*source, format)));
-  RequireMemory(weights + RopeCache::Bytes(config),
+  RequireMemory(weights + RopeCache::Bytes(config, config.max_position_embeddings),
                 fmt::format("{}: the model, with {} parameters and a context of {},", path,
                             FormatCount(static_cast<double>(ModelCost(config).parameters())),
                             config.max_position_embeddings),

@@ -201,7 +201,7 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
   // Rollouts and evaluations have an engine of their own, one at a time.
   const int64_t evaluated = SlotsFor(held_out, rl.evaluate_samples, rl.slots);
   return training.total() + reference + cost.PackedBytes(format) +
-         static_cast<int64_t>(RopeCache::Bytes(config)) +
+         static_cast<int64_t>(RopeCache::Bytes(config, longest)) +
          std::max(RolloutSlots(rl), evaluated) * longest *
              cost.CacheBytesPerToken(CacheForm::kExpanded, format);
 }
