@@ -296,7 +296,8 @@ class Recipes(CommandLine):
         self.refuse(2, "evaluate", "--model", "none", says="--data")
         self.refuse(1, "generate", "--model", "none", says="error: none: no such folder; name one that holds "
                     "config.json, model.safetensors and tokenizer.json")
-        self.refuse(1, "generate", "--model", self.write("file", "x"), says="is a file, but no GGUF file; name one, or the directory of a checkpoint")
+        self.refuse(1, "generate", "--model", self.write("file", "x"), says="does not begin with 'GGUF', so it is no GGUF file; name one, or the folder")
+        self.refuse(1, "info", self.write("garbage.gguf", "\0\1\2"), says="garbage.gguf: does not begin with 'GGUF'")
         self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="--top-p is 2")
         self.refuse(2, "generate", "--model", "none", "--cache", "big", says="--cache")
 

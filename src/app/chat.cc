@@ -236,7 +236,7 @@ void RegisterChat(Command app) {
   const auto options = std::make_shared<ChatFlags>();
   Command command =
       app.AddCommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
-  command.Add("model,--model", options->model, "checkpoint directory, or GGUF file").Required();
+  command.Add("model,--model", options->model, kModelFiles).Required();
   options->weights.Register(command, kTrainedWeights);
   command.Add("--max-tokens", options->max_tokens, "longest answer, thoughts included")
       .Within(1, INT32_MAX);

@@ -182,7 +182,7 @@ void RegisterEvaluate(Command app) {
   const auto options = std::make_shared<EvaluateOptions>();
   Command command = app.AddCommand(
       "evaluate", "How good a model is: loss, perplexity of a text, scores on problems");
-  command.Add("model,--model", options->model, "checkpoint directory, or GGUF file").Required();
+  command.Add("model,--model", options->model, kModelFiles).Required();
   options->weights.Register(command, kTrainedWeights);
   command.Add("--data", options->data, "a shard, or a folder of `data prepare` (its val.bin)");
   command

@@ -173,7 +173,7 @@ void Run(const GenerateOptions& options) {
 void RegisterGenerate(Command app) {
   const auto options = std::make_shared<GenerateOptions>();
   Command command = app.AddCommand("generate", "Sample text from a model");
-  command.Add("model,--model", options->model, "checkpoint directory").Required();
+  command.Add("model,--model", options->model, kModelFiles).Required();
   options->weights.Register(command, kTrainedWeights);
   command.Add("--prompt", options->prompts,
               "text to continue; may be repeated; none: a document from nothing");

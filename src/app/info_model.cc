@@ -62,7 +62,8 @@ Json DescribeModelFiles(const std::string& path, int64_t context) {
     return WeightStore::AsStored(*source, param);
   });
   const int64_t cache = context * cost.CacheBytesPerToken(CacheForm::kLatent);
-  const auto rotations = static_cast<int64_t>(RopeCache::Bytes(config, config.max_position_embeddings));
+  const auto rotations =
+      static_cast<int64_t>(RopeCache::Bytes(config, config.max_position_embeddings));
   const int64_t total = weights + cache + rotations;
   const int threads = NumThreads();
   const double peak = MeasurePeakGflops(threads, integers ? Format::kQ8 : Format::kF32);
