@@ -490,7 +490,7 @@ class FromTextToText(CommandLine):
             (self.folder / "mixed" / name).symlink_to(model / name)
         (self.folder / "mixed/tokenizer.json").symlink_to(self.folder / "larger.json")
         self.refuse(1, "generate", "--model", "mixed",
-                    says="ids but config.json's vocab_size is")
+                    says="ids, but it embeds")
         self.succeed("data", "prepare", corpus, "--tokenizer", "larger.json", "--out", "theirs",
                      "--validation-fraction", 0.1, "--bos-token", "<special 1>", "--eos-token", "<special 0>")
         self.refuse(1, "evaluate", "--model", model, "--data", "theirs", says="another tokenizer")

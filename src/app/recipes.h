@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/command.h"
+#include "checkpoint/model_source.h"
 #include "pipeline/recipe.h"
 
 namespace darkhorse {

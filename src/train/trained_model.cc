@@ -73,7 +73,7 @@ void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter,
                          static_cast<double>(AdaptedWeights::Bytes(adapter, format));
   const auto activations = static_cast<double>(cost.Training(micro_batch_tokens).activations);
   RequireMemory(
-      static_cast<double>(base_bytes) + trained + activations + RopeCache::Bytes(config),
+      static_cast<double>(base_bytes) + trained + activations + RopeCache::Bytes(config, micro_batch_tokens),
       fmt::format("training an adapter of {} parameters of a model of {}, in micro-batches of {} "
                   "tokens,",
                   FormatCount(static_cast<double>(adapter.parameter_count())),
