@@ -296,7 +296,8 @@ class Recipes(CommandLine):
         self.refuse(2, "evaluate", "--model", "none", says="--data")
         self.refuse(1, "generate", "--model", "none", says="error: none: no such folder; name one that holds "
                     "config.json, model.safetensors and tokenizer.json")
-        self.refuse(1, "generate", "--model", self.write("file", "x"), says="is a file, but no GGUF file; name one, or the directory of a checkpoint")
+        self.refuse(1, "generate", "--model", self.write("file", "x"), says="does not begin with 'GGUF', so it is no GGUF file; name one, or the folder")
+        self.refuse(1, "info", self.write("garbage.gguf", "\0\1\2"), says="garbage.gguf: does not begin with 'GGUF'")
         self.refuse(2, "generate", "--model", "none", "--top-p", 2, says="--top-p is 2")
         self.refuse(2, "generate", "--model", "none", "--cache", "big", says="--cache")
 
@@ -489,7 +490,7 @@ class FromTextToText(CommandLine):
             (self.folder / "mixed" / name).symlink_to(model / name)
         (self.folder / "mixed/tokenizer.json").symlink_to(self.folder / "larger.json")
         self.refuse(1, "generate", "--model", "mixed",
-                    says="ids but config.json's vocab_size is")
+                    says="ids, but it embeds")
         self.succeed("data", "prepare", corpus, "--tokenizer", "larger.json", "--out", "theirs",
                      "--validation-fraction", 0.1, "--bos-token", "<special 1>", "--eos-token", "<special 0>")
         self.refuse(1, "evaluate", "--model", model, "--data", "theirs", says="another tokenizer")

@@ -137,9 +137,10 @@ void RegisterBench(Command app) {
   options->recipe.Register(
       command, [](const RecipeContents& c) { return TakesPretraining(c) || TakesReinforcement(c); },
       "model.hidden_size=512");
-  command.Add("--model", options->model,
-              "checkpoint directory: measures a step of the recipe's reinforcement learning "
-              "on it instead");
+  command.Add(
+      "--model", options->model,
+      fmt::format("{}: measures a step of the recipe's reinforcement learning on it instead",
+                  kModelFiles));
   options->problems.Register(command);
   command
       .Add("--rounds", options->rounds, "rounds of training, steps, or prompts; the median counts")

@@ -4,6 +4,7 @@
 
 #include "app/bench_sampling.h"
 #include "app/live.h"
+#include "app/weights_flag.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -70,14 +71,20 @@ void BenchRound(Engine& engine, const GenerationRequest& request, Speeds& speeds
 Json BenchModel(const std::string& path, const ModelBench& options) {
   Note("loading");
   const double start = SteadySeconds();
-  const LoadedModel loaded(path, options.weights);
+  OpenedModel opened(path);
+  const int64_t capacity = options.prompt_tokens + options.new_tokens + 2;
+  if (const int64_t context = opened.config().max_position_embeddings; capacity > context) {
+    FailUsage("bench: --prompt-tokens {} and --new-tokens {} exceed the model's context of {}",
+              options.prompt_tokens, options.new_tokens, context);
+  }
+  const LoadedModel loaded(std::move(opened), options.weights,
+                           {.form = options.form,
+                            .sequences = std::ranges::max(options.batches),
+                            .tokens = capacity,
+                            .smaller_cache = "lower --batches, --prompt-tokens or --new-tokens",
+                            .smaller_weights = kSmallerWeights});
   const double load_seconds = SteadySeconds() - start;
   const ModelConfig& config = loaded.config();
-  const int64_t capacity = options.prompt_tokens + options.new_tokens + 2;
-  if (capacity > config.max_position_embeddings) {
-    FailUsage("bench: --prompt-tokens {} and --new-tokens {} exceed the model's context of {}",
-              options.prompt_tokens, options.new_tokens, config.max_position_embeddings);
-  }
   const double bandwidth = 1e9 * MeasureBandwidthGBs(NumThreads());
   std::vector<double> prefill;
   Json decoding, shares;

@@ -26,8 +26,8 @@ namespace {
 struct ChatFlags {
   std::string model;
   WeightsFlag weights;
-  int64_t max_tokens = 512;
-  int64_t context = 8192;
+  std::optional<int64_t> max_tokens;  // none: what the context leaves
+  int64_t context = kStandardContext;
   SamplingParams sampling = {.temperature = 0.6f};
   uint64_t seed = 0;
   std::string system;
@@ -110,13 +110,19 @@ class Speech {
   std::string answer_, thought_, content_;
 };
 
+constexpr CacheForm kForm = CacheForm::kLatent;
+
+int64_t ContextOf(const ChatFlags& flags, const ModelConfig& config) {
+  return std::min(flags.context, config.max_position_embeddings);
+}
+
 class Chat {
  public:
   Chat(const ChatFlags& options, const LoadedModel& loaded)
       : options_(options),
         loaded_(loaded),
         talk_(loaded, {options.system, Thinks(options.thinking)}),
-        engine_(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, context()) {}
+        engine_(loaded.model(), loaded.weights(), kForm, 1, context()) {}
 
   bool remembers() const { return talk_.remembers(); }
   void Clear() { talk_.Clear(); }
@@ -126,13 +132,14 @@ class Chat {
   void Answer(const std::string& question, uint64_t turn) {
     GenerationRequest request;
     const int64_t forgotten = talk_.forgotten();
-    // Room for the answer, or for half of the context where that is less.
-    request.prompt = talk_.Ask(question, context() - std::min(options_.max_tokens, context() / 2));
+    // Room for the answer, at most half of the context: older turns are forgotten for it.
+    const int64_t longest = options_.max_tokens.value_or(context());
+    request.prompt = talk_.Ask(question, context() - std::min(longest, context() / 2));
     if (talk_.forgotten() > forgotten) {
       Note(fmt::format("the context of {} tokens is full; forgotten so far: {} of the oldest turns",
                        context(), talk_.forgotten()));
     }
-    request.max_tokens = options_.max_tokens;
+    request.max_tokens = longest;
     request.sampling = options_.sampling;
     request.seed = options_.seed;
     request.stream = turn;
@@ -167,18 +174,19 @@ class Chat {
   }
 
  private:
-  int64_t context() const {
-    return std::min(options_.context, loaded_.config().max_position_embeddings);
-  }
+  int64_t context() const { return ContextOf(options_, loaded_.config()); }
   bool Colored() const {
     return options_.color == "always" || (options_.color == "auto" && isatty(STDOUT_FILENO));
   }
 
   void TellOfTheCut(const std::string& question, const Completion& completion) const {
-    const bool asked = static_cast<int64_t>(completion.tokens.size()) >= options_.max_tokens;
+    const bool asked = options_.max_tokens &&
+                       static_cast<int64_t>(completion.tokens.size()) >= *options_.max_tokens;
+    const bool longer = context() < loaded_.config().max_position_embeddings;
     const std::string why =
-        asked ? fmt::format("at {} tokens; --max-tokens gives more", options_.max_tokens)
-              : fmt::format("where the context of {} tokens is full", context());
+        asked ? fmt::format("at {} tokens; --max-tokens gives more", *options_.max_tokens)
+              : fmt::format("where the context of {} tokens is full{}", context(),
+                            longer ? "; --context gives more" : "");
     Note(fmt::format("the answer to '{}' is cut off {}", Printable(question, 60), why));
   }
 
@@ -197,7 +205,13 @@ void Greet(const std::string& model, bool remembers) {
 
 void Run(const ChatFlags& options) {
   Validate(options.sampling);
-  const LoadedModel loaded(options.model, options.weights.Of(options.model));
+  OpenedModel opened(options.model);
+  const CacheNeed need{.form = kForm,
+                       .sequences = 1,
+                       .tokens = ContextOf(options, opened.config()),
+                       .smaller_cache = "lower --context",
+                       .smaller_weights = kSmallerWeights};
+  const LoadedModel loaded(std::move(opened), options.weights.Of(options.model), need);
   Chat chat(options, loaded);
   CatchInterrupts();
   InputLines lines;
@@ -236,9 +250,13 @@ void RegisterChat(Command app) {
   const auto options = std::make_shared<ChatFlags>();
   Command command =
       app.AddCommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
-  command.Add("model,--model", options->model, "checkpoint directory, or GGUF file").Required();
+  command.Add("model,--model", options->model, kModelFiles).Required();
   options->weights.Register(command, kTrainedWeights);
-  command.Add("--max-tokens", options->max_tokens, "longest answer, thoughts included")
+  command
+      .Add(
+          "--max-tokens", options->max_tokens,
+          "longest answer, thoughts included; by default what the context leaves, at least half of "
+          "it")
       .Within(1, INT32_MAX);
   command
       .Add("--context", options->context, "longest conversation, tokens; the model's own if less")

@@ -103,8 +103,7 @@ void RegisterData(Command app) {
               "make documents of these tasks instead, such as countdown:1=0.7,sum:2=0.3");
   command.Add("--documents", options->documents, "how many to generate");
   command.Add("--seed", options->seed, "of generated documents");
-  command.Add("--tokenizer", options->tokenizer, "tokenizer.json, or a directory that holds one")
-      .Required();
+  command.Add("--tokenizer", options->tokenizer, kTokenizerFiles).Required();
   command.Add("--out", options->out, "folder to write").Required();
   AddFieldFlags(command, FieldsOf(options->corpus));
   AddFieldFlags(command, FieldsOf(options->prepare));

@@ -1,6 +1,7 @@
 // `darkhorse evaluate`: how good a model is, at text or at problems.
 #include "app/evaluate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <optional>
@@ -64,20 +65,48 @@ Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
                                          /*cross_documents=*/false, options.max_tokens));
 }
 
-// Tells where completions have less room than was asked for.
-void NoteContext(const Environment& environment, const EvaluateOptions& options,
-                 const LoadedModel& loaded) {
-  const int64_t context = loaded.config().max_position_embeddings;
+int64_t LongestHeldOut(const Environment& environment, const EvaluateOptions& options,
+                       const OpenedModel& opened) {
   const auto held_out = environment.HeldOut(options.evaluation.problems);
   std::vector<const Problem*> problems;
   for (const auto& part : held_out) {
     for (const Problem& problem : part) problems.push_back(&problem);
   }
-  const std::string note = ContextNote(
-      options.tokens_from, options.evaluation.max_tokens,
-      LongestPrompt(loaded.tokenizer(), DocumentStartToken(loaded.config()), problems, context),
-      context);
+  return LongestPrompt(opened.tokenizer(), DocumentStartToken(opened.config()), problems,
+                       opened.config().max_position_embeddings);
+}
+
+// Tells where completions have less room than was asked for.
+void NoteContext(const Environment& environment, const EvaluateOptions& options,
+                 const LoadedModel& loaded) {
+  const std::string note = ContextNote(options.tokens_from, options.evaluation.max_tokens,
+                                       LongestHeldOut(environment, options, loaded),
+                                       loaded.config().max_position_embeddings);
   if (!note.empty()) Note(note);
+}
+
+// As far as it is known before there is a model: not of problems in a chat template, whose cache is
+// asked for when they have been worded. What is measured one after the other needs the most of any.
+CacheNeed NeedOf(const EvaluateOptions& options, const Environment* tasks,
+                 const OpenedModel& opened) {
+  const int64_t context = opened.config().max_position_embeddings;
+  CacheNeed need{.smaller_weights = kSmallerWeights};
+  if (options.text.given()) {
+    need.sequences = 1;
+    need.tokens = std::min(options.text.Window(context), context);
+    need.smaller_cache = "lower --window";
+  }
+  if (!tasks) return need;
+  const EvaluationOptions& evaluation = options.evaluation;
+  const int64_t tokens =
+      CapacityFor(LongestHeldOut(*tasks, options, opened), evaluation.max_tokens, context);
+  const int64_t sequences = SlotsFor(evaluation.problems, evaluation.samples, evaluation.slots);
+  if (sequences * tokens > need.sequences * need.tokens) {
+    need.sequences = sequences;
+    need.tokens = tokens;
+    need.smaller_cache = "lower --batch or --completion-tokens";
+  }
+  return need;
 }
 
 void TellFaults(Environment& environment, Json* result) {
@@ -142,7 +171,9 @@ void Run(EvaluateOptions options) {
   }
   std::unique_ptr<Environment> tasks;
   if (!options.tasks.empty()) tasks = MakeTaskEnvironment(options.tasks);
-  const LoadedModel loaded(options.model, options.weights.Of(options.model));
+  OpenedModel opened(options.model);
+  const CacheNeed need = NeedOf(options, tasks.get(), opened);
+  const LoadedModel loaded(std::move(opened), options.weights.Of(options.model), need);
   const bool asks = options.ask.Asks(loaded);
   // A model that comes from elsewhere was trained on no share of the problems.
   if (asks && !options.problem_flags.file.empty() && !options.problem_flags.held_out_share)
@@ -182,7 +213,7 @@ void RegisterEvaluate(Command app) {
   const auto options = std::make_shared<EvaluateOptions>();
   Command command = app.AddCommand(
       "evaluate", "How good a model is: loss, perplexity of a text, scores on problems");
-  command.Add("model,--model", options->model, "checkpoint directory, or GGUF file").Required();
+  command.Add("model,--model", options->model, kModelFiles).Required();
   options->weights.Register(command, kTrainedWeights);
   command.Add("--data", options->data, "a shard, or a folder of `data prepare` (its val.bin)");
   command

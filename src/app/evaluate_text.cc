@@ -26,13 +26,16 @@ void TextFlags::Register(Command command) {
       .Within(4, INT32_MAX);
 }
 
+int64_t TextFlags::Window(int64_t context) const {
+  return window.value_or(std::min(kWindow, context));
+}
+
 Json TextFlags::Measure(const LoadedModel& loaded, int64_t max_tokens) const {
   const std::string text =
       file == "-" ? ReadStandardInput(kMaxTextBytes) : ReadFileOrPipe(file, kMaxTextBytes);
-  const WindowOptions options{
-      .window = window.value_or(std::min(kWindow, loaded.config().max_position_embeddings)),
-      .max_tokens = max_tokens,
-      .bos = DocumentStartToken(loaded.config())};
+  const WindowOptions options{.window = Window(loaded.config().max_position_embeddings),
+                              .max_tokens = max_tokens,
+                              .bos = DocumentStartToken(loaded.config())};
   std::vector<int32_t> tokens =
       loaded.tokenizer().EncodeDocument(options.bos, text, /*allow_special=*/false);
   StatusLine status;

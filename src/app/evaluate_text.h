@@ -17,6 +17,7 @@ struct TextFlags {
 
   void Register(Command command);
   bool given() const { return !file.empty(); }
+  int64_t Window(int64_t context) const;
   // Of the first `max_tokens` tokens. Error: a file that cannot be read, or is shorter than a
   // window.
   Json Measure(const LoadedModel& loaded, int64_t max_tokens) const;

@@ -14,6 +14,12 @@ namespace darkhorse {
 // The largest number of sequences at once that a flag takes.
 inline constexpr int64_t kMaxBatch = int64_t{1} << 16;
 
+// What --model takes, for its help.
+inline constexpr char kModelFiles[] = "checkpoint directory, Hugging Face folder or GGUF file";
+
+// What --tokenizer takes, likewise.
+inline constexpr char kTokenizerFiles[] = "tokenizer.json, a folder that holds one, or a GGUF file";
+
 // --json, which sets *json.
 void AddJsonFlag(Command command, bool* json);
 

@@ -46,18 +46,18 @@ std::vector<std::string> Prompts(const GenerateOptions& options) {
   return prompts;
 }
 
-std::vector<GenerationRequest> Requests(const GenerateOptions& options, const LoadedModel& loaded,
+std::vector<GenerationRequest> Requests(const GenerateOptions& options, const OpenedModel& opened,
                                         const std::vector<std::string>& prompts) {
   std::vector<GenerationRequest> requests;
   for (const std::string& prompt : prompts) {
     GenerationRequest request;
-    request.prompt = loaded.PromptTokens(prompt, options.special);
-    request.never = loaded.silent_tokens();
+    request.prompt = opened.PromptTokens(prompt, options.special);
+    request.never = opened.silent_tokens();
     request.samples = options.samples;
     request.max_tokens = options.max_tokens;
     request.sampling = options.sampling;
     request.seed = options.seed;
-    request.stop_tokens = StopTokens(loaded.tokenizer(), StopTokens(loaded.config()), options.stop);
+    request.stop_tokens = StopTokens(opened.tokenizer(), StopTokens(opened.config()), options.stop);
     requests.push_back(std::move(request));
   }
   SeparateStreams(requests);
@@ -129,17 +129,23 @@ void Run(const GenerateOptions& options) {
                   [](const std::string& stop) { return stop.empty(); })) {
     FailUsage("--stop: an empty string would end every text before it begins");
   }
-  const LoadedModel loaded(options.model, options.weights.Of(options.model));
   const std::vector<std::string> prompts = Prompts(options);
-  const std::vector<GenerationRequest> requests = Requests(options, loaded, prompts);
+  OpenedModel opened(options.model);
+  const std::vector<GenerationRequest> requests = Requests(options, opened, prompts);
   int64_t longest = 0;
   for (const GenerationRequest& request : requests) {
     longest = std::max(longest, static_cast<int64_t>(request.prompt.size()));
   }
   const int64_t capacity =
-      CapacityFor(longest, options.max_tokens, loaded.config().max_position_embeddings);
+      CapacityFor(longest, options.max_tokens, opened.config().max_position_embeddings);
   const int64_t slots =
       SlotsFor(static_cast<int64_t>(prompts.size()), options.samples, options.batch);
+  const LoadedModel loaded(std::move(opened), options.weights.Of(options.model),
+                           {.form = options.cache.form(),
+                            .sequences = slots,
+                            .tokens = capacity,
+                            .smaller_cache = "lower --batch or --max-tokens",
+                            .smaller_weights = kSmallerWeights});
   Engine engine(loaded.model(), loaded.weights(), options.cache.form(), slots, capacity);
 
   const double begin = SteadySeconds();
@@ -173,7 +179,7 @@ void Run(const GenerateOptions& options) {
 void RegisterGenerate(Command app) {
   const auto options = std::make_shared<GenerateOptions>();
   Command command = app.AddCommand("generate", "Sample text from a model");
-  command.Add("model,--model", options->model, "checkpoint directory").Required();
+  command.Add("model,--model", options->model, kModelFiles).Required();
   options->weights.Register(command, kTrainedWeights);
   command.Add("--prompt", options->prompts,
               "text to continue; may be repeated; none: a document from nothing");

@@ -1,4 +1,5 @@
 // `darkhorse info`: the machine, a checkpoint, or a recipe's model.
+#include <filesystem>
 #include <fstream>
 
 #include "app/app.h"
@@ -15,7 +16,6 @@
 #include "kernel/peak.h"
 #include "model/config_fields.h"
 #include "model/cost.h"
-#include "model/rope.h"
 #include "train/recipe.h"
 
 namespace darkhorse {
@@ -60,8 +60,6 @@ Json DescribeMachine() {
 
 Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_batch_tokens) {
   const ModelCost cost(config);
-  const TrainingMemory memory = cost.Training(micro_batch_tokens);
-  const auto rotations = static_cast<int64_t>(RopeCache::Bytes(config));
   const double mean_context = (static_cast<double>(context) + 1) / 2;
   ModelConfig listed = config;
   Json json = FieldsToJson(FieldsOf(listed));
@@ -73,14 +71,7 @@ Json DescribeModel(const ModelConfig& config, int64_t context, int64_t micro_bat
       {"context", context},
       {"forward_flops_per_token", cost.ForwardFlopsPerToken(mean_context)},
       {"training_flops_per_token", cost.TrainingFlopsPerToken(mean_context)},
-      {"training_memory_bytes",
-       {{"micro_batch_tokens", micro_batch_tokens},
-        {"weights", memory.weights},
-        {"gradients", memory.gradients},
-        {"moments", memory.moments},
-        {"activations", memory.activations},
-        {"rotations", rotations},
-        {"total", memory.total() + rotations}}},
+      {"training_memory_bytes", DescribeTrainingMemory(config, micro_batch_tokens)},
       {"latent_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kLatent)},
       {"expanded_cache_bytes_per_token", cost.CacheBytesPerToken(CacheForm::kExpanded)}});
   return json;
@@ -94,7 +85,7 @@ Json Describe(const InfoOptions& options) {
     if (!options.model.empty())
       FailUsage("info: {} and --model are two models", options.recipe.recipe);
     if (!options.recipe.overrides.empty()) FailUsage("info: --set changes a recipe; give one");
-    return DescribeModelFiles(options.recipe.recipe, options.context);
+    return DescribeModelFiles(options.recipe.recipe, options.context, options.micro_batch_tokens);
   }
   if (!options.recipe.recipe.empty()) {
     if (!options.model.empty()) FailUsage("info: give a recipe or --model, not both");
@@ -104,7 +95,8 @@ Json Describe(const InfoOptions& options) {
   }
   if (!options.recipe.overrides.empty()) FailUsage("info: --set changes a recipe; give one");
   if (options.model.empty()) return DescribeMachine();
-  if (IsGgufPath(options.model)) return DescribeModelFiles(options.model, options.context);
+  if (std::filesystem::is_regular_file(options.model))
+    return DescribeModelFiles(options.model, options.context, options.micro_batch_tokens);
   const ModelConfig config = LoadModelConfig(options.model);
   return DescribeModel(
       config, Either(options.context, config.max_position_embeddings),
@@ -120,16 +112,19 @@ void RegisterInfo(Command app) {
   Command command =
       app.AddCommand("info", "Describe this machine, a model's files, or the model of a recipe");
   options->recipe.Register(command, TakesPretraining, "model.hidden_size=512", /*required=*/false);
-  command.Add("--model", options->model,
-              "checkpoint directory; neither this nor a recipe: the machine");
+  command.Add(
+      "--model", options->model,
+      "checkpoint directory, described as a recipe's model is; neither this nor a recipe: the "
+      "machine");
   command
       .Add("--context", options->context,
-           "tokens of a document, for FLOPs per token; 0: the recipe's sequences, or the model's "
-           "longest")
+           "tokens of a document, for FLOPs per token and the cache of a model's files; 0: the "
+           "recipe's sequences, or the model's longest; of files as chat keeps it")
       .Within(0, INT32_MAX);
   command
       .Add("--micro-batch-tokens", options->micro_batch_tokens,
-           "tokens computed at once in training, for its memory; 0: the recipe's")
+           "tokens computed at once in training, for its memory; 0: the recipe's; of a model's "
+           "files none is told")
       .Within(0, int64_t{1} << 20);
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Run(*options); });

@@ -13,6 +13,7 @@
 #include "model/cost.h"
 #include "model/rope.h"
 #include "model/weight_store.h"
+#include "pipeline/loaded_model.h"
 
 namespace darkhorse {
 namespace {
@@ -22,11 +23,23 @@ namespace {
 constexpr double kOfBandwidth = 0.75;
 constexpr double kOfPeak = 0.45;
 
-constexpr int64_t kDefaultContext = 8192;
+int64_t Whole(double bytes) { return static_cast<int64_t>(bytes); }
 
 }  // namespace
 
-Json DescribeModelFiles(const std::string& path, int64_t context) {
+Json DescribeTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens) {
+  const TrainingMemory memory = ModelCost(config).Training(micro_batch_tokens);
+  const int64_t rotations = Whole(RopeCache::Bytes(config, micro_batch_tokens));
+  return {{"micro_batch_tokens", micro_batch_tokens},
+          {"weights", memory.weights},
+          {"gradients", memory.gradients},
+          {"moments", memory.moments},
+          {"activations", memory.activations},
+          {"rotations", rotations},
+          {"total", memory.total() + rotations}};
+}
+
+Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_batch_tokens) {
   const auto source = OpenModel(path);
   ModelConfig config = source->config();
   config.num_nextn_predict_layers = 0;
@@ -57,31 +70,38 @@ Json DescribeModelFiles(const std::string& path, int64_t context) {
   for (const auto& [type, stored] : bytes_of)
     shares[type] = static_cast<double>(stored) / static_cast<double>(bytes);
 
-  if (context == 0) context = std::min(kDefaultContext, config.max_position_embeddings);
-  const int64_t weights = WeightStore::Bytes(config, *source, [&](const ParamSpec& param) {
-    return WeightStore::AsStored(*source, param);
-  });
-  const int64_t cache = context * cost.CacheBytesPerToken(CacheForm::kLatent);
-  const auto rotations = static_cast<int64_t>(RopeCache::Bytes(config));
-  const int64_t total = weights + cache + rotations;
+  if (context == 0) context = std::min(kStandardContext, config.max_position_embeddings);
+  const RunningMemory memory = MemoryToRun(
+      *source, std::nullopt, {.form = CacheForm::kLatent, .sequences = 1, .tokens = context});
   const int threads = NumThreads();
   const double peak = MeasurePeakGflops(threads, integers ? Format::kQ8 : Format::kF32);
   const double bandwidth = MeasureBandwidthGBs(threads);
   const double flops = cost.ForwardFlopsPerToken(256) - cost.HeadFlopsPerToken();
-  return {{"path", path},
-          {"architecture", config.model_type},
-          {"parameters", cost.parameters()},
-          {"active_parameters", cost.active_parameters()},
-          {"layers", config.num_hidden_layers},
-          {"max_position_embeddings", config.max_position_embeddings},
-          {"file_bytes", source->file_bytes()},
-          {"formats", std::move(shares)},
-          {"context", context},
-          {"memory_bytes",
-           {{"weights", weights}, {"cache", cache}, {"rotations", rotations}, {"total", total}}},
-          {"fits", static_cast<double>(total) < static_cast<double>(PhysicalMemoryBytes())},
-          {"expected_prefill_tokens_per_second", kOfPeak * peak * 1e9 / flops},
-          {"expected_decoding_tokens_per_second", kOfBandwidth * bandwidth * 1e9 / read}};
+  Json result{{"path", path},
+              {"architecture", config.model_type},
+              {"parameters", cost.parameters()},
+              {"active_parameters", cost.active_parameters()},
+              {"layers", config.num_hidden_layers},
+              {"max_position_embeddings", config.max_position_embeddings},
+              {"file_bytes", source->file_bytes()},
+              {"formats", std::move(shares)},
+              {"context", context},
+              {"memory_bytes",
+               {{"weights", Whole(memory.weights)},
+                {"cache", Whole(memory.cache)},
+                {"rotations", Whole(memory.rotations)},
+                {"total", Whole(memory.total())}}},
+              {"fits", memory.total() <= static_cast<double>(PhysicalMemoryBytes())},
+              {"expected_prefill_tokens_per_second", kOfPeak * peak * 1e9 / flops},
+              {"expected_decoding_tokens_per_second", kOfBandwidth * bandwidth * 1e9 / read}};
+  if (micro_batch_tokens > 0)
+    result["training_memory_bytes"] = DescribeTrainingMemory(source->config(), micro_batch_tokens);
+  if (bytes_of.contains("F16")) {
+    Note(
+        "the 11 bits of F16 are rounded to the 8 of bf16; --weights f32 keeps them all, in twice "
+        "the memory");
+  }
+  return result;
 }
 
 }  // namespace darkhorse

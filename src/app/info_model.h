@@ -4,11 +4,16 @@
 #include <string>
 
 #include "app/output.h"
+#include "model/config.h"
 
 namespace darkhorse {
 
-// Its formats by share, what it takes in memory with a context of `context` tokens (0: its longest,
-// 8192 at most), and how fast this machine should run it.
-Json DescribeModelFiles(const std::string& path, int64_t context);
+// Its formats by share, what it takes in memory with a context of `context` tokens (0:
+// kStandardContext, or its longest), how fast this machine should run it, and, unless
+// micro_batch_tokens is 0, what training it takes.
+Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_batch_tokens);
+
+// In f32, so many tokens at once.
+Json DescribeTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens);
 
 }  // namespace darkhorse

@@ -391,7 +391,12 @@ TEST_F(CommandsTest, InfoTellsWhatAModelsFilesHold) {
   EXPECT_EQ(info["file_bytes"], loaded.file_bytes());
   EXPECT_EQ(info["memory_bytes"]["weights"], loaded.weight_bytes());
   EXPECT_EQ(info["memory_bytes"]["cache"],
-            100 * loaded.model().cost().CacheBytesPerToken(CacheForm::kLatent));
+            KvCache(loaded.config(), CacheForm::kLatent, 1, 100).bytes());
+  EXPECT_FALSE(info.contains("training_memory_bytes"));
+  const Json training = JsonOf({"info", Model(), "--micro-batch-tokens", "64", "--json"});
+  EXPECT_EQ(training["training_memory_bytes"]["activations"],
+            loaded.model().cost().Training(64).activations);
+  EXPECT_EQ(training["context"], 128);
   EXPECT_EQ(info["parameters"], loaded.model().cost().parameters());
   EXPECT_TRUE(info["fits"]);
   const Outcome set = CallProgram({"info", Model(), "--set", "model.hidden_size=8"});

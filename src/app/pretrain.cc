@@ -25,14 +25,16 @@ struct PretrainArguments {
 };
 
 void Run(const PretrainArguments& arguments) {
-  const PretrainRecipe recipe = ReadPretrainRecipe(arguments.recipe, arguments.model);
+  const std::unique_ptr<const ModelSource> model =
+      arguments.model.empty() ? nullptr : OpenModel(arguments.model);
+  const PretrainRecipe recipe = ReadPretrainRecipe(arguments.recipe, model.get());
   TellOfNoRun(arguments.out, arguments.resume);
   RequirePrepared(arguments.data, kTrainShard);
   CatchInterrupts();
   const PretrainResult result = [&] {
     PretrainView view(recipe.train.steps, FormatOf(recipe.train.precision));
     return Pretrain(recipe, arguments.data, arguments.out, arguments.resume, view.Callbacks(),
-                    arguments.model);
+                    model.get());
   }();
   Json json{
       {"run", arguments.out}, {"checkpoint", result.checkpoint}, {"finished", result.finished}};
@@ -54,9 +56,11 @@ void RegisterPretrain(Command app) {
   Command command = app.AddCommand("pretrain", "Train a model on token shards");
   const auto arguments = std::make_shared<PretrainArguments>();
   arguments->recipe.Register(command, TakesPretraining, "train.steps=100");
-  command.Add("--model", arguments->model,
-              "checkpoint directory whose weights to start from, in place of fresh ones; the model "
-              "is then its, not the recipe's");
+  command.Add(
+      "--model", arguments->model,
+      fmt::format("{} whose weights to start from, in place of fresh ones; the model is then "
+                  "its, not the recipe's",
+                  kModelFiles));
   command.Add("--data", arguments->data, "folder that `data prepare` wrote").Required();
   command.Add("--out", arguments->out, "run directory to write").Required();
   command.Add("--resume", arguments->resume, "go on with the run in --out, exactly");

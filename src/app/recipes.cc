@@ -67,15 +67,15 @@ RunRecipe ReadRunRecipe(const RecipeArguments& arguments) {
   return ParseRunRecipe(TextOf(arguments));
 }
 
-PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const std::string& model) {
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const ModelSource* model) {
   RecipeText text = TextOf(arguments);
-  if (!model.empty()) {
+  if (model) {
     for (const std::string& override : arguments.overrides) {
       if (override.starts_with("model."))
         FailUsage("--set {}: the model is that of --model {}; leave one of them out", override,
-                  model);
+                  model->path());
     }
-    text.model = OpenModel(model)->config();
+    text.model = model->config();
   }
   return ParsePretrainRecipe(text);
 }

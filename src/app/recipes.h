@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/command.h"
+#include "checkpoint/model_source.h"
 #include "pipeline/recipe.h"
 
 namespace darkhorse {
@@ -36,9 +37,10 @@ inline bool TakesReinforcement(const RecipeContents& contents) { return contents
 // The recipe that the arguments name, with their overrides, as the command needs it
 // (pipeline/recipe.h).
 RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
-// `model`: a checkpoint whose model takes the place of the recipe's; "": none. UsageError, where an
-// override is of that model.
-PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const std::string& model = "");
+// `model`, unless null, takes the place of the recipe's. UsageError, where an override is of that
+// model.
+PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments,
+                                  const ModelSource* model = nullptr);
 ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,
                                     const std::function<void(ProblemsOptions*)>& set_problems = {});
 

@@ -72,7 +72,7 @@ void RegisterReinforce(Command app) {
       "reinforce", "Improve a model by reinforcement learning on problems with verifiable answers");
   const auto arguments = std::make_shared<ReinforceArguments>();
   arguments->recipe.Register(command, TakesReinforcement, "rl.steps=100");
-  command.Add("--model", arguments->model, "checkpoint directory to start from").Required();
+  command.Add("--model", arguments->model, fmt::format("{} to start from", kModelFiles)).Required();
   arguments->problems.Register(command);
   command.Add("--out", arguments->out, "run directory to write");
   command.Add("--resume", arguments->resume, "go on with the run in --out, exactly");

@@ -159,8 +159,7 @@ void Decode(const CodeOptions& options) {
 }
 
 void AddCodeFlags(Command command, CodeOptions* options, const std::string& special_help) {
-  command.Add("--tokenizer", options->tokenizer, "tokenizer.json, or a directory that holds one")
-      .Required();
+  command.Add("--tokenizer", options->tokenizer, kTokenizerFiles).Required();
   command.Add("input", options->input, "file to read; - for standard input");
   command.Add("--special", options->special, special_help);
   AddJsonFlag(command, &options->json);

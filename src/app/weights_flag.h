@@ -13,6 +13,9 @@ namespace darkhorse {
 inline constexpr char kTrainedWeights[] =
     "as the run that the model lies in trained them, else as its files hold them";
 
+// What makes weights smaller, for errors.
+inline constexpr char kSmallerWeights[] = "--weights q4";
+
 struct WeightsFlag {
   std::string name = "auto";
 

@@ -11,11 +11,11 @@ size_t Bytes(int64_t count) { return static_cast<size_t>(count) * sizeof(float);
 
 }  // namespace
 
-FloatBuffer::FloatBuffer(int64_t count) {
+FloatBuffer::FloatBuffer(int64_t count, int mmap_flags) {
   CHECK(count >= 0);
   if (count == 0) return;
-  void* data =
-      mmap(nullptr, Bytes(count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* data = mmap(nullptr, Bytes(count), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | mmap_flags, -1, 0);
   if (data == MAP_FAILED) {
     Fail("out of memory: {} MiB more were needed; use a smaller model, micro-batch or context",
          Bytes(count) >> 20);
@@ -23,6 +23,8 @@ FloatBuffer::FloatBuffer(int64_t count) {
   madvise(data, Bytes(count), MADV_HUGEPAGE);  // a wish: it may be refused
   data_ = {static_cast<float*>(data), Unmap{count}};
 }
+
+FloatBuffer FloatBuffer::Sparse(int64_t count) { return {count, MAP_NORESERVE}; }
 
 void FloatBuffer::Unmap::operator()(float* data) const { munmap(data, Bytes(count)); }
 

@@ -12,7 +12,9 @@ class FloatBuffer {
  public:
   FloatBuffer() = default;
   // `count` zeros, aligned to 64 bytes at least. Error: out of memory.
-  explicit FloatBuffer(int64_t count);
+  explicit FloatBuffer(int64_t count) : FloatBuffer(count, 0) {}
+  // The same, but only what is written takes memory, and no more is asked of the system.
+  static FloatBuffer Sparse(int64_t count);
 
   float* data() { return data_.get(); }
   const float* data() const { return data_.get(); }
@@ -23,6 +25,7 @@ class FloatBuffer {
   operator std::span<float>() { return {data(), static_cast<size_t>(size())}; }
 
  private:
+  FloatBuffer(int64_t count, int mmap_flags);
   struct Unmap {
     int64_t count;
     void operator()(float* data) const;

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/parallel.h"
+#include "checkpoint/gguf.h"
 
 namespace darkhorse {
 namespace {
@@ -59,8 +60,15 @@ void WriteChecksums(const std::string& directory) {
 
 uint64_t CheckpointFingerprint(const std::string& directory) {
   if (std::filesystem::is_regular_file(directory)) {
-    const MappedFile file(directory);
-    return Checksum64({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+    const std::vector<std::string> paths = GgufPartPaths(directory);
+    std::vector<uint64_t> sums(paths.size());
+    ParallelFor(static_cast<int64_t>(paths.size()), [&](int64_t i) {
+      sums[static_cast<size_t>(i)] = Checksum64(MappedFile(paths[static_cast<size_t>(i)]).bytes());
+    });
+    if (sums.size() == 1) return sums.front();
+    std::string all;
+    for (const uint64_t sum : sums) all += HexU64(sum);
+    return Checksum64(all);
   }
   const std::string path = ChecksumsPath(directory);
   return Checksum64(FileExists(path) ? ReadFile(path) : ComputeChecksums(directory));

@@ -20,8 +20,8 @@ enum class Verify { kModel, kModelAndTrainer };
 // came from elsewhere). Error naming the first file that differs.
 bool VerifyChecksums(const std::string& directory, Verify what);
 
-// One number that changes when a file of the checkpoint does, not when the directory moves.
-// Believes checksums.json where there is one.
+// One number that changes when a file of the checkpoint does, not when the directory moves: of a
+// folder, or of a GGUF file with all its parts. Believes checksums.json where there is one.
 uint64_t CheckpointFingerprint(const std::string& directory);
 
 }  // namespace darkhorse

@@ -74,5 +74,17 @@ TEST(ChecksumsTest, AListThatIsNoneIsRefused) {
   }
 }
 
+// Named by whichever part, a split file has one number, and each part counts.
+TEST(CheckpointFingerprint, OfASplitFileIsThatOfAllItsParts) {
+  const ScratchDirectory dir;
+  const std::string first = dir.Write("m-00001-of-00002.gguf", "first");
+  const std::string second = dir.Write("m-00002-of-00002.gguf", "second");
+  const uint64_t before = CheckpointFingerprint(first);
+  EXPECT_EQ(CheckpointFingerprint(second), before);
+  WriteFileAtomically(second, std::string_view("SECOND"));
+  EXPECT_NE(CheckpointFingerprint(first), before);
+  EXPECT_EQ(CheckpointFingerprint(dir.Write("whole.gguf", "first")), Checksum64("first"));
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -73,7 +73,7 @@ int64_t FolderSource::file_bytes() const {
 
 Tokenizer FolderSource::ReadTokenizer() const {
   Tokenizer tokenizer = Tokenizer::FromJson(LoadTokenizerJson(path()), path() + "/tokenizer.json");
-  tokenizer.CheckEmbedded(config().vocab_size, path());
+  tokenizer.CheckEmbedded(config().vocab_size, path(), "put the model's own tokenizer.json there");
   RequireOwnTokenizer(path(), tokenizer.hash());
   return tokenizer;
 }

@@ -14,7 +14,8 @@ GgufSource::GgufSource(std::unique_ptr<const GgufFiles> files)
 
 Tokenizer GgufSource::ReadTokenizer() const {
   Tokenizer tokenizer = LoadGgufTokenizer(files_->keys());
-  tokenizer.CheckEmbedded(config().vocab_size, path());
+  tokenizer.CheckEmbedded(config().vocab_size, path(),
+                          "convert the model again, or fetch another file");
   return tokenizer;
 }
 

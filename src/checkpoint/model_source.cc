@@ -1,8 +1,8 @@
 #include "checkpoint/model_source.h"
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include "base/error.h"
@@ -17,18 +17,53 @@
 
 namespace darkhorse {
 
+namespace {
+
+// The first bytes of a file, as many as it has of them.
+std::string Beginning(const std::string& path, size_t bytes) {
+  std::string text(bytes, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(text.data(), static_cast<std::streamsize>(bytes));
+  text.resize(static_cast<size_t>(file.gcount()));
+  return text;
+}
+
+// Of a file that is no GGUF file.
+[[noreturn]] void FailNoModel(const std::string& path) {
+  const std::string begins = Beginning(path, 64);
+  if (begins.empty()) Fail("{}: is empty; fetch it again", path);
+  if (begins.starts_with("version https://git-lfs")) {
+    Fail("{}: is Git LFS's pointer to the file, not the file; fetch it with `git lfs pull`", path);
+  }
+  if (begins.starts_with("<")) {
+    Fail("{}: is a web page, not a model; fetch the file that the page is about", path);
+  }
+  if (path.ends_with(".safetensors") || (begins.size() > 8 && begins.compare(8, 2, "{\"") == 0)) {
+    Fail("{}: is one file of a model; name the folder that holds it with config.json and the rest",
+         path);
+  }
+  Fail(
+      "{}: does not begin with 'GGUF', so it is no GGUF file; name one, or the folder of a "
+      "checkpoint",
+      path);
+}
+
+}  // namespace
+
 Tokenizer LoadTokenizer(const std::string& path) {
   if (IsGgufPath(path)) return LoadGgufTokenizer(GgufFile(path, GgufExtent::kHead).keys());
   return Tokenizer::Load(path);
 }
 
 bool IsGgufPath(const std::string& path) {
-  if (!std::filesystem::is_regular_file(path)) return false;
-  const MappedFile file(path);
-  return file.bytes().size() >= 4 && std::memcmp(file.bytes().data(), "GGUF", 4) == 0;
+  return std::filesystem::is_regular_file(path) && Beginning(path, 4) == "GGUF";
 }
 
-bool IsModelPath(const std::string& path) { return IsGgufPath(path) || IsModelFolder(path); }
+bool IsModelPath(const std::string& path) {
+  const auto names_one = [&] { return path.ends_with(".gguf") || path.ends_with(".safetensors"); };
+  return IsGgufPath(path) || IsModelFolder(path) ||
+         (std::filesystem::is_regular_file(path) && names_one());
+}
 
 bool IsOwnFolder(const std::string& directory) {
   return FileExists(directory + "/checksums.json") || TokenizerHashOf(directory).has_value();
@@ -36,8 +71,7 @@ bool IsOwnFolder(const std::string& directory) {
 
 std::unique_ptr<ModelSource> OpenModel(const std::string& path) {
   if (IsGgufPath(path)) return std::make_unique<GgufSource>(path);
-  if (std::filesystem::is_regular_file(path))
-    Fail("{}: is a file, but no GGUF file; name one, or the directory of a checkpoint", path);
+  if (std::filesystem::is_regular_file(path)) FailNoModel(path);
   if (IsAdapterFolder(path)) return AdapterSource::Open(path);
   return std::make_unique<FolderSource>(path);
 }

@@ -57,7 +57,8 @@ Tokenizer LoadTokenizer(const std::string& path);
 // Whether `path` is a file that begins as GGUF files do.
 bool IsGgufPath(const std::string& path);
 
-// Whether there is a model at `path`: such a file, or a folder of one or of an adapter.
+// Whether `path` is meant to be a model: such a file, one that is named like a model's (OpenModel
+// tells what is wrong with it), or a folder of one or of an adapter.
 bool IsModelPath(const std::string& path);
 
 // Whether this program wrote the folder.

@@ -183,5 +183,30 @@ TEST_F(ModelSourceTest, WhatIsNoModelIsSaid) {
   EXPECT_TRUE(Says(MessageOf([&] { OpenModel(scratch_ / "text.gguf"); }), "text.gguf"));
 }
 
+// What is no model is told by what it is.
+TEST(OpenModel, SaysWhatAFileIsInstead) {
+  const ScratchDirectory dir;
+  const auto refusal = [&](const std::string& name, const std::string& text) {
+    const std::string path = dir.Write(name, text);
+    EXPECT_EQ(IsModelPath(path), path.ends_with(".gguf") || path.ends_with(".safetensors"));
+    EXPECT_FALSE(IsGgufPath(path));
+    const std::string message = MessageOf([&] { OpenModel(path); });
+    EXPECT_TRUE(message.starts_with(path + ": ")) << message;
+    return message.substr(path.size() + 2);
+  };
+  EXPECT_EQ(refusal("a.gguf", ""), "is empty; fetch it again");
+  EXPECT_EQ(refusal("b.gguf", "version https://git-lfs.github.com/spec/v1\noid sha256:12\n"),
+            "is Git LFS's pointer to the file, not the file; fetch it with `git lfs pull`");
+  EXPECT_EQ(refusal("c.gguf", "<!doctype html><html>"),
+            "is a web page, not a model; fetch the file that the page is about");
+  const std::string part =
+      "is one file of a model; name the folder that holds it with config.json and the rest";
+  EXPECT_EQ(refusal("d.safetensors", "garbage"), part);
+  EXPECT_EQ(refusal("e.bin", std::string("\x40\0\0\0\0\0\0\0", 8) + "{\"a\":{}}"), part);
+  EXPECT_EQ(refusal("g.gguf", "GGU"),
+            "does not begin with 'GGUF', so it is no GGUF file; name one, or the folder of a "
+            "checkpoint");
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -17,8 +17,8 @@ std::vector<int32_t> Tokens(uint64_t seed, size_t count) {
 }
 
 // Prompt and continuation as one document, without a cache.
-double Whole(const Model& model, const ModelWeights& weights, const std::vector<int32_t>& prompt,
-             const std::vector<int32_t>& continuation) {
+double Whole(const Transformer& transformer, const ModelWeights& weights,
+             const std::vector<int32_t>& prompt, const std::vector<int32_t>& continuation) {
   TokenBatch batch;
   batch.tokens = prompt;
   batch.tokens.insert(batch.tokens.end(), continuation.begin(), continuation.end());
@@ -26,7 +26,7 @@ double Whole(const Model& model, const ModelWeights& weights, const std::vector<
   std::vector<int32_t> targets(batch.tokens.size(), -1);
   for (size_t i = prompt.size(); i < batch.tokens.size(); ++i) targets[i - 1] = batch.tokens[i];
   Arena arena;
-  const ConstMatrix hidden = model.transformer.Forward(weights, batch, nullptr, arena, nullptr);
+  const ConstMatrix hidden = transformer.Forward(weights, batch, nullptr, arena, nullptr);
   std::vector<float> logp(targets.size());
   HeadForward(hidden, weights.lm_head, targets.data(), arena, logp.data(), nullptr);
   double sum = 0;
@@ -45,7 +45,8 @@ TEST(ContinuationLogp, IsThatOfTheWholeText) {
         ContinuationLogp(model.transformer, weights, prompt, continuations);
     ASSERT_EQ(logp.size(), 5u);
     for (size_t i = 0; i < 5; ++i)
-      EXPECT_EQ(logp[i], Whole(model, weights, prompt, continuations[i])) << length << " " << i;
+      EXPECT_EQ(logp[i], Whole(model.transformer, weights, prompt, continuations[i]))
+          << length << " " << i;
     EXPECT_EQ(logp[2], 0);
     EXPECT_NE(logp[0], logp[3]);
   }
@@ -59,10 +60,8 @@ TEST(ContinuationLogp, LongOnesAreTheSame) {
   const ModelWeights weights = model.Bound();
   const std::vector<int32_t> prompt = Tokens(1, 1500);
   const std::vector<std::vector<int32_t>> continuations = {Tokens(2, 1500)};
-  Model whole;
-  whole.transformer = Transformer(model.config);
   EXPECT_EQ(ContinuationLogp(transformer, weights, prompt, continuations)[0],
-            Whole(whole, weights, prompt, continuations[0]));
+            Whole(transformer, weights, prompt, continuations[0]));
 }
 
 TEST(ContinuationLogp, WhatCannotBeIsRefused) {

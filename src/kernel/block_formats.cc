@@ -79,18 +79,33 @@ const BlockLoops& BlockLoopsOf(const QuantLoops& loops, Format format) {
 
 namespace {
 
-// Nibbles of `bytes` bytes: first the low halves, then the high.
+// Bytes go through words, eight at a time: a compiler must take `from` and `q` for one array, and
+// would go byte by byte.
+constexpr uint64_t kOnes = 0x0101010101010101;
+
+uint64_t Eight(const uint8_t* from) {
+  uint64_t word;
+  std::memcpy(&word, from, sizeof(word));
+  return word;
+}
+void SetEight(uint8_t* to, uint64_t word) { std::memcpy(to, &word, sizeof(word)); }
+
+// Nibbles of `bytes` bytes, a multiple of 8: first the low halves, then the high.
 void ReadNibbles(const uint8_t* from, int64_t bytes, uint8_t* q) {
-  for (int64_t i = 0; i < bytes; ++i) {
-    q[i] = from[i] & 15;
-    q[bytes + i] = from[i] >> 4;
+  for (int64_t i = 0; i < bytes; i += 8) {
+    const uint64_t word = Eight(from + i);
+    SetEight(q + i, word & 15 * kOnes);
+    SetEight(q + bytes + i, word >> 4 & 15 * kOnes);
   }
 }
 
 // The fifth bits of 32 numbers.
 void ReadFifths(const uint8_t* from, uint8_t* q) {
-  for (int64_t i = 0; i < 32; ++i)
-    q[i] = static_cast<uint8_t>(q[i] | (from[i / 8] >> i % 8 & 1) << 4);
+  for (int64_t i = 0; i < 4; ++i) {
+    const uint64_t bits = from[i] * kOnes & 0x8040201008040201;  // bit j in byte j
+    const uint64_t set = bits + 127 * kOnes;                     // in each byte's highest bit
+    SetEight(q + 8 * i, Eight(q + 8 * i) | (set >> 3 & 16 * kOnes));
+  }
 }
 
 // The integers of a block of a file, as they are unpacked (IQ4_NL: indices into its table).
@@ -108,23 +123,27 @@ void ReadIntegers(Format format, const uint8_t* from, uint8_t* q) {
       ReadNibbles(from + 8, 16, q);
       return ReadFifths(from + 4, q);
     case Format::kQ8_0:
-      for (int64_t i = 0; i < 32; ++i) q[i] = from[2 + i] ^ 0x80;
+      for (int64_t i = 0; i < 32; i += 8) SetEight(q + i, Eight(from + 2 + i) ^ 128 * kOnes);
       return;
     case Format::kQ4K:
       for (int64_t i = 0; i < 4; ++i) ReadNibbles(from + 16 + 32 * i, 32, q + 64 * i);
       return;
     case Format::kQ5K:
       for (int64_t i = 0; i < 4; ++i) ReadNibbles(from + 48 + 32 * i, 32, q + 64 * i);
-      for (int64_t i = 0; i < 256; ++i)
-        q[i] = static_cast<uint8_t>(q[i] | (from[16 + i % 32] >> i / 32 & 1) << 4);
+      for (int64_t i = 0; i < 256; i += 8) {
+        const uint64_t fifths = Eight(from + 16 + i % 32) >> i / 32 & kOnes;
+        SetEight(q + i, Eight(q + i) | fifths << 4);
+      }
       return;
     case Format::kQ6K:
       for (int64_t half = 0; half < 2; ++half) {
         const uint8_t* high = from + 128 + 32 * half;
         uint8_t* to = q + 128 * half;
         ReadNibbles(from + 64 * half, 64, to);
-        for (int64_t i = 0; i < 128; ++i)
-          to[i] = static_cast<uint8_t>(to[i] | (high[i % 32] >> 2 * (i / 32) & 3) << 4);
+        for (int64_t i = 0; i < 128; i += 8) {
+          const uint64_t above = Eight(high + i % 32) >> 2 * (i / 32) & 3 * kOnes;
+          SetEight(to + i, Eight(to + i) | above << 4);
+        }
       }
       return;
     default:
@@ -133,25 +152,34 @@ void ReadIntegers(Format format, const uint8_t* from, uint8_t* q) {
 }
 
 // 64 numbers of row j to a tile that is zero there, four of k at a time.
-void WriteIntegers(int bits, const uint8_t* q, int64_t j, uint8_t* tile) {
+template <int kBits>
+void WriteIntegers(const uint8_t* q, int64_t j, uint8_t* tile) {
   uint32_t words[16];
   std::memcpy(words, q, sizeof(words));
   const auto put = [&](int64_t line, uint32_t word) {
     std::memcpy(tile + line * 64 + j * 4, &word, sizeof(word));
   };
-  if (bits == 8) {
+  if constexpr (kBits == 8) {
     for (int64_t i = 0; i < 16; ++i) put(i, words[i]);
-    return;
+  } else {
+    constexpr int64_t kLines = 2 * (kBits - 4);  // of what is above the four low bits
+    uint32_t above[kLines + 1] = {};
+    if constexpr (kLines > 0) {
+      for (int64_t i = 0; i < 16; ++i)
+        above[i % kLines] |= (words[i] >> 4 & 0x03030303) << (kBits - 4) * (i / kLines);
+    }
+    for (int64_t i = 0; i < 8; ++i)
+      put(i, (words[2 * i] & 0x0f0f0f0f) | (words[2 * i + 1] & 0x0f0f0f0f) << 4);
+    for (int64_t i = 0; i < kLines; ++i) put(8 + i, above[i]);
   }
-  uint32_t above[4] = {};
-  for (int64_t i = 0; i < 16; ++i) {
-    const uint32_t high = words[i] >> 4 & 0x03030303;
-    if (bits == 5) above[i % 2] |= high << i / 2;
-    if (bits == 6) above[i % 4] |= high << 2 * (i / 4);
-    words[i] &= 0x0f0f0f0f;
-  }
-  for (int64_t i = 0; i < 8; ++i) put(i, words[2 * i] | words[2 * i + 1] << 4);
-  for (int64_t i = 0; i < 2 * (bits - 4); ++i) put(8 + i, above[i]);
+}
+using WriteIntegersOf = void (*)(const uint8_t* q, int64_t j, uint8_t* tile);
+WriteIntegersOf WriterOf(int bits) {
+  if (bits == 4) return WriteIntegers<4>;
+  if (bits == 5) return WriteIntegers<5>;
+  if (bits == 6) return WriteIntegers<6>;
+  CHECK(bits == 8);
+  return WriteIntegers<8>;
 }
 
 F16 Half(const uint8_t* from) {
@@ -203,23 +231,25 @@ void PackBlocks(Format format, int64_t rows, int64_t cols,
   const int64_t step = shape.units * kQuantBlock, blocks = CeilDiv(cols, step);
   const int64_t tile = kQ8Tile * shape.bits / 8;
   const GgmlTypeInfo& file = InfoOf(GgmlTypeOf(format));
+  const WriteIntegersOf write = WriterOf(shape.bits);
   CHECK(cols % file.numbers == 0);
   ParallelFor(CeilDiv(rows, kQuantSide), [&](int64_t panel) {
-    uint8_t* to = static_cast<uint8_t*>(data) + panel * blocks * shape.bytes;
-    std::memset(to, 0, static_cast<size_t>(blocks * shape.bytes));
+    uint8_t* first_block = static_cast<uint8_t*>(data) + panel * blocks * shape.bytes;
+    std::memset(first_block, 0, static_cast<size_t>(blocks * shape.bytes));
     const int64_t first = panel * kQuantSide, count = std::min(kQuantSide, rows - first);
-    const uint8_t* from[kQuantSide] = {};
-    for (int64_t j = 0; j < count; ++j) from[j] = reinterpret_cast<const uint8_t*>(row(first + j));
-    for (int64_t k = 0; k < cols; k += step, to += shape.bytes) {
-      for (int64_t j = 0; j < count; ++j) {
-        uint8_t q[4 * kQuantBlock] = {};
-        for (int64_t i = 0; i < step && k + i < cols; i += file.numbers) {
-          ReadIntegers(format, from[j], q + i);
-          WriteScales(format, from[j], i / file.numbers, j, to + shape.units * tile);
-          from[j] += file.bytes;
+    // Row by row, for the file is best read in order; a panel fits in the caches.
+    for (int64_t j = 0; j < count; ++j) {
+      const auto* from = reinterpret_cast<const uint8_t*>(row(first + j));
+      uint8_t* to = first_block;
+      for (int64_t k = 0; k < cols; k += step, to += shape.bytes) {
+        uint8_t q[4 * kQuantBlock];
+        if (cols - k < step) std::memset(q, 0, sizeof(q));
+        for (int64_t i = 0; i < step && k + i < cols; i += file.numbers, from += file.bytes) {
+          ReadIntegers(format, from, q + i);
+          WriteScales(format, from, i / file.numbers, j, to + shape.units * tile);
         }
         for (int64_t unit = 0; unit < shape.units; ++unit)
-          WriteIntegers(shape.bits, q + unit * kQuantBlock, j, to + unit * tile);
+          write(q + unit * kQuantBlock, j, to + unit * tile);
       }
     }
   });

@@ -69,12 +69,12 @@ void RmsNormBackward(ConstMatrix dy, ConstMatrix x, const float* weight, const f
     ops.add(partial.data() + chunk * x.cols, dweight, x.cols);
 }
 
-std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale, RopeOrder order,
-                              int64_t max_position) {
+void RopeCosSin(std::span<const double> inv_freq, double mscale, RopeOrder order, int64_t begin,
+                int64_t end, float* cos_sin) {
   const int64_t half = static_cast<int64_t>(inv_freq.size());
-  std::vector<float> cos_sin(static_cast<size_t>(max_position * half * 2));
-  ForRows(max_position, half * 16, [&](int64_t position) {
-    float* row = cos_sin.data() + position * half * 2;
+  ForRows(end - begin, half * 16, [&](int64_t i) {
+    const int64_t position = begin + i;
+    float* row = cos_sin + position * half * 2;
     for (int64_t j = 0; j < half; ++j) {
       const double angle = static_cast<double>(position) * inv_freq[static_cast<size_t>(j)];
       const bool halves = order == RopeOrder::kHalves;
@@ -82,7 +82,6 @@ std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale, R
       row[halves ? half + j : 2 * j + 1] = static_cast<float>(std::sin(angle) * mscale);
     }
   });
-  return cos_sin;
 }
 
 void RopeInPlace(Matrix x, int64_t first, int64_t heads, int64_t head_stride,

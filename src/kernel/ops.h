@@ -22,7 +22,7 @@ void RmsNormBackward(ConstMatrix dy, ConstMatrix x, const float* weight, const f
 // Which columns of a rotated vector are a pair: 2j and 2j + 1, or j and j + dim/2.
 enum class RopeOrder { kNeighbours, kHalves };
 
-// Rotations of the rotary position embedding: a view of what RopeCosSin makes.
+// Rotations of the rotary position embedding: a view of what RopeCosSin fills.
 struct RopeTable {
   int64_t dim = 0;  // rotary columns, even
   const float* cos_sin =
@@ -30,10 +30,10 @@ struct RopeTable {
   int64_t max_position = 0;
   RopeOrder order = RopeOrder::kNeighbours;
 };
-// Pair j at a position: mscale * (cos, sin)(position * inv_freq[j]), computed in double and rounded
-// once.
-std::vector<float> RopeCosSin(std::span<const double> inv_freq, double mscale, RopeOrder order,
-                              int64_t max_position);
+// Fills the entries of the positions from `begin` to `end` of a table at cos_sin. Pair j at a
+// position: mscale * (cos, sin)(position * inv_freq[j]), computed in double and rounded once.
+void RopeCosSin(std::span<const double> inv_freq, double mscale, RopeOrder order, int64_t begin,
+                int64_t end, float* cos_sin);
 // Rotates the pairs of each row's `heads` slices of table.dim columns, in place: (a, b) -> (a cos -
 // b sin, b cos + a sin). Slice h starts at column first + h * head_stride; row r is rotated by the
 // table's entry at position[r]. inverse = true rotates back, which is the backward pass.

@@ -89,7 +89,7 @@ std::vector<RowCase> RowCases() {
       {"rope",
        [](int64_t n, int64_t b, int64_t e) {
          const std::vector<double> inv_freq = {1, 0.3, 0.01};
-         const std::vector<float> table = RopeCosSin(inv_freq, 1.5, RopeOrder::kNeighbours, 50);
+         const std::vector<float> table = RopeTableOf(inv_freq, 1.5, RopeOrder::kNeighbours, 50);
          std::vector<int32_t> position(kRows);
          for (size_t r = 0; r < position.size(); ++r)
            position[r] = static_cast<int32_t>(r * 31 % 50);
@@ -101,7 +101,7 @@ std::vector<RowCase> RowCases() {
       {"rope of halves",
        [](int64_t n, int64_t b, int64_t e) {
          const std::vector<double> inv_freq(static_cast<size_t>(n / 2), 0.3);
-         const std::vector<float> table = RopeCosSin(inv_freq, 1.5, RopeOrder::kHalves, 50);
+         const std::vector<float> table = RopeTableOf(inv_freq, 1.5, RopeOrder::kHalves, 50);
          std::vector<int32_t> position(kRows);
          for (size_t r = 0; r < position.size(); ++r)
            position[r] = static_cast<int32_t>(r * 31 % 50);

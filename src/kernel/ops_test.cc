@@ -167,7 +167,7 @@ TEST(Rope, HalvesRotateAsNeighboursDo) {
     for (const bool inverse : {false, true}) {
       const TestMatrix x = TestMatrix::Random(1, 2, 4 * pairs);
       const auto rotate = [&](RopeOrder order, TestMatrix y) {
-        const std::vector<float> table = RopeCosSin(inv_freq, 1.25, order, 50);
+        const std::vector<float> table = RopeTableOf(inv_freq, 1.25, order, 50);
         RopeInPlace(y, 0, 2, 2 * pairs, {2 * pairs, table.data(), 50, order}, position.data(),
                     inverse);
         return y;
@@ -204,7 +204,7 @@ TEST(AddColumnSums, AddsRowsInOrder) {
 TEST(Rope, RotatesPairsByPositionAndBack) {
   const std::vector<double> inv_freq = {1.0, 0.1, 0.037};
   const double mscale = 1.25;
-  const std::vector<float> table = RopeCosSin(inv_freq, mscale, RopeOrder::kNeighbours, 100);
+  const std::vector<float> table = RopeTableOf(inv_freq, mscale, RopeOrder::kNeighbours, 100);
   const std::vector<int32_t> position = {0, 99, 7};
   const TestMatrix x = TestMatrix::Random(1, 3, 30, 2);
   for (const bool inverse : {false, true}) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernel/kernel_testing.h"
+#include "kernel/ops.h"
 
 // Bounds count roundings: kUnit = 2^-24 each, first order; the 1.01 that Near allows covers the
 // second order. A sum of n terms in sixteen partial sums and a tree of four levels adds at most
@@ -38,6 +39,13 @@ inline std::vector<int32_t> Targets(int64_t cols) {
 
 inline std::vector<float> RowFloats(uint64_t seed) {
   return TestMatrix::Random(seed, 1, kRows).all();
+}
+
+inline std::vector<float> RopeTableOf(const std::vector<double>& inv_freq, double mscale,
+                                      RopeOrder order, int64_t positions) {
+  std::vector<float> table(static_cast<size_t>(positions) * inv_freq.size() * 2);
+  RopeCosSin(inv_freq, mscale, order, 0, positions, table.data());
+  return table;
 }
 
 // The gradient of f at x by the complex step: f'(x_i) = Im f(x + i h e_i) / h, exact to double

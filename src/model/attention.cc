@@ -153,7 +153,7 @@ void AttendCache(const PassContext& pass, int64_t layer, const AttentionHeads& h
     const ConstMatrix values = heads.v[head].Rows(segment.row, segment.rows);
     if (bf16) {
       WriteKeyTiles(keys, segment.position, cache.KeyTiles(layer, segment.slot, head));
-      WriteValueTiles(values, segment.position, cache.capacity(),
+      WriteValueTiles(values, segment.position, cache.padded_capacity(),
                       cache.ValueTiles(layer, segment.slot, head));
     } else {
       WriteKeyPanels(keys, segment.position, cache.KeyPanels(layer, segment.slot, head));
@@ -166,7 +166,7 @@ void AttendCache(const PassContext& pass, int64_t layer, const AttentionHeads& h
       Bf16AttentionJob job{};
       job.key_tiles = cache.KeyTiles(layer, segment.slot, pair % key_heads);
       job.value_tiles = cache.ValueTiles(layer, segment.slot, pair % key_heads);
-      job.value_positions = cache.capacity();
+      job.value_positions = cache.padded_capacity();
       return job;
     };
     Bf16AttentionForward(MakeJobs<Bf16AttentionJob>(pass, segments, heads, make), Scale(pass));

@@ -1,6 +1,7 @@
 // What the transformer is given: tokens in rows, and which rows form which document.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -22,6 +23,12 @@ struct TokenBatch {
   std::vector<Segment> segments;  // cover the rows in order
   int64_t sequence_rows = 0;  // rows of one sequence of the balance loss; 0: each segment is one
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
+  // How many positions there are up to the last row of any document.
+  int64_t positions() const {
+    int64_t end = 0;
+    for (const Segment& segment : segments) end = std::max(end, segment.position + segment.rows);
+    return end;
+  }
 };
 
 }  // namespace darkhorse

@@ -95,6 +95,15 @@ TEST(Cost, CacheBytesAreWhatTheCacheAllocates) {
             3 * tokens * ModelCost(config).CacheBytesPerToken(CacheForm::kLatent));
   EXPECT_EQ(KvCache(config, CacheForm::kExpanded, 3, tokens, Format::kBf16).bytes(),
             3 * tokens * ModelCost(config).CacheBytesPerToken(CacheForm::kExpanded, Format::kBf16));
+  // What it takes beside what was asked for fills whole panels.
+  for (const CacheForm form : {CacheForm::kExpanded, CacheForm::kLatent}) {
+    for (const Format format : {Format::kF32, Format::kBf16}) {
+      const KvCache ragged(config, form, 3, 1000, format);
+      EXPECT_EQ(ragged.capacity(), 1000);
+      EXPECT_GT(ragged.padded_capacity(), 1000);
+      EXPECT_EQ(KvCache::Bytes(config, form, 3, 1000, format), ragged.bytes());
+    }
+  }
 }
 
 TEST(Cost, ACacheThatDoesNotFitIsRefusedAndOneThatDoesIsNot) {

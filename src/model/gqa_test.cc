@@ -62,7 +62,8 @@ class Gqa : public testing::Test {
       };
       for (int64_t s = 0; s < 2; ++s)
         std::memcpy(in.Row(s * rows), part(x_, s).data, Bytes(rows * x_.cols));
-      const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena_),
+      const PassContext pass{config_, rope_.table(batch.positions()),
+                             batch,   RowPositions(batch, config_, arena_),
                              cache,   arena_};
       GqaForward(pass, model.layers[0].gqa, 0, in, out, nullptr);
       for (int64_t s = 0; s < 2; ++s)

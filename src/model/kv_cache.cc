@@ -18,6 +18,12 @@ CacheForm FormOf(const ModelConfig& config, CacheForm wanted) {
   return config.latent_attention() ? wanted : CacheForm::kExpanded;
 }
 
+// Whole panels, or tiles.
+int64_t Padded(const CacheShape& shape, int64_t capacity) {
+  const int64_t grain = shape.format == Format::kBf16 ? kKeyBlock : kKeyPanel;
+  return (capacity + grain - 1) / grain * grain;
+}
+
 }  // namespace
 
 CacheShape::CacheShape(const ModelConfig& config, CacheForm form, Format format_in)
@@ -49,18 +55,24 @@ KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64
     : form_(FormOf(config, form)),
       shape_(config, form, format),
       layers_(config.num_hidden_layers),
-      slots_(slots) {
+      slots_(slots),
+      capacity_(capacity) {
   CHECK(slots >= 1 && capacity >= 1);
-  const int64_t grain = shape_.format == Format::kBf16 ? kKeyBlock : kKeyPanel;
-  capacity_ = (capacity + grain - 1) / grain * grain;
+  padded_ = Padded(shape_, capacity);
   const int64_t per_float = shape_.format == Format::kBf16 ? 2 : 1;
-  keys_ = capacity_ * shape_.key / per_float;
-  unit_ = keys_ + capacity_ * shape_.value / per_float;
-  RequireMemory(static_cast<double>(layers_ * shape_.bytes()) * static_cast<double>(slots) *
-                    static_cast<double>(capacity),
+  keys_ = padded_ * shape_.key / per_float;
+  unit_ = keys_ + padded_ * shape_.value / per_float;
+  RequireMemory(Bytes(config, form, slots, capacity, format),
                 fmt::format("the cache of {} sequences of {} tokens", slots, capacity),
                 "run fewer at once, or shorter ones");
   data_ = FloatBuffer(layers_ * slots_ * shape_.heads * unit_);
+}
+
+double KvCache::Bytes(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
+                      Format format) {
+  const CacheShape shape(config, form, format);
+  return static_cast<double>(config.num_hidden_layers * shape.bytes()) *
+         static_cast<double>(slots) * static_cast<double>(Padded(shape, capacity));
 }
 
 float* KvCache::KeyPanels(int64_t layer, int64_t slot, int64_t head) {
@@ -68,7 +80,7 @@ float* KvCache::KeyPanels(int64_t layer, int64_t slot, int64_t head) {
 }
 
 Matrix KvCache::Values(int64_t layer, int64_t slot, int64_t head) {
-  return {data_.data() + Offset(layer, slot, head) + keys_, capacity_, shape_.value};
+  return {data_.data() + Offset(layer, slot, head) + keys_, padded_, shape_.value};
 }
 
 Bf16* KvCache::KeyTiles(int64_t layer, int64_t slot, int64_t head) {
@@ -92,7 +104,7 @@ void KvCache::CopyPrefix(int64_t from, int64_t to, int64_t positions) {
     if (format() == Format::kBf16) {
       const int64_t tiles = (positions + kTileDepth - 1) / kTileDepth;
       copy(KeyTiles(layer, to, head), KeyTiles(layer, from, head), tiles * kTileDepth * shape_.key);
-      const int64_t block = capacity_ * kTileSide;  // of 16 values
+      const int64_t block = padded_ * kTileSide;  // of 16 values
       for (int64_t value = 0; value < shape_.value; value += kTileSide) {
         const int64_t begin = value / kTileSide * block;
         copy(ValueTiles(layer, to, head) + begin, ValueTiles(layer, from, head) + begin,

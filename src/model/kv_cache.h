@@ -36,22 +36,28 @@ class KvCache {
   KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
           Format format = Format::kF32);
 
+  // What that takes, in bytes; 0 for no slots. Exact below 2^53, so never an overflow.
+  static double Bytes(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
+                      Format format);
+
   CacheForm form() const { return form_; }
   Format format() const { return shape_.format; }
   int64_t slots() const { return slots_; }
   int64_t capacity() const { return capacity_; }
+  // What there is room for: whole panels or tiles.
+  int64_t padded_capacity() const { return padded_; }
   int64_t bytes() const { return data_.size() * static_cast<int64_t>(sizeof(float)); }
 
   // Expanded form: one key/value head's keys in panels (kernel/attention.h) of width key_dim(), and
-  // values [capacity, value_dim()].
+  // values [padded capacity, value_dim()].
   float* KeyPanels(int64_t layer, int64_t slot, int64_t head);
   Matrix Values(int64_t layer, int64_t slot, int64_t head);
-  // Expanded form in bf16: the same as the tiles of kernel/attention_bf16.h, for capacity()
-  // positions.
+  // Expanded form in bf16: the same as the tiles of kernel/attention_bf16.h, for
+  // padded_capacity() positions.
   Bf16* KeyTiles(int64_t layer, int64_t slot, int64_t head);
   Bf16* ValueTiles(int64_t layer, int64_t slot, int64_t head);
   // Latent form: [latent; rotary key] in panels of width kv_lora_rank + qk_rope_head_dim, and
-  // latents [capacity, kv_lora_rank].
+  // latents [padded capacity, kv_lora_rank].
   float* LatentPanels(int64_t layer, int64_t slot) { return KeyPanels(layer, slot, 0); }
   Matrix Latents(int64_t layer, int64_t slot) { return Values(layer, slot, 0); }
 
@@ -66,7 +72,7 @@ class KvCache {
 
   CacheForm form_;
   CacheShape shape_;
-  int64_t layers_, slots_, capacity_;
+  int64_t layers_, slots_, capacity_, padded_;
   int64_t keys_;  // floats of the keys of one (layer, slot, head)
   int64_t unit_;  // and of its keys and values
   FloatBuffer data_;

@@ -113,9 +113,10 @@ LossResult LossForwardBackward(const Transformer& model, const ModelWeights& wei
 
   TransformerSaved saved;
   model.Forward(weights, batch, nullptr, arena, &saved, clock);
-  const PassContext pass{
-      config, model.rope().table(), batch, RowPositions(batch, config, arena), nullptr, arena,
-      clock};
+  const PassContext pass{config,  model.rope().table(batch.positions()),
+                         batch,   RowPositions(batch, config, arena),
+                         nullptr, arena,
+                         clock};
   const std::vector<MtpSaved> modules = ForwardModules(pass, weights, input, saved.hidden);
   AddRouting(pass, weights, saved, modules, result);
 

@@ -52,7 +52,8 @@ class Mla : public testing::Test {
       TokenBatch batch;
       batch.tokens.assign(static_cast<size_t>(rows), 0);
       batch.segments = {{0, rows, done, cache ? 0 : -1}};
-      const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena_),
+      const PassContext pass{config_, rope_.table(batch.positions()),
+                             batch,   RowPositions(batch, config_, arena_),
                              cache,   arena_};
       MlaForward(pass, model_.layers[0].mla, 0, x_.Rows(done, rows), y.Rows(done, rows), saved);
       done += rows;

@@ -11,6 +11,14 @@ double YarnMscale(double factor, double mscale) {
   return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
 
+// Positions are computed so many at a time: not one by one as a text grows.
+constexpr int64_t kStep = 1024;
+
+// How many are there where `positions` were asked for.
+int64_t Filled(int64_t positions, int64_t max_position) {
+  return std::min(max_position, (positions + kStep - 1) / kStep * kStep);
+}
+
 // Of the rotated dimensions.
 double RotationScale(const RopeScaling& scaling) {
   if (scaling.type != "yarn") return 1;
@@ -60,16 +68,27 @@ std::vector<double> RopeFrequencies(const ModelConfig& config) {
 RopeCache::RopeCache(const ModelConfig& config)
     : dim_(config.rotary_dim()),
       order_(config.rope_interleave ? RopeOrder::kNeighbours : RopeOrder::kHalves),
-      max_position_(config.max_position_embeddings) {
-  cos_sin_ = RopeCosSin(RopeFrequencies(config), RotationScale(config.rope_scaling), order_,
-                        max_position_);
+      max_position_(config.max_position_embeddings),
+      frequencies_(RopeFrequencies(config)),
+      scale_(RotationScale(config.rope_scaling)),
+      cos_sin_(FloatBuffer::Sparse(max_position_ * dim_)) {}
+
+RopeTable RopeCache::table(int64_t positions) const {
+  positions = std::min(positions, max_position_);
+  if (filled_ < positions) {
+    const std::lock_guard lock(mutex_);
+    const int64_t end = Filled(positions, max_position_);
+    if (filled_ < end) {
+      RopeCosSin(frequencies_, scale_, order_, filled_, end, cos_sin_.data());
+      filled_ = end;
+    }
+  }
+  return {dim_, cos_sin_.data(), filled_, order_};
 }
 
-double RopeCache::Bytes(const ModelConfig& config) {
-  return sizeof(float) * static_cast<double>(config.max_position_embeddings) *
+double RopeCache::Bytes(const ModelConfig& config, int64_t positions) {
+  return sizeof(float) * static_cast<double>(Filled(positions, config.max_position_embeddings)) *
          static_cast<double>(config.rotary_dim());
 }
-
-RopeTable RopeCache::table() const { return {dim_, cos_sin_.data(), max_position_, order_}; }
 
 }  // namespace darkhorse

@@ -106,7 +106,7 @@ TEST(Rope, TheTableIsScaledByTheRatioOfTheMscales) {
   const double ratio = (0.1 * 2 * std::log(40.0) + 1) / (0.1 * 0.5 * std::log(40.0) + 1);
   const std::vector<double> frequencies = RopeFrequencies(config);
   const RopeCache cache(config);
-  const RopeTable table = cache.table();
+  const RopeTable table = cache.table(10);
   EXPECT_EQ(table.dim, 8);
   EXPECT_EQ(table.max_position, 10);
   for (int64_t position = 0; position < 10; ++position) {
@@ -117,6 +117,23 @@ TEST(Rope, TheTableIsScaledByTheRatioOfTheMscales) {
       EXPECT_FLOAT_EQ(pair[1], static_cast<float>(ratio * std::sin(angle)));
     }
   }
+}
+
+// A table that has grown is the one that was made at once, and stands where it stood.
+TEST(Rope, PositionsAreComputedWhenTheyAreAskedFor) {
+  ModelConfig config;
+  config.max_position_embeddings = 2500;
+  const RopeCache grown(config), whole(config);
+  const RopeTable first = grown.table(3);
+  EXPECT_EQ(first.max_position, 1024);
+  EXPECT_EQ(RopeCache::Bytes(config, 3), 4.0 * 1024 * static_cast<double>(config.rotary_dim()));
+  EXPECT_EQ(grown.table(1024).max_position, 1024);
+  EXPECT_EQ(grown.table(1025).max_position, 2048);
+  const RopeTable all = grown.table(9999), expected = whole.table(2500);
+  EXPECT_EQ(all.max_position, 2500);
+  EXPECT_EQ(all.cos_sin, first.cos_sin);
+  EXPECT_EQ(RopeCache::Bytes(config, 9999), 4.0 * 2500 * static_cast<double>(config.rotary_dim()));
+  for (int64_t i = 0; i < 2500 * all.dim; ++i) ASSERT_EQ(all.cos_sin[i], expected.cos_sin[i]) << i;
 }
 
 }  // namespace

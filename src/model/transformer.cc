@@ -89,8 +89,10 @@ Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch
   float* inv_rms = arena.Floats(rows);
   std::optional<ArenaScope> scope;
   if (!saved) scope.emplace(arena);
-  const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena),
-                         cache,   arena,         clock};
+  const PassContext pass{config_, rope_.table(batch.positions()),
+                         batch,   RowPositions(batch, config_, arena),
+                         cache,   arena,
+                         clock};
 
   GatherRows(weights.embed_tokens, batch.tokens, x);
   if (saved) saved->layers.assign(weights.layers.size(), {});
@@ -114,8 +116,10 @@ void Transformer::Backward(const ModelWeights& weights, const TokenBatch& batch,
                            Arena& arena, const ModelGradients& grads, PartClock* clock) const {
   const PartTimer timer(clock, Part::kRest);
   ArenaScope scope(arena);
-  const PassContext pass{config_, rope_.table(), batch, RowPositions(batch, config_, arena),
-                         nullptr, arena,         clock};
+  const PassContext pass{config_, rope_.table(batch.positions()),
+                         batch,   RowPositions(batch, config_, arena),
+                         nullptr, arena,
+                         clock};
   const Matrix dx = arena.NewMatrix(batch.rows(), config_.hidden_size);
   RmsNormBackward(dhidden, saved.final_in, weights.norm, saved.final_inv_rms, dx,
                   /*add_to_dx=*/false, grads.norm);

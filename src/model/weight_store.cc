@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "kernel/block_formats.h"
 #include "kernel/linear.h"
+#include "model/attention.h"
 
 namespace darkhorse {
 namespace {
@@ -170,6 +171,15 @@ int64_t WeightStore::Bytes(const ModelConfig& config, const ParamSource& source,
                            const Choose& format) {
   ModelWeights shapes;
   return Plan(config, source, format, shapes).floats() * kFloatBytes;
+}
+
+Format WeightStore::AttentionFormat(const ModelConfig& config, const ParamSource& source,
+                                    const Choose& format) {
+  ModelWeights shapes;
+  const Plan plan(config, source, format, shapes);
+  const LayerWeights& layer = shapes.layers.front();
+  return darkhorse::AttentionFormat(config.latent_attention() ? layer.mla.o_proj
+                                                              : layer.gqa.o_proj);
 }
 
 }  // namespace darkhorse

@@ -30,6 +30,9 @@ class WeightStore {
 
   // The same before there is one. Allocates nothing of that size.
   static int64_t Bytes(const ModelConfig& config, const ParamSource& source, const Choose& format);
+  // What attention computes in with them, which is what its cache holds (model/attention.h).
+  static Format AttentionFormat(const ModelConfig& config, const ParamSource& source,
+                                const Choose& format);
 
  private:
   ModelWeights model_;

@@ -1,10 +1,12 @@
 #include "pipeline/loaded_model.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
 #include "base/format.h"
 #include "base/memory.h"
 #include "checkpoint/adapter_folder.h"
-#include "checkpoint/checkpoint.h"
 
 namespace darkhorse {
 namespace {
@@ -13,12 +15,6 @@ WeightStore::Choose Chooser(const ModelSource& source, std::optional<Format> for
   return [&source, format](const ParamSpec& param) {
     return format ? *format : WeightStore::AsStored(source, param);
   };
-}
-
-// Multi-token-prediction modules are for training.
-ModelConfig MainModel(ModelConfig config) {
-  config.num_nextn_predict_layers = 0;
-  return config;
 }
 
 // The adapter, where its products stay apart from its base's.
@@ -32,42 +28,75 @@ const ModelSource& BaseOf(const ModelSource& source) {
   return adapter ? adapter->base() : source;
 }
 
-// What is cheap to look at comes first.
-std::unique_ptr<const ModelSource> OpenThatFits(const std::string& path,
-                                                std::optional<Format> format) {
-  auto source = OpenModel(path);
-  const ModelConfig& config = source->config();
-  const auto weights = static_cast<double>(
-      WeightStore::Bytes(MainModel(config), BaseOf(*source), Chooser(BaseOf(*source), format)));
-  RequireMemory(weights + RopeCache::Bytes(config),
-                fmt::format("{}: the model, with {} parameters and a context of {},", path,
-                            FormatCount(static_cast<double>(ModelCost(config).parameters())),
-                            config.max_position_embeddings),
-                "choose a smaller one, or lower max_position_embeddings in its config.json");
-  return source;
+// Multi-token-prediction modules are for training.
+ModelConfig MainModel(ModelConfig config) {
+  config.num_nextn_predict_layers = 0;
+  return config;
+}
+
+// The cure that helps: of the weights where they are too much by themselves, else of the cache.
+std::string Cure(const ModelSource& source, const RunningMemory& memory, const CacheNeed& need) {
+  const auto held = static_cast<double>(PhysicalMemoryBytes());
+  const double left = held - memory.weights - memory.rotations;
+  if (left > 0 && memory.cache > 0) {
+    const double tokens = static_cast<double>(need.sequences) * static_cast<double>(need.tokens);
+    return fmt::format("{}: there is room for {:.0f} tokens in all", need.smaller_cache,
+                       std::floor(left / memory.cache * tokens));
+  }
+  const double least = MemoryToRun(source, Format::kQ4, need).weights;
+  if (least < std::min(memory.weights, held))
+    return fmt::format("{} makes the weights {}", need.smaller_weights, FormatBytes(least));
+  return "choose a smaller model";
+}
+
+const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> format,
+                           const CacheNeed& need) {
+  const RunningMemory memory = MemoryToRun(opened.source(), format, need);
+  if (memory.total() <= static_cast<double>(PhysicalMemoryBytes())) return opened.config();
+  std::string what = fmt::format("{}: the model, with weights of {}", opened.path(),
+                                 FormatBytes(memory.weights + memory.rotations));
+  if (memory.cache > 0)
+    what += fmt::format(" and a cache of {} for {} x {} tokens", FormatBytes(memory.cache),
+                        need.sequences, need.tokens);
+  RequireMemory(memory.total(), what + ",", Cure(opened.source(), memory, need));
+  return opened.config();
 }
 
 }  // namespace
 
-LoadedModel::LoadedModel(const std::string& path, std::optional<Format> format)
-    : LoadedModel(OpenThatFits(path, format), format) {}
+RunningMemory MemoryToRun(const ModelSource& opened, std::optional<Format> format,
+                          const CacheNeed& need) {
+  const ModelSource& source = BaseOf(opened);
+  const ModelConfig config = MainModel(source.config());
+  const WeightStore::Choose choose = Chooser(source, format);
+  RunningMemory memory;
+  memory.weights = static_cast<double>(WeightStore::Bytes(config, source, choose));
+  memory.rotations = RopeCache::Bytes(config, need.tokens);
+  memory.cache = KvCache::Bytes(config, need.form, need.sequences, need.tokens,
+                                WeightStore::AttentionFormat(config, source, choose));
+  return memory;
+}
 
-LoadedModel::LoadedModel(std::unique_ptr<const ModelSource> source, std::optional<Format> format)
-    : source_(std::move(source)),
+OpenedModel::OpenedModel(const std::string& path)
+    : source_(OpenModel(path)),
       tokenizer_(source_->ReadTokenizer()),
       chat_format_(source_->ReadChatFormat()),
-      model_(source_->TextConfig(tokenizer_)),
-      weights_(MainModel(model_.config()), BaseOf(*source_), Chooser(BaseOf(*source_), format)),
-      silent_(tokenizer_.SilentIds(model_.config().vocab_size)) {
-  const AdapterSource* adapter = AdapterApart(*source_);
+      config_(source_->TextConfig(tokenizer_)),
+      silent_(tokenizer_.SilentIds(config_.vocab_size)) {}
+
+LoadedModel::LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need)
+    : OpenedModel(std::move(opened)),
+      model_(Fitting(*this, format, need)),
+      weights_(MainModel(config()), BaseOf(source()), Chooser(BaseOf(source()), format)) {
+  const AdapterSource* adapter = AdapterApart(source());
   if (!adapter) return;
   adapter_ = FloatBuffer(adapter->layout().buffer_size());
   adapter->ReadValues(adapter_.data());
-  adapted_.emplace(MainModel(model_.config()), weights_.model(), adapter->layout(),
+  adapted_.emplace(MainModel(config()), weights_.model(), adapter->layout(),
                    adapter->files().scale(), adapter_.data(), Format::kF32);
 }
 
-std::vector<int32_t> LoadedModel::PromptTokens(std::string_view text, bool special) const {
+std::vector<int32_t> OpenedModel::PromptTokens(std::string_view text, bool special) const {
   std::vector<int32_t> tokens =
       tokenizer_.EncodeDocument(DocumentStartToken(config()), text, special);
   const auto eos = static_cast<int32_t>(config().eos_token_id);

@@ -1,4 +1,4 @@
-// A checkpoint in memory, ready to run.
+// A model's files, opened; and loaded, ready to run.
 #pragma once
 
 #include <memory>
@@ -16,23 +16,41 @@
 
 namespace darkhorse {
 
-class LoadedModel {
- public:
-  // `format`: what its linear layers compute in; none: in what the files hold (WeightStore). An
-  // adapter's products are f32 beside those of its base, as in training, but with latent attention,
-  // whose cache reads whole weights: there they are added to the base's. Error:
-  // a model that is damaged, lacks a file, or whose tokenizer has ids that the model does not know.
-  explicit LoadedModel(const std::string& path, std::optional<Format> format = Format::kF32);
-  LoadedModel(const LoadedModel&) = delete;
-  LoadedModel& operator=(const LoadedModel&) = delete;
+// What conversations have room for unless more is asked for, or the model has less: tokens.
+inline constexpr int64_t kStandardContext = 8192;
 
-  const ModelConfig& config() const { return model_.config(); }
+// What a model is to remember while it runs.
+struct CacheNeed {
+  CacheForm form = CacheForm::kExpanded;
+  int64_t sequences = 0;  // at once; 0: not known yet
+  int64_t tokens = 0;     // of each
+  // What a caller's user can do about it, for errors: "lower --context", "--weights q4".
+  std::string smaller_cache = "run fewer sequences at once, or shorter ones";
+  std::string smaller_weights = "a smaller format of the weights";
+};
+
+// Bytes of a model that runs. Not counted: what a pass takes for its rows, the program itself.
+struct RunningMemory {
+  double weights = 0;
+  double rotations = 0;  // of the positions
+  double cache = 0;
+  double total() const { return weights + rotations + cache; }
+};
+RunningMemory MemoryToRun(const ModelSource& source, std::optional<Format> format,
+                          const CacheNeed& need);
+
+// What the files say. No weights are read.
+class OpenedModel {
+ public:
+  // Error: a model that is damaged, lacks a file, or whose tokenizer has ids that the model does
+  // not know.
+  explicit OpenedModel(const std::string& path);
+
+  const ModelConfig& config() const { return config_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
-  const Transformer& model() const { return model_; }
-  const ModelWeights& weights() const { return adapted_ ? adapted_->model() : weights_.model(); }
-  int64_t weight_bytes() const { return weights_.bytes(); }
   int64_t file_bytes() const { return source_->file_bytes(); }
   const std::string& path() const { return source_->path(); }
+  const ModelSource& source() const { return *source_; }
   const ChatFormat& chat_format() const { return chat_format_; }
   // Tokenizer::SilentIds of the ids that the model embeds.
   const std::shared_ptr<const std::vector<int32_t>>& silent_tokens() const { return silent_; }
@@ -43,16 +61,34 @@ class LoadedModel {
   std::vector<int32_t> PromptTokens(std::string_view text, bool special) const;
 
  private:
-  LoadedModel(std::unique_ptr<const ModelSource> source, std::optional<Format> format);
-
   std::unique_ptr<const ModelSource> source_;  // the embedding stays in it
   Tokenizer tokenizer_;
   ChatFormat chat_format_;
+  ModelConfig config_;
+  std::shared_ptr<const std::vector<int32_t>> silent_;
+};
+
+class LoadedModel : public OpenedModel {
+ public:
+  // `format`: what its linear layers compute in; none: in what the files hold (WeightStore). An
+  // adapter's products are f32 beside those of its base, as in training, but with latent attention,
+  // whose cache reads whole weights: there they are added to the base's. Error: this machine has no
+  // memory for the weights and the cache that will be needed, told before any of it is taken.
+  LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need = {});
+  explicit LoadedModel(const std::string& path, std::optional<Format> format = Format::kF32)
+      : LoadedModel(OpenedModel(path), format) {}
+  LoadedModel(const LoadedModel&) = delete;
+  LoadedModel& operator=(const LoadedModel&) = delete;
+
+  const Transformer& model() const { return model_; }
+  const ModelWeights& weights() const { return adapted_ ? adapted_->model() : weights_.model(); }
+  int64_t weight_bytes() const { return weights_.bytes(); }
+
+ private:
   Transformer model_;
   WeightStore weights_;
   FloatBuffer adapter_;  // and, where there is one, an adapter's values
   std::optional<AdaptedWeights> adapted_;
-  std::shared_ptr<const std::vector<int32_t>> silent_;
 };
 
 }  // namespace darkhorse

@@ -70,36 +70,56 @@ TEST(LoadedModel, ATokenizerOfAnotherModelIsRefused) {
   EXPECT_TRUE(Says(MessageOf([&] { LoadedModel{small}; }), "they belong to different models"));
 }
 
+// Weights, rotations and cache are one sum, met exactly; what is told is the cure that helps.
 TEST(LoadedModel, WhatDoesNotFitIsRefusedBeforeItIsRead) {
   ScratchDirectory scratch;
   const ModelConfig config = Config(0, 1);
   const std::string directory = Publish(scratch, config, TokenizerJson());
-  // The weights, and a rotation per position and rotated dimension.
-  const auto needed_in = [&](Format format) {
-    return 4 * config.max_position_embeddings * config.qk_rope_head_dim +
-           LoadedModel(directory, format).weight_bytes();
-  };
-  const auto loads_in = [&](int64_t bytes, Format format = Format::kF32) {
+  const CacheNeed need{.sequences = 3,
+                       .tokens = 50,
+                       .smaller_cache = "lower --context",
+                       .smaller_weights = "--weights q4"};
+  const auto weights = [&](Format format) { return LoadedModel(directory, format).weight_bytes(); };
+  const auto loads_in = [&](int64_t bytes, const CacheNeed& what, Format format = Format::kF32) {
     setenv("DARKHORSE_MEMORY", std::to_string(bytes).c_str(), 1);
-    const std::string message = MessageOf([&] { LoadedModel(directory, format); });
+    const std::string message =
+        MessageOf([&] { LoadedModel(OpenedModel(directory), format, what); });
     unsetenv("DARKHORSE_MEMORY");
     return message;
   };
-  const int64_t needed = needed_in(Format::kF32);
-  EXPECT_EQ(loads_in(needed), "");
-  EXPECT_LT(needed_in(Format::kQ4), needed);
-  EXPECT_EQ(loads_in(needed_in(Format::kQ4), Format::kQ4), "");
-  EXPECT_NE(loads_in(needed_in(Format::kQ4) - 1, Format::kQ4), "");
-  const ModelCost cost(config);
-  ASSERT_NE(cost.parameters(), cost.active_parameters());
-  EXPECT_EQ(
-      loads_in(needed - 1),
-      fmt::format("{}: the model, with {} parameters and a context of 64, needs {} of memory, "
-                  "this machine has {}; choose a smaller one, or lower "
-                  "max_position_embeddings in its config.json",
-                  directory, FormatCount(static_cast<double>(cost.parameters())),
-                  FormatBytes(static_cast<double>(needed)),
-                  FormatBytes(static_cast<double>(needed - 1))));
+  const auto needs = [&](int64_t bytes, int64_t held) {
+    return fmt::format(" needs {} of memory, this machine has {}; ",
+                       FormatBytes(static_cast<double>(bytes)),
+                       FormatBytes(static_cast<double>(held)));
+  };
+  // All 64 positions are computed at once; a cache is of whole panels.
+  const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
+  const int64_t cache = KvCache(config, CacheForm::kExpanded, 3, 50).bytes();
+  const int64_t all = weights(Format::kF32) + rotations + cache;
+  EXPECT_EQ(loads_in(all, need), "");
+  EXPECT_EQ(loads_in(all - 1, need),
+            fmt::format("{}: the model, with weights of {} and a cache of {} for 3 x 50 tokens,",
+                        directory,
+                        FormatBytes(static_cast<double>(weights(Format::kF32) + rotations)),
+                        FormatBytes(static_cast<double>(cache))) +
+                needs(all, all - 1) + "lower --context: there is room for 149 tokens in all");
+  // The cache of bf16 weights is bf16.
+  const int64_t halves = weights(Format::kBf16) + rotations +
+                         KvCache(config, CacheForm::kExpanded, 3, 50, Format::kBf16).bytes();
+  EXPECT_EQ(loads_in(halves, need, Format::kBf16), "");
+  EXPECT_NE(loads_in(halves - 1, need, Format::kBf16), "");
+  // Weights that do not fit whatever the cache.
+  const int64_t least = weights(Format::kQ4);
+  ASSERT_LT(least, weights(Format::kF32));
+  EXPECT_TRUE(Says(loads_in(weights(Format::kF32), need),
+                   "; --weights q4 makes the weights " + FormatBytes(static_cast<double>(least))));
+  EXPECT_TRUE(loads_in(least - 1, need).ends_with("; choose a smaller model"));
+  // Nothing is known of a cache.
+  EXPECT_EQ(loads_in(weights(Format::kQ4), {}, Format::kQ4), "");
+  EXPECT_EQ(loads_in(least - 1, {}, Format::kQ4),
+            fmt::format("{}: the model, with weights of {},", directory,
+                        FormatBytes(static_cast<double>(least))) +
+                needs(least, least - 1) + "choose a smaller model");
 }
 
 TEST(LoadedModel, PromptTokensBeginAsDocumentsDo) {

@@ -202,7 +202,8 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
   const int64_t reference = recipe.grpo.kl_beta > 0 ? trained.trained : 0;
   // Rollouts and evaluations have an engine of their own, one at a time.
   const int64_t evaluated = SlotsFor(held_out, rl.evaluate_samples, rl.slots);
-  return trained.state() + at_once + reference + static_cast<int64_t>(RopeCache::Bytes(config)) +
+  return trained.state() + at_once + reference +
+         static_cast<int64_t>(RopeCache::Bytes(config, longest)) +
          std::max(RolloutSlots(rl), evaluated) * longest *
              cost.CacheBytesPerToken(CacheForm::kExpanded, format);
 }

@@ -209,12 +209,11 @@ std::string_view Tokenizer::TokenBytes(int32_t id) const {
 
 int32_t Tokenizer::vocab_size() const { return static_cast<int32_t>(data_->tokens.size()); }
 
-void Tokenizer::CheckEmbedded(int64_t embedded, const std::string& directory) const {
+void Tokenizer::CheckEmbedded(int64_t embedded, const std::string& model,
+                              const std::string& cure) const {
   if (vocab_size() <= embedded) return;
-  Fail(
-      "{}: tokenizer.json has {} ids but config.json's vocab_size is {}; they belong to different "
-      "models, put the model's own tokenizer.json there",
-      directory, vocab_size(), embedded);
+  Fail("{}: its tokenizer has {} ids, but it embeds {}; they belong to different models, {}", model,
+       vocab_size(), embedded, cure);
 }
 
 std::optional<int32_t> Tokenizer::TokenId(std::string_view token) const {

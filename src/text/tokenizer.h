@@ -72,8 +72,8 @@ class Tokenizer {
   // ever say them. Null: there are none.
   std::shared_ptr<const std::vector<int32_t>> SilentIds(int64_t embedded) const;
 
-  // Error: the model at `directory`, which embeds the ids 0 … embedded - 1, lacks some of these.
-  void CheckEmbedded(int64_t embedded, const std::string& directory) const;
+  // Error naming `model`, which embeds the ids 0 … embedded - 1, where it lacks some of these.
+  void CheckEmbedded(int64_t embedded, const std::string& model, const std::string& cure) const;
 
   // The id of an added token, or of a vocabulary entry as tokenizer.json spells it ("Ġthe" for "
   // the").

@@ -7,9 +7,11 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "text/added_tokens.h"
@@ -69,8 +71,20 @@ struct TokenizerData {
   mutable uint64_t hash = 0;
 };
 
-// What a tokenizer.json says. Error naming `name` and the field.
+// The two long lists of a tokenizer.json, as views: hundreds of thousands of texts, too many to be
+// made JSON of where they come from elsewhere.
+struct VocabularyLists {
+  std::vector<std::pair<std::string_view, int64_t>> tokens;           // model.vocab
+  std::vector<std::pair<std::string_view, std::string_view>> merges;  // model.merges
+};
+
+// The two tokens of a merge spelled "a b"; none where that is not what the text is.
+std::optional<std::pair<std::string_view, std::string_view>> MergeParts(std::string_view both);
+
+// What a tokenizer.json says; `lists`, unless null, stand for those in its "model". Error naming
+// `name` and the field.
 std::shared_ptr<const TokenizerData> ReadTokenizer(const nlohmann::json& root,
-                                                   const std::string& name);
+                                                   const std::string& name,
+                                                   const VocabularyLists* lists = nullptr);
 
 }  // namespace darkhorse

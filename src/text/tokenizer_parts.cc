@@ -141,15 +141,15 @@ bool IsSpecialType(TokenType type) {
   return type == TokenType::kControl || type == TokenType::kUnknown;
 }
 
-// Ids by text. Error: a text that two ids share, or that cannot be.
-std::unordered_map<std::string_view, int32_t> IdsByText(const TokenizerParts& parts,
-                                                        const std::string& name) {
+// Error: a text that two ids share, or that cannot be.
+void RequireDistinct(const TokenizerParts& parts, const std::string& name) {
   if (parts.tokens.size() != parts.types.size()) {
     Fail("{}: has {} tokens but {} types of tokens; convert the model again", name,
          parts.tokens.size(), parts.types.size());
   }
   if (parts.tokens.size() > INT32_MAX) Fail("{}: has more tokens than ids", name);
   std::unordered_map<std::string_view, int32_t> ids;
+  ids.reserve(parts.tokens.size());
   for (size_t id = 0; id < parts.tokens.size(); ++id) {
     if (parts.types[id] == TokenType::kUnused) continue;
     const std::string_view text = parts.tokens[id];
@@ -163,18 +163,19 @@ std::unordered_map<std::string_view, int32_t> IdsByText(const TokenizerParts& pa
            Printable(text));
     }
   }
-  return ids;
 }
 
 // Nobody may forge a turn by typing its marker: what plain text can become must be no control
 // token.
-void RequireControlOutOfReach(const TokenizerParts& parts,
-                              const std::unordered_map<std::string_view, int32_t>& ids,
+void RequireControlOutOfReach(const TokenizerParts& parts, const VocabularyLists& lists,
                               const std::string& name) {
+  std::unordered_map<std::string_view, size_t> control;
+  for (size_t id = 0; id < parts.tokens.size(); ++id) {
+    if (IsSpecialType(parts.types[id])) control.emplace(parts.tokens[id], id);
+  }
   const auto check = [&](const std::string& text) {
-    const auto found = ids.find(text);
-    if (found == ids.end() || !IsSpecialType(parts.types[static_cast<size_t>(found->second)]))
-      return;
+    const auto found = control.find(text);
+    if (found == control.end()) return;
     Fail(
         "{}: token {}, '{}', is a control token, but plain text would become it; convert the model "
         "again",
@@ -183,12 +184,8 @@ void RequireControlOutOfReach(const TokenizerParts& parts,
   for (int byte = 0; byte < 256; ++byte) {
     check(SpellBytes(std::string(1, static_cast<char>(byte))));
   }
-  std::string joined;
-  for (const std::string_view merge : parts.merges) {
-    joined = merge;
-    std::erase(joined, ' ');
-    check(joined);
-  }
+  std::string both;
+  for (const auto& [left, right] : lists.merges) check(both.assign(left).append(right));
 }
 
 json Template(const TokenizerParts& parts, const std::string& name) {
@@ -227,35 +224,51 @@ json Template(const TokenizerParts& parts, const std::string& name) {
           {"special_tokens", tokens}};
 }
 
-// The tokenizer.json that says the same.
-json ToTokenizerJson(const TokenizerParts& parts, const Cut& cut, const std::string& name) {
+// The vocabulary and the merges of the tokenizer.json that says the same.
+VocabularyLists ListsOf(const TokenizerParts& parts, const std::string& name) {
   int64_t last_normal = -1;
   for (size_t id = 0; id < parts.types.size(); ++id) {
     if (parts.types[id] != TokenType::kUnused && !IsAdded(parts.types[id])) {
       last_normal = static_cast<int64_t>(id);
     }
   }
-  json vocab = json::object(), added = json::array(), merges = json::array();
+  VocabularyLists lists;
+  lists.tokens.reserve(parts.tokens.size());
   for (size_t id = 0; id < parts.tokens.size(); ++id) {
     const TokenType type = parts.types[id];
     if (type == TokenType::kUnused) continue;
-    const std::string text(parts.tokens[id]);
-    if (IsAdded(type)) {
-      added.push_back({{"id", id},
-                       {"content", text},
-                       {"single_word", false},
-                       {"lstrip", false},
-                       {"rstrip", false},
-                       {"normalized", false},
-                       {"special", IsSpecialType(type)}});
-    }
     // The package `tokenizers` gives an added token that is no part of the vocabulary the next id
     // behind it.
-    if (!IsAdded(type) || static_cast<int64_t>(id) < last_normal) vocab[text] = id;
+    if (!IsAdded(type) || static_cast<int64_t>(id) < last_normal)
+      lists.tokens.emplace_back(parts.tokens[id], static_cast<int64_t>(id));
   }
+  lists.merges.reserve(parts.merges.size());
   for (const std::string_view merge : parts.merges) {
     if (!IsValidUtf8(merge)) Fail("{}: a merge is no valid UTF-8; convert the model again", name);
-    merges.push_back(std::string(merge));
+    const auto both = MergeParts(merge);
+    if (!both) {
+      Fail(
+          "{}: merge {} is '{}', where two tokens stand with a space between; convert the model "
+          "again",
+          name, lists.merges.size(), Printable(merge));
+    }
+    lists.merges.push_back(*both);
+  }
+  return lists;
+}
+
+// The rest of it.
+json ToTokenizerJson(const TokenizerParts& parts, const Cut& cut, const std::string& name) {
+  json added = json::array();
+  for (size_t id = 0; id < parts.tokens.size(); ++id) {
+    if (!IsAdded(parts.types[id])) continue;
+    added.push_back({{"id", id},
+                     {"content", std::string(parts.tokens[id])},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", IsSpecialType(parts.types[id])}});
   }
   return {{"version", "1.0"},
           {"added_tokens", std::move(added)},
@@ -275,9 +288,7 @@ json ToTokenizerJson(const TokenizerParts& parts, const Cut& cut, const std::str
             {"end_of_word_suffix", nullptr},
             {"fuse_unk", false},
             {"byte_fallback", false},
-            {"ignore_merges", cut.ignore_merges},
-            {"vocab", std::move(vocab)},
-            {"merges", std::move(merges)}}}};
+            {"ignore_merges", cut.ignore_merges}}}};
 }
 
 // The steps of a pre_tokenizer, without what changes no word.
@@ -336,8 +347,10 @@ constexpr std::string_view kEndTexts[] = {
 
 Tokenizer MakeTokenizer(const TokenizerParts& parts, const std::string& name) {
   const Cut& cut = CutOf(parts.pre_tokenizer, name);
-  RequireControlOutOfReach(parts, IdsByText(parts, name), name);
-  return Tokenizer(ReadTokenizer(ToTokenizerJson(parts, cut, name), name));
+  RequireDistinct(parts, name);
+  const VocabularyLists lists = ListsOf(parts, name);
+  RequireControlOutOfReach(parts, lists, name);
+  return Tokenizer(ReadTokenizer(ToTokenizerJson(parts, cut, name), name, &lists));
 }
 
 WrittenTokenizerParts PartsOf(const Tokenizer& tokenizer, const std::string& name) {

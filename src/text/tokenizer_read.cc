@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/parallel.h"
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/tokenizer.h"
@@ -22,6 +23,14 @@ constexpr int64_t kMaxFileBytes = 256 << 20;
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxAddedTokenBytes = 1024;
 constexpr size_t kMaxPreTokenizerSteps = 256;
+
+int32_t CheckedId(int64_t id, int64_t limit, const std::string& where) {
+  if (id < 0 || id >= limit) {
+    Fail("{} is {}: ids must be at least 0 and below {} (about twice the number of tokens)", where,
+         id, limit);
+  }
+  return static_cast<int32_t>(id);
+}
 
 // A value of the file and where it stands there, for errors.
 struct Field {
@@ -61,18 +70,14 @@ struct Field {
     return field.value.get<bool>();
   }
 
-  int32_t Id(int64_t limit) const {
+  int64_t Integer() const {
     if (!value.is_number_integer())
       Fail("{} must be a whole number, not {}", where, value.type_name());
-    const bool fits = value.is_number_unsigned()
-                          ? value.get<uint64_t>() < static_cast<uint64_t>(limit)
-                          : value.get<int64_t>() >= 0;
-    if (!fits) {
-      Fail("{} is {}: ids must be at least 0 and below {} (about twice the number of tokens)",
-           where, value.dump(), limit);
-    }
-    return value.get<int32_t>();
+    if (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX)
+      Fail("{} is {}, beyond any id", where, value.dump());
+    return value.get<int64_t>();
   }
+  int32_t Id(int64_t limit) const { return CheckedId(Integer(), limit, where); }
 };
 
 [[noreturn]] void FailUnsupported(const Field& type, const char* supported) {
@@ -81,8 +86,8 @@ struct Field {
 
 class Reader {
  public:
-  explicit Reader(const json& root, const std::string& name)
-      : root_{root, name}, data_(std::make_shared<TokenizerData>()) {}
+  Reader(const json& root, const std::string& name, const VocabularyLists* lists)
+      : root_{root, name}, lists_(lists), data_(std::make_shared<TokenizerData>()) {}
 
   std::shared_ptr<const TokenizerData> Read() {
     if (!root_.value.is_object()) Fail("{}: must hold a JSON object", root_.where);
@@ -114,18 +119,18 @@ class Reader {
   }
 
   // Adds a token, or checks that the one of that content has that id.
-  TokenizerData::Token& Place(const std::string& content, const Field& id_field) {
-    const int32_t id = id_field.Id(id_limit_);
+  TokenizerData::Token& Place(std::string_view content, int64_t any_id, const std::string& where) {
+    const int32_t id = CheckedId(any_id, id_limit_, where);
     if (id >= static_cast<int64_t>(data_->tokens.size())) data_->tokens.resize(id + 1);
     TokenizerData::Token& token = data_->tokens[id];
     const auto [at, fresh] = data_->ids.emplace(content, id);
     if (at->second != id) {
-      Fail("{} gives the token \"{}\" the id {}, but it already has the id {}", id_field.where,
-           content, id, at->second);
+      Fail("{} gives the token \"{}\" the id {}, but it already has the id {}", where, content, id,
+           at->second);
     }
     if (fresh && !token.content.empty()) {
-      Fail("{} gives the token \"{}\" the id {}, which \"{}\" already has", id_field.where, content,
-           id, token.content);
+      Fail("{} gives the token \"{}\" the id {}, which \"{}\" already has", where, content, id,
+           token.content);
     }
     token.content = content;
     return token;
@@ -145,17 +150,28 @@ class Reader {
            model["dropout"].where);
     }
     data_->ignore_merges = model.BoolOr("ignore_merges", false);
-    const Field vocab = model["vocab"];
-    if (!vocab.value.is_object()) Fail("{} must be an object of tokens and their ids", vocab.where);
+    const std::string where = model.where + ".vocab";
+    const auto tokens = lists_ ? lists_->tokens : TokensOf(model["vocab"]);
     const size_t added = root_.Has("added_tokens") ? root_.value["added_tokens"].size() : 0;
-    id_limit_ = static_cast<int64_t>(2 * (vocab.value.size() + added) + 1024);
-    for (const auto& [content, id] : vocab.value.items()) {
-      if (content.empty()) Fail("{} has an empty token", vocab.where);
-      TokenizerData::Token& token = Place(content, Field{id, vocab.where});
+    id_limit_ = static_cast<int64_t>(2 * (tokens.size() + added) + 1024);
+    data_->tokens.reserve(tokens.size() + added);
+    data_->ids.reserve(tokens.size() + added);
+    for (const auto& [content, id] : tokens) {
+      if (content.empty()) Fail("{} has an empty token", where);
+      TokenizerData::Token& token = Place(content, id, where);
       token.in_vocab = true;
       // Entries outside the byte alphabet are added tokens; they stand for themselves.
-      token.bytes = UnspellBytes(content).value_or(content);
+      token.bytes = UnspellBytes(content).value_or(token.content);
     }
+  }
+
+  static std::vector<std::pair<std::string_view, int64_t>> TokensOf(const Field& vocab) {
+    if (!vocab.value.is_object()) Fail("{} must be an object of tokens and their ids", vocab.where);
+    std::vector<std::pair<std::string_view, int64_t>> tokens;
+    tokens.reserve(vocab.value.size());
+    for (const auto& [content, id] : vocab.value.get_ref<const json::object_t&>())
+      tokens.emplace_back(content, Field{id, vocab.where}.Integer());
+    return tokens;
   }
 
   void ReadAddedTokens() {
@@ -174,7 +190,7 @@ class Reader {
       added.lstrip = item.BoolOr("lstrip", false);
       added.rstrip = item.BoolOr("rstrip", false);
       added.normalized = item.BoolOr("normalized", !added.special);
-      TokenizerData::Token& token = Place(added.content, item["id"]);
+      TokenizerData::Token& token = Place(added.content, item["id"].Integer(), item["id"].where);
       added.id = data_->ids.at(added.content);
       token.bytes = added.content;
       token.special |= added.special;
@@ -192,26 +208,35 @@ class Reader {
     data_->added = std::move(once);
   }
 
-  int32_t VocabId(const std::string& content, const Field& where) const {
+  // -1: there is none.
+  int32_t FindVocabId(std::string_view content) const {
     const auto found = data_->ids.find(content);
-    if (found == data_->ids.end() || !data_->tokens[found->second].in_vocab) {
-      Fail("{} needs the token \"{}\", which is not in the vocabulary", where.where, content);
-    }
+    if (found == data_->ids.end() || !data_->tokens[found->second].in_vocab) return -1;
     return found->second;
+  }
+  int32_t VocabId(std::string_view content, const std::string& where) const {
+    const int32_t id = FindVocabId(content);
+    if (id < 0) Fail("{} needs the token \"{}\", which is not in the vocabulary", where, content);
+    return id;
   }
 
   // Both spellings of the format: "a b" (before tokenizers 0.20) and ["a", "b"].
-  static std::pair<std::string, std::string> MergeParts(const Field& item) {
-    if (item.value.is_array() && item.value.size() == 2)
-      return {item.At(0).String(), item.At(1).String()};
-    if (item.value.is_string()) {
-      const std::string& both = item.String();
-      const size_t space = both.find(' ');
-      if (space != std::string::npos && both.find(' ', space + 1) == std::string::npos) {
-        return {both.substr(0, space), both.substr(space + 1)};
+  static std::vector<std::pair<std::string_view, std::string_view>> MergesOf(const Field& list) {
+    std::vector<std::pair<std::string_view, std::string_view>> merges;
+    merges.reserve(list.ArraySize());
+    for (const json& item : list.value) {
+      if (item.is_array() && item.size() == 2 && item[0].is_string() && item[1].is_string()) {
+        merges.emplace_back(item[0].get_ref<const std::string&>(),
+                            item[1].get_ref<const std::string&>());
+      } else if (const auto parts = item.is_string()
+                                        ? MergeParts(item.get_ref<const std::string&>())
+                                        : std::nullopt) {
+        merges.push_back(*parts);
+      } else {
+        Fail("{} must be two tokens: \"a b\" or [\"a\", \"b\"]", list.At(merges.size()).where);
       }
     }
-    Fail("{} must be two tokens: \"a b\" or [\"a\", \"b\"]", item.where);
+    return merges;
   }
 
   // The token of a byte that has none of its own: unk_token, or -1: it is left out.
@@ -221,26 +246,36 @@ class Reader {
       Fail("{} is true, and bytes have no token: that is supported only with fuse_unk = false",
            model["fuse_unk"].where);
     }
-    return VocabId(model["unk_token"].String(), model["unk_token"]);
+    return VocabId(model["unk_token"].String(), model["unk_token"].where);
   }
 
   void ReadMerges() {
     const Field model = Required("model");
-    const Field list = model["merges"];
-    const size_t count = list.ArraySize();
-    data_->merges.reserve(count);
-    for (size_t i = 0; i < count; ++i) {
-      const Field item = list.At(i);
-      const auto [left, right] = MergeParts(item);
-      data_->merges.push_back(
-          {VocabId(left, item), VocabId(right, item), VocabId(left + right, item)});
+    const std::string where = model.where + ".merges";
+    const auto merges = lists_ ? lists_->merges : MergesOf(model["merges"]);
+    data_->merges.resize(merges.size());
+    ParallelForRange(static_cast<int64_t>(merges.size()), 4096, [&](int64_t begin, int64_t end) {
+      std::string both;
+      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+        const auto& [left, right] = merges[i];
+        both.assign(left).append(right);
+        data_->merges[i] = {FindVocabId(left), FindVocabId(right), FindVocabId(both)};
+      }
+    });
+    for (size_t i = 0; i < merges.size(); ++i) {
+      const Merge& merge = data_->merges[i];
+      if (merge.left >= 0 && merge.right >= 0 && merge.result >= 0) continue;
+      const auto& [left, right] = merges[i];
+      const std::string at = fmt::format("{}[{}]", where, i);
+      VocabId(left, at);
+      VocabId(right, at);
+      VocabId(std::string(left) + std::string(right), at);
     }
     std::vector<int32_t> byte_ids;
     for (int byte = 0; byte < 256; ++byte) {
       const std::string spelling = SpellBytes(std::string(1, static_cast<char>(byte)));
-      const auto found = data_->ids.find(spelling);
-      const bool known = found != data_->ids.end() && data_->tokens[found->second].in_vocab;
-      byte_ids.push_back(known ? found->second : UnknownByteId(model));
+      const int32_t id = FindVocabId(spelling);
+      byte_ids.push_back(id >= 0 ? id : UnknownByteId(model));
     }
     data_->bpe = BpeModel(byte_ids, data_->merges);
     if (!data_->ignore_merges) return;
@@ -440,6 +475,7 @@ class Reader {
   }
 
   Field root_;
+  const VocabularyLists* lists_;
   std::shared_ptr<TokenizerData> data_;
   int64_t id_limit_ = 0;
   bool template_seen_ = false;
@@ -447,8 +483,16 @@ class Reader {
 
 }  // namespace
 
-std::shared_ptr<const TokenizerData> ReadTokenizer(const json& root, const std::string& name) {
-  return Reader(root, name).Read();
+std::optional<std::pair<std::string_view, std::string_view>> MergeParts(std::string_view both) {
+  const size_t space = both.find(' ');
+  if (space == std::string_view::npos || both.find(' ', space + 1) != std::string_view::npos)
+    return std::nullopt;
+  return std::pair{both.substr(0, space), both.substr(space + 1)};
+}
+
+std::shared_ptr<const TokenizerData> ReadTokenizer(const json& root, const std::string& name,
+                                                   const VocabularyLists* lists) {
+  return Reader(root, name, lists).Read();
 }
 
 Tokenizer Tokenizer::FromJson(std::string_view text, const std::string& name_for_errors) {

@@ -112,7 +112,7 @@ int64_t SequencesBefore(const PretrainOptions& options, int64_t step) {
 }  // namespace
 
 PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
-                        bool resume, const PretrainCallbacks& callbacks, const std::string& model) {
+                        bool resume, const PretrainCallbacks& callbacks, const ModelSource* model) {
   const TokenShard train = TokenShard::Open(data + "/" + kTrainShard);
   std::optional<TokenShard> validation;
   if (FileExists(data + "/" + kValidationShard))
@@ -125,11 +125,11 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
          kTrainShard);
   }
   files.tokenizer_hash = train.info().tokenizer_hash;
-  if (model.empty()) {
-    recipe.model.vocab_size = train.info().vocab_size;
+  if (model) {
+    recipe.model = StartingConfig(*model, train.info());
+    files.chat_template = model->ReadChatFormat().chat_template;
   } else {
-    recipe.model = StartingConfig(model, train.info());
-    files.chat_template = OpenModel(model)->ReadChatFormat().chat_template;
+    recipe.model.vocab_size = train.info().vocab_size;
   }
   recipe.model.eos_token_id = train.info().eos_id;
   // What the data ends documents with ends texts, beside what ended them before.
@@ -153,7 +153,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   const RunLock lock(run);
   RunInputs inputs = {{kTrainShard, train.checksum()}};
   if (validation) inputs.emplace_back(kValidationShard, validation->checksum());
-  if (!model.empty()) inputs.emplace_back("model", CheckpointFingerprint(model));
+  if (model) inputs.emplace_back("model", CheckpointFingerprint(model->path()));
   const std::string metrics_path = run + "/metrics.jsonl";
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
@@ -183,13 +183,13 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     RecordRecipe(run, ToToml(recipe));
     RecordInputs(run, inputs, /*goes_on=*/false);
     TruncateJsonLines(metrics_path, 0);
-    if (model.empty()) {
-      trained.Initialize(options.seed);
-    } else {
-      LoadStartingWeights(model, trained);
+    if (model) {
+      ReadWeights(*model, trained.layout(), trained.mutable_weights());
       note(fmt::format(
           "starting from the weights of {}; the model is its, whatever the recipe says of it",
-          model));
+          model->path()));
+    } else {
+      trained.Initialize(options.seed);
     }
   }
   MetricsFile metrics_file(metrics_path);

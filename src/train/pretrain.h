@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/interrupt.h"
+#include "checkpoint/model_source.h"
 #include "train/metrics.h"
 #include "train/recipe.h"
 
@@ -29,15 +30,16 @@ struct PretrainResult {
 };
 
 // Trains on data/train.bin of a prepared folder (data/prepare.h) and measures on its val.bin, if it
-// has one. The weights are fresh, or those of the checkpoint `model`: then recipe.model is its, and
-// its tokenizer must be the data's; resuming takes the same one. `run` receives recipe.toml,
-// inputs.json, metrics.jsonl, timings.jsonl and checkpoints/. A run directory that holds a run is
-// refused unless `resume`; resuming goes on from its newest sound checkpoint and ends in the same
-// bytes as a run never interrupted; other data and another recipe are refused. Only train.steps may
-// be another number than before, more than the steps done: the run goes on to it. Error: NaN loss,
-// full disk, a shard of another tokenizer, ...; the last checkpoint is untouched.
+// has one. The weights are fresh where `model` is null, else that model's: then recipe.model is
+// its, and its tokenizer must be the data's; resuming takes the same one. `run` receives
+// recipe.toml, inputs.json, metrics.jsonl, timings.jsonl and checkpoints/. A run directory that
+// holds a run is refused unless `resume`; resuming goes on from its newest sound checkpoint and
+// ends in the same bytes as a run never interrupted; other data and another recipe are refused.
+// Only train.steps may be another number than before, more than the steps done: the run goes on to
+// it. Error: NaN loss, full disk, a shard of another tokenizer, ...; the last checkpoint is
+// untouched.
 PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const std::string& run,
                         bool resume, const PretrainCallbacks& callbacks,
-                        const std::string& model = "");
+                        const ModelSource* model = nullptr);
 
 }  // namespace darkhorse

@@ -187,9 +187,9 @@ TEST_F(PretrainTest, StartsFromACheckpointsWeights) {
   further.train.router_bias_gamma = 0;
   further.optimizer = {.optimizer = "adamw", .learning_rate = 1e-30};
   std::string notes;
-  const PretrainResult result =
-      Pretrain(further, Data(), Run("further"), false,
-               {.on_note = [&](const std::string& n) { notes += n + "\n"; }}, base);
+  const PretrainResult result = Pretrain(
+      further, Data(), Run("further"), false,
+      {.on_note = [&](const std::string& n) { notes += n + "\n"; }}, OpenModel(base).get());
   EXPECT_EQ(ReadFile(result.checkpoint + "/model.safetensors"),
             ReadFile(base + "/model.safetensors"));
   EXPECT_TRUE(LoadModelConfig(result.checkpoint) == LoadModelConfig(base));
@@ -201,13 +201,14 @@ TEST_F(PretrainTest, StartsFromACheckpointsWeights) {
   const std::string stops =
       TrainedModel(several, {})
           .Save(Run("several"), 1, {.tokenizer_json = ReadFile(base + "/tokenizer.json")}, "{}", 1);
-  const ModelConfig ends =
-      LoadModelConfig(Pretrain(further, Data(), Run("ends"), false, {}, stops).checkpoint);
+  const ModelConfig ends = LoadModelConfig(
+      Pretrain(further, Data(), Run("ends"), false, {}, OpenModel(stops).get()).checkpoint);
   EXPECT_EQ(ends.stop_token_ids, (std::vector<int64_t>{ends.eos_token_id, 7, 9}));
   // Going on takes the same start.
   further.train.steps = 3;
   const auto refusal = [&](const std::string& model) {
-    return MessageOf([&] { Pretrain(further, Data(), Run("further"), true, {}, model); });
+    return MessageOf(
+        [&] { Pretrain(further, Data(), Run("further"), true, {}, OpenModel(model).get()); });
   };
   PretrainRecipe same = further;
   same.model = LoadModelConfig(base);
@@ -222,7 +223,9 @@ TEST_F(PretrainTest, StartsFromACheckpointsWeights) {
   ModelFiles files;
   files.tokenizer_json = TrainTokenizer(std::vector<std::string>{"a b"}, {}).ToJson();
   const std::string foreign = other.Save(Run("foreign"), 1, files, "{}", 1);
-  EXPECT_EQ(MessageOf([&] { Pretrain(further, Data(), Run("new"), false, {}, foreign); }),
+  EXPECT_EQ(MessageOf([&] {
+              Pretrain(further, Data(), Run("new"), false, {}, OpenModel(foreign).get());
+            }),
             foreign +
                 ": its tokenizer is not the one that the training data were made with; "
                 "prepare the text again with this model's tokenizer");

@@ -284,7 +284,7 @@ TEST_F(PretrainTest, TheBalanceLossIsAMeanOverTheStepsSequences) {
   // Every sequence is the same document.
   ShardWriter writer(
       Data() + "/" + kTrainShard,
-      {.tokenizer_hash = Checksum64("{}"), .vocab_size = 32, .bos_id = 0, .eos_id = 1});
+      {.tokenizer_hash = LettersTokenizer().hash(), .vocab_size = 32, .bos_id = 0, .eos_id = 1});
   std::vector<int32_t> document = {0};
   for (int32_t i = 0; i < 62; ++i) document.push_back(2 + i * i % 29);
   document.push_back(1);
@@ -396,7 +396,8 @@ TEST_F(PretrainTest, BothShardsAreOfTheFoldersTokenizer) {
   EXPECT_NE(refused().find("not the tokenizer that train.bin was made with"), std::string::npos)
       << refused();
   // Documents that no token begins follow the end of the one before.
-  for (const char* name : {kTrainShard, kValidationShard}) rewrite(name, "{}", -1);
+  for (const char* name : {kTrainShard, kValidationShard})
+    rewrite(name, LettersTokenizer().ToJson().c_str(), -1);
   PretrainRecipe recipe = Recipe();
   recipe.train.steps = 1;
   const ModelConfig config =

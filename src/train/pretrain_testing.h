@@ -6,21 +6,29 @@
 #include <string>
 #include <vector>
 
-#include "base/checksum.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "base/scratch_testing.h"
 #include "data/shard.h"
+#include "text/tokenizer.h"
 #include "train/pretrain.h"
 
 namespace darkhorse {
+
+// Of two letters; its ids are a part of those that the shards have.
+inline Tokenizer LettersTokenizer() {
+  return Tokenizer::FromJson(
+      R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
+          "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}})",
+      "letters");
+}
 
 class PretrainTest : public testing::Test {
  protected:
   void SetUp() override {
     root_ = scratch_ / "run";
     MakeDirectories(root_ + "/data");
-    WriteFileAtomically(root_ + "/data/tokenizer.json", "{}");
+    WriteFileAtomically(root_ + "/data/tokenizer.json", LettersTokenizer().ToJson());
     WriteShard(kTrainShard, 0, 400);
     WriteShard(kValidationShard, 1000, 40);
   }
@@ -30,7 +38,7 @@ class PretrainTest : public testing::Test {
   void WriteShard(const std::string& name, uint64_t first, uint64_t count) {
     ShardWriter writer(
         root_ + "/data/" + name,
-        {.tokenizer_hash = Checksum64("{}"), .vocab_size = 32, .bos_id = 0, .eos_id = 1});
+        {.tokenizer_hash = LettersTokenizer().hash(), .vocab_size = 32, .bos_id = 0, .eos_id = 1});
     for (uint64_t d = first; d < first + count; ++d) {
       RandomSequence random(5, RandomStream::kTest, d);
       const uint64_t start = random.Below(29), stride = 1 + random.Below(3);

@@ -13,12 +13,9 @@
 
 namespace darkhorse {
 
-// The model of the checkpoint, marking the ends of documents as the shard does. Error: a damaged
-// checkpoint, or one of another tokenizer than the shard's.
-ModelConfig StartingConfig(const std::string& checkpoint, const ShardInfo& shard);
-
-// Its weights, without any of its optimizer's state, into a model of that configuration.
-void LoadStartingWeights(const std::string& checkpoint, TrainedModel& trained);
+// The model's configuration, marking the ends of documents as the shard does. Error: a model of
+// another tokenizer than the shard's.
+ModelConfig StartingConfig(const ModelSource& model, const ShardInfo& shard);
 
 // A model opened to be trained further: all its weights, or an adapter of it.
 class TrainingStart {

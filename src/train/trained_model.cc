@@ -43,7 +43,7 @@ bool SameTensors(const ParamLayout& a, const ParamLayout& b) {
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens, Format format,
                            Activations kept) {
   const ModelCost cost(config);
-  const double rotations = RopeCache::Bytes(config);
+  const double rotations = RopeCache::Bytes(config, micro_batch_tokens);
   double state = 4 * static_cast<double>(cost.WeightBytes());
   double activations = 0;
   if (state < 1e15) {  // the estimate counts in integers, which this keeps small
@@ -52,10 +52,8 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
     activations = static_cast<double>(memory.activations);
   }
   // What takes most is what is worth lowering.
-  const char* cure = "lower max_position_embeddings";
-  if (activations >= std::max(state, rotations)) {
-    cure = "lower micro_batch_tokens";
-  } else if (state >= rotations) {
+  const char* cure = "lower micro_batch_tokens";
+  if (state > activations) {
     cure = config.n_routed_experts > 0
                ? "lower vocab_size, hidden_size, num_hidden_layers, n_routed_experts or "
                  "moe_intermediate_size"
@@ -63,10 +61,8 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
   }
   RequireMemory(
       state + activations + rotations,
-      fmt::format("training a model of {} parameters, in micro-batches of {} tokens with a context "
-                  "of {},",
-                  FormatCount(static_cast<double>(cost.parameters())), micro_batch_tokens,
-                  config.max_position_embeddings),
+      fmt::format("training a model of {} parameters, in micro-batches of {} tokens,",
+                  FormatCount(static_cast<double>(cost.parameters())), micro_batch_tokens),
       cure);
 }
 
@@ -79,7 +75,7 @@ void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter,
   const auto activations =
       static_cast<double>(cost.Training(micro_batch_tokens, Format::kF32, kept).activations);
   RequireMemory(
-      static_cast<double>(base_bytes) + trained + activations + RopeCache::Bytes(config),
+      static_cast<double>(base_bytes) + trained + activations + RopeCache::Bytes(config, micro_batch_tokens),
       fmt::format("training an adapter of {} parameters of a model of {}, in micro-batches of {} "
                   "tokens,",
                   FormatCount(static_cast<double>(adapter.parameter_count())),

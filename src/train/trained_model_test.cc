@@ -19,8 +19,10 @@ namespace {
 TEST(RequireTrainingMemory, IsMetExactlyAndNamesWhatHelps) {
   const auto expect = [](const ModelConfig& config, int64_t tokens, const std::string& cure) {
     const ModelCost cost(config);
-    const int64_t all = cost.Training(tokens).total() +
-                        4 * config.max_position_embeddings * config.qk_rope_head_dim;
+    const int64_t all =
+        cost.Training(tokens).total() +
+        4 * std::min(config.max_position_embeddings, (tokens + 1023) / 1024 * 1024) *
+            config.qk_rope_head_dim;
     const auto message = [&](int64_t memory) {
       setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
       const std::string text = MessageOf([&] { RequireTrainingMemory(config, tokens); });
@@ -29,10 +31,10 @@ TEST(RequireTrainingMemory, IsMetExactlyAndNamesWhatHelps) {
     };
     EXPECT_EQ(message(all), "");
     EXPECT_EQ(message(all - 1),
-              fmt::format("training a model of {} parameters, in micro-batches of {} tokens with a "
-                          "context of {}, needs {} of memory, this machine has {}; lower {}",
+              fmt::format("training a model of {} parameters, in micro-batches of {} tokens, needs "
+                          "{} of memory, this machine has {}; lower {}",
                           FormatCount(static_cast<double>(cost.parameters())), tokens,
-                          config.max_position_embeddings, FormatBytes(static_cast<double>(all)),
+                          FormatBytes(static_cast<double>(all)),
                           FormatBytes(static_cast<double>(all - 1)), cure));
   };
   ModelConfig config = TinyConfig();
@@ -43,9 +45,8 @@ TEST(RequireTrainingMemory, IsMetExactlyAndNamesWhatHelps) {
   dense.n_routed_experts = 0;
   dense.first_k_dense_replace = dense.num_hidden_layers + dense.num_nextn_predict_layers;
   expect(dense, 1, "vocab_size, hidden_size, num_hidden_layers or intermediate_size");
-  config.max_position_embeddings = 1 << 24;
-  expect(config, 1, "max_position_embeddings");
-  expect(config, 10000, "max_position_embeddings");
+  config.max_position_embeddings = 1 << 24;  // positions count where they are used
+  expect(config, 10000, "micro_batch_tokens");
 }
 
 // What products read follows the weights, whoever changed them.
