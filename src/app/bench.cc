@@ -17,10 +17,12 @@
 #include "app/recipes.h"
 #include "app/weights_flag.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "checkpoint/model_source.h"
 #include "model/cost.h"
+#include "model/kv_cache.h"
 #include "model/packed_weights.h"
 #include "train/recipe.h"
 #include "train/trained_model.h"
@@ -56,6 +58,13 @@ Json BenchBase(const BenchOptions& options) {
   }
   RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens,
                         FormatOf(recipe.train.precision));
+  std::vector<int64_t> batches = options.batches;
+  if (batches.empty()) batches.assign(std::begin(kRecipeBatches), std::end(kRecipeBatches));
+  for (const int64_t batch : batches) {
+    RequireMemory(KvCache::Bytes(recipe.model, decoding.form, batch, decoding.capacity()),
+                  fmt::format("the cache of {} sequences of {} tokens", batch, decoding.capacity()),
+                  "lower --batches or --prompt-tokens");
+  }
   TrainedModel trained(recipe.model, recipe.optimizer, FormatOf(recipe.train.precision));
   trained.Initialize(kSeed);
   Json result;
@@ -64,8 +73,6 @@ Json BenchBase(const BenchOptions& options) {
   const PackedWeights packed(trained.config(), trained.layout(), trained.mutable_weights(),
                              decoding.weights);
   Json speeds, shares;
-  std::vector<int64_t> batches = options.batches;
-  if (batches.empty()) batches.assign(std::begin(kRecipeBatches), std::end(kRecipeBatches));
   for (const int64_t batch : batches) {
     Note(fmt::format("decoding {} sequences", batch));
     decoding.sequences = batch;

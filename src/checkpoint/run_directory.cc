@@ -96,9 +96,8 @@ constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.jso
   const fs::path parent = fs::path(directory).parent_path();
   const fs::path run = parent.filename() == "checkpoints" ? parent.parent_path() : parent;
   const std::string beside = CheckpointsBeside(directory);
-  const std::string best = IsModelFolder((run / "best").string()) && run != parent
-                               ? (run / "best").string()
-                               : "";
+  const std::string best =
+      IsModelFolder((run / "best").string()) && run != parent ? (run / "best").string() : "";
   if (!beside.empty() || !best.empty())
     Fail("{}: no such checkpoint; there are {}{}{}", directory, beside,
          beside.empty() || best.empty() ? "" : ", ", best);

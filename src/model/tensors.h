@@ -109,7 +109,7 @@ enum class ParamKind {
   kBias,        // of a linear layer: no weight decay
   kRouter,      // mlp.gate.weight
   kRouterBias,  // mlp.gate.e_score_correction_bias: moved by the load, never by a gradient
-  kAdapter,     // of a pair beside a linear layer (model/adapter.h), which is no tensor of this list
+  kAdapter,  // of a pair beside a linear layer (model/adapter.h), which is no tensor of this list
 };
 
 struct ParamSpec {

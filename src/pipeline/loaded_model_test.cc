@@ -97,12 +97,12 @@ TEST(LoadedModel, WhatDoesNotFitIsRefusedBeforeItIsRead) {
   const int64_t cache = KvCache(config, CacheForm::kExpanded, 3, 50).bytes();
   const int64_t all = weights(Format::kF32) + rotations + cache;
   EXPECT_EQ(loads_in(all, need), "");
-  EXPECT_EQ(loads_in(all - 1, need),
-            fmt::format("{}: the model, with weights of {} and a cache of {} for 3 x 50 tokens,",
-                        directory,
-                        FormatBytes(static_cast<double>(weights(Format::kF32) + rotations)),
-                        FormatBytes(static_cast<double>(cache))) +
-                needs(all, all - 1) + "lower --context: there is room for 149 tokens in all");
+  EXPECT_EQ(
+      loads_in(all - 1, need),
+      fmt::format("{}: the model, with weights of {} and a cache of {} for 3 x 50 tokens,",
+                  directory, FormatBytes(static_cast<double>(weights(Format::kF32) + rotations)),
+                  FormatBytes(static_cast<double>(cache))) +
+          needs(all, all - 1) + "lower --context: there is room for 149 tokens in all");
   // The cache of bf16 weights is bf16.
   const int64_t halves = weights(Format::kBf16) + rotations +
                          KvCache(config, CacheForm::kExpanded, 3, 50, Format::kBf16).bytes();

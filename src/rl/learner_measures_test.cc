@@ -206,9 +206,9 @@ TEST_F(LearnerTest, AProbeTellsOfARunThatThisMachineCannotHold) {
   const Problem problem = environment.TrainingProblemOf(0, 0, 0);
   environment.held_out = {{problem, problem}, {problem}};  // of the longer list 200 samples
   const auto prompt = static_cast<int64_t>(PromptTokens(*tokenizer_, 0, problem).size());
-  const int64_t needed = ReinforceMemory(
-      recipe, trained_->config(), BytesOfAllWeights(trained_->model().cost(), Format::kF32),
-      Activations::kKept, prompt, 2);
+  const int64_t needed = ReinforceMemory(recipe, trained_->config(),
+                                         BytesOfAllWeights(trained_->model().cost(), Format::kF32),
+                                         Activations::kKept, prompt, 2);
   const std::unique_ptr<Learner> learner = Make(recipe, environment);
   const auto finding = [&](int64_t memory) {
     setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);

@@ -75,7 +75,8 @@ void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter,
   const auto activations =
       static_cast<double>(cost.Training(micro_batch_tokens, Format::kF32, kept).activations);
   RequireMemory(
-      static_cast<double>(base_bytes) + trained + activations + RopeCache::Bytes(config, micro_batch_tokens),
+      static_cast<double>(base_bytes) + trained + activations +
+          RopeCache::Bytes(config, micro_batch_tokens),
       fmt::format("training an adapter of {} parameters of a model of {}, in micro-batches of {} "
                   "tokens,",
                   FormatCount(static_cast<double>(adapter.parameter_count())),
