@@ -61,7 +61,8 @@ Json BenchBase(const BenchOptions& options) {
   std::vector<int64_t> batches = options.batches;
   if (batches.empty()) batches.assign(std::begin(kRecipeBatches), std::end(kRecipeBatches));
   for (const int64_t batch : batches) {
-    RequireMemory(KvCache::Bytes(recipe.model, decoding.form, batch, decoding.capacity()),
+    RequireMemory(KvCache::Bytes(recipe.model, decoding.form, batch, decoding.capacity(),
+                                 decoding.weights == Format::kBf16 ? Format::kBf16 : Format::kF32),
                   fmt::format("the cache of {} sequences of {} tokens", batch, decoding.capacity()),
                   "lower --batches or --prompt-tokens");
   }
