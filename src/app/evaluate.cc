@@ -75,8 +75,7 @@ void NoteContext(const Environment& environment, const EvaluateOptions& options,
   }
   const std::string note = ContextNote(
       options.tokens_from, options.evaluation.max_tokens,
-      LongestPrompt(loaded.tokenizer(), DocumentStartToken(loaded.config()), problems, context),
-      context);
+      LongestPrompt(Prompter(loaded.Asked(), {.form = "plain"}), problems, context), context);
   if (!note.empty()) Note(note);
 }
 
@@ -91,8 +90,8 @@ void EvaluateOn(Environment& environment, const EvaluateOptions& options, const 
                 Json* result) {
   NoteContext(environment, options, loaded);
   for (const TaskEvaluation& evaluation :
-       Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), environment,
-                options.evaluation, {})) {
+       Evaluate(loaded.model(), loaded.weights(), Prompter(loaded.Asked(), {.form = "plain"}),
+                environment, options.evaluation, {})) {
     (*result)["tasks"].push_back(ToJson(evaluation));
   }
   TellFaults(environment, result);

@@ -12,6 +12,7 @@
 #include "checkpoint/model_source.h"
 #include "model/cost.h"
 #include "rl/sample_metrics.h"
+#include "task/answer_place.h"
 #include "train/schedule.h"
 
 namespace darkhorse {
@@ -76,15 +77,17 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   RequireTrainingMemory(config, std::min(rl.micro_batch_tokens, step_rows), FormatOf(rl.precision));
   ModelFiles files;
   files.tokenizer_json = source->TokenizerJson(tokenizer);
-  files.chat_template = source->ReadChatFormat().chat_template;
+  const ChatFormat format = source->ReadChatFormat();
+  files.chat_template = format.chat_template;
   files.tokenizer_hash = tokenizer.hash();
   // Problems that cannot work are better known now than after hours.
-  LongestPrompt(tokenizer, DocumentStartToken(config), environment.AllProblems(),
-                config.max_position_embeddings);
+  Prompter prompter({model_directory, std::move(tokenizer), DocumentStartToken(config), format},
+                    recipe.prompt, std::string(AnswerInstruction(AnswerPlace::kTags)));
+  LongestPrompt(prompter, environment.AllProblems(), config.max_position_embeddings);
   environment.TrainingProblem(rl.seed, 0);
 
   std::unique_ptr<Learner> learner(
-      new Learner(recipe, environment, config, std::move(tokenizer), std::move(files)));
+      new Learner(recipe, environment, config, std::move(prompter), std::move(files)));
   TrainedModel& trained = learner->trained_;
   ReadWeights(*source, trained.layout(), trained.mutable_weights());
   if (recipe.grpo.kl_beta > 0) {
@@ -96,12 +99,12 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
 }
 
 Learner::Learner(const ReinforceRecipe& recipe, Environment& environment, const ModelConfig& config,
-                 Tokenizer tokenizer, ModelFiles files)
+                 Prompter prompter, ModelFiles files)
     : recipe_(recipe),
       environment_(environment),
       parts_(environment.Parts()),
       config_(config),
-      tokenizer_(std::move(tokenizer)),
+      prompter_(std::move(prompter)),
       files_(std::move(files)),
       trained_(config_, recipe.optimizer, FormatOf(recipe.rl.precision)),
       packed_(config_, trained_.layout(), trained_.mutable_weights(), trained_.format()) {
@@ -115,8 +118,8 @@ void Learner::ReleaseEngine() {
 }
 
 Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
-  const int64_t needed = RolloutCapacity(tokenizer_, bos(), problems, recipe_.rl.max_tokens,
-                                         config_.max_position_embeddings);
+  const int64_t needed =
+      RolloutCapacity(prompter_, problems, recipe_.rl.max_tokens, config_.max_position_embeddings);
   if (needed > capacity_) {
     // Steps of this size spare a new cache for every prompt that is a little longer.
     constexpr int64_t kGrowth = 64;
@@ -139,7 +142,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   options.stream = StreamOf(progress_.completed, round);
   options.on_step = on_engine_step;
   RolloutCost cost;
-  std::vector<Sample> samples = Rollout(EngineFor(problems), tokenizer_, bos(), StopTokens(config_),
+  std::vector<Sample> samples = Rollout(EngineFor(problems), prompter_, StopTokens(config_),
                                         problems, environment_, options, stop, &cost);
   if (recipe_.rl.random_rewards) {
     for (size_t i = 0; i < samples.size(); ++i) {
@@ -186,6 +189,8 @@ std::vector<Sample> Learner::Collect(const StopRequest& stop, ReinforceMetrics& 
       DescribeSamples(recipe_.rl, samples, metrics);
       metrics.shown = samples.front();
       metrics.shown_problem = problems.front();
+      if (prompter_.chats())
+        metrics.shown_asked = prompter_.tokenizer().Decode(metrics.shown.prompt);
     } else {
       ++metrics.refills;
     }
@@ -296,7 +301,7 @@ std::string Learner::ContextNote() const {
     for (const Problem& problem : drawn) problems.push_back(&problem);
   }
   return darkhorse::ContextNote("rl.max_tokens", recipe_.rl.max_tokens,
-                                LongestPrompt(tokenizer_, bos(), problems, context), context);
+                                LongestPrompt(prompter_, problems, context), context);
 }
 
 ReinforceMetrics Learner::Step(const StopRequest& stop) {
@@ -332,7 +337,7 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
 ProbeReport Learner::Probe(const StopRequest& stop) {
   ReleaseEngine();
   packed_.Repack();
-  return darkhorse::Probe(recipe_, trained_, packed_.model(), tokenizer_, environment_, stop);
+  return darkhorse::Probe(recipe_, trained_, packed_.model(), prompter_, environment_, stop);
 }
 
 std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
@@ -345,7 +350,7 @@ std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
   options.max_tokens = rl.max_tokens;
   options.slots = rl.slots;
   options.seed = kEvaluationSeed;
-  return darkhorse::Evaluate(trained_.model(), packed_.model(), tokenizer_, environment_, options,
+  return darkhorse::Evaluate(trained_.model(), packed_.model(), prompter_, environment_, options,
                              stop);
 }
 

@@ -67,9 +67,8 @@ class Learner {
 
  private:
   Learner(const ReinforceRecipe& recipe, Environment& environment, const ModelConfig& config,
-          Tokenizer tokenizer, ModelFiles files);
+          Prompter prompter, ModelFiles files);
 
-  int32_t bos() const { return DocumentStartToken(config_); }
   void ReleaseEngine();
   Engine& EngineFor(const std::vector<Problem>& problems);
   std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round,
@@ -86,7 +85,7 @@ class Learner {
   Environment& environment_;
   const std::vector<MixturePart> parts_;
   const ModelConfig config_;
-  const Tokenizer tokenizer_;
+  const Prompter prompter_;
   const ModelFiles files_;
   TrainedModel trained_;
   PackedWeights packed_;
