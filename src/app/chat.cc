@@ -6,17 +6,18 @@
 #include <optional>
 
 #include "app/app.h"
-#include "app/conversation.h"
 #include "app/example_question.h"
 #include "app/flags.h"
 #include "app/input_lines.h"
 #include "app/output.h"
+#include "app/recipe_around.h"
 #include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/utf8.h"
 #include "infer/engine.h"
 #include "pipeline/loaded_model.h"
+#include "text/conversation.h"
 #include "text/stream.h"
 #include "text/thoughts.h"
 
@@ -30,7 +31,7 @@ struct ChatFlags {
   int64_t context = kStandardContext;
   SamplingParams sampling = {.temperature = 0.6f};
   uint64_t seed = 0;
-  std::string system;
+  std::optional<std::string> system;  // none: as in the run that the model lies in
   std::string thinking = "auto";
   std::string color = "auto";
   bool json = false;
@@ -46,9 +47,19 @@ const char* Describe(FinishReason reason) {
   return reason == FinishReason::kLength ? "length" : "stop";
 }
 
-std::optional<bool> Thinks(const std::string& thinking) {
-  if (thinking == "auto") return std::nullopt;
-  return thinking == "on";
+// What the flags leave open is as in the run that the model lies in: it learned to answer so.
+Conversation::Options TalkOf(const ChatFlags& flags, const LoadedModel& loaded) {
+  PromptOptions run;
+  const auto around = FindRecipeAround(flags.model);
+  if (around && !loaded.chat_format().chat_template.empty()) run = around->recipe.prompt;
+  const bool asked = flags.thinking != "auto";
+  const bool taken = (!flags.system && !run.system.empty()) || (!asked && run.thinking != "auto") ||
+                     !run.prefill.empty();
+  if (taken) Note(fmt::format("asking as {} has it", around->path));
+  Conversation::Options talk{.system = flags.system.value_or(run.system), .prefill = run.prefill};
+  const std::string& thinking = asked ? flags.thinking : run.thinking;
+  if (thinking != "auto") talk.thinks = thinking == "on";
+  return talk;
 }
 
 // An answer as it is said: shown, thoughts dimmed, and kept in the parts that a conversation
@@ -121,7 +132,7 @@ class Chat {
   Chat(const ChatFlags& options, const LoadedModel& loaded)
       : options_(options),
         loaded_(loaded),
-        talk_(loaded, {options.system, Thinks(options.thinking)}),
+        talk_(loaded.Talk(TalkOf(options, loaded))),
         engine_(loaded.model(), loaded.weights(), kForm, 1, context()) {}
 
   bool remembers() const { return talk_.remembers(); }
@@ -147,6 +158,7 @@ class Chat {
     request.never = loaded_.silent_tokens();
     TextStream text(loaded_.tokenizer());  // special tokens are shown, the end mark is not
     Speech speech(talk_, Colored(), !options_.json);
+    if (talk_.remembers()) speech.Say(talk_.prefill());
     const auto keep_going = [&](const Completion& c) {
       if (c.finish != FinishReason::kStop) speech.Say(text.Next(c.tokens.back()));
       return !Interrupted();
@@ -262,10 +274,14 @@ void RegisterChat(Command app) {
       .Add("--context", options->context, "longest conversation, tokens; the model's own if less")
       .Within(1, INT32_MAX);
   AddSamplingFlags(command, &options->sampling);
-  command.Add("--system", options->system, "what the model is told before all");
+  command.AddFunction(
+      "--system", [options](const std::string& text) { options->system = text; }, "TEXT",
+      "what the run that it lies in told it",
+      "what the model is told before all; \"\" for nothing");
   command
       .Add("--thinking", options->thinking,
-           "what a chat template is told that asks whether to think; auto: its own default")
+           "what a chat template is told that asks whether to think; auto: as in the run that the "
+           "model lies in, else its own default")
       .OneOf({"auto", "on", "off"});
   command.Add("--seed", options->seed, "same seed and questions, same answers");
   command.Add("--color", options->color, "dim the thoughts").OneOf({"auto", "always", "never"});

@@ -72,7 +72,7 @@ int64_t LongestHeldOut(const Environment& environment, const EvaluateOptions& op
   for (const auto& part : held_out) {
     for (const Problem& problem : part) problems.push_back(&problem);
   }
-  return LongestPrompt(opened.tokenizer(), DocumentStartToken(opened.config()), problems,
+  return LongestPrompt(Prompter(opened.Asked(), {.form = "plain"}), problems,
                        opened.config().max_position_embeddings);
 }
 
@@ -120,8 +120,8 @@ void EvaluateOn(Environment& environment, const EvaluateOptions& options, const 
                 Json* result) {
   NoteContext(environment, options, loaded);
   for (const TaskEvaluation& evaluation :
-       Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), environment,
-                options.evaluation, {})) {
+       Evaluate(loaded.model(), loaded.weights(), Prompter(loaded.Asked(), {.form = "plain"}),
+                environment, options.evaluation, {})) {
     (*result)["tasks"].push_back(ToJson(evaluation));
   }
   TellFaults(environment, result);

@@ -7,67 +7,42 @@
 #include "infer/engine.h"
 #include "rl/evaluate.h"
 #include "rl/log.h"
+#include "rl/prompter.h"
 #include "rl/rollout.h"
 #include "task/jsonl.h"
-#include "text/tags.h"
 
 namespace darkhorse {
 namespace {
 
 constexpr int64_t kMaxShotBytes = int64_t{1} << 26;
 
-// Words questions, those of the shots with their answers before the one asked.
-class Questions {
- public:
-  Questions(const LoadedModel& loaded, const AskFlags& flags)
-      : talk_(loaded, flags.Talk()),
-        instruction_(flags.instruction.value_or(
-            std::string(AnswerInstruction(ParseAnswerPlace(flags.place))))) {
-    if (flags.shots.empty()) return;
-    for (const Problem& shot : ParseProblems(ReadDecompressed(flags.shots, kMaxShotBytes),
-                                             flags.shots, AnswerColumn::kWorked)) {
-      talk_.Ask(Worded(shot));
-      talk_.Answer("", shot.answer);
-    }
-  }
-
-  std::vector<int32_t> Tokens(const Problem& problem) {
-    std::vector<int32_t> tokens = talk_.Ask(Worded(problem));
-    talk_.Withdraw();
-    return tokens;
-  }
-  // What stands before the completion of the question asked last and belongs to it.
-  std::string Opening() const {
-    return std::string(talk_.begins_in_thought() ? kThinkOpen : std::string_view());
-  }
-
- private:
-  std::string Worded(const Problem& problem) const {
-    const std::string& prompt = problem.prompt;  // ends with a newline
-    return instruction_.empty() ? prompt.substr(0, prompt.size() - 1) : prompt + instruction_;
-  }
-
-  Conversation talk_;
-  std::string instruction_;
-};
+Prompter PrompterOf(const LoadedModel& loaded, const AskFlags& flags) {
+  std::vector<Problem> shots;
+  if (!flags.shots.empty())
+    shots = ParseProblems(ReadDecompressed(flags.shots, kMaxShotBytes), flags.shots,
+                          AnswerColumn::kWorked);
+  return Prompter(loaded.Asked(), flags.Prompt(),
+                  std::string(AnswerInstruction(ParseAnswerPlace(flags.place))), shots);
+}
 
 std::vector<Sample> Draw(const LoadedModel& loaded, const AskFlags& flags,
                          const std::vector<Problem>& problems, const EvaluationOptions& options,
                          const std::string& tokens_from) {
   const int64_t context = loaded.config().max_position_embeddings;
-  Questions questions(loaded, flags);
+  const Prompter prompter = PrompterOf(loaded, flags);
   std::vector<GenerationRequest> requests(problems.size());
   std::vector<std::string> openings;
   int64_t longest = 0;
   for (size_t p = 0; p < problems.size(); ++p) {
-    requests[p].prompt = questions.Tokens(problems[p]);
+    Prompter::Prompt prompt = prompter.Of(problems[p]);
+    requests[p].prompt = std::move(prompt.tokens);
     requests[p].samples = options.samples;
     requests[p].max_tokens = options.max_tokens;
     requests[p].sampling.temperature = options.temperature;
     requests[p].seed = options.seed;
     requests[p].stop_tokens = StopTokens(loaded.config());
     requests[p].never = loaded.silent_tokens();
-    openings.push_back(questions.Opening());
+    openings.push_back(std::move(prompt.opening));
     const auto tokens = static_cast<int64_t>(requests[p].prompt.size());
     if (tokens >= context) {
       Fail(
@@ -149,6 +124,16 @@ Conversation::Options AskFlags::Talk() const {
   Conversation::Options talk{.system = system, .dated = false};
   if (thinking != "auto") talk.thinks = thinking == "on";
   return talk;
+}
+
+PromptOptions AskFlags::Prompt() const {
+  PromptOptions prompt{.form = chat == "auto" ? "auto"
+                               : chat == "on" ? "chat"
+                                              : "plain",
+                       .system = system,
+                       .thinking = thinking};
+  if (instruction) prompt.instruction = *instruction;
+  return prompt;
 }
 
 Json EvaluateAsked(const LoadedModel& loaded, Environment& environment, const AskFlags& flags,

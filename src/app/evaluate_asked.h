@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "app/command.h"
-#include "app/conversation.h"
 #include "app/output.h"
 #include "pipeline/loaded_model.h"
 #include "rl/environment.h"
 #include "rl/options.h"
 #include "task/answer_place.h"
+#include "text/conversation.h"
 
 namespace darkhorse {
 
@@ -28,6 +28,7 @@ struct AskFlags {
   // Whether questions go through the model's chat template. UsageError: it should, but has none.
   bool Asks(const LoadedModel& loaded) const;
   Conversation::Options Talk() const;
+  PromptOptions Prompt() const;
 };
 
 // Of the environment's held-out problems, as many as `options` says. `rule`: how answers are

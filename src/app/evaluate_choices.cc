@@ -21,7 +21,7 @@ class Wording {
     if (!flags.Asks(loaded)) return;
     Conversation::Options talk = flags.Talk();
     if (!talk.thinks) talk.thinks = false;  // what is judged is the answer
-    talk_.emplace(loaded, talk);
+    talk_.emplace(loaded.Talk(talk));
   }
 
   std::vector<int32_t> Prompt(const std::string& question) {

@@ -7,7 +7,6 @@
 #include <filesystem>
 
 #include "app/commands_testing.h"
-#include "app/conversation.h"
 #include "infer/continuations.h"
 #include "infer/engine.h"
 #include "pipeline/loaded_model.h"

@@ -67,7 +67,7 @@ TEST_F(CommandsTest, EvaluateMeasuresTasksAsAsked) {
   const LoadedModel loaded(Model());
   const auto environment = MakeTaskEnvironment({"sum:1", "sort:1"});
   const std::vector<TaskEvaluation> expected =
-      Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
+      Evaluate(loaded.model(), loaded.weights(), Prompter(loaded.Asked()), *environment,
                {.problems = 5, .samples = 3, .max_tokens = 7, .seed = 11}, /*stop=*/{});
   ASSERT_EQ(printed["tasks"].size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
@@ -117,7 +117,7 @@ TEST_F(CommandsTest, EvaluateTellsOfTheLongestPromptOfAllTasks) {
   const auto longest = [&](size_t part) {
     size_t tokens = 0;
     for (const Problem& problem : held_out[part])
-      tokens = std::max(tokens, PromptTokens(loaded.tokenizer(), bos, problem).size());
+      tokens = std::max(tokens, Prompter({"", loaded.tokenizer(), bos}).Of(problem).tokens.size());
     return tokens;
   };
   ASSERT_LT(longest(0), longest(1));

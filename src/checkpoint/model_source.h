@@ -7,15 +7,10 @@
 
 #include "model/config.h"
 #include "model/param_source.h"
+#include "text/chat_format.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
-
-// What turns a conversation into a text. All may be empty.
-struct ChatFormat {
-  std::string chat_template;         // Jinja
-  std::string bos_token, eos_token;  // as texts
-};
 
 class AdapterSource;  // checkpoint/adapter_folder.h
 

@@ -12,6 +12,8 @@
 #include "model/kv_cache.h"
 #include "model/transformer.h"
 #include "model/weight_store.h"
+#include "rl/prompter.h"
+#include "text/conversation.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
@@ -59,6 +61,12 @@ class OpenedModel {
   // model has one of its own; never empty. `special`: "<...>" of special tokens in the text are
   // read as such.
   std::vector<int32_t> PromptTokens(std::string_view text, bool special) const;
+
+  AskedModel Asked() const {
+    return {path(), tokenizer_, DocumentStartToken(config()), chat_format_};
+  }
+  // By the model's chat template. Error: a template that cannot be read.
+  Conversation Talk(const Conversation::Options& options) const;
 
  private:
   std::unique_ptr<const ModelSource> source_;  // the embedding stays in it

@@ -16,6 +16,7 @@
 #include "report/report.h"
 #include "rl/log.h"
 #include "rl/own_problems.h"
+#include "task/answer_place.h"
 #include "text/tags.h"
 #include "text/tokenizer.h"
 
@@ -203,12 +204,14 @@ class Stages {
     options.samples = recipe_.evaluate_samples;
     options.max_tokens = rl.max_tokens;
     options.slots = rl.slots;
+    const Prompter prompter(loaded.Asked(), recipe_.reinforce.prompt,
+                            std::string(AnswerInstruction(AnswerPlace::kTags)));
     std::vector<Sample> samples;
     std::vector<Problem> problems;
     Json scores = Json::array();
     for (const TaskEvaluation& evaluation :
-         Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment, options,
-                  tell_.stop, &samples, &problems)) {
+         Evaluate(loaded.model(), loaded.weights(), prompter, *environment, options, tell_.stop,
+                  &samples, &problems)) {
       Tell(tell_.on_scores, model, evaluation);
       scores.push_back(ToJson(evaluation));
     }

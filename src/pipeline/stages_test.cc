@@ -185,7 +185,7 @@ TEST_F(StagesTest, ScoresAreOfTheStagesModel) {
   const auto environment = MakeTaskEnvironment({"sum:1", "sort:1"});
   const auto scores = [&](const std::string& checkpoint, std::vector<Sample>* samples) {
     const LoadedModel loaded(checkpoint);
-    return Evaluate(loaded.model(), loaded.weights(), loaded.tokenizer(), *environment,
+    return Evaluate(loaded.model(), loaded.weights(), Prompter(loaded.Asked()), *environment,
                     {.problems = 5, .samples = 2, .max_tokens = 9, .slots = 4},
                     /*stop=*/{}, samples);
   };

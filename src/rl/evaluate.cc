@@ -95,13 +95,12 @@ Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
 }
 
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,
-                                     const Tokenizer& tokenizer, Environment& environment,
+                                     const Prompter& prompter, Environment& environment,
                                      const EvaluationOptions& o, const StopRequest& stop,
                                      std::vector<Sample>* kept,
                                      std::vector<Problem>* kept_problems) {
   Validate(o);
   const ModelConfig& config = model.config();
-  const int32_t bos = DocumentStartToken(config);
   SamplingParams sampling;
   sampling.temperature = o.temperature;
   std::vector<TaskEvaluation> evaluations;
@@ -112,9 +111,9 @@ std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeight
     Engine engine(
         model, weights, CacheForm::kExpanded,
         SlotsFor(static_cast<int64_t>(problems.size()), o.samples, o.slots),
-        RolloutCapacity(tokenizer, bos, problems, o.max_tokens, config.max_position_embeddings));
+        RolloutCapacity(prompter, problems, o.max_tokens, config.max_position_embeddings));
     std::vector<Sample> sampled =
-        Rollout(engine, tokenizer, bos, StopTokens(config), problems, environment, rollout, stop);
+        Rollout(engine, prompter, StopTokens(config), problems, environment, rollout, stop);
     evaluations.push_back(Summarize(problems, sampled, o.samples));
     if (kept) kept->insert(kept->end(), sampled.begin(), sampled.end());
     if (kept_problems)

@@ -46,7 +46,7 @@ Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
 // How good the model is at the environment's held-out problems: one evaluation a task and level.
 // kept, kept_problems: what it said to what. Interruption.
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& packed_weights,
-                                     const Tokenizer& tokenizer, Environment& environment,
+                                     const Prompter& prompter, Environment& environment,
                                      const EvaluationOptions& options, const StopRequest& stop,
                                      std::vector<Sample>* kept = nullptr,
                                      std::vector<Problem>* kept_problems = nullptr);

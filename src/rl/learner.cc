@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "model/cost.h"
 #include "rl/sample_metrics.h"
+#include "task/answer_place.h"
 #include "train/schedule.h"
 
 namespace darkhorse {
@@ -73,19 +74,22 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   const Activations activations =
       start.Fit(std::min(rl.micro_batch_tokens, step_rows), rl.recompute);
   // Problems that cannot work are better known now than after hours.
-  LongestPrompt(start.tokenizer(), DocumentStartToken(config), environment.AllProblems(),
-                config.max_position_embeddings);
+  Prompter prompter(
+      {model_directory, start.tokenizer(), DocumentStartToken(config), start.chat_format()},
+      recipe.prompt, std::string(AnswerInstruction(AnswerPlace::kTags)));
+  LongestPrompt(prompter, environment.AllProblems(), config.max_position_embeddings);
   environment.TrainingProblem(rl.seed, 0);
-  return std::unique_ptr<Learner>(new Learner(recipe, environment, start, activations));
+  return std::unique_ptr<Learner>(
+      new Learner(recipe, environment, start, activations, std::move(prompter)));
 }
 
 Learner::Learner(const ReinforceRecipe& recipe, Environment& environment,
-                 const TrainingStart& start, Activations activations)
+                 const TrainingStart& start, Activations activations, Prompter prompter)
     : recipe_(recipe),
       environment_(environment),
       parts_(environment.Parts()),
       config_(start.config()),
-      tokenizer_(start.tokenizer()),
+      prompter_(std::move(prompter)),
       files_(start.Files()),
       trained_(start.Make(recipe.optimizer, activations, recipe.rl.seed)) {
   progress_.success.assign(parts_.size(), 0.5);
@@ -117,8 +121,8 @@ void Learner::ReleaseEngine() {
 }
 
 Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
-  const int64_t needed = RolloutCapacity(tokenizer_, bos(), problems, recipe_.rl.max_tokens,
-                                         config_.max_position_embeddings);
+  const int64_t needed =
+      RolloutCapacity(prompter_, problems, recipe_.rl.max_tokens, config_.max_position_embeddings);
   if (needed > capacity_) {
     // Steps of this size spare a new cache for every prompt that is a little longer.
     constexpr int64_t kGrowth = 64;
@@ -141,7 +145,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   options.stream = StreamOf(progress_.completed, round);
   options.on_step = on_engine_step;
   RolloutCost cost;
-  std::vector<Sample> samples = Rollout(EngineFor(problems), tokenizer_, bos(), StopTokens(config_),
+  std::vector<Sample> samples = Rollout(EngineFor(problems), prompter_, StopTokens(config_),
                                         problems, environment_, options, stop, &cost);
   if (recipe_.rl.random_rewards) {
     for (size_t i = 0; i < samples.size(); ++i) {
@@ -188,6 +192,8 @@ std::vector<Sample> Learner::Collect(const StopRequest& stop, ReinforceMetrics& 
       DescribeSamples(recipe_.rl, samples, metrics);
       metrics.shown = samples.front();
       metrics.shown_problem = problems.front();
+      if (prompter_.chats())
+        metrics.shown_asked = prompter_.tokenizer().Decode(metrics.shown.prompt);
     } else {
       ++metrics.refills;
     }
@@ -297,7 +303,7 @@ std::string Learner::ContextNote() const {
     for (const Problem& problem : drawn) problems.push_back(&problem);
   }
   return darkhorse::ContextNote("rl.max_tokens", recipe_.rl.max_tokens,
-                                LongestPrompt(tokenizer_, bos(), problems, context), context);
+                                LongestPrompt(prompter_, problems, context), context);
 }
 
 ReinforceMetrics Learner::Step(const StopRequest& stop) {
@@ -332,7 +338,7 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
 
 ProbeReport Learner::Probe(const StopRequest& stop) {
   ReleaseEngine();
-  return darkhorse::Probe(recipe_, *trained_, SamplingWeights(), tokenizer_, environment_, stop);
+  return darkhorse::Probe(recipe_, *trained_, SamplingWeights(), prompter_, environment_, stop);
 }
 
 std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
@@ -344,8 +350,8 @@ std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {
   options.max_tokens = rl.max_tokens;
   options.slots = rl.slots;
   options.seed = kEvaluationSeed;
-  return darkhorse::Evaluate(trained_->model(), SamplingWeights(), tokenizer_, environment_,
-                             options, stop);
+  return darkhorse::Evaluate(trained_->model(), SamplingWeights(), prompter_, environment_, options,
+                             stop);
 }
 
 void Learner::PublishModel(const std::string& directory) {

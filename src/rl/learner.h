@@ -68,9 +68,8 @@ class Learner {
 
  private:
   Learner(const ReinforceRecipe& recipe, Environment& environment, const TrainingStart& start,
-          Activations activations);
+          Activations activations, Prompter prompter);
 
-  int32_t bos() const { return DocumentStartToken(config_); }
   // What samples: the weights as they are now.
   const ModelWeights& SamplingWeights();
   void ReleaseEngine();
@@ -89,7 +88,7 @@ class Learner {
   Environment& environment_;
   const std::vector<MixturePart> parts_;
   const ModelConfig config_;
-  const Tokenizer tokenizer_;
+  const Prompter prompter_;
   const ModelFiles files_;
   const std::unique_ptr<TrainedModel> trained_;
   std::optional<PackedWeights> packed_;  // of all weights, for sampling

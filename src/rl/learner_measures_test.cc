@@ -40,7 +40,8 @@ TEST_F(LearnerTest, AnEvaluationsTemperatureAndSeedCount) {
   environment.held_out = {std::vector<Problem>(6, environment.TrainingProblemOf(0, 0, 0))};
   const PackedWeights packed(trained_->config(), trained_->layout(), trained_->mutable_weights());
   const auto said = [&](const EvaluationOptions& options) {
-    Evaluate(trained_->model(), packed.model(), *tokenizer_, environment, options, {});
+    Evaluate(trained_->model(), packed.model(), Prompter({"", *tokenizer_, 0}), environment,
+             options, {});
     return environment.said.back();
   };
   EvaluationOptions options;
@@ -94,7 +95,7 @@ TEST_F(LearnerTest, TheProbeCountsWhatWasSaidAndWhatItCosts) {
   const PartProbe& part = silent.parts[0];
   const Problem problem = environment.TrainingProblemOf(0, 0, 0);
   EXPECT_DOUBLE_EQ(part.prompt_length,
-                   static_cast<double>(PromptTokens(*tokenizer_, 0, problem).size()));
+                   static_cast<double>(Prompter({"", *tokenizer_, 0}).Of(problem).tokens.size()));
   EXPECT_DOUBLE_EQ(part.answered, 0.5);
   EXPECT_EQ(part.signal_groups, 0);
   EXPECT_TRUE(silent.hopeless);
@@ -205,7 +206,8 @@ TEST_F(LearnerTest, AProbeTellsOfARunThatThisMachineCannotHold) {
   Scripted environment({{"all", 1}}, ByPlace);
   const Problem problem = environment.TrainingProblemOf(0, 0, 0);
   environment.held_out = {{problem, problem}, {problem}};  // of the longer list 200 samples
-  const auto prompt = static_cast<int64_t>(PromptTokens(*tokenizer_, 0, problem).size());
+  const auto prompt =
+      static_cast<int64_t>(Prompter({"", *tokenizer_, 0}).Of(problem).tokens.size());
   const int64_t needed = ReinforceMemory(recipe, trained_->config(),
                                          BytesOfAllWeights(trained_->model().cost(), Format::kF32),
                                          Activations::kKept, prompt, 2);

@@ -114,7 +114,7 @@ TEST_F(LearnerTest, TheCompletionShownIsOfTheProblemShown) {
   const ReinforceMetrics metrics = Make(recipe, *environment)->Step({});
   const Problem problem = environment->TrainingProblem(recipe.rl.seed, 0);
   EXPECT_EQ(metrics.shown_problem.prompt, problem.prompt);
-  EXPECT_EQ(metrics.shown.prompt, PromptTokens(*tokenizer_, 0, problem));
+  EXPECT_EQ(metrics.shown.prompt, Prompter({"", *tokenizer_, 0}).Of(problem).tokens);
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ class LearnerTest : public ReinforceTest {
     options.seed = recipe.rl.seed;
     options.stream = stream;
     Engine engine(trained_->model(), packed.model(), CacheForm::kExpanded, 32, 64);
-    return Rollout(engine, *tokenizer_, 0, {1}, problems, environment, options, {});
+    return Rollout(engine, Prompter({"", *tokenizer_, 0}), {1}, problems, environment, options, {});
   }
   static std::unique_ptr<Learner> Make(const ReinforceRecipe& recipe, Environment& environment) {
     return Learner::FromCheckpoint(recipe, Base(), environment);

@@ -165,12 +165,11 @@ StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
     json["curriculum/" + part.name + "/success"] = part.success;
   }
   AddWarnings(m.warnings, json);
-  return {json, Json{{"step", m.step},
-                     {"task", m.shown_problem.task},
-                     {"prompt", m.shown_problem.prompt},
-                     {"completion", m.shown.text},
-                     {"reward", m.shown.score.value},
-                     {"why", m.shown.score.why}}};
+  Json sample{{"step", m.step}, {"task", m.shown_problem.task}, {"prompt", m.shown_problem.prompt}};
+  if (!m.shown_asked.empty()) sample["asked"] = m.shown_asked;
+  sample.update(
+      {{"completion", m.shown.text}, {"reward", m.shown.score.value}, {"why", m.shown.score.why}});
+  return {json, sample};
 }
 
 void AddEvaluation(const ReinforceMetrics& m, StepLines& lines) {

@@ -56,6 +56,7 @@ struct ReinforceMetrics {
   std::string stopped;            // why the run ends here, before rl.steps
   Sample shown;                   // one sample, to be read
   Problem shown_problem;
+  std::string shown_asked;  // as the model was asked it, where that is more than its prompt
   // Timings, in timings.jsonl instead of metrics.jsonl.
   double flops = 0;  // the model's own operations, sampling and training
   double sample_seconds = 0, score_seconds = 0, train_seconds = 0, evaluate_seconds = 0;

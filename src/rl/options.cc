@@ -15,7 +15,7 @@ void OneOf(const char* name, const std::string& value, std::initializer_list<con
   for (const char* k : known) {
     if (value == k) return;
   }
-  FailUsage("grpo.{} is '{}'; it must be one of {}", name, value, fmt::join(known, ", "));
+  FailUsage("{} is '{}'; it must be one of {}", name, value, fmt::join(known, ", "));
 }
 
 }  // namespace
@@ -117,10 +117,10 @@ void ListFields(GrpoOptions& o, FieldList& list) {
 }
 
 void Validate(const GrpoOptions& o) {
-  OneOf("advantage", o.advantage, {"mean", "mean_std", "batch_std"});
-  OneOf("objective", o.objective, {"clip", "cispo", "reinforce"});
-  OneOf("ratio", o.ratio, {"token", "sequence"});
-  OneOf("normalization", o.normalization, {"token", "sequence", "constant"});
+  OneOf("grpo.advantage", o.advantage, {"mean", "mean_std", "batch_std"});
+  OneOf("grpo.objective", o.objective, {"clip", "cispo", "reinforce"});
+  OneOf("grpo.ratio", o.ratio, {"token", "sequence"});
+  OneOf("grpo.normalization", o.normalization, {"token", "sequence", "constant"});
   for (const auto& [name, value] : {std::pair{"clip_low", o.clip_low},
                                     {"clip_high", o.clip_high},
                                     {"kl_beta", o.kl_beta},
@@ -176,6 +176,28 @@ void Validate(const ProblemsOptions& o) {
     FailUsage("problems.reward_processes is {}; at most 1024", o.reward_processes);
   if (!(o.reward_seconds > 0 && o.reward_seconds <= 86400))
     FailUsage("problems.reward_seconds is {}; it must be in (0, 86400]", o.reward_seconds);
+}
+
+void ListFields(PromptOptions& o, FieldList& list) {
+  list.Add("template", o.form,
+           "chat: problems go through the model's chat template; plain: they are asked as they are "
+           "worded; auto: chat where the model has one");
+  list.Add("system", o.system, "what the model is told before all, in its chat template");
+  list.Add("thinking", o.thinking,
+           "on or off: what a chat template is told that asks whether to think; auto: its own "
+           "default");
+  list.Add("prefill", o.prefill,
+           "what every answer begins with, as \"<think>\\n\": a part of the prompt, which nothing "
+           "is learned from and the scorer sees");
+  list.Add(
+      "instruction", o.instruction,
+      "what follows each problem; auto: in a chat, what asks for the place of the answer, else "
+      "nothing");
+}
+
+void Validate(const PromptOptions& o) {
+  OneOf("prompt.template", o.form, {"auto", "chat", "plain"});
+  OneOf("prompt.thinking", o.thinking, {"auto", "on", "off"});
 }
 
 void ListFields(ProbeOptions& o, FieldList& list) {

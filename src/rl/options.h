@@ -78,6 +78,17 @@ struct ProblemsOptions {
 void ListFields(ProblemsOptions& options, FieldList& list);
 void Validate(const ProblemsOptions& options);  // UsageError
 
+// How the model is asked (rl/prompter.h).
+struct PromptOptions {
+  std::string form = "auto";  // the field `template`: or "chat", "plain"
+  std::string system;
+  std::string thinking = "auto";  // or "on", "off"
+  std::string prefill;
+  std::string instruction = "auto";
+};
+void ListFields(PromptOptions& options, FieldList& list);
+void Validate(const PromptOptions& options);  // UsageError
+
 // A look at the problems before the run (rl/probe.h).
 struct ProbeOptions {
   int64_t problems = 16;

@@ -209,7 +209,7 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
 }
 
 ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
-                  const ModelWeights& packed_weights, const Tokenizer& tokenizer,
+                  const ModelWeights& packed_weights, const Prompter& prompter,
                   Environment& environment, const StopRequest& stop) {
   CHECK(recipe.probe.problems > 0);
   const ReinforceOptions& rl = recipe.rl;
@@ -219,9 +219,8 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
   for (size_t part = 0; part < mixture.size(); ++part) {
     for (Problem& problem : Draw(recipe, environment, part)) problems.push_back(std::move(problem));
   }
-  const int32_t bos = DocumentStartToken(config);
   const int64_t capacity =
-      RolloutCapacity(tokenizer, bos, problems, rl.max_tokens, config.max_position_embeddings);
+      RolloutCapacity(prompter, problems, rl.max_tokens, config.max_position_embeddings);
   const int64_t slots =
       SlotsFor(static_cast<int64_t>(problems.size()), rl.group_size, RolloutSlots(rl));
   RolloutOptions options;
@@ -234,8 +233,7 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
   {
     Engine engine(trained.model(), packed_weights, CacheForm::kExpanded, slots, capacity);
     const double start = SteadySeconds();
-    samples =
-        Rollout(engine, tokenizer, bos, StopTokens(config), problems, environment, options, stop);
+    samples = Rollout(engine, prompter, StopTokens(config), problems, environment, options, stop);
     double generated = 0;
     for (const Sample& sample : samples) generated += static_cast<double>(sample.completion.size());
     report.tokens_per_second = generated / (SteadySeconds() - start);

@@ -39,7 +39,7 @@ struct ProbeReport {
 
 // Interruption.
 ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
-                  const ModelWeights& packed_weights, const Tokenizer& tokenizer,
+                  const ModelWeights& packed_weights, const Prompter& prompter,
                   Environment& environment, const StopRequest& stop);
 
 // What can be said from the counts alone: fills cause and cure of the parts, findings and hopeless.

@@ -18,6 +18,7 @@ ReinforceRecipe::ReinforceRecipe() {
 void ListFields(ReinforceRecipe& r, FieldList& list) {
   list.Section("rl", r.rl, "the run");
   list.Section("problems", r.problems, "problems and scoring of your own");
+  list.Section("prompt", r.prompt, "how the model is asked");
   list.Section("probe", r.probe, "a look at the problems before the run");
   list.Section("curriculum", r.curriculum, "which tasks of a mixture are practised most");
   list.Section("stop", r.stop, "rules that end the run before rl.steps");
@@ -39,6 +40,7 @@ void Validate(const ReinforceRecipe& r) {
   Validate(r.optimizer);
   Validate(r.schedule);
   Validate(r.problems);
+  Validate(r.prompt);
   Validate(r.probe);
   Validate(r.curriculum);
   Validate(r.stop, o.evaluate_every);

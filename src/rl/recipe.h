@@ -12,6 +12,7 @@ namespace darkhorse {
 struct ReinforceRecipe {
   ReinforceOptions rl;
   ProblemsOptions problems;
+  PromptOptions prompt;
   ProbeOptions probe;
   CurriculumOptions curriculum;
   StopOptions stop;

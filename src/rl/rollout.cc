@@ -8,16 +8,12 @@
 
 namespace darkhorse {
 
-std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem) {
-  return tokenizer.EncodeDocument(bos, problem.prompt, /*allow_special=*/false);
-}
-
-int64_t LongestPrompt(const Tokenizer& tokenizer, int32_t bos,
-                      const std::vector<const Problem*>& problems, int64_t context) {
+int64_t LongestPrompt(const Prompter& prompter, const std::vector<const Problem*>& problems,
+                      int64_t context) {
   std::vector<int64_t> tokens(problems.size());
   ParallelFor(static_cast<int64_t>(problems.size()), [&](int64_t i) {
     const size_t p = static_cast<size_t>(i);
-    tokens[p] = static_cast<int64_t>(PromptTokens(tokenizer, bos, *problems[p]).size());
+    tokens[p] = static_cast<int64_t>(prompter.Of(*problems[p]).tokens.size());
   });
   for (size_t p = 0; p < problems.size(); ++p) {
     if (tokens[p] < context) continue;
@@ -41,23 +37,27 @@ std::string ContextNote(const std::string& name, int64_t max_tokens, int64_t lon
       name, max_tokens, context, longest_prompt, context - longest_prompt);
 }
 
-int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
-                        const std::vector<Problem>& problems, int64_t max_tokens, int64_t context) {
+int64_t RolloutCapacity(const Prompter& prompter, const std::vector<Problem>& problems,
+                        int64_t max_tokens, int64_t context) {
   std::vector<const Problem*> all;
   for (const Problem& problem : problems) all.push_back(&problem);
-  return CapacityFor(LongestPrompt(tokenizer, bos, all, context), max_tokens, context);
+  return CapacityFor(LongestPrompt(prompter, all, context), max_tokens, context);
 }
 
-std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos,
+std::vector<Sample> Rollout(Engine& engine, const Prompter& prompter,
                             const std::vector<int32_t>& stop_tokens,
                             const std::vector<Problem>& problems, Environment& environment,
                             const RolloutOptions& options, const StopRequest& stop,
                             RolloutCost* cost) {
   const double start = SteadySeconds();
+  const Tokenizer& tokenizer = prompter.tokenizer();
   const auto silent = tokenizer.SilentIds(engine.config().vocab_size);
   std::vector<GenerationRequest> requests(problems.size());
+  std::vector<std::string> openings(problems.size());
   for (size_t p = 0; p < problems.size(); ++p) {
-    requests[p].prompt = PromptTokens(tokenizer, bos, problems[p]);
+    Prompter::Prompt prompt = prompter.Of(problems[p]);
+    requests[p].prompt = std::move(prompt.tokens);
+    openings[p] = std::move(prompt.opening);
     requests[p].samples = options.samples;
     requests[p].max_tokens = options.max_tokens;
     requests[p].sampling = options.sampling;
@@ -87,7 +87,7 @@ std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t 
     sample.truncated = completion.finish == FinishReason::kLength;
     std::vector<int32_t> text = sample.completion;
     if (completion.finish == FinishReason::kStop) text.pop_back();
-    sample.text = tokenizer.Decode(text);
+    sample.text = openings[completion.request] + tokenizer.Decode(text);
   });
   std::vector<Answer> answers;
   for (const Sample& sample : samples) answers.push_back({&problems[sample.problem], sample.text});

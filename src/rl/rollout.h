@@ -8,18 +8,19 @@
 #include "base/interrupt.h"
 #include "infer/engine.h"
 #include "rl/environment.h"
+#include "rl/prompter.h"
 #include "task/task.h"
-#include "text/tokenizer.h"
 
 namespace darkhorse {
 
 struct Sample {
   size_t problem = 0;               // index into the problems given
-  std::vector<int32_t> prompt;      // token ids
+  std::vector<int32_t> prompt;      // token ids, what is prefilled of the answer included
   std::vector<int32_t> completion;  // token ids, the end mark included where the model wrote it
   std::vector<float> logp;          // of each completion token, as sampled
   bool truncated = false;           // ran out of room
-  std::string text;                 // the completion, without special end marks
+  std::string text;  // what was said: what the prompt opens of it and the completion, without end
+                     // marks
   Score score;
 };
 
@@ -38,19 +39,15 @@ struct RolloutCost {
   EngineStep work;  // summed over the forward passes
 };
 
-// How a problem's prompt becomes tokens: [bos] prompt, where bos is model/config.h's
-// DocumentStartToken. The completion begins where the corpus' does.
-std::vector<int32_t> PromptTokens(const Tokenizer& tokenizer, int32_t bos, const Problem& problem);
-
 // The tokens of a sequence that leave every completion its max_tokens: the longest prompt's and
 // max_tokens, but at most the model's context. Error: a prompt that leaves no room in the context.
-int64_t RolloutCapacity(const Tokenizer& tokenizer, int32_t bos,
-                        const std::vector<Problem>& problems, int64_t max_tokens, int64_t context);
+int64_t RolloutCapacity(const Prompter& prompter, const std::vector<Problem>& problems,
+                        int64_t max_tokens, int64_t context);
 
 // Tokens of the longest of the problems' prompts. Error naming the first that leaves no room in the
 // context.
-int64_t LongestPrompt(const Tokenizer& tokenizer, int32_t bos,
-                      const std::vector<const Problem*>& problems, int64_t context);
+int64_t LongestPrompt(const Prompter& prompter, const std::vector<const Problem*>& problems,
+                      int64_t context);
 
 // Where the context holds less than the longest prompt and `max_tokens`, which the user knows as
 // `name`: how much room is left. "": it holds them.
@@ -60,7 +57,7 @@ std::string ContextNote(const std::string& name, int64_t max_tokens, int64_t lon
 // Ordered by problem, then sample; scored by the environment that the problems are of. A completion
 // ends with any of the stop tokens (model/config.h's StopTokens).
 // Interruption: `stop` is asked after every token, and by the environment.
-std::vector<Sample> Rollout(Engine& engine, const Tokenizer& tokenizer, int32_t bos,
+std::vector<Sample> Rollout(Engine& engine, const Prompter& prompter,
                             const std::vector<int32_t>& stop_tokens,
                             const std::vector<Problem>& problems, Environment& environment,
                             const RolloutOptions& options, const StopRequest& stop,

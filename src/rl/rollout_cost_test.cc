@@ -23,7 +23,8 @@ class RolloutTest : public testing::Test {
     options_.stream = 1000;
   }
   std::vector<Sample> Run(const std::vector<Problem>& problems, RolloutCost* cost = nullptr) {
-    return Rollout(engine_, tokenizer_, 0, stop_tokens_, problems, *environment_, options_,
+    return Rollout(engine_, Prompter({"", tokenizer_, 0}), stop_tokens_, problems, *environment_,
+                   options_,
                    /*stop=*/{}, cost);
   }
 
@@ -75,7 +76,7 @@ TEST_F(RolloutTest, AProblemsSamplesDrawFromStreamsOfTheirOwn) {
     for (size_t i = 0; i < 4; ++i) {
       EXPECT_EQ(all[4 * p + i].problem, p);
       EXPECT_EQ(all[4 * p + i].completion, alone[i].completion);
-      EXPECT_EQ(all[4 * p + i].prompt, PromptTokens(tokenizer_, 0, problems_[p]));
+      EXPECT_EQ(all[4 * p + i].prompt, Prompter({"", tokenizer_, 0}).Of(problems_[p]).tokens);
     }
   }
   EXPECT_NE(all[0].completion, all[1].completion);

@@ -317,7 +317,7 @@ TEST_F(RunRulesTest, MoreTokensThanTheContextLeavesAreTold) {
   for (uint64_t i = 0; i < 16; ++i) {
     Problem problem = MakeProblem(FindTask("parity"), 1, i, 1, Split::kTrain);
     if (i == 5) problem.prompt = "a longer one: " + problem.prompt;
-    longest = std::max(longest, std::ssize(PromptTokens(*tokenizer_, 0, problem)));
+    longest = std::max(longest, std::ssize(Prompter({"", *tokenizer_, 0}).Of(problem).tokens));
     problem.prompt.pop_back();
     rows += "{\"prompt\": \"" + problem.prompt + "\", \"answer\": 7}\n";
   }

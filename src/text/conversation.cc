@@ -1,15 +1,18 @@
-#include "app/conversation.h"
+#include "text/conversation.h"
 
 #include <ctime>
 
+#include "base/error.h"
+#include "text/tags.h"
 #include "text/thoughts.h"
 
 namespace darkhorse {
 
-Conversation::Conversation(const LoadedModel& loaded, const Options& options) : loaded_(loaded) {
-  const ChatFormat& format = loaded.chat_format();
+Conversation::Conversation(const Tokenizer& tokenizer, const ChatFormat& format, int32_t bos,
+                           const std::string& model, const Options& options)
+    : tokenizer_(tokenizer), bos_(bos), model_(model), prefill_(options.prefill) {
   if (!format.chat_template.empty())
-    template_ = ChatTemplate::Parse(format.chat_template, loaded.path() + ": its chat template");
+    template_ = ChatTemplate::Parse(format.chat_template, model + ": its chat template");
   render_.bos_token = format.bos_token;
   render_.eos_token = format.eos_token;
   if (options.thinks) {
@@ -26,7 +29,9 @@ Conversation::Conversation(const LoadedModel& loaded, const Options& options) : 
 
 std::vector<int32_t> Conversation::Ask(const std::string& question, int64_t room) {
   if (!template_) {
-    std::vector<int32_t> tokens = loaded_.PromptTokens(question + "\n", /*special=*/false);
+    MarkedText prompt(question + "\n", Origin::kInput);
+    prompt.Append(prefill_, Origin::kTemplate);
+    std::vector<int32_t> tokens = EncodeChat(tokenizer_, prompt, bos_);
     messages_.push_back({{"role", "user"}, {"content", question}});
     return tokens;
   }
@@ -34,21 +39,32 @@ std::vector<int32_t> Conversation::Ask(const std::string& question, int64_t room
   messages.push_back({{"role", "user"}, {"content", question}});
   int64_t forgotten = 0;
   while (true) {
-    const MarkedText prompt = template_->Render(messages, render_);
-    std::vector<int32_t> tokens =
-        EncodeChat(loaded_.tokenizer(), prompt, DocumentStartToken(loaded_.config()));
+    MarkedText prompt = template_->Render(messages, render_);
+    const bool thought = EndsInThought(prompt);
+    if (thought && prefill_.starts_with(kThinkOpen)) {
+      Fail(
+          "{}: its chat template opens a thought itself, so what is prefilled must not begin with "
+          "{}",
+          model_, kThinkOpen);
+    }
+    prompt.Append(prefill_, Origin::kTemplate);
+    std::vector<int32_t> tokens = EncodeChat(tokenizer_, prompt, bos_);
     // The oldest turn: a question and its answer.
     const auto oldest = static_cast<nlohmann::ordered_json::difference_type>(opening_.size());
     const bool alone = messages.size() < opening_.size() + 3;
     if (static_cast<int64_t>(tokens.size()) <= room || alone) {
       messages_ = std::move(messages);
-      begins_in_thought_ = EndsInThought(prompt);
+      begins_in_thought_ = thought;
       forgotten_ += forgotten;
       return tokens;
     }
     messages.erase(messages.begin() + oldest, messages.begin() + oldest + 2);
     ++forgotten;
   }
+}
+
+std::string Conversation::Opening() const {
+  return std::string(begins_in_thought_ ? kThinkOpen : std::string_view()) + prefill_;
 }
 
 void Conversation::Answer(const std::string& thought, const std::string& content) {
