@@ -96,6 +96,7 @@ class Usage(CommandLine):
         self.refuse(2, "convert", "none", "out", "--to", "gguf-q4_1", says="gguf-q4_1 not in {hf-f32,hf-bf16,gguf-f16,gguf-q8_0,gguf-q4_0,gguf-q4_k}")
         self.refuse(1, "convert", "none", "out", "--to", "hf-f32", says="none: no such folder")
         self.refuse(2, "quantize", says="`convert` writes a model")
+        self.refuse(2, "sft", says="`finetune` learns to answer")
 
     def test_unknown_commands_and_flags_name_the_nearest(self):
         self.refuse(2, "inof", says="unknown command 'inof'; did you mean 'info'?")
@@ -348,6 +349,11 @@ class FromTextToText(CommandLine):
         self.refuse(1, "reinforce", self.write("rl.toml", "[rl]\nsteps = 1\n"), "--model", "Qwen/Qwen2.5-0.5B", "--out", "other",
                     says="error: Qwen/Qwen2.5-0.5B: no such folder, and nothing is downloaded; fetch the model "
                     "and name its folder, which holds config.json, model.safetensors and tokenizer.json")
+        self.refuse(1, "finetune", "--model", model, "--data", self.write("rows.jsonl", '{"text": "x"}\n'), "--out", "sft",
+                    says="rows.jsonl:1: not a chat: its columns are text; write {")
+        self.refuse(1, "finetune", "--model", model, "--data", "none.jsonl", "--out", "sft", says="none.jsonl: no such file")
+        self.refuse(2, "finetune", "--model", model, "--out", "sft", says="--data is required")
+        self.assertFalse((self.folder / "sft").exists())
         shutil.copytree(model, self.folder / "piped")
         for name in ("config.json", "tokenizer.json", "model.safetensors", "checksums.json"):
             path = self.folder / "piped" / name
@@ -778,8 +784,10 @@ class RecipeKinds(CommandLine):
 
     def test_another_command_s_recipe_is_refused(self):
         for command, recipe, owner in (("pretrain", "own", "reinforce"), ("reinforce", "s", "pretrain"),
-                                       ("run", "s", "pretrain"), ("run", "own", "reinforce")):
-            needs = {"pretrain": ("--data", "none"), "reinforce": ("--model", "none"), "run": ()}[command]
+                                       ("run", "s", "pretrain"), ("run", "own", "reinforce"),
+                                       ("finetune", "s", "pretrain")):
+            needs = {"pretrain": ("--data", "none"), "reinforce": ("--model", "none"), "run": (),
+                     "finetune": ("--model", "none", "--data", "none")}[command]
             self.refuse(2, command, recipe, *needs, "--out", "none",
                         says=f"a recipe of `darkhorse {owner}`; this takes one of `darkhorse {command}`")
 

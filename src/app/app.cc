@@ -34,13 +34,13 @@ void AddThreads(Command command) {
 
 // What people type who know comparable programs.
 void AddHints(Program& program) {
-  for (const char* name : {"sft", "finetune", "fine-tune", "distil", "distill"}) {
-    program.AddHint(name,
-                    "`pretrain` learns from text, `reinforce` from rewards; neither learns "
-                    "from demonstrations of a teacher");
+  for (const char* name : {"sft", "fine-tune", "tune"})
+    program.AddHint(name, "`finetune` learns to answer as the assistant of chats does");
+  for (const char* name : {"distil", "distill"}) {
+    program.AddHint(name, "no teacher is asked here; `finetune` learns from what one has written");
   }
   for (const char* name : {"train", "learn"})
-    program.AddHint(name, "`pretrain` trains on text, `reinforce` on rewards, `run` does both");
+    program.AddHint(name, "`pretrain` trains on text, `finetune` on chats, `reinforce` on rewards");
   for (const char* name : {"grpo", "rl", "ppo"})
     program.AddHint(name, "`reinforce` is reinforcement learning (GRPO)");
   for (const char* name : {"serve", "server", "api"})
@@ -67,6 +67,7 @@ void RegisterAll(Command app) {
   RegisterTask(app);
   RegisterInfo(app);
   RegisterPretrain(app);
+  RegisterFinetune(app);
   RegisterReinforce(app);
   RegisterRun(app);
   RegisterGenerate(app);

@@ -30,6 +30,7 @@ void RegisterData(Command app);
 void RegisterTask(Command app);
 void RegisterInfo(Command app);
 void RegisterPretrain(Command app);
+void RegisterFinetune(Command app);
 void RegisterReinforce(Command app);
 void RegisterRun(Command app);
 void RegisterGenerate(Command app);

@@ -344,6 +344,30 @@ TEST_F(CommandsTest, ReinforcePrintsItsLastStep) {
   EXPECT_EQ(printed["report"], run + "/report.html");
 }
 
+TEST_F(CommandsTest, FinetunePrintsWhatItMeasured) {
+  std::string rows;
+  for (int i = 0; i < 20; ++i)
+    rows +=
+        fmt::format("{{\"question\": \"add {} 2\", \"answer\": \"<think>{}</think>\"}}\n", i, i);
+  const std::string data = scratch_->Write("chats.jsonl", rows), out = *scratch_ / "sft";
+  const Json result =
+      JsonOf({"finetune", "--model", Model(), "--data", data, "--out", out, "--set",
+              "finetune.epochs=1", "--set", "finetune.samples_per_step=8", "--set",
+              "finetune.held_out_share=0.25", "--set", "optimizer.learning_rate=0.01"});
+  EXPECT_EQ(result["finished"], true);
+  EXPECT_EQ(result["step"], 2);
+  const Json last = LastLine(out + "/metrics.jsonl");
+  for (const char* name : {"step", "tokens", "loss", "validation_loss"})
+    EXPECT_EQ(result[name], last[name]) << name;
+  EXPECT_LT(result["validation_loss"], result["start_loss"]);
+  EXPECT_EQ(result["best_loss"], result["validation_loss"]);
+  EXPECT_EQ(result["best_checkpoint"], out + "/best");
+  EXPECT_EQ(result["report"], out + "/report.html");
+  EXPECT_NE(JsonOf({"generate", "--model", result["checkpoint"].get<std::string>(), "--prompt",
+                    "add 1 2\n", "--max-tokens", "4"}),
+            Json());
+}
+
 TEST_F(CommandsTest, TaskShowsTheProblemAskedFor) {
   const Json shown = JsonOf({"task", "show", "sum", "--level", "2", "--seed", "4", "--index", "5"});
   const Problem problem = MakeProblem(FindTask("sum"), 4, 5, 2, Split::kTrain);

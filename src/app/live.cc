@@ -48,9 +48,21 @@ void PretrainView::Show(const StepMetrics& m) {
   pace_.AddStep(m.seconds);
   status_.Show(StepText(m, steps_, pace_.SecondsFor(steps_ - m.step), PeakGflops(format_)));
   if (m.validation_loss < 0) return;
-  Note(fmt::format(
-      "after step {}: held-out loss {:.4f}, perplexity {:.4g}, {:.2f} epochs of the text", m.step,
-      m.validation_loss, std::exp(m.validation_loss), m.epochs));
+  Note(fmt::format("after step {}: held-out loss {:.4f}, perplexity {:.4g}, {:.2f} epochs", m.step,
+                   m.validation_loss, std::exp(m.validation_loss), m.epochs));
+}
+
+FinetuneCallbacks FinetuneView::Callbacks() {
+  return {.on_plan = [this](int64_t steps) { view_.emplace(steps, format_); },
+          .on_step = [this](const StepMetrics& metrics) { view_->Show(metrics); },
+          .on_start =
+              [](double loss) {
+                Note(fmt::format("before the first step: held-out loss {:.4f}, perplexity {:.4g}",
+                                 loss, std::exp(loss)));
+              },
+          .on_note = Note,
+          .written = ReportFiles(),
+          .stop = Interrupted};
 }
 
 ReinforceCallbacks ReinforceView::Callbacks() {

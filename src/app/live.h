@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/output.h"
 #include "rl/log.h"
 #include "rl/reinforce.h"
+#include "train/finetune.h"
 #include "train/pretrain.h"
 
 namespace darkhorse {
@@ -47,6 +49,16 @@ class PretrainView {
   Format format_;
   Pace pace_;
   StatusLine status_;
+};
+
+class FinetuneView {
+ public:
+  explicit FinetuneView(Format format) : format_(format) {}
+  FinetuneCallbacks Callbacks();
+
+ private:
+  Format format_;
+  std::optional<PretrainView> view_;  // once the number of steps is known
 };
 
 class ReinforceView {

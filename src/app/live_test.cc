@@ -79,7 +79,7 @@ TEST(PretrainView, EvaluationsAreTold) {
   }
   const std::string text = testing::internal::GetCapturedStderr();
   const std::string told =
-      "darkhorse: after step 30: held-out loss 2.5000, perplexity 12.18, 1.25 epochs of the text\n";
+      "darkhorse: after step 30: held-out loss 2.5000, perplexity 12.18, 1.25 epochs\n";
   const size_t at = text.find(told);
   ASSERT_NE(at, std::string::npos) << text;
   EXPECT_EQ(text.find("held-out", at + told.size()), std::string::npos) << text;

@@ -20,7 +20,7 @@ std::optional<RecipeAround> FindRecipeAround(const std::string& model);
 
 struct PrecisionAround {
   std::string path;       // of the recipe
-  std::string precision;  // its train.precision or rl.precision
+  std::string precision;  // its train.precision, finetune.precision or rl.precision
   Format format;
 };
 

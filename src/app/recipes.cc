@@ -13,11 +13,12 @@ namespace {
 
 RecipeText TextOf(const RecipeArguments& arguments) {
   return {arguments.recipe,
-          ReadRecipe(arguments.recipe),
+          arguments.recipe.empty() ? "" : ReadRecipe(arguments.recipe),
           arguments.overrides,
           {.run = "`darkhorse run`",
            .pretraining = "`darkhorse pretrain`",
-           .reinforcement = "`darkhorse reinforce`"}};
+           .reinforcement = "`darkhorse reinforce`",
+           .finetuning = "`darkhorse finetune`"}};
 }
 
 }  // namespace
@@ -53,9 +54,12 @@ std::string ReadRecipe(const std::string& name_or_path) {
 
 void RecipeArguments::Register(Command command, bool (*takes)(const RecipeContents&),
                                const std::string& setting, bool required) {
+  const std::vector<std::string> names = RecipeNames(takes);
   command
       .Add("recipe", recipe,
-           fmt::format("a recipe file, or a built-in one: {}", fmt::join(RecipeNames(takes), ", ")))
+           names.empty()
+               ? "a recipe file; none: the defaults"
+               : fmt::format("a recipe file, or a built-in one: {}", fmt::join(names, ", ")))
       .Required(required);
   command
       .Add("--set", overrides,
@@ -83,6 +87,10 @@ PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const ModelS
 ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,
                                     const std::function<void(ProblemsOptions*)>& set_problems) {
   return ParseReinforceRecipe(TextOf(arguments), set_problems);
+}
+
+FinetuneRecipe ReadFinetuneRecipe(const RecipeArguments& arguments) {
+  return ParseFinetuneRecipe(TextOf(arguments));
 }
 
 }  // namespace darkhorse

@@ -33,6 +33,7 @@ struct RecipeArguments {
 inline bool TakesRun(const RecipeContents& contents) { return contents.run; }
 inline bool TakesPretraining(const RecipeContents& contents) { return contents.pretraining; }
 inline bool TakesReinforcement(const RecipeContents& contents) { return contents.reinforcement; }
+inline bool TakesFinetuning(const RecipeContents& contents) { return contents.finetuning; }
 
 // The recipe that the arguments name, with their overrides, as the command needs it
 // (pipeline/recipe.h).
@@ -43,5 +44,7 @@ PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments,
                                   const ModelSource* model = nullptr);
 ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,
                                     const std::function<void(ProblemsOptions*)>& set_problems = {});
+// No recipe: the defaults.
+FinetuneRecipe ReadFinetuneRecipe(const RecipeArguments& arguments);
 
 }  // namespace darkhorse

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <type_traits>
 
 #include "base/error.h"
 
@@ -28,14 +29,24 @@ template <>
 constexpr std::string RecipeKinds::*kKind<PretrainRecipe> = &RecipeKinds::pretraining;
 template <>
 constexpr std::string RecipeKinds::*kKind<ReinforceRecipe> = &RecipeKinds::reinforcement;
+template <>
+constexpr std::string RecipeKinds::*kKind<FinetuneRecipe> = &RecipeKinds::finetuning;
 
-// A recipe that fits neither, or both, is read as `Recipe`; its unknown names are told of then.
-template <typename Recipe, typename Other>
-void RefuseOther(const RecipeText& text, const std::vector<std::string>& keys) {
-  if (Fits<Recipe>(keys) || !Fits<Other>(keys)) return;
-  FailUsage("{} is a recipe of {}; this takes one of {}{}", text.name, text.kinds.*kKind<Other>,
-            text.kinds.*kKind<Recipe>,
-            std::is_same_v<Recipe, RunRecipe> ? "" : " or " + text.kinds.run);
+// Whether a whole run has such a stage, so that its recipe holds one.
+template <typename Recipe>
+constexpr bool kIsStage =
+    std::is_same_v<Recipe, PretrainRecipe> || std::is_same_v<Recipe, ReinforceRecipe>;
+
+// A recipe that fits none, or also this one, is read as `Recipe`; its unknown names are told of
+// then.
+template <typename Recipe, typename... Others>
+void RefuseOthers(const RecipeText& text, const std::vector<std::string>& keys) {
+  if (Fits<Recipe>(keys)) return;
+  const std::string* other = nullptr;
+  ((!other && Fits<Others>(keys) ? void(other = &(text.kinds.*kKind<Others>)) : void()), ...);
+  if (!other) return;
+  FailUsage("{} is a recipe of {}; this takes one of {}{}", text.name, *other,
+            text.kinds.*kKind<Recipe>, kIsStage<Recipe> ? " or " + text.kinds.run : "");
 }
 
 // Calls `check`; what it finds wrong with the fields of `part` is told with its place.
@@ -78,10 +89,10 @@ void ReadWhole(const RecipeText& text, const std::vector<std::string>& overrides
   override_all();
 }
 
-template <typename Recipe, typename Other, typename Check>
+template <typename Recipe, typename... Others, typename Check>
 Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part, Check check) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
-  RefuseOther<Recipe, Other>(text, keys);
+  RefuseOthers<Recipe, Others...>(text, keys);
   RunRecipe whole;
   FieldPlaces places(text.name);
   if (Fits<RunRecipe>(keys) && !Fits<Recipe>(keys)) {
@@ -101,7 +112,8 @@ Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part, Check check) {
 RecipeContents ContentsOf(const std::string& toml, const std::string& name) {
   const std::vector<std::string> keys = TomlKeys(toml, name);
   const bool run = Fits<RunRecipe>(keys);
-  return {run, run || Fits<PretrainRecipe>(keys), run || Fits<ReinforceRecipe>(keys)};
+  return {run, run || Fits<PretrainRecipe>(keys), run || Fits<ReinforceRecipe>(keys),
+          Fits<FinetuneRecipe>(keys)};
 }
 
 CorpusMix GeneratedCorpus::Mix() const {
@@ -171,8 +183,7 @@ void Validate(const RunRecipe& r) {
 
 RunRecipe ParseRunRecipe(const RecipeText& text) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
-  RefuseOther<RunRecipe, PretrainRecipe>(text, keys);
-  RefuseOther<RunRecipe, ReinforceRecipe>(text, keys);
+  RefuseOthers<RunRecipe, PretrainRecipe, ReinforceRecipe, FinetuneRecipe>(text, keys);
   FieldPlaces places(text.name);
   RunRecipe recipe;
   ReadWhole(text, text.overrides, &places, &recipe);
@@ -184,21 +195,32 @@ RunRecipe ParseRunRecipe(const RecipeText& text) {
 }
 
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text) {
-  return ReadPart<PretrainRecipe, ReinforceRecipe>(text, &RunRecipe::pretrain,
-                                                   [&](PretrainRecipe& recipe) {
-                                                     if (text.model) recipe.model = *text.model;
-                                                     Validate(recipe);
-                                                   });
+  return ReadPart<PretrainRecipe, ReinforceRecipe, FinetuneRecipe>(text, &RunRecipe::pretrain,
+                                                                   [&](PretrainRecipe& recipe) {
+                                                                     if (text.model)
+                                                                       recipe.model = *text.model;
+                                                                     Validate(recipe);
+                                                                   });
 }
 
 ReinforceRecipe ParseReinforceRecipe(const RecipeText& text,
                                      const std::function<void(ProblemsOptions*)>& set_problems) {
-  return ReadPart<ReinforceRecipe, PretrainRecipe>(text, &RunRecipe::reinforce,
-                                                   [&](ReinforceRecipe& recipe) {
-                                                     if (set_problems)
-                                                       set_problems(&recipe.problems);
-                                                     Validate(recipe);
-                                                   });
+  return ReadPart<ReinforceRecipe, PretrainRecipe, FinetuneRecipe>(
+      text, &RunRecipe::reinforce, [&](ReinforceRecipe& recipe) {
+        if (set_problems) set_problems(&recipe.problems);
+        Validate(recipe);
+      });
+}
+
+FinetuneRecipe ParseFinetuneRecipe(const RecipeText& text) {
+  RefuseOthers<FinetuneRecipe, RunRecipe, PretrainRecipe, ReinforceRecipe>(
+      text, TomlKeys(text.toml, text.name));
+  FinetuneRecipe recipe;
+  FieldPlaces places(text.name);
+  ParseToml(text.toml, text.name, FieldsOf(recipe), &places);
+  for (const std::string& override : text.overrides) SetField(FieldsOf(recipe), override, &places);
+  AtPlaces(places, recipe, [&] { Validate(recipe); });
+  return recipe;
 }
 
 }  // namespace darkhorse

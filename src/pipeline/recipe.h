@@ -43,6 +43,7 @@ struct RecipeKinds {
   std::string run = "a whole run";
   std::string pretraining = "pretraining";
   std::string reinforcement = "reinforcement learning";
+  std::string finetuning = "fine-tuning";
 };
 
 // A recipe as a user gives it.
@@ -56,7 +57,7 @@ struct RecipeText {
 
 // What a recipe can be read as.
 struct RecipeContents {
-  bool run = false, pretraining = false, reinforcement = false;
+  bool run = false, pretraining = false, reinforcement = false, finetuning = false;
 };
 RecipeContents ContentsOf(const std::string& toml, const std::string& name);  // UsageError: no TOML
 
@@ -67,5 +68,6 @@ RunRecipe ParseRunRecipe(const RecipeText& text);
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text);
 ReinforceRecipe ParseReinforceRecipe(
     const RecipeText& text, const std::function<void(ProblemsOptions*)>& set_problems = {});
+FinetuneRecipe ParseFinetuneRecipe(const RecipeText& text);
 
 }  // namespace darkhorse

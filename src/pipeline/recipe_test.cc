@@ -211,13 +211,14 @@ TEST(ParseReinforceRecipe, IsCheckedOnceItsProblemsAreSet) {
 TEST(ContentsOf, AWholeRunHoldsBothOthers) {
   const auto contents = [](const std::string& toml) {
     const RecipeContents c = ContentsOf(toml, "r.toml");
-    return std::vector<bool>{c.run, c.pretraining, c.reinforcement};
+    return std::vector<bool>{c.run, c.pretraining, c.reinforcement, c.finetuning};
   };
-  EXPECT_EQ(contents(kWhole), (std::vector<bool>{true, true, true}));
-  EXPECT_EQ(contents("[train]\nsteps = 5\n"), (std::vector<bool>{false, true, false}));
-  EXPECT_EQ(contents("[rl]\nsteps = 5\n"), (std::vector<bool>{false, false, true}));
-  EXPECT_EQ(contents("[optimizer]\n"), (std::vector<bool>{false, true, true}));
-  EXPECT_EQ(contents("stepz = 5\n"), (std::vector<bool>{false, false, false}));
+  EXPECT_EQ(contents(kWhole), (std::vector<bool>{true, true, true, false}));
+  EXPECT_EQ(contents("[train]\nsteps = 5\n"), (std::vector<bool>{false, true, false, false}));
+  EXPECT_EQ(contents("[rl]\nsteps = 5\n"), (std::vector<bool>{false, false, true, false}));
+  EXPECT_EQ(contents("[finetune]\nsteps = 5\n"), (std::vector<bool>{false, false, false, true}));
+  EXPECT_EQ(contents("[optimizer]\n"), (std::vector<bool>{false, true, true, true}));
+  EXPECT_EQ(contents("stepz = 5\n"), (std::vector<bool>{false, false, false, false}));
 }
 
 TEST(Recipes, OfAnotherKindAreRefusedByItsName) {
@@ -236,12 +237,42 @@ TEST(Recipes, OfAnotherKindAreRefusedByItsName) {
   reinforce.kinds = {"RUN", "PRETRAIN", "REINFORCE"};
   EXPECT_EQ(MessageOf([&] { ParsePretrainRecipe(reinforce); }),
             "rl.toml is a recipe of REINFORCE; this takes one of PRETRAIN or RUN");
+  const RecipeText finetune{"f.toml", "[finetune]\nsteps = 5\n", {}};
+  EXPECT_EQ(MessageOf([&] { ParseRunRecipe(finetune); }),
+            "f.toml is a recipe of fine-tuning; this takes one of a whole run");
+  EXPECT_EQ(MessageOf([&] { ParsePretrainRecipe(finetune); }),
+            "f.toml is a recipe of fine-tuning; this takes one of pretraining or a whole run");
+  EXPECT_EQ(MessageOf([&] { ParseFinetuneRecipe(pretrain); }),
+            "p.toml is a recipe of pretraining; this takes one of fine-tuning");
+  EXPECT_EQ(MessageOf([&] {
+              ParseFinetuneRecipe({"w.toml", kWhole, {}});
+            }),
+            "w.toml is a recipe of a whole run; this takes one of fine-tuning");
   // One that fits none is told of its unknown name.
   EXPECT_TRUE(Says(MessageOf([] { ParsePretrainRecipe({"x.toml", "stepz = 1\n", {}}); }), "stepz"));
   EXPECT_TRUE(Says(MessageOf([] {
                      ParseRunRecipe({"x.toml", "vocab_sise = 1\n", {}});
                    }),
                    "vocab_size"));
+}
+
+TEST(Recipes, OfFineTuningHaveDefaultsOfTheirOwn) {
+  const FinetuneRecipe defaults = ParseFinetuneRecipe({"", "", {}});
+  EXPECT_EQ(defaults.optimizer.optimizer, "adamw");
+  EXPECT_LT(defaults.optimizer.learning_rate, 1e-4);
+  const FinetuneRecipe recipe = ParseFinetuneRecipe(
+      {"f.toml", "[finetune]\nepochs = 3\n", {"finetune.steps=7", "schedule.warmup_steps=1"}});
+  EXPECT_EQ(recipe.finetune.epochs, 3);
+  EXPECT_EQ(recipe.finetune.steps, 7);
+  EXPECT_EQ(recipe.schedule.warmup_steps, 1);
+  EXPECT_TRUE(Says(MessageOf([] {
+                     ParseFinetuneRecipe({"", "", {"finetune.stepz=7"}});
+                   }),
+                   "did you mean 'finetune.steps'?"));
+  EXPECT_TRUE(Says(MessageOf([] {
+                     ParseFinetuneRecipe({"f.toml", "[finetune]\n\ntoo_long = \"x\"\n", {}});
+                   }),
+                   "f.toml:3"));
 }
 
 }  // namespace

@@ -81,6 +81,10 @@ bool RunRecord::is_reinforcement() const {
   });
 }
 
+bool RunRecord::is_finetuning() const {
+  return recipe.starts_with("[finetune]") || recipe.find("\n[finetune]") != std::string::npos;
+}
+
 size_t CountSteps(const std::vector<Json>& lines) {
   return static_cast<size_t>(
       std::ranges::count_if(lines, [](const Json& line) { return line["step"] > 0; }));

@@ -22,7 +22,7 @@ inline constexpr char kMetricsFile[] = "metrics.jsonl", kSamplesFile[] = "sample
 // Lines of step 1 and later ones.
 size_t CountSteps(const std::vector<Json>& lines);
 
-// One training run: pretraining or reinforcement.
+// One training run: pretraining, fine-tuning or reinforcement.
 struct RunRecord {
   std::string directory;
   std::string recipe;         // TOML; empty if there is none
@@ -35,6 +35,8 @@ struct RunRecord {
   // Of steps: line 0, where there is one, is the measurement before the first, which has no reward.
   size_t steps() const { return CountSteps(metrics); }
   bool is_reinforcement() const;
+  // Of chats, as its recipe says; it measures what pretraining does.
+  bool is_finetuning() const;
 };
 
 // Results on held-out problems: an array of objects as `darkhorse evaluate` prints them.
@@ -47,8 +49,8 @@ struct Evaluation {
 // record empty.
 struct ReportData {
   std::string name;
-  std::string recipe;  // of the whole run
-  RunRecord pretraining, reinforcement;
+  std::string recipe;                    // of the whole run
+  RunRecord pretraining, reinforcement;  // or fine-tuning in the place of pretraining
   Evaluation before, after;
 };
 

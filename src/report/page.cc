@@ -57,14 +57,15 @@ std::string ChangeTile(const std::vector<Point>& curve, const std::string& name,
               fmt::format("{} (step {} → {})", name, curve.front().x, curve.back().x));
 }
 
-// The loss of pretraining, from its start where that was measured.
+// The loss of pretraining or fine-tuning, from its start where that was measured.
 std::string LossTiles(const RunRecord& run) {
   const auto loss = [](double value) { return OrDash(value, 3); };
   const std::vector<Point> held_out = Curve(run.metrics, "validation_loss");
   const std::vector<Point> training = Curve(run.metrics, "loss");
   const std::vector<Point>& shown = held_out.empty() ? training : held_out;
   const std::string name = held_out.empty() ? "training loss" : "held-out loss";
-  const std::string unit = name + " of the base, nats a token";
+  const std::string unit =
+      name + (run.is_finetuning() ? ", nats a token" : " of the base, nats a token");
   std::string out =
       shown.size() == 1 ? Tile(loss(shown.back().y), unit) : ChangeTile(shown, unit, loss);
   if (shown.size() == 1) {
@@ -96,10 +97,11 @@ std::string Header(const ReportData& data, const ReportOptions& options) {
   const bool both = data.pretraining.present() && data.reinforcement.present();
   std::string out =
       fmt::format("<h1>{}</h1>\n<p class=\"soft\">{}", EscapeMarkup(data.name),
-                  both                         ? "From a generated corpus to a model that reasons: "
-                                                 "pretraining, then reinforcement learning on verifiable "
-                                                 "problems."
-                  : data.pretraining.present() ? "A pretraining run."
+                  both ? "From a generated corpus to a model that reasons: "
+                         "pretraining, then reinforcement learning on verifiable "
+                         "problems."
+                  : data.pretraining.is_finetuning() ? "Supervised fine-tuning on chats."
+                  : data.pretraining.present()       ? "A pretraining run."
                                                : "Reinforcement learning on verifiable problems.");
   const std::string model = describe(options.describe_model, data.pretraining.recipe);
   if (!model.empty()) out += " " + model;
@@ -174,10 +176,15 @@ std::string WrittenText(const std::string& text) {
       EscapeMarkup(text));
 }
 
+// What the stage is called that is no reinforcement.
+std::string StageName(const RunRecord& run) {
+  return run.is_finetuning() ? "fine-tuning" : "pretraining";
+}
+
 std::string Pretraining(const RunRecord& run) {
   if (!run.present()) return "";
   const double tokens = LastOf(run, "tokens");
-  return ReportSection("Pretraining",
+  return ReportSection(run.is_finetuning() ? "Fine-tuning" : "Pretraining",
                        fmt::format("{} steps, {} tokens.", run.steps(),
                                    FormatCount(std::isfinite(tokens) ? tokens : 0))) +
          DrawCharts(PretrainingCharts(run)) + WrittenText(run.text);
@@ -229,7 +236,7 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
   for (const RunRecord* run : {&data.pretraining, &data.reinforcement}) {
     const Cost cost = CostOf(run->timings);
     if (cost.seconds <= 0) continue;
-    add(run == &data.pretraining ? "pretraining" : "reinforcement",
+    add(run == &data.pretraining ? StageName(*run) : "reinforcement",
         std::to_string(CountSteps(run->timings)), cost);
     total.flops += cost.flops;
     total.seconds += cost.seconds;
@@ -255,7 +262,7 @@ std::string Recipes(const ReportData& data) {
                        EscapeMarkup(toml));
   };
   add("Recipe of the run", data.recipe);
-  add("Recipe of pretraining", data.pretraining.recipe);
+  add("Recipe of " + StageName(data.pretraining), data.pretraining.recipe);
   add("Recipe of reinforcement learning", data.reinforcement.recipe);
   return out.empty() ? "" : "<h2>Recipes</h2>\n" + out;
 }
@@ -274,7 +281,7 @@ std::string ReportPage(const ReportData& data, const ReportOptions& options) {
              EscapeMarkup(data.name), ChartStyle(), kStyle) +
          Header(data, options) + Tiles(data, options) + HeldOut(data) +
          ReinforcementSections(data.reinforcement) + Pretraining(data.pretraining) +
-         ExpertLoad(data.pretraining, "pretraining") +
+         ExpertLoad(data.pretraining, StageName(data.pretraining)) +
          ExpertLoad(data.reinforcement, "reinforcement") + Costs(data, options) + Recipes(data) +
          "</body>\n</html>\n";
 }

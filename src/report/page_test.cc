@@ -135,6 +135,22 @@ TEST(ReportPage, TilesShowWhereTrainingBegan) {
 }
 
 // Reinforcement may measure the model before its first step, in a line that has nothing else.
+TEST(ReportPage, FineTuningIsCalledSo) {
+  ReportData data;
+  data.pretraining = Timed(2, 60, 2e9, 2);
+  data.pretraining.metrics.insert(data.pretraining.metrics.begin(),
+                                  Json{{"step", 0}, {"validation_loss", 3.0}});
+  data.pretraining.metrics.back()["validation_loss"] = 2.0;
+  data.pretraining.recipe = "[optimizer]\nbeta1 = 0.9\n\n[finetune]\nsteps = 2\n";
+  const std::string page = ReportPage(data, {});
+  EXPECT_EQ(Tiles(page).at(0), (std::vector<std::string>{
+                                   "3.000 → 2.000", "held-out loss, nats a token (step 0 → 2)"}));
+  EXPECT_EQ(Matches(page, "(<h2>Fine-tuning</h2>)").size(), 1u);
+  EXPECT_EQ(Matches(page, "(Supervised fine-tuning on chats\\.)").size(), 1u);
+  EXPECT_EQ(RowsOf(page, "fine-tuning").size(), 1u);
+  EXPECT_EQ(Matches(page, "([Pp]retraining)").size(), 0u);
+}
+
 TEST(ReportPage, AnEvaluationBeforeTheFirstStepIsTheStart) {
   ScratchDirectory scratch;
   const auto line = [](int step, double right) {

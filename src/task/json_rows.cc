@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/row_faults.h"
 #include "base/utf8.h"
 #include "task/markup.h"
 
@@ -32,27 +33,6 @@ void RefuseForeignText(std::string_view text, const std::string& name) {
 }
 
 }  // namespace
-
-void RowFaults::Add(const std::string& where, std::string_view why) {
-  constexpr int64_t kNamed = 10;
-  constexpr size_t kLongest = 80;
-  const std::string line = where.substr(where.rfind(':') + 1);
-  if (++count_ == 1) {
-    first_ = fmt::format("{}: {}", where, why);
-  } else if (count_ > kNamed) {
-    if (count_ == kNamed + 1) others_ += ", …";
-  } else if (why == why_) {  // is not said once more
-    others_ += fmt::format("{} {}", others_.empty() ? "" : ",", line);
-  } else {
-    others_ += fmt::format("{} {}: {}", others_.empty() ? "" : ";", line, Printable(why, kLongest));
-  }
-  why_ = why;
-}
-
-void RowFaults::Raise() const {
-  if (count_ == 1) Fail("{}", first_);
-  if (count_ > 1) Fail("{}; {} more rows cannot be used, of line{}", first_, count_ - 1, others_);
-}
 
 void ForEachRow(std::string_view text, const std::string& name,
                 const std::function<void(std::string_view, const std::string&)>& read) {

@@ -9,20 +9,6 @@
 
 namespace darkhorse {
 
-// What is wrong with the rows of a file, told all at once: the first ten with what it is.
-class RowFaults {
- public:
-  // where: "file.jsonl:12".
-  void Add(const std::string& where, std::string_view why);
-  // Error, where there are any.
-  void Raise() const;
-
- private:
-  int64_t count_ = 0;
-  std::string first_, others_;
-  std::string why_;  // of the last one
-};
-
 // Calls `read` with each line that is not empty and where it stands. Error: text that is no JSON
 // Lines, or the faults of the rows that `read` threw an Error of, which does not name the row.
 void ForEachRow(std::string_view text, const std::string& name,

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/json_spelling.h"
+#include "base/row_faults.h"
 #include "base/utf8.h"
 #include "task/json_rows.h"
 #include "task/markup.h"

@@ -11,6 +11,37 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 4096;
 
+// The mean over what was added.
+class LossSum {
+ public:
+  LossSum(const Transformer& model, const ModelWeights& weights)
+      : model_(model), weights_(weights) {}
+
+  void Add(const TokenBatch& batch, const std::vector<int32_t>& targets) {
+    ArenaScope scope(arena_);
+    const ConstMatrix hidden = model_.Forward(weights_, batch, nullptr, arena_, nullptr);
+    std::vector<float> logp(targets.size());
+    HeadForward(hidden, weights_.lm_head, targets.data(), arena_, logp.data(), nullptr);
+    for (size_t i = 0; i < targets.size(); ++i) {
+      if (targets[i] < 0) continue;
+      sum_ -= logp[i];
+      ++tokens_;
+    }
+  }
+  EvaluationLoss Mean() const {
+    if (!std::isfinite(sum_))
+      Fail("the loss is {}; take an earlier checkpoint or a sound copy of the model", sum_);
+    return {sum_ / static_cast<double>(std::max<int64_t>(1, tokens_)), tokens_};
+  }
+
+ private:
+  const Transformer& model_;
+  const ModelWeights& weights_;
+  Arena arena_;
+  double sum_ = 0;
+  int64_t tokens_ = 0;
+};
+
 }  // namespace
 
 TokenBatch ToTokenBatch(const TrainBatch& batch, int64_t sequence_length) {
@@ -46,28 +77,20 @@ EvaluationLoss EvaluateLoss(const Transformer& model, const ModelWeights& weight
   const int64_t total =
       std::min(loader.sequences_per_epoch(), std::max<int64_t>(1, max_tokens / sequence_length));
   const int64_t at_once = std::max<int64_t>(1, kRowsAtOnce / sequence_length);
-  EvaluationLoss result;
-  double sum = 0;
-  Arena arena;
+  LossSum sum(model, weights);
   for (int64_t first = 0; first < total; first += at_once) {
     const TrainBatch rows = loader.Sequences(first, std::min(at_once, total - first));
     if (rows.rows() == 0) break;
-    ArenaScope scope(arena);
-    const std::vector<int32_t> targets = Targets(rows);
-    const ConstMatrix hidden =
-        model.Forward(weights, ToTokenBatch(rows, sequence_length), nullptr, arena, nullptr);
-    std::vector<float> logp(targets.size());
-    HeadForward(hidden, weights.lm_head, targets.data(), arena, logp.data(), nullptr);
-    for (size_t i = 0; i < targets.size(); ++i) {
-      if (targets[i] < 0) continue;
-      sum -= logp[i];
-      ++result.tokens;
-    }
+    sum.Add(ToTokenBatch(rows, sequence_length), Targets(rows));
   }
-  if (!std::isfinite(sum))
-    Fail("the loss is {}; take an earlier checkpoint or a sound copy of the model", sum);
-  result.loss = sum / static_cast<double>(std::max<int64_t>(1, result.tokens));
-  return result;
+  return sum.Mean();
+}
+
+EvaluationLoss EvaluateLoss(const Transformer& model, const ModelWeights& weights,
+                            std::span<const MicroBatch> parts) {
+  LossSum sum(model, weights);
+  for (const MicroBatch& part : parts) sum.Add(part.batch, part.target);
+  return sum.Mean();
 }
 
 }  // namespace darkhorse

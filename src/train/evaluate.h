@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "data/loader.h"
 #include "model/transformer.h"
+#include "train/micro_batch.h"
 
 namespace darkhorse {
 
@@ -18,6 +20,10 @@ struct EvaluationLoss {
 EvaluationLoss EvaluateLoss(const Transformer& model, const ModelWeights& weights,
                             const TokenShard& shard, int64_t sequence_length, bool cross_documents,
                             int64_t max_tokens);
+
+// Of all these rows that have a target. Error: a loss that is not finite.
+EvaluationLoss EvaluateLoss(const Transformer& model, const ModelWeights& weights,
+                            std::span<const MicroBatch> parts);
 
 // The loader's rows as the model takes them; every target that has no weight becomes -1.
 TokenBatch ToTokenBatch(const TrainBatch& batch, int64_t sequence_length);

@@ -9,6 +9,8 @@ TEST(TrainFields, ListsAreWhole) {
   EXPECT_TRUE(ListsEveryMember<OptimizerOptions>());
   EXPECT_TRUE(ListsEveryMember<ScheduleOptions>());
   EXPECT_TRUE(ListsEveryMember<PretrainRecipe>());
+  EXPECT_TRUE(ListsEveryMember<FinetuneOptions>());
+  EXPECT_TRUE(ListsEveryMember<FinetuneRecipe>());
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "train/options.h"
 
 #include <cmath>
+#include <tuple>
+#include <utility>
 
 #include "base/error.h"
 
@@ -90,6 +92,56 @@ void ListFields(PretrainOptions& o, FieldList& list) {
            "steps between evaluations on the validation shard; 0: only at the end");
   list.Add("evaluate_tokens", o.evaluate_tokens, "tokens of the validation shard to evaluate on");
   list.Add("precision", o.precision, kPrecisionHelp);
+}
+
+void ListFields(FinetuneOptions& o, FieldList& list) {
+  list.Add("epochs", o.epochs, "passes over the samples; part of one is fine");
+  list.Add("steps", o.steps, "optimizer steps in place of epochs; 0: by epochs");
+  list.Add("samples_per_step", o.samples_per_step, "batch size in samples");
+  list.Add("max_tokens", o.max_tokens, "longest sample; 0: the model's context");
+  list.Add("too_long", o.too_long, "a longer sample is left out (leave_out), or its end is (cut)");
+  list.Add("held_out_share", o.held_out_share,
+           "share of the chats, by their first question, that are only measured on");
+  list.Add("micro_batch_tokens", o.micro_batch_tokens,
+           "tokens computed at once; gradients accumulate over them");
+  list.Add("evaluate_every", o.evaluate_every,
+           "steps between measurements on held-out samples; 0: only at the start and the end");
+  list.Add("evaluate_samples", o.evaluate_samples, "held-out samples to measure on, at most");
+  list.Add("checkpoint_every", o.checkpoint_every, "steps between checkpoints");
+  list.Add("keep_checkpoints", o.keep_checkpoints, "newest checkpoints kept");
+  list.Add("mtp_lambda", o.mtp_lambda, "weight of the multi-token-prediction loss");
+  list.Add("balance_alpha", o.balance_alpha, "weight of the sequence-wise balance loss");
+  list.Add("router_bias_gamma", o.router_bias_gamma, "step of the auxiliary-loss-free balancing");
+  list.Add("precision", o.precision, kPrecisionHelp);
+  list.Add("seed", o.seed, "of the order of the samples");
+}
+
+void Validate(const FinetuneOptions& o) {
+  constexpr int64_t kMost = int64_t{1} << 32;
+  if (!(o.epochs > 0 && o.epochs <= 1e6))
+    FailUsage("epochs is {}; it must be more than 0 and at most a million", o.epochs);
+  if (o.too_long != "leave_out" && o.too_long != "cut")
+    FailUsage("too_long is '{}'; it must be leave_out or cut", o.too_long);
+  if (!(o.held_out_share >= 0 && o.held_out_share < 1))
+    FailUsage("held_out_share is {}; it must be in [0, 1)", o.held_out_share);
+  for (const auto& [name, value, low, high] :
+       {std::tuple{"steps", o.steps, int64_t{0}, kMost},
+        {"samples_per_step", o.samples_per_step, int64_t{1}, int64_t{1} << 20},
+        {"max_tokens", o.max_tokens, int64_t{0}, kMost},
+        {"micro_batch_tokens", o.micro_batch_tokens, int64_t{1}, int64_t{1} << 20},
+        {"evaluate_every", o.evaluate_every, int64_t{0}, kMost},
+        {"evaluate_samples", o.evaluate_samples, int64_t{1}, kMost},
+        {"checkpoint_every", o.checkpoint_every, int64_t{1}, kMost},
+        {"keep_checkpoints", o.keep_checkpoints, int64_t{1}, kMost}}) {
+    if (value < low || value > high)
+      FailUsage("{} is {}; it must be from {} to {}", name, value, low, high);
+  }
+  for (const auto& [name, value] : {std::pair{"mtp_lambda", o.mtp_lambda},
+                                    {"balance_alpha", o.balance_alpha},
+                                    {"router_bias_gamma", o.router_bias_gamma}}) {
+    if (!(value >= 0)) FailUsage("{} is {}; it cannot be negative", name, value);
+  }
+  ValidatePrecision(o.precision);
 }
 
 }  // namespace darkhorse

@@ -68,4 +68,25 @@ struct PretrainOptions {
 };
 void ListFields(PretrainOptions& options, FieldList& list);
 
+struct FinetuneOptions {
+  double epochs = 2;  // passes over the samples
+  int64_t steps = 0;  // or so many optimizer steps; 0: by epochs
+  int64_t samples_per_step = 16;
+  int64_t max_tokens = 0;              // of a sample; 0: as many as the model's context holds
+  std::string too_long = "leave_out";  // a longer one; or "cut": its end is
+  double held_out_share = 0.0625;      // of the chats, by their first question
+  int64_t micro_batch_tokens = 4096;   // as in pretraining; a longer sample is computed alone
+  int64_t evaluate_every = 50;         // besides the start and the end
+  int64_t evaluate_samples = 256;      // of the held-out ones, at most
+  int64_t checkpoint_every = 100;
+  int64_t keep_checkpoints = 2;
+  double mtp_lambda = 0.3;
+  double balance_alpha = 0;  // a published model's experts have found their balance
+  double router_bias_gamma = 0;
+  std::string precision = "f32";
+  uint64_t seed = 1;
+};
+void ListFields(FinetuneOptions& options, FieldList& list);
+void Validate(const FinetuneOptions& options);  // UsageError
+
 }  // namespace darkhorse

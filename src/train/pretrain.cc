@@ -1,8 +1,6 @@
 #include "train/pretrain.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <optional>
 
 #include "base/checksum.h"
@@ -14,90 +12,46 @@
 #include "checkpoint/run_directory.h"
 #include "data/loader.h"
 #include "data/prepare.h"
-#include "model/cost.h"
 #include "train/evaluate.h"
-#include "train/expert_load.h"
 #include "train/metrics.h"
 #include "train/schedule.h"
 #include "train/start.h"
+#include "train/step.h"
 #include "train/trained_model.h"
 
 namespace darkhorse {
 namespace {
 
-// Operations of the step's forward and backward passes, attention by each document's own length.
-double StepFlops(const ModelCost& cost, const TokenBatch& batch) {
-  double flops = 0;
-  for (const Segment& segment : batch.segments) {
-    flops += static_cast<double>(segment.rows) *
-             cost.TrainingFlopsPerToken(static_cast<double>(segment.rows + 1) / 2);
-  }
-  return flops;
-}
-
 // The step's sequences, at most `at_once` of them together.
-std::vector<TrainBatch> MicroBatches(const Loader& loader, int64_t first, int64_t sequences,
-                                     int64_t at_once) {
-  std::vector<TrainBatch> parts;
-  for (int64_t done = 0; done < sequences; done += at_once)
-    parts.push_back(loader.Sequences(first + done, std::min(at_once, sequences - done)));
+std::vector<MicroBatch> MicroBatches(const Loader& loader, int64_t first, int64_t sequences,
+                                     int64_t at_once, int64_t sequence_length) {
+  std::vector<MicroBatch> parts;
+  for (int64_t done = 0; done < sequences; done += at_once) {
+    const TrainBatch rows = loader.Sequences(first + done, std::min(at_once, sequences - done));
+    parts.push_back({ToTokenBatch(rows, sequence_length), Targets(rows), rows.weights});
+  }
   return parts;
 }
 
-// One optimizer step on batch `step`, gradients accumulated over micro-batches. Interruption
-// between two of them, which leaves the model as it was.
-StepMetrics TrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_t first_sequence,
-                      int64_t sequences, const StopRequest& stop, TrainedModel& trained) {
-  const double start = SteadySeconds();
+// The optimizer step on batch `step`.
+StepMetrics PretrainStep(const PretrainRecipe& recipe, const Loader& loader, int64_t first_sequence,
+                         int64_t sequences, const StopRequest& stop, TrainedModel& trained) {
   const PretrainOptions& options = recipe.train;
   const int64_t step = trained.optimizer().step();
-  const std::vector<TrainBatch> parts = MicroBatches(
-      loader, first_sequence, sequences, options.micro_batch_tokens / options.sequence_length);
-  double targets = 0;
-  for (const TrainBatch& part : parts)
-    targets = std::accumulate(part.weights.begin(), part.weights.end(), targets);
-  const float unit = static_cast<float>(1 / std::max(1.0, targets));
+  const bool balances =
+      static_cast<double>(step) < options.router_bias_stop * static_cast<double>(options.steps);
   const double lr_factor = LearningRateFactor(recipe.schedule, step, options.steps);
-
-  StepMetrics metrics;
-  trained.ZeroGradients();
-  for (const TrainBatch& rows : parts) {
-    LeaveIfAsked(stop);
-    const TokenBatch batch = ToTokenBatch(rows, options.sequence_length);
-    const std::vector<int32_t> target = Targets(rows);
-    std::vector<float> weight = rows.weights;
-    for (float& w : weight) w *= unit;
-    // The balance loss is a mean over the step's sequences, as the cross-entropy is over its
-    // tokens.
-    const float alpha = static_cast<float>(options.balance_alpha / static_cast<double>(sequences));
-    const LossResult result = LossForwardBackward(
-        trained.model(), trained.bound_weights(), {batch, target, weight},
-        static_cast<float>(options.mtp_lambda), alpha, trained.arena(), trained.bound_grads());
-    metrics.loss += result.loss;
-    metrics.mtp_loss += result.mtp_loss;
-    metrics.balance_loss += result.balance / static_cast<double>(sequences);
-    AddLoad(result.load, metrics.load);
-    metrics.flops += StepFlops(trained.model().cost(), batch);
-  }
-  if (!std::isfinite(metrics.loss)) {
-    Fail(
-        "the loss is {} at step {}; start another run with a lower optimizer.learning_rate (the "
-        "checkpoints so far are untouched)",
-        metrics.loss, step + 1);
-  }
-  metrics.grad_norm = trained.Update(lr_factor);
-  if (static_cast<double>(step) < options.router_bias_stop * static_cast<double>(options.steps)) {
-    UpdateRouterBiases(metrics.load, options.router_bias_gamma, trained.bound_weights());
-  }
-  metrics.step = step + 1;
-  metrics.max_violation = MaxViolation(metrics.load);
-  if (!metrics.load.empty()) metrics.balance_loss /= static_cast<double>(metrics.load.size());
+  StepMetrics metrics = TrainStep(
+      MicroBatches(loader, first_sequence, sequences,
+                   options.micro_batch_tokens / options.sequence_length, options.sequence_length),
+      {.sequences = sequences,
+       .mtp_lambda = options.mtp_lambda,
+       .balance_alpha = options.balance_alpha,
+       .router_bias_gamma = balances ? options.router_bias_gamma : 0,
+       .lr_factor = lr_factor},
+      stop, trained);
   metrics.learning_rate = recipe.optimizer.learning_rate * lr_factor;
   metrics.tokens = (first_sequence + sequences) * options.sequence_length;
-  metrics.seconds = SteadySeconds() - start;
-  metrics.tokens_per_second =
-      static_cast<double>(sequences * options.sequence_length) / metrics.seconds;
-  metrics.gflops = metrics.flops / metrics.seconds * 1e-9;
   return metrics;
 }
 
@@ -211,8 +165,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     const double start = SteadySeconds();
     StepMetrics metrics;
     try {
-      metrics = TrainStep(recipe, loader, SequencesBefore(options, step),
-                          SequencesAt(options, step), callbacks.stop, trained);
+      metrics = PretrainStep(recipe, loader, SequencesBefore(options, step),
+                             SequencesAt(options, step), callbacks.stop, trained);
     } catch (const Interruption&) {
       if (step > 0) {
         metrics_file.Sync();

@@ -81,4 +81,24 @@ int64_t SequencesAt(const PretrainOptions& o, int64_t step) {
   return std::max<int64_t>(1, static_cast<int64_t>(share * static_cast<double>(full)));
 }
 
+FinetuneRecipe::FinetuneRecipe() {
+  optimizer.optimizer = "adamw";
+  optimizer.learning_rate = 2e-5;
+  optimizer.weight_decay = 0;
+  schedule.schedule = "cosine";
+  schedule.warmup_steps = 10;
+}
+
+void ListFields(FinetuneRecipe& r, FieldList& list) {
+  list.Section("finetune", r.finetune, "the run");
+  list.Section("optimizer", r.optimizer, "the optimizer");
+  list.Section("schedule", r.schedule, "the learning rate over the run");
+}
+
+void Validate(const FinetuneRecipe& r) {
+  Validate(r.finetune);
+  Validate(r.optimizer);
+  Validate(r.schedule);
+}
+
 }  // namespace darkhorse

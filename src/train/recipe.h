@@ -1,4 +1,4 @@
-// A pretraining recipe: everything that determines a run but its data.
+// Recipes: everything that determines a run but its data and the model it begins with.
 #pragma once
 
 #include <cstdint>
@@ -21,5 +21,14 @@ void Validate(const PretrainRecipe& recipe);
 
 // Sequences in the batch of this step, at least 1.
 int64_t SequencesAt(const PretrainOptions& options, int64_t step);
+
+struct FinetuneRecipe {
+  FinetuneOptions finetune;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+  FinetuneRecipe();  // fine-tuning's defaults of the last two
+};
+void ListFields(FinetuneRecipe& recipe, FieldList& list);
+void Validate(const FinetuneRecipe& recipe);  // UsageError
 
 }  // namespace darkhorse
