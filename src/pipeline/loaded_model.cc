@@ -108,7 +108,7 @@ std::vector<int32_t> OpenedModel::PromptTokens(std::string_view text, bool speci
   return tokens;
 }
 
-Conversation LoadedModel::Talk(const Conversation::Options& options) const {
+Conversation OpenedModel::Talk(const Conversation::Options& options) const {
   return {tokenizer_, chat_format_, DocumentStartToken(config()), path(), options};
 }
 

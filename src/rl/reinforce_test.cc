@@ -340,7 +340,7 @@ TEST_F(ReinforceTest, RefusesModelsThatCannotWork) {
   config = TinyPolicyConfig();
   config.vocab_size = 100;
   ExpectMessage(message(Publish("narrow", config, tokenizer_->ToJson())),
-                {"narrow", "tokenizer.json has", "vocab_size is 100"});
+                {"narrow", "its tokenizer has", "embeds 100"});
 }
 
 TEST_F(ReinforceTest, RefusesToMixRuns) {
