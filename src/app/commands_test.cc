@@ -342,6 +342,46 @@ TEST_F(CommandsTest, ReinforcePrintsItsLastStep) {
   EXPECT_EQ(printed["report"], run + "/report.html");
 }
 
+// Problems of one's own need no recipe; an adapter of the model comes out, which commands take.
+TEST_F(CommandsTest, ReinforceOfOnesOwnProblemsNeedsNoRecipe) {
+  std::string rows;
+  for (int i = 0; i < 8; ++i)
+    rows += Json{{"prompt", fmt::format("1+{}", i)}, {"answer", i % 2}}.dump() + "\n";
+  const std::string run = *scratch_ / "adapted";
+  const Json printed = JsonOf({"reinforce",
+                               "--model",
+                               Model(),
+                               "--problems",
+                               scratch_->Write("own.jsonl", rows),
+                               "--rule",
+                               "exact",
+                               "--out",
+                               run,
+                               "--set",
+                               "rl.steps=1",
+                               "--set",
+                               "rl.max_tokens=2",
+                               "--set",
+                               "rl.evaluate_every=0",
+                               "--set",
+                               "probe.problems=0",
+                               "--set",
+                               "adapter.kind=lora",
+                               "--set",
+                               "adapter.rank=3"});
+  EXPECT_EQ(printed["finished"], true);
+  const std::string adapter = printed["checkpoint"];
+  EXPECT_TRUE(FileExists(adapter + "/adapter_config.json"));
+  const Json info = JsonOf({"info", adapter, "--micro-batch-tokens", "64"});
+  EXPECT_EQ(info["adapter"]["rank"], 3);
+  EXPECT_EQ(info["adapter"]["base"], Model());
+  EXPECT_GT(info["adapter_training_memory_bytes"]["total"], info["memory_bytes"]["weights"]);
+  EXPECT_EQ(CallProgram({"generate", "--model", adapter, "--max-tokens", "1"}).code, 0);
+  const std::string merged = *scratch_ / "merged";
+  EXPECT_EQ(CallProgram({"convert", adapter, merged, "--to", "hf-f32"}).code, 0);
+  EXPECT_EQ(JsonOf({"info", merged})["parameters"], info["parameters"]);
+}
+
 TEST_F(CommandsTest, FinetunePrintsWhatItMeasured) {
   std::string rows;
   for (int i = 0; i < 20; ++i)

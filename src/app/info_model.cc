@@ -7,9 +7,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/model_source.h"
 #include "kernel/linear.h"
 #include "kernel/peak.h"
+#include "model/adapter.h"
 #include "model/cost.h"
 #include "model/rope.h"
 #include "model/weight_store.h"
@@ -28,19 +30,44 @@ int64_t Whole(double bytes) { return static_cast<int64_t>(bytes); }
 }  // namespace
 
 Json DescribeTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens) {
-  const TrainingMemory memory = ModelCost(config).Training(micro_batch_tokens);
+  const ModelCost cost(config);
+  const TrainingMemory memory = cost.Training(micro_batch_tokens);
   const int64_t rotations = Whole(RopeCache::Bytes(config, micro_batch_tokens));
   return {{"micro_batch_tokens", micro_batch_tokens},
           {"weights", memory.weights},
           {"gradients", memory.gradients},
           {"moments", memory.moments},
           {"activations", memory.activations},
+          {"activations_recomputed",
+           cost.Training(micro_batch_tokens, Format::kF32, Activations::kRecomputed).activations},
           {"rotations", rotations},
           {"total", memory.total() + rotations}};
 }
 
+namespace {
+
+// What training an adapter of the standard rank takes beside the weights as their files hold them.
+Json DescribeAdapterMemory(const ModelConfig& config, int64_t weights, int64_t micro_batch_tokens) {
+  const ParamLayout adapter = AdapterLayout(config, {});
+  const ModelCost cost(config);
+  const int64_t state = 4 * adapter.buffer_size() * int64_t{sizeof(float)} +
+                        AdaptedWeights::Bytes(adapter, Format::kF32);
+  const int64_t activations =
+      cost.Training(micro_batch_tokens, Format::kF32, Activations::kRecomputed).activations;
+  return {{"rank", AdapterOptions().rank},
+          {"parameters", adapter.parameter_count()},
+          {"weights", weights},
+          {"adapter", state},
+          {"activations_recomputed", activations},
+          {"total", weights + state + activations}};
+}
+
+}  // namespace
+
 Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_batch_tokens) {
   const auto source = OpenModel(path);
+  const AdapterSource* adapter = source->adapter();
+  const ModelSource& base = adapter ? adapter->base() : *source;
   ModelConfig config = source->config();
   config.num_nextn_predict_layers = 0;
   const ModelCost cost(config);
@@ -54,14 +81,14 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
                                    static_cast<double>(config.n_routed_experts)
                              : 1.0;
   for (const ParamInfo& param : layout.params()) {
-    const StoredRows rows = source->Rows(param);
+    const StoredRows rows = base.Rows(param);
     const std::string type = rows.type ? std::string(rows.type->name) : "other";
     const int64_t stored = rows.type ? rows.type->BytesOf(param.size) : 4 * param.size;
     bytes_of[type] += stored;
     bytes += stored;
     const bool head = param.kind == ParamKind::kEmbedding && config.tie_word_embeddings;
     if (param.shape.size() == 1 || (param.kind == ParamKind::kEmbedding && !head)) continue;
-    const Format format = WeightStore::AsStored(*source, param);
+    const Format format = WeightStore::AsStored(base, param);
     integers &= IsInteger(format) || param.kind == ParamKind::kRouter;
     read += (param.expert >= 0 ? visited : 1.0) *
             static_cast<double>(ForwardBytes(format, param.shape[0], param.shape[1]));
@@ -94,8 +121,17 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
               {"fits", memory.total() <= static_cast<double>(PhysicalMemoryBytes())},
               {"expected_prefill_tokens_per_second", kOfPeak * peak * 1e9 / flops},
               {"expected_decoding_tokens_per_second", kOfBandwidth * bandwidth * 1e9 / read}};
-  if (micro_batch_tokens > 0)
+  if (adapter) {
+    result["adapter"] = {{"base", base.path()},
+                         {"rank", adapter->files().rank},
+                         {"scale", adapter->files().scale()},
+                         {"parameters", adapter->layout().parameter_count()}};
+  }
+  if (micro_batch_tokens > 0) {
     result["training_memory_bytes"] = DescribeTrainingMemory(source->config(), micro_batch_tokens);
+    result["adapter_training_memory_bytes"] =
+        DescribeAdapterMemory(config, Whole(memory.weights), micro_batch_tokens);
+  }
   if (bytes_of.contains("F16")) {
     Note(
         "the 11 bits of F16 are rounded to the 8 of bf16; --weights f32 keeps them all, in twice "

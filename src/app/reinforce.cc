@@ -38,7 +38,8 @@ void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& argument
   for (const std::string& line : DescribeProbe(report)) PrintText(EscapedForTerminal(line) + "\n");
 }
 
-void Run(const ReinforceArguments& arguments) {
+void Run(ReinforceArguments arguments) {
+  if (arguments.recipe.recipe.empty()) arguments.recipe.recipe = "own";
   const ReinforceRecipe recipe = ReadReinforceRecipe(
       arguments.recipe, [&](ProblemsOptions* problems) { arguments.problems.Apply(problems); });
   if (arguments.probe_only) return ProbeOnly(recipe, arguments);
@@ -71,7 +72,7 @@ void RegisterReinforce(Command app) {
   Command command = app.AddCommand(
       "reinforce", "Improve a model by reinforcement learning on problems with verifiable answers");
   const auto arguments = std::make_shared<ReinforceArguments>();
-  arguments->recipe.Register(command, TakesReinforcement, "rl.steps=100");
+  arguments->recipe.Register(command, TakesReinforcement, "rl.steps=100", /*required=*/false);
   command.Add("--model", arguments->model, fmt::format("{} to start from", kModelFiles)).Required();
   arguments->problems.Register(command);
   command.Add("--out", arguments->out, "run directory to write");
@@ -81,7 +82,8 @@ void RegisterReinforce(Command app) {
               "take, how much memory; writes nothing");
   AddJsonFlag(command, &arguments->json);
   command.Footer(
-      "For example: darkhorse reinforce own --model runs/tiny/checkpoints/step-00000060 --problems "
+      "Without a recipe it is `own`. For example: darkhorse reinforce --model "
+      "runs/tiny/checkpoints/step-00000060 --problems "
       "problems.jsonl --rule exact --out runs/mine\n\nFields of a recipe, with their "
       "defaults:\n\n" +
       FieldsHelp<ReinforceRecipe>());
