@@ -1,7 +1,5 @@
 // Any bytes as the model of a GGUF file: an Error, or a configuration whose parameters can all be
 // read and a tokenizer that encodes.
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -15,6 +13,7 @@
 #include "checkpoint/gguf_tensors.h"
 #include "checkpoint/gguf_tokenizer.h"
 #include "checkpoint/model_source.h"
+#include "fuzz/scratch_file.h"
 #include "model/weight_store.h"
 
 namespace darkhorse {
@@ -25,16 +24,6 @@ void Ignoring(const std::function<void()>& read) {
     read();
   } catch (const Error&) {
   }
-}
-
-// The reader maps files, so the bytes become one, in memory where there is such a place.
-const std::string& ScratchPath() {
-  static const std::string path =
-      (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp") + fmt::format("/fuzz-{}", getpid());
-  static const struct Removal {
-    ~Removal() { unlink(path.c_str()); }
-  } removal;
-  return path;
 }
 
 void ReadModel(const GgufFiles& files) {
@@ -70,10 +59,9 @@ void ReadTokenizer(const GgufFiles& files) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace darkhorse;
-  FILE* file = std::fopen(ScratchPath().c_str(), "wb");
-  CHECK(file && std::fwrite(data, 1, size, file) == size && std::fclose(file) == 0);
-  Ignoring([] {
-    const GgufFiles files(ScratchPath());
+  const std::string path = ScratchFile(data, size);
+  Ignoring([&] {
+    const GgufFiles files(path);
     Ignoring([&] { ReadModel(files); });
     Ignoring([&] { ReadTokenizer(files); });
   });
