@@ -142,6 +142,37 @@ class Examples(OwnTask):
                            {"tests": ["assert True"]})
         self.assertEqual(endless, 0)
 
+    # The package itself is not needed: what it is asked for is its documented interface.
+    def test_reasoning_gym_sets_are_problems_and_verifier(self):
+        self.write("reasoning_gym.py", """
+def create_dataset(name, size, seed, **config):
+    return [{"question": f"{name} {i}", "answer": str(i * config["by"] + seed), "metadata": {"by": config["by"]}}
+            for i in range(size)]
+
+def get_score_answer_fn(name):
+    assert name == "steps"
+    return lambda answer, entry: (1.0 if answer == entry["answer"] and entry["metadata"]["by"] == 3 and
+                                  entry["question"].startswith("steps ") else 0.01)
+""")
+        task = f"env PYTHONPATH=. {sys.executable} {EXAMPLES}/reasoning_gym_task.py"
+        rows = subprocess.run([*task.split(), "make", "steps", "--count", "9", "--seed", "4", "--set", "by=3"],
+                              cwd=self.folder, capture_output=True, text=True, check=True).stdout
+        self.write("steps.jsonl", rows)
+        self.assertEqual(json.loads(rows.splitlines()[2])["answer"], "10")
+        checked = json.loads(self.program("task", "check", "--problems", "steps.jsonl", "--reward", f"{task} score",
+                                          "--json", *QUARTER).stdout)
+        self.assertEqual((checked["problems"], checked["own_answers_right"]), (9, 9))
+        said = {"<answer>1</answer> no: <answer> 10 </answer>": 1, "so \\boxed{10}.": 1, "it is\n10\n": 1,
+                "<think><answer>10</answer></think>11": 0.01, "\\boxed{\\frac{1}{2}}": 0.01, "": 0.01}
+        lines = "".join(row(id=i, prompt="steps 2\n", completion=text, answer="10",
+                            meta={"dataset": "steps", "metadata": {"by": 3}}) for i, text in enumerate(said))
+        scored = subprocess.run([*task.split(), "score"], cwd=self.folder, input=lines, capture_output=True,
+                                text=True, check=True).stdout
+        replies = [json.loads(line) for line in scored.splitlines()]
+        self.assertEqual([reply["score"] for reply in replies], list(said.values()))
+        self.assertEqual(replies[4]["answer"], "\\frac{1}{2}")
+
+
 
 class Training(OwnTask):
     def test_killed_and_resumed_ends_in_the_same_bytes(self):

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "app/app.h"
-#include "app/evaluate_asked.h"
+#include "app/ask_flags.h"
 #include "app/evaluate_choices.h"
 #include "app/evaluate_text.h"
 #include "app/flags.h"
@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "data/prepare.h"
 #include "pipeline/loaded_model.h"
+#include "rl/answers.h"
 #include "rl/reinforce.h"
 
 namespace darkhorse {
@@ -66,42 +67,42 @@ Json EvaluateShard(const EvaluateOptions& options, const LoadedModel& loaded) {
 }
 
 int64_t LongestHeldOut(const Environment& environment, const EvaluateOptions& options,
-                       const OpenedModel& opened) {
+                       const Prompter& prompter, int64_t context) {
   const auto held_out = environment.HeldOut(options.evaluation.problems);
   std::vector<const Problem*> problems;
   for (const auto& part : held_out) {
     for (const Problem& problem : part) problems.push_back(&problem);
   }
-  return LongestPrompt(Prompter(opened.Asked(), {.form = "plain"}), problems,
-                       opened.config().max_position_embeddings);
+  return LongestPrompt(prompter, problems, context);
 }
 
 // Tells where completions have less room than was asked for.
 void NoteContext(const Environment& environment, const EvaluateOptions& options,
-                 const LoadedModel& loaded) {
-  const std::string note = ContextNote(options.tokens_from, options.evaluation.max_tokens,
-                                       LongestHeldOut(environment, options, loaded),
-                                       loaded.config().max_position_embeddings);
+                 const LoadedModel& loaded, const Prompter& prompter) {
+  const int64_t context = loaded.config().max_position_embeddings;
+  const std::string note =
+      ContextNote(options.tokens_from, options.evaluation.max_tokens,
+                  LongestHeldOut(environment, options, prompter, context), context);
   if (!note.empty()) Note(note);
 }
 
-// As far as it is known before there is a model: not of problems in a chat template, whose cache is
-// asked for when they have been worded. What is measured one after the other needs the most of any.
-CacheNeed NeedOf(const EvaluateOptions& options, const Environment* tasks,
-                 const OpenedModel& opened) {
-  const int64_t context = opened.config().max_position_embeddings;
+// What is measured one after the other needs the most of any.
+CacheNeed NeedOf(const EvaluateOptions& options,
+                 const std::vector<const Environment*>& environments, const Prompter& prompter,
+                 int64_t context) {
   CacheNeed need{.smaller_weights = kSmallerWeights};
   if (options.text.given()) {
     need.sequences = 1;
     need.tokens = std::min(options.text.Window(context), context);
     need.smaller_cache = "lower --window";
   }
-  if (!tasks) return need;
   const EvaluationOptions& evaluation = options.evaluation;
-  const int64_t tokens =
-      CapacityFor(LongestHeldOut(*tasks, options, opened), evaluation.max_tokens, context);
-  const int64_t sequences = SlotsFor(evaluation.problems, evaluation.samples, evaluation.slots);
-  if (sequences * tokens > need.sequences * need.tokens) {
+  for (const Environment* environment : environments) {
+    if (!environment) continue;
+    const int64_t tokens = CapacityFor(LongestHeldOut(*environment, options, prompter, context),
+                                       evaluation.max_tokens, context);
+    const int64_t sequences = SlotsFor(evaluation.problems, evaluation.samples, evaluation.slots);
+    if (sequences * tokens <= need.sequences * need.tokens) continue;
     need.sequences = sequences;
     need.tokens = tokens;
     need.smaller_cache = "lower --batch or --completion-tokens";
@@ -117,19 +118,25 @@ void TellFaults(Environment& environment, Json* result) {
 }
 
 void EvaluateOn(Environment& environment, const EvaluateOptions& options, const LoadedModel& loaded,
-                Json* result) {
-  NoteContext(environment, options, loaded);
+                const Prompter& prompter, const ProblemsOptions& problems, Json* result) {
+  NoteContext(environment, options, loaded, prompter);
+  StatusLine status;
+  int64_t tokens = 0;
   for (const TaskEvaluation& evaluation :
-       Evaluate(loaded.model(), loaded.weights(), Prompter(loaded.Asked(), {.form = "plain"}),
-                environment, options.evaluation, {})) {
-    (*result)["tasks"].push_back(ToJson(evaluation));
+       Evaluate(loaded.model(), loaded.weights(), prompter, environment, options.evaluation, {},
+                nullptr, nullptr, [&](const EngineStep& step) {
+                  status.Show(fmt::format("{} tokens generated", tokens += step.sampled));
+                })) {
+    Json task = ToJson(evaluation);
+    if (evaluation.lenient) task["answer"] = problems.answer;
+    (*result)["tasks"].push_back(std::move(task));
   }
   TellFaults(environment, result);
 }
 
 // What the command line leaves open is as in the run that the model lies in: the length of its
-// completions and, where nothing is named to measure on, its problems.
-void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems) {
+// completions, how it is asked and, where nothing is named to measure on, its problems.
+void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems, PromptOptions& prompt) {
   const auto around = FindRecipeAround(options.model);
   const bool named = !options.data.empty() || options.text.given() || !options.choices.empty() ||
                      !options.tasks.empty() || !problems.file.empty();
@@ -149,6 +156,11 @@ void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems) {
         problems.file.empty() ? fmt::format("{}", fmt::join(options.tasks, ", ")) : problems.file,
         around->path));
   }
+  if (around) {
+    prompt = around->recipe.prompt;
+    problems.answer = around->recipe.problems.answer;
+  }
+  if (options.ask.place != "auto") problems.answer = options.ask.place;
   if (options.completion_tokens) {
     options.evaluation.max_tokens = *options.completion_tokens;
   } else if (around && (!options.tasks.empty() || !problems.file.empty())) {
@@ -164,38 +176,35 @@ void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems) {
 void Run(EvaluateOptions options) {
   ProblemsOptions problems;
   options.problem_flags.Apply(&problems);
-  TakeFromRun(options, problems);
+  PromptOptions prompt;
+  TakeFromRun(options, problems, prompt);
   const bool own = !problems.file.empty();
   if (own && problems.held_out_share == 0) {
     FailUsage("--held-out-share is 0, so there is nothing to evaluate on; 1 takes every problem");
   }
-  std::unique_ptr<Environment> tasks;
-  if (!options.tasks.empty()) tasks = MakeTaskEnvironment(options.tasks);
+  if (!options.tasks.empty()) ParseMixture(options.tasks);  // before a model is read
   OpenedModel opened(options.model);
-  const CacheNeed need = NeedOf(options, tasks.get(), opened);
-  const LoadedModel loaded(std::move(opened), options.weights.Of(options.model), need);
-  const bool asks = options.ask.Asks(loaded);
+  prompt = options.ask.Prompt(prompt, opened);
+  const bool chats = GoesThroughTemplate(prompt, opened.chat_format(), opened.path());
   // A model that comes from elsewhere was trained on no share of the problems.
-  if (asks && !options.problem_flags.file.empty() && !options.problem_flags.held_out_share)
+  if (chats && !options.problem_flags.file.empty() && !options.problem_flags.held_out_share)
     problems.held_out_share = 1;
-  std::unique_ptr<Environment> rows;
+  problems = DecidedFor(problems, options.tasks, chats);
+  const Prompter prompter(opened.Asked(), prompt, InstructionOf(problems), options.ask.Shots());
+  std::unique_ptr<Environment> tasks, rows;
+  if (!options.tasks.empty()) tasks = MakeTaskEnvironment(options.tasks, problems);
   if (own) rows = MakeOwnEnvironment(problems, Note);
+  const CacheNeed need =
+      NeedOf(options, {tasks.get(), rows.get()}, prompter, opened.config().max_position_embeddings);
+  const LoadedModel loaded(std::move(opened), options.weights.Of(options.model), need);
   Json result{{"model", options.model}};
   if (!options.data.empty()) result.update(EvaluateShard(options, loaded));
   if (options.text.given()) result["text"] = options.text.Measure(loaded, options.max_tokens);
-  if (tasks) EvaluateOn(*tasks, options, loaded, &result);
-  if (rows && asks) {
-    std::optional<Rule> rule;
-    if (!problems.rule.empty()) rule = ParseRule(problems.rule);
-    result["tasks"].push_back(
-        EvaluateAsked(loaded, *rows, options.ask, rule, options.evaluation, options.tokens_from));
-    TellFaults(*rows, &result);
-  } else if (rows) {
-    EvaluateOn(*rows, options, loaded, &result);
-  }
+  if (tasks) EvaluateOn(*tasks, options, loaded, prompter, problems, &result);
+  if (rows) EvaluateOn(*rows, options, loaded, prompter, problems, &result);
   if (!options.choices.empty()) {
     result["choices"] =
-        EvaluateChoices(loaded, options.choices, options.ask, options.evaluation.problems);
+        EvaluateChoices(loaded, options.choices, prompt, options.evaluation.problems);
   }
   PrintResult(result, options.json);
 }

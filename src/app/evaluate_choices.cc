@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/interval.h"
 #include "infer/continuations.h"
+#include "rl/prompter.h"
 #include "task/choices.h"
 #include "text/tags.h"
 
@@ -17,9 +18,10 @@ constexpr int64_t kMaxFileBytes = int64_t{1} << 32;
 
 class Wording {
  public:
-  Wording(const LoadedModel& loaded, const AskFlags& flags) : loaded_(loaded) {
-    if (!flags.Asks(loaded)) return;
-    Conversation::Options talk = flags.Talk();
+  Wording(const LoadedModel& loaded, const PromptOptions& prompt) : loaded_(loaded) {
+    if (!GoesThroughTemplate(prompt, loaded.chat_format(), loaded.path())) return;
+    Conversation::Options talk = TalkOf(prompt);
+    talk.prefill = "";
     if (!talk.thinks) talk.thinks = false;  // what is judged is the answer
     talk_.emplace(loaded.Talk(talk));
   }
@@ -55,15 +57,15 @@ void AddAccuracy(const std::string& name, const std::vector<double>& right, Json
 
 }  // namespace
 
-Json EvaluateChoices(const LoadedModel& loaded, const std::string& file, const AskFlags& flags,
-                     int64_t count) {
+Json EvaluateChoices(const LoadedModel& loaded, const std::string& file,
+                     const PromptOptions& prompt, int64_t count) {
   std::vector<ChoiceQuestion> questions = ParseChoices(ReadDecompressed(file, kMaxFileBytes), file);
   if (static_cast<int64_t>(questions.size()) > count) {
     Note(fmt::format("{}: the first {} of {} questions; --count takes more", file, count,
                      questions.size()));
     questions.resize(static_cast<size_t>(count));
   }
-  Wording wording(loaded, flags);
+  Wording wording(loaded, prompt);
   StatusLine status;
   std::vector<double> right, right_per_byte;
   double guessed = 0;

@@ -14,6 +14,8 @@
 #include "rl/log.h"
 #include "task/answer_place.h"
 #include "task/choices.h"
+#include "task/reading.h"
+#include "task/rules.h"
 #include "train/window_loss.h"
 
 namespace darkhorse {
@@ -116,8 +118,12 @@ TEST_F(EvaluateTest, QuestionsGoThroughTheTemplate) {
     std::vector<Sample> lenient = strict;
     for (size_t i = 0; i < strict.size(); ++i) {
       const std::string& answer = problems[strict[i].problem].answer;
-      strict[i].score = ScoreStrictly(place, Rule::kNumeric, strict[i].text, answer);
-      lenient[i].score = ScoreLeniently(place, Rule::kNumeric, lenient[i].text, answer);
+      const Score score = ReadScore({.place = place, .lenient = true},
+                                    JudgeOf(Rule::kNumeric, answer), strict[i].text);
+      strict[i].score = score;
+      lenient[i].score = {.correct = score.lenient->correct,
+                          .parsed = score.lenient->parsed,
+                          .canonical = score.lenient->canonical};
     }
     Json expected = ToJson(Summarize(problems, strict, 3));
     const Json printed = JsonOf(arguments)["tasks"][0];
@@ -129,7 +135,10 @@ TEST_F(EvaluateTest, QuestionsGoThroughTheTemplate) {
     EXPECT_FALSE(printed["lenient"].contains("samples"));
     EXPECT_EQ(printed["problems"], 2);  // all of them, without a share
   };
-  expect({}, "", "\n" + std::string(AnswerInstruction(AnswerPlace::kBoxed)), AnswerPlace::kBoxed);
+  expect({}, "", "\n" + std::string(AnswerInstruction(AnswerPlace::kLastNumber)),
+         AnswerPlace::kLastNumber);
+  expect({"--answer", "boxed"}, "", "\n" + std::string(AnswerInstruction(AnswerPlace::kBoxed)),
+         AnswerPlace::kBoxed);
   expect({"--answer", "hashes", "--instruction", "", "--system", "be"}, "s: be<e>", "",
          AnswerPlace::kHashes);
   expect({"--answer", "last_number", "--instruction", "go", "--shots", shots},
@@ -186,7 +195,7 @@ TEST_F(EvaluateTest, WithoutAChatQuestionsStandAlone) {
   const std::string long_row = scratch_->Write(
       "long.jsonl", "{\"question\": \"" + std::string(200, '+') + "\", \"answer\": 4}\n");
   EXPECT_NE(ErrorOf({"evaluate", "--model", Chatty(), "--problems", long_row, "--rule", "numeric"})
-                .find("long.jsonl:1: the question has "),
+                .find("long.jsonl:1: the prompt "),
             std::string::npos);
 }
 

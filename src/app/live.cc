@@ -125,6 +125,7 @@ std::string Describe(const TaskEvaluation& e) {
     text += fmt::format(" pass@{} {:.3f} ({:.3f}–{:.3f}),", k, interval.value, interval.low,
                         interval.high);
   }
+  if (e.lenient) text += fmt::format(" leniently {:.3f},", e.lenient->pass_at_1.value);
   if (e.majority) text += fmt::format(" maj@{} {:.3f},", e.samples, e.majority->value);
   return text +
          fmt::format(" length {:.0f},{} cut off {:.0f} %", e.mean_length,

@@ -14,9 +14,9 @@
 #include "checkpoint/run_directory.h"
 #include "pipeline/loaded_model.h"
 #include "report/report.h"
+#include "rl/answers.h"
 #include "rl/log.h"
 #include "rl/own_problems.h"
-#include "task/answer_place.h"
 #include "text/tags.h"
 #include "text/tokenizer.h"
 
@@ -196,16 +196,18 @@ class Stages {
     const ReinforceOptions& rl = recipe_.reinforce.rl;
     const LoadedModel loaded(checkpoint,
                              FormatOf(base ? recipe_.pretrain.train.precision : rl.precision));
+    const PromptOptions& prompt = recipe_.reinforce.prompt;
+    const ProblemsOptions decided =
+        DecidedFor(recipe_.reinforce.problems, rl.tasks,
+                   GoesThroughTemplate(prompt, loaded.chat_format(), loaded.path()));
     const std::unique_ptr<Environment> environment = MakeEnvironment(
-        rl.tasks, recipe_.reinforce.problems, [this](const std::string& text) { Note(text); },
-        tell_.stop);
+        rl.tasks, decided, [this](const std::string& text) { Note(text); }, tell_.stop);
     EvaluationOptions options;
     options.problems = recipe_.evaluate_problems;
     options.samples = recipe_.evaluate_samples;
     options.max_tokens = rl.max_tokens;
     options.slots = rl.slots;
-    const Prompter prompter(loaded.Asked(), recipe_.reinforce.prompt,
-                            std::string(AnswerInstruction(AnswerPlace::kTags)));
+    const Prompter prompter(loaded.Asked(), prompt, InstructionOf(decided));
     std::vector<Sample> samples;
     std::vector<Problem> problems;
     Json scores = Json::array();

@@ -130,9 +130,11 @@ std::vector<NamedChart> ReinforcementCharts(const RunRecord& run) {
         .x_label = "step",
         .series = {{"accuracy", Curve(lines, "accuracy"), Style::kTrend},
                    {"held-out pass@1", HeldOutAccuracy(run), Style::kDots},
-                   {"reward", Curve(lines, "reward"), Style::kTrend}},
+                   {"reward", Curve(lines, "reward"), Style::kTrend},
+                   {"accuracy, lenient", Curve(lines, "accuracy_lenient"), Style::kTrend}},
         .percent = true},
-       "Accuracy: the share of completions with the right answer. Reward: what they earned; their "
+       "Accuracy: the share of completions with the right answer; lenient: wherever it stands. "
+       "Reward: what they earned; their "
        "form or length may lower it. pass@1: accuracy on held-out problems; bars "
        "are 95 % intervals."},
       {"length",

@@ -145,7 +145,8 @@ std::string HeldOut(const ReportData& data) {
       "On held-out problems",
       "pass@k: the probability that at least one of k samples is right, unbiased; in "
       "brackets a 95 % interval over problems. maj@k: the most frequent answer of k samples is "
-      "right. Right form: thought and answer stand where they should. Cut off: the completion met "
+      "right. Leniently: of answers wherever they stand. Right form: thought and answer stand "
+      "where they should. Cut off: the completion met "
       "the limit of its length.");
   out += DrawCharts(PassAtKCharts(data.before, data.after));
   const Json& shown = data.after.tasks.empty() ? data.before.tasks : data.after.tasks;
@@ -157,9 +158,9 @@ std::string HeldOut(const ReportData& data) {
     for (const Evaluation* evaluation : {&data.before, &data.after}) {
       for (const Json& row : evaluation->tasks) {
         if (TaskName(row) != TaskName(task)) continue;
-        table.Add({evaluation->when, IntervalOf(row, "pass@1"), IntervalOf(row, "pass@" + most),
-                   Percent(NumberAt(row, "maj@" + most)), Percent(NumberAt(row, "format_rate")),
-                   Percent(NumberAt(row, "truncated_rate")),
+        table.Add({evaluation->when, IntervalOf(row, "pass@1") + Leniently(row),
+                   IntervalOf(row, "pass@" + most), Percent(NumberAt(row, "maj@" + most)),
+                   Percent(NumberAt(row, "format_rate")), Percent(NumberAt(row, "truncated_rate")),
                    OrDash(NumberAt(row, "mean_length"), 1), OrDash(NumberAt(row, "problems"), 0)});
       }
     }

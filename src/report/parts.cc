@@ -41,6 +41,12 @@ std::string Percent(double share) {
   return std::isfinite(share) ? fmt::format("{:.1f} %", 100 * share) : "–";
 }
 
+std::string Leniently(const Json& scores) {
+  const auto lenient = scores.find("lenient");
+  if (lenient == scores.end() || !lenient->is_object()) return "";
+  return "; leniently " + Percent(NumberAt(*lenient, "pass@1"));
+}
+
 std::string PercentWithInterval(const Interval& share) {
   if (!std::isfinite(share.value) || !std::isfinite(share.high - share.low))
     return Percent(share.value);

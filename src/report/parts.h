@@ -27,6 +27,9 @@ class Table {
 
 // A dash for what is not a number.
 std::string Percent(double share);
+// "; leniently 12.3 %": pass@1 of a task's or a probe's scores, where answers were read leniently,
+// too.
+std::string Leniently(const Json& scores);
 // "97.5 % (93.0–99.1)"; without its bounds where they are not known.
 std::string PercentWithInterval(const Interval& share);
 std::string OrDash(double value, int digits);

@@ -42,8 +42,9 @@ std::string Probe(const Json& probe) {
   for (const Json& part : probe["parts"]) {
     if (!part.is_object()) continue;
     table.Add({TextAt(part, "name"), OrDash(NumberAt(part, "problems"), 0),
-               Percent(NumberAt(part, "pass@1")), Percent(NumberAt(part, "format_rate")),
-               Percent(NumberAt(part, "truncated_rate")), OrDash(NumberAt(part, "mean_length"), 0),
+               Percent(NumberAt(part, "pass@1")) + Leniently(part),
+               Percent(NumberAt(part, "format_rate")), Percent(NumberAt(part, "truncated_rate")),
+               OrDash(NumberAt(part, "mean_length"), 0),
                OrDash(NumberAt(part, "signal_groups"), 0)});
   }
   std::string out =

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "rl/answers.h"
 #include "task/corpus.h"
 
 namespace darkhorse {
@@ -12,7 +13,10 @@ namespace {
 
 class TaskEnvironment : public Environment {
  public:
-  explicit TaskEnvironment(std::vector<WeightedTask> mixture) : mixture_(std::move(mixture)) {}
+  TaskEnvironment(std::vector<WeightedTask> mixture, const ProblemsOptions& options)
+      : mixture_(std::move(mixture)),
+        own_(options.answer == "auto"),
+        reading_(ReadingOf(options)) {}
 
   std::vector<MixturePart> Parts() const override {
     std::vector<MixturePart> parts;
@@ -39,14 +43,18 @@ class TaskEnvironment : public Environment {
     std::vector<Score> scores(answers.size());
     ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {
       const auto& [problem, completion] = answers[static_cast<size_t>(i)];
+      const Task& task = FindTask(problem->task);
       scores[static_cast<size_t>(i)] =
-          FindTask(problem->task).ScoreCompletion(completion, *problem);
+          own_ ? task.ScoreCompletion(completion, *problem)
+               : ReadScore(reading_, task.JudgeOf(*problem), completion);
     });
     return scores;
   }
 
  private:
   std::vector<WeightedTask> mixture_;
+  bool own_;  // answers as this program's own models write them
+  Reading reading_;
 };
 
 }  // namespace
@@ -82,8 +90,9 @@ std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks) {
   return mixture;
 }
 
-std::unique_ptr<Environment> MakeTaskEnvironment(const std::vector<std::string>& tasks) {
-  return std::make_unique<TaskEnvironment>(ParseMixture(tasks));
+std::unique_ptr<Environment> MakeTaskEnvironment(const std::vector<std::string>& tasks,
+                                                 const ProblemsOptions& options) {
+  return std::make_unique<TaskEnvironment>(ParseMixture(tasks), options);
 }
 
 }  // namespace darkhorse

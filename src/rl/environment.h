@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/interrupt.h"
+#include "rl/options.h"
 #include "task/task.h"
 
 namespace darkhorse {
@@ -68,7 +69,9 @@ struct WeightedTask {
 // known one) or level.
 std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks);
 
-// A mixture of built-in tasks, each problem made from (seed, index).
-std::unique_ptr<Environment> MakeTaskEnvironment(const std::vector<std::string>& tasks);
+// A mixture of built-in tasks, each problem made from (seed, index). `options`, decided
+// (rl/answers.h), say how answers are read.
+std::unique_ptr<Environment> MakeTaskEnvironment(const std::vector<std::string>& tasks,
+                                                 const ProblemsOptions& options = {});
 
 }  // namespace darkhorse

@@ -2,29 +2,60 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 
 #include "base/error.h"
 
 namespace darkhorse {
 namespace {
 
-// What a sample votes for; "": nothing.
-const std::string& Vote(const Sample& sample) {
-  return sample.score.canonical.empty() ? sample.score.parsed : sample.score.canonical;
+// What a reading of a sample found, and what it votes for; "": nothing.
+struct Read {
+  bool correct = false;
+  std::string vote;
+};
+
+template <typename T>
+Read ReadOf(const T& score) {
+  return {score.correct, score.canonical.empty() ? score.parsed : score.canonical};
 }
 
 // Whether the answer most samples gave is right; the first of equally frequent ones. Samples
 // without an answer do not vote.
-bool MajorityIsRight(const Sample* begin, const Sample* end) {
+bool MajorityIsRight(std::span<const Read> group) {
   std::map<std::string, int> votes;
-  for (const Sample* s = begin; s != end; ++s) {
-    if (!Vote(*s).empty()) ++votes[Vote(*s)];
+  for (const Read& read : group) {
+    if (!read.vote.empty()) ++votes[read.vote];
   }
-  const Sample* best = nullptr;
-  for (const Sample* s = begin; s != end; ++s) {
-    if (!Vote(*s).empty() && (!best || votes[Vote(*s)] > votes[Vote(*best)])) best = s;
+  const Read* best = nullptr;
+  for (const Read& read : group) {
+    if (!read.vote.empty() && (!best || votes[read.vote] > votes[best->vote])) best = &read;
   }
-  return best && best->score.correct;
+  return best && best->correct;
+}
+
+// Groups of n, one after the other.
+Accuracies AccuraciesOf(std::span<const Read> reads, int64_t n) {
+  Accuracies result;
+  std::vector<int64_t> right;
+  std::vector<double> majority;
+  for (size_t begin = 0; begin < reads.size(); begin += static_cast<size_t>(n)) {
+    const auto group = reads.subspan(begin, static_cast<size_t>(n));
+    right.push_back(std::ranges::count_if(group, &Read::correct));
+    majority.push_back(MajorityIsRight(group));
+  }
+  const auto votes = [](const Read& read) { return !read.vote.empty(); };
+  if (std::ranges::any_of(reads, votes)) result.majority = MeanInterval(majority);
+  std::vector<int64_t> ks;
+  for (int64_t k = 1; k < n; k *= 2) ks.push_back(k);
+  ks.push_back(n);
+  for (const int64_t k : ks) {
+    std::vector<double> values;
+    for (const int64_t c : right) values.push_back(PassAtK(n, c, k));
+    result.pass_at_k.emplace_back(k, MeanInterval(values));
+  }
+  result.pass_at_1 = result.pass_at_k.front().second;
+  return result;
 }
 
 }  // namespace
@@ -53,11 +84,8 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
   result.level = problems.front().level;
   result.problems = static_cast<int64_t>(problems.size());
   result.samples = n;
-  std::vector<int64_t> right(problems.size());
-  std::vector<double> majority;
   int64_t well_formed = 0, judged = 0, truncated = 0, length = 0;
   for (const Sample& sample : samples) {
-    right[sample.problem] += sample.score.correct;
     if (const std::optional<bool> form = WellFormed(sample.score)) {
       well_formed += *form;
       ++judged;
@@ -70,21 +98,15 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
     result.format_rate = static_cast<double>(well_formed) / static_cast<double>(judged);
   result.truncated_rate = static_cast<double>(truncated) / count;
   result.mean_length = static_cast<double>(length) / count;
-  for (size_t p = 0; p < problems.size(); ++p) {
-    majority.push_back(MajorityIsRight(samples.data() + p * static_cast<size_t>(n),
-                                       samples.data() + (p + 1) * static_cast<size_t>(n)));
+  // Samples lie problem by problem.
+  std::vector<Read> strict, lenient;
+  for (const Sample& sample : samples) {
+    strict.push_back(ReadOf(sample.score));
+    if (sample.score.lenient) lenient.push_back(ReadOf(*sample.score.lenient));
   }
-  const auto votes = [](const Sample& sample) { return !Vote(sample).empty(); };
-  if (std::ranges::any_of(samples, votes)) result.majority = MeanInterval(majority);
-  std::vector<int64_t> ks;
-  for (int64_t k = 1; k < n; k *= 2) ks.push_back(k);
-  ks.push_back(n);
-  for (const int64_t k : ks) {
-    std::vector<double> values;
-    for (const int64_t c : right) values.push_back(PassAtK(n, c, k));
-    result.pass_at_k.emplace_back(k, MeanInterval(values));
-  }
-  result.pass_at_1 = result.pass_at_k.front().second;
+  static_cast<Accuracies&>(result) = AccuraciesOf(strict, n);
+  // All of a scorer's samples are read in the same ways.
+  if (lenient.size() == samples.size()) result.lenient = AccuraciesOf(lenient, n);
   return result;
 }
 
@@ -97,8 +119,8 @@ Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations) {
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& weights,
                                      const Prompter& prompter, Environment& environment,
                                      const EvaluationOptions& o, const StopRequest& stop,
-                                     std::vector<Sample>* kept,
-                                     std::vector<Problem>* kept_problems) {
+                                     std::vector<Sample>* kept, std::vector<Problem>* kept_problems,
+                                     const StepCallback& on_step) {
   Validate(o);
   const ModelConfig& config = model.config();
   SamplingParams sampling;
@@ -106,7 +128,7 @@ std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeight
   std::vector<TaskEvaluation> evaluations;
   uint64_t stream = 0;
   for (const std::vector<Problem>& problems : environment.HeldOut(o.problems)) {
-    const RolloutOptions rollout{o.samples, o.max_tokens, sampling, o.seed, stream};
+    const RolloutOptions rollout{o.samples, o.max_tokens, sampling, o.seed, stream, on_step};
     stream += uint64_t{1} << 32;
     Engine engine(
         model, weights, CacheForm::kExpanded,

@@ -11,18 +11,24 @@
 
 namespace darkhorse {
 
-struct TaskEvaluation {
-  std::string task;
-  int level = 1;  // 0: none
-  int64_t problems = 0;
-  int64_t samples = 0;  // per problem
-  // Intervals are over problems.
+// How often answers are right. Intervals are over problems.
+struct Accuracies {
   Interval pass_at_1;
   std::vector<std::pair<int64_t, Interval>> pass_at_k;  // k = 1, 2, 4, …, samples
   // maj@samples: the most frequent answer is right (R1's cons@k). Answers are the same if their
   // scorer spells them the same (Score::canonical), or if their texts are. Not measured where no
   // sample has an answer to vote with.
   std::optional<Interval> majority;
+};
+
+// Its accuracies are strict: of answers where they were asked for.
+struct TaskEvaluation : Accuracies {
+  std::string task;
+  int level = 1;  // 0: none
+  int64_t problems = 0;
+  int64_t samples = 0;  // per problem
+  // Of answers wherever they stand (Score::lenient); none: the scorer has one reading.
+  std::optional<Accuracies> lenient;
   // Completions whose form is right, of those whose scorer judges it; none: it judges no form.
   std::optional<double> format_rate;
   double truncated_rate = 0;
@@ -44,11 +50,12 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
 Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
 
 // How good the model is at the environment's held-out problems: one evaluation a task and level.
-// kept, kept_problems: what it said to what. Interruption.
+// kept, kept_problems: what it said to what; on_step hears of each forward pass. Interruption.
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& packed_weights,
                                      const Prompter& prompter, Environment& environment,
                                      const EvaluationOptions& options, const StopRequest& stop,
                                      std::vector<Sample>* kept = nullptr,
-                                     std::vector<Problem>* kept_problems = nullptr);
+                                     std::vector<Problem>* kept_problems = nullptr,
+                                     const StepCallback& on_step = {});
 
 }  // namespace darkhorse

@@ -56,6 +56,26 @@ std::vector<Problem> Problems(size_t count) {
   return problems;
 }
 
+// Strict: 1 of 4 and 0 of 4; leniently 3 of 4 and 1 of 4, whose answers vote for themselves.
+TEST(Summarize, ReadingsAreCountedApart) {
+  std::vector<Sample> samples;
+  for (size_t i = 0; i < 8; ++i) {
+    samples.push_back(Made(i / 4, i == 0 ? "5" : "", i == 0, 0));
+    const bool right = i < 3 || i == 7;
+    samples.back().score.lenient = LenientScore{right, right ? "5" : "6", "", "last_number"};
+  }
+  const TaskEvaluation e = Summarize(Problems(2), samples, 4);
+  EXPECT_EQ(e.pass_at_1.value, 0.125);
+  EXPECT_EQ(e.pass_at_k.back().second.value, 0.5);
+  EXPECT_EQ(e.majority->value, 0.5);
+  ASSERT_TRUE(e.lenient);
+  EXPECT_EQ(e.lenient->pass_at_1.value, 0.5);
+  EXPECT_EQ(e.lenient->pass_at_k.back().second.value, 1);
+  EXPECT_EQ(e.lenient->majority->value, 0.5);
+  samples[3].score.lenient.reset();  // a sample that was not read so: nothing is said of any
+  EXPECT_FALSE(Summarize(Problems(2), samples, 4).lenient);
+}
+
 TEST(Summarize, CountsByHand) {
   const std::vector<Sample> samples = {
       // Majority "8" right, 3 of 4.

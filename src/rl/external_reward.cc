@@ -129,7 +129,7 @@ std::vector<Score> ExternalReward::ScoreAll(std::span<const RewardRequest> reque
       score.failed = true;
       score.why = Failure(failures[i]);
     }
-    const Extracted answer = ExtractAnswer(requests[i].completion);
+    const Extracted answer = StrictAnswer(place_, requests[i].completion);
     if (replies[i].answer) {
       score.parsed = *std::move(replies[i].answer);
     } else if (answer.found && answer.answer.size() <= kMaxAnswerLength) {

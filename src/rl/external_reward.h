@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "sandbox/line_program.h"
+#include "task/answer_place.h"
 #include "task/task.h"
 
 namespace darkhorse {
@@ -34,12 +35,14 @@ std::optional<double> ScoreOf(double number);
 
 class ExternalReward {
  public:
-  // `command` is the shell's. Nothing is started yet.
-  ExternalReward(const std::string& command, const ProgramLimits& limits)
-      : program_(command, limits) {}
+  // `command` is the shell's; `place`: where an answer is read that the program does not tell.
+  // Nothing is started yet.
+  ExternalReward(const std::string& command, const ProgramLimits& limits,
+                 AnswerPlace place = AnswerPlace::kTags)
+      : program_(command, limits), place_(place) {}
 
   // One score per request, in order; correct where it is 1. `parsed` is the answer that the program
-  // sends, "" where it says that it read none; where it says nothing, what stands between the tags.
+  // sends, "" where it says that it read none; where it says nothing, what stands at the place.
   // Where it sends no part "format", that is whether the tags are in order. Where the program
   // failed, the score is `failed` and `why` says how (LineProgram::Ask). Empty lines, and lines
   // about samples that have been answered, are passed over. UsageError: meta that is not JSON.
@@ -53,6 +56,7 @@ class ExternalReward {
 
  private:
   LineProgram program_;
+  AnswerPlace place_;
   size_t next_id_ = 0;  // an id comes once, so a late line fits no request
 };
 

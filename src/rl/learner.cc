@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "model/cost.h"
+#include "rl/answers.h"
 #include "rl/sample_metrics.h"
-#include "task/answer_place.h"
 #include "train/schedule.h"
 
 namespace darkhorse {
@@ -76,7 +76,7 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
   // Problems that cannot work are better known now than after hours.
   Prompter prompter(
       {model_directory, start.tokenizer(), DocumentStartToken(config), start.chat_format()},
-      recipe.prompt, std::string(AnswerInstruction(AnswerPlace::kTags)));
+      recipe.prompt, InstructionOf(recipe.problems));
   LongestPrompt(prompter, environment.AllProblems(), config.max_position_embeddings);
   environment.TrainingProblem(rl.seed, 0);
   return std::unique_ptr<Learner>(

@@ -34,7 +34,8 @@ class Learner {
  public:
   // Starts from the checkpoint at `model_directory`. UsageError: a recipe that cannot work. Error:
   // a checkpoint that is damaged or does not fit this machine, problems whose prompts leave no room
-  // in its context. The recipe and the environment must outlive the learner.
+  // in its context. The recipe, decided (rl/answers.h), and the environment must outlive the
+  // learner.
   static std::unique_ptr<Learner> FromCheckpoint(const ReinforceRecipe& recipe,
                                                  const std::string& model_directory,
                                                  Environment& environment);

@@ -46,19 +46,27 @@ std::string JsonLine(const Json& json) {
 
 Json Bounds(const Interval& interval) { return Json::array({interval.low, interval.high}); }
 
+namespace {
+
+void AddAccuracies(const Accuracies& accuracies, int64_t samples, Json* json) {
+  for (const auto& [k, interval] : accuracies.pass_at_k) {
+    (*json)["pass@" + std::to_string(k)] = interval.value;
+    (*json)["pass@" + std::to_string(k) + "_ci95"] = Bounds(interval);
+  }
+  if (!accuracies.majority) return;
+  (*json)["maj@" + std::to_string(samples)] = accuracies.majority->value;
+  (*json)["maj@" + std::to_string(samples) + "_ci95"] = Bounds(*accuracies.majority);
+}
+
+}  // namespace
+
 Json ToJson(const TaskEvaluation& e) {
   Json json{{"task", e.task}};
   if (e.level > 0) json["level"] = e.level;
   json["problems"] = e.problems;
   json["samples"] = e.samples;
-  for (const auto& [k, interval] : e.pass_at_k) {
-    json["pass@" + std::to_string(k)] = interval.value;
-    json["pass@" + std::to_string(k) + "_ci95"] = Bounds(interval);
-  }
-  if (e.majority) {
-    json["maj@" + std::to_string(e.samples)] = e.majority->value;
-    json["maj@" + std::to_string(e.samples) + "_ci95"] = Bounds(*e.majority);
-  }
+  AddAccuracies(e, e.samples, &json);
+  if (e.lenient) AddAccuracies(*e.lenient, e.samples, &json["lenient"]);
   if (e.format_rate) json["format_rate"] = *e.format_rate;
   json["truncated_rate"] = e.truncated_rate;
   json["mean_length"] = e.mean_length;
@@ -135,6 +143,7 @@ StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
   Json json{{"step", m.step}, {"num_tokens", m.num_tokens}};
   if (m.scored) {
     json.update({{"reward", m.reward}, {"reward_std", m.reward_std}, {"accuracy", m.accuracy}});
+    if (m.accuracy_lenient) json["accuracy_lenient"] = *m.accuracy_lenient;
     if (m.format_rate) json["format_rate"] = *m.format_rate;
   }
   json.update({{"completions/mean_length", m.mean_length},

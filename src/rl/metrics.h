@@ -28,10 +28,11 @@ struct ReinforceMetrics {
   int64_t step = 0;  // 0: the evaluation before the first, and nothing else
   // Some of it is measured only where there is something to measure, and said nowhere else: a
   // number that stands for none would be taken for one.
-  bool scored = false;  // a sample could be scored: these four
+  bool scored = false;  // a sample could be scored: these five
   double reward = 0, reward_std = 0;
   double accuracy = 0;
-  std::optional<double> format_rate;  // none too where the scorer judges no form
+  std::optional<double> accuracy_lenient;  // none too where the scorer has one reading
+  std::optional<double> format_rate;       // none too where the scorer judges no form
   double mean_length = 0, min_length = 0, max_length = 0, clipped_ratio = 0;
   std::optional<double> mean_terminated_length;  // none: all were cut off
   double repeated_ratio = 0;                     // completions that end in one phrase over and over

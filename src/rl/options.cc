@@ -1,21 +1,25 @@
 #include "rl/options.h"
 
+#include <algorithm>
 #include <cmath>
-#include <initializer_list>
 #include <utility>
 
 #include "base/error.h"
+#include "task/reading.h"
 #include "task/rules.h"
 #include "train/options.h"
 
 namespace darkhorse {
 namespace {
 
-void OneOf(const char* name, const std::string& value, std::initializer_list<const char*> known) {
-  for (const char* k : known) {
-    if (value == k) return;
-  }
+void OneOf(const char* name, const std::string& value, const std::vector<std::string>& known) {
+  if (std::ranges::find(known, value) != known.end()) return;
   FailUsage("{} is '{}'; it must be one of {}", name, value, fmt::join(known, ", "));
+}
+
+std::vector<std::string> OrAuto(std::vector<std::string> names) {
+  names.insert(names.begin(), "auto");
+  return names;
 }
 
 }  // namespace
@@ -139,6 +143,14 @@ void ListFields(ProblemsOptions& o, FieldList& list) {
            "how an answer is compared with the row's: exact, numeric, choice, regex or math");
   list.Add("reward", o.reward,
            "or the shell command of a program that scores: docs/your-own-task.md");
+  list.Add(
+      "answer", o.answer,
+      "where answers stand: tags, boxed, hashes, last_number or choice; auto: in tags, and in a "
+      "chat as fits the rule: numbers last_number, letters choice, others boxed");
+  list.Add(
+      "format_reward", o.format_reward,
+      "always: a legal wrong answer at its place earns 0.1; with_answer: a right one elsewhere "
+      "earns 0.9; never: it earns 1; auto: always, in a chat with_answer");
   list.Add("held_out_share", o.held_out_share,
            "of the problems, by their prompts' hash: not trained on but measured with");
   list.Add("reward_processes", o.reward_processes, "copies of the program, side by side");
@@ -148,6 +160,8 @@ void ListFields(ProblemsOptions& o, FieldList& list) {
 }
 
 void Validate(const ProblemsOptions& o) {
+  OneOf("problems.answer", o.answer, OrAuto(AnswerPlaceNames()));
+  OneOf("problems.format_reward", o.format_reward, OrAuto(FormPayNames()));
   if (o.file.empty()) {
     if (!o.rule.empty() || !o.reward.empty())
       FailUsage("a rule or reward program scores problems from a file; name it (problems.file)");

@@ -69,6 +69,10 @@ struct ProblemsOptions {
   std::string file;  // "": the built-in tasks
   std::string rule;  // this, or
   std::string reward;
+  // Where an answer stands, and what its form is worth (task/reading.h); auto: as the model is
+  // asked (rl/prompter.h).
+  std::string answer = "auto";
+  std::string format_reward = "auto";
   double held_out_share = 0.0625;
   int64_t reward_processes = 4;
   double reward_seconds = 10;

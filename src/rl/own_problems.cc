@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "rl/answers.h"
 #include "rl/external_reward.h"
 #include "task/jsonl.h"
-#include "task/markup.h"
 
 namespace darkhorse {
 namespace {
@@ -28,14 +28,15 @@ ProgramLimits LimitsOf(const ProblemsOptions& o) {
 
 class OwnEnvironment : public Environment {
  public:
-  explicit OwnEnvironment(const ProblemsOptions& options) : file_(options.file) {
+  explicit OwnEnvironment(const ProblemsOptions& options)
+      : file_(options.file), reading_(ReadingOf(options)) {
     const std::string text = ReadDecompressed(options.file, kMaxFileBytes);
     fingerprint_ = fmt::format("{:016x}", StableHash(text));
     std::vector<Problem> problems = ParseProblems(
         text, options.file, options.rule.empty() ? AnswerColumn::kOptional : AnswerColumn::kNeeded);
     const size_t rows = problems.size();
     if (options.rule.empty()) {
-      program_.emplace(options.reward, LimitsOf(options));
+      program_.emplace(options.reward, LimitsOf(options), reading_.place);
     } else {
       rule_ = ParseRule(options.rule);
       CheckReferences(problems, rule_);
@@ -76,7 +77,8 @@ class OwnEnvironment : public Environment {
     std::vector<Score> scores(answers.size());
     ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {
       const auto& [problem, completion] = answers[static_cast<size_t>(i)];
-      scores[static_cast<size_t>(i)] = ScoreByRule(rule_, completion, problem->answer);
+      scores[static_cast<size_t>(i)] =
+          ReadScore(reading_, JudgeOf(rule_, problem->answer), completion);
     });
     return scores;
   }
@@ -123,7 +125,8 @@ class OwnEnvironment : public Environment {
     std::vector<Answer> answers;
     std::vector<const Problem*> problems = AllProblems();
     problems.resize(std::min(problems.size(), kTried));
-    for (const Problem* problem : problems) completions.push_back(Completion("", problem->answer));
+    for (const Problem* problem : problems)
+      completions.push_back(AnswerAt(reading_.place, problem->answer));
     for (size_t i = 0; i < problems.size(); ++i) answers.push_back({problems[i], completions[i]});
     const std::vector<Score> scores = ScoreByProgram(answers, stop);
     const ScoringFaults faults = TakeFaults();
@@ -159,6 +162,7 @@ class OwnEnvironment : public Environment {
   }
 
   std::string file_;
+  Reading reading_;
   std::string fingerprint_;
   SplitProblems split_;
   Rule rule_ = Rule::kExact;
@@ -183,7 +187,7 @@ std::unique_ptr<Environment> MakeEnvironment(const std::vector<std::string>& tas
                                              const ProblemsOptions& options,
                                              const std::function<void(const std::string&)>& note,
                                              const StopRequest& stop) {
-  return options.file.empty() ? MakeTaskEnvironment(tasks)
+  return options.file.empty() ? MakeTaskEnvironment(tasks, options)
                               : MakeOwnEnvironment(options, note, stop);
 }
 

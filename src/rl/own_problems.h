@@ -10,6 +10,8 @@
 
 namespace darkhorse {
 
+// The options are decided (rl/answers.h).
+//
 // Reads the file, and tries the program on a few problems: Error if it fails on all of them.
 // `note` receives what the user should know: how many problems, whether the program is isolated,
 // what it thinks of reference answers. Errors name the line. Training rows: each once an epoch, in

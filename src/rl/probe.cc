@@ -118,6 +118,7 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
   const bool silent = part->signal_groups == 0;
   // What has no tags may yet be right: a program may ask for another form.
   const bool formless = silent && e.format_rate.value_or(0) == 0 && part->pass_at_group == 0;
+  const bool right_elsewhere = e.lenient && e.lenient->pass_at_k.back().second.value > 0;
   const bool by_program = !recipe.problems.reward.empty();
   const auto say = [&](std::string cause, std::string cure) {
     part->cause = std::move(cause);
@@ -131,6 +132,18 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
   } else if (formless && part->answered > 0 && by_program) {
     say("answers are given, but the reward program rates all of a group alike and none as right",
         "choose easier problems, pretrain on answers of their kind, or mend the program");
+  } else if (formless && right_elsewhere) {
+    say("right answers are given, but never where they are read",
+        fmt::format(
+            "set problems.answer (now {}) to where they stand, or problems.format_reward to "
+            "never",
+            recipe.problems.answer));
+  } else if (formless && e.lenient) {
+    say("no completion has a legal answer where it is read, and none elsewhere is right",
+        fmt::format(
+            "choose easier problems, set problems.answer (now {}) to where answers stand, or "
+            "say in prompt.instruction where they belong",
+            recipe.problems.answer));
   } else if (formless && part->answered > 0) {
     say("answers stand between their tags, but none is one that the scorer can read",
         "choose another rule, or pretrain on answers of its kind");
@@ -141,7 +154,7 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
                     by_program ? ", or what the reward program asks for" : ""));
   } else if (silent && e.pass_at_1.value > 1 - 1e-9) {
     say("every answer is right already", "choose harder problems or a higher level");
-  } else if (part->pass_at_group == 0) {
+  } else if (part->pass_at_group == 0 && !right_elsewhere) {
     say(silent ? "every answer is wrong"
                : "every answer is wrong, so only the form can be learned as yet",
         fmt::format("choose easier problems or a lower level, pretrain longer, or raise "
@@ -273,12 +286,15 @@ std::vector<std::string> DescribeProbe(const ProbeReport& report) {
   std::vector<std::string> lines;
   for (const PartProbe& part : report.parts) {
     const TaskEvaluation& e = part.evaluation;
-    lines.push_back(
-        fmt::format("probe of {}: pass@1 {:.3f}, pass@{} {:.3f},{} cut off {:.0f} %, {:.0f} "
-                    "tokens, a signal in {} of {} groups",
-                    part.name, e.pass_at_1.value, e.samples, part.pass_at_group,
-                    e.format_rate ? fmt::format(" right form {:.0f} %,", 100 * *e.format_rate) : "",
-                    100 * e.truncated_rate, e.mean_length, part.signal_groups, e.problems));
+    lines.push_back(fmt::format(
+        "probe of {}: pass@1 {:.3f}, pass@{} {:.3f},{}{} cut off {:.0f} %, {:.0f} "
+        "tokens, a signal in {} of {} groups",
+        part.name, e.pass_at_1.value, e.samples, part.pass_at_group,
+        e.lenient ? fmt::format(" leniently {:.3f} and {:.3f},", e.lenient->pass_at_1.value,
+                                e.lenient->pass_at_k.back().second.value)
+                  : "",
+        e.format_rate ? fmt::format(" right form {:.0f} %,", 100 * *e.format_rate) : "",
+        100 * e.truncated_rate, e.mean_length, part.signal_groups, e.problems));
   }
   lines.push_back(fmt::format(
       "probe: {} tokens/s; at this speed the run takes about {} ({} if all completions grow to "
@@ -311,6 +327,7 @@ nlohmann::ordered_json ToJson(const ProbeReport& report) {
                              {"mean_length", e.mean_length},
                              {"signal_groups", part.signal_groups}});
     if (e.format_rate) json["parts"].back()["format_rate"] = *e.format_rate;
+    if (e.lenient) json["parts"].back()["lenient"] = ToJson(e)["lenient"];
   }
   return json;
 }

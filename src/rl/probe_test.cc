@@ -52,6 +52,17 @@ TEST(ProbeTest, NamesWhatStandsInTheWayAndWhatToChange) {
   PartProbe unreadable = Part("unreadable", 0, 0, 0, 0.1, 0);
   unreadable.answered = 0.8;
   ExpectFinding(unreadable, true, "answers stand between their tags", "choose another rule");
+  // Right answers elsewhere than where they are asked for: rewards that differ are a signal.
+  PartProbe elsewhere = Part("elsewhere", 0, 0, 0, 0.1, 0);
+  elsewhere.evaluation.lenient.emplace();
+  elsewhere.evaluation.lenient->pass_at_k = {{1, {0, 0, 0.1}}, {16, {0, 0, 0.1}}};
+  ExpectFinding(elsewhere, true, "no completion has a legal answer where it is read",
+                "prompt.instruction");
+  elsewhere.evaluation.lenient->pass_at_k.back().second.value = 0.5;
+  ExpectFinding(elsewhere, true, "right answers are given, but never where they are read",
+                "problems.answer (now auto)");
+  elsewhere.signal_groups = 15;
+  EXPECT_TRUE(Diagnosed({elsewhere}).findings.empty());
   // Where a program reads another form than the tags, it says so by what it scores and reads.
   ExpectFinding(Part("untagged easy", 1, 1, 0, 0, 0), true, "every answer is right", "harder");
   ExpectFinding(Part("untagged split", 0.5, 0.5, 0, 0, 0), true, "groups are all right, all wrong",

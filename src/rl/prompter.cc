@@ -3,7 +3,6 @@
 #include "base/error.h"
 
 namespace darkhorse {
-namespace {
 
 Conversation::Options TalkOf(const PromptOptions& options) {
   // Dates would make another prompt of the same problem every day.
@@ -12,20 +11,18 @@ Conversation::Options TalkOf(const PromptOptions& options) {
   return talk;
 }
 
-}  // namespace
-
-bool GoesThroughTemplate(const PromptOptions& options, const AskedModel& model) {
-  const bool has_one = !model.format.chat_template.empty();
+bool GoesThroughTemplate(const PromptOptions& options, const ChatFormat& format,
+                         const std::string& model) {
+  const bool has_one = !format.chat_template.empty();
   if (options.form == "chat" && !has_one)
-    FailUsage("prompt.template is chat, but {} has no chat template; plain asks without",
-              model.name);
+    FailUsage("prompt.template is chat, but {} has no chat template; plain asks without", model);
   const bool chats = has_one && options.form != "plain";
   if (chats) return true;
   for (const auto& [name, set] :
        {std::pair{"system", !options.system.empty()}, {"thinking", options.thinking != "auto"}}) {
     if (!set) continue;
     FailUsage("prompt.{} is for a chat template, but {}", name,
-              has_one ? "prompt.template is plain" : model.name + " has none");
+              has_one ? "prompt.template is plain" : model + " has none");
   }
   return false;
 }
@@ -33,7 +30,8 @@ bool GoesThroughTemplate(const PromptOptions& options, const AskedModel& model) 
 Prompter::Prompter(AskedModel model, const PromptOptions& options, const std::string& instruction,
                    const std::vector<Problem>& shots)
     : model_(std::move(model)),
-      talk_(model_.tokenizer, GoesThroughTemplate(options, model_) ? model_.format : ChatFormat{},
+      talk_(model_.tokenizer,
+            GoesThroughTemplate(options, model_.format, model_.name) ? model_.format : ChatFormat{},
             model_.bos, model_.name, TalkOf(options)) {
   instruction_ = options.instruction != "auto" ? options.instruction : chats() ? instruction : "";
   CHECK(shots.empty() || chats());

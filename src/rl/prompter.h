@@ -22,9 +22,13 @@ struct AskedModel {
   ChatFormat format = {};
 };
 
+// A conversation as the options say; never dated.
+Conversation::Options TalkOf(const PromptOptions& options);
+
 // Whether problems go through the model's chat template. UsageError: the options ask for one, or
 // for what only one can say, and `model` has none, or they want it left out.
-bool GoesThroughTemplate(const PromptOptions& options, const AskedModel& model);
+bool GoesThroughTemplate(const PromptOptions& options, const ChatFormat& format,
+                         const std::string& model);
 
 // Each problem a conversation of its own. Immutable; may be asked from many threads at once.
 class Prompter {

@@ -114,10 +114,14 @@ TEST_F(PrompterTest, ARunAsksThroughTheTemplate) {
                                                            "go;a:" + recipe.prompt.prefill))
       << sample["asked"];
   EXPECT_TRUE(sample["completion"].get<std::string>().starts_with(recipe.prompt.prefill));
+  // Read and paid as of a chat: the place is told with the score.
+  EXPECT_TRUE(sample["why"].get<std::string>().starts_with("boxed: ")) << sample["why"];
   // Evaluated the same way: a prefilled answer is right as often as its guess is.
   const std::string metrics = ReadFile(run + "/metrics.jsonl");
   const auto start = ParseJson(metrics.substr(0, metrics.find('\n')), "metrics");
-  EXPECT_GT(start["evaluation"][0]["pass@1"], 0.0);
+  EXPECT_EQ(start["evaluation"][0]["pass@1"], 0.0);  // in no box
+  EXPECT_GT(start["evaluation"][0]["lenient"]["pass@1"], 0.0);
+  EXPECT_TRUE(metrics.find("\"accuracy_lenient\":") != std::string::npos);
   // The result is asked so again.
   EXPECT_EQ(OpenModel(run + "/checkpoints/step-00000001")->ReadChatFormat().chat_template,
             kTemplate);

@@ -9,7 +9,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
 #include "checkpoint/run_directory.h"
+#include "rl/answers.h"
 #include "rl/learner.h"
 #include "rl/log.h"
 #include "rl/own_problems.h"
@@ -36,17 +38,27 @@ nlohmann::ordered_json LastLine(const std::string& path) {
       .value_or(nlohmann::ordered_json());
 }
 
+// The recipe as this model makes of it.
+ReinforceRecipe Decided(const ReinforceRecipe& recipe, const std::string& model_directory) {
+  ReinforceRecipe decided = recipe;
+  const ChatFormat format = OpenModel(model_directory)->ReadChatFormat();
+  decided.problems = DecidedFor(recipe.problems, recipe.rl.tasks,
+                                GoesThroughTemplate(recipe.prompt, format, model_directory));
+  return decided;
+}
+
 class ReinforcementRun {
  public:
   ReinforcementRun(const ReinforceRecipe& recipe, const std::string& model_directory,
                    const std::string& run, const ReinforceCallbacks& callbacks)
       : recipe_(recipe),
+        used_(Decided(recipe, model_directory)),
         run_(run),
         callbacks_(callbacks),
         environment_(MakeEnvironment(
-            recipe.rl.tasks, recipe.problems, [this](const std::string& message) { Note(message); },
+            used_.rl.tasks, used_.problems, [this](const std::string& message) { Note(message); },
             callbacks.stop)),
-        learner_(Learner::FromCheckpoint(recipe, model_directory, *environment_)),
+        learner_(Learner::FromCheckpoint(used_, model_directory, *environment_)),
         inputs_{{"model", CheckpointFingerprint(model_directory)}} {}
 
   void Begin();
@@ -77,7 +89,8 @@ class ReinforcementRun {
   void Finish(StepLines lines, ReinforceMetrics& metrics);
   void Save(const StepLines& unevaluated = {});
 
-  const ReinforceRecipe& recipe_;
+  const ReinforceRecipe& recipe_;  // as it was given, and is recorded
+  const ReinforceRecipe used_;     // with all that it leaves to the model said
   const std::string run_;
   const ReinforceCallbacks& callbacks_;
   const std::unique_ptr<Environment> environment_;
@@ -322,10 +335,11 @@ ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_d
   const auto note = [&](const std::string& message) {
     if (callbacks.on_note && !message.empty()) callbacks.on_note(message);
   };
+  const ReinforceRecipe used = Decided(recipe, model_directory);
   const std::unique_ptr<Environment> environment =
-      MakeEnvironment(recipe.rl.tasks, recipe.problems, note, callbacks.stop);
+      MakeEnvironment(used.rl.tasks, used.problems, note, callbacks.stop);
   const std::unique_ptr<Learner> learner =
-      Learner::FromCheckpoint(recipe, model_directory, *environment);
+      Learner::FromCheckpoint(used, model_directory, *environment);
   note(learner->ContextNote());
   return learner->Probe(callbacks.stop);
 }

@@ -71,12 +71,17 @@ void DescribeSamples(const ReinforceOptions& options, const std::vector<Sample>&
   m.scored = std::any_of(samples.begin(), samples.end(), WasScored);
   // Sums, divided once: a share that is 1 is written as 1.
   double terminated = 0, terminated_length = 0, well_formed = 0, judged = 0;
+  double right_leniently = 0, read_leniently = 0;
   m.min_length = 1e18;
   for (const Sample& sample : samples) {
     const double length = static_cast<double>(sample.completion.size());
     if (WasScored(sample)) {
       m.reward += RewardOf(options, sample);
       m.accuracy += sample.score.correct;
+      if (sample.score.lenient) {
+        right_leniently += sample.score.lenient->correct;
+        ++read_leniently;
+      }
       if (const std::optional<bool> form = WellFormed(sample.score)) {
         well_formed += *form;
         ++judged;
@@ -95,6 +100,7 @@ void DescribeSamples(const ReinforceOptions& options, const std::vector<Sample>&
     m.repeated_ratio += EndsInRepetition(text);
   }
   for (double* sum : {&m.reward, &m.accuracy}) *sum /= scored;
+  if (read_leniently > 0) m.accuracy_lenient = right_leniently / read_leniently;
   if (judged > 0) m.format_rate = well_formed / judged;
   for (double* sum : {&m.mean_length, &m.clipped_ratio, &m.repeated_ratio}) *sum /= n;
   if (terminated > 0) m.mean_terminated_length = terminated_length / terminated;

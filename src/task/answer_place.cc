@@ -23,7 +23,12 @@ constexpr Place kPlaces[] = {
      "Please reason step by step, and write your final answer behind #### on the last line."},
     {AnswerPlace::kLastNumber, "last_number",
      "Please reason step by step, and end with your final answer."},
+    {AnswerPlace::kChoice, "choice",
+     "Please reason step by step, and end with the letter of your choice."},
 };
+
+// Of an answer that a lenient reading finds in the last line.
+constexpr std::string_view kLastLine = "last_line";
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 // Of a word; what is not ASCII is part of one.
@@ -118,6 +123,25 @@ Extracted LastLine(std::string_view text) {
                       : Found(newline == text.npos ? text : text.substr(newline + 1));
 }
 
+Extracted Find(AnswerPlace place, std::string_view completion) {
+  if (place == AnswerPlace::kTags) return ExtractAnswer(completion);
+  const Extracted spoken = Spoken(completion);
+  if (!spoken.found) return spoken;
+  switch (place) {
+    case AnswerPlace::kTags:
+      break;
+    case AnswerPlace::kBoxed:
+      return Boxed(spoken.answer);
+    case AnswerPlace::kHashes:
+      return BehindHashes(spoken.answer);
+    case AnswerPlace::kLastNumber:
+      return LastNumber(spoken.answer);
+    case AnswerPlace::kChoice:
+      return LastLetter(spoken.answer);
+  }
+  return spoken;
+}
+
 }  // namespace
 
 std::vector<std::string> AnswerPlaceNames() {
@@ -136,49 +160,49 @@ AnswerPlace ParseAnswerPlace(std::string_view name) {
             DidYouMean(name, known));
 }
 
+std::string_view AnswerPlaceName(AnswerPlace place) {
+  return kPlaces[static_cast<int>(place)].name;
+}
+
 std::string_view AnswerInstruction(AnswerPlace place) {
   return kPlaces[static_cast<int>(place)].instruction;
 }
 
+std::string AnswerAt(AnswerPlace place, std::string_view answer) {
+  if (place == AnswerPlace::kTags) return Completion("", answer);
+  if (place == AnswerPlace::kBoxed) return fmt::format("\\boxed{{{}}}", answer);
+  return fmt::format("{}{}", place == AnswerPlace::kHashes ? "#### " : "", answer);
+}
+
 Extracted StrictAnswer(AnswerPlace place, std::string_view completion) {
-  if (place == AnswerPlace::kTags) return ExtractAnswer(completion);
-  const Extracted spoken = Spoken(completion);
-  if (!spoken.found) return spoken;
-  switch (place) {
-    case AnswerPlace::kTags:
-      break;
-    case AnswerPlace::kBoxed:
-      return Boxed(spoken.answer);
-    case AnswerPlace::kHashes:
-      return BehindHashes(spoken.answer);
-    case AnswerPlace::kLastNumber:
-      return LastNumber(spoken.answer);
-  }
-  return spoken;
+  Extracted answer = Find(place, completion);
+  if (answer.found) answer.place = AnswerPlaceName(place);
+  return answer;
 }
 
-Extracted LenientAnswer(AnswerPlace place, Rule rule, std::string_view completion) {
+Extracted LenientAnswer(AnswerPlace place, const AnswerJudge& judge, std::string_view completion) {
   const Extracted spoken = Spoken(completion);
   if (!spoken.found) return spoken;
-  const auto legible = [&](const Extracted& e) {
-    return e.found && !CanonicalAnswer(rule, e.answer).empty();
+  const auto at = [](Extracted answer, std::string_view name) {
+    if (answer.found) answer.place = name;
+    return answer;
   };
-  for (const Extracted& answer : {StrictAnswer(place, completion), BetweenAnswerTags(spoken.answer),
-                                  Boxed(spoken.answer), BehindHashes(spoken.answer)}) {
-    if (legible(answer)) return answer;
+  const std::string_view text = spoken.answer;
+  for (const Extracted& answer : {StrictAnswer(place, completion),
+                                  at(BetweenAnswerTags(text), AnswerPlaceName(AnswerPlace::kTags)),
+                                  at(Boxed(text), AnswerPlaceName(AnswerPlace::kBoxed)),
+                                  at(BehindHashes(text), AnswerPlaceName(AnswerPlace::kHashes))}) {
+    if (answer.found && judge.judge(answer.answer).legal) return answer;
   }
-  if (rule == Rule::kNumeric || rule == Rule::kMath) return LastNumber(spoken.answer);
-  return rule == Rule::kChoice ? LastLetter(spoken.answer) : LastLine(spoken.answer);
-}
-
-Score ScoreStrictly(AnswerPlace place, Rule rule, std::string_view completion,
-                    std::string_view reference) {
-  return ScoreExtracted(rule, StrictAnswer(place, completion), reference);
-}
-
-Score ScoreLeniently(AnswerPlace place, Rule rule, std::string_view completion,
-                     std::string_view reference) {
-  return ScoreExtracted(rule, LenientAnswer(place, rule, completion), reference);
+  switch (judge.last_resort) {
+    case LastResort::kNumber:
+      return at(LastNumber(text), AnswerPlaceName(AnswerPlace::kLastNumber));
+    case LastResort::kLetter:
+      return at(LastLetter(text), AnswerPlaceName(AnswerPlace::kChoice));
+    case LastResort::kLine:
+      break;
+  }
+  return at(LastLine(text), kLastLine);
 }
 
 }  // namespace darkhorse

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "task/rules.h"
+#include "task/task.h"
 
 namespace darkhorse {
 
@@ -16,29 +16,28 @@ enum class AnswerPlace {
   kBoxed,       // the last \boxed{…}
   kHashes,      // behind the last ####, to the end of its line
   kLastNumber,  // the last number
+  kChoice,      // the last capital that stands alone
 };
 
-std::vector<std::string> AnswerPlaceNames();  // "tags", "boxed", "hashes", "last_number"
+std::vector<std::string> AnswerPlaceNames();  // "tags", "boxed", "hashes", "last_number", "choice"
 // UsageError that names the nearest.
 AnswerPlace ParseAnswerPlace(std::string_view name);
 
+std::string_view AnswerPlaceName(AnswerPlace place);
+
 // What asks a model to put it there.
 std::string_view AnswerInstruction(AnswerPlace place);
+// A completion that puts it there and says nothing else.
+std::string AnswerAt(AnswerPlace place, std::string_view answer);
 
 // The answer that stands at this place and nowhere else. A completion may begin with a closed
 // thought, in which none is looked for; one that is not closed leaves no answer. The result points
 // into the completion. Linear time.
 Extracted StrictAnswer(AnswerPlace place, std::string_view completion);
 
-// The first of these that the rule can read: the answer at its place, that between the last answer
-// tags, the last box, what follows the last ####; and else, of the rules of numbers the last
-// number, of choices the last letter that stands alone, of the others the last line.
-Extracted LenientAnswer(AnswerPlace place, Rule rule, std::string_view completion);
-
-// What the one or the other is worth (task/rules.h).
-Score ScoreStrictly(AnswerPlace place, Rule rule, std::string_view completion,
-                    std::string_view reference);
-Score ScoreLeniently(AnswerPlace place, Rule rule, std::string_view completion,
-                     std::string_view reference);
+// The first of these that the judge takes for legal: the answer at its place, that between the last
+// answer tags, the last box, what follows the last ####; and else the last resort: the last number,
+// the last letter that stands alone or the last line, legal or not.
+Extracted LenientAnswer(AnswerPlace place, const AnswerJudge& judge, std::string_view completion);
 
 }  // namespace darkhorse

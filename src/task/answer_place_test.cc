@@ -4,6 +4,7 @@
 
 #include "base/scratch_testing.h"
 #include "task/markup.h"
+#include "task/rules.h"
 
 namespace darkhorse {
 namespace {
@@ -14,7 +15,7 @@ std::string Strict(AnswerPlace place, std::string_view text) {
   return Told(StrictAnswer(place, text));
 }
 std::string Lenient(AnswerPlace place, Rule rule, std::string_view text) {
-  return Told(LenientAnswer(place, rule, text));
+  return Told(LenientAnswer(place, JudgeOf(rule, "0"), text));
 }
 
 TEST(AnswerPlace, HasNames) {
@@ -95,19 +96,29 @@ TEST(LenientAnswer, LooksForWhatTheRuleReads) {
   EXPECT_EQ(Lenient(AnswerPlace::kBoxed, Rule::kExact, " \n"), "no text");
 }
 
-TEST(AnswerPlace, IsScored) {
-  const auto strictly = [](std::string_view text) {
-    return ScoreStrictly(AnswerPlace::kBoxed, Rule::kNumeric, text, "72");
+TEST(AnswerPlace, WhatStandsThereIsRead) {
+  for (const std::string& name : AnswerPlaceNames()) {
+    const AnswerPlace place = ParseAnswerPlace(name);
+    const char* answer = place == AnswerPlace::kChoice ? "C" : "72";
+    const std::string text = AnswerAt(place, answer);
+    const Extracted strict = StrictAnswer(place, text);
+    EXPECT_EQ(strict.answer, answer) << text;
+    EXPECT_EQ(strict.place, name);
+    EXPECT_EQ(Strict(place, "then\n" + text).front(), place == AnswerPlace::kTags ? 't' : '[');
+  }
+}
+
+TEST(LenientAnswer, TellsWhereItStood) {
+  const auto place = [](Rule rule, std::string_view text) {
+    return std::string(LenientAnswer(AnswerPlace::kBoxed, JudgeOf(rule, "0"), text).place);
   };
-  const auto leniently = [](std::string_view text) {
-    return ScoreLeniently(AnswerPlace::kBoxed, Rule::kNumeric, text, "72");
-  };
-  EXPECT_TRUE(strictly("\\boxed{72.0}").correct);
-  EXPECT_EQ(strictly("\\boxed{72.0}").canonical, "72");
-  EXPECT_FALSE(strictly("\\boxed{71} #### 72").correct);
-  EXPECT_FALSE(strictly("72").correct);
-  EXPECT_TRUE(leniently("72").correct);
-  EXPECT_FALSE(leniently("\\boxed{71} #### 72").correct);
+  EXPECT_EQ(place(Rule::kNumeric, "\\boxed{5}"), "boxed");
+  EXPECT_EQ(place(Rule::kNumeric, "<answer>5</answer>"), "tags");
+  EXPECT_EQ(place(Rule::kNumeric, "#### 5"), "hashes");
+  EXPECT_EQ(place(Rule::kNumeric, "5"), "last_number");
+  EXPECT_EQ(place(Rule::kChoice, "so (B)"), "choice");
+  EXPECT_EQ(place(Rule::kExact, "so"), "last_line");
+  EXPECT_EQ(place(Rule::kNumeric, "so"), "");
 }
 
 TEST(LenientAnswer, BoundedTime) {

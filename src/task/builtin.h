@@ -25,6 +25,9 @@ std::string Miswrite(std::string_view step, RandomSequence& random);
 class IntegerTask : public Task {
  protected:
   Verdict Judge(std::string_view answer, const Problem& problem, std::string& why) const override;
+  Verdict JudgeFree(std::string_view answer, const Problem& problem,
+                    std::string& why) const override;
+  LastResort Last() const override { return LastResort::kNumber; }
 };
 
 }  // namespace darkhorse

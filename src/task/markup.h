@@ -17,8 +17,9 @@ struct Extracted {
   bool found = false;
   std::string_view
       answer;  // the last answer, ASCII white space trimmed; points into the completion
-  bool well_formed = false;  // one answer, and nothing but white space outside the tags
-  std::string why;           // if not found, the reason
+  bool well_formed = false;     // one answer, and nothing but white space outside the tags
+  std::string why;              // if not found, the reason
+  std::string_view place = {};  // where it stood, a name of task/answer_place.h's
 };
 
 // The tags of a completion must be <think> </think>, then <answer> </answer> once or more, and only

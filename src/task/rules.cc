@@ -198,20 +198,35 @@ std::string ReferenceFault(Rule rule, std::string_view reference) {
   return fmt::format("not what the {} rule can read", RuleName(rule));
 }
 
-Score ScoreExtracted(Rule rule, const Extracted& extracted, std::string_view reference) {
+AnswerJudge JudgeOf(Rule rule, std::string_view reference) {
+  const auto judge = [rule, reference](std::string_view answer) {
+    const RuleVerdict verdict = Compare(rule, answer, reference);
+    return AnswerVerdict{
+        .legal = verdict.legal,
+        .correct = verdict.correct,
+        .canonical = CanonicalAnswer(rule, answer),
+        .why = verdict.correct ? "right"
+               : verdict.legal && rule == Rule::kRegex
+                   ? fmt::format("does not match {}", reference.substr(0, kMaxAnswerLength))
+               : verdict.legal ? fmt::format("not {}", reference.substr(0, kMaxAnswerLength))
+                               : fmt::format("not an answer the {} rule can read", RuleName(rule))};
+  };
+  const bool number = rule == Rule::kNumeric || rule == Rule::kMath;
+  return {judge, number                  ? LastResort::kNumber
+                 : rule == Rule::kChoice ? LastResort::kLetter
+                                         : LastResort::kLine};
+}
+
+Score ScoreExtracted(const AnswerJudge& judge, const Extracted& extracted) {
   Score score;
-  RuleVerdict verdict;
+  AnswerVerdict verdict;
   if (!extracted.found) {
     score.why = extracted.why;
   } else {
+    verdict = judge.judge(extracted.answer);
     score.parsed = extracted.answer.substr(0, kMaxAnswerLength);
-    score.canonical = CanonicalAnswer(rule, extracted.answer);
-    verdict = Compare(rule, extracted.answer, reference);
-    score.why = verdict.correct ? "right"
-                : verdict.legal && rule == Rule::kRegex
-                    ? fmt::format("does not match {}", reference.substr(0, kMaxAnswerLength))
-                : verdict.legal ? fmt::format("not {}", reference.substr(0, kMaxAnswerLength))
-                                : fmt::format("not an answer the {} rule can read", RuleName(rule));
+    score.canonical = std::move(verdict.canonical);
+    score.why = std::move(verdict.why);
   }
   const bool format = extracted.well_formed && verdict.legal;
   score.correct = verdict.correct;
@@ -221,7 +236,7 @@ Score ScoreExtracted(Rule rule, const Extracted& extracted, std::string_view ref
 }
 
 Score ScoreByRule(Rule rule, std::string_view completion, std::string_view reference) {
-  return ScoreExtracted(rule, ExtractAnswer(completion), reference);
+  return ScoreExtracted(JudgeOf(rule, reference), ExtractAnswer(completion));
 }
 
 }  // namespace darkhorse

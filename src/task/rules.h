@@ -39,8 +39,12 @@ std::string CanonicalAnswer(Rule rule, std::string_view answer);
 // Why answers cannot be compared with `reference`; "" if they can.
 std::string ReferenceFault(Rule rule, std::string_view reference);
 
-// What an answer is worth that was found in a completion, or was not.
-Score ScoreExtracted(Rule rule, const Extracted& extracted, std::string_view reference);
+// How answers are judged by the rule. The reference must outlive it.
+AnswerJudge JudgeOf(Rule rule, std::string_view reference);
+
+// What an answer is worth that was found in a completion, or was not: 1 if it is right,
+// kFormatCredit if it is legal and the completion well-formed.
+Score ScoreExtracted(const AnswerJudge& judge, const Extracted& extracted);
 
 // The reward of a completion, as for the built-in tasks: the last answer after the closed thoughts.
 Score ScoreByRule(Rule rule, std::string_view completion, std::string_view reference);

@@ -7,6 +7,8 @@
 #include "base/nearest_name.h"
 #include "task/builtin.h"
 #include "task/markup.h"
+#include "task/number.h"
+#include "task/rules.h"
 
 namespace darkhorse {
 namespace {
@@ -77,6 +79,26 @@ Score Task::ScoreCompletion(std::string_view completion, const Problem& problem)
   score.value = score.correct ? 1 : format ? kFormatCredit : 0;
   score.parts = {{"answer", score.correct ? 1.0 : 0.0}, {"format", format ? 1.0 : 0.0}};
   return score;
+}
+
+Task::Verdict Task::JudgeFree(std::string_view answer, const Problem& problem,
+                              std::string& why) const {
+  return Judge(PlainMath(answer, /*without_variable=*/false), problem, why);
+}
+
+AnswerJudge Task::JudgeOf(const Problem& problem) const {
+  const auto judge = [this, &problem](std::string_view answer) {
+    AnswerVerdict verdict;
+    if (answer.size() > kMaxAnswerLength) {
+      verdict.why = fmt::format("the answer is longer than {} characters", kMaxAnswerLength);
+      return verdict;
+    }
+    const Verdict told = JudgeFree(answer, problem, verdict.why);
+    verdict.legal = told != Verdict::kIllegal;
+    verdict.correct = told == Verdict::kCorrect;
+    return verdict;
+  };
+  return {judge, Last()};
 }
 
 std::string Task::Oracle(const Problem& problem) const {
@@ -165,6 +187,15 @@ Task::Verdict IntegerTask::Judge(std::string_view answer, const Problem& problem
   }
   why = *value == problem.target ? "right" : fmt::format("{} is wrong", *value);
   return *value == problem.target ? Verdict::kCorrect : Verdict::kWrong;
+}
+
+Task::Verdict IntegerTask::JudgeFree(std::string_view answer, const Problem& problem,
+                                     std::string& why) const {
+  const RuleVerdict verdict = Compare(Rule::kNumeric, answer, problem.answer);
+  why = verdict.correct ? "right"
+        : verdict.legal ? fmt::format("not {}", problem.answer)
+                        : "the answer is not a number";
+  return verdict.correct ? Verdict::kCorrect : verdict.legal ? Verdict::kWrong : Verdict::kIllegal;
 }
 
 }  // namespace darkhorse

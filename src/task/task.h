@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +33,13 @@ struct Problem {
 // this.
 inline constexpr double kFormatCredit = 0.1;
 
+// An answer read wherever it stands in a completion (task/answer_place.h).
+struct LenientScore {
+  bool correct = false;
+  std::string parsed, canonical;  // as a Score's
+  std::string place;              // where it stood: "boxed", "last_number", …
+};
+
 struct Score {
   double value = 0;  // [0, 1]: 1 if correct, kFormatCredit if only well-formed, else 0
   bool correct = false;
@@ -40,6 +49,26 @@ struct Score {
                           // the scorer knows none: then only the same text is
   std::string why;        // one line: the reason for the value
   bool failed = false;    // its scorer did not do its work: the value is 0 and says nothing
+  // What a lenient reading finds, of which the rest says nothing; none: its scorer has one reading.
+  std::optional<LenientScore> lenient = {};
+};
+
+// What a scorer says of the text of one answer.
+struct AnswerVerdict {
+  bool legal = false;     // it has the form that is asked for
+  bool correct = false;   // and is right
+  std::string canonical;  // Score::canonical
+  std::string why;        // one line
+};
+
+// Where an answer is looked for that stands at no place.
+enum class LastResort { kNumber, kLetter, kLine };
+
+// How the answers to one problem are judged: by a task, or by a rule and a reference. Pure; `judge`
+// takes any text, trimmed.
+struct AnswerJudge {
+  std::function<AnswerVerdict(std::string_view)> judge;
+  LastResort last_resort = LastResort::kLine;
 };
 
 // How worked traces of the pretraining corpus look (docs/tasks.md).
@@ -68,6 +97,9 @@ class Task {
   Problem Make(uint64_t seed, uint64_t index, int level) const;
   // Pure, in time linear in the completion. Never throws, whatever the text.
   Score ScoreCompletion(std::string_view completion, const Problem& problem) const;
+  // How answers are judged alone, wherever they stand: as a published model writes them, `1,234`
+  // and `x = 5` where this program's own write `1234` and `5`. The problem must outlive it.
+  AnswerJudge JudgeOf(const Problem& problem) const;
   // A completion that scores 1.
   std::string Oracle(const Problem& problem) const;
   // One pretraining document after the prompt: thoughts of varied length and an answer that is
@@ -87,6 +119,10 @@ class Task {
   enum class Verdict { kIllegal, kWrong, kCorrect };
   virtual Verdict Judge(std::string_view answer, const Problem& problem,
                         std::string& why) const = 0;
+  // The same of an answer as published models write it, and where it is looked for last.
+  virtual Verdict JudgeFree(std::string_view answer, const Problem& problem,
+                            std::string& why) const;
+  virtual LastResort Last() const { return LastResort::kLine; }
   // The direct way from the problem to its answer, one step per line.
   virtual std::vector<std::string> Steps(const Problem& problem) const = 0;
 };

@@ -1,0 +1,22 @@
+// Where a run's answers stand and what they earn, decided by how the model is asked.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rl/options.h"
+#include "task/reading.h"
+
+namespace darkhorse {
+
+// The options with all that they leave to the model said; `tasks`: those practised where no file is
+// named. chats: it is asked through a chat template (rl/prompter.h).
+ProblemsOptions DecidedFor(ProblemsOptions options, const std::vector<std::string>& tasks,
+                           bool chats);
+
+// Of decided options, or of those that leave everything open: as this program's own models answer.
+Reading ReadingOf(const ProblemsOptions& options);
+// What asks a model in a chat for that place; "" where only the user's program knows it.
+std::string InstructionOf(const ProblemsOptions& options);
+
+}  // namespace darkhorse

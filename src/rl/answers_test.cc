@@ -1,0 +1,93 @@
+// What a run leaves to the model is decided by how the model is asked.
+#include "rl/answers.h"
+
+#include <gtest/gtest.h>
+
+#include "base/scratch_testing.h"
+#include "rl/environment.h"
+#include "rl/own_problems.h"
+
+namespace darkhorse {
+namespace {
+
+ProblemsOptions ByRule(const char* rule) { return {.file = "p.jsonl", .rule = rule}; }
+std::string PlaceOf(const ProblemsOptions& options, const std::vector<std::string>& tasks = {}) {
+  return DecidedFor(options, tasks, /*chats=*/true).answer;
+}
+
+TEST(Answers, OwnModelsAnswerAsTheirTasksDo) {
+  const ProblemsOptions decided = DecidedFor(ByRule("numeric"), {}, /*chats=*/false);
+  const Reading reading = ReadingOf(decided);
+  EXPECT_EQ(reading.place, AnswerPlace::kTags);
+  EXPECT_EQ(reading.form, FormPay::kAlways);
+  EXPECT_FALSE(reading.lenient);
+  EXPECT_EQ(InstructionOf(decided), "");
+}
+
+TEST(Answers, APublishedModelIsAskedForWhatFitsTheRule) {
+  EXPECT_EQ(PlaceOf(ByRule("numeric")), "last_number");
+  EXPECT_EQ(PlaceOf(ByRule("math")), "boxed");
+  EXPECT_EQ(PlaceOf(ByRule("choice")), "choice");
+  EXPECT_EQ(PlaceOf(ByRule("exact")), "boxed");
+  EXPECT_EQ(PlaceOf({}, {"sum:1", "multiply:2"}), "last_number");
+  EXPECT_EQ(PlaceOf({}, {"sum:1", "sort:1"}), "boxed");
+  const ProblemsOptions decided = DecidedFor(ByRule("math"), {}, true);
+  EXPECT_EQ(InstructionOf(decided), AnswerInstruction(AnswerPlace::kBoxed));
+  EXPECT_EQ(ReadingOf(decided).form, FormPay::kWithAnswer);
+  EXPECT_TRUE(ReadingOf(decided).lenient);
+}
+
+TEST(Answers, WhatIsSaidStays) {
+  ProblemsOptions said = ByRule("numeric");
+  said.answer = "hashes";
+  said.format_reward = "never";
+  for (const bool chats : {false, true}) {
+    const Reading reading = ReadingOf(DecidedFor(said, {}, chats));
+    EXPECT_EQ(reading.place, AnswerPlace::kHashes);
+    EXPECT_EQ(reading.form, FormPay::kNever);
+    EXPECT_TRUE(reading.lenient);
+  }
+}
+
+TEST(Answers, AProgramKnowsWhereAnswersStand) {
+  const ProblemsOptions program{.file = "p.jsonl", .reward = "score"};
+  EXPECT_EQ(PlaceOf(program), "auto");
+  EXPECT_EQ(InstructionOf(DecidedFor(program, {}, true)), "");
+}
+
+TEST(Answers, UnknownNamesAreRefused) {
+  ProblemsOptions options;
+  options.answer = "box";
+  EXPECT_TRUE(Says(MessageOf([&] { Validate(options); }),
+                   "problems.answer is 'box'; it must be one of auto, tags, boxed"));
+  options = {.format_reward = "sometimes"};
+  EXPECT_TRUE(Says(MessageOf([&] { Validate(options); }), "problems.format_reward is 'sometimes'"));
+}
+
+TEST(Answers, EnvironmentsReadAsTheOptionsSay) {
+  ScratchDirectory scratch;
+  ProblemsOptions options = ByRule("numeric");
+  options.file = scratch.Write("p.jsonl", R"({"prompt": "1+1", "answer": 2})");
+  options.held_out_share = 0;
+  options.answer = "boxed";
+  const auto environment = MakeOwnEnvironment(options, [](const std::string&) {});
+  const Problem rows = environment->TrainingProblem(1, 0);
+  ProblemsOptions of_tasks;
+  of_tasks.answer = "boxed";
+  const auto tasks = MakeTaskEnvironment({"sum:1"}, of_tasks);
+  const Problem sum = tasks->TrainingProblem(1, 0);
+  const std::string right = "\\boxed{" + sum.answer + "}", last = "it is " + sum.answer;
+  const std::vector<Answer> of_rows = {{&rows, "\\boxed{2}"}, {&rows, "it is 2"}};
+  const std::vector<Answer> of_sums = {{&sum, right}, {&sum, last}};
+  for (const std::vector<Score>& scores :
+       {environment->ScoreAll(of_rows, {}), tasks->ScoreAll(of_sums, {})}) {
+    EXPECT_TRUE(scores[0].correct);
+    EXPECT_TRUE(scores[0].lenient->correct);
+    EXPECT_FALSE(scores[1].correct);
+    EXPECT_TRUE(scores[1].lenient->correct);
+    EXPECT_EQ(scores[1].lenient->place, "last_number");
+  }
+}
+
+}  // namespace
+}  // namespace darkhorse
