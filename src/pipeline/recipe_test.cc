@@ -259,7 +259,7 @@ TEST(Recipes, OfAnotherKindAreRefusedByItsName) {
 TEST(Recipes, OfFineTuningHaveDefaultsOfTheirOwn) {
   const FinetuneRecipe defaults = ParseFinetuneRecipe({"", "", {}});
   EXPECT_EQ(defaults.optimizer.optimizer, "adamw");
-  EXPECT_LT(defaults.optimizer.learning_rate, 1e-4);
+  EXPECT_EQ(defaults.adapter.kind, "auto");
   const FinetuneRecipe recipe = ParseFinetuneRecipe(
       {"f.toml", "[finetune]\nepochs = 3\n", {"finetune.steps=7", "schedule.warmup_steps=1"}});
   EXPECT_EQ(recipe.finetune.epochs, 3);

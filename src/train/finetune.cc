@@ -13,13 +13,12 @@
 #include "base/random.h"
 #include "checkpoint/checksums.h"
 #include "checkpoint/config_json.h"
-#include "checkpoint/model_source.h"
 #include "checkpoint/run_directory.h"
 #include "train/evaluate.h"
 #include "train/finetune_data.h"
 #include "train/schedule.h"
+#include "train/start.h"
 #include "train/step.h"
-#include "train/trained_model.h"
 
 namespace darkhorse {
 namespace {
@@ -77,61 +76,52 @@ LoopState ParseLoopState(const std::string& text, const std::string& directory) 
   return s;
 }
 
-// The model that is trained, and what goes beside its weights.
-struct Start {
-  std::unique_ptr<const ModelSource> source;
-  Tokenizer tokenizer;
-  ModelConfig config;
-  ModelFiles files;
-  FinetuneData data;
-};
-
-Start ReadStart(const FinetuneRecipe& recipe, const std::string& model,
-                const std::vector<std::string>& paths, const StopRequest& stop) {
-  std::unique_ptr<const ModelSource> source = OpenModel(model);
-  Tokenizer tokenizer = source->ReadTokenizer();
-  Start start{std::move(source), std::move(tokenizer), {}, {}, {}};
-  start.config = start.source->TextConfig(start.tokenizer);
-  RequireWritable(start.config);
-  const ChatFormat format = start.source->ReadChatFormat();
-  start.files.tokenizer_json = start.source->TokenizerJson(start.tokenizer);
-  start.files.chat_template = format.chat_template;
-  start.files.tokenizer_hash = start.tokenizer.hash();
-  ChatEncoder encoder(start.tokenizer,
+// The samples of the files for this model. Turns may end with a token at which it did not stop.
+FinetuneData ReadData(const FinetuneRecipe& recipe, const std::vector<std::string>& paths,
+                      const std::string& model, const StopRequest& stop, TrainingStart& start) {
+  const ModelConfig& config = start.config();
+  const ChatFormat& format = start.chat_format();
+  ChatEncoder encoder(start.tokenizer(),
                       {.chat_template = format.chat_template,
                        .bos_token = format.bos_token,
                        .eos_token = format.eos_token,
-                       .bos = DocumentStartToken(start.config),
-                       .eos = static_cast<int32_t>(start.config.eos_token_id),
-                       .stops = StopTokens(start.config)},
+                       .bos = DocumentStartToken(config),
+                       .eos = static_cast<int32_t>(config.eos_token_id),
+                       .stops = StopTokens(config)},
                       model);
-  start.data =
-      ReadFinetuneData(paths, encoder, recipe.finetune, start.config.max_position_embeddings, stop);
+  FinetuneData data =
+      ReadFinetuneData(paths, encoder, recipe.finetune, config.max_position_embeddings, stop);
   for (const int32_t id : encoder.new_stops()) {
-    std::vector<int64_t>& stops = start.config.stop_token_ids;
-    if (stops.empty() && start.config.eos_token_id >= 0) stops.push_back(start.config.eos_token_id);
-    stops.push_back(id);
-    start.data.notes.push_back(
-        fmt::format("turns end with {}, at which the model did not stop so far; it will",
-                    Printable(start.tokenizer.TokenBytes(id))));
+    data.notes.push_back(
+        fmt::format("turns end with {}, at which the model did not stop so far; {}",
+                    Printable(start.tokenizer().TokenBytes(id)),
+                    start.StopAt(id) ? "it will"
+                                     : "an adapter cannot change that (adapter.kind = \"none\" "
+                                       "trains all weights, and does)"));
   }
-  return start;
+  return data;
 }
 
 class FinetuningRun {
  public:
-  FinetuningRun(const FinetuneRecipe& recipe, Start start, const std::string& model,
-                const std::string& run, const FinetuneCallbacks& callbacks)
+  FinetuningRun(const FinetuneRecipe& recipe, const TrainingStart& start, Activations activations,
+                FinetuneData data, const std::string& model, const std::string& run,
+                const FinetuneCallbacks& callbacks)
       : recipe_(recipe),
         options_(recipe.finetune),
         run_(run),
         callbacks_(callbacks),
-        data_(std::move(start.data)),
-        files_(std::move(start.files)),
+        data_(std::move(data)),
+        files_(start.Files()),
         inputs_{{"model", CheckpointFingerprint(model)}, {"data", data_.checksum}},
-        trained_(start.config, recipe.optimizer, FormatOf(options_.precision)),
+        trained_(start.Make(recipe.optimizer, activations, options_.seed)),
         order_(static_cast<int64_t>(data_.train.size()), options_.seed) {
-    ReadWeights(*start.source, trained_.layout(), trained_.mutable_weights());
+    if (trained_->trains_adapter() && options_.router_bias_gamma > 0) {
+      FailUsage(
+          "finetune.router_bias_gamma is {}, but an adapter leaves the router as it is; set it to "
+          "0, or adapter.kind to none",
+          options_.router_bias_gamma);
+    }
     std::vector<const ChatSample*> measured;
     for (const ChatSample& sample : data_.held_out) {
       if (static_cast<int64_t>(measured.size()) == options_.evaluate_samples) break;
@@ -160,7 +150,7 @@ class FinetuningRun {
   }
   bool MeasuresHeldOut() const { return !held_out_.empty(); }
   double HeldOutLoss() {
-    return EvaluateLoss(trained_.model(), trained_.bound_weights(), held_out_).loss;
+    return EvaluateLoss(trained_->model(), trained_->bound_weights(), held_out_).loss;
   }
   void MeasureStart();
   void Step();
@@ -173,7 +163,7 @@ class FinetuningRun {
   const FinetuneData data_;
   const ModelFiles files_;
   const RunInputs inputs_;
-  TrainedModel trained_;
+  const std::unique_ptr<TrainedModel> trained_;
   SampleOrder order_;
   std::vector<MicroBatch> held_out_;
   int64_t places_ = 0;  // of samples in the whole run
@@ -193,7 +183,7 @@ void FinetuningRun::Begin() {
 void FinetuningRun::GoOn(const LatestCheckpoint& latest, const std::vector<RecipeChange>& changes) {
   for (const std::string& warning : latest.warnings) Note(warning);
   RecordInputs(run_, inputs_, /*goes_on=*/true);
-  state_ = ParseLoopState(trained_.Load(latest.directory), latest.directory);
+  state_ = ParseLoopState(trained_->Load(latest.directory), latest.directory);
   // Killed between the writing of best/ and the next checkpoint, a run left there the model of a
   // step that it does not know; where it comes to that step again, it writes it again.
   if (state_.best != BestFingerprint()) {
@@ -221,13 +211,13 @@ void FinetuningRun::MeasureStart() {
 void FinetuningRun::Save() {
   metrics_->Sync();
   state_.best = BestFingerprint();
-  result_.checkpoint = trained_.Save(run_, options_.keep_checkpoints, files_, ToJson(state_),
-                                     trained_.optimizer().step());
+  result_.checkpoint = trained_->Save(run_, options_.keep_checkpoints, files_, ToJson(state_),
+                                      trained_->optimizer().step());
 }
 
 void FinetuningRun::Step() {
   const double start = SteadySeconds();
-  const int64_t step = trained_.optimizer().step();
+  const int64_t step = trained_->optimizer().step();
   const int64_t first = step * options_.samples_per_step;
   const int64_t count = std::min(options_.samples_per_step, places_ - first);
   std::vector<const ChatSample*> samples;
@@ -243,7 +233,7 @@ void FinetuningRun::Step() {
                                    .balance_alpha = options_.balance_alpha,
                                    .router_bias_gamma = options_.router_bias_gamma,
                                    .lr_factor = lr_factor},
-                                  callbacks_.stop, trained_);
+                                  callbacks_.stop, *trained_);
   state_.tokens += tokens;
   metrics.tokens = state_.tokens;
   metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
@@ -256,8 +246,8 @@ void FinetuningRun::Step() {
     metrics.validation_loss = HeldOutLoss();
     if (metrics.validation_loss < state_.best_loss) {
       state_.best_loss = metrics.validation_loss;
-      PublishCheckpoint(BestDirectory(), trained_.config(), trained_.layout(), trained_.weights(),
-                        files_, nullptr);
+      PublishCheckpoint(BestDirectory(), trained_->config(), trained_->layout(),
+                        trained_->weights(), files_, nullptr);
     }
   }
   metrics_->Append(metrics, measures);
@@ -271,7 +261,7 @@ FinetuneResult FinetuningRun::Loop() {
   for (const std::string& note : data_.notes) Note(note);
   if (callbacks_.on_plan) callbacks_.on_plan(steps_);
   const bool begins = result_.checkpoint.empty();
-  const int64_t written = begins ? -1 : trained_.optimizer().step();
+  const int64_t written = begins ? -1 : trained_->optimizer().step();
   TruncateJsonLines(run_ + "/metrics.jsonl", written);
   TruncateJsonLines(run_ + "/timings.jsonl", written);
   const StepMetrics last = ReadLastMetrics(run_ + "/metrics.jsonl");
@@ -280,10 +270,10 @@ FinetuneResult FinetuningRun::Loop() {
   timings_.emplace(run_ + "/timings.jsonl");
   try {
     if (begins) MeasureStart();
-    while (trained_.optimizer().step() < steps_) Step();
+    while (trained_->optimizer().step() < steps_) Step();
     result_.finished = true;
   } catch (const Interruption&) {
-    const int64_t done = trained_.optimizer().step();
+    const int64_t done = trained_->optimizer().step();
     if (done > 0) Save();
     Note(done == 0
              ? "stopped before the first step; there is nothing to save"
@@ -292,7 +282,7 @@ FinetuneResult FinetuningRun::Loop() {
   }
   result_.start_loss = state_.start_loss;
   result_.best_loss = state_.best_loss;
-  if (FileExists(BestDirectory() + "/config.json")) {
+  if (FileExists(BestDirectory())) {
     result_.best_checkpoint = BestDirectory();
   } else if (result_.finished && MeasuresHeldOut()) {
     Note(fmt::format(
@@ -324,12 +314,14 @@ FinetuneResult Finetune(const FinetuneRecipe& recipe, const std::string& model,
       CheckRecipe(run, ToToml(recipe), latest.has_value(), written, may_grow);
   std::optional<FinetuningRun> loop;
   try {
-    Start start = ReadStart(recipe, model, data, callbacks.stop);
+    TrainingStart start(model, recipe.adapter, FormatOf(recipe.finetune.precision));
+    if (!start.trains_adapter()) RequireWritable(start.config());
+    FinetuneData samples = ReadData(recipe, data, model, callbacks.stop, start);
     // No micro-batch has more rows than its limit or the longest sample, nor than a step.
-    const int64_t rows = std::min(std::max(recipe.finetune.micro_batch_tokens, start.data.longest),
-                                  recipe.finetune.samples_per_step * start.data.longest);
-    RequireTrainingMemory(start.config, rows, FormatOf(recipe.finetune.precision));
-    loop.emplace(recipe, std::move(start), model, run, callbacks);
+    const int64_t rows = std::min(std::max(recipe.finetune.micro_batch_tokens, samples.longest),
+                                  recipe.finetune.samples_per_step * samples.longest);
+    const Activations activations = start.Fit(rows, recipe.finetune.recompute);
+    loop.emplace(recipe, start, activations, std::move(samples), model, run, callbacks);
     if (!lock) lock.emplace(run);
     if (latest) {
       loop->GoOn(*latest, changes);

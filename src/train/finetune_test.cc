@@ -122,6 +122,37 @@ TEST_F(FinetuneTest, ResumedRunEndsInTheSameBytes) {
   }
 }
 
+// Of an adapter: its base stays, and is what a KL reference would be.
+TEST_F(FinetuneTest, AnAdapterLearnsResumesAndIsAskedWithItsBase) {
+  FinetuneRecipe recipe = Recipe();
+  recipe.adapter.kind = "lora";
+  recipe.adapter.rank = 4;
+  recipe.optimizer.learning_rate = 3e-2;
+  std::string notes;
+  const FinetuneResult whole = Train(recipe, "whole", false, Notes(&notes));
+  EXPECT_LT(whole.last.validation_loss, whole.start_loss - 0.05);  // of random weights
+  EXPECT_NE(notes.find("an adapter cannot change that"), std::string::npos) << notes;
+  int64_t step = 0;
+  Train(recipe, "parts", false,
+        {.on_step = [&](const StepMetrics& m) { step = m.step; },
+         .stop = [&] { return step >= 11; }});
+  EXPECT_TRUE(Train(recipe, "parts", true).finished);
+  for (const char* file : {"metrics.jsonl", "best/adapter_model.safetensors",
+                           "checkpoints/step-00000020/adapter_model.safetensors",
+                           "checkpoints/step-00000020/optimizer.safetensors"}) {
+    EXPECT_EQ(Bytes("whole", file), Bytes("parts", file)) << file;
+  }
+  EXPECT_FALSE(fs::exists(whole.checkpoint + "/model.safetensors"));
+  EXPECT_NE(OpenModel(whole.best_checkpoint)->ReadChatFormat().chat_template, "");
+  // An adapter goes on from where it was.
+  recipe.finetune.steps = 1;
+  EXPECT_NEAR(Finetune(recipe, whole.checkpoint, {Data()}, Run("further"), false, {}).start_loss,
+              whole.last.validation_loss, 1e-5);
+  recipe.finetune.router_bias_gamma = 0.1;
+  EXPECT_TRUE(Says(MessageOf([&] { Train(recipe, "router"); }),
+                   "finetune.router_bias_gamma is 0.1, but an adapter leaves the router"));
+}
+
 // Killed behind the last checkpoint, when best/ was of a later step already.
 TEST_F(FinetuneTest, WhatAKilledRunWroteBehindItsCheckpointIsMadeAgain) {
   Train(Recipe(), "whole");

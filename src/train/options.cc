@@ -112,6 +112,7 @@ void ListFields(FinetuneOptions& o, FieldList& list) {
   list.Add("mtp_lambda", o.mtp_lambda, "weight of the multi-token-prediction loss");
   list.Add("balance_alpha", o.balance_alpha, "weight of the sequence-wise balance loss");
   list.Add("router_bias_gamma", o.router_bias_gamma, "step of the auxiliary-loss-free balancing");
+  list.Add("recompute", o.recompute, kRecomputeHelp);
   list.Add("precision", o.precision, kPrecisionHelp);
   list.Add("seed", o.seed, "of the order of the samples");
 }
@@ -141,6 +142,7 @@ void Validate(const FinetuneOptions& o) {
                                     {"router_bias_gamma", o.router_bias_gamma}}) {
     if (!(value >= 0)) FailUsage("{} is {}; it cannot be negative", name, value);
   }
+  ValidateRecompute(o.recompute);
   ValidatePrecision(o.precision);
 }
 

@@ -83,6 +83,7 @@ struct FinetuneOptions {
   double mtp_lambda = 0.3;
   double balance_alpha = 0;  // a published model's experts have found their balance
   double router_bias_gamma = 0;
+  std::string recompute = "auto";
   std::string precision = "f32";
   uint64_t seed = 1;
 };

@@ -83,7 +83,7 @@ int64_t SequencesAt(const PretrainOptions& o, int64_t step) {
 
 FinetuneRecipe::FinetuneRecipe() {
   optimizer.optimizer = "adamw";
-  optimizer.learning_rate = 2e-5;
+  optimizer.learning_rate = 2e-4;
   optimizer.weight_decay = 0;
   schedule.schedule = "cosine";
   schedule.warmup_steps = 10;
@@ -91,12 +91,14 @@ FinetuneRecipe::FinetuneRecipe() {
 
 void ListFields(FinetuneRecipe& r, FieldList& list) {
   list.Section("finetune", r.finetune, "the run");
+  list.Section("adapter", r.adapter, "what is trained");
   list.Section("optimizer", r.optimizer, "the optimizer");
   list.Section("schedule", r.schedule, "the learning rate over the run");
 }
 
 void Validate(const FinetuneRecipe& r) {
   Validate(r.finetune);
+  Validate(r.adapter);
   Validate(r.optimizer);
   Validate(r.schedule);
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "model/adapter.h"
 #include "model/config.h"
 #include "train/options.h"
 
@@ -24,6 +25,7 @@ int64_t SequencesAt(const PretrainOptions& options, int64_t step);
 
 struct FinetuneRecipe {
   FinetuneOptions finetune;
+  AdapterOptions adapter;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   FinetuneRecipe();  // fine-tuning's defaults of the last two

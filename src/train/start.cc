@@ -88,6 +88,14 @@ void TrainingStart::RequireMemory(int64_t micro_batch_tokens, Activations activa
                        format_, activations);
 }
 
+bool TrainingStart::StopAt(int32_t token) {
+  if (adapter_) return false;
+  std::vector<int64_t>& stops = config_.stop_token_ids;
+  if (stops.empty() && config_.eos_token_id >= 0) stops.push_back(config_.eos_token_id);
+  stops.push_back(token);
+  return true;
+}
+
 ModelFiles TrainingStart::Files() const {
   ModelFiles files;
   files.tokenizer_json = source_->TokenizerJson(tokenizer_);

@@ -31,6 +31,9 @@ class TrainingStart {
   // What the training keeps of activations, computing so many tokens at once; `recompute` as in
   // kRecomputeHelp. Error if this machine cannot hold it.
   Activations Fit(int64_t micro_batch_tokens, const std::string& recompute) const;
+  // The token is to end texts, too. False, and nothing has changed, for an adapter: what ends texts
+  // is in its base's files.
+  bool StopAt(int32_t token);
   // What goes beside what is trained.
   ModelFiles Files() const;
   // `seed`: of a fresh adapter.
