@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -37,6 +39,34 @@ double Flops(const ModelCost& cost, const EngineStep& step) {
          static_cast<double>(step.rows - step.sampled) * cost.HeadFlopsPerToken();
 }
 
+namespace {
+
+void Adjust(const GenerationRequest& request, const std::vector<int32_t>& completion,
+            std::span<float> logits) {
+  if (request.sampling.penalizes())
+    PenalizeLogits(logits, request.sampling, request.prompt, completion);
+  for (const auto& [token, bias] : request.logit_bias) logits[static_cast<size_t>(token)] += bias;
+}
+
+// The largest logits, ties by the lower id.
+std::vector<TokenLogp> MostProbable(std::span<const float> logits, int64_t most) {
+  std::vector<int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto count = std::min<size_t>(order.size(), static_cast<size_t>(most));
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+                    [&](int32_t a, int32_t b) {
+                      const float la = logits[static_cast<size_t>(a)];
+                      const float lb = logits[static_cast<size_t>(b)];
+                      return la != lb ? la > lb : a < b;
+                    });
+  std::vector<TokenLogp> top;
+  for (size_t i = 0; i < count; ++i)
+    top.push_back({order[i], logits[static_cast<size_t>(order[i])]});
+  return top;
+}
+
+}  // namespace
+
 struct Engine::Request {
   GenerationRequest asked;
   RequestId id;          // unique in this engine
@@ -71,6 +101,7 @@ struct Engine::Planned {
   bool sampled;  // a token follows the last row
   int32_t token = 0;
   float logp = 0;
+  std::vector<TokenLogp> top = {};
 };
 
 struct Engine::Ended {
@@ -105,6 +136,11 @@ void Engine::Check(const GenerationRequest& request, const std::string& name) co
     Fail("{}: token id {} is outside the model's vocabulary of {}; use the model's own tokenizer",
          name, token, model_.config().vocab_size);
   }
+  for (const auto& [token, bias] : request.logit_bias) {
+    if (token >= 0 && token < model_.config().vocab_size) continue;
+    Fail("logit_bias: token id {} is outside the model's vocabulary of {}", token,
+         model_.config().vocab_size);
+  }
 }
 
 void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name) {
@@ -118,7 +154,7 @@ void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name) {
 
 RequestId Engine::Submit(GenerationRequest request) {
   CHECK(!generating_);
-  Check(request, "the prompt");
+  Check(request);
   const RequestId id = next_id_++;
   Enqueue(std::move(request), id, id);
   return id;
@@ -143,6 +179,7 @@ void Engine::Admit() {
     sequence.request = next;
     sequence.completion.request = next->name;
     sequence.completion.sample = next->admitted++;
+    sequence.completion.cached = sequence.computed;
     sequence.slot = free_slots_.back();
     free_slots_.pop_back();
     running_.push_back(std::move(sequence));
@@ -204,7 +241,9 @@ void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
     const Matrix row = probabilities.Rows(i, 1);
     const float temperature = request.sampling.temperature;
     const float inverse = temperature > 0 ? 1 / temperature : 1.0f;
-    for (int64_t v = 0; v < vocabulary; ++v) row.data[v] = logits(i, v) * inverse;
+    std::copy_n(logits.Row(i), vocabulary, row.data);
+    Adjust(request, sequence.completion.tokens, {row.data, static_cast<size_t>(vocabulary)});
+    for (int64_t v = 0; v < vocabulary; ++v) row.data[v] *= inverse;
     SoftmaxRows(row, row);
     if (request.never) {
       for (const int32_t token : *request.never) row.data[token] = 0;
@@ -225,11 +264,21 @@ void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
     sampled[i]->token = chosen[i];
     sampled[i]->logp = logp[i];
   }
+  ParallelFor(count, [&](int64_t i) {
+    Planned& planned = *sampled[static_cast<size_t>(i)];
+    const int64_t most = planned.sequence->request->asked.top_logp;
+    if (most <= 0) return;
+    planned.top = MostProbable({logits.Row(i), static_cast<size_t>(vocabulary)}, most);
+    // Of all tokens the logarithm of the sum is the same.
+    const float normalizer = logits(i, planned.token) - planned.logp;
+    for (auto& [token, top] : planned.top)
+      top = token == planned.token ? planned.logp : top - normalizer;
+  });
 }
 
-EngineStep Engine::Commit(const std::vector<Planned>& plan) {
+EngineStep Engine::Commit(std::vector<Planned>& plan) {
   EngineStep step;
-  for (const Planned& planned : plan) {
+  for (Planned& planned : plan) {
     Sequence& sequence = *planned.sequence;
     const GenerationRequest& request = sequence.request->asked;
     Completion& completion = sequence.completion;
@@ -242,6 +291,7 @@ EngineStep Engine::Commit(const std::vector<Planned>& plan) {
     if (!planned.sampled) continue;
     completion.tokens.push_back(planned.token);
     completion.logp.push_back(planned.logp);
+    if (request.top_logp > 0) completion.top.push_back(std::move(planned.top));
     ++stats_.generated_tokens;
     const bool stop = std::find(request.stop_tokens.begin(), request.stop_tokens.end(),
                                 planned.token) != request.stop_tokens.end();
@@ -320,6 +370,7 @@ bool Engine::Cancel(RequestId id) {
 }
 
 bool Engine::idle() const { return waiting_.empty() && running_.empty() && ended_.empty(); }
+int64_t Engine::running() const { return static_cast<int64_t>(running_.size()); }
 
 std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& requests,
                                          const TokenCallback& on_token,

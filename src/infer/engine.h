@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/arena.h"
@@ -34,6 +35,11 @@ struct GenerationRequest {
   // Tokens that are never drawn, such as ids without a text; null: none. Each token's logp is still
   // of the model's whole distribution.
   std::shared_ptr<const std::vector<int32_t>> never;
+  // Added to these tokens' logits before anything else of sampling. Their logp too stays the
+  // model's.
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  int64_t top_logp =
+      0;  // how many of the most probable tokens a completion tells at each of its own
 };
 
 // Gives each request random numbers of its own: streams first, first + 1, … in the order of the
@@ -41,6 +47,13 @@ struct GenerationRequest {
 void SeparateStreams(std::vector<GenerationRequest>& requests, uint64_t first = 0);
 
 using RequestId = size_t;
+
+// A token and its log-probability under the model's own distribution.
+struct TokenLogp {
+  int32_t token;
+  float logp;
+  bool operator==(const TokenLogp&) const = default;
+};
 
 enum class FinishReason { kStop, kLength, kCancelled };
 
@@ -50,6 +63,9 @@ struct Completion {
   std::vector<int32_t> tokens;
   std::vector<float>
       logp;  // of each token under the model's own distribution (temperature 1, nothing cut)
+  std::vector<std::vector<TokenLogp>>
+      top;             // of each token, where asked for; the most probable first
+  int64_t cached = 0;  // tokens of the prompt that others had computed
   // A completion that its last token ended is kStop or kLength, whatever the callback said of it.
   FinishReason finish = FinishReason::kLength;
 };
@@ -114,6 +130,9 @@ class Engine {
   // prefill_rows: not on the other requests, their order, what is cancelled, the slots or the
   // threads.
 
+  // Error: what Submit would say of this request. Any thread may ask, while another steps.
+  void Check(const GenerationRequest& request) const { Check(request, "the prompt"); }
+
   // Queues a request behind those that wait. Its completions, as many as it has samples, come to
   // the sinks of later Steps. Error: an empty prompt, one beyond the capacity, a token outside the
   // vocabulary; UsageError: impossible sampling.
@@ -131,6 +150,8 @@ class Engine {
 
   // Whether nothing waits, runs or is still to be handed out.
   bool idle() const;
+  // Completions that are in a slot.
+  int64_t running() const;
 
   // All completions, ordered by request, then sample: submits all and steps until idle. The engine
   // must be idle, and its callbacks may neither Submit nor Cancel. Errors as Submit's, naming the
@@ -153,7 +174,7 @@ class Engine {
   int64_t PromptChunk(int64_t left, int64_t room) const;
   TokenBatch PlanStep(std::vector<Planned>& plan);
   void SampleStep(std::vector<Planned>& plan, ConstMatrix hidden);
-  EngineStep Commit(const std::vector<Planned>& plan);
+  EngineStep Commit(std::vector<Planned>& plan);
   void Deliver(const EngineSink& sink);
   void FreeEnded();
 
