@@ -267,6 +267,32 @@ class Answers(Serving):
         answer = self.server.post("/v1/chat/completions", {"messages": messages, "max_tokens": 4, "seed": 1})
         self.assertTrue(answer["choices"][0]["message"]["content"])
 
+    def test_what_was_computed_before_is_not_computed_again(self):
+        with Server(self.model, "--slots", 2, "--prefill-rows", 16) as server:
+            def ask(messages):
+                answer = server.post("/v1/chat/completions", {"messages": messages, "max_tokens": 6, "seed": 1,
+                                                              "thinking": {"type": "disabled"}})
+                usage = answer["usage"]
+                self.assertEqual(usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_cache_hit_tokens"])
+                self.assertEqual(usage["prompt_cache_hit_tokens"] + usage["prompt_cache_miss_tokens"],
+                                 usage["prompt_tokens"])
+                return answer["choices"][0]["message"]["content"], usage
+
+            talk = [{"role": "user", "content": "make 3 from " * 20}]
+            first, usage = ask(talk)
+            self.assertEqual(usage["prompt_cache_hit_tokens"], 0)
+            again, second = ask(talk)
+            self.assertEqual(again, first)
+            self.assertEqual(second["prompt_cache_miss_tokens"], 1)
+            talk += [{"role": "assistant", "content": first}, {"role": "user", "content": "and 4?"}]
+            goes_on, third = ask(talk)
+            self.assertGreaterEqual(third["prompt_cache_hit_tokens"], usage["prompt_tokens"])
+            self.assertGreater(server.metric("prompt_tokens_cached_total"), 2 * usage["prompt_tokens"] - 2)
+        with Server(self.model, "--slots", 1) as server:  # which has computed nothing before
+            fresh = server.post("/v1/chat/completions", {"messages": talk, "max_tokens": 6, "seed": 1,
+                                                         "thinking": {"type": "disabled"}})
+            self.assertEqual(fresh["choices"][0]["message"]["content"], goes_on)
+
     def test_many_at_once_get_what_each_gets_alone(self):
         requests = [{"content": f"make {i}" * (1 + i % 7), "max_tokens": 5 + i % 40, "seed": i,
                      "thinking": {"type": "disabled"}} for i in range(24)]

@@ -331,7 +331,7 @@ TEST(Engine, BiasesMoveWhatIsDrawnAndNothingThatIsTold) {
   Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
   auto requests = Requests(m.config);
   for (GenerationRequest& request : requests) {
-    request.logit_bias = {{7, 1000.0f}, {9, 999.0f}};
+    request.logit_bias = {{7, 1000.0f}, {9, 900.0f}};
     request.stop_tokens.clear();
     request.max_tokens = 10;
   }

@@ -48,7 +48,7 @@ class Server::Impl {
         started_(std::time(nullptr)),
         prompter_(loaded),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
-                options.prefill_rows),
+                options.prefill_rows, /*remember=*/true),
         scheduler_(engine_, options.slots + options.queue),
         http_(
             options.http,
