@@ -331,6 +331,11 @@ class Answers(Serving):
         self.refused(post({"messages": hi, "model": "gpt"}), 404, "this server has 'chatty'", "model")
         self.refused(post({"messages": hi, "tools": [{}]}), 400, "not supported", "tools")
         self.refused(post({"messages": hi * 200}), 400, "may have 512; shorten it")
+        # What cannot fit is not tokenized first.
+        long = "a" * (3 << 20)
+        self.refused(post({"messages": [{"role": "user", "content": long}]}), 400, "the text has 3145728 bytes; 512 tokens have")
+        self.refused(post({"prompt": [long]}, "/v1/completions"), 400, "the text has 3145728 bytes")
+        self.refused(post({"content": long}, "/tokenize"), 400, "the text has 3145728 bytes")
         self.refused(post({"prompt": [299, 300]}, "/v1/completions"), 400, "outside the model's vocabulary")
         self.refused(post({"prompt": "a", "logit_bias": {"300": 1}}, "/v1/completions"), 400, "logit_bias")
         self.refused(self.server.ask("GET", "/nowhere"), 404, "there is no /nowhere")

@@ -53,12 +53,12 @@ struct HttpOptions {
   int port = 8080;                    // 0: any that is free
   int64_t max_connections = 1024;     // further ones are told 503
   int64_t max_header = 16 << 10;      // bytes, of all headers together
-  int64_t max_body = 8 << 20;
+  int64_t max_body = 4 << 20;
   // A request's head must have come so many seconds after the one before, its body so many after
   // that; and a client must take what is written to it.
   double head_seconds = 30, body_seconds = 60, write_seconds = 30;
   double heartbeat_seconds = 15;
-  int workers = 2;  // threads that handlers run on
+  int workers = 4;  // threads that handlers run on
 };
 
 // Refuses a request when only its head has come, so that nothing is read of who may not ask. Must

@@ -33,6 +33,14 @@ void SendError(const Reply& reply, const ApiError& error) {
   reply->Send(error.status(), "application/json", ErrorBody(error), headers);
 }
 
+// The longest text that any token stands for, bytes.
+int64_t LongestToken(const Tokenizer& tokenizer) {
+  size_t longest = 1;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+    longest = std::max(longest, tokenizer.TokenBytes(id).size());
+  return static_cast<int64_t>(longest);
+}
+
 void SendJson(const Reply& reply, const Json& json) {
   reply->Send(200, "application/json", DumpJson(json));
 }
@@ -45,6 +53,7 @@ class Server::Impl {
       : loaded_(loaded),
         options_(options),
         context_(std::min(options.context, loaded.config().max_position_embeddings)),
+        most_bytes_(context_ * LongestToken(loaded.tokenizer())),
         started_(std::time(nullptr)),
         prompter_(loaded),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
@@ -135,6 +144,7 @@ class Server::Impl {
 
   void ChatCompletions(const HttpRequest& http, const Reply& reply) {
     const ChatRequest request = ParseChatRequest(http.body, options_.sampling, options_.limits);
+    CheckLength(request.messages);
     const ChatPrompt prompt = prompter_.Prompt(
         request.messages, {request.variables, request.continue_final_message, LocalNow()});
     const AnswerText::Options text{
@@ -149,6 +159,7 @@ class Server::Impl {
     for (const auto& prompt : request.prompts) {
       const auto* ids = std::get_if<std::vector<int32_t>>(&prompt);
       const auto* words = std::get_if<std::string>(&prompt);
+      if (words) CheckLength(words->size());
       // A prompt is the client's own text from its first byte: special tokens in it are meant.
       prompts.push_back(ids ? *ids : loaded_.PromptTokens(*words, /*special=*/true));
       echoes.push_back(!request.echo ? "" : words ? *words : loaded_.tokenizer().Decode(*ids));
@@ -204,6 +215,19 @@ class Server::Impl {
     });
   }
 
+  // Turns away what cannot fit before it is tokenized, which takes long.
+  void CheckLength(size_t bytes) const {
+    if (static_cast<int64_t>(bytes) <= most_bytes_) return;
+    throw ApiError(400, fmt::format("the text has {} bytes; {} tokens have at most {}; shorten it",
+                                    bytes, context_, most_bytes_));
+  }
+  void CheckLength(const Json& messages) const {
+    size_t bytes = 0;
+    for (const Json& message : messages)
+      bytes += message.at("content").get_ref<const std::string&>().size();
+    CheckLength(bytes);
+  }
+
   void CheckModel(const std::string& name) const {
     if (name.empty() || name == options_.name) return;
     throw ApiError(404,
@@ -214,6 +238,7 @@ class Server::Impl {
 
   void Tokenize(const HttpRequest& http, const Reply& reply) {
     const TokenizeRequest request = ParseTokenizeRequest(http.body, options_.limits);
+    CheckLength(request.content.size());
     std::vector<int32_t> tokens;
     loaded_.tokenizer().Encode(request.content, &tokens, request.special);
     SendJson(reply, {{"tokens", tokens}});
@@ -265,6 +290,7 @@ class Server::Impl {
   const LoadedModel& loaded_;
   const ServeOptions options_;
   const int64_t context_;
+  const int64_t most_bytes_;  // of a text that can fit in the context
   const int64_t started_;
   std::atomic<bool> closing_ = false;
   std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0, cached_tokens_ = 0;
