@@ -51,8 +51,11 @@ dh_folder(rl DEPS base text sandbox task model checkpoint infer train)
 
 dh_folder(report DEPS base)
 dh_folder(pipeline DEPS base kernel text data model checkpoint infer train task rl report)
-dh_folder(app DEPS base kernel text data model checkpoint infer train task rl report pipeline LIBS PkgConfig::EDIT)
+dh_folder(serve DEPS base text model infer pipeline LIBS Boost::headers)
+dh_folder(app DEPS base kernel text data model checkpoint infer train task rl report pipeline serve LIBS PkgConfig::EDIT)
 
+include(cmake/page.cmake)
+target_sources(dh_serve PRIVATE ${CMAKE_BINARY_DIR}/embedded_page.cc)
 include(cmake/recipes.cmake)
 target_sources(dh_app PRIVATE ${CMAKE_BINARY_DIR}/embedded_recipes.cc)
 # Heavy headers that most of src/app sees.

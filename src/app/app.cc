@@ -72,6 +72,7 @@ void RegisterAll(Command app) {
   RegisterRun(app);
   RegisterGenerate(app);
   RegisterChat(app);
+  RegisterServe(app);
   RegisterEvaluate(app);
   RegisterBench(app);
   RegisterReport(app);

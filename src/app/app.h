@@ -39,5 +39,6 @@ void RegisterEvaluate(Command app);
 void RegisterBench(Command app);
 void RegisterReport(Command app);
 void RegisterConvert(Command app);
+void RegisterServe(Command app);
 
 }  // namespace darkhorse

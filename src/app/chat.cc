@@ -37,6 +37,9 @@ struct ChatFlags {
   bool json = false;
 };
 
+// Of the conversation before, latents are computed again but for whole chunks of so many tokens.
+constexpr int64_t kPrefillRows = 64;
+
 void Write(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
@@ -133,7 +136,8 @@ class Chat {
       : options_(options),
         loaded_(loaded),
         talk_(loaded.Talk(TalkOf(options, loaded))),
-        engine_(loaded.model(), loaded.weights(), kForm, 1, context()) {}
+        engine_(loaded.model(), loaded.weights(), kForm, 1, context(), kPrefillRows,
+                /*remember=*/true) {}
 
   bool remembers() const { return talk_.remembers(); }
   void Clear() { talk_.Clear(); }

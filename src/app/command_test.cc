@@ -241,7 +241,12 @@ TEST(AddSamplingFlags, EachSetsItsParameter) {
   SamplingParams sampling;
   Program program("prog", "prog 1", "help");
   AddSamplingFlags(program.command(), &sampling);
-  program.Run({"--temperature", "0.5", "--top-k", "6", "--top-p", "0.75", "--min-p", "0.125"});
+  program.Run({"--temperature", "0.5", "--top-k", "6", "--top-p", "0.75", "--min-p", "0.125",
+               "--repetition-penalty", "1.5", "--presence-penalty", "-0.5", "--frequency-penalty",
+               "0.25"});
+  EXPECT_EQ(sampling.repetition_penalty, 1.5f);
+  EXPECT_EQ(sampling.presence_penalty, -0.5f);
+  EXPECT_EQ(sampling.frequency_penalty, 0.25f);
   EXPECT_EQ(sampling.temperature, 0.5f);
   EXPECT_EQ(sampling.top_k, 6);
   EXPECT_EQ(sampling.top_p, 0.75f);

@@ -40,7 +40,7 @@ struct CacheFlag {
   CacheForm form() const;
 };
 
-// --temperature, --top-k, --top-p and --min-p.
+// --temperature, --top-k and the others.
 void AddSamplingFlags(Command command, SamplingParams* sampling);
 
 }  // namespace darkhorse

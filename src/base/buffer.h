@@ -12,8 +12,9 @@ class FloatBuffer {
  public:
   FloatBuffer() = default;
   // `count` zeros, aligned to 64 bytes at least. Error: out of memory.
-  explicit FloatBuffer(int64_t count) : FloatBuffer(count, 0) {}
-  // The same, but only what is written takes memory, and no more is asked of the system.
+  explicit FloatBuffer(int64_t count) : FloatBuffer(count, /*sparse=*/false) {}
+  // The same in small pages, for what may never be used: only what is written takes memory, and the
+  // time to zero it, and no more is asked of the system.
   static FloatBuffer Sparse(int64_t count);
 
   float* data() { return data_.get(); }
@@ -25,7 +26,7 @@ class FloatBuffer {
   operator std::span<float>() { return {data(), static_cast<size_t>(size())}; }
 
  private:
-  FloatBuffer(int64_t count, int mmap_flags);
+  FloatBuffer(int64_t count, bool sparse);
   struct Unmap {
     int64_t count;
     void operator()(float* data) const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -37,6 +39,34 @@ double Flops(const ModelCost& cost, const EngineStep& step) {
          static_cast<double>(step.rows - step.sampled) * cost.HeadFlopsPerToken();
 }
 
+namespace {
+
+void Adjust(const GenerationRequest& request, const std::vector<int32_t>& completion,
+            std::span<float> logits) {
+  if (request.sampling.penalizes())
+    PenalizeLogits(logits, request.sampling, request.prompt, completion);
+  for (const auto& [token, bias] : request.logit_bias) logits[static_cast<size_t>(token)] += bias;
+}
+
+// The largest logits, ties by the lower id.
+std::vector<TokenLogp> MostProbable(std::span<const float> logits, int64_t most) {
+  std::vector<int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto count = std::min<size_t>(order.size(), static_cast<size_t>(most));
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+                    [&](int32_t a, int32_t b) {
+                      const float la = logits[static_cast<size_t>(a)];
+                      const float lb = logits[static_cast<size_t>(b)];
+                      return la != lb ? la > lb : a < b;
+                    });
+  std::vector<TokenLogp> top;
+  for (size_t i = 0; i < count; ++i)
+    top.push_back({order[i], logits[static_cast<size_t>(order[i])]});
+  return top;
+}
+
+}  // namespace
+
 struct Engine::Request {
   GenerationRequest asked;
   RequestId id;          // unique in this engine
@@ -71,6 +101,14 @@ struct Engine::Planned {
   bool sampled;  // a token follows the last row
   int32_t token = 0;
   float logp = 0;
+  std::vector<TokenLogp> top = {};
+};
+
+// Where the beginning of a prompt lies already.
+struct Engine::Source {
+  int64_t slot = -1;
+  int64_t tokens = 0;
+  bool running = false;
 };
 
 struct Engine::Ended {
@@ -79,11 +117,13 @@ struct Engine::Ended {
 };
 
 Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
-               int64_t capacity, int64_t prefill_rows)
+               int64_t capacity, int64_t prefill_rows, bool remember)
     : model_(model),
       weights_(weights),
       cache_(model.config(), form, slots, capacity, AttentionFormat(weights.layers.front())),
-      prefill_rows_(prefill_rows) {
+      prefill_rows_(prefill_rows),
+      remember_(remember),
+      held_(static_cast<size_t>(slots)) {
   CHECK(prefill_rows >= 1);
   running_.reserve(static_cast<size_t>(slots));  // a plan points into it
   for (int64_t slot = slots; slot-- > 0;) free_slots_.push_back(slot);
@@ -105,6 +145,11 @@ void Engine::Check(const GenerationRequest& request, const std::string& name) co
     Fail("{}: token id {} is outside the model's vocabulary of {}; use the model's own tokenizer",
          name, token, model_.config().vocab_size);
   }
+  for (const auto& [token, bias] : request.logit_bias) {
+    if (token >= 0 && token < model_.config().vocab_size) continue;
+    Fail("logit_bias: token id {} is outside the model's vocabulary of {}", token,
+         model_.config().vocab_size);
+  }
 }
 
 void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name) {
@@ -118,62 +163,135 @@ void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name) {
 
 RequestId Engine::Submit(GenerationRequest request) {
   CHECK(!generating_);
-  Check(request, "the prompt");
+  Check(request);
   const RequestId id = next_id_++;
   Enqueue(std::move(request), id, id);
   return id;
+}
+
+// Of so many computed tokens of a sequence with so long a prompt, how many another may begin with.
+// A latent cache's bits depend on the rows computed together, so only whole chunks of a prompt are
+// what they would be in another.
+int64_t Engine::Shareable(int64_t computed, int64_t prompt) const {
+  if (cache_.form() == CacheForm::kExpanded) return computed;
+  return std::min(computed, prompt - 1) / prefill_rows_ * prefill_rows_;
+}
+
+// The slot that holds most of a prompt's beginning, of several one that is free.
+Engine::Source Engine::LongestCommon(const std::vector<int32_t>& prompt) const {
+  Source best;
+  const auto consider = [&](int64_t slot, bool running, int64_t shareable, const auto& token) {
+    const int64_t most = std::min(shareable, static_cast<int64_t>(prompt.size()) - 1);
+    int64_t common = 0;
+    while (common < most && token(common) == prompt[static_cast<size_t>(common)]) ++common;
+    common = Shareable(common, common + 1);
+    if (common > best.tokens) best = {slot, common, running};
+  };
+  for (const int64_t slot : free_slots_) {
+    const std::vector<int32_t>& held = held_[static_cast<size_t>(slot)];
+    consider(slot, false, static_cast<int64_t>(held.size()),
+             [&](int64_t i) { return held[static_cast<size_t>(i)]; });
+  }
+  for (const Sequence& sequence : running_) {
+    const auto prompt_size = static_cast<int64_t>(sequence.request->asked.prompt.size());
+    consider(sequence.slot, true, Shareable(sequence.computed, prompt_size),
+             [&](int64_t i) { return sequence.token(i); });
+  }
+  return best;
+}
+
+// Gives a request's next sample a slot, which begins with what the source has of its prompt.
+void Engine::Begin(const std::shared_ptr<Request>& request, const Source& source) {
+  // In place where that loses nothing. Else in the slot whose content was used longest ago, which
+  // may be the same one.
+  const bool in_place =
+      source.slot >= 0 && !source.running &&
+      source.tokens == static_cast<int64_t>(held_[static_cast<size_t>(source.slot)].size());
+  const auto taken = in_place    ? std::find(free_slots_.begin(), free_slots_.end(), source.slot)
+                     : remember_ ? free_slots_.begin()
+                                 : std::prev(free_slots_.end());
+  const int64_t slot = *taken;
+  free_slots_.erase(taken);
+  held_[static_cast<size_t>(slot)] = {};
+  if (source.tokens > 0 && source.slot != slot) cache_.CopyPrefix(source.slot, slot, source.tokens);
+  stats_.shared_tokens += source.tokens;
+  Sequence sequence;
+  sequence.computed = source.tokens;
+  sequence.request = request;
+  sequence.completion.request = request->name;
+  sequence.completion.sample = request->admitted++;
+  sequence.completion.cached = source.tokens;
+  sequence.slot = slot;
+  running_.push_back(std::move(sequence));
 }
 
 void Engine::Admit() {
   // A sample whose sibling is still computing their prompt waits for it, and those behind it with
   // it: the wait is a few steps at most.
   while (!free_slots_.empty() && !waiting_.empty()) {
-    const std::shared_ptr<Request>& next = waiting_.front();
+    const std::shared_ptr<Request> next = waiting_.front();
     const int64_t shareable = static_cast<int64_t>(next->asked.prompt.size()) -
                               1;  // the last token is computed to sample from
     const auto sibling = std::find_if(running_.begin(), running_.end(),
                                       [&](const Sequence& s) { return s.request == next; });
-    Sequence sequence;
+    Source source;
     if (sibling != running_.end() && shareable > 0) {
       if (sibling->computed < shareable) return;
-      cache_.CopyPrefix(sibling->slot, free_slots_.back(), shareable);
-      sequence.computed = shareable;
-      stats_.shared_tokens += shareable;
+      source = {sibling->slot, shareable, /*running=*/true};
+    } else if (remember_) {
+      source = LongestCommon(next->asked.prompt);
     }
-    sequence.request = next;
-    sequence.completion.request = next->name;
-    sequence.completion.sample = next->admitted++;
-    sequence.slot = free_slots_.back();
-    free_slots_.pop_back();
-    running_.push_back(std::move(sequence));
+    Begin(next, source);
     if (next->admitted == next->asked.samples) waiting_.pop_front();
   }
 }
 
-// Rows of a prompt to compute now, where `left` are to come and there is room for `room`; 0: none
-// in this step. A latent cache's bits depend on the rows computed together, so its chunks depend on
-// the prompt alone: as large as a step allows or not at all, and the last row, which a sibling has
-// to compute by itself, always by itself.
-int64_t Engine::PromptChunk(int64_t left, int64_t room) const {
-  if (cache_.form() == CacheForm::kExpanded) return std::min(left, room);
-  const int64_t chunk = std::min(left - 1, prefill_rows_);
-  return chunk <= room ? chunk : 0;
+// Rows to compute now of each sequence; 0: none in this step. Those that decode have their one. Of
+// the rows for prompts the oldest gets half, so that none waits for ever, and the shortest the
+// rest, so that none waits long for one that takes long. A latent cache's bits depend on the rows
+// computed together, so its chunks depend on the prompt alone: as large as a step allows or not at
+// all, in order, and the last row, which a sibling has to compute by itself, always by itself.
+std::vector<int64_t> Engine::PromptRows() const {
+  std::vector<int64_t> rows, order;
+  int64_t room = prefill_rows_;
+  const auto left = [&](int64_t i) {
+    const Sequence& sequence = running_[static_cast<size_t>(i)];
+    return sequence.length() - sequence.computed;
+  };
+  for (int64_t i = 0; i < running(); ++i) {
+    rows.push_back(left(i) == 1 ? 1 : 0);
+    if (left(i) > 1) order.push_back(i);
+  }
+  const auto give = [&](int64_t i, int64_t most) {
+    int64_t& given = rows[static_cast<size_t>(i)];
+    const int64_t more = std::min({left(i) - given, most, room});
+    given += more;
+    room -= more;
+  };
+  if (cache_.form() == CacheForm::kLatent) {
+    for (const int64_t i : order) {
+      const int64_t chunk = std::min(left(i) - 1, prefill_rows_);
+      if (chunk <= room) give(i, chunk);
+    }
+    return rows;
+  }
+  if (!order.empty()) give(order.front(), (room + 1) / 2);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return left(a) < left(b); });
+  for (const int64_t i : order) give(i, room);
+  return rows;
 }
 
 TokenBatch Engine::PlanStep(std::vector<Planned>& plan) {
   TokenBatch batch;
-  int64_t prefill_left = prefill_rows_;
-  for (Sequence& sequence : running_) {
-    const int64_t left = sequence.length() - sequence.computed;
-    int64_t rows = left;
-    if (rows > 1) {
-      rows = PromptChunk(left, prefill_left);
-      prefill_left -= rows;
-      if (rows == 0) continue;
-    }
+  const std::vector<int64_t> to_compute = PromptRows();
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Sequence& sequence = running_[i];
+    const int64_t rows = to_compute[i], left = sequence.length() - sequence.computed;
+    if (rows == 0) continue;
     batch.segments.push_back({batch.rows(), rows, sequence.computed, sequence.slot});
-    for (int64_t i = 0; i < rows; ++i)
-      batch.tokens.push_back(sequence.token(sequence.computed + i));
+    for (int64_t row = 0; row < rows; ++row)
+      batch.tokens.push_back(sequence.token(sequence.computed + row));
     plan.push_back({&sequence, rows, batch.rows() - 1, /*sampled=*/rows == left});
   }
   return batch;
@@ -204,7 +322,9 @@ void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
     const Matrix row = probabilities.Rows(i, 1);
     const float temperature = request.sampling.temperature;
     const float inverse = temperature > 0 ? 1 / temperature : 1.0f;
-    for (int64_t v = 0; v < vocabulary; ++v) row.data[v] = logits(i, v) * inverse;
+    std::copy_n(logits.Row(i), vocabulary, row.data);
+    Adjust(request, sequence.completion.tokens, {row.data, static_cast<size_t>(vocabulary)});
+    for (int64_t v = 0; v < vocabulary; ++v) row.data[v] *= inverse;
     SoftmaxRows(row, row);
     if (request.never) {
       for (const int32_t token : *request.never) row.data[token] = 0;
@@ -225,11 +345,21 @@ void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
     sampled[i]->token = chosen[i];
     sampled[i]->logp = logp[i];
   }
+  ParallelFor(count, [&](int64_t i) {
+    Planned& planned = *sampled[static_cast<size_t>(i)];
+    const int64_t most = planned.sequence->request->asked.top_logp;
+    if (most <= 0) return;
+    planned.top = MostProbable({logits.Row(i), static_cast<size_t>(vocabulary)}, most);
+    // Of all tokens the logarithm of the sum is the same.
+    const float normalizer = logits(i, planned.token) - planned.logp;
+    for (auto& [token, top] : planned.top)
+      top = token == planned.token ? planned.logp : top - normalizer;
+  });
 }
 
-EngineStep Engine::Commit(const std::vector<Planned>& plan) {
+EngineStep Engine::Commit(std::vector<Planned>& plan) {
   EngineStep step;
-  for (const Planned& planned : plan) {
+  for (Planned& planned : plan) {
     Sequence& sequence = *planned.sequence;
     const GenerationRequest& request = sequence.request->asked;
     Completion& completion = sequence.completion;
@@ -242,6 +372,7 @@ EngineStep Engine::Commit(const std::vector<Planned>& plan) {
     if (!planned.sampled) continue;
     completion.tokens.push_back(planned.token);
     completion.logp.push_back(planned.logp);
+    if (request.top_logp > 0) completion.top.push_back(std::move(planned.top));
     ++stats_.generated_tokens;
     const bool stop = std::find(request.stop_tokens.begin(), request.stop_tokens.end(),
                                 planned.token) != request.stop_tokens.end();
@@ -256,6 +387,13 @@ EngineStep Engine::Commit(const std::vector<Planned>& plan) {
   return step;
 }
 
+void Engine::Remember(const Sequence& sequence) {
+  const auto prompt = static_cast<int64_t>(sequence.request->asked.prompt.size());
+  std::vector<int32_t>& tokens = held_[static_cast<size_t>(sequence.slot)];
+  const int64_t shareable = Shareable(sequence.computed, prompt);
+  for (int64_t i = 0; i < shareable; ++i) tokens.push_back(sequence.token(i));
+}
+
 // Moves what has ended out of its slot.
 void Engine::FreeEnded() {
   for (Sequence& sequence : running_) {
@@ -263,6 +401,7 @@ void Engine::FreeEnded() {
     if (!sequence.done && !cancelled) continue;
     sequence.done = true;
     free_slots_.push_back(sequence.slot);
+    if (remember_) Remember(sequence);
     if (!cancelled) ended_.push_back({sequence.request->id, std::move(sequence.completion)});
   }
   std::erase_if(running_, [](const Sequence& sequence) { return sequence.done; });
@@ -320,6 +459,7 @@ bool Engine::Cancel(RequestId id) {
 }
 
 bool Engine::idle() const { return waiting_.empty() && running_.empty() && ended_.empty(); }
+int64_t Engine::running() const { return static_cast<int64_t>(running_.size()); }
 
 std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& requests,
                                          const TokenCallback& on_token,

@@ -1,6 +1,7 @@
 // Generation with continuous batching: token ids in, token ids out. Sequences of unequal length
 // share each step; one that ends frees its slot for the next at once. A prompt that several samples
-// share is computed once, as long as one of them is in a slot when the next takes its own. The
+// share is computed once, as long as one of them is in a slot when the next takes its own; an
+// engine that remembers computes no beginning of a prompt again that any slot still holds. The
 // engine knows nothing of text.
 //
 // Two ways to use it. Generate answers a list of requests and returns. Submit, Step and Cancel
@@ -13,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/arena.h"
@@ -34,6 +36,11 @@ struct GenerationRequest {
   // Tokens that are never drawn, such as ids without a text; null: none. Each token's logp is still
   // of the model's whole distribution.
   std::shared_ptr<const std::vector<int32_t>> never;
+  // Added to these tokens' logits before anything else of sampling. Their logp too stays the
+  // model's.
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  int64_t top_logp =
+      0;  // how many of the most probable tokens a completion tells at each of its own
 };
 
 // Gives each request random numbers of its own: streams first, first + 1, … in the order of the
@@ -41,6 +48,13 @@ struct GenerationRequest {
 void SeparateStreams(std::vector<GenerationRequest>& requests, uint64_t first = 0);
 
 using RequestId = size_t;
+
+// A token and its log-probability under the model's own distribution.
+struct TokenLogp {
+  int32_t token;
+  float logp;
+  bool operator==(const TokenLogp&) const = default;
+};
 
 enum class FinishReason { kStop, kLength, kCancelled };
 
@@ -50,6 +64,9 @@ struct Completion {
   std::vector<int32_t> tokens;
   std::vector<float>
       logp;  // of each token under the model's own distribution (temperature 1, nothing cut)
+  std::vector<std::vector<TokenLogp>>
+      top;             // of each token, where asked for; the most probable first
+  int64_t cached = 0;  // tokens of the prompt that others had computed
   // A completion that its last token ended is kStop or kLength, whatever the callback said of it.
   FinishReason finish = FinishReason::kLength;
 };
@@ -87,7 +104,7 @@ struct GenerationStats {
   EngineStep work;            // summed over the passes
   int64_t prompt_tokens = 0;  // rows computed for prompts
   int64_t generated_tokens = 0;
-  int64_t shared_tokens = 0;  // prompt rows copied instead of computed
+  int64_t shared_tokens = 0;  // prompt rows that were there already
 };
 
 // How large an engine has to be. Slots for so many requests of `samples` each, of which `most` may
@@ -105,14 +122,18 @@ class Engine {
  public:
   // slots: sequences at once. capacity: tokens of a sequence, prompt included. The weights may be
   // packed (model/packed_weights.h). prefill_rows: prompt rows computed in one step beside the
-  // decoding ones.
+  // decoding ones. remember: what a slot holds stays when its sequence has ended, until another
+  // needs the slot, and serves prompts that begin alike; the weights must never change.
   Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
-         int64_t capacity, int64_t prefill_rows = 1024);
+         int64_t capacity, int64_t prefill_rows = 1024, bool remember = false);
   ~Engine();
 
   // The bits of a completion depend on its request and sample alone, and with a latent cache on
-  // prefill_rows: not on the other requests, their order, what is cancelled, the slots or the
-  // threads.
+  // prefill_rows: not on the other requests, their order, what is cancelled, what is remembered,
+  // the slots or the threads.
+
+  // Error: what Submit would say of this request. Any thread may ask, while another steps.
+  void Check(const GenerationRequest& request) const { Check(request, "the prompt"); }
 
   // Queues a request behind those that wait. Its completions, as many as it has samples, come to
   // the sinks of later Steps. Error: an empty prompt, one beyond the capacity, a token outside the
@@ -131,6 +152,8 @@ class Engine {
 
   // Whether nothing waits, runs or is still to be handed out.
   bool idle() const;
+  // Completions that are in a slot.
+  int64_t running() const;
 
   // All completions, ordered by request, then sample: submits all and steps until idle. The engine
   // must be idle, and its callbacks may neither Submit nor Cancel. Errors as Submit's, naming the
@@ -149,11 +172,16 @@ class Engine {
   struct Ended;
   void Check(const GenerationRequest& request, const std::string& name) const;
   void Enqueue(GenerationRequest request, RequestId id, RequestId name);
+  struct Source;
   void Admit();
-  int64_t PromptChunk(int64_t left, int64_t room) const;
+  void Begin(const std::shared_ptr<Request>& request, const Source& source);
+  Source LongestCommon(const std::vector<int32_t>& prompt) const;
+  int64_t Shareable(int64_t computed, int64_t prompt) const;
+  void Remember(const Sequence& sequence);
+  std::vector<int64_t> PromptRows() const;
   TokenBatch PlanStep(std::vector<Planned>& plan);
   void SampleStep(std::vector<Planned>& plan, ConstMatrix hidden);
-  EngineStep Commit(const std::vector<Planned>& plan);
+  EngineStep Commit(std::vector<Planned>& plan);
   void Deliver(const EngineSink& sink);
   void FreeEnded();
 
@@ -161,12 +189,15 @@ class Engine {
   const ModelWeights& weights_;
   KvCache cache_;
   int64_t prefill_rows_;
+  bool remember_;
   Arena arena_;
   RequestId next_id_ = 0;
   bool stepping_ = false, generating_ = false;
   std::deque<std::shared_ptr<Request>> waiting_;  // those with samples that had no slot yet
   std::vector<Sequence> running_;                 // one per slot in use, in order of admission
-  std::vector<int64_t> free_slots_;
+  std::vector<int64_t> free_slots_;               // the one freed last at the end
+  // By slot: of those that are free, the tokens that another sequence may begin with.
+  std::vector<std::vector<int32_t>> held_;
   std::deque<Ended> ended_;  // completions to hand out
   GenerationStats stats_;
 };

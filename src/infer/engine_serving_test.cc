@@ -124,6 +124,150 @@ TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
   }
 }
 
+// Conversations that go on, beginnings that are shared, prompts that come again, some cancelled
+// amid their prompt or their answer, in an engine that remembers and has too few slots for all.
+TEST_P(Serving, WhatIsRememberedDoesNotChangeABit) {
+  for (const int64_t slots : {1, 2, 5}) {
+    Engine engine(m_.transformer, weights_, GetParam(), slots, 400, 25, /*remember=*/true);
+    const auto alone = [&](const GenerationRequest& request) {
+      return Engine(m_.transformer, weights_, GetParam(), 1, 400, 25).Generate({request});
+    };
+    Listener listener;
+    const EngineSink sink = listener.Sink();
+    std::map<RequestId, GenerationRequest> asked;
+    RandomSequence random(5, RandomStream::kTest, static_cast<uint64_t>(slots));
+    // Prompts are beginnings of few texts, which answers have been added to.
+    std::vector<std::vector<int32_t>> texts = {requests_[3].prompt, requests_[4].prompt};
+    for (int turn = 0; turn < 40; ++turn) {
+      GenerationRequest request = requests_[0];
+      std::vector<int32_t>& text = texts[random.Below(2)];
+      const auto size = static_cast<int64_t>(text.size());
+      request.prompt.assign(text.begin(), text.begin() + random.Between(size * 2 / 3, size));
+      for (uint64_t i = random.Below(3); i > 0; --i)
+        request.prompt.push_back(static_cast<int32_t>(random.Below(61)));
+      request.samples = random.Between(1, 2);
+      request.max_tokens = random.Between(1, 30);
+      request.stream = random.Below(3);
+      const RequestId id = engine.Submit(request);
+      const bool victim = random.Below(4) == 0;
+      for (uint64_t steps = random.Below(4); steps > 0; --steps) engine.Step(sink);
+      if (victim) {
+        engine.Cancel(id);
+        continue;
+      }
+      asked[id] = request;
+      if (random.Below(2) == 0) RunOut(engine, sink);
+      for (const Completion& completion : listener.Of(id)) {
+        text = request.prompt;
+        text.insert(text.end(), completion.tokens.begin(), completion.tokens.end());
+      }
+    }
+    RunOut(engine, sink);
+    for (const auto& [id, request] : asked) {
+      std::vector<Completion> got = listener.Of(id);
+      ExpectSame(got, alone(request));
+    }
+    EXPECT_GT(engine.stats().shared_tokens, 500) << slots;
+  }
+}
+
+class Remembering : public testing::Test {
+ protected:
+  // How many tokens of a prompt an engine did not compute, and what it answers in 6 tokens.
+  std::pair<int64_t, std::vector<int32_t>> Ask(Engine& engine, std::vector<int32_t> prompt) {
+    GenerationRequest request;
+    request.prompt = std::move(prompt);
+    request.max_tokens = 6;
+    const Completion completion = engine.Generate({request}).front();
+    return {completion.cached, completion.tokens};
+  }
+  std::vector<int32_t> Prompt(int32_t seed, int64_t size) {
+    std::vector<int32_t> tokens;
+    for (int64_t i = 0; i < size; ++i)
+      tokens.push_back(static_cast<int32_t>(RandomBits(4, RandomStream::kTest, seed, i) % 61));
+    return tokens;
+  }
+  static std::vector<int32_t> Joined(std::vector<int32_t> a, const std::vector<int32_t>& b) {
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+  }
+
+  Model m_;
+  ModelWeights weights_ = m_.Bound();
+};
+
+TEST_F(Remembering, AConversationIsComputedOnce) {
+  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 1, 400, 25, /*remember=*/true);
+  const std::vector<int32_t> first = Prompt(0, 60);
+  const auto [none, answer] = Ask(engine, first);
+  EXPECT_EQ(none, 0);
+  // All but the answer's last token, which nothing was computed from.
+  const std::vector<int32_t> second = Joined(Joined(first, answer), Prompt(1, 10));
+  EXPECT_EQ(Ask(engine, second).first, 65);
+  EXPECT_EQ(Ask(engine, second).first, 75);  // the last one is what an answer begins from
+  EXPECT_EQ(Ask(engine, Prompt(2, 10)).first, 0);
+  EXPECT_EQ(engine.stats().shared_tokens, 65 + 75);
+}
+
+TEST_F(Remembering, SlotsAreTakenFromWhatWasUsedLongestAgo) {
+  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 3, 400, 25, /*remember=*/true);
+  const std::vector<int32_t> system = Prompt(0, 40), a = Joined(system, Prompt(1, 20)),
+                             b = Joined(system, Prompt(2, 20)), other = Prompt(3, 20);
+  EXPECT_EQ(Ask(engine, a).first, 0);
+  EXPECT_EQ(Ask(engine, b).first, 40);     // copied: the conversation of a stays
+  EXPECT_EQ(Ask(engine, a).first, 59);     // copied as well, for it held an answer behind
+  EXPECT_EQ(Ask(engine, other).first, 0);  // where a was at first
+  EXPECT_EQ(Ask(engine, b).first, 59);
+  EXPECT_EQ(Ask(engine, other).first, 19);
+}
+
+TEST_F(Remembering, OnlyWhereAskedFor) {
+  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 1, 400, 25);
+  Ask(engine, Prompt(0, 60));
+  EXPECT_EQ(Ask(engine, Prompt(0, 60)).first, 0);
+}
+
+// Of latents whole chunks of prompts are.
+TEST_F(Remembering, LatentsOfWholeChunks) {
+  Engine engine(m_.transformer, weights_, CacheForm::kLatent, 1, 400, 25, /*remember=*/true);
+  const std::vector<int32_t> first = Prompt(0, 60);
+  const auto [none, answer] = Ask(engine, first);
+  EXPECT_EQ(none, 0);
+  EXPECT_EQ(Ask(engine, Joined(Joined(first, answer), Prompt(1, 10))).first, 50);
+  EXPECT_EQ(Ask(engine, Prompt(0, 51)).first, 50);
+  EXPECT_EQ(Ask(engine, Prompt(0, 50)).first, 25);
+}
+
+// A short prompt behind a long one is not held up, and the long one goes on meanwhile.
+TEST(PromptOrder, ShortOnesPassAndLongOnesGoOn) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 20);
+  GenerationRequest request;
+  request.max_tokens = 1;
+  request.prompt.assign(200, 1);
+  const RequestId longest = engine.Submit(request);
+  request.prompt.assign(150, 2);
+  const RequestId second = engine.Submit(request);
+  std::map<RequestId, int> ended;
+  int step = 0;
+  EngineSink sink;
+  sink.on_finished = [&](const Completion& completion) { ended[completion.request] = step; };
+  std::vector<RequestId> shorts;
+  bool more = true;
+  for (; more; ++step) {
+    ASSERT_LT(step, 1000);
+    if (step < 15) {
+      request.prompt.assign(10, 3);
+      shorts.push_back(engine.Submit(request));
+    }
+    more = engine.Step(sink);
+  }
+  for (size_t i = 0; i < shorts.size(); ++i) EXPECT_EQ(ended[shorts[i]], static_cast<int>(i));
+  EXPECT_EQ(ended[longest], 14 + 3);  // half of the rows for 15 steps, then all
+  EXPECT_GT(ended[second], ended[longest]);
+}
+
 TEST_P(Serving, ACallbackThatThrowsIsNotToldTwiceAndNothingIsLost) {
   Engine engine(m_.transformer, weights_, GetParam(), 4, 400, 50);
   Listener listener;

@@ -324,6 +324,91 @@ TEST(Engine, EachTokenIsDrawnAtItsOwnRandomNumber) {
   }
 }
 
+// A bias moves what is drawn, by the whole of it; what is told of a token stays the model's own.
+TEST(Engine, BiasesMoveWhatIsDrawnAndNothingThatIsTold) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  auto requests = Requests(m.config);
+  for (GenerationRequest& request : requests) {
+    request.logit_bias = {{7, 1000.0f}, {9, 900.0f}};
+    request.stop_tokens.clear();
+    request.max_tokens = 10;
+  }
+  for (const Completion& c : engine.Generate(requests)) {
+    EXPECT_EQ(c.tokens, std::vector<int32_t>(10, 7));
+    const auto logp = TrainingLogp(m, requests[c.request], c, 0);
+    EXPECT_EQ(std::memcmp(logp.data(), c.logp.data(), logp.size() * sizeof(float)), 0);
+  }
+  requests[0].logit_bias = {{61, 1.0f}};
+  EXPECT_THROW(engine.Check(requests[0]), Error);
+}
+
+// A token once said is never said again where that costs everything.
+TEST(Engine, PenaltiesSeeThePromptAndTheCompletion) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  auto requests = Requests(m.config);
+  requests.resize(3);
+  for (GenerationRequest& request : requests) {
+    request.sampling = {.temperature = 0, .presence_penalty = 100};
+    request.stop_tokens.clear();
+    request.max_tokens = 30;
+  }
+  const auto distinct = [](std::vector<int32_t> tokens) {
+    std::sort(tokens.begin(), tokens.end());
+    return std::unique(tokens.begin(), tokens.end()) - tokens.begin();
+  };
+  for (const Completion& c : engine.Generate(requests)) EXPECT_EQ(distinct(c.tokens), 30);
+  // With logits of both signs only the prompt's tokens can tell this from no penalty at one token.
+  for (GenerationRequest& request : requests) request.max_tokens = 1;
+  const auto first = [&](float repetition) {
+    std::vector<int32_t> tokens;
+    for (GenerationRequest& request : requests)
+      request.sampling = {.temperature = 0, .repetition_penalty = repetition};
+    for (const Completion& c : engine.Generate(requests)) tokens.push_back(c.tokens[0]);
+    return tokens;
+  };
+  EXPECT_NE(first(1), first(0.01f));
+}
+
+TEST(Engine, TheMostProbableTokensAreToldWhereAskedFor) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  auto requests = Requests(m.config);
+  for (GenerationRequest& request : requests) {
+    request.top_logp = 4;
+    request.sampling.temperature = 0.7f;
+  }
+  requests[1].top_logp = 0;
+  requests[2].top_logp = 1000;
+  for (const Completion& c : engine.Generate(requests)) {
+    if (c.request == 1) {
+      EXPECT_TRUE(c.top.empty());
+      continue;
+    }
+    ASSERT_EQ(c.top.size(), c.tokens.size());
+    std::vector<std::vector<float>> logits;
+    TrainingLogp(m, requests[c.request], c, 0, &logits);
+    for (size_t n = 0; n < c.tokens.size(); ++n) {
+      const std::vector<TokenLogp>& top = c.top[n];
+      ASSERT_EQ(top.size(), c.request == 2 ? 61u : 4u);
+      const Matrix p(logits[n].data(), 1, m.config.vocab_size);
+      SoftmaxRows(p, p);
+      for (size_t i = 0; i < top.size(); ++i) {
+        EXPECT_NEAR(top[i].logp, std::log(p.data[top[i].token]), 1e-4);
+        EXPECT_GE(top[i == 0 ? 0 : i - 1].logp, top[i].logp);
+        if (top[i].token == c.tokens[n]) {
+          EXPECT_EQ(top[i].logp, c.logp[n]);
+        }
+      }
+      EXPECT_EQ(p.data[top[0].token], *std::max_element(p.data, p.data + p.cols));
+    }
+  }
+}
+
 TEST(SeparateStreams, NoTwoSamplesShareOne) {
   std::vector<GenerationRequest> requests(4);
   for (size_t r = 0; r < 4; ++r) requests[r].samples = static_cast<int64_t>(3 - r);

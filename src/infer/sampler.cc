@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <unordered_map>
 
 #include "base/error.h"
 
@@ -51,16 +52,42 @@ void ListFields(SamplingParams& params, FieldList& list) {
   list.Add("top_k", params.top_k, "keep the k most probable tokens; 0: all");
   list.Add("top_p", params.top_p, "keep the most probable of this mass");
   list.Add("min_p", params.min_p, "keep those this near to the most probable one");
+  list.Add("repetition_penalty", params.repetition_penalty,
+           "divides the logits of tokens in prompt and text; 1: off");
+  list.Add("presence_penalty", params.presence_penalty, "off the logits of tokens in the text");
+  list.Add("frequency_penalty", params.frequency_penalty, "the same, for each time they are there");
 }
 
 void Validate(const SamplingParams& params) {
-  const auto& [temperature, top_k, top_p, min_p] = params;
+  const auto& [temperature, top_k, top_p, min_p, repetition, presence, frequency] = params;
   // Below, its inverse is beyond what a logit can be multiplied with.
   if (!(temperature == 0 || (temperature >= 1e-6f && temperature <= 100)))
     FailUsage("temperature is {}; it must be 0 or in [1e-6, 100]", temperature);
   if (top_k < 0) FailUsage("top_k is {}; it must be 0 (off) or positive", top_k);
   if (!(top_p > 0 && top_p <= 1)) FailUsage("top_p is {}; it must be in (0, 1]", top_p);
   if (!(min_p >= 0 && min_p < 1)) FailUsage("min_p is {}; it must be in [0, 1)", min_p);
+  if (!(repetition >= 0.01f && repetition <= 100))
+    FailUsage("repetition_penalty is {}; it must be in [0.01, 100]", repetition);
+  if (!(presence >= -100 && presence <= 100))
+    FailUsage("presence_penalty is {}; it must be in [-100, 100]", presence);
+  if (!(frequency >= -100 && frequency <= 100))
+    FailUsage("frequency_penalty is {}; it must be in [-100, 100]", frequency);
+}
+
+void PenalizeLogits(std::span<float> logits, const SamplingParams& params,
+                    std::span<const int32_t> prompt, std::span<const int32_t> completion) {
+  // How often each token was said; of the prompt's own, 0 times.
+  std::unordered_map<int32_t, int64_t> said;
+  if (params.repetition_penalty != 1) {
+    for (const int32_t token : prompt) said.try_emplace(token, 0);
+  }
+  for (const int32_t token : completion) ++said[token];
+  for (const auto& [token, times] : said) {
+    float& logit = logits[static_cast<size_t>(token)];
+    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+    if (times == 0) continue;
+    logit -= params.presence_penalty + params.frequency_penalty * static_cast<float>(times);
+  }
 }
 
 int32_t SampleToken(std::span<const float> p, const SamplingParams& params, double u) {

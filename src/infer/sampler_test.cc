@@ -145,13 +145,42 @@ TEST(SamplingParams, RefusesImpossibleValues) {
   EXPECT_THROW(Validate({.top_p = NAN}), UsageError);
   EXPECT_THROW(Validate({.min_p = -0.1f}), UsageError);
   EXPECT_THROW(Validate({.min_p = NAN}), UsageError);
+  EXPECT_THROW(Validate({.repetition_penalty = 0}), UsageError);
+  EXPECT_THROW(Validate({.repetition_penalty = NAN}), UsageError);
+  EXPECT_THROW(Validate({.presence_penalty = 101}), UsageError);
+  EXPECT_THROW(Validate({.frequency_penalty = -101}), UsageError);
+  Validate({.repetition_penalty = 1.1f, .presence_penalty = -2, .frequency_penalty = 2});
+}
+
+TEST(PenalizeLogits, OfWhatWasSaidAndHowOften) {
+  const std::vector<int32_t> prompt = {0, 1, 1}, completion = {2, 3, 2};
+  const auto penalized = [&](const SamplingParams& params) {
+    std::vector<float> logits = {4, -4, 8, -8, 1};
+    PenalizeLogits(logits, params, prompt, completion);
+    return logits;
+  };
+  using Logits = std::vector<float>;
+  EXPECT_EQ(penalized({}), (Logits{4, -4, 8, -8, 1}));
+  EXPECT_EQ(penalized({.repetition_penalty = 2}), (Logits{2, -8, 4, -16, 1}));
+  // What the prompt says counts for these as not said.
+  EXPECT_EQ(penalized({.presence_penalty = 0.5f}), (Logits{4, -4, 7.5f, -8.5f, 1}));
+  EXPECT_EQ(penalized({.frequency_penalty = 0.5f}), (Logits{4, -4, 7, -8.5f, 1}));
+  EXPECT_EQ(penalized({.repetition_penalty = 2, .presence_penalty = 1, .frequency_penalty = 1}),
+            (Logits{2, -8, 1, -18, 1}));
 }
 
 TEST(SamplingParams, AreListedWhole) {
   SamplingParams params;
-  const auto& [temperature, top_k, top_p, min_p] = params;  // all there are
+  const auto& [temperature, top_k, top_p, min_p, repetition, presence, frequency] =
+      params;  // all there are
   const FieldList fields = FieldsOf(params);
-  EXPECT_EQ(fields.fields().size(), 4u);
+  EXPECT_EQ(fields.fields().size(), 7u);
+  SetField(fields, "repetition_penalty=1.5");
+  SetField(fields, "presence_penalty=-0.5");
+  SetField(fields, "frequency_penalty=0.75");
+  EXPECT_EQ(repetition, 1.5f);
+  EXPECT_EQ(presence, -0.5f);
+  EXPECT_EQ(frequency, 0.75f);
   SetField(fields, "temperature=0.5");
   SetField(fields, "top_k=7");
   SetField(fields, "top_p=0.25");

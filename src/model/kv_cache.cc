@@ -14,6 +14,8 @@ namespace darkhorse {
 
 namespace {
 
+constexpr int64_t kHugePage = 2 << 20;  // bytes
+
 CacheForm FormOf(const ModelConfig& config, CacheForm wanted) {
   return config.latent_attention() ? wanted : CacheForm::kExpanded;
 }
@@ -65,7 +67,11 @@ KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64
   RequireMemory(Bytes(config, form, slots, capacity, format),
                 fmt::format("the cache of {} sequences of {} tokens", slots, capacity),
                 "run fewer at once, or shorter ones");
-  data_ = FloatBuffer(layers_ * slots_ * shape_.heads * unit_);
+  // Of a slot as large as huge pages a short sequence would take all of each: of a slot for 8192
+  // tokens, hundreds of MiB at its first.
+  const bool large = shape_.heads * unit_ * static_cast<int64_t>(sizeof(float)) >= kHugePage;
+  const int64_t numbers = layers_ * slots_ * shape_.heads * unit_;
+  data_ = large ? FloatBuffer::Sparse(numbers) : FloatBuffer(numbers);
 }
 
 double KvCache::Bytes(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,

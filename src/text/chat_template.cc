@@ -127,4 +127,14 @@ std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, const MarkedText& te
   return ids;
 }
 
+nlohmann::ordered_json ThinkingVariables(bool thinks) {
+  return {{"enable_thinking", thinks}, {"thinking", thinks}};  // Qwen's name of it and DeepSeek's
+}
+
+std::optional<std::tm> LocalNow() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  return localtime_r(&now, &local) ? std::optional(local) : std::nullopt;
+}
+
 }  // namespace darkhorse

@@ -58,4 +58,10 @@ class ChatTemplate {
 std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, const MarkedText& text,
                                 int32_t bos = -1);
 
+// The variables that tell a template which asks whether to think.
+nlohmann::ordered_json ThinkingVariables(bool thinks);
+
+// This moment, for ChatOptions::now.
+std::optional<std::tm> LocalNow();
+
 }  // namespace darkhorse

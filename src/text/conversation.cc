@@ -1,7 +1,5 @@
 #include "text/conversation.h"
 
-#include <ctime>
-
 #include "base/error.h"
 #include "text/tags.h"
 #include "text/thoughts.h"
@@ -15,13 +13,8 @@ Conversation::Conversation(const Tokenizer& tokenizer, const ChatFormat& format,
     template_ = ChatTemplate::Parse(format.chat_template, model + ": its chat template");
   render_.bos_token = format.bos_token;
   render_.eos_token = format.eos_token;
-  if (options.thinks) {
-    // Qwen's name of it and DeepSeek's.
-    render_.variables = {{"enable_thinking", *options.thinks}, {"thinking", *options.thinks}};
-  }
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  if (options.dated && localtime_r(&now, &local)) render_.now = local;
+  if (options.thinks) render_.variables = ThinkingVariables(*options.thinks);
+  if (options.dated) render_.now = LocalNow();
   if (!options.system.empty())
     opening_.push_back({{"role", "system"}, {"content", options.system}});
   Clear();

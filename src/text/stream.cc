@@ -73,6 +73,17 @@ bool StoppedText::Append(std::string_view piece) {
   return !stopped_;
 }
 
+size_t StoppedText::certain() const {
+  if (stopped_) return text_.size();
+  for (size_t n = std::min(text_.size(), longest_ > 0 ? longest_ - 1 : 0); n > 0; --n) {
+    const std::string_view tail = std::string_view(text_).substr(text_.size() - n);
+    for (const std::string& stop : stops_) {
+      if (stop.size() > n && stop.starts_with(tail)) return text_.size() - n;
+    }
+  }
+  return text_.size();
+}
+
 std::vector<int32_t> StopTokens(const Tokenizer& tokenizer, std::vector<int32_t> tokens,
                                 const std::vector<std::string>& stops) {
   for (const std::string& stop : stops) {

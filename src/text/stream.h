@@ -46,6 +46,8 @@ class StoppedText {
   bool Append(std::string_view piece);
   // So far, without the stop.
   const std::string& text() const { return text_; }
+  // How many bytes of it stand whatever follows: the others may be the beginning of a stop.
+  size_t certain() const;
 
  private:
   std::vector<std::string> stops_;

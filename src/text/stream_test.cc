@@ -169,6 +169,37 @@ TEST(StoppedText, FindsAStopThatPiecesCut) {
   EXPECT_THROW(StoppedText({"a", ""}), Error);
 }
 
+// What is certain stands whatever follows, and all of it that is: what is not could begin a stop.
+TEST(StoppedText, KnowsWhatNothingTakesBack) {
+  for (uint64_t n = 0; n < 2000; ++n) {
+    RandomSequence random(7, RandomStream::kTest, n);
+    const auto word = [&](uint64_t least, uint64_t most) {
+      std::string text;
+      for (uint64_t i = least + random.Below(most - least + 1); i > 0; --i)
+        text += static_cast<char>('a' + random.Below(3));
+      return text;
+    };
+    std::vector<std::string> stops(random.Below(4));
+    for (std::string& stop : stops) stop = word(1, 5);
+    StoppedText text(stops);
+    while (text.text().size() < 12 && text.Append(word(0, 3))) {
+      size_t taken_back = text.text().size();
+      for (const std::string& stop : stops) {
+        for (size_t known = 1; known < stop.size(); ++known) {
+          StoppedText goes_on = text;
+          goes_on.Append(stop.substr(known));
+          taken_back = std::min(taken_back, goes_on.text().size());
+        }
+      }
+      EXPECT_EQ(text.certain(), taken_back) << n;
+    }
+    EXPECT_LE(text.certain(), text.text().size());
+  }
+  StoppedText ended({"b"});
+  ended.Append("ab");
+  EXPECT_EQ(ended.certain(), 1u);
+}
+
 // Against the definition: the whole text searched anew after each piece.
 TEST(StoppedText, RandomTextsEndWhereTheWholeTextWouldShowIt) {
   int ended = 0;

@@ -1,0 +1,107 @@
+// `darkhorse serve`: a model behind HTTP.
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "app/app.h"
+#include "app/flags.h"
+#include "app/output.h"
+#include "app/weights_flag.h"
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "pipeline/loaded_model.h"
+#include "serve/server.h"
+
+namespace darkhorse {
+namespace {
+
+struct ServeFlags {
+  std::string model;
+  WeightsFlag weights;
+  CacheFlag cache;
+  std::string key_file;
+  bool no_key = false;
+  double grace = 30;
+  ServeOptions serve;
+};
+
+// "models/SmolLM2.Q4_1.gguf" -> "SmolLM2.Q4_1", "runs/a/model/" -> "model".
+std::string NameOf(const std::string& path) {
+  std::filesystem::path last(path);
+  if (!last.has_filename()) last = last.parent_path();
+  return last.extension() == ".gguf" ? last.stem().string() : last.filename().string();
+}
+
+void CheckReach(const ServeFlags& flags) {
+  const std::string& address = flags.serve.http.address;
+  if (IsLoopback(address) || !flags.serve.access.keys.empty() || flags.no_key) return;
+  FailUsage(
+      "--host {}: anyone who reaches that address could ask the model; give --key-file, or "
+      "--no-key to let everybody in",
+      address);
+}
+
+void Run(ServeFlags& flags) {
+  Validate(flags.serve.sampling);
+  if (!flags.key_file.empty()) flags.serve.access.keys = ReadKeys(flags.key_file);
+  CheckReach(flags);
+  flags.serve.form = flags.cache.form();
+  if (flags.serve.name.empty()) flags.serve.name = NameOf(flags.model);
+  CatchInterrupts();
+  const LoadedModel loaded(flags.model, flags.weights.Of(flags.model));
+  Server server(loaded, flags.serve);
+  const std::string& host = flags.serve.http.address;
+  const bool six = host.find(':') != host.npos;
+  Note(fmt::format("serving {} at http://{}:{}/ · a context of {} tokens · Ctrl+C ends",
+                   flags.serve.name, six ? "[" + host + "]" : host, server.port(),
+                   server.context()));
+  while (!Interrupted()) usleep(20'000);
+  Note(fmt::format("ending: what runs has {} s to finish", flags.grace));
+  server.Stop(flags.grace);
+}
+
+}  // namespace
+
+void RegisterServe(Command app) {
+  const auto flags = std::make_shared<ServeFlags>();
+  flags->serve.sampling.temperature = 0.6f;
+  HttpOptions& http = flags->serve.http;
+  Command command = app.AddCommand("serve", "Serve a model over HTTP, as OpenAI's API has it");
+  command.Add("model,--model", flags->model, "checkpoint directory, or GGUF file").Required();
+  flags->weights.Register(command, kTrainedWeights);
+  command.Add("--host", http.address, "numeric address to listen on");
+  command.Add("--port", http.port, "0: any that is free").Within(0, 65535);
+  command.Add("--name", flags->serve.name, "what the model is called; else its file's name");
+  command
+      .Add("--context", flags->serve.context,
+           "longest prompt and answer together, tokens; the model's own if less")
+      .Within(2, INT32_MAX);
+  command.Add("--slots", flags->serve.slots, "answers computed at once").Within(1, kMaxBatch);
+  command.Add("--queue", flags->serve.queue, "answers that may wait; further ones are refused")
+      .Within(0, 1 << 20);
+  command
+      .Add("--prefill-rows", flags->serve.prefill_rows,
+           "tokens of prompts computed in one step, while which others wait for theirs")
+      .Within(1, 1 << 16);
+  flags->cache.Register(command,
+                        "expanded: training's bits; latent: small memory, for long contexts");
+  AddSamplingFlags(command, &flags->serve.sampling);
+  command.Add("--key-file", flags->key_file, "file of keys, one a line, of which clients send one");
+  command.Add("--no-key", flags->no_key, "listen beyond this machine without keys");
+  command
+      .Add("--host-name", flags->serve.access.host_names,
+           "a name that the server is reached by, behind a proxy say; may be repeated")
+      .OneValueEachTime();
+  command.Add("--max-body", http.max_body, "largest request, bytes").Within(1024, 1 << 30);
+  command.Add("--max-connections", http.max_connections, "open at once").Within(1, 1 << 16);
+  command.Add("--grace", flags->grace, "seconds that answers have to finish when the server ends")
+      .WithinReals(0, 86400);
+  command.Footer(
+      "POST /v1/chat/completions and /v1/completions, GET /v1/models, /health, /metrics, and a "
+      "page "
+      "to\nchat at /; docs/serve.md has the rest. The sampling flags hold where a request says "
+      "nothing.");
+  command.Runs([flags] { Run(*flags); });
+}
+
+}  // namespace darkhorse

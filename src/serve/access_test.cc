@@ -1,0 +1,94 @@
+#include "serve/access.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/error.h"
+#include "base/scratch_testing.h"
+
+namespace darkhorse {
+namespace {
+
+int Status(const AccessOptions& options, const std::string& path,
+           const std::map<std::string, std::string, std::less<>>& headers) {
+  HttpRequest request;
+  request.path = path;
+  request.headers = headers;
+  const auto refusal = RefuseAccess(options, request);
+  return refusal ? refusal->status() : 200;
+}
+
+TEST(Access, AKeyOpensEveryRouteButHealthAndPageWhichNeedNone) {
+  const AccessOptions options{.keys = {"sk-one", "sk-two"}};
+  EXPECT_EQ(Status(options, "/v1/models", {}), 401);
+  EXPECT_EQ(Status(options, "/metrics", {}), 401);
+  EXPECT_EQ(Status(options, "/nowhere", {}), 401);
+  EXPECT_EQ(Status(options, "/health", {}), 200);
+  EXPECT_EQ(Status(options, "/", {}), 200);
+  EXPECT_EQ(Status(options, "/v1/models", {{"authorization", "Bearer sk-two"}}), 200);
+  EXPECT_EQ(Status(options, "/v1/models", {{"authorization", "bearer sk-one"}}), 200);
+  EXPECT_EQ(Status(options, "/v1/models", {{"x-api-key", "sk-one"}}), 200);
+  for (const char* wrong : {"", "sk-on", "sk-onee", "sk-twoo", "SK-ONE", "Bearer"}) {
+    EXPECT_EQ(Status(options, "/v1/models", {{"authorization", std::string("Bearer ") + wrong}}),
+              401);
+  }
+  EXPECT_EQ(Status(options, "/v1/models", {{"authorization", "sk-one"}}), 401);
+  EXPECT_EQ(Status({}, "/v1/models", {}), 200);
+}
+
+TEST(Access, KeysAreComparedWhole) {
+  const std::string longest(kMostKeyBytes, 'a');
+  EXPECT_TRUE(IsKey({longest}, longest));
+  EXPECT_FALSE(IsKey({longest}, longest + "a"));
+  EXPECT_FALSE(IsKey({"a"}, std::string("a\0", 2)));
+  EXPECT_FALSE(IsKey({}, ""));
+}
+
+TEST(Access, TheServerAnswersToItsOwnNamesAlone) {
+  const AccessOptions options{.host_names = {"models.example"}};
+  for (const char* host : {"localhost", "LOCALHOST:80", "127.0.0.1:8080", "192.168.1.2", "[::1]:80",
+                           "[::1]", "models.example:443", "models.example"}) {
+    EXPECT_EQ(Status(options, "/", {{"host", host}}), 200) << host;
+  }
+  for (const char* host : {"evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "[",
+                           "[evil", "x:", ":80"}) {
+    EXPECT_EQ(Status(options, "/", {{"host", host}}), 403) << host;
+  }
+}
+
+TEST(Access, PagesOfOtherSitesMayNotAsk) {
+  const auto status = [](const char* origin) {
+    return Status({}, "/v1/models", {{"host", "localhost:8080"}, {"origin", origin}});
+  };
+  EXPECT_EQ(status("http://localhost:8080"), 200);
+  EXPECT_EQ(status("http://localhost:9090"), 403);
+  EXPECT_EQ(status("https://evil.example"), 403);
+  EXPECT_EQ(status("null"), 403);
+}
+
+TEST(Access, KeyFiles) {
+  ScratchDirectory scratch;
+  const auto write = [&](const std::string& text) {
+    std::ofstream(scratch / "keys") << text;
+    return scratch / "keys";
+  };
+  EXPECT_EQ(ReadKeys(write("# mine\nsk-one\r\n\nsk-two")),
+            (std::vector<std::string>{"sk-one", "sk-two"}));
+  EXPECT_THROW(ReadKeys(write("# none\n\n")), Error);
+  EXPECT_THROW(ReadKeys(write("a b\n")), Error);
+  EXPECT_THROW(ReadKeys(write(std::string(kMostKeyBytes + 1, 'a'))), Error);
+  EXPECT_THROW(ReadKeys(scratch / "none"), Error);
+}
+
+TEST(Access, Loopback) {
+  EXPECT_TRUE(IsLoopback("127.0.0.1"));
+  EXPECT_TRUE(IsLoopback("127.1.2.3"));
+  EXPECT_TRUE(IsLoopback("::1"));
+  EXPECT_FALSE(IsLoopback("0.0.0.0"));
+  EXPECT_FALSE(IsLoopback("::"));
+  EXPECT_FALSE(IsLoopback("192.168.0.1"));
+}
+
+}  // namespace
+}  // namespace darkhorse

@@ -1,0 +1,53 @@
+#include "serve/answer_text.h"
+
+#include <utility>
+
+namespace darkhorse {
+
+AnswerText::AnswerText(const Tokenizer& tokenizer, Options options)
+    : stream_(tokenizer, /*for_people=*/true), content_(std::move(options.stops)) {
+  if (options.splits) splitter_.emplace(ThoughtTags{}, options.in_thought);
+}
+
+void AnswerText::CountToken() {
+  ++tokens_;
+  if (in_thought()) ++thought_tokens_;
+}
+
+AnswerText::Piece AnswerText::Next(int32_t token) {
+  if (stopped_) return {};
+  const bool before = in_thought();
+  Piece piece = Split(stream_.Next(token));
+  ++tokens_;
+  if (before || in_thought()) ++thought_tokens_;
+  piece.content = Pass(std::move(piece.content), /*end=*/false);
+  return piece;
+}
+
+AnswerText::Piece AnswerText::End() {
+  if (stopped_) return {};
+  Piece piece = Split(stream_.End());
+  if (splitter_) {
+    ThoughtSplitter::Piece last = splitter_->End();
+    piece.thought += last.thought;
+    piece.content += last.content;
+  }
+  piece.content = Pass(std::move(piece.content), /*end=*/true);
+  return piece;
+}
+
+AnswerText::Piece AnswerText::Split(const std::string& text) {
+  if (!splitter_) return {"", text};
+  ThoughtSplitter::Piece piece = splitter_->Next(text);
+  return {std::move(piece.thought), std::move(piece.content)};
+}
+
+std::string AnswerText::Pass(std::string content, bool end) {
+  stopped_ = !content_.Append(content);
+  const size_t certain = end ? content_.text().size() : content_.certain();
+  std::string piece = content_.text().substr(told_, certain - told_);
+  told_ = certain;
+  return piece;
+}
+
+}  // namespace darkhorse

@@ -1,0 +1,31 @@
+// What a client is told that asked for something that cannot be had: an HTTP status and OpenAI's
+// error object.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+
+namespace darkhorse {
+
+class ApiError : public Error {
+ public:
+  // param: the field of the request that is wrong, where one is.
+  ApiError(int status, const std::string& message, std::string param = "", std::string code = "")
+      : Error(message), status_(status), param_(std::move(param)), code_(std::move(code)) {}
+  int status() const { return status_; }
+  const std::string& param() const { return param_; }
+  const std::string& code() const { return code_; }
+
+ private:
+  int status_;
+  std::string param_, code_;
+};
+
+// {"error": {"message", "type", "param", "code"}} as text. The type follows from the status.
+std::string ErrorBody(const ApiError& error);
+
+// The words that HTTP has for a status, "Not Found".
+const char* HttpReason(int status);
+
+}  // namespace darkhorse

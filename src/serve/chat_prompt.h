@@ -1,0 +1,45 @@
+// A conversation as the tokens that a model goes on from.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "pipeline/loaded_model.h"
+#include "text/chat_template.h"
+
+namespace darkhorse {
+
+struct ChatPrompt {
+  std::vector<int32_t> tokens;
+  // Whether the answer begins within a thought that the template opened.
+  bool begins_in_thought = false;
+};
+
+// By the model's chat template. A model without one was trained on questions as its tasks word
+// them, each of which stands alone: its prompt is the last message and a newline. May be asked from
+// many threads at once.
+class ChatPrompter {
+ public:
+  struct Options {
+    nlohmann::ordered_json variables;  // the template's own, such as {"thinking": false}, or null
+    bool continue_final_message = false;  // instead of beginning an answer
+    std::optional<std::tm> now;           // what a template is told that asks for the date
+  };
+
+  // Error: a template that cannot be read.
+  explicit ChatPrompter(const LoadedModel& loaded);
+
+  bool has_template() const { return template_.has_value(); }
+  // Error: the template refuses the messages.
+  MarkedText Render(const nlohmann::ordered_json& messages, const Options& options) const;
+  ChatPrompt Prompt(const nlohmann::ordered_json& messages, const Options& options) const;
+
+ private:
+  const LoadedModel& loaded_;
+  std::optional<ChatTemplate> template_;
+};
+
+}  // namespace darkhorse

@@ -1,0 +1,99 @@
+#include "serve/completion_job.h"
+
+#include <utility>
+
+#include "serve/api_error.h"
+
+namespace darkhorse {
+
+CompletionJob::CompletionJob(std::shared_ptr<HttpReply> reply, ApiResponse response,
+                             const Tokenizer& tokenizer, std::vector<Part> parts, Options options,
+                             std::function<void(const Usage&)> on_end)
+    : reply_(std::move(reply)),
+      response_(std::move(response)),
+      parts_(std::move(parts)),
+      options_(options),
+      on_end_(std::move(on_end)) {
+  for (const Part& part : parts_) {
+    first_.push_back(choices_.size());
+    usage_.prompt_tokens += part.prompt_tokens;
+    for (int64_t sample = 0; sample < part.samples; ++sample) {
+      const auto index = static_cast<int64_t>(choices_.size());
+      choices_.push_back(
+          {AnswerText(tokenizer, part.text), ChoicePart{.index = index, .content = part.echo}});
+    }
+  }
+  unfinished_ = choices_.size();
+}
+
+void CompletionJob::OnAccepted() {
+  if (!options_.stream) return;
+  reply_->Begin(200, "text/event-stream", ": keep-alive\n\n");
+  for (const Choice& choice : choices_) reply_->Write(response_.Opening(choice.said.index));
+}
+
+CompletionJob::Choice& CompletionJob::ChoiceOf(size_t part, const Completion& completion) {
+  return choices_[first_[part] + static_cast<size_t>(completion.sample)];
+}
+
+bool CompletionJob::OnToken(size_t part, const Completion& so_far) {
+  Choice& choice = ChoiceOf(part, so_far);
+  if (so_far.finish == FinishReason::kStop) {  // its end mark, which is no text
+    choice.text.EndToken();
+    return true;
+  }
+  const bool in_thought = choice.text.in_thought();
+  AnswerText::Piece piece = choice.text.Next(so_far.tokens.back());
+  if (options_.with_chances && !in_thought && !choice.text.in_thought()) {
+    choice.said.chances.push_back(
+        {so_far.tokens.back(), so_far.logp.back(),
+         so_far.top.empty() ? std::vector<TokenLogp>() : so_far.top.back()});
+  }
+  Say(choice, std::move(piece));
+  choice.stopped_by_text = choice.text.stopped();
+  return !choice.stopped_by_text;
+}
+
+void CompletionJob::Say(Choice& choice, AnswerText::Piece piece) {
+  choice.said.thought += piece.thought;
+  choice.said.content += piece.content;
+  if (!options_.stream || (choice.said.thought.empty() && choice.said.content.empty())) return;
+  reply_->Write(response_.Chunk(choice.said));
+  choice.said = {.index = choice.said.index};
+}
+
+void CompletionJob::OnFinished(size_t part, Completion completion) {
+  Choice& choice = ChoiceOf(part, completion);
+  Say(choice, choice.text.End());
+  const bool stop = choice.stopped_by_text || completion.finish == FinishReason::kStop;
+  choice.said.finish = stop ? "stop" : "length";
+  if (options_.stream) reply_->Write(response_.Chunk(choice.said));
+  usage_.completion_tokens += choice.text.tokens();
+  usage_.reasoning_tokens += choice.text.thought_tokens();
+  if (completion.sample == 0) usage_.cached_tokens += completion.cached;
+  if (--unfinished_ == 0) End();
+}
+
+void CompletionJob::End() {
+  if (options_.stream) {
+    if (options_.include_usage) reply_->Write(response_.UsageChunk(usage_));
+    reply_->Write(ApiResponse::Done());
+    reply_->End();
+  } else {
+    std::vector<ChoicePart> parts;
+    for (Choice& choice : choices_) parts.push_back(std::move(choice.said));
+    reply_->Send(200, "application/json", response_.Whole(parts, usage_));
+  }
+  on_end_(usage_);
+}
+
+void CompletionJob::OnFailed(const std::string& why) {
+  if (options_.stream) {
+    reply_->Write(ApiResponse::ErrorEvent(why));
+    reply_->End();
+  } else {
+    reply_->Send(500, "application/json", ErrorBody(ApiError(500, why)));
+  }
+}
+
+}  // namespace darkhorse

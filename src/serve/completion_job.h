@@ -1,0 +1,61 @@
+// One request for completions on its way: hears of its tokens and replies, in a stream or at once.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "serve/answer_text.h"
+#include "serve/api_response.h"
+#include "serve/http.h"
+#include "serve/scheduler.h"
+
+namespace darkhorse {
+
+class CompletionJob : public Job {
+ public:
+  struct Part {  // one prompt
+    int64_t prompt_tokens = 0;
+    int64_t samples = 1;
+    std::string echo;  // what its texts begin with
+    AnswerText::Options text;
+  };
+  struct Options {
+    bool stream = false;
+    bool include_usage = false;
+    bool with_chances = false;
+  };
+
+  // on_end: called once when all has been said, with what it took.
+  CompletionJob(std::shared_ptr<HttpReply> reply, ApiResponse response, const Tokenizer& tokenizer,
+                std::vector<Part> parts, Options options, std::function<void(const Usage&)> on_end);
+
+  void OnAccepted() override;
+  bool OnToken(size_t part, const Completion& so_far) override;
+  void OnFinished(size_t part, Completion completion) override;
+  void OnFailed(const std::string& why) override;
+
+ private:
+  struct Choice {
+    AnswerText text;
+    ChoicePart said;  // in a stream what waits to be sent, else everything
+    bool stopped_by_text = false;
+  };
+  Choice& ChoiceOf(size_t part, const Completion& completion);
+  void Say(Choice& choice, AnswerText::Piece piece);
+  void End();
+
+  std::shared_ptr<HttpReply> reply_;
+  ApiResponse response_;
+  std::vector<Part> parts_;
+  Options options_;
+  std::function<void(const Usage&)> on_end_;
+  std::vector<size_t> first_;    // choice of each part
+  std::vector<Choice> choices_;  // by part, then sample
+  size_t unfinished_;
+  Usage usage_;
+};
+
+}  // namespace darkhorse

@@ -1,0 +1,89 @@
+// An HTTP/1.1 server: it parses, limits and times out what clients send, and writes what handlers
+// reply, whole or as a stream. It knows nothing of what is served. Boost.Beast does the protocol
+// and is heavy to compile, so http.cc alone includes it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "serve/api_error.h"
+
+namespace darkhorse {
+
+struct HttpRequest {
+  std::string method;  // "GET"
+  std::string path;    // without the query
+  std::string body;
+  // By lower-case name; of one that came twice, the first.
+  std::map<std::string, std::string, std::less<>> headers;
+  // The header's value; "" where there is none.
+  std::string_view Header(std::string_view name) const {
+    const auto found = headers.find(name);
+    return found == headers.end() ? std::string_view() : std::string_view(found->second);
+  }
+};
+
+// Where one request is answered; every method may be called from any thread. Either Send once, or
+// Begin, Write as often as wanted and End. What is written to a client that has gone is dropped.
+class HttpReply {
+ public:
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+
+  virtual ~HttpReply() = default;
+  virtual void Send(int status, std::string_view type, std::string body,
+                    const Headers& headers = {}) = 0;
+  // heartbeat: what is written whenever nothing else was for a while.
+  virtual void Begin(int status, std::string_view type, std::string heartbeat) = 0;
+  virtual void Write(std::string piece) = 0;
+  virtual void End() = 0;
+  // Calls `gone` once if the client leaves before the reply has ended, or is too slow to read it;
+  // from the server's thread, where it must not wait.
+  virtual void OnGone(std::function<void()> gone) = 0;
+};
+
+struct HttpOptions {
+  std::string address = "127.0.0.1";  // numeric
+  int port = 8080;                    // 0: any that is free
+  int64_t max_connections = 1024;     // further ones are told 503
+  int64_t max_header = 16 << 10;      // bytes, of all headers together
+  int64_t max_body = 4 << 20;
+  // A request's head must have come so many seconds after the one before, its body so many after
+  // that; and a client must take what is written to it.
+  double head_seconds = 30, body_seconds = 60, write_seconds = 30;
+  double heartbeat_seconds = 15;
+  int workers = 4;  // threads that handlers run on
+};
+
+// Refuses a request when only its head has come, so that nothing is read of who may not ask. Must
+// not wait.
+using HttpGate = std::function<std::optional<ApiError>(const HttpRequest&)>;
+// Answers a request, at once or later, on one of several threads. Must not throw.
+using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpReply>)>;
+
+class HttpServer {
+ public:
+  // Takes the address. Error: it cannot be had.
+  HttpServer(const HttpOptions& options, HttpGate gate, HttpHandler handler);
+  ~HttpServer();  // Stop
+
+  void Start();  // begins to answer
+
+  int port() const;
+  int64_t connections() const;
+  // Waits at most so long until all that was replied has been sent, then closes every connection.
+  // No handler runs after that. All replies must have been let go before the server is.
+  void Stop(double seconds);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace darkhorse

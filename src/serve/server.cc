@@ -1,0 +1,310 @@
+#include "serve/server.h"
+
+#include <atomic>
+#include <ctime>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "infer/engine.h"
+#include "serve/api_error.h"
+#include "serve/api_response.h"
+#include "serve/chat_prompt.h"
+#include "serve/completion_job.h"
+#include "serve/page.h"
+#include "serve/scheduler.h"
+
+namespace darkhorse {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Reply = std::shared_ptr<HttpReply>;
+
+// What a client that is told to come again is told to wait, seconds.
+constexpr const char* kRetryAfter = "1";
+
+void SendError(const Reply& reply, const ApiError& error) {
+  HttpReply::Headers headers;
+  if (error.status() == 429 || error.status() == 503)
+    headers.emplace_back("Retry-After", kRetryAfter);
+  if (error.status() == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
+  reply->Send(error.status(), "application/json", ErrorBody(error), headers);
+}
+
+// The longest text that any token stands for, bytes.
+int64_t LongestToken(const Tokenizer& tokenizer) {
+  size_t longest = 1;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+    longest = std::max(longest, tokenizer.TokenBytes(id).size());
+  return static_cast<int64_t>(longest);
+}
+
+void SendJson(const Reply& reply, const Json& json) {
+  reply->Send(200, "application/json", DumpJson(json));
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  Impl(const LoadedModel& loaded, const ServeOptions& options)
+      : loaded_(loaded),
+        options_(options),
+        context_(std::min(options.context, loaded.config().max_position_embeddings)),
+        most_bytes_(context_ * LongestToken(loaded.tokenizer())),
+        started_(std::time(nullptr)),
+        prompter_(loaded),
+        engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
+                options.prefill_rows, /*remember=*/true),
+        scheduler_(engine_, options.slots + options.queue),
+        http_(
+            options.http,
+            [this](const HttpRequest& request) { return RefuseAccess(options_.access, request); },
+            [this](HttpRequest request, Reply reply) { Handle(request, reply); }) {
+    http_.Start();
+  }
+
+  ~Impl() { Stop(0); }
+
+  int port() const { return http_.port(); }
+  int64_t context() const { return context_; }
+
+  void Stop(double grace_seconds) {
+    closing_ = true;
+    scheduler_.Close();
+    scheduler_.WaitIdle(grace_seconds);
+    scheduler_.Stop();
+    http_.Stop(/*seconds=*/2);
+  }
+
+ private:
+  using Route = void (Impl::*)(const HttpRequest&, const Reply&);
+  struct Method {
+    const char* name;
+    Route route;
+  };
+
+  static const std::map<std::string, Method>& Routes() {
+    static const std::map<std::string, Method> routes = {
+        {"/", {"GET", &Impl::Page}},
+        {"/health", {"GET", &Impl::Health}},
+        {"/metrics", {"GET", &Impl::Metrics}},
+        {"/v1/models", {"GET", &Impl::Models}},
+        {"/v1/chat/completions", {"POST", &Impl::ChatCompletions}},
+        {"/v1/completions", {"POST", &Impl::Completions}},
+        {"/tokenize", {"POST", &Impl::Tokenize}},
+        {"/detokenize", {"POST", &Impl::Detokenize}},
+        {"/apply-template", {"POST", &Impl::ApplyTemplate}},
+    };
+    return routes;
+  }
+
+  void Handle(const HttpRequest& request, const Reply& reply) {
+    try {
+      const auto found = Routes().find(request.path);
+      if (found == Routes().end()) {
+        throw ApiError(
+            404, fmt::format("there is no {}; see docs/serve.md", Printable(request.path, 100)));
+      }
+      const std::string method = request.method == "HEAD" ? "GET" : request.method;
+      if (method != found->second.name) {
+        throw ApiError(405, fmt::format("{} takes {}, not {}", request.path, found->second.name,
+                                        Printable(request.method, 20)));
+      }
+      (this->*found->second.route)(request, reply);
+    } catch (const ApiError& error) {
+      SendError(reply, error);
+    } catch (const Error& error) {  // of what was asked: a prompt too long, a template that refuses
+      SendError(reply, ApiError(400, error.what()));
+    } catch (const std::exception& error) {
+      SendError(reply, ApiError(500, error.what()));
+    }
+  }
+
+  void Page(const HttpRequest&, const Reply& reply) {
+    reply->Send(200, "text/html; charset=utf-8", std::string(PageHtml()),
+                {{"Content-Security-Policy", kPagePolicy}});
+  }
+
+  void Health(const HttpRequest&, const Reply& reply) {
+    if (closing_) throw ApiError(503, "the server is shutting down");
+    SendJson(reply, {{"status", "ok"}});
+  }
+
+  void Models(const HttpRequest&, const Reply& reply) {
+    SendJson(reply, {{"object", "list"},
+                     {"data", Json::array({{{"id", options_.name},
+                                            {"object", "model"},
+                                            {"created", started_},
+                                            {"owned_by", "darkhorse"},
+                                            {"context_length", context_}}})}});
+  }
+
+  void ChatCompletions(const HttpRequest& http, const Reply& reply) {
+    const ChatRequest request = ParseChatRequest(http.body, options_.sampling, options_.limits);
+    CheckLength(request.messages);
+    const ChatPrompt prompt = prompter_.Prompt(
+        request.messages, {request.variables, request.continue_final_message, LocalNow()});
+    const AnswerText::Options text{
+        .splits = true, .in_thought = prompt.begins_in_thought, .stops = request.stop};
+    Complete(ApiResponse::Kind::kChat, request, {prompt.tokens}, {""}, text, reply);
+  }
+
+  void Completions(const HttpRequest& http, const Reply& reply) {
+    const TextRequest request = ParseTextRequest(http.body, options_.sampling, options_.limits);
+    std::vector<std::vector<int32_t>> prompts;
+    std::vector<std::string> echoes;
+    for (const auto& prompt : request.prompts) {
+      const auto* ids = std::get_if<std::vector<int32_t>>(&prompt);
+      const auto* words = std::get_if<std::string>(&prompt);
+      if (words) CheckLength(words->size());
+      // A prompt is the client's own text from its first byte: special tokens in it are meant.
+      prompts.push_back(ids ? *ids : loaded_.PromptTokens(*words, /*special=*/true));
+      echoes.push_back(!request.echo ? "" : words ? *words : loaded_.tokenizer().Decode(*ids));
+    }
+    const AnswerText::Options text{.splits = false, .stops = request.stop};
+    Complete(ApiResponse::Kind::kText, request, std::move(prompts), std::move(echoes), text, reply);
+  }
+
+  void Complete(ApiResponse::Kind kind, const CompletionFields& fields,
+                std::vector<std::vector<int32_t>> prompts, std::vector<std::string> echoes,
+                const AnswerText::Options& text, const Reply& reply) {
+    CheckModel(fields.model);
+    std::vector<CompletionJob::Part> parts;
+    std::vector<GenerationRequest> requests;
+    const uint64_t seed = fields.seed ? *fields.seed : FreshBits();
+    for (size_t p = 0; p < prompts.size(); ++p) {
+      parts.push_back(
+          {static_cast<int64_t>(prompts[p].size()), fields.n, std::move(echoes[p]), text});
+      GenerationRequest request;
+      request.prompt = std::move(prompts[p]);
+      request.samples = fields.n;
+      request.max_tokens = fields.max_tokens.value_or(context_);
+      request.sampling = fields.sampling;
+      request.seed = seed;
+      request.stream = static_cast<uint64_t>(p) * static_cast<uint64_t>(fields.n);
+      request.stop_tokens = StopTokens(loaded_.config());
+      for (const std::string& stop : fields.stop) {  // of a special token no text shows
+        const auto id = loaded_.tokenizer().TokenId(stop);
+        if (id && IsHiddenFromPeople(loaded_.tokenizer(), *id)) request.stop_tokens.push_back(*id);
+      }
+      request.never = loaded_.silent_tokens();
+      request.logit_bias = fields.logit_bias;
+      request.top_logp = fields.top_logprobs.value_or(0);
+      requests.push_back(std::move(request));
+    }
+    const bool with_chances = fields.top_logprobs.has_value();
+    auto job = std::make_shared<CompletionJob>(
+        reply, ApiResponse(kind, options_.name, loaded_.tokenizer(), with_chances),
+        loaded_.tokenizer(), std::move(parts),
+        CompletionJob::Options{fields.stream, fields.include_usage, with_chances},
+        [this](const Usage& usage) { Count(usage); });
+    Scheduler::Refusal refusal{};
+    const auto ticket = scheduler_.Submit(std::move(requests), std::move(job), &refusal);
+    if (!ticket && refusal == Scheduler::Refusal::kClosed)
+      throw ApiError(503, "the server is shutting down");
+    if (!ticket) {
+      ++refused_;
+      throw ApiError(429, "too many requests wait already; try again later", "", "queue_full");
+    }
+    reply->OnGone([this, ticket = *ticket] {
+      ++left_;
+      scheduler_.Cancel(ticket);
+    });
+  }
+
+  // Turns away what cannot fit before it is tokenized, which takes long.
+  void CheckLength(size_t bytes) const {
+    if (static_cast<int64_t>(bytes) <= most_bytes_) return;
+    throw ApiError(400, fmt::format("the text has {} bytes; {} tokens have at most {}; shorten it",
+                                    bytes, context_, most_bytes_));
+  }
+  void CheckLength(const Json& messages) const {
+    size_t bytes = 0;
+    for (const Json& message : messages)
+      bytes += message.at("content").get_ref<const std::string&>().size();
+    CheckLength(bytes);
+  }
+
+  void CheckModel(const std::string& name) const {
+    if (name.empty() || name == options_.name) return;
+    throw ApiError(404,
+                   fmt::format("there is no model '{}'; this server has '{}'", Printable(name, 100),
+                               options_.name),
+                   "model", "model_not_found");
+  }
+
+  void Tokenize(const HttpRequest& http, const Reply& reply) {
+    const TokenizeRequest request = ParseTokenizeRequest(http.body, options_.limits);
+    CheckLength(request.content.size());
+    std::vector<int32_t> tokens;
+    loaded_.tokenizer().Encode(request.content, &tokens, request.special);
+    SendJson(reply, {{"tokens", tokens}});
+  }
+
+  void Detokenize(const HttpRequest& http, const Reply& reply) {
+    const std::vector<int32_t> ids = ParseDetokenizeRequest(http.body, options_.limits);
+    SendJson(reply, {{"content", loaded_.tokenizer().Decode(ids)}});
+  }
+
+  void ApplyTemplate(const HttpRequest& http, const Reply& reply) {
+    const Json object = ParseBody(http.body, options_.limits);
+    const Json messages = ParseMessages(object, options_.limits);
+    const ChatPrompter::Options how{ParseTemplateVariables(object), ContinuesFinalMessage(object),
+                                    LocalNow()};
+    SendJson(reply, {{"prompt", prompter_.Render(messages, how).bytes()}});
+  }
+
+  void Count(const Usage& usage) {
+    ++answered_;
+    cached_tokens_ += usage.cached_tokens;
+  }
+
+  void Metrics(const HttpRequest&, const Reply& reply) {
+    const SchedulerStats stats = scheduler_.stats();
+    std::string text;
+    const auto add = [&](const char* type, const char* name, const char* help, auto value) {
+      text += fmt::format("# HELP darkhorse_{0} {1}\n# TYPE darkhorse_{0} {2}\ndarkhorse_{0} {3}\n",
+                          name, help, type, value);
+    };
+    add("counter", "requests_answered_total", "Requests for completions answered to their end.",
+        answered_.load());
+    add("counter", "requests_refused_total", "Those refused because too many waited.",
+        refused_.load());
+    add("counter", "clients_left_total", "Those whose client left before the end.", left_.load());
+    add("counter", "prompt_tokens_total", "Prompt tokens computed.", stats.engine.prompt_tokens);
+    add("counter", "prompt_tokens_cached_total", "Prompt tokens that had been computed before.",
+        stats.engine.shared_tokens);
+    add("counter", "generated_tokens_total", "Tokens generated.", stats.engine.generated_tokens);
+    add("counter", "steps_total", "Forward passes.", stats.steps);
+    add("counter", "step_seconds_total", "Seconds in forward passes.", stats.step_seconds);
+    add("gauge", "completions_running", "Completions that are being computed.", stats.running);
+    add("gauge", "completions_waiting", "Completions that wait for a slot.", stats.waiting);
+    add("gauge", "slots", "Completions that can be computed at once.", options_.slots);
+    add("gauge", "connections", "Open connections.", http_.connections());
+    reply->Send(200, "text/plain; version=0.0.4", text);
+  }
+
+  const LoadedModel& loaded_;
+  const ServeOptions options_;
+  const int64_t context_;
+  const int64_t most_bytes_;  // of a text that can fit in the context
+  const int64_t started_;
+  std::atomic<bool> closing_ = false;
+  std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0, cached_tokens_ = 0;
+  const ChatPrompter prompter_;
+  Engine engine_;
+  Scheduler scheduler_;
+  HttpServer http_;  // last: its handlers use the rest
+};
+
+Server::Server(const LoadedModel& loaded, const ServeOptions& options)
+    : impl_(std::make_unique<Impl>(loaded, options)) {}
+Server::~Server() = default;
+int Server::port() const { return impl_->port(); }
+int64_t Server::context() const { return impl_->context(); }
+void Server::Stop(double grace_seconds) { impl_->Stop(grace_seconds); }
+
+}  // namespace darkhorse

@@ -1,0 +1,47 @@
+// A model behind HTTP: the routes of OpenAI's API, and what they need.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "infer/sampler.h"
+#include "model/kv_cache.h"
+#include "pipeline/loaded_model.h"
+#include "serve/access.h"
+#include "serve/api_request.h"
+#include "serve/http.h"
+
+namespace darkhorse {
+
+struct ServeOptions {
+  HttpOptions http;
+  AccessOptions access;
+  RequestLimits limits;
+  std::string name;         // what the model is called
+  SamplingParams sampling;  // where a request says nothing
+  CacheForm form = CacheForm::kExpanded;
+  int64_t slots = 8;           // completions computed at once
+  int64_t context = 8192;      // tokens of prompt and completion; the model's own if less
+  int64_t prefill_rows = 128;  // of prompts, in one step
+  int64_t queue = 64;          // completions that wait for a slot; further requests are told 429
+};
+
+class Server {
+ public:
+  // Serves from now on. Error: the address cannot be had, the cache does not fit in memory, the
+  // model's chat template cannot be read.
+  Server(const LoadedModel& loaded, const ServeOptions& options);
+  ~Server();  // Stop(0)
+
+  int port() const;
+  int64_t context() const;
+  // Refuses new requests, gives those that run so many seconds to finish, ends the others.
+  void Stop(double grace_seconds);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace darkhorse

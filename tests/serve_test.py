@@ -1,0 +1,448 @@
+#!/usr/bin/env python3
+"""`darkhorse serve` as clients see it: answers and streams, many at once, those that leave, wrong and
+hostile requests, keys, and how it ends.
+
+serve_test.py PROGRAM"""
+
+import concurrent.futures
+import http.client
+import json
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+SPECIAL = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<think>", "</think>"]
+# Templates drop the line's end behind a block.
+TEMPLATE = """{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ "" if loop.last and not add_generation_prompt else "\\n" }}
+{%- endfor %}{% if add_generation_prompt %}[assistant]{% endif %}
+{%- if add_generation_prompt and (enable_thinking is not defined or enable_thinking) %}<think>{% endif %}"""
+PATIENCE = 60
+
+
+def setUpModule():
+    folder = tempfile.TemporaryDirectory()
+    unittest.addModuleCleanup(folder.cleanup)
+    Serving.folder = pathlib.Path(folder.name)
+    Serving.make_model()
+
+
+class Server:
+    """A running server; its address is read from what it says."""
+
+    def __init__(self, model, *flags):
+        self.process = subprocess.Popen([PROGRAM, "serve", model, "--port", "0", *map(str, flags)],
+                                        stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        if "http://" not in line:
+            raise AssertionError(line + self.process.stderr.read())
+        self.port = int(line.split("http://")[1].split("/")[0].rsplit(":", 1)[1])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+
+    def ask(self, method, path, body=None, headers=None):
+        """Status, headers and body, which is parsed where it is JSON."""
+        connection = self.connect()
+        if body is not None and not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        is_json = response.headers["Content-Type"] == "application/json"
+        return response.status, response.headers, json.loads(text) if is_json else text
+
+    def get(self, path):
+        status, _, body = self.ask("GET", path)
+        assert status == 200, (status, body)
+        return body
+
+    def post(self, path, body):
+        status, _, answer = self.ask("POST", path, body)
+        assert status == 200, (status, answer)
+        return answer
+
+    def chat(self, content="make 3", **fields):
+        return self.post("/v1/chat/completions", {"messages": [{"role": "user", "content": content}], **fields})
+
+    def text(self, prompt="make 3", **fields):
+        return self.post("/v1/completions", {"prompt": prompt, **fields})
+
+    def begin_stream(self, **fields):
+        """A connection and response on which a stream of at most 400 tokens has begun."""
+        connection = self.connect()
+        body = {"prompt": "make 3", "stream": True, "max_tokens": 400, "logit_bias": {"1": -100}, **fields}
+        connection.request("POST", "/v1/completions", json.dumps(body))
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        assert response.readline().startswith(b"data: ")
+        return connection, response
+
+    def metric(self, name):
+        lines = self.get("/metrics").splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"darkhorse_{name} "))
+
+    def wait_for(self, name, value):
+        deadline = time.monotonic() + PATIENCE
+        while self.metric(name) != value:
+            assert time.monotonic() < deadline, (name, value, self.get("/metrics"))
+            time.sleep(0.01)
+
+
+def events(text):
+    """The JSON of a stream's events, which must end as streams do."""
+    whole = [event for event in text.split("\n\n") if event and not event.startswith(":")]
+    assert whole[-1] == "data: [DONE]", whole[-1]
+    return [json.loads(event.removeprefix("data: ")) for event in whole[:-1]]
+
+
+def joined(chunks, field, index=0):
+    deltas = [c["delta"] for chunk in chunks for c in chunk["choices"] if c["index"] == index]
+    return "".join(delta.get(field) or "" for delta in deltas)
+
+
+class Serving(unittest.TestCase):
+    @classmethod
+    def make_model(cls):
+        def program(*arguments):
+            subprocess.run([PROGRAM, *map(str, arguments)], cwd=cls.folder, check=True, capture_output=True)
+
+        program("data", "prepare", "--generate", "countdown:1", "--documents", 400, "--tokenizer",
+                cls.make_tokenizer(program), "--out", "data", "--recognise-special")
+        settings = {"train.steps": 3, "train.tokens_per_step": 1024, "train.sequence_length": 64,
+                    "train.evaluate_every": 0, "model.vocab_size": 300, "model.num_nextn_predict_layers": 0,
+                    "model.max_position_embeddings": 512, "train.checkpoint_every": 3}
+        sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+        program("pretrain", "tiny", "--data", "data", "--out", "base", *sets)
+        cls.plain = cls.folder / "base/checkpoints/step-00000003"
+        cls.model = cls.folder / "chatty"
+        cls.model.symlink_to(cls.plain)  # the same, called otherwise
+        (cls.plain / "chat_template.jinja").write_text(TEMPLATE)
+
+    @classmethod
+    def make_tokenizer(cls, program):
+        rows = [json.dumps({"text": f"make {a + b} from {a} {b} 0\n"}) for a in range(1, 9) for b in range(1, 9)]
+        (cls.folder / "corpus.jsonl").write_text("\n".join(rows) + "\n")
+        program("tokenizer", "train", "corpus.jsonl", "--out", "tokenizer.json", "--vocab-size", 300,
+                "--special-tokens", *SPECIAL)
+        return "tokenizer.json"
+
+    def refused(self, answer, status, says, param=None):
+        self.assertEqual(answer[0], status, answer[2])
+        error = answer[2]["error"]
+        self.assertEqual(set(error), {"message", "type", "param", "code"})
+        self.assertIn(says, error["message"])
+        self.assertEqual(error["param"], param)
+
+
+class Answers(Serving):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(cls.model, "--slots", 4, "--queue", 200, "--prefill-rows", 16)
+        cls.addClassCleanup(cls.server.__exit__)
+
+    def test_what_is_served(self):
+        self.assertEqual(self.server.get("/health"), {"status": "ok"})
+        models = self.server.get("/v1/models")
+        self.assertEqual([(m["id"], m["context_length"]) for m in models["data"]], [("chatty", 512)])
+        page = self.server.get("/")
+        self.assertTrue(page.startswith("<!doctype html>"))
+        self.assertNotIn("http://", page.replace("http://www.w3.org", ""))
+        self.assertNotIn("https://", page)
+
+    def test_a_chat_answer(self):
+        fields = {"max_tokens": 12, "seed": 5, "model": "chatty"}
+        answer = self.server.chat(**fields)
+        self.assertEqual((answer["object"], answer["model"]), ("chat.completion", "chatty"))
+        choice = answer["choices"][0]
+        self.assertEqual(choice["message"]["role"], "assistant")
+        self.assertIn(choice["finish_reason"], ("stop", "length"))
+        # The template opened the thought, which an untrained model does not close.
+        self.assertTrue(choice["message"]["reasoning_content"])
+        self.assertEqual(choice["message"]["content"], "")
+        usage = answer["usage"]
+        prompt = self.server.post("/apply-template", {"messages": [{"role": "user", "content": "make 3"}]})["prompt"]
+        self.assertEqual(prompt, "[user]make 3\n[assistant]<think>")
+        tokens = self.server.post("/tokenize", {"content": prompt})["tokens"]
+        self.assertEqual(usage["prompt_tokens"], len(tokens) + 1)  # it begins with the beginning mark
+        self.assertEqual(usage["completion_tokens_details"]["reasoning_tokens"], usage["completion_tokens"])
+        self.assertEqual(usage["total_tokens"], usage["prompt_tokens"] + usage["completion_tokens"])
+        self.assertEqual(usage["prompt_cache_hit_tokens"] + usage["prompt_cache_miss_tokens"], usage["prompt_tokens"])
+        self.assertEqual(self.server.chat(**fields)["choices"], answer["choices"])
+        self.assertNotEqual(self.server.chat(**{**fields, "seed": 6})["choices"], answer["choices"])
+
+    def test_thoughts_and_content_are_apart(self):
+        close = self.server.post("/tokenize", {"content": "</think>"})["tokens"]
+        self.assertEqual(len(close), 1)
+        # Of a thought that is closed at once nothing remains; the closing tags behind it are content.
+        answer = self.server.chat(max_tokens=3, logit_bias={str(close[0]): 100}, temperature=0)
+        message = answer["choices"][0]["message"]
+        self.assertEqual((message["content"], message.get("reasoning_content")), ("</think></think>", None))
+        self.assertEqual(answer["usage"]["completion_tokens_details"]["reasoning_tokens"], 1)
+        for off in ({"thinking": {"type": "disabled"}}, {"reasoning_effort": "none"},
+                    {"chat_template_kwargs": {"enable_thinking": False}}):
+            message = self.server.chat(max_tokens=5, seed=1, **off)["choices"][0]["message"]
+            self.assertNotIn("reasoning_content", message)
+            self.assertTrue(message["content"])
+
+    def test_a_stream_says_what_an_answer_does(self):
+        for thinking in ("enabled", "disabled"):
+            fields = {"max_tokens": 30, "seed": 3, "n": 2, "thinking": {"type": thinking}}
+            whole = self.server.chat(**fields)
+            text = self.server.chat(**fields, stream=True, stream_options={"include_usage": True})
+            chunks = events(text)
+            self.assertEqual({chunk["object"] for chunk in chunks}, {"chat.completion.chunk"})
+            self.assertEqual(len({chunk["id"] for chunk in chunks}), 1)
+            for index, choice in enumerate(whole["choices"]):
+                self.assertEqual(joined(chunks, "role", index), "assistant")
+                self.assertEqual(joined(chunks, "content", index), choice["message"]["content"])
+                self.assertEqual(joined(chunks, "reasoning_content", index),
+                                 choice["message"].get("reasoning_content", ""))
+                finishes = [c["finish_reason"] for chunk in chunks for c in chunk["choices"]
+                            if c["index"] == index and c["finish_reason"]]
+                self.assertEqual(finishes, [choice["finish_reason"]])
+            self.assertEqual(chunks[-1]["choices"], [])
+            for usage in (chunks[-1]["usage"], whole["usage"]):
+                usage.pop("prompt_tokens_details"), usage.pop("prompt_cache_hit_tokens")
+                usage.pop("prompt_cache_miss_tokens")
+            self.assertEqual(chunks[-1]["usage"], whole["usage"])
+            self.assertNotIn("usage", events(self.server.chat(**fields, stream=True))[-1])
+
+    def test_texts(self):
+        answer = self.server.text(max_tokens=6, seed=2, n=2)
+        self.assertEqual([choice["index"] for choice in answer["choices"]], [0, 1])
+        first = answer["choices"][0]["text"]
+        self.assertEqual(self.server.text(max_tokens=6, seed=2, echo=True)["choices"][0]["text"], "make 3" + first)
+        chunks = events(self.server.text(max_tokens=6, seed=2, stream=True))
+        self.assertEqual("".join(chunk["choices"][0]["text"] for chunk in chunks), first)
+        several = self.server.text(["make 3", "make 4"], max_tokens=6, temperature=0)["choices"]
+        self.assertEqual([c["text"] for c in several],
+                         [self.server.text(p, max_tokens=6, temperature=0)["choices"][0]["text"]
+                          for p in ("make 3", "make 4")])
+        ids = self.server.post("/tokenize", {"content": "make 3"})["tokens"]
+        self.assertEqual(self.server.post("/detokenize", {"tokens": ids})["content"], "make 3")
+        self.assertEqual(self.server.text([0, *ids], max_tokens=6, seed=2)["choices"][0]["text"], first)
+
+    def test_stops(self):
+        text = self.server.text(max_tokens=40, temperature=0)["choices"][0]["text"]
+        stop = text[5:8]
+        at = text.index(stop)
+        for stream in (False, True):
+            answer = self.server.text(max_tokens=40, temperature=0, stop=["\x00never", stop], stream=stream)
+            choices = [c for chunk in events(answer) for c in chunk["choices"]] if stream else answer["choices"]
+            self.assertEqual("".join(choice["text"] for choice in choices), text[:at])
+            self.assertEqual(choices[-1]["finish_reason"], "stop")
+
+    def test_probabilities(self):
+        answer = self.server.text(max_tokens=4, temperature=0, logprobs=2)["choices"][0]["logprobs"]
+        self.assertEqual(len(answer["tokens"]), 4)
+        for logprob, top in zip(answer["token_logprobs"], answer["top_logprobs"]):
+            self.assertEqual(max(top.values()), logprob)  # greedy
+        chat = self.server.chat(max_tokens=4, temperature=0, logprobs=True, top_logprobs=3,
+                                thinking={"type": "disabled"})["choices"][0]
+        content = chat["logprobs"]["content"]
+        self.assertEqual(bytes(b for entry in content for b in entry["bytes"]).decode(errors="replace"),
+                         chat["message"]["content"])
+        self.assertEqual([len(entry["top_logprobs"]) for entry in content], [3] * 4)
+        self.assertEqual(content[0]["top_logprobs"][0]["logprob"], content[0]["logprob"])
+
+    def test_a_last_message_is_continued(self):
+        messages = [{"role": "user", "content": "make 3"}, {"role": "assistant", "content": "it is", "prefix": True}]
+        self.assertEqual(self.server.post("/apply-template", {"messages": messages})["prompt"],
+                         "[user]make 3\n[assistant]it is")
+        answer = self.server.post("/v1/chat/completions", {"messages": messages, "max_tokens": 4, "seed": 1})
+        self.assertTrue(answer["choices"][0]["message"]["content"])
+
+    def test_what_was_computed_before_is_not_computed_again(self):
+        with Server(self.model, "--slots", 2, "--prefill-rows", 16) as server:
+            def ask(messages):
+                answer = server.post("/v1/chat/completions", {"messages": messages, "max_tokens": 6, "seed": 1,
+                                                              "thinking": {"type": "disabled"}})
+                usage = answer["usage"]
+                self.assertEqual(usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_cache_hit_tokens"])
+                self.assertEqual(usage["prompt_cache_hit_tokens"] + usage["prompt_cache_miss_tokens"],
+                                 usage["prompt_tokens"])
+                return answer["choices"][0]["message"]["content"], usage
+
+            talk = [{"role": "user", "content": "make 3 from " * 20}]
+            first, usage = ask(talk)
+            self.assertEqual(usage["prompt_cache_hit_tokens"], 0)
+            again, second = ask(talk)
+            self.assertEqual(again, first)
+            self.assertEqual(second["prompt_cache_miss_tokens"], 1)
+            talk += [{"role": "assistant", "content": first}, {"role": "user", "content": "and 4?"}]
+            goes_on, third = ask(talk)
+            self.assertGreaterEqual(third["prompt_cache_hit_tokens"], usage["prompt_tokens"])
+            self.assertGreater(server.metric("prompt_tokens_cached_total"), 2 * usage["prompt_tokens"] - 2)
+        with Server(self.model, "--slots", 1) as server:  # which has computed nothing before
+            fresh = server.post("/v1/chat/completions", {"messages": talk, "max_tokens": 6, "seed": 1,
+                                                         "thinking": {"type": "disabled"}})
+            self.assertEqual(fresh["choices"][0]["message"]["content"], goes_on)
+
+    def test_many_at_once_get_what_each_gets_alone(self):
+        requests = [{"content": f"make {i}" * (1 + i % 7), "max_tokens": 5 + i % 40, "seed": i,
+                     "thinking": {"type": "disabled"}} for i in range(24)]
+        alone = [self.server.chat(**request)["choices"] for request in requests]
+
+        def one(i):
+            if i % 3 == 1:
+                chunks = events(self.server.chat(**requests[i], stream=True))
+                return joined(chunks, "content")
+            if i % 3 == 2:  # a neighbour that leaves
+                connection, _ = self.server.begin_stream()
+                connection.close()
+            return self.server.chat(**requests[i])["choices"][0]["message"]["content"]
+
+        with concurrent.futures.ThreadPoolExecutor(24) as clients:
+            got = list(clients.map(one, range(len(requests))))
+        self.assertEqual(got, [choices[0]["message"]["content"] for choices in alone])
+
+    def test_a_client_that_leaves_frees_its_slot(self):
+        before = self.server.metric("clients_left_total")
+        for _ in range(5):  # more than there are slots
+            connection, response = self.server.begin_stream(n=2)
+            response.close()
+            connection.close()
+        self.server.wait_for("clients_left_total", before + 5)
+        self.server.wait_for("completions_running", 0)
+
+    def test_wrong_requests(self):
+        def post(body, path="/v1/chat/completions"):
+            return self.server.ask("POST", path, body)
+
+        hi = [{"role": "user", "content": "Hi"}]
+        self.refused(post("{"), 400, "not valid JSON")
+        self.refused(post({}), 400, "'messages' must be", "messages")
+        self.refused(post({"messages": hi, "temperature": "hot"}), 400, "must be a number", "temperature")
+        self.refused(post({"messages": hi, "model": "gpt"}), 404, "this server has 'chatty'", "model")
+        self.refused(post({"messages": hi, "tools": [{}]}), 400, "not supported", "tools")
+        self.refused(post({"messages": hi * 200}), 400, "may have 512; shorten it")
+        # What cannot fit is not tokenized first.
+        long = "a" * (3 << 20)
+        self.refused(post({"messages": [{"role": "user", "content": long}]}), 400, "the text has 3145728 bytes; 512 tokens have")
+        self.refused(post({"prompt": [long]}, "/v1/completions"), 400, "the text has 3145728 bytes")
+        self.refused(post({"content": long}, "/tokenize"), 400, "the text has 3145728 bytes")
+        self.refused(post({"prompt": [299, 300]}, "/v1/completions"), 400, "outside the model's vocabulary")
+        self.refused(post({"prompt": "a", "logit_bias": {"300": 1}}, "/v1/completions"), 400, "logit_bias")
+        self.refused(self.server.ask("GET", "/nowhere"), 404, "there is no /nowhere")
+        self.refused(self.server.ask("GET", "/v1/completions"), 405, "takes POST")
+        self.refused(self.server.ask("DELETE", "/v1/models"), 405, "takes GET")
+        self.refused(post(b"\xff" * 100), 400, "not valid JSON")
+        self.refused(post("[" * 100000), 400, "nests deeper")
+        self.refused(post(b"a" * (9 << 20)), 413, "larger than")
+        self.refused(self.server.ask("GET", "/health", headers={"X": "a" * 20000}), 431, "headers")
+        self.refused(self.server.ask("GET", "/health", headers={"Host": "evil.example"}), 403, "--host-name")
+        self.refused(self.server.ask("GET", "/health", headers={"Origin": "http://evil.example"}), 403, "other sites")
+        status, headers, _ = self.server.ask("GET", "/health", headers={"Origin": f"http://127.0.0.1:{self.server.port}"})
+        self.assertEqual(status, 200)
+        self.assertFalse([name for name in headers if name.lower().startswith("access-control")])
+        self.assertEqual(self.server.get("/health"), {"status": "ok"})
+
+    def test_garbage(self):
+        for garbage in (b"\x00" * 1000, b"GET\r\n\r\n", b"\x16\x03\x01" * 50 + b"\r\n\r\n",
+                        b"POST /v1/completions HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE) as raw:
+                raw.sendall(garbage)
+                raw.shutdown(socket.SHUT_WR)
+                answer = b""
+                while piece := raw.recv(4096):
+                    answer += piece
+                self.assertTrue(answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer)
+        self.assertEqual(self.server.get("/health"), {"status": "ok"})
+
+
+class Limits(Serving):
+    def test_a_full_queue_is_told(self):
+        with Server(self.model, "--slots", 1, "--queue", 0) as server:
+            connection, response = server.begin_stream()
+            refusal = server.ask("POST", "/v1/completions", {"prompt": "make 3", "max_tokens": 1})
+            self.refused(refusal, 429, "try again")
+            self.assertEqual(refusal[1]["Retry-After"], "1")
+            response.close()
+            connection.close()
+            server.wait_for("completions_running", 0)
+            server.text(max_tokens=1)
+
+    def test_keys(self):
+        keys = self.folder / "keys"
+        keys.write_text("# of tests\nsk-right\n")
+        with Server(self.model, "--key-file", keys) as server:
+            self.assertEqual(server.get("/health"), {"status": "ok"})
+            for headers in ({}, {"Authorization": "Bearer sk-wrong"}, {"X-Api-Key": ""}):
+                for path in ("/v1/models", "/metrics", "/nowhere"):
+                    self.refused(server.ask("GET", path, headers=headers), 401, "a key is needed")
+                self.refused(server.ask("POST", "/v1/completions", b"a" * 1000000, headers), 401, "a key is needed")
+            for headers in ({"Authorization": "Bearer sk-right"}, {"X-Api-Key": "sk-right"}):
+                self.assertEqual(server.ask("GET", "/v1/models", headers=headers)[0], 200)
+
+    def test_what_is_open_to_all_must_be_asked_for(self):
+        def run(*flags):
+            return subprocess.run([PROGRAM, "serve", self.model, *map(str, flags)], capture_output=True, text=True,
+                                  timeout=PATIENCE)
+
+        refused = run("--host", "0.0.0.0")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("give --key-file, or --no-key", refused.stderr)
+        with Server(self.model, "--host", "0.0.0.0", "--no-key") as server:
+            self.assertEqual(server.get("/health"), {"status": "ok"})
+            taken = run("--port", server.port)
+            self.assertEqual(taken.returncode, 1)
+            self.assertIn(f"cannot listen on 127.0.0.1 port {server.port}", taken.stderr)
+        self.assertIn("no numeric address", run("--host", "localhost", "--no-key").stderr)
+
+    def test_a_model_without_a_template_takes_questions_as_its_tasks_word_them(self):
+        template = self.plain / "chat_template.jinja"
+        template.rename(template.with_suffix(".aside"))
+        try:
+            with Server(self.plain, "--name", "plain") as server:
+                asked = server.chat(max_tokens=8, temperature=0)
+                self.assertEqual(asked["model"], "plain")
+                text = server.text("make 3\n", max_tokens=8, temperature=0)
+                self.assertEqual(asked["usage"]["prompt_tokens"], text["usage"]["prompt_tokens"])
+        finally:
+            template.with_suffix(".aside").rename(template)
+
+
+class Ending(Serving):
+    def test_what_runs_is_finished_and_nothing_new_begun(self):
+        with Server(self.model, "--slots", 1) as server:
+            connection, response = server.begin_stream()
+            kept = server.connect()
+            kept.request("GET", "/health")
+            kept.getresponse().read()
+            server.process.send_signal(signal.SIGTERM)
+            server.process.stderr.readline()  # it says so
+            kept.request("POST", "/v1/completions", json.dumps({"prompt": "a", "max_tokens": 1}))
+            refusal = kept.getresponse()
+            self.assertEqual(refusal.status, 503)
+            self.assertIn("shutting down", refusal.read().decode())
+            self.assertTrue(response.read().decode().endswith("data: [DONE]\n\n"))
+            connection.close()
+            kept.close()
+            self.assertEqual(server.process.wait(PATIENCE), 0)
+
+    def test_grace_ends(self):
+        with Server(self.model, "--slots", 1, "--grace", 0) as server:
+            connection, response = server.begin_stream()
+            server.process.send_signal(signal.SIGINT)
+            self.assertIn("shutting down", response.read().decode())
+            connection.close()
+            self.assertEqual(server.process.wait(PATIENCE), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
