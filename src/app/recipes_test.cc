@@ -151,8 +151,8 @@ TEST(RunProgram, ExitCodesTellUsageFromOtherErrors) {
   EXPECT_EQ(Exit({"--version"}, &out), 0);
   EXPECT_TRUE(out.starts_with("darkhorse 0.")) << out;
   // What others' programs have is not taken for a near name.
-  EXPECT_EQ(Exit({"serve"}, &out, &error), 2);
-  EXPECT_NE(error.find("'serve': nothing is served over a network"), std::string::npos) << error;
+  EXPECT_EQ(Exit({"sft"}, &out, &error), 2);
+  EXPECT_NE(error.find("`finetune` learns to answer"), std::string::npos) << error;
   EXPECT_EQ(Exit({"generate", "--device", "cuda"}, &out, &error), 2);
   EXPECT_NE(error.find("'--device': all is computed on the CPU"), std::string::npos) << error;
 }
