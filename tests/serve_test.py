@@ -7,6 +7,7 @@ serve_test.py PROGRAM"""
 import concurrent.futures
 import http.client
 import json
+import os
 import pathlib
 import signal
 import socket
@@ -392,7 +393,7 @@ class Limits(Serving):
     def test_what_is_open_to_all_must_be_asked_for(self):
         def run(*flags):
             return subprocess.run([PROGRAM, "serve", self.model, *map(str, flags)], capture_output=True, text=True,
-                                  timeout=PATIENCE)
+                                  timeout=PATIENCE, env={**os.environ, "DARKHORSE_MEMORY": str(1 << 30)})
 
         refused = run("--host", "0.0.0.0")
         self.assertEqual(refused.returncode, 2)
@@ -402,6 +403,9 @@ class Limits(Serving):
             taken = run("--port", server.port)
             self.assertEqual(taken.returncode, 1)
             self.assertIn(f"cannot listen on 127.0.0.1 port {server.port}", taken.stderr)
+        large = run("--slots", 65536, "--context", 512)
+        self.assertEqual(large.returncode, 1)
+        self.assertIn("lower --slots or --context", large.stderr)
         self.assertIn("no numeric address", run("--host", "localhost", "--no-key").stderr)
 
     def test_a_model_without_a_template_takes_questions_as_its_tasks_word_them(self):

@@ -48,7 +48,14 @@ void Run(ServeFlags& flags) {
   flags.serve.form = flags.cache.form();
   if (flags.serve.name.empty()) flags.serve.name = NameOf(flags.model);
   CatchInterrupts();
-  const LoadedModel loaded(flags.model, flags.weights.Of(flags.model));
+  OpenedModel opened(flags.model);
+  const CacheNeed need{
+      .form = flags.serve.form,
+      .sequences = flags.serve.slots,
+      .tokens = std::min(flags.serve.context, opened.config().max_position_embeddings),
+      .smaller_cache = "lower --slots or --context",
+      .smaller_weights = kSmallerWeights};
+  const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need);
   Server server(loaded, flags.serve);
   const std::string& host = flags.serve.http.address;
   const bool six = host.find(':') != host.npos;

@@ -21,10 +21,10 @@ struct ServeOptions {
   std::string name;         // what the model is called
   SamplingParams sampling;  // where a request says nothing
   CacheForm form = CacheForm::kExpanded;
-  int64_t slots = 8;           // completions computed at once
-  int64_t context = 8192;      // tokens of prompt and completion; the model's own if less
-  int64_t prefill_rows = 128;  // of prompts, in one step
-  int64_t queue = 64;          // completions that wait for a slot; further requests are told 429
+  int64_t slots = 8;                   // completions computed at once
+  int64_t context = kStandardContext;  // tokens of prompt and completion; the model's own if less
+  int64_t prefill_rows = 128;          // of prompts, in one step
+  int64_t queue = 64;  // completions that wait for a slot; further requests are told 429
 };
 
 class Server {
