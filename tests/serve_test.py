@@ -24,6 +24,7 @@ TEMPLATE = """{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ "" if loop.
 {%- endfor %}{% if add_generation_prompt %}[assistant]{% endif %}
 {%- if add_generation_prompt and (enable_thinking is not defined or enable_thinking) %}<think>{% endif %}"""
 PATIENCE = 60
+CONTEXT = 32768  # an answer that fills it takes seconds, whatever else the machine does
 
 
 def setUpModule():
@@ -37,8 +38,8 @@ class Server:
     """A running server; its address is read from what it says."""
 
     def __init__(self, model, *flags):
-        self.process = subprocess.Popen([PROGRAM, "serve", model, "--port", "0", *map(str, flags)],
-                                        stderr=subprocess.PIPE, text=True)
+        command = [PROGRAM, "serve", model, "--port", "0", "--context", CONTEXT, *flags]
+        self.process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
         line = self.process.stderr.readline()
         if "http://" not in line:
             raise AssertionError(line + self.process.stderr.read())
@@ -84,9 +85,9 @@ class Server:
         return self.post("/v1/completions", {"prompt": prompt, **fields})
 
     def begin_stream(self, **fields):
-        """A connection and response on which a stream of at most 400 tokens has begun."""
+        """A connection and response on which a stream has begun that takes a second at least."""
         connection = self.connect()
-        body = {"prompt": "make 3", "stream": True, "max_tokens": 400, "logit_bias": {"1": -100}, **fields}
+        body = {"prompt": "make 3", "stream": True, "max_tokens": CONTEXT - 100, "logit_bias": {"1": -100}, **fields}
         connection.request("POST", "/v1/completions", json.dumps(body))
         response = connection.getresponse()
         assert response.status == 200, response.read()
@@ -126,7 +127,7 @@ class Serving(unittest.TestCase):
                 cls.make_tokenizer(program), "--out", "data", "--recognise-special")
         settings = {"train.steps": 3, "train.tokens_per_step": 1024, "train.sequence_length": 64,
                     "train.evaluate_every": 0, "model.vocab_size": 300, "model.num_nextn_predict_layers": 0,
-                    "model.max_position_embeddings": 512, "train.checkpoint_every": 3}
+                    "model.max_position_embeddings": CONTEXT, "train.checkpoint_every": 3}
         sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
         program("pretrain", "tiny", "--data", "data", "--out", "base", *sets)
         cls.plain = cls.folder / "base/checkpoints/step-00000003"
@@ -159,7 +160,7 @@ class Answers(Serving):
     def test_what_is_served(self):
         self.assertEqual(self.server.get("/health"), {"status": "ok"})
         models = self.server.get("/v1/models")
-        self.assertEqual([(m["id"], m["context_length"]) for m in models["data"]], [("chatty", 512)])
+        self.assertEqual([(m["id"], m["context_length"]) for m in models["data"]], [("chatty", CONTEXT)])
         page = self.server.get("/")
         self.assertTrue(page.startswith("<!doctype html>"))
         self.assertNotIn("http://", page.replace("http://www.w3.org", ""))
@@ -331,10 +332,10 @@ class Answers(Serving):
         self.refused(post({"messages": hi, "temperature": "hot"}), 400, "must be a number", "temperature")
         self.refused(post({"messages": hi, "model": "gpt"}), 404, "this server has 'chatty'", "model")
         self.refused(post({"messages": hi, "tools": [{}]}), 400, "not supported", "tools")
-        self.refused(post({"messages": hi * 200}), 400, "may have 512; shorten it")
+        self.refused(post({"messages": [{"role": "user", "content": "make 3 " * CONTEXT}]}), 400, f"may have {CONTEXT}; shorten it")
         # What cannot fit is not tokenized first.
         long = "a" * (3 << 20)
-        self.refused(post({"messages": [{"role": "user", "content": long}]}), 400, "the text has 3145728 bytes; 512 tokens have")
+        self.refused(post({"messages": [{"role": "user", "content": long}]}), 400, f"the text has 3145728 bytes; {CONTEXT} tokens have")
         self.refused(post({"prompt": [long]}, "/v1/completions"), 400, "the text has 3145728 bytes")
         self.refused(post({"content": long}, "/tokenize"), 400, "the text has 3145728 bytes")
         self.refused(post({"prompt": [299, 300]}, "/v1/completions"), 400, "outside the model's vocabulary")
@@ -403,7 +404,7 @@ class Limits(Serving):
             taken = run("--port", server.port)
             self.assertEqual(taken.returncode, 1)
             self.assertIn(f"cannot listen on 127.0.0.1 port {server.port}", taken.stderr)
-        large = run("--slots", 65536, "--context", 512)
+        large = run("--slots", 65536, "--context", CONTEXT)
         self.assertEqual(large.returncode, 1)
         self.assertIn("lower --slots or --context", large.stderr)
         self.assertIn("no numeric address", run("--host", "localhost", "--no-key").stderr)
@@ -424,7 +425,7 @@ class Limits(Serving):
 class Ending(Serving):
     def test_what_runs_is_finished_and_nothing_new_begun(self):
         with Server(self.model, "--slots", 1) as server:
-            connection, response = server.begin_stream()
+            connection, response = server.begin_stream(max_tokens=2000)
             kept = server.connect()
             kept.request("GET", "/health")
             kept.getresponse().read()
