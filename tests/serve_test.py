@@ -425,7 +425,7 @@ class Limits(Serving):
 class Ending(Serving):
     def test_what_runs_is_finished_and_nothing_new_begun(self):
         with Server(self.model, "--slots", 1) as server:
-            connection, response = server.begin_stream(max_tokens=2000)
+            connection, response = server.begin_stream(max_tokens=8000)
             kept = server.connect()
             kept.request("GET", "/health")
             kept.getresponse().read()
