@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
 
 #include "base/format.h"
 #include "base/scratch_testing.h"
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/model_source.h"
 #include "kernel/linear.h"
@@ -120,6 +123,70 @@ TEST(LoadedModel, WhatDoesNotFitIsRefusedBeforeItIsRead) {
             fmt::format("{}: the model, with weights of {},", directory,
                         FormatBytes(static_cast<double>(least))) +
                 needs(least, least - 1) + "choose a smaller model");
+}
+
+// Beside weights that keep their format an adapter's products are computed; with latent attention,
+// whose cache reads whole weights, they are in them.
+TEST(LoadedModel, AnAdapterIsBesideItsBaseOrInIt) {
+  for (const bool latent : {false, true}) {
+    ScratchDirectory scratch;
+    ModelConfig config = Config(0, 1);
+    if (!latent) {
+      config.model_type = "llama";
+      config.rope_interleave = false;
+      config.first_k_dense_replace = config.num_hidden_layers;
+      config.n_routed_experts = config.n_shared_experts = config.num_experts_per_tok = 0;
+      config.moe_intermediate_size = 0;
+      config.scoring_func = "softmax";
+      config.topk_method = "greedy";
+      config.norm_topk_prob = false;
+      config.kv_lora_rank = config.qk_nope_head_dim = config.qk_rope_head_dim = 0;
+      config.v_head_dim = 0;
+      config.num_key_value_heads = 1;
+      config.head_dim = 16;
+    }
+    ModelFiles files;
+    files.tokenizer_json = TokenizerJson();
+    const ParamLayout layout(config);
+    FloatBuffer weights(layout.buffer_size());
+    InitializeWeights(config, layout, 3, weights.data());
+    PublishCheckpoint(scratch / "base", config, layout, weights.data(), files, nullptr);
+    AdapterOptions options;
+    options.rank = 2;
+    const ParamLayout pairs = AdapterLayout(config, options);
+    FloatBuffer values(pairs.buffer_size());
+    for (int64_t i = 0; i < values.size(); ++i) values[i] = 0.01f * static_cast<float>(i % 7 - 3);
+    files.adapter = AdapterFiles{.base = scratch / "base", .rank = 2, .alpha = 4};
+    PublishCheckpoint(scratch / "adapter", config, pairs, values.data(), files, nullptr);
+
+    const LoadedModel base(scratch / "base"), loaded(scratch / "adapter");
+    const TokenBatch batch{{5, 9, 2, 30}, {{0, 4, 0, 0}}};
+    const auto hidden = [&](const LoadedModel& model, const ModelWeights& w) {
+      Arena arena;
+      KvCache cache(config, latent ? CacheForm::kLatent : CacheForm::kExpanded, 1, 8);
+      const Matrix out = model.model().Forward(w, batch, &cache, arena, nullptr);
+      return std::vector<float>(out.data, out.data + out.size());
+    };
+    // Merged beforehand, the same to rounding, or to the bit where it is merged at loading.
+    FloatBuffer merged(layout.buffer_size());
+    ReadWeights(*OpenModel(scratch / "adapter"), layout, merged.data());
+    const ModelWeights whole = Bind(config, layout, merged.data());
+    const std::vector<float> got = hidden(loaded, loaded.weights());
+    const std::vector<float> want = hidden(base, whole), without = hidden(base, base.weights());
+    double apart = 0, effect = 0;
+    for (size_t i = 0; i < got.size(); ++i) {
+      apart = std::max(apart, std::abs(double{got[i]} - want[i]));
+      effect = std::max(effect, std::abs(double{without[i]} - want[i]));
+    }
+    EXPECT_GT(effect, 1e-2);
+    if (latent) {
+      EXPECT_EQ(apart, 0);
+      EXPECT_EQ(loaded.weights().layers[0].mla.o_proj.adapter, nullptr);
+    } else {
+      EXPECT_LT(apart, 1e-4 * effect);
+      EXPECT_NE(loaded.weights().layers[0].gqa.o_proj.adapter, nullptr);
+    }
+  }
 }
 
 TEST(LoadedModel, PromptTokensBeginAsDocumentsDo) {
