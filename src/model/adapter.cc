@@ -104,10 +104,6 @@ std::string LoraName(const std::string& weight, char which) {
                      which);
 }
 
-double LoraScale(const AdapterOptions& options) {
-  return options.alpha / static_cast<double>(options.rank);
-}
-
 ParamLayout AdapterLayout(const ModelConfig& config, const AdapterOptions& options) {
   const std::set<std::string> wanted(options.targets.begin(), options.targets.end());
   const bool all = wanted.contains("all");

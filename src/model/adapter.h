@@ -33,9 +33,6 @@ ParamLayout AdapterLayout(const ModelConfig& config, const AdapterOptions& optio
 // "base_model.model.model.layers.3.mlp.up_proj.lora_A.weight".
 std::string LoraName(const std::string& weight, char which);
 
-// alpha / rank.
-double LoraScale(const AdapterOptions& options);
-
 // A: uniform within +-1/sqrt(in); B: 0, so the model is the base. Element i of tensor t is a pure
 // function of (seed, t, i).
 void InitializeAdapter(const ParamLayout& layout, uint64_t seed, float* values);

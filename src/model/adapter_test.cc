@@ -35,7 +35,7 @@ struct AdaptedCase {
   AdaptedCase(ReferenceCase c, const AdapterOptions& options)
       : base(std::move(c)),
         layout(AdapterLayout(base.config, options)),
-        scale(LoraScale(options)),
+        scale(options.alpha / static_cast<double>(options.rank)),
         values(static_cast<size_t>(layout.buffer_size())) {
     for (float& w : base.weights) w = Rounded(w, 0x1p-10f);
     for (const ParamInfo& param : layout.params()) {

@@ -142,6 +142,21 @@ TEST_F(LearnerAdapterTest, AFrozenRoutersBiasesAreNotMoved) {
   }
 }
 
+TEST_F(LearnerAdapterTest, ActivationsBeyondHalfTheMemoryAreRecomputed) {
+  const TrainingStart start(Base(), {}, Format::kF32);
+  const int64_t kept = ModelCost(start.config()).Training(4096).activations;
+  const auto fit = [&](int64_t memory, const std::string& recompute) {
+    setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
+    const Activations activations = start.Fit(4096, recompute);
+    unsetenv("DARKHORSE_MEMORY");
+    return activations;
+  };
+  EXPECT_EQ(fit(2 * kept, "auto"), Activations::kKept);
+  EXPECT_EQ(fit(2 * kept - 2, "auto"), Activations::kRecomputed);
+  EXPECT_EQ(fit(2 * kept - 2, "no"), Activations::kKept);
+  EXPECT_EQ(fit(2 * kept, "yes"), Activations::kRecomputed);
+}
+
 TEST_F(LearnerAdapterTest, ARunTooLargeForTheMachineIsRefused) {
   const ReinforceRecipe recipe = Adapted("q8");
   Scripted environment({{"all", 1}}, ByPlace);
