@@ -29,6 +29,13 @@ void AskFlags::Register(Command command) {
           "of this program's own tasks, as the last number or the last letter; auto: as in the run "
           "that the model lies in, else tags, and in a chat as fits the rule")
       .OneOf(places);
+  std::vector<std::string> wordings = WordsNames();
+  wordings.insert(wordings.begin(), "auto");
+  command
+      .Add("--words", words,
+           "how the built-in tasks are worded; auto: as in the run that the model lies in, else in "
+           "their notation, and in a chat in English")
+      .OneOf(wordings);
   command.AddFunction(
       "--instruction", [this](const std::string& text) { instruction = text; }, "TEXT",
       "as the run that the model lies in, else what asks for --answer",

@@ -17,6 +17,7 @@ struct AskFlags {
   std::optional<std::string> system;
   std::string thinking = "auto";
   std::string place = "auto";
+  std::string words = "auto";
   std::optional<std::string> instruction;
   std::string shots;
 

@@ -159,8 +159,10 @@ void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems, PromptOpti
   if (around) {
     prompt = around->recipe.prompt;
     problems.answer = around->recipe.problems.answer;
+    problems.words = around->recipe.problems.words;
   }
   if (options.ask.place != "auto") problems.answer = options.ask.place;
+  if (options.ask.words != "auto") problems.words = options.ask.words;
   if (options.completion_tokens) {
     options.evaluation.max_tokens = *options.completion_tokens;
   } else if (around && (!options.tasks.empty() || !problems.file.empty())) {

@@ -31,6 +31,7 @@ ProblemsOptions DecidedFor(ProblemsOptions options, const std::vector<std::strin
                                                            : AnswerPlace::kBoxed;
     options.answer = AnswerPlaceName(place);
   }
+  if (options.words == "auto") options.words = "english";
   if (options.format_reward == "auto") options.format_reward = "with_answer";
   return options;
 }
@@ -45,9 +46,16 @@ Reading ReadingOf(const ProblemsOptions& options) {
   return reading;
 }
 
+Words WordsOf(const ProblemsOptions& options) {
+  return options.words == "auto" ? Words::kNotation : ParseWords(options.words);
+}
+
 std::string InstructionOf(const ProblemsOptions& options) {
   if (options.answer == "auto") return "";
-  return std::string(AnswerInstruction(ParseAnswerPlace(options.answer)));
+  // A file's problems are in words of their own.
+  const bool chinese = options.file.empty() && WordsOf(options) == Words::kChinese;
+  return std::string(AnswerInstruction(ParseAnswerPlace(options.answer),
+                                       chinese ? Words::kChinese : Words::kEnglish));
 }
 
 }  // namespace darkhorse

@@ -16,6 +16,8 @@ ProblemsOptions DecidedFor(ProblemsOptions options, const std::vector<std::strin
 
 // Of decided options, or of those that leave everything open: as this program's own models answer.
 Reading ReadingOf(const ProblemsOptions& options);
+// How the built-in tasks are worded.
+Words WordsOf(const ProblemsOptions& options);
 // What asks a model in a chat for that place; "" where only the user's program knows it.
 std::string InstructionOf(const ProblemsOptions& options);
 

@@ -55,11 +55,53 @@ TEST(Answers, AProgramKnowsWhereAnswersStand) {
   EXPECT_EQ(InstructionOf(DecidedFor(program, {}, true)), "");
 }
 
+TEST(Answers, TasksAreWordedForPublishedModels) {
+  const auto prompt = [](const ProblemsOptions& options) {
+    return MakeTaskEnvironment({"sum:1"}, options)->TrainingProblem(1, 0).prompt;
+  };
+  const ProblemsOptions own = DecidedFor({}, {"sum:1"}, false);
+  const ProblemsOptions chat = DecidedFor({}, {"sum:1"}, true);
+  EXPECT_TRUE(prompt(own).starts_with("sum ")) << prompt(own);
+  EXPECT_TRUE(prompt(chat).starts_with("What is ")) << prompt(chat);
+  EXPECT_TRUE(InstructionOf(chat).starts_with("Please"));
+  ProblemsOptions chinese;
+  chinese.words = "chinese";
+  chinese = DecidedFor(chinese, {"sum:1"}, true);
+  EXPECT_TRUE(prompt(chinese).ends_with("等于多少？\n")) << prompt(chinese);
+  EXPECT_TRUE(InstructionOf(chinese).starts_with("请"));
+  chinese.file = "p.jsonl";  // in words of its own
+  EXPECT_TRUE(InstructionOf(chinese).starts_with("Please"));
+}
+
+// What is held out does not depend on how it is worded, nor what is right.
+TEST(Answers, WordsChangeNothingElse) {
+  for (const char* task : {"sum:1", "count:1", "times:1"}) {
+    ProblemsOptions worded;
+    worded.words = "english";
+    const auto notation = MakeTaskEnvironment({task}),
+               english = MakeTaskEnvironment({task}, worded);
+    const auto held_out = notation->HeldOut(40).front(), same = english->HeldOut(40).front();
+    ASSERT_EQ(held_out.size(), same.size());
+    for (size_t i = 0; i < same.size(); ++i) {
+      EXPECT_EQ(held_out[i].numbers, same[i].numbers);
+      EXPECT_NE(held_out[i].prompt, same[i].prompt);
+    }
+    const Problem problem = english->TrainingProblem(1, 0);
+    EXPECT_EQ(notation->TrainingProblem(1, 0).numbers, problem.numbers);
+    const std::string right = "<think></think><answer>" + problem.answer + "</answer>";
+    const std::vector<Answer> answers = {{&problem, right}};
+    EXPECT_EQ(english->ScoreAll(answers, {}).front().value, 1);
+  }
+}
+
 TEST(Answers, UnknownNamesAreRefused) {
   ProblemsOptions options;
   options.answer = "box";
   EXPECT_TRUE(Says(MessageOf([&] { Validate(options); }),
                    "problems.answer is 'box'; it must be one of auto, tags, boxed"));
+  options = {.words = "english words"};
+  EXPECT_TRUE(Says(MessageOf([&] { Validate(options); }),
+                   "problems.words is 'english words'; it must be one of auto, notation, english"));
   options = {.format_reward = "sometimes"};
   EXPECT_TRUE(Says(MessageOf([&] { Validate(options); }), "problems.format_reward is 'sometimes'"));
 }

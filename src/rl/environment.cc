@@ -15,6 +15,7 @@ class TaskEnvironment : public Environment {
  public:
   TaskEnvironment(std::vector<WeightedTask> mixture, const ProblemsOptions& options)
       : mixture_(std::move(mixture)),
+        words_(WordsOf(options)),
         own_(options.answer == "auto"),
         reading_(ReadingOf(options)) {}
 
@@ -26,13 +27,15 @@ class TaskEnvironment : public Environment {
   }
 
   Problem TrainingProblemOf(size_t part, uint64_t seed, uint64_t index) override {
-    return MakeProblem(*mixture_[part].task, seed, index, mixture_[part].level, Split::kTrain);
+    const auto& [task, level, weight] = mixture_[part];
+    return InWords(MakeProblem(*task, seed, index, level, Split::kTrain));
   }
 
   std::vector<std::vector<Problem>> HeldOut(int64_t count) const override {
     std::vector<std::vector<Problem>> held_out;
     for (const WeightedTask& entry : mixture_) {
       held_out.push_back(HeldOutProblems(*entry.task, entry.level, static_cast<int>(count)));
+      for (Problem& problem : held_out.back()) problem = InWords(std::move(problem));
       if (held_out.back().empty())
         Fail("task {}: level {} has no held-out problems", entry.task->Name(), entry.level);
     }
@@ -52,7 +55,14 @@ class TaskEnvironment : public Environment {
   }
 
  private:
+  // After the split, which goes by the notation.
+  Problem InWords(Problem problem) const {
+    problem.prompt = FindTask(problem.task).Worded(problem, words_);
+    return problem;
+  }
+
   std::vector<WeightedTask> mixture_;
+  Words words_;
   bool own_;  // answers as this program's own models write them
   Reading reading_;
 };

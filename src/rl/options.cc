@@ -151,6 +151,9 @@ void ListFields(ProblemsOptions& o, FieldList& list) {
       "format_reward", o.format_reward,
       "always: a legal wrong answer at its place earns 0.1; with_answer: a right one elsewhere "
       "earns 0.9; never: it earns 1; auto: always, in a chat with_answer");
+  list.Add("words", o.words,
+           "how the built-in tasks are worded: notation, english or chinese; auto: notation, in a "
+           "chat english");
   list.Add("held_out_share", o.held_out_share,
            "of the problems, by their prompts' hash: not trained on but measured with");
   list.Add("reward_processes", o.reward_processes, "copies of the program, side by side");
@@ -161,6 +164,7 @@ void ListFields(ProblemsOptions& o, FieldList& list) {
 
 void Validate(const ProblemsOptions& o) {
   OneOf("problems.answer", o.answer, OrAuto(AnswerPlaceNames()));
+  OneOf("problems.words", o.words, OrAuto(WordsNames()));
   OneOf("problems.format_reward", o.format_reward, OrAuto(FormPayNames()));
   if (o.file.empty()) {
     if (!o.rule.empty() || !o.reward.empty())

@@ -73,6 +73,7 @@ struct ProblemsOptions {
   // asked (rl/prompter.h).
   std::string answer = "auto";
   std::string format_reward = "auto";
+  std::string words = "auto";  // of the built-in tasks (task/task.h)
   double held_out_share = 0.0625;
   int64_t reward_processes = 4;
   double reward_seconds = 10;

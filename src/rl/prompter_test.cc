@@ -102,6 +102,7 @@ TEST_F(PrompterTest, ARunAsksThroughTheTemplate) {
   ReinforceRecipe recipe = Recipe();
   recipe.rl.steps = 1;
   recipe.rl.evaluate_every = 1;
+  recipe.problems.words = "notation";  // short, as the model's context
   recipe.prompt.system = "be";
   recipe.prompt.prefill = "<think></think><answer>odd</answer>";
   recipe.prompt.instruction = "go";

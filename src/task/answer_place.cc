@@ -11,20 +11,24 @@ namespace {
 
 struct Place {
   AnswerPlace place;
-  std::string_view name, instruction;
+  std::string_view name, instruction, chinese;
 };
 constexpr Place kPlaces[] = {
     {AnswerPlace::kTags, "tags",
      "Think first, between <think> and </think>; then give the answer alone between <answer> and "
-     "</answer>."},
+     "</answer>.",
+     "先在 <think> 和 </think> 之间思考，然后把答案单独写在 <answer> 和 </answer> 之间。"},
     {AnswerPlace::kBoxed, "boxed",
-     "Please reason step by step, and put your final answer within \\boxed{}."},
+     "Please reason step by step, and put your final answer within \\boxed{}.",
+     "请逐步推理，并把最终答案放在 \\boxed{} 中。"},
     {AnswerPlace::kHashes, "hashes",
-     "Please reason step by step, and write your final answer behind #### on the last line."},
+     "Please reason step by step, and write your final answer behind #### on the last line.",
+     "请逐步推理，并在最后一行把最终答案写在 #### 后面。"},
     {AnswerPlace::kLastNumber, "last_number",
-     "Please reason step by step, and end with your final answer."},
+     "Please reason step by step, and end with your final answer.", "请逐步推理，最后给出答案。"},
     {AnswerPlace::kChoice, "choice",
-     "Please reason step by step, and end with the letter of your choice."},
+     "Please reason step by step, and end with the letter of your choice.",
+     "请逐步推理，最后给出所选的字母。"},
 };
 
 // Of an answer that a lenient reading finds in the last line.
@@ -164,8 +168,9 @@ std::string_view AnswerPlaceName(AnswerPlace place) {
   return kPlaces[static_cast<int>(place)].name;
 }
 
-std::string_view AnswerInstruction(AnswerPlace place) {
-  return kPlaces[static_cast<int>(place)].instruction;
+std::string_view AnswerInstruction(AnswerPlace place, Words words) {
+  const Place& known = kPlaces[static_cast<int>(place)];
+  return words == Words::kChinese ? known.chinese : known.instruction;
 }
 
 std::string AnswerAt(AnswerPlace place, std::string_view answer) {

@@ -25,8 +25,8 @@ AnswerPlace ParseAnswerPlace(std::string_view name);
 
 std::string_view AnswerPlaceName(AnswerPlace place);
 
-// What asks a model to put it there.
-std::string_view AnswerInstruction(AnswerPlace place);
+// What asks a model to put it there, in English or Chinese.
+std::string_view AnswerInstruction(AnswerPlace place, Words words = Words::kEnglish);
 // A completion that puts it there and says nothing else.
 std::string AnswerAt(AnswerPlace place, std::string_view answer);
 

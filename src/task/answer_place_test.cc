@@ -19,12 +19,20 @@ std::string Lenient(AnswerPlace place, Rule rule, std::string_view text) {
 }
 
 TEST(AnswerPlace, HasNames) {
-  for (const std::string& name : AnswerPlaceNames())
-    EXPECT_FALSE(AnswerInstruction(ParseAnswerPlace(name)).empty());
+  for (const std::string& name : AnswerPlaceNames()) {
+    const AnswerPlace place = ParseAnswerPlace(name);
+    EXPECT_TRUE(AnswerInstruction(place).ends_with('.')) << name;
+    EXPECT_TRUE(AnswerInstruction(place, Words::kChinese).ends_with("。")) << name;
+  }
   EXPECT_EQ(ParseAnswerPlace("last_number"), AnswerPlace::kLastNumber);
-  EXPECT_NE(AnswerInstruction(AnswerPlace::kBoxed).find("\\boxed{}"), std::string::npos);
-  EXPECT_NE(AnswerInstruction(AnswerPlace::kHashes).find("####"), std::string::npos);
-  EXPECT_NE(AnswerInstruction(AnswerPlace::kTags).find("<answer>"), std::string::npos);
+  for (const Words words : {Words::kEnglish, Words::kChinese}) {
+    const auto asks = [&](AnswerPlace place, const char* mark) {
+      EXPECT_NE(AnswerInstruction(place, words).find(mark), std::string::npos) << mark;
+    };
+    asks(AnswerPlace::kBoxed, "\\boxed{}");
+    asks(AnswerPlace::kHashes, "####");
+    asks(AnswerPlace::kTags, "<answer>");
+  }
   EXPECT_TRUE(Says(MessageOf([] { ParseAnswerPlace("hash"); }), "did you mean 'hashes'"));
 }
 

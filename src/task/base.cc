@@ -66,6 +66,14 @@ class Base : public Task {
     problem.answer = Write(problem.target, to);
   }
 
+  std::string Sentence(const Problem& problem, Words words) const override {
+    if (words == Words::kChinese)
+      return fmt::format("把 {} 进制数 {} 写成 {} 进制。", problem.numbers[0],
+                         Write(problem.target, problem.numbers[0]), problem.numbers[1]);
+    return fmt::format("Write the number {1}, given in base {0}, in base {2}.", problem.numbers[0],
+                       Write(problem.target, problem.numbers[0]), problem.numbers[1]);
+  }
+
   Verdict Judge(std::string_view answer, const Problem& problem, std::string& why) const override {
     const int64_t base = problem.numbers[1];
     const bool digits =

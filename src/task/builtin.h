@@ -17,6 +17,10 @@ std::unique_ptr<Task> MakeGcd();
 std::unique_ptr<Task> MakeBase();
 std::unique_ptr<Task> MakeSort();
 std::unique_ptr<Task> MakeParity();
+std::unique_ptr<Task> MakeTimes();
+std::unique_ptr<Task> MakeLargest();
+std::unique_ptr<Task> MakeCount();
+std::unique_ptr<Task> MakePlusMinus();
 
 // `step` with its last digit or letter replaced by another of its kind: a slip of the pen.
 std::string Miswrite(std::string_view step, RandomSequence& random);

@@ -169,6 +169,16 @@ class Countdown : public Task {
     return std::next(by_value.begin(), static_cast<int64_t>(random.Below(by_value.size())))->second;
   }
 
+  std::string Sentence(const Problem& problem, Words words) const override {
+    if (words == Words::kChinese)
+      return fmt::format("用 + - * / 和括号写一个结果等于 {1} 的算式，{0} 这些数每个恰好用一次。",
+                         fmt::join(problem.numbers, "、"), problem.target);
+    return fmt::format(
+        "Use each of the numbers {0} exactly once, with + - * / and parentheses, to write an "
+        "expression that equals {1}.",
+        fmt::join(problem.numbers, ", "), problem.target);
+  }
+
   Verdict Judge(std::string_view answer, const Problem& problem, std::string& why) const override {
     const ParsedExpression parsed = ParseExpression(answer);
     why = parsed.why;

@@ -46,6 +46,12 @@ class Gcd : public IntegerTask {
     problem.answer = std::to_string(problem.target);
   }
 
+  std::string Sentence(const Problem& problem, Words words) const override {
+    const int64_t a = problem.numbers[0], b = problem.numbers[1];
+    if (words == Words::kChinese) return fmt::format("{} 和 {} 的最大公约数是多少？", a, b);
+    return fmt::format("What is the greatest common divisor of {} and {}?", a, b);
+  }
+
   // Euclid's remainders.
   std::vector<std::string> Steps(const Problem& problem) const override {
     auto [small, large] = std::minmax({problem.numbers[0], problem.numbers[1]});

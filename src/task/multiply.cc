@@ -49,6 +49,12 @@ class Multiply : public IntegerTask {
     problem.answer = std::to_string(problem.target);
   }
 
+  std::string Sentence(const Problem& problem, Words words) const override {
+    if (words == Words::kChinese)
+      return fmt::format("{} 乘以 {} 等于多少？", problem.numbers[0], problem.numbers[1]);
+    return fmt::format("What is {} times {}?", problem.numbers[0], problem.numbers[1]);
+  }
+
   // One partial product a digit of the right factor, added up as they come.
   std::vector<std::string> Steps(const Problem& problem) const override {
     std::vector<std::string> steps;

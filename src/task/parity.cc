@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "task/builtin.h"
+#include "task/markup.h"
+#include "task/number.h"
 
 namespace darkhorse {
 namespace {
@@ -35,6 +37,18 @@ class Parity : public Task {
     }
     problem.prompt += "\n";
     problem.answer = problem.target % 2 == 0 ? "even" : "odd";
+  }
+
+  Verdict JudgeFree(std::string_view answer, const Problem& problem,
+                    std::string& why) const override {
+    return Judge(LowerAscii(TrimAscii(PlainMath(answer))), problem, why);
+  }
+
+  std::string Sentence(const Problem& problem, Words words) const override {
+    if (words == Words::kChinese)
+      return fmt::format("{} 中 1 的个数是奇数还是偶数？奇数回答 odd，偶数回答 even。",
+                         fmt::join(problem.numbers, ""));
+    return fmt::format("Is the number of ones in {} odd or even?", fmt::join(problem.numbers, ""));
   }
 
   Verdict Judge(std::string_view answer, const Problem& problem, std::string& why) const override {

@@ -1,5 +1,6 @@
 #include "task/reading.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/scratch_testing.h"
@@ -105,6 +106,22 @@ TEST(Reading, TasksReadAnswersAsTheyAreWritten) {
         [](const std::string& a) { return "\\boxed{x = " + a + "}"; });
   right("parity", AnswerPlace::kTags,
         [](const std::string& a) { return Completion("hm", "\\text{" + a + "}"); });
+  right("parity", AnswerPlace::kTags, [](const std::string& a) {
+    return Completion("hm", a == "odd" ? "Odd" : a == "even" ? "EVEN" : a);
+  });
+  const auto list = [&](const char* open, const char* between, const char* close) {
+    right("sort", AnswerPlace::kBoxed, [&](const std::string& a) {
+      std::string text;
+      for (const char c : a) text += c == ' ' ? between : std::string(1, c);
+      return fmt::format("\\boxed{{{}{}{}}}", open, text, close);
+    });
+  };
+  list("", " ", "");
+  list("", ", ", "");
+  list("[", ",", "]");
+  list("", " < ", "");
+  list("", "、", "");
+  list("", "，", "");
 }
 
 }  // namespace

@@ -37,6 +37,12 @@ int64_t Slope(RandomSequence& random, bool negative) {
   return negative && random.Below(2) == 0 ? -size : size;
 }
 
+// "3x+5=20"
+std::string Equation(const Problem& problem) {
+  const auto& n = problem.numbers;
+  return Side(n[0], n[1]) + "=" + Side(n[2], n[3]);
+}
+
 class Solve : public Task {
  public:
   std::string Name() const override { return "solve"; }
@@ -66,8 +72,13 @@ class Solve : public Task {
     const int64_t d = level == 4 ? random.Between(-20, 20) : (a - c) * x + b;
     const Rational solution = *Apply({d - b, 1}, '/', {a - c, 1});
     problem.numbers = {a, b, c, d};
-    problem.prompt = fmt::format("solve {}={}\n", Side(a, b), Side(c, d));
+    problem.prompt = fmt::format("solve {}\n", Equation(problem));
     problem.answer = ToString(solution);
+  }
+
+  std::string Sentence(const Problem& problem, Words words) const override {
+    if (words == Words::kChinese) return fmt::format("解方程 {}，求 x。", Equation(problem));
+    return fmt::format("Solve the equation {} for x.", Equation(problem));
   }
 
   Verdict Judge(std::string_view answer, const Problem& problem, std::string& why) const override {

@@ -5,6 +5,7 @@
 
 #include "task/builtin.h"
 #include "task/markup.h"
+#include "task/number.h"
 
 namespace darkhorse {
 namespace {
@@ -56,6 +57,24 @@ class Sort : public Task {
     std::sort(sorted.begin(), sorted.end());
     problem.prompt = fmt::format("sort {}\n", fmt::join(problem.numbers, " "));
     problem.answer = fmt::format("{}", fmt::join(sorted, " "));
+  }
+
+  // 3, 5, 9 or [3, 5, 9], 3 < 5 < 9 or 3、5、9.
+  Verdict JudgeFree(std::string_view answer, const Problem& problem,
+                    std::string& why) const override {
+    std::string list = PlainMath(answer, /*without_variable=*/false);
+    for (const std::string_view between : {",", "[", "]", "<", "、", "，"}) {
+      for (size_t at = list.find(between); at != list.npos; at = list.find(between, at))
+        list.replace(at, between.size(), " ");
+    }
+    return Judge(TrimAscii(list), problem, why);
+  }
+
+  std::string Sentence(const Problem& problem, Words words) const override {
+    if (words == Words::kChinese)
+      return fmt::format("把 {} 从小到大排序。", fmt::join(problem.numbers, "、"));
+    return fmt::format("Sort these numbers from the smallest to the largest: {}.",
+                       fmt::join(problem.numbers, ", "));
   }
 
   Verdict Judge(std::string_view answer, const Problem& problem, std::string& why) const override {

@@ -44,6 +44,15 @@ class Sum : public IntegerTask {
     problem.answer = std::to_string(problem.target);
   }
 
+  std::string Sentence(const Problem& problem, Words words) const override {
+    std::string sum = std::to_string(problem.numbers[0]);
+    for (size_t i = 1; i < problem.numbers.size(); ++i) {
+      const int64_t term = problem.numbers[i];
+      sum += fmt::format(" {} {}", term < 0 ? '-' : '+', term < 0 ? -term : term);
+    }
+    return words == Words::kChinese ? sum + " 等于多少？" : "What is " + sum + "?";
+  }
+
   std::vector<std::string> Steps(const Problem& problem) const override {
     std::vector<std::string> steps;
     int64_t sum = problem.numbers[0];

@@ -1,5 +1,6 @@
 #include "task/task.h"
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
@@ -29,6 +30,10 @@ const std::vector<std::unique_ptr<Task>>& Builtin() {
     list->push_back(MakeBase());
     list->push_back(MakeSort());
     list->push_back(MakeParity());
+    list->push_back(MakeTimes());
+    list->push_back(MakeLargest());
+    list->push_back(MakeCount());
+    list->push_back(MakePlusMinus());
     return list;
   }();
   return *tasks;
@@ -45,6 +50,17 @@ uint64_t StableHash(std::string_view text) {
   hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccd;
   hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53;
   return hash ^ (hash >> 33);
+}
+
+std::vector<std::string> WordsNames() { return {"notation", "english", "chinese"}; }
+
+Words ParseWords(std::string_view name) {
+  const std::vector<std::string> known = WordsNames();
+  const auto found = std::ranges::find(known, name);
+  if (found != known.end()) return static_cast<Words>(found - known.begin());
+  name = name.substr(0, 64);
+  FailUsage("unknown words '{}'; there are {}{}", name, fmt::join(known, ", "),
+            DidYouMean(name, known));
 }
 
 Problem Task::Make(uint64_t seed, uint64_t index, int level) const {
@@ -79,6 +95,10 @@ Score Task::ScoreCompletion(std::string_view completion, const Problem& problem)
   score.value = score.correct ? 1 : format ? kFormatCredit : 0;
   score.parts = {{"answer", score.correct ? 1.0 : 0.0}, {"format", format ? 1.0 : 0.0}};
   return score;
+}
+
+std::string Task::Worded(const Problem& problem, Words words) const {
+  return words == Words::kNotation ? problem.prompt : Sentence(problem, words) + "\n";
 }
 
 Task::Verdict Task::JudgeFree(std::string_view answer, const Problem& problem,

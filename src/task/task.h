@@ -85,6 +85,11 @@ struct TraceStyle {
   double slip = 0.01;      // probability that a step is first written wrong, noticed and corrected
 };
 
+// How a problem is put into words: as this program's own models read it, or for published ones.
+enum class Words { kNotation, kEnglish, kChinese };
+std::vector<std::string> WordsNames();    // "notation", "english", "chinese"
+Words ParseWords(std::string_view name);  // UsageError that names the nearest
+
 class Task {
  public:
   virtual ~Task() = default;
@@ -97,6 +102,8 @@ class Task {
   Problem Make(uint64_t seed, uint64_t index, int level) const;
   // Pure, in time linear in the completion. Never throws, whatever the text.
   Score ScoreCompletion(std::string_view completion, const Problem& problem) const;
+  // The problem's prompt in these words; ends with a newline. Its key is that of its notation.
+  std::string Worded(const Problem& problem, Words words) const;
   // How answers are judged alone, wherever they stand: as a published model writes them, `1,234`
   // and `x = 5` where this program's own write `1234` and `5`. The problem must outlive it.
   AnswerJudge JudgeOf(const Problem& problem) const;
@@ -115,6 +122,8 @@ class Task {
  protected:
   // Fills prompt, answer, numbers and target; `level` is valid.
   virtual void Draw(int level, RandomSequence& random, Problem& problem) const = 0;
+  // The problem as a sentence or several in English or Chinese, without an end of line.
+  virtual std::string Sentence(const Problem& problem, Words words) const = 0;
   // Judges the text between the answer tags, trimmed and at most kMaxAnswerLength bytes.
   enum class Verdict { kIllegal, kWrong, kCorrect };
   virtual Verdict Judge(std::string_view answer, const Problem& problem,

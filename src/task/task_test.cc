@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
 #include "base/error.h"
+#include "base/scratch_testing.h"
 #include "task/countdown.h"
 #include "task/markup.h"
 
@@ -100,7 +102,84 @@ TEST(TaskTest, ProblemsStayTheSameAcrossVersions) {
             "gcd 48 56\n"
             "base 10 to 3 138\n"
             "sort 20 8 14 4\n"
-            "parity 010000000011\n");
+            "parity 010000000011\n"
+            "times 15*7\n"
+            "largest 701 980 691 201 526\n"
+            "count tree in moon cat cat dog moon dog moon cat\n"
+            "plusminus 39+33-39\n");
+}
+
+// For published models: the same problems in other words.
+TEST(TaskTest, ProblemsAreWorded) {
+  const auto all = [](Words words) {
+    std::string text;
+    for (const std::string& name : TaskNames()) {
+      const Task& task = FindTask(name);
+      text += task.Worded(task.Make(1, 0, 1), words);
+    }
+    return text;
+  };
+  EXPECT_EQ(all(Words::kEnglish),
+            "Use each of the numbers 1, 8, 6 exactly once, with + - * / and parentheses, to write "
+            "an expression that equals 1.\n"
+            "What is 7 - 3 + 8 + 3?\n"
+            "What is 42 times 44?\n"
+            "Solve the equation 9x+13=193 for x.\n"
+            "What is the greatest common divisor of 48 and 56?\n"
+            "Write the number 138, given in base 10, in base 3.\n"
+            "Sort these numbers from the smallest to the largest: 20, 8, 14, 4.\n"
+            "Is the number of ones in 010000000011 odd or even?\n"
+            "What is 15 times 7?\n"
+            "Which of these numbers is the largest: 701, 980, 691, 201, 526?\n"
+            "How many times does the word \"tree\" occur in this list: moon, cat, cat, dog, moon, "
+            "dog, moon, cat?\n"
+            "What is 39 + 33 - 39?\n");
+  EXPECT_EQ(all(Words::kChinese),
+            "用 + - * / 和括号写一个结果等于 1 的算式，1、8、6 这些数每个恰好用一次。\n"
+            "7 - 3 + 8 + 3 等于多少？\n"
+            "42 乘以 44 等于多少？\n"
+            "解方程 9x+13=193，求 x。\n"
+            "48 和 56 的最大公约数是多少？\n"
+            "把 10 进制数 138 写成 3 进制。\n"
+            "把 20、8、14、4 从小到大排序。\n"
+            "010000000011 中 1 的个数是奇数还是偶数？奇数回答 odd，偶数回答 even。\n"
+            "15 乘以 7 等于多少？\n"
+            "701、980、691、201、526 中最大的数是多少？\n"
+            "“树”这个词在下面的列表中出现了几次：月亮、猫、猫、狗、月亮、狗、月亮、猫？\n"
+            "39 + 33 - 39 等于多少？\n");
+}
+
+TEST(TaskTest, WordsSayTheSameAtEveryLevel) {
+  // The digits of a text, in order of their size.
+  const auto digits = [](std::string_view text) {
+    std::string found;
+    std::ranges::copy_if(text, std::back_inserter(found),
+                         [](char c) { return c >= '0' && c <= '9'; });
+    std::ranges::sort(found);
+    return found;
+  };
+  for (const std::string& name : TaskNames()) {
+    const Task& task = FindTask(name);
+    for (int level = 1; level <= task.Levels(); ++level) {
+      const Problem problem = task.Make(2, 3, level);
+      EXPECT_EQ(task.Worded(problem, Words::kNotation), problem.prompt);
+      const std::string english = task.Worded(problem, Words::kEnglish);
+      EXPECT_TRUE(english.ends_with("?\n") || english.ends_with(".\n")) << english;
+      EXPECT_EQ(std::ranges::count(english, '\n'), 1) << english;
+      EXPECT_EQ(digits(english), digits(problem.prompt)) << english;
+      std::string chinese = task.Worded(problem, Words::kChinese);
+      EXPECT_TRUE(chinese.ends_with("？\n") || chinese.ends_with("。\n")) << chinese;
+      EXPECT_EQ(std::ranges::count(chinese, '\n'), 1) << chinese;
+      if (name == "parity") chinese.erase(chinese.find(" 1 的"), 2);  // which digit is counted
+      EXPECT_EQ(digits(chinese), digits(problem.prompt)) << chinese;
+    }
+  }
+}
+
+TEST(TaskTest, WordsHaveNames) {
+  for (const std::string& name : WordsNames())
+    EXPECT_EQ(WordsNames()[static_cast<size_t>(ParseWords(name))], name);
+  EXPECT_TRUE(Says(MessageOf([] { ParseWords("chines"); }), "did you mean 'chinese'"));
 }
 
 TEST(TaskTest, UnknownNamesAndLevelsAreRefusedWithACure) {

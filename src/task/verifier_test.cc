@@ -227,6 +227,25 @@ Opinion Parity(const std::string& answer, const std::string& prompt) {
   return RightIf((answer == "odd") == odd);
 }
 
+Opinion Largest(const std::string& answer, const std::string& prompt) {
+  const auto n = NumbersIn(prompt);
+  return Integer(answer, *std::max_element(n.begin(), n.end()));
+}
+
+Opinion Count(const std::string& answer, const std::string& prompt) {
+  std::istringstream in(prompt);
+  std::string counted;
+  in >> counted >> counted;
+  int64_t count = 0;
+  for (std::string word; in >> word;) count += word == counted;
+  return Integer(answer, count);
+}
+
+Opinion PlusMinus(const std::string& answer, const std::string& prompt) {
+  const auto n = NumbersIn(prompt);
+  return Integer(answer, n[0] + n[1] - n[2]);
+}
+
 void Replace(std::string& text, const std::string& from, const std::string& to) {
   for (size_t at = text.find(from); at != text.npos; at = text.find(from, at)) {
     text.replace(at, from.size(), to);
@@ -262,9 +281,10 @@ double ReferenceValue(std::string text, const std::string& prompt, const Referen
 
 const std::map<std::string, Reference>& References() {
   static const std::map<std::string, Reference> kReferences = {
-      {"countdown", Countdown}, {"sum", Sum},      {"multiply", Multiply},
-      {"solve", Solve},         {"gcd", Gcd},      {"base", Base},
-      {"sort", Sort},           {"parity", Parity}};
+      {"countdown", Countdown}, {"sum", Sum},       {"multiply", Multiply},
+      {"solve", Solve},         {"gcd", Gcd},       {"base", Base},
+      {"sort", Sort},           {"parity", Parity}, {"times", Multiply},
+      {"largest", Largest},     {"count", Count},   {"plusminus", PlusMinus}};
   return kReferences;
 }
 
