@@ -160,6 +160,8 @@ void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems, PromptOpti
     prompt = around->recipe.prompt;
     problems.answer = around->recipe.problems.answer;
     problems.words = around->recipe.problems.words;
+    problems.script = around->recipe.problems.script;
+    problems.script_weight = around->recipe.problems.script_weight;
   }
   if (options.ask.place != "auto") problems.answer = options.ask.place;
   if (options.ask.words != "auto") problems.words = options.ask.words;

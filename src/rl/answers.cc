@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "rl/environment.h"
+#include "text/script.h"
 
 namespace darkhorse {
 
@@ -48,6 +48,18 @@ Reading ReadingOf(const ProblemsOptions& options) {
 
 Words WordsOf(const ProblemsOptions& options) {
   return options.words == "auto" ? Words::kNotation : ParseWords(options.words);
+}
+
+void AddScript(const ProblemsOptions& options, std::span<const Answer> answers,
+               std::vector<Score>* scores) {
+  if (options.script.empty()) return;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    Score& score = (*scores)[i];
+    if (score.failed) continue;
+    const double share = ScriptShare(answers[i].completion, options.script);
+    score.parts.emplace_back("script", share);
+    score.value = (1 - options.script_weight) * score.value + options.script_weight * share;
+  }
 }
 
 std::string InstructionOf(const ProblemsOptions& options) {

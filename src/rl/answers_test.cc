@@ -94,6 +94,60 @@ TEST(Answers, WordsChangeNothingElse) {
   }
 }
 
+TEST(Answers, AScriptIsWeighedIntoTheReward) {
+  ScratchDirectory scratch;
+  ProblemsOptions options;
+  options.answer = "last_number";
+  options.script = "han";
+  options.script_weight = 0.25;
+  ProblemsOptions of_rows = options;
+  of_rows.file = scratch.Write("p.jsonl", R"({"prompt": "1+1", "answer": 2})");
+  of_rows.rule = "numeric";
+  of_rows.held_out_share = 0;
+  ProblemsOptions by_program = of_rows;
+  by_program.rule = "";
+  by_program.reward =
+      R"(while read -r line; do id=${line#*:}; id=${id%%,*}; echo "{\"id\": $id, \"score\": 0.5}"; done)";
+  const auto parts = [](const ProblemsOptions& asked, const std::string& said) {
+    const auto environment = MakeEnvironment({"sum:1"}, asked, [](const std::string&) {}, {});
+    const Problem problem = environment->TrainingProblem(1, 0);
+    const std::string right = said + problem.answer;
+    const std::vector<Answer> answers = {{&problem, right}};
+    return environment->ScoreAll(answers, {}).front();
+  };
+  for (const ProblemsOptions& asked : {options, of_rows, by_program}) {
+    const double answer = asked.reward.empty() ? 1 : 0.5;
+    const Score all = parts(asked, "答案是 "), third = parts(asked, "是 ab ");
+    EXPECT_DOUBLE_EQ(all.value, 0.75 * answer + 0.25);
+    ASSERT_FALSE(all.parts.empty());
+    EXPECT_EQ(all.parts.back(), std::pair(std::string("script"), 1.0));
+    EXPECT_DOUBLE_EQ(third.value, 0.75 * answer + 0.25 / 3);
+    EXPECT_EQ(third.correct, asked.reward.empty());
+  }
+  options.script_weight = 0;  // told, and worth nothing
+  EXPECT_EQ(parts(options, "ab ").value, 1);
+  EXPECT_EQ(parts(options, "ab ").parts.back(), std::pair(std::string("script"), 0.0));
+  const Problem problem{.prompt = "1+1", .answer = "2"};
+  std::vector<Score> failed(1);
+  failed[0].failed = true;
+  const std::vector<Answer> answers = {{&problem, "是"}};
+  AddScript(options, answers, &failed);
+  EXPECT_EQ(failed[0].value, 0);
+  EXPECT_TRUE(failed[0].parts.empty());
+}
+
+TEST(Answers, AScriptThatCannotBeIsRefused) {
+  const auto says = [](const ProblemsOptions& options, const char* what) {
+    return Says(MessageOf([&] { Validate(options); }), what);
+  };
+  EXPECT_TRUE(says({.script = "greek letters"},
+                   "problems.script is 'greek letters'; it must be one of latin, greek"));
+  EXPECT_TRUE(says({.script = "han", .script_weight = 1},
+                   "problems.script_weight is 1; it must be in [0, 1)"));
+  EXPECT_TRUE(says({.script_weight = 0.1},
+                   "problems.script_weight is 0.1, but problems.script names none of latin"));
+}
+
 TEST(Answers, UnknownNamesAreRefused) {
   ProblemsOptions options;
   options.answer = "box";

@@ -14,7 +14,8 @@ namespace {
 class TaskEnvironment : public Environment {
  public:
   TaskEnvironment(std::vector<WeightedTask> mixture, const ProblemsOptions& options)
-      : mixture_(std::move(mixture)),
+      : options_(options),
+        mixture_(std::move(mixture)),
         words_(WordsOf(options)),
         own_(options.answer == "auto"),
         reading_(ReadingOf(options)) {}
@@ -51,6 +52,7 @@ class TaskEnvironment : public Environment {
           own_ ? task.ScoreCompletion(completion, *problem)
                : ReadScore(reading_, task.JudgeOf(*problem), completion);
     });
+    AddScript(options_, answers, &scores);
     return scores;
   }
 
@@ -61,6 +63,7 @@ class TaskEnvironment : public Environment {
     return problem;
   }
 
+  ProblemsOptions options_;
   std::vector<WeightedTask> mixture_;
   Words words_;
   bool own_;  // answers as this program's own models write them

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "task/reading.h"
 #include "task/rules.h"
+#include "text/script.h"
 #include "train/options.h"
 
 namespace darkhorse {
@@ -154,6 +155,12 @@ void ListFields(ProblemsOptions& o, FieldList& list) {
   list.Add("words", o.words,
            "how the built-in tasks are worded: notation, english or chinese; auto: notation, in a "
            "chat english");
+  list.Add("script", o.script,
+           fmt::format("what completions should be written in: {}; \"\": any",
+                       fmt::join(ScriptNames(), ", ")));
+  list.Add("script_weight", o.script_weight,
+           "what of the reward is the share of a completion's letters that are of the script; the "
+           "rest is the answer's");
   list.Add("held_out_share", o.held_out_share,
            "of the problems, by their prompts' hash: not trained on but measured with");
   list.Add("reward_processes", o.reward_processes, "copies of the program, side by side");
@@ -165,6 +172,13 @@ void ListFields(ProblemsOptions& o, FieldList& list) {
 void Validate(const ProblemsOptions& o) {
   OneOf("problems.answer", o.answer, OrAuto(AnswerPlaceNames()));
   OneOf("problems.words", o.words, OrAuto(WordsNames()));
+  if (!o.script.empty()) OneOf("problems.script", o.script, ScriptNames());
+  if (!(o.script_weight >= 0 && o.script_weight < 1))
+    FailUsage("problems.script_weight is {}; it must be in [0, 1)", o.script_weight);
+  if (o.script_weight > 0 && o.script.empty()) {
+    FailUsage("problems.script_weight is {}, but problems.script names none of {}", o.script_weight,
+              fmt::join(ScriptNames(), ", "));
+  }
   OneOf("problems.format_reward", o.format_reward, OrAuto(FormPayNames()));
   if (o.file.empty()) {
     if (!o.rule.empty() || !o.reward.empty())

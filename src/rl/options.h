@@ -74,6 +74,8 @@ struct ProblemsOptions {
   std::string answer = "auto";
   std::string format_reward = "auto";
   std::string words = "auto";  // of the built-in tasks (task/task.h)
+  std::string script;          // what completions should be written in (text/script.h); "": any
+  double script_weight = 0;    // in the reward: the share of a completion that is
   double held_out_share = 0.0625;
   int64_t reward_processes = 4;
   double reward_seconds = 10;

@@ -29,7 +29,7 @@ ProgramLimits LimitsOf(const ProblemsOptions& o) {
 class OwnEnvironment : public Environment {
  public:
   explicit OwnEnvironment(const ProblemsOptions& options)
-      : file_(options.file), reading_(ReadingOf(options)) {
+      : options_(options), file_(options.file), reading_(ReadingOf(options)) {
     const std::string text = ReadDecompressed(options.file, kMaxFileBytes);
     fingerprint_ = fmt::format("{:016x}", StableHash(text));
     std::vector<Problem> problems = ParseProblems(
@@ -73,13 +73,8 @@ class OwnEnvironment : public Environment {
   }
 
   std::vector<Score> ScoreAll(std::span<const Answer> answers, const StopRequest& stop) override {
-    if (program_) return ScoreByProgram(answers, stop);
-    std::vector<Score> scores(answers.size());
-    ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {
-      const auto& [problem, completion] = answers[static_cast<size_t>(i)];
-      scores[static_cast<size_t>(i)] =
-          ReadScore(reading_, JudgeOf(rule_, problem->answer), completion);
-    });
+    std::vector<Score> scores = program_ ? ScoreByProgram(answers, stop) : ScoreByRule(answers);
+    AddScript(options_, answers, &scores);
     return scores;
   }
 
@@ -111,6 +106,16 @@ class OwnEnvironment : public Environment {
   }
 
  private:
+  std::vector<Score> ScoreByRule(std::span<const Answer> answers) const {
+    std::vector<Score> scores(answers.size());
+    ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {
+      const auto& [problem, completion] = answers[static_cast<size_t>(i)];
+      scores[static_cast<size_t>(i)] =
+          ReadScore(reading_, JudgeOf(rule_, problem->answer), completion);
+    });
+    return scores;
+  }
+
   std::vector<Score> ScoreByProgram(std::span<const Answer> answers, const StopRequest& stop) {
     std::vector<RewardRequest> requests;
     for (const auto& [problem, completion] : answers)
@@ -161,6 +166,7 @@ class OwnEnvironment : public Environment {
     for (size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[random.Below(i)]);
   }
 
+  ProblemsOptions options_;
   std::string file_;
   Reading reading_;
   std::string fingerprint_;
