@@ -62,6 +62,11 @@ std::string LowerAscii(std::string_view text) {
   return lower;
 }
 
+void ReplaceAll(std::string& text, std::string_view from, std::string_view to) {
+  for (size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
+}
+
 Extracted ExtractAnswer(std::string_view completion) {
   Extracted result;
   const std::vector<Tag> tags = FindTags(completion);

@@ -36,6 +36,8 @@ bool IsAsciiLetter(char c);
 
 std::string LowerAscii(std::string_view text);
 
+void ReplaceAll(std::string& text, std::string_view from, std::string_view to);
+
 // Reads -?(0|[1-9][0-9]{0,17}), but not -0; nothing else, so no "+", no white space and only ASCII
 // digits.
 std::optional<int64_t> ParseInteger(std::string_view text);

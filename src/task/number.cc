@@ -13,11 +13,6 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 bool DigitAt(std::string_view text, size_t at) { return at < text.size() && IsDigit(text[at]); }
 
-void Replace(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size()))
-    text.replace(at, from.size(), to);
-}
-
 // The bracket that closes the one at `open`; npos: none.
 size_t Closing(std::string_view text, size_t open) {
   int depth = 0;
@@ -180,7 +175,7 @@ class NumberReader {
     if (text_.empty()) return true;
     std::string rest(text_);
     if (rest.starts_with("per ")) rest.replace(0, 4, "/");
-    Replace(rest, " per ", "/");
+    ReplaceAll(rest, " per ", "/");
     const auto unit = UnitOf(rest);
     if (!unit) return false;
     number_.unit = *unit;
@@ -208,7 +203,7 @@ class NumberReader {
 
 }  // namespace
 
-std::string PlainMath(std::string_view text, bool without_variable) {
+std::string_view Undressed(std::string_view text, bool without_variable) {
   text = TrimAscii(text);
   constexpr int kMaxLayers = 4;
   for (int layer = 0; layer < kMaxLayers; ++layer) {
@@ -218,15 +213,10 @@ std::string PlainMath(std::string_view text, bool without_variable) {
       break;
     }
   }
-  std::string plain(text);
-  for (const std::string_view word : {"\\text{", "\\mathrm{"}) {
-    for (size_t at = plain.find(word); at != plain.npos; at = plain.find(word)) {
-      const size_t close = Closing(plain, at + word.size() - 1);
-      if (close == plain.npos) return plain;
-      plain.replace(close, 1, " ");
-      plain.replace(at, word.size(), " ");
-    }
-  }
+  return text;
+}
+
+std::string PlainSigns(std::string plain) {
   constexpr std::pair<std::string_view, std::string_view> kNames[] = {
       {"−", "-"},
       {"×", "*"},
@@ -248,10 +238,23 @@ std::string PlainMath(std::string_view text, bool without_variable) {
       {"\\$", "$"},
       {"\u00A0", " "},
   };
-  for (const auto& [from, to] : kNames) Replace(plain, from, to);
+  for (const auto& [from, to] : kNames) ReplaceAll(plain, from, to);
   std::string_view trimmed = TrimAscii(plain);
   DropStop(trimmed);
   return std::string(trimmed);
+}
+
+std::string PlainMath(std::string_view text, bool without_variable) {
+  std::string plain(Undressed(text, without_variable));
+  for (const std::string_view word : {"\\text{", "\\mathrm{"}) {
+    for (size_t at = plain.find(word); at != plain.npos; at = plain.find(word)) {
+      const size_t close = Closing(plain, at + word.size() - 1);
+      if (close == plain.npos) return plain;
+      plain.replace(close, 1, " ");
+      plain.replace(at, word.size(), " ");
+    }
+  }
+  return PlainSigns(std::move(plain));
 }
 
 std::optional<Decimal> ScanDecimal(std::string_view text, size_t* at) {

@@ -17,6 +17,10 @@ namespace darkhorse {
 // `without_variable`: "x = " counts as dress.
 std::string PlainMath(std::string_view text, bool without_variable = true);
 
+// Its two halves: the text within \boxed{}, $…$ and the like, and one name for each sign.
+std::string_view Undressed(std::string_view text, bool without_variable);
+std::string PlainSigns(std::string text);
+
 // digits * 10^exponent. Every number has one spelling: no zeros at either end of the digits.
 struct Decimal {
   std::string digits;  // "": zero

@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <optional>
 
 #include "base/error.h"
 #include "base/nearest_name.h"
 #include "base/utf8.h"
 #include "task/markup.h"
-#include "task/math_parser.h"
+#include "task/math_answer.h"
 #include "task/number.h"
 #include "task/rational.h"
 #include "text/regex.h"
@@ -77,19 +76,6 @@ std::optional<char> Choice(std::string_view answer) {
 
 std::optional<Number> NumberOf(std::string_view text) { return ReadNumber(PlainMath(text)); }
 
-// A number, or an expression of one.
-std::optional<Number> ValueOf(std::string_view text) {
-  const std::string plain = PlainMath(text);
-  std::optional<Number> number = ReadNumber(plain);
-  if (number) return number;
-  const auto value = MathValue(plain);
-  if (!value) return std::nullopt;
-  number.emplace();
-  number->negative = value->numerator < 0;
-  number->exact = Rational{std::abs(value->numerator), value->denominator};
-  return number;
-}
-
 template <typename T>
 RuleVerdict Same(const std::optional<T>& answer, const std::optional<T>& reference) {
   return {answer.has_value(), answer && reference && *answer == *reference};
@@ -102,6 +88,12 @@ std::string Spelling(const std::optional<Number>& number) {
                      number->exact ? ToString(*number->exact)
                                    : fmt::format("{}e{}", decimal.digits, decimal.exponent),
                      number->currency, number->unit.empty() ? "" : " ", number->unit);
+}
+
+std::string Spelling(const std::optional<MathAnswer>& answer) {
+  if (!answer) return "";
+  return answer->number ? Spelling(answer->number)
+                        : answer->value + (answer->unit.empty() ? "" : " ") + answer->unit;
 }
 
 // A pattern is compiled for every comparison: some tens of microseconds, nothing beside the
@@ -157,7 +149,7 @@ RuleVerdict Compare(Rule rule, std::string_view answer, std::string_view referen
     case Rule::kRegex:
       return Matches(answer, reference);
     case Rule::kMath:
-      return Same(ValueOf(answer), ValueOf(reference));
+      return Same(ReadMathAnswer(answer), ReadMathAnswer(reference));
   }
   return {};
 }
@@ -177,7 +169,7 @@ std::string CanonicalAnswer(Rule rule, std::string_view answer) {
     case Rule::kRegex:
       return std::string(answer);
     case Rule::kMath:
-      return Spelling(ValueOf(answer));
+      return Spelling(ReadMathAnswer(answer));
   }
   return "";
 }

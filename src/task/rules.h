@@ -15,7 +15,7 @@ enum class Rule {
   kNumeric,  // the same number, as people and models write it (task/number.h)
   kChoice,   // the same letter A to Z, alone or as "(B)", "B." or "B) text"
   kRegex,    // the reference is a PCRE2 pattern that matches the whole answer, case-sensitive
-  kMath,     // expressions of equal value, exactly (task/math_parser.h), or such a number
+  kMath,     // expressions, sets, tuples, intervals of equal value, exactly (task/math_answer.h)
 };
 
 // "exact", "numeric", "choice", "regex", "math". Throws UsageError that names the nearest.

@@ -109,8 +109,9 @@ TEST(RulesTest, MathComparesValues) {
   EXPECT_EQ(Judge(Rule::kMath, "2^3^2", "512"), "right");
   EXPECT_EQ(Judge(Rule::kMath, "-(1/2 + 1/3)", "-5/6"), "right");
   EXPECT_EQ(Judge(Rule::kMath, "1/3", "0.3333"), "wrong");
-  for (const char* text :
-       {"9^9^9", "2^65", "2^(1/2)", "1/0", "0^-1", "x", "2x", "(1", "1)", "1 2"}) {
+  for (const char* text : {"x", "2x", "2^(1/2)"})
+    EXPECT_EQ(Judge(Rule::kMath, text, "1"), "wrong") << text;
+  for (const char* text : {"9^9^9", "2^65", "1/0", "0^-1", "(1", "1)", "1 2"}) {
     EXPECT_EQ(Judge(Rule::kMath, text, "1"), "illegal") << text;
   }
   EXPECT_EQ(Judge(Rule::kMath, std::string(200, '('), "1"), "illegal");
