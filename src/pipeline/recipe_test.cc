@@ -74,10 +74,12 @@ TEST(ParseRunRecipe, OverridesWinAndImpossibleValuesAreRefused) {
             "setting corpus.ordered=1.5: corpus.ordered is 1.5; it must be in [0, 1]");
   EXPECT_EQ(refused("corpus.ordered=-0.5"),
             "setting corpus.ordered=-0.5: corpus.ordered is -0.5; it must be in [0, 1]");
-  EXPECT_EQ(refused("corpus.tasks=unknown"),
-            "setting corpus.tasks=unknown: corpus.tasks is not understood: unknown task 'unknown'; "
-            "there are countdown, sum, multiply, solve, gcd, base, sort, parity; did you mean "
-            "'countdown'?");
+  EXPECT_EQ(
+      refused("corpus.tasks=unknown"),
+      "setting corpus.tasks=unknown: corpus.tasks is not understood: unknown task 'unknown'; "
+      "there are countdown, sum, multiply, solve, gcd, base, sort, parity, times, largest, count, "
+      "plusminus; did you mean "
+      "'countdown'?");
   EXPECT_EQ(refused("pretrain.train.steps=0"),
             "setting pretrain.train.steps=0: pretrain.train.steps is 0; it must be at least 1");
   EXPECT_EQ(refused("reinforce.rl.steps=-1"),
@@ -100,10 +102,10 @@ TEST(Recipes, ImpossibleValuesAreToldWithTheirPlace) {
             "r.toml:3: grpo.advantage is 'x'; it must be one of mean, mean_std, batch_std");
   EXPECT_EQ(reinforce("[rl]\ntasks = ['chess']\n"),
             "r.toml:2: rl.tasks is not understood: unknown task 'chess'; there are countdown, sum, "
-            "multiply, solve, gcd, base, sort, parity");
+            "multiply, solve, gcd, base, sort, parity, times, largest, count, plusminus");
   EXPECT_EQ(run("[corpus]\n\ntasks = ['sum:9', 'chess']\n"),
             "r.toml:3: corpus.tasks is not understood: unknown task 'chess'; there are countdown, "
-            "sum, multiply, solve, gcd, base, sort, parity");
+            "sum, multiply, solve, gcd, base, sort, parity, times, largest, count, plusminus");
   EXPECT_EQ(reinforce("[schedule]\nschedule = 'x'\n"),
             "r.toml:2: schedule.schedule is 'x'; it must be constant, cosine or wsd");
   EXPECT_EQ(pretrain("[optimizer]\n\noptimizer = 'x'\n"),

@@ -86,6 +86,7 @@ class Flag {
 
 class Http : public testing::Test {
  protected:
+  Flag begun, gone;  // they outlive the server, whose threads may set them after a test's end
   // Echoes, unless a test's own handler is set before.
   void Serve() {
     options_.port = 0;
@@ -201,7 +202,6 @@ TEST_F(Http, TheGateRefusesBeforeABodyComes) {
 TEST_F(Http, StreamsAreChunkedAndKeptAlive) {
   options_.heartbeat_seconds = 0.05;
   std::shared_ptr<HttpReply> held;
-  Flag begun;
   handler_ = [&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
     held = reply;
     reply->Begin(200, "text/event-stream", ": still here\n\n");
@@ -226,7 +226,6 @@ TEST_F(Http, StreamsAreChunkedAndKeptAlive) {
 }
 
 TEST_F(Http, AClientThatLeavesIsTold) {
-  Flag begun, gone;
   std::shared_ptr<HttpReply> held;
   handler_ = [&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
     reply->OnGone([&] { gone.Set(); });
@@ -247,7 +246,6 @@ TEST_F(Http, AClientThatLeavesIsTold) {
 
 TEST_F(Http, AClientThatDoesNotReadIsDropped) {
   options_.write_seconds = 0.2;
-  Flag begun, gone;
   std::shared_ptr<HttpReply> held;
   handler_ = [&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
     reply->OnGone([&] { gone.Set(); });
@@ -309,7 +307,6 @@ TEST_F(Http, AReplyThatIsNeverGivenEndsTheConnection) {
 }
 
 TEST_F(Http, StoppingWaitsForWhatIsBeingAnswered) {
-  Flag begun;
   std::shared_ptr<HttpReply> held;
   handler_ = [&](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
     held = reply;
