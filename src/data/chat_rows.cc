@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/json_spelling.h"
@@ -31,10 +32,6 @@ constexpr const char* kThoughtFields[] = {"reasoning_content", "thinking", "reas
 constexpr char kForms[] =
     "write {\"messages\": [{\"role\": \"user\", \"content\": …}, {\"role\": \"assistant\", …}]} or "
     "{\"prompt\": …, \"completion\": …}";
-
-bool IsBlank(std::string_view text) {
-  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
-}
 
 // The first of these members that is there and not null; null: none is.
 const Json* Find(const Json& object, std::span<const char* const> names) {
@@ -160,7 +157,7 @@ class Row {
     }
     const Json* system = Find(row_, "system");
     if (system && !system->is_string()) Fail("system is no text");
-    if (system && !IsBlank(system->get<std::string>()))
+    if (system && !TrimAscii(system->get<std::string>()).empty())
       chat.messages.push_back({{"role", "system"}, {"content", *system}});
     return chat;
   }
@@ -185,10 +182,10 @@ class Row {
     if (!column) FailUnknown();
     if (row_[column].is_array()) return AddMessages(row_[column], column, messages);
     std::string prompt = Text(column);
-    if (IsBlank(prompt)) Fail("{} is empty", column);
+    if (TrimAscii(prompt).empty()) Fail("{} is empty", column);
     if (const Json* input = Find(row_, "input");  // Alpaca's: what the instruction is about
         column == std::string_view("instruction") && input && input->is_string() &&
-        !IsBlank(input->get<std::string>()))
+        !TrimAscii(input->get<std::string>()).empty())
       prompt += "\n\n" + input->get<std::string>();
     messages->push_back({{"role", "user"}, {"content", prompt}});
   }
@@ -244,7 +241,7 @@ class Row {
       const Json& message = messages[i];
       if (message["role"] != "assistant") continue;
       answered = true;
-      if (IsBlank(message["content"].get<std::string>()) &&
+      if (TrimAscii(message["content"].get<std::string>()).empty() &&
           !message.contains("reasoning_content") && !message.contains("tool_calls"))
         Fail("the assistant says nothing in message {}", i + 1);
     }
@@ -277,7 +274,7 @@ void ForEachRow(const std::string& path, const std::function<void(const std::str
         if (found == Reader::Result::kUnclosed)
           Fail("a bracket or quote is not closed; is the file whole?");
       }
-      if (!IsBlank(row)) read(row);
+      if (!TrimAscii(row).empty()) read(row);
     } catch (const Error& error) {
       faults.Add(where, error.what());
     }

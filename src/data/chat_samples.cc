@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "text/tags.h"
 #include "text/thoughts.h"
@@ -11,16 +12,6 @@ namespace darkhorse {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-bool IsBlank(std::string_view text) {
-  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
-}
-
-std::string_view Trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
 
 // Whether both are in the text, the one before the other.
 bool HoldsInOrder(std::string_view text, std::string_view first, std::string_view second) {
@@ -105,7 +96,7 @@ ChatEncoder::Said ChatEncoder::Split(const Json& message) {
     said.thought = thought->get<std::string>();
     return said;
   }
-  const bool opens = Trimmed(said.content).starts_with(kThinkOpen);
+  const bool opens = TrimAscii(said.content).starts_with(kThinkOpen);
   // The prompt may have opened it.
   if (!opens && said.content.find(kThinkClose) == std::string::npos) return said;
   ThoughtSplitter splitter({}, /*inside=*/!opens);
@@ -133,21 +124,22 @@ MarkedText ChatEncoder::Turn(const Chat& chat, size_t turn, const MarkedText& pr
   const MarkedText whole = Render(chat, turn + 1, /*ready=*/false);
   if (whole.bytes().starts_with(prompt.bytes())) {
     MarkedText written = whole.Part(prompt.size(), whole.size() - prompt.size());
-    if (HoldsInOrder(written.bytes(), Trimmed(said.thought), Trimmed(said.content))) return written;
+    if (HoldsInOrder(written.bytes(), TrimAscii(said.thought), TrimAscii(said.content)))
+      return written;
   }
   if (message.contains("tool_calls"))
     Fail("the chat template writes calls of tools otherwise than where they are to be made");
   MarkedText text;
   const bool inside = EndsInThought(prompt);
-  if (inside || !IsBlank(said.thought)) {
+  if (inside || !TrimAscii(said.thought).empty()) {
     if (!inside) text.Append(kThinkOpen, Origin::kTemplate);
     if (!inside || !prompt.bytes().ends_with('\n')) text.Append("\n", Origin::kTemplate);
-    text.Append(Trimmed(said.thought), Origin::kInput);
+    text.Append(TrimAscii(said.thought), Origin::kInput);
     text.Append("\n", Origin::kTemplate);
     text.Append(kThinkClose, Origin::kTemplate);
     text.Append("\n\n", Origin::kTemplate);
   }
-  text.Append(Trimmed(said.content), Origin::kInput);
+  text.Append(TrimAscii(said.content), Origin::kInput);
   text.Append(EndOfTurn(chat, turn));
   return text;
 }
@@ -158,7 +150,7 @@ std::vector<int32_t> ChatEncoder::Answer(const MarkedText& turn) {
   const auto last =
       std::find_if(ids.rbegin(), ids.rend(), [&](int32_t id) { return tokenizer_.IsSpecial(id); });
   const auto behind = static_cast<size_t>(last - ids.rbegin());
-  if (last != ids.rend() && IsBlank(tokenizer_.Decode(std::span(ids).last(behind)))) {
+  if (last != ids.rend() && TrimAscii(tokenizer_.Decode(std::span(ids).last(behind))).empty()) {
     ids.resize(ids.size() - behind);
     if (std::ranges::count(marks_.stops, ids.back()) == 0) new_stops_.insert(ids.back());
     return ids;

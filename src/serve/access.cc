@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -13,16 +14,10 @@ namespace {
 
 constexpr int64_t kMaxKeyFileBytes = 1 << 20;
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return lower;
-}
-
 // "name:port" without the port, "[::1]:8080" without brackets too.
 std::string HostName(std::string_view host) {
   if (host.starts_with('[')) return std::string(host.substr(1, host.find(']') - 1));
-  return Lower(host.substr(0, host.rfind(':')));
+  return LowerAscii(host.substr(0, host.rfind(':')));
 }
 
 bool IsNumericAddress(const std::string& name) {
@@ -35,7 +30,7 @@ bool IsNumericAddress(const std::string& name) {
 std::string_view GivenKey(const HttpRequest& request) {
   constexpr std::string_view kBearer = "bearer ";
   const std::string_view authorization = request.Header("authorization");
-  if (Lower(authorization.substr(0, kBearer.size())) == kBearer)
+  if (LowerAscii(authorization.substr(0, kBearer.size())) == kBearer)
     return authorization.substr(kBearer.size());
   return request.Header("x-api-key");
 }
@@ -92,7 +87,7 @@ std::optional<ApiError> RefuseAccess(const AccessOptions& options, const HttpReq
   const std::string_view origin = request.Header("origin");
   if (!origin.empty()) {
     const size_t scheme = origin.find("://");
-    if (scheme == origin.npos || Lower(origin.substr(scheme + 3)) != Lower(host))
+    if (scheme == origin.npos || LowerAscii(origin.substr(scheme + 3)) != LowerAscii(host))
       return ApiError(403, "pages of other sites may not ask this server");
   }
   if (options.keys.empty() || request.path == "/health" || request.path == "/") return std::nullopt;

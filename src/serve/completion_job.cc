@@ -8,7 +8,7 @@ namespace darkhorse {
 
 CompletionJob::CompletionJob(std::shared_ptr<HttpReply> reply, ApiResponse response,
                              const Tokenizer& tokenizer, std::vector<Part> parts, Options options,
-                             std::function<void(const Usage&)> on_end)
+                             std::function<void()> on_end)
     : reply_(std::move(reply)),
       response_(std::move(response)),
       parts_(std::move(parts)),
@@ -84,7 +84,7 @@ void CompletionJob::End() {
     for (Choice& choice : choices_) parts.push_back(std::move(choice.said));
     reply_->Send(200, "application/json", response_.Whole(parts, usage_));
   }
-  on_end_(usage_);
+  on_end_();
 }
 
 void CompletionJob::OnFailed(const std::string& why) {

@@ -28,9 +28,9 @@ class CompletionJob : public Job {
     bool with_chances = false;
   };
 
-  // on_end: called once when all has been said, with what it took.
+  // on_end: called once when all has been said.
   CompletionJob(std::shared_ptr<HttpReply> reply, ApiResponse response, const Tokenizer& tokenizer,
-                std::vector<Part> parts, Options options, std::function<void(const Usage&)> on_end);
+                std::vector<Part> parts, Options options, std::function<void()> on_end);
 
   void OnAccepted() override;
   bool OnToken(size_t part, const Completion& so_far) override;
@@ -51,7 +51,7 @@ class CompletionJob : public Job {
   ApiResponse response_;
   std::vector<Part> parts_;
   Options options_;
-  std::function<void(const Usage&)> on_end_;
+  std::function<void()> on_end_;
   std::vector<size_t> first_;    // choice of each part
   std::vector<Choice> choices_;  // by part, then sample
   size_t unfinished_;

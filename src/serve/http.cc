@@ -18,6 +18,7 @@
 #include <set>
 #include <thread>
 
+#include "base/ascii.h"
 #include "base/error.h"
 
 namespace darkhorse {
@@ -42,12 +43,6 @@ constexpr int64_t kMostBodies = 16;
 // What is still read, for so long, of a request that was refused: closing at once would throw the
 // answer away before the client has read it.
 constexpr double kLingerSeconds = 2;
-
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return lower;
-}
 
 class Connection;
 
@@ -169,7 +164,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const std::string target(head.target());
     request_.path = target.substr(0, target.find_first_of("?#"));
     for (const auto& field : head)
-      request_.headers.emplace(Lower(std::string(field.name_string())), field.value());
+      request_.headers.emplace(LowerAscii(std::string(field.name_string())), field.value());
     const auto length = parser_->content_length();
     reserved_ = length           ? static_cast<int64_t>(*length)
                 : head.chunked() ? shared_.options.max_body

@@ -11,10 +11,10 @@
 #include "infer/engine.h"
 #include "serve/api_error.h"
 #include "serve/api_response.h"
-#include "serve/chat_prompt.h"
 #include "serve/completion_job.h"
 #include "serve/page.h"
 #include "serve/scheduler.h"
+#include "text/chat_prompt.h"
 
 namespace darkhorse {
 namespace {
@@ -55,7 +55,8 @@ class Server::Impl {
         context_(std::min(options.context, loaded.config().max_position_embeddings)),
         most_bytes_(context_ * LongestToken(loaded.tokenizer())),
         started_(std::time(nullptr)),
-        prompter_(loaded),
+        prompter_(loaded.tokenizer(), loaded.chat_format(), DocumentStartToken(loaded.config()),
+                  loaded.path()),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
                 options.prefill_rows, /*remember=*/true),
         scheduler_(engine_, options.slots + options.queue),
@@ -200,7 +201,7 @@ class Server::Impl {
         reply, ApiResponse(kind, options_.name, loaded_.tokenizer(), with_chances),
         loaded_.tokenizer(), std::move(parts),
         CompletionJob::Options{fields.stream, fields.include_usage, with_chances},
-        [this](const Usage& usage) { Count(usage); });
+        [this] { ++answered_; });
     Scheduler::Refusal refusal{};
     const auto ticket = scheduler_.Submit(std::move(requests), std::move(job), &refusal);
     if (!ticket && refusal == Scheduler::Refusal::kClosed)
@@ -257,11 +258,6 @@ class Server::Impl {
     SendJson(reply, {{"prompt", prompter_.Render(messages, how).bytes()}});
   }
 
-  void Count(const Usage& usage) {
-    ++answered_;
-    cached_tokens_ += usage.cached_tokens;
-  }
-
   void Metrics(const HttpRequest&, const Reply& reply) {
     const SchedulerStats stats = scheduler_.stats();
     std::string text;
@@ -293,7 +289,7 @@ class Server::Impl {
   const int64_t most_bytes_;  // of a text that can fit in the context
   const int64_t started_;
   std::atomic<bool> closing_ = false;
-  std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0, cached_tokens_ = 0;
+  std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0;
   const ChatPrompter prompter_;
   Engine engine_;
   Scheduler scheduler_;

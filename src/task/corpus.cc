@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "task/markup.h"
 

@@ -30,14 +30,6 @@ Extracted ExtractAnswer(std::string_view completion);
 // A whole completion from its two parts.
 std::string Completion(std::string_view thoughts, std::string_view answer);
 
-std::string_view TrimAscii(std::string_view text);
-
-bool IsAsciiLetter(char c);
-
-std::string LowerAscii(std::string_view text);
-
-void ReplaceAll(std::string& text, std::string_view from, std::string_view to);
-
 // Reads -?(0|[1-9][0-9]{0,17}), but not -0; nothing else, so no "+", no white space and only ASCII
 // digits.
 std::optional<int64_t> ParseInteger(std::string_view text);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "base/ascii.h"
 #include "task/algebra.h"
 #include "task/markup.h"
 #include "task/math_text.h"

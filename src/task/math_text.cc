@@ -1,5 +1,6 @@
 #include "task/math_text.h"
 
+#include "base/ascii.h"
 #include "task/markup.h"
 
 namespace darkhorse {

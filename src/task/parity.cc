@@ -2,6 +2,7 @@
 // thinking always.
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "task/builtin.h"
 #include "task/markup.h"
 #include "task/number.h"

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/nearest_name.h"
 #include "base/utf8.h"

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "base/ascii.h"
 #include "task/builtin.h"
 #include "task/markup.h"
 #include "task/rational.h"

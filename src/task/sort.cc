@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "task/builtin.h"
 #include "task/markup.h"
 #include "task/number.h"

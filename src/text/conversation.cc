@@ -1,55 +1,35 @@
 #include "text/conversation.h"
 
-#include "base/error.h"
+#include <utility>
+
 #include "text/tags.h"
-#include "text/thoughts.h"
 
 namespace darkhorse {
 
 Conversation::Conversation(const Tokenizer& tokenizer, const ChatFormat& format, int32_t bos,
                            const std::string& model, const Options& options)
-    : tokenizer_(tokenizer), bos_(bos), model_(model), prefill_(options.prefill) {
-  if (!format.chat_template.empty())
-    template_ = ChatTemplate::Parse(format.chat_template, model + ": its chat template");
-  render_.bos_token = format.bos_token;
-  render_.eos_token = format.eos_token;
-  if (options.thinks) render_.variables = ThinkingVariables(*options.thinks);
-  if (options.dated) render_.now = LocalNow();
+    : prompter_(tokenizer, format, bos, model), prefill_(options.prefill) {
+  if (options.thinks) told_.variables = ThinkingVariables(*options.thinks);
+  if (options.dated) told_.now = LocalNow();
   if (!options.system.empty())
     opening_.push_back({{"role", "system"}, {"content", options.system}});
   Clear();
 }
 
 std::vector<int32_t> Conversation::Ask(const std::string& question, int64_t room) {
-  if (!template_) {
-    MarkedText prompt(question + "\n", Origin::kInput);
-    prompt.Append(prefill_, Origin::kTemplate);
-    std::vector<int32_t> tokens = EncodeChat(tokenizer_, prompt, bos_);
-    messages_.push_back({{"role", "user"}, {"content", question}});
-    return tokens;
-  }
   nlohmann::ordered_json messages = messages_;
   messages.push_back({{"role", "user"}, {"content", question}});
   int64_t forgotten = 0;
   while (true) {
-    MarkedText prompt = template_->Render(messages, render_);
-    const bool thought = EndsInThought(prompt);
-    if (thought && prefill_.starts_with(kThinkOpen)) {
-      Fail(
-          "{}: its chat template opens a thought itself, so what is prefilled must not begin with "
-          "{}",
-          model_, kThinkOpen);
-    }
-    prompt.Append(prefill_, Origin::kTemplate);
-    std::vector<int32_t> tokens = EncodeChat(tokenizer_, prompt, bos_);
+    ChatPrompt prompt = prompter_.Prompt(messages, told_, prefill_);
     // The oldest turn: a question and its answer.
     const auto oldest = static_cast<nlohmann::ordered_json::difference_type>(opening_.size());
-    const bool alone = messages.size() < opening_.size() + 3;
-    if (static_cast<int64_t>(tokens.size()) <= room || alone) {
+    const bool alone = !remembers() || messages.size() < opening_.size() + 3;
+    if (static_cast<int64_t>(prompt.tokens.size()) <= room || alone) {
       messages_ = std::move(messages);
-      begins_in_thought_ = thought;
+      begins_in_thought_ = prompt.begins_in_thought;
       forgotten_ += forgotten;
-      return tokens;
+      return std::move(prompt.tokens);
     }
     messages.erase(messages.begin() + oldest, messages.begin() + oldest + 2);
     ++forgotten;
@@ -61,7 +41,7 @@ std::string Conversation::Opening() const {
 }
 
 void Conversation::Answer(const std::string& thought, const std::string& content) {
-  if (!template_) return Clear();
+  if (!remembers()) return Clear();
   nlohmann::ordered_json answer = {{"role", "assistant"}, {"content", content}};
   if (!thought.empty()) answer["reasoning_content"] = thought;
   messages_.push_back(std::move(answer));

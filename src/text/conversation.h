@@ -7,9 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "text/chat_format.h"
-#include "text/chat_template.h"
-#include "text/tokenizer.h"
+#include "text/chat_prompt.h"
 
 namespace darkhorse {
 
@@ -29,7 +27,7 @@ class Conversation {
   Conversation(const Tokenizer& tokenizer, const ChatFormat& format, int32_t bos,
                const std::string& model, const Options& options);
 
-  bool remembers() const { return template_.has_value(); }
+  bool remembers() const { return prompter_.has_template(); }
 
   // The tokens up to where the answer to this question goes on, at most `room` of them if that can
   // be had by forgetting the oldest turns, which forgotten() then counts. Error: the template
@@ -49,11 +47,8 @@ class Conversation {
   void Clear();
 
  private:
-  Tokenizer tokenizer_;
-  int32_t bos_;
-  std::string model_;
-  std::optional<ChatTemplate> template_;
-  ChatOptions render_;
+  ChatPrompter prompter_;
+  ChatPrompter::Options told_;
   std::string prefill_;
   nlohmann::ordered_json opening_ = nlohmann::ordered_json::array();  // a system message, or none
   nlohmann::ordered_json messages_;

@@ -1,14 +1,17 @@
-// A conversation as the tokens that a model goes on from.
+// The messages of a chat as the tokens that a model goes on from.
 #pragma once
 
 #include <cstdint>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
-#include "pipeline/loaded_model.h"
+#include "text/chat_format.h"
 #include "text/chat_template.h"
+#include "text/tokenizer.h"
 
 namespace darkhorse {
 
@@ -29,16 +32,24 @@ class ChatPrompter {
     std::optional<std::tm> now;           // what a template is told that asks for the date
   };
 
-  // Error: a template that cannot be read.
-  explicit ChatPrompter(const LoadedModel& loaded);
+  // `bos`: what its texts begin with (EncodeChat); `model`: what errors name. Error: a template
+  // that cannot be read.
+  ChatPrompter(const Tokenizer& tokenizer, const ChatFormat& format, int32_t bos,
+               const std::string& model);
 
   bool has_template() const { return template_.has_value(); }
   // Error: the template refuses the messages.
   MarkedText Render(const nlohmann::ordered_json& messages, const Options& options) const;
-  ChatPrompt Prompt(const nlohmann::ordered_json& messages, const Options& options) const;
+  // `prefill`: what the answer begins with; control tokens in it are meant. Error: as above, or the
+  // template opens a thought that the prefilled text opens too.
+  ChatPrompt Prompt(const nlohmann::ordered_json& messages, const Options& options,
+                    std::string_view prefill = {}) const;
 
  private:
-  const LoadedModel& loaded_;
+  Tokenizer tokenizer_;
+  ChatFormat format_;
+  int32_t bos_;
+  std::string model_;
   std::optional<ChatTemplate> template_;
 };
 
