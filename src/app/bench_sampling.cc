@@ -83,10 +83,11 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
 
 Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_directory,
                         int64_t rounds) {
+  const TrainingStart start(model_directory, recipe.adapter, FormatOf(recipe.rl.precision));
+  const ReinforceRecipe used = Decided(recipe, start);
   const std::unique_ptr<Environment> environment =
-      MakeEnvironment(recipe.rl.tasks, recipe.problems, Note);
-  const std::unique_ptr<Learner> learner =
-      Learner::FromCheckpoint(recipe, model_directory, *environment);
+      MakeEnvironment(used.rl.tasks, used.problems, Note);
+  const std::unique_ptr<Learner> learner = Learner::From(used, start, *environment);
   learner->Step({});
   std::vector<EngineStep> passes;  // of one round
   learner->on_engine_step = [&](const EngineStep& pass) { passes.push_back(pass); };

@@ -61,12 +61,17 @@ struct UpdateSums {
 
 }  // namespace
 
-std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
-                                                 const std::string& model_directory,
-                                                 Environment& environment) {
+ReinforceRecipe Decided(ReinforceRecipe recipe, const TrainingStart& start) {
+  const bool chats = GoesThroughTemplate(recipe.prompt, start.chat_format(), start.path());
+  recipe.problems = DecidedFor(recipe.problems, recipe.rl.tasks, chats);
+  return recipe;
+}
+
+std::unique_ptr<Learner> Learner::From(const ReinforceRecipe& recipe, const TrainingStart& start,
+                                       Environment& environment) {
   Validate(recipe);
   const ReinforceOptions& rl = recipe.rl;
-  const TrainingStart start(model_directory, recipe.adapter, FormatOf(rl.precision));
+  start.RefuseMovingBiases("rl.router_bias_gamma", rl.router_bias_gamma);
   const ModelConfig& config = start.config();
   // What cannot fit is refused before any of it is allocated. No micro-batch has more rows than a
   // step.
@@ -75,7 +80,7 @@ std::unique_ptr<Learner> Learner::FromCheckpoint(const ReinforceRecipe& recipe,
       start.Fit(std::min(rl.micro_batch_tokens, step_rows), rl.recompute);
   // Problems that cannot work are better known now than after hours.
   Prompter prompter(
-      {model_directory, start.tokenizer(), DocumentStartToken(config), start.chat_format()},
+      {start.path(), start.tokenizer(), DocumentStartToken(config), start.chat_format()},
       recipe.prompt, InstructionOf(recipe.problems));
   LongestPrompt(prompter, environment.AllProblems(), config.max_position_embeddings);
   environment.TrainingProblem(rl.seed, 0);
@@ -93,12 +98,6 @@ Learner::Learner(const ReinforceRecipe& recipe, Environment& environment,
       files_(start.Files()),
       trained_(start.Make(recipe.optimizer, activations, recipe.rl.seed)) {
   progress_.success.assign(parts_.size(), 0.5);
-  if (trained_->trains_adapter() && recipe.rl.router_bias_gamma > 0) {
-    FailUsage(
-        "rl.router_bias_gamma is {}, but an adapter leaves the router as it is; set it to 0, or "
-        "adapter.kind to none",
-        recipe.rl.router_bias_gamma);
-  }
   if (!trained_->trains_adapter())
     packed_.emplace(config_, trained_->layout(), trained_->mutable_weights(), trained_->format());
   if (recipe.grpo.kl_beta > 0) {

@@ -30,15 +30,17 @@ struct RunProgress {
   PartSuccess success;       // of the curriculum
 };
 
+// The recipe with all that it leaves to the model said (rl/answers.h). UsageError: it asks for a
+// chat template where there is none.
+ReinforceRecipe Decided(ReinforceRecipe recipe, const TrainingStart& start);
+
 class Learner {
  public:
-  // Starts from the checkpoint at `model_directory`. UsageError: a recipe that cannot work. Error:
-  // a checkpoint that is damaged or does not fit this machine, problems whose prompts leave no room
-  // in its context. The recipe, decided (rl/answers.h), and the environment must outlive the
-  // learner.
-  static std::unique_ptr<Learner> FromCheckpoint(const ReinforceRecipe& recipe,
-                                                 const std::string& model_directory,
-                                                 Environment& environment);
+  // UsageError: a recipe that cannot work. Error: a model that does not fit this machine, problems
+  // whose prompts leave no room in its context. The recipe, decided, and the environment, of the
+  // decided recipe, must outlive the learner.
+  static std::unique_ptr<Learner> From(const ReinforceRecipe& recipe, const TrainingStart& start,
+                                       Environment& environment);
   Learner(const Learner&) = delete;
   Learner& operator=(const Learner&) = delete;
 

@@ -89,13 +89,13 @@ TEST_F(LearnerAdapterTest, AnAdapterGoesOn) {
   recipe.adapter.kind = "auto";
   recipe.adapter.rank = 16;
   Scripted again({{"all", 1}}, ByPlace);
-  const std::unique_ptr<Learner> second = Learner::FromCheckpoint(recipe, directory, again);
+  const std::unique_ptr<Learner> second = Of(recipe, directory, again);
   EXPECT_EQ(ValuesOf(*second), ValuesOf(*learner));
   EXPECT_EQ(second->Step({}).sampling_gap, 0);
   // All weights of it: the two in one.
   recipe.adapter.kind = "none";
   Scripted third({{"all", 1}}, ByPlace);
-  EXPECT_EQ(WeightsOf(*Learner::FromCheckpoint(recipe, directory, third)), [&] {
+  EXPECT_EQ(WeightsOf(*Of(recipe, directory, third)), [&] {
     std::vector<float> merged(static_cast<size_t>(trained_->layout().buffer_size()));
     ReadWeights(*OpenModel(directory), trained_->layout(), merged.data());
     return merged;

@@ -86,7 +86,12 @@ class LearnerTest : public ReinforceTest {
     return Rollout(engine, Prompter({"", *tokenizer_, 0}), {1}, problems, environment, options, {});
   }
   static std::unique_ptr<Learner> Make(const ReinforceRecipe& recipe, Environment& environment) {
-    return Learner::FromCheckpoint(recipe, Base(), environment);
+    return Of(recipe, Base(), environment);
+  }
+  static std::unique_ptr<Learner> Of(const ReinforceRecipe& recipe, const std::string& model,
+                                     Environment& environment) {
+    return Learner::From(recipe, {model, recipe.adapter, FormatOf(recipe.rl.precision)},
+                         environment);
   }
   std::vector<float> WeightsOf(Learner& learner) {
     const std::string directory = RunPath("model") + std::to_string(published_++);

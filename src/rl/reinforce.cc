@@ -9,9 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/model_source.h"
 #include "checkpoint/run_directory.h"
-#include "rl/answers.h"
 #include "rl/learner.h"
 #include "rl/log.h"
 #include "rl/own_problems.h"
@@ -38,28 +36,23 @@ nlohmann::ordered_json LastLine(const std::string& path) {
       .value_or(nlohmann::ordered_json());
 }
 
-// The recipe as this model makes of it.
-ReinforceRecipe Decided(const ReinforceRecipe& recipe, const std::string& model_directory) {
-  ReinforceRecipe decided = recipe;
-  const ChatFormat format = OpenModel(model_directory)->ReadChatFormat();
-  decided.problems = DecidedFor(recipe.problems, recipe.rl.tasks,
-                                GoesThroughTemplate(recipe.prompt, format, model_directory));
-  return decided;
+TrainingStart StartOf(const ReinforceRecipe& recipe, const std::string& model_directory) {
+  return {model_directory, recipe.adapter, FormatOf(recipe.rl.precision)};
 }
 
 class ReinforcementRun {
  public:
-  ReinforcementRun(const ReinforceRecipe& recipe, const std::string& model_directory,
+  ReinforcementRun(const ReinforceRecipe& recipe, const TrainingStart& start,
                    const std::string& run, const ReinforceCallbacks& callbacks)
       : recipe_(recipe),
-        used_(Decided(recipe, model_directory)),
+        used_(Decided(recipe, start)),
         run_(run),
         callbacks_(callbacks),
         environment_(MakeEnvironment(
             used_.rl.tasks, used_.problems, [this](const std::string& message) { Note(message); },
             callbacks.stop)),
-        learner_(Learner::FromCheckpoint(used_, model_directory, *environment_)),
-        inputs_{{"model", CheckpointFingerprint(model_directory)}} {}
+        learner_(Learner::From(used_, start, *environment_)),
+        inputs_{{"model", CheckpointFingerprint(start.path())}} {}
 
   void Begin();
   // `changes`: of the recipe since.
@@ -313,7 +306,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
       run, ToToml(recipe), latest.has_value(), Written(callbacks), may_grow, {"problems.file"});
   std::optional<ReinforcementRun> loop;
   try {
-    loop.emplace(recipe, model_directory, run, callbacks);
+    loop.emplace(recipe, StartOf(recipe, model_directory), run, callbacks);
     if (!lock) lock.emplace(run);
     if (latest) {
       loop->GoOn(*latest, changes);
@@ -335,11 +328,11 @@ ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_d
   const auto note = [&](const std::string& message) {
     if (callbacks.on_note && !message.empty()) callbacks.on_note(message);
   };
-  const ReinforceRecipe used = Decided(recipe, model_directory);
+  const TrainingStart start = StartOf(recipe, model_directory);
+  const ReinforceRecipe used = Decided(recipe, start);
   const std::unique_ptr<Environment> environment =
       MakeEnvironment(used.rl.tasks, used.problems, note, callbacks.stop);
-  const std::unique_ptr<Learner> learner =
-      Learner::FromCheckpoint(used, model_directory, *environment);
+  const std::unique_ptr<Learner> learner = Learner::From(used, start, *environment);
   note(learner->ContextNote());
   return learner->Probe(callbacks.stop);
 }

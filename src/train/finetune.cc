@@ -12,7 +12,6 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "checkpoint/checksums.h"
-#include "checkpoint/config_json.h"
 #include "checkpoint/run_directory.h"
 #include "train/evaluate.h"
 #include "train/finetune_data.h"
@@ -116,12 +115,6 @@ class FinetuningRun {
         inputs_{{"model", CheckpointFingerprint(model)}, {"data", data_.checksum}},
         trained_(start.Make(recipe.optimizer, activations, options_.seed)),
         order_(static_cast<int64_t>(data_.train.size()), options_.seed) {
-    if (trained_->trains_adapter() && options_.router_bias_gamma > 0) {
-      FailUsage(
-          "finetune.router_bias_gamma is {}, but an adapter leaves the router as it is; set it to "
-          "0, or adapter.kind to none",
-          options_.router_bias_gamma);
-    }
     std::vector<const ChatSample*> measured;
     for (const ChatSample& sample : data_.held_out) {
       if (static_cast<int64_t>(measured.size()) == options_.evaluate_samples) break;
@@ -315,7 +308,7 @@ FinetuneResult Finetune(const FinetuneRecipe& recipe, const std::string& model,
   std::optional<FinetuningRun> loop;
   try {
     TrainingStart start(model, recipe.adapter, FormatOf(recipe.finetune.precision));
-    if (!start.trains_adapter()) RequireWritable(start.config());
+    start.RefuseMovingBiases("finetune.router_bias_gamma", recipe.finetune.router_bias_gamma);
     FinetuneData samples = ReadData(recipe, data, model, callbacks.stop, start);
     // No micro-batch has more rows than its limit or the longest sample, nor than a step.
     const int64_t rows = std::min(std::max(recipe.finetune.micro_batch_tokens, samples.longest),

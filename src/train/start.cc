@@ -8,6 +8,7 @@
 #include "checkpoint/adapter_folder.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checksums.h"
+#include "checkpoint/config_json.h"
 #include "checkpoint/model_source.h"
 #include "text/tokenizer.h"
 
@@ -46,15 +47,18 @@ bool IsPublished(const ModelSource& source) {
 }  // namespace
 
 TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& options, Format format)
-    : source_(OpenModel(path)),
+    : path_(path),
+      source_(OpenModel(path)),
       format_(format),
       tokenizer_(source_->ReadTokenizer()),
       chat_format_(source_->ReadChatFormat()),
       config_(source_->TextConfig(tokenizer_)) {
   Validate(options);
   const AdapterSource* begun = source_->adapter();
-  if (options.kind == "none" || (options.kind == "auto" && !begun && !IsPublished(*source_)))
+  if (options.kind == "none" || (options.kind == "auto" && !begun && !IsPublished(*source_))) {
+    RequireWritable(config_);
     return;  // of a model with an adapter, the two in one
+  }
   config_.num_nextn_predict_layers = 0;
   AdapterFiles files;
   if (begun) {
@@ -69,6 +73,13 @@ TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& opti
   }
   adapter_.emplace(Adapter{ChooserOf(options.weights, *source_),
                            begun ? begun->layout() : AdapterLayout(config_, options), files});
+}
+
+void TrainingStart::RefuseMovingBiases(const std::string& field, double gamma) const {
+  if (!adapter_ || !(gamma > 0)) return;
+  FailUsage(
+      "{} is {}, but an adapter leaves the router as it is; set it to 0, or adapter.kind to none",
+      field, gamma);
 }
 
 Activations TrainingStart::Fit(int64_t micro_batch_tokens, const std::string& recompute) const {

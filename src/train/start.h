@@ -21,13 +21,18 @@ ModelConfig StartingConfig(const ModelSource& model, const ShardInfo& shard);
 class TrainingStart {
  public:
   // Where an adapter lies at `path`, that is what goes on, of the rank it has. `format`: of the
-  // products. UsageError: options that do not fit the model. Error as OpenModel's.
+  // products. UsageError: options that do not fit the model. Error as OpenModel's, and for a model
+  // that could be trained but not written.
   TrainingStart(const std::string& path, const AdapterOptions& adapter, Format format);
 
+  const std::string& path() const { return path_; }
   const ModelConfig& config() const { return config_; }  // without MTP modules for an adapter
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const ChatFormat& chat_format() const { return chat_format_; }
   bool trains_adapter() const { return adapter_.has_value(); }
+  // UsageError where an adapter is trained and `gamma`, which the user knows as `field`, asks for
+  // the router's biases to move, for they are its base's.
+  void RefuseMovingBiases(const std::string& field, double gamma) const;
   // What the training keeps of activations, computing so many tokens at once; `recompute` as in
   // kRecomputeHelp. Error if this machine cannot hold it.
   Activations Fit(int64_t micro_batch_tokens, const std::string& recompute) const;
@@ -43,6 +48,7 @@ class TrainingStart {
  private:
   void RequireMemory(int64_t micro_batch_tokens, Activations activations) const;
 
+  std::string path_;
   std::shared_ptr<const ModelSource> source_;  // where an adapter is trained, its base
   std::shared_ptr<const ModelSource> begun_;   // the adapter that goes on; null: a fresh one
   const Format format_;
