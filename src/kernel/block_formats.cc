@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/gemm_split.h"
-#include "kernel/kernels.h"
 #include "kernel/quant_panels.h"
 
 namespace darkhorse {
@@ -251,31 +250,6 @@ void PackBlocks(Format format, int64_t rows, int64_t cols,
         for (int64_t unit = 0; unit < shape.units; ++unit)
           write(q + unit * kQuantBlock, j, to + unit * tile);
       }
-    }
-  });
-}
-
-void GatherBlockRows(const QuantOperand& w, std::span<const int32_t> index, Matrix y) {
-  CHECK(y.rows == static_cast<int64_t>(index.size()) && y.cols == w.cols);
-  const BlockShape shape = ShapeOf(w.format);
-  const auto unpack = BlockLoopsOf(Kernels().quant, w.format).unpack;
-  ParallelFor(y.rows, [&](int64_t i) {
-    float* to = y.Row(i);
-    const int64_t row = index[static_cast<size_t>(i)];
-    if (row < 0) return (void)std::fill_n(to, y.cols, 0.0f);
-    CHECK(row < w.rows);
-    const BlockPanels panels = PanelsOf(w, row);
-    const int64_t j = row % kQuantSide, group = kQuantBlock / shape.groups;
-    Unpacked units[4];
-    for (int64_t k = 0; k < y.cols; ++k) {
-      const int64_t unit = k / kQuantBlock, in_unit = k % kQuantBlock;
-      if (unit % shape.units == 0 && in_unit == 0)
-        unpack(panels.data + unit / shape.units * shape.bytes, units);
-      const Unpacked& from = units[unit % shape.units];
-      const int64_t g = in_unit / group;
-      const int q = from.q[in_unit / 4 * 64 + j * 4 + in_unit % 4] - shape.offset;
-      to[k] = from.scale[g][j] * static_cast<float>(q);
-      if (shape.least) to[k] += from.least[g][j];
     }
   });
 }

@@ -37,7 +37,6 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <span>
 
 #include "kernel/gemm_quant.h"
 #include "kernel/ggml_blocks.h"
@@ -53,8 +52,5 @@ std::optional<Format> BlockFormatOf(GgmlType type);
 // cols is a multiple of the numbers of a block.
 void PackBlocks(Format format, int64_t rows, int64_t cols,
                 const std::function<const std::byte*(int64_t)>& row, void* data);
-
-// y[i] = row index[i] of W in f32, the file's numbers; index -1 gives a zero row.
-void GatherBlockRows(const QuantOperand& w, std::span<const int32_t> index, Matrix y);
 
 }  // namespace darkhorse

@@ -195,8 +195,6 @@ void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row
 
 void GatherRows(const Weight& weight, std::span<const int32_t> index, Matrix y) {
   if (weight.w.data) return GatherRows(weight.w, index, y);
-  if (!weight.stored && IsBlocks(weight.format))
-    return GatherBlockRows(OperandQuant(weight), index, y);
   CHECK(weight.stored && y.cols == weight.in() && y.rows == static_cast<int64_t>(index.size()));
   const GgmlTypeInfo& type = *weight.stored_type;
   ParallelFor(y.rows, [&](int64_t i) {

@@ -35,7 +35,8 @@ int64_t BackwardBytes(Format format, int64_t out, int64_t in);
 void PackForward(const Weight& weight, void* packed);
 void PackBackward(const Weight& weight, void* packed);
 
-// y[i] = row index[i] of the matrix, as f32 (an embedding); index -1 gives a zero row.
+// y[i] = row index[i] of the matrix, as f32 (an embedding, which is never packed); index -1 gives a
+// zero row.
 void GatherRows(const Weight& weight, std::span<const int32_t> index, Matrix y);
 
 }  // namespace darkhorse
