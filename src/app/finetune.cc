@@ -55,10 +55,7 @@ void RegisterFinetune(Command app) {
       app.AddCommand("finetune", "Teach a model to answer as the assistant of chats does");
   const auto arguments = std::make_shared<FinetuneArguments>();
   arguments->recipe.Register(command, TakesFinetuning, "finetune.epochs=1", /*required=*/false);
-  command
-      .Add("--model", arguments->model,
-           "model to start from: a folder with safetensors, or a GGUF file")
-      .Required();
+  command.Add("--model", arguments->model, fmt::format("{} to start from", kModelFiles)).Required();
   command
       .Add("--data", arguments->data,
            "files or folders of chats, .jsonl or .json (.gz or .zst may follow): rows with "

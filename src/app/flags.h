@@ -15,7 +15,8 @@ namespace darkhorse {
 inline constexpr int64_t kMaxBatch = int64_t{1} << 16;
 
 // What --model takes, for its help.
-inline constexpr char kModelFiles[] = "checkpoint directory, Hugging Face folder or GGUF file";
+inline constexpr char kModelFiles[] =
+    "checkpoint directory, Hugging Face folder, adapter's folder or GGUF file";
 
 // What --tokenizer takes, likewise.
 inline constexpr char kTokenizerFiles[] = "tokenizer.json, a folder that holds one, or a GGUF file";

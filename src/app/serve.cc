@@ -74,7 +74,7 @@ void RegisterServe(Command app) {
   flags->serve.sampling.temperature = 0.6f;
   HttpOptions& http = flags->serve.http;
   Command command = app.AddCommand("serve", "Serve a model over HTTP, as OpenAI's API has it");
-  command.Add("model,--model", flags->model, "checkpoint directory, or GGUF file").Required();
+  command.Add("model,--model", flags->model, kModelFiles).Required();
   flags->weights.Register(command, kTrainedWeights);
   command.Add("--host", http.address, "numeric address to listen on");
   command.Add("--port", http.port, "0: any that is free").Within(0, 65535);

@@ -14,6 +14,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "checkpoint/checksums.h"
 
 namespace darkhorse {
 namespace {
@@ -298,6 +299,19 @@ void RecordInputs(const std::string& run, const RunInputs& inputs, bool goes_on)
   for (const auto& [name, checksum] : before.items()) {
     if (!now.contains(name)) go_back(Printable(name) + ", which is missing now");
   }
+}
+
+std::string BestDirectory(const std::string& run) { return run + "/best"; }
+
+std::string BestFingerprint(const std::string& run) {
+  const std::string best = BestDirectory(run);
+  return FileExists(best) ? HexU64(CheckpointFingerprint(best)) : "";
+}
+
+bool RemoveStrayBest(const std::string& run, const std::string& fingerprint) {
+  if (!FileExists(BestDirectory(run)) || BestFingerprint(run) == fingerprint) return false;
+  RemoveDirectory(BestDirectory(run));
+  return true;
 }
 
 RunLock::RunLock(const std::string& run) {

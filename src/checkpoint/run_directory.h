@@ -20,6 +20,15 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
                         const ParamLayout& layout, const float* weights, const ModelFiles& files,
                         const TrainerState& state);
 
+// "<run>/best": the model of a run's best measurement.
+std::string BestDirectory(const std::string& run);
+// Its CheckpointFingerprint in hexadecimal; "": there is none.
+std::string BestFingerprint(const std::string& run);
+// Killed between the writing of best/ and its next checkpoint, a run left there the model of a step
+// that it does not know, and writes it again where it comes to that step. Removes best/ unless its
+// fingerprint is this; whether there was one to remove.
+bool RemoveStrayBest(const std::string& run, const std::string& fingerprint);
+
 // While it lives no other process may write the run: Error if one does. Makes the directory.
 class RunLock {
  public:

@@ -71,10 +71,6 @@ class ReinforcementRun {
     const int64_t every = recipe_.rl.evaluate_every;
     return every > 0 && (step == recipe_.rl.steps || step % every == 0);
   }
-  std::string BestDirectory() const { return run_ + "/best"; }
-  std::string BestFingerprint() const {
-    return FileExists(BestDirectory()) ? HexU64(CheckpointFingerprint(BestDirectory())) : "";
-  }
   void Step();
   void Measure(ReinforceMetrics& metrics);
   void MeasureStart();
@@ -120,7 +116,7 @@ void ReinforcementRun::Begin() {
   // Written only now, so that after a refusal another recipe may begin here.
   RecordRecipe(run_, ToToml(recipe_));
   RecordInputs(run_, inputs_, /*goes_on=*/false);
-  RemoveDirectory(BestDirectory());  // of a run killed before its first checkpoint
+  RemoveDirectory(BestDirectory(run_));  // of a run killed before its first checkpoint
   if (probe) WriteFileAtomically(run_ + "/probe.json", JsonLine(ToJson(*probe)));
 }
 
@@ -143,10 +139,7 @@ void ReinforcementRun::GoOn(const LatestCheckpoint& latest,
         run_, latest.step, state.stopped, latest.directory);
   }
   learner_->Resume(latest.directory, state.progress);
-  // Killed between the writing of best/ and the next checkpoint, a run left there the model of a
-  // step that it does not know; where it comes to that step again, it writes it again.
-  if (state.best && FileExists(BestDirectory()) && *state.best != BestFingerprint()) {
-    RemoveDirectory(BestDirectory());
+  if (state.best && RemoveStrayBest(run_, *state.best)) {
     Note(fmt::format("best/ held the model of a step after {}, which is yet to be made: removed",
                      latest.step));
   }
@@ -192,13 +185,13 @@ void ReinforcementRun::Evaluate(ReinforceMetrics& metrics) {
   if (metrics.step < recipe_.rl.steps) metrics.stopped = reason;
   if (accuracy.value <= result_.best_accuracy) return;
   result_.best_accuracy = accuracy.value;
-  learner_->PublishModel(BestDirectory());
+  learner_->PublishModel(BestDirectory(run_));
 }
 
 void ReinforcementRun::Save(const StepLines& unevaluated) {
   const LoopState state{.progress = learner_->progress(),
                         .best_accuracy = result_.best_accuracy,
-                        .best = BestFingerprint(),
+                        .best = BestFingerprint(run_),
                         .problems = environment_->Fingerprint(),
                         .guards = guards_,
                         .stopped = result_.stop_reason,
@@ -233,7 +226,7 @@ void ReinforcementRun::Finish(StepLines lines, ReinforceMetrics& metrics) {
   if (ends || metrics.step % rl.checkpoint_every == 0) Save();
   if (!metrics.stopped.empty())
     Note(fmt::format("finished after step {}: {}", metrics.step, metrics.stopped));
-  if (ends && guards_.start && !FileExists(BestDirectory())) {
+  if (ends && guards_.start && !FileExists(BestDirectory(run_))) {
     Note(
         fmt::format("no evaluation was better than the model it began with, whose held-out "
                     "accuracy is {:.3f}: there is no best/",
@@ -285,7 +278,7 @@ ReinforceResult ReinforcementRun::Loop() {
              : fmt::format("stopped after step {}; its state is saved, so the run can be resumed",
                            learner_->progress().completed));
   }
-  if (IsModelFolder(BestDirectory())) result_.best_checkpoint = BestDirectory();
+  if (IsModelFolder(BestDirectory(run_))) result_.best_checkpoint = BestDirectory(run_);
   return result_;
 }
 

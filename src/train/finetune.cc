@@ -137,10 +137,6 @@ class FinetuningRun {
   void Note(const std::string& message) const {
     if (callbacks_.on_note) callbacks_.on_note(message);
   }
-  std::string BestDirectory() const { return run_ + "/best"; }
-  std::string BestFingerprint() const {
-    return FileExists(BestDirectory()) ? HexU64(CheckpointFingerprint(BestDirectory())) : "";
-  }
   bool MeasuresHeldOut() const { return !held_out_.empty(); }
   double HeldOutLoss() {
     return EvaluateLoss(trained_->model(), trained_->bound_weights(), held_out_).loss;
@@ -170,20 +166,16 @@ class FinetuningRun {
 void FinetuningRun::Begin() {
   RecordRecipe(run_, ToToml(recipe_));
   RecordInputs(run_, inputs_, /*goes_on=*/false);
-  RemoveDirectory(BestDirectory());  // of a run killed before its first checkpoint
+  RemoveDirectory(BestDirectory(run_));  // of a run killed before its first checkpoint
 }
 
 void FinetuningRun::GoOn(const LatestCheckpoint& latest, const std::vector<RecipeChange>& changes) {
   for (const std::string& warning : latest.warnings) Note(warning);
   RecordInputs(run_, inputs_, /*goes_on=*/true);
   state_ = ParseLoopState(trained_->Load(latest.directory), latest.directory);
-  // Killed between the writing of best/ and the next checkpoint, a run left there the model of a
-  // step that it does not know; where it comes to that step again, it writes it again.
-  if (state_.best != BestFingerprint()) {
-    if (!state_.best.empty() && !FileExists(BestDirectory()))
-      Note("best/ is gone; it is written again where a measurement is better than all before");
-    RemoveDirectory(BestDirectory());
-  }
+  RemoveStrayBest(run_, state_.best);
+  if (!state_.best.empty() && !FileExists(BestDirectory(run_)))
+    Note("best/ is gone; it is written again where a measurement is better than all before");
   RecordRecipe(run_, ToToml(recipe_));
   for (const RecipeChange& change : changes) Note(change.Describe() + kNewSchedule);
   result_.checkpoint = latest.directory;
@@ -203,7 +195,7 @@ void FinetuningRun::MeasureStart() {
 
 void FinetuningRun::Save() {
   metrics_->Sync();
-  state_.best = BestFingerprint();
+  state_.best = BestFingerprint(run_);
   result_.checkpoint = trained_->Save(run_, options_.keep_checkpoints, files_, ToJson(state_),
                                       trained_->optimizer().step());
 }
@@ -239,7 +231,7 @@ void FinetuningRun::Step() {
     metrics.validation_loss = HeldOutLoss();
     if (metrics.validation_loss < state_.best_loss) {
       state_.best_loss = metrics.validation_loss;
-      PublishCheckpoint(BestDirectory(), trained_->config(), trained_->layout(),
+      PublishCheckpoint(BestDirectory(run_), trained_->config(), trained_->layout(),
                         trained_->weights(), files_, nullptr);
     }
   }
@@ -275,8 +267,8 @@ FinetuneResult FinetuningRun::Loop() {
   }
   result_.start_loss = state_.start_loss;
   result_.best_loss = state_.best_loss;
-  if (FileExists(BestDirectory())) {
-    result_.best_checkpoint = BestDirectory();
+  if (FileExists(BestDirectory(run_))) {
+    result_.best_checkpoint = BestDirectory(run_);
   } else if (result_.finished && MeasuresHeldOut()) {
     Note(fmt::format(
         "no measurement was better than the model it began with, whose held-out loss is {:.4f}: "
