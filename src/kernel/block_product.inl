@@ -145,10 +145,15 @@ inline void BlockRows(const QuantBlock* left, int64_t row, int64_t rows, const R
   }
 }
 
-// All rows against one group of unpacked panels.
+// All rows against one group of unpacked panels, whose bytes are `offset` above q. It may change
+// the panels.
+using GroupProduct = void(const QuantBlock* left, int64_t left_stride, int64_t rows,
+                          Unpacked (*right)[kUnits], int32_t offset, int64_t cols, int64_t units,
+                          float* c, int64_t c_stride, bool accumulate);
+
 template <typename Block>
 [[gnu::noinline]] void BlockGroup(const QuantBlock* left, int64_t left_stride, int64_t rows,
-                                  const Unpacked (*right)[kUnits], int32_t offset, int64_t cols,
+                                  Unpacked (*right)[kUnits], int32_t offset, int64_t cols,
                                   int64_t units, float* c, int64_t c_stride, bool accumulate) {
   const int64_t panels = (cols + kQuantSide - 1) / kQuantSide;
   const int64_t whole = cols / kQuantSide * kQuantSide;
@@ -179,7 +184,7 @@ template <typename Block>
 }
 
 template <typename Block>
-void BlockManyRows(const QuantBlock* left, int64_t left_stride, int64_t rows,
+void BlockManyRows(GroupProduct* group, const QuantBlock* left, int64_t left_stride, int64_t rows,
                    const BlockPanels& right, int64_t cols, int64_t blocks, float* c,
                    int64_t c_stride, bool accumulate) {
   Unpacked unpacked[kGroupPanels][kUnits];
@@ -193,9 +198,8 @@ void BlockManyRows(const QuantBlock* left, int64_t left_stride, int64_t rows,
         for (int64_t u = 0; u < units; u += Block::kUnits, from += Block::kBytes)
           UnpackBlock<Block>(from, unpacked[p] + u);
       }
-      BlockGroup<BlockBytes<Block::kGroups, Block::kLeast>>(left + b, left_stride, rows, unpacked,
-                                                            Block::kOffset, width, units, c + j,
-                                                            c_stride, accumulate || b > 0);
+      group(left + b, left_stride, rows, unpacked, Block::kOffset, width, units, c + j, c_stride,
+            accumulate || b > 0);
     }
   }
 }
@@ -234,22 +238,28 @@ void BlockProduct(const QuantBlock* left, int64_t left_stride, int64_t rows,
                   const BlockPanels& right, int64_t cols, int64_t blocks, float* c,
                   int64_t c_stride, bool accumulate) {
   if (rows > kFewRows) {
-    BlockManyRows<Block>(left, left_stride, rows, right, cols, blocks, c, c_stride, accumulate);
+    BlockManyRows<Block>(BlockGroup<BlockBytes<Block::kGroups, Block::kLeast>>, left, left_stride,
+                         rows, right, cols, blocks, c, c_stride, accumulate);
   } else {
     BlockFewRows<kFewRows, Block>(left, 0, rows, right, cols, blocks, c, c_stride, accumulate);
   }
 }
 
-template <typename Block>
-constexpr BlockLoops MakeBlockLoops() {
-  return {UnpackBlock<Block>, BlockProduct<Block>};
-}
+struct BlockProducts {
+  template <typename Block>
+  static constexpr BlockLoops Make() {
+    return {UnpackBlock<Block>, BlockProduct<Block>};
+  }
+};
 
+// In the order of Format.
+template <typename Products>
 constexpr AllBlockLoops MakeAllBlockLoops() {
-  // In the order of Format.
-  return {{MakeBlockLoops<Block64<4, 8, false>>(), MakeBlockLoops<Block64<4, 0, true>>(),
-           MakeBlockLoops<Block64<5, 16, false>>(), MakeBlockLoops<Block64<5, 0, true>>(),
-           MakeBlockLoops<Block64<8, 128, false>>(), MakeBlockLoops<BlockIq4Nl>(),
-           MakeBlockLoops<Block256<4>>(), MakeBlockLoops<Block256<5>>(),
-           MakeBlockLoops<BlockQ6K>()}};
+  return {{Products::template Make<Block64<4, 8, false>>(),
+           Products::template Make<Block64<4, 0, true>>(),
+           Products::template Make<Block64<5, 16, false>>(),
+           Products::template Make<Block64<5, 0, true>>(),
+           Products::template Make<Block64<8, 128, false>>(), Products::template Make<BlockIq4Nl>(),
+           Products::template Make<Block256<4>>(), Products::template Make<Block256<5>>(),
+           Products::template Make<BlockQ6K>()}};
 }

@@ -28,6 +28,8 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/amx_int8.inl"
 #include "kernel/block_bytes.inl"
 #include "kernel/block_product.inl"
+// What it defines.
+#include "kernel/amx_blocks.inl"
 }  // namespace
 
 constinit const Bf16Loops kBf16LoopsAmx = {
@@ -35,7 +37,7 @@ constinit const Bf16Loops kBf16LoopsAmx = {
 constinit const QuantLoops kQuantLoopsAmx = {QuantizeRows,
                                              AmxQuantProduct<false>,
                                              AmxQuantProduct<true>,
-                                             MakeAllBlockLoops(),
+                                             MakeAllBlockLoops<AmxBlockProducts>(),
                                              QuantProbe,
                                              64 * kProbeSums,
                                              "amx"};

@@ -29,6 +29,6 @@ constinit const KernelRow kRowAvx2 = {"avx2",
                                       MakeOpsLoops(),
                                       MakeBf16Loops(),
                                       {QuantizeRows, QuantProduct<false>, QuantProduct<true>,
-                                       MakeAllBlockLoops(), QuantProbe, 64 * kProbeSums, "avx2"}};
+                                       MakeAllBlockLoops<BlockProducts>(), QuantProbe, 64 * kProbeSums, "avx2"}};
 
 }  // namespace darkhorse

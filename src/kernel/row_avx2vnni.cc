@@ -19,7 +19,7 @@ constexpr int kQuantRows = 4, kQuantSums = 4;
 }  // namespace
 
 constinit const QuantLoops kQuantLoopsAvx2Vnni = {
-    QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops(),
+    QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
     QuantProbe,   64 * kProbeSums,     "avx2 vnni"};
 
 }  // namespace darkhorse

@@ -22,7 +22,7 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 }  // namespace
 
 constinit const QuantLoops kQuantLoopsAvx512Vnni = {
-    QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops(),
+    QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
     QuantProbe,   64 * kProbeSums,     "avx512 vnni"};
 
 }  // namespace darkhorse
