@@ -61,14 +61,15 @@ void ForwardQueryBlock(const Bf16AttentionJob& job, int64_t first, float scale) 
   std::fill_n(sums, rows * 16, 0.0f);
   std::fill_n(acc, rows * value_dim, 0.0f);
   loops.pack({From::kLeftRows, job.q.Row(first), job.q.stride, rows, key_dim, q, q_block});
-  const int64_t last = job.position + first + rows - 1;
+  const int64_t last = job.PositionOf(first + rows - 1);
   for (int64_t begin = 0; begin <= last; begin += kKeyBlock) {
     const int64_t keys = std::min(kKeyBlock, last + 1 - begin);
     loops.product(q, q_block, rows, job.key_tiles + begin / kTileSide * q_block, q_block,
                   RoundUp(keys, kTileSide), CeilDiv(key_dim, kTileDepth), scores, kKeyBlock, false);
     ops.softmax_block({.scores = scores,
                        .rows = rows,
-                       .visible = job.position + first + 1 - begin,
+                       .visible = job.PositionOf(first) + 1 - begin,
+                       .step = job.one_position ? 0 : 1,
                        .scale = scale,
                        .max = max,
                        .sum = sums,
@@ -217,7 +218,7 @@ void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positio
 void Bf16AttentionForward(std::span<const Bf16AttentionJob> jobs, float scale) {
   for (const Bf16AttentionJob& job : jobs) {
     CHECK(job.out.rows == job.q.rows && job.position >= 0);
-    CHECK(job.value_positions >= job.position + job.q.rows);
+    CHECK(job.value_positions > job.PositionOf(job.q.rows - 1));
   }
   ForEachQueryBlock(jobs, kBf16QueryBlock, [&](const Bf16AttentionJob& job, int64_t first) {
     const Bf16Products products(Kernels().bf16);

@@ -31,7 +31,8 @@ int64_t ValueTilesSize(int64_t positions, int64_t dim);
 void WriteKeyTiles(ConstMatrix keys, int64_t first_position, Bf16* tiles);
 void WriteValueTiles(ConstMatrix values, int64_t first_position, int64_t positions, Bf16* tiles);
 
-// One head of one document: `queries` consecutive query rows, the first at position `position`.
+// One head of one document: `queries` consecutive query rows, the first at position `position`; or
+// heads that share keys, a query row of each at that position.
 struct Bf16AttentionJob {
   ConstMatrix q;            // [queries, key_dim]
   const Bf16* key_tiles;    // positions 0 ... position+queries-1 at least
@@ -40,6 +41,9 @@ struct Bf16AttentionJob {
   Matrix out;               // [queries, value_dim]
   float* lse;               // [queries] log-sum-exp of the scaled scores; may be null
   int64_t position;
+  bool one_position = false;  // of all rows
+
+  int64_t PositionOf(int64_t row) const { return position + (one_position ? 0 : row); }
 };
 void Bf16AttentionForward(std::span<const Bf16AttentionJob> jobs, float scale);
 

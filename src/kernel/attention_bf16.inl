@@ -21,7 +21,7 @@ void SoftmaxBlockLoop(const SoftmaxBlockArgs& args) {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t r = first + i;
       const float block_max =
-          BlockMax(args.scores + r * kKeyBlock, args.scale, args.visible + r, kPanels);
+          BlockMax(args.scores + r * kKeyBlock, args.scale, args.visible + r * args.step, kPanels);
       const float old_max = args.max[r];
       args.max[r] = old_max > block_max ? old_max : block_max;
       rescale[i] = old_max - args.max[r];
@@ -35,7 +35,7 @@ void SoftmaxBlockLoop(const SoftmaxBlockArgs& args) {
       V sum = Mul(Load(args.sum + r * 16), factor);
       for (int64_t p = 0; p < kPanels; ++p) {
         V e = Zero();
-        if (p * 16 < args.visible + r) {
+        if (p * 16 < args.visible + r * args.step) {
           e = Exp(Sub(Load(s + p * 16), max));
           sum = Add(sum, e);
         }

@@ -80,6 +80,39 @@ TEST(Bf16Attention, IsTheDefinitionHoweverItsPositionsCome) {
   }
 }
 
+// A token that is decoded: what each head would get alone.
+TEST(Bf16Attention, HeadsThatShareKeysAreRowsOfOnePosition) {
+  for (const int64_t heads : {1, 2, 3, 7, 16, 17, 50, 70}) {
+    for (const Shape& shape : kShapes) {
+      SCOPED_TRACE(Name(shape) + fmt::format(", {} heads", heads));
+      const Document d(shape);
+      const int64_t room = shape.positions;
+      std::vector<Bf16> keys(static_cast<size_t>(KeyTilesSize(room, shape.key_dim)));
+      std::vector<Bf16> values(static_cast<size_t>(ValueTilesSize(room, shape.value_dim)));
+      WriteKeyTiles(d.k, 0, keys.data());
+      WriteValueTiles(d.v, 0, room, values.data());
+      const TestMatrix q = TestMatrix::Random(9, heads, shape.key_dim, 3);
+      Everywhere([&] {
+        Forward together({heads, 1, shape.value_dim}), alone = together;
+        Bf16AttentionJob job = {
+            q, keys.data(), values.data(), room, together.out, together.lse.data(), room - 1, true};
+        Bf16AttentionForward({&job, 1}, d.scale);
+        for (int64_t head = 0; head < heads; ++head) {
+          const Bf16AttentionJob one = {q.view().Rows(head, 1),
+                                        keys.data(),
+                                        values.data(),
+                                        room,
+                                        alone.out.view().Rows(head, 1),
+                                        alone.lse.data() + head,
+                                        room - 1};
+          Bf16AttentionForward({&one, 1}, d.scale);
+        }
+        EXPECT_TRUE(SameBits(together.Bits(), alone.Bits()));
+      });
+    }
+  }
+}
+
 // Sums of products that would be denormal vanish alike.
 TEST(Bf16Attention, FlushesDenormals) {
   Document d({70, 4, 20});

@@ -82,7 +82,8 @@ struct AttentionBackwardArgs {
 struct SoftmaxBlockArgs {
   float* scores;  // [rows][kKeyBlock] q.k, used up
   int64_t rows;
-  int64_t visible;  // keys of the block that the first row sees; each next one sees one more
+  int64_t visible;  // keys of the block that the first row sees; each next one sees
+  int64_t step;     // so many more: 0 or 1
   float scale;
   float* max;  // [rows] running
   float* sum;  // [rows][16] partial sums
@@ -96,7 +97,7 @@ struct ProbabilityBlockArgs {
   float* scores;  // [rows][kKeyBlock] q.k, used up
   float* dp;      // [rows][kKeyBlock] dout.v, used up
   int64_t rows;
-  int64_t visible, keys;  // as above, but never more than `keys`
+  int64_t visible, keys;  // as above with a step of 1, but never more than `keys`
   float scale;
   const float* lse;      // [rows]
   const float* row_dot;  // [rows] dout.out

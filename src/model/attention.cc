@@ -1,7 +1,6 @@
 #include "model/attention.h"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -34,22 +33,19 @@ std::vector<Job> MakeJobs(const PassContext& pass, const std::vector<Segment>& s
   const int64_t query_heads = pass.config.num_attention_heads;
   const int64_t key_heads = pass.config.key_value_heads();
   const int64_t group = query_heads / key_heads;
-  constexpr bool kGroups = std::is_same_v<Job, AttentionJob>;
   std::vector<Job> jobs;
   for (size_t s = 0; s < segments.size(); ++s) {
     const Segment& segment = segments[s];
-    if constexpr (kGroups) {
-      if (segment.rows == 1 && !heads.lse) {
-        for (int64_t head = 0; head < key_heads; ++head) {
-          Job job = make(segment, static_cast<int64_t>(s) * key_heads + head);
-          job.q = HeadsOfRow(heads.q, segment.row, head * group, group);
-          job.out = HeadsOfRow(heads.out, segment.row, head * group, group);
-          job.position = segment.position;
-          job.one_position = true;
-          jobs.push_back(job);
-        }
-        continue;
+    if (segment.rows == 1 && !heads.lse) {
+      for (int64_t head = 0; head < key_heads; ++head) {
+        Job job = make(segment, static_cast<int64_t>(s) * key_heads + head);
+        job.q = HeadsOfRow(heads.q, segment.row, head * group, group);
+        job.out = HeadsOfRow(heads.out, segment.row, head * group, group);
+        job.position = segment.position;
+        job.one_position = true;
+        jobs.push_back(job);
       }
+      continue;
     }
     for (int64_t head = 0; head < query_heads; ++head) {
       const int64_t pair = static_cast<int64_t>(s) * key_heads + head / group;

@@ -10,9 +10,10 @@
 
 namespace darkhorse {
 
-// What attention after these projections computes in: bf16 where they do, else f32.
+// What attention after these projections computes in: f32 where they do, else bf16, for products of
+// integers round what they read more than it does.
 inline Format AttentionFormat(const Weight& o_proj) {
-  return o_proj.format == Format::kBf16 ? Format::kBf16 : Format::kF32;
+  return o_proj.format == Format::kF32 ? Format::kF32 : Format::kBf16;
 }
 inline Format AttentionFormat(const LayerWeights& layer) {
   return AttentionFormat(layer.mla.o_proj.present() ? layer.mla.o_proj : layer.gqa.o_proj);

@@ -2,9 +2,9 @@
 // Expanded: every head's keys and values, as the training forward computes them, so that decoding
 // gives training's bits. Latent: MLA's compressed vector and the shared rotary key (DeepSeek-V2
 // section 2.1), which is far smaller. Keys and values are then absorbed into queries and outputs:
-// another order of the same sums, which agrees within a bound. The expanded form may be bf16: where
-// attention computes in bf16 it rounds keys and values anyway, so half the bytes hold the same
-// bits. Grouped-query attention has no latents and the expanded form alone.
+// another order of the same sums, which agrees within a bound. The expanded form is bf16 where
+// attention computes in bf16 (model/attention.h): it rounds keys and values anyway, so half the
+// bytes hold the same bits. Grouped-query attention has no latents and the expanded form alone.
 #pragma once
 
 #include <cstdint>
