@@ -12,9 +12,10 @@
 namespace darkhorse {
 namespace {
 
-// Blocks: 32 rows of A of this depth fill two thirds of a first-level cache, kBlockN columns of B
-// of this depth half of a second-level one, where packed rows of A that lie in columns share it.
-constexpr int64_t kBlockK = 512;
+// Blocks: 32 rows of A of this depth fill five sixths of a first-level cache of 48 KiB, for reading
+// and writing C once more costs more than what is lost there; kBlockN columns of B of this depth
+// two thirds of a second-level one, where packed rows of A that lie in columns share it.
+constexpr int64_t kBlockK = 640;
 constexpr int64_t kBlockN = 1024;
 constexpr int64_t kBlockCols = 256;  // rows of A that lie in columns
 // A product of fewer multiply-adds than kSerial whose B has fewer numbers than kSerialB lasts less
