@@ -3,6 +3,7 @@
 
     python bench/compare_pytorch.py s --text TEXT --vocab-size 4096
     python bench/compare_pytorch.py m --text TEXT --vocab-size 16384 --parts check train
+    python bench/compare_pytorch.py bench/shapes/smollm2-135m.toml --precisions f32 bf16
 
 Needs torch, transformers and safetensors, in an environment of their own; darkhorse never needs
 them. TEXT is any text file with enough words for the vocabulary. Parts:
@@ -13,6 +14,9 @@ train     training tokens/s with AdamW: forward and backward of micro-batches, c
           in f32, and with --precisions f32 bf16 in both; PyTorch in --modes: in f32 eager or compiled,
           under bf16 autocast, or with weights, gradients and moments in bf16.
 generate  decoding tokens/s with a key/value cache; transformers' DeepseekV3ForCausalLM.
+
+A recipe of another architecture (bench/shapes/) is a shape: transformers' own model of random weights must have as many parameters,
+and is trained beside darkhorse's; no text is needed.
 
 f32 where nothing else is said, and the same number of threads everywhere. A step is computed on both sides as micro-batches
 times the median seconds of one, plus the median seconds of an update. Where a choice is open it is
@@ -28,6 +32,7 @@ import struct
 import subprocess
 import sys
 import time
+import tomllib
 
 import torch
 from deepseek_torch import Model
@@ -144,6 +149,25 @@ def check(args, model):
     return result
 
 
+class Shape(torch.nn.Module):
+    """transformers' model of a recipe's shape, as a training loss; fields have the same names."""
+
+    def __init__(self, fields):
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        super().__init__()
+        fields = {name: value for name, value in fields.items() if name not in (
+            "kv_lora_rank", "first_k_dense_replace", "num_nextn_predict_layers")}
+        config = AutoConfig.for_model(**fields)
+        config.rope_parameters = {"rope_type": "default", "rope_theta": fields["rope_theta"]}
+        self.model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        self.vocabulary = config.vocab_size
+
+    def forward(self, tokens, targets):
+        logits = self.model(tokens, use_cache=False).logits
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
 class TorchTraining:
     """One way of training: "eager" or "compile", alone or behind "autocast-" or "bf16-"."""
 
@@ -157,7 +181,7 @@ class TorchTraining:
                                            weight_decay=0.1, fused=True)
         shape = (args.micro_batch_tokens // SEQUENCE, SEQUENCE)
         generator = torch.Generator().manual_seed(1)
-        vocabulary = model.embed_tokens.num_embeddings
+        vocabulary = getattr(model, "vocabulary", None) or model.embed_tokens.num_embeddings
         self.tokens = torch.randint(vocabulary, shape, generator=generator)
         self.targets = torch.randint(vocabulary, shape, generator=generator)
         self.gradient, self.update = [], []
@@ -188,12 +212,12 @@ class TorchTraining:
                 "gradient_seconds": self.gradient, "update_seconds": self.update}
 
 
-def train(args, config):
+def train(args, make_model):
     sides = {}
     for mode in args.modes:
         print(f"preparing {mode}", file=sys.stderr)
         try:
-            sides[mode] = TorchTraining(Model(config), mode, args)
+            sides[mode] = TorchTraining(make_model(), mode, args)
         except Exception as error:  # torch.compile fails in many ways where a compiler is missing
             if mode == "eager":
                 raise
@@ -299,10 +323,29 @@ def print_table(result):
               f"{row['darkhorse'] / row['roofline']['tokens_per_second']:.0%} of the roofline")
 
 
+def shape_of(args):
+    """The model's fields where the recipe is a shape for transformers, checked; else None."""
+    if not args.recipe.endswith(".toml"):
+        return None
+    with open(args.recipe, "rb") as file:
+        recipe = tomllib.load(file)
+    shape = recipe["model"]
+    if "model_type" not in shape:
+        return None
+    args.vocab_size, args.tokens_per_step = shape["vocab_size"], recipe["train"]["tokens_per_step"]
+    args.micro_batch_tokens = args.darkhorse_micro_batch_tokens = recipe["train"]["micro_batch_tokens"]
+    with torch.device("meta"):
+        count = sum(p.numel() for p in Shape(shape).parameters())
+    ours = darkhorse(args, "info", args.recipe)["parameters"]
+    if count != ours:
+        sys.exit(f"not the same model: {count} and {ours} parameters")
+    return shape
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe")
-    parser.add_argument("--text", required=True, help="to train the tokenizer and the step on")
+    parser.add_argument("--text", help="to train the tokenizer and the step on")
     parser.add_argument("--vocab-size", type=int, default=4096)
     parser.add_argument("--parts", nargs="+", default=["check", "train", "generate"],
                         choices=["check", "train", "generate"])
@@ -333,14 +376,19 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
 
-    config = make_checkpoint(args)
     result = {"recipe": args.recipe, "torch": torch.__version__, "threads": args.threads}
-    if "check" in args.parts:
-        result["check"] = check(args, Model(config))
-    if "train" in args.parts:
-        result["train"] = train(args, config)
-    if "generate" in args.parts:
-        result["generate"] = generate(args, config)
+    if shape := shape_of(args):
+        result["train"] = train(args, lambda: Shape(shape))
+    else:
+        if not args.text:
+            parser.error("--text is needed")
+        config = make_checkpoint(args)
+        if "check" in args.parts:
+            result["check"] = check(args, Model(config))
+        if "train" in args.parts:
+            result["train"] = train(args, lambda: Model(config))
+        if "generate" in args.parts:
+            result["generate"] = generate(args, config)
     print_table(result)
     if args.json:
         with open(args.json, "w") as file:
