@@ -88,11 +88,17 @@ void ForwardQueryBlock(const Bf16AttentionJob& job, int64_t first, float scale) 
   }
 }
 
+// to(i, j) = from[j * from_stride + i], a panel of 16 columns of 64 rows at a time.
 void Transpose(const float* from, int64_t from_stride, Matrix to) {
-  for (int64_t row = 0; row < to.rows; row += 16) {
-    for (int64_t col = 0; col < to.cols; ++col) {
-      for (int64_t i = row; i < std::min(row + 16, to.rows); ++i)
-        to(i, col) = from[col * from_stride + i];
+  alignas(64) float panel[kKeyBlock * kKeyPanel];
+  for (int64_t row = 0; row < to.rows; row += kKeyBlock) {
+    const int64_t rows = std::min(kKeyBlock, to.rows - row);
+    for (int64_t col = 0; col < to.cols; col += kKeyPanel) {
+      const int64_t width = std::min(kKeyPanel, to.cols - col);
+      Kernels().gemm.pack_panels_nt(from + col * from_stride + row, from_stride, width, rows, panel,
+                                    0);
+      for (int64_t i = 0; i < rows; ++i)
+        std::copy_n(panel + i * kKeyPanel, width, to.Row(row + i) + col);
     }
   }
 }
@@ -101,7 +107,9 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
   const Bf16Loops& loops = Kernels().bf16;
   const OpsLoops& ops = Kernels().ops;
   const int64_t n = job.q.rows, key_dim = job.q.cols, value_dim = job.v.cols;
-  const int64_t stride = RoundUp(n, kKeyBlock);  // of gradients that are kept transposed
+  // Of gradients that are kept transposed: rows whose distance is a power of two would share the
+  // lines of a cache that few of them fit in.
+  const int64_t stride = RoundUp(n, kKeyBlock) + kKeyPanel;
   Pieces pieces(4 * Pieces::Tiles(n, key_dim) + 3 * Pieces::Tiles(n, value_dim) +
                 4 * Pieces::Tiles(kKeyBlock, kKeyBlock) +
                 2 * Pieces::Floats(kKeyBlock * kKeyBlock) + Pieces::Floats(n) +
