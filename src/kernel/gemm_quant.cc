@@ -58,30 +58,35 @@ double Cost(int64_t rows, int64_t cols) {
          (static_cast<double>(rows) / kQuantSide + 0.5);
 }
 
-int64_t BlocksOf(int64_t rows, int64_t k) {
-  return CeilDiv(rows, kQuantSide) * CeilDiv(k, kQuantBlock);
+}  // namespace
+
+int64_t QuantBlocks(int64_t rows, int64_t cols) {
+  return CeilDiv(rows, kQuantSide) * CeilDiv(cols, kQuantBlock);
 }
 
-void Quantize(const QuantLoops& loops, ConstMatrix a, QuantBlock* left) {
-  const int64_t blocks = CeilDiv(a.cols, kQuantBlock);
+void QuantizeRows(ConstMatrix x, QuantBlock* to) {
+  const QuantLoops& loops = Kernels().quant;
+  const int64_t blocks = CeilDiv(x.cols, kQuantBlock);
   const int64_t grain =
-      RoundUp(std::max<int64_t>(1, 16384 / std::max<int64_t>(1, a.cols)), kQuantSide);
-  ParallelForRange(a.rows, grain, [&](int64_t begin, int64_t end) {
-    loops.quantize(a.Row(begin), a.stride, end - begin, a.cols, left + begin / kQuantSide * blocks,
+      RoundUp(std::max<int64_t>(1, 16384 / std::max<int64_t>(1, x.cols)), kQuantSide);
+  ParallelForRange(x.rows, grain, [&](int64_t begin, int64_t end) {
+    loops.quantize(x.Row(begin), x.stride, end - begin, x.cols, to + begin / kQuantSide * blocks,
                    blocks);
   });
 }
 
-}  // namespace
-
-void QuantGemm(ConstMatrix a, const QuantOperand& w, Matrix c, bool accumulate) {
-  CHECK(a.cols == w.cols && c.rows == a.rows && c.cols == w.rows);
+void QuantGemm(const QuantInput& a, const QuantOperand& w, Matrix c, bool accumulate) {
+  const int64_t m = c.rows, n = c.cols, k = a.x.cols;
+  CHECK(k == w.cols && m == a.x.rows && n == w.rows);
+  const QuantBlock* left = a.blocks;
+  if (!left) {
+    QuantBlock* own = t_left.Get(QuantBlocks(m, k));
+    QuantizeRows(a.x, own);
+    left = own;
+  }
   const QuantLoops& loops = Kernels().quant;
-  QuantBlock* left = t_left.Get(BlocksOf(a.rows, a.cols));
-  Quantize(loops, a, left);
-  const Product product = {left, w, c, a.cols, accumulate};
-  const int64_t m = c.rows, n = c.cols;
-  SplitGemm(m, n, kQuantSide, kQuantSide, m * n * a.cols < kSerial && n * a.cols < kSerialW, Cost,
+  const Product product = {left, w, c, k, accumulate};
+  SplitGemm(m, n, kQuantSide, kQuantSide, m * n * k < kSerial && n * k < kSerialW, Cost,
             [&](const GemmBlock& block) { RunBlock(loops, product, block); });
 }
 
@@ -91,7 +96,7 @@ void GroupedQuantGemm(ConstMatrix a, std::span<const int64_t> row_begin,
   const QuantLoops& loops = Kernels().quant;
   int64_t count = 0;
   for (size_t g = 0; g < weights.size(); ++g)
-    count += BlocksOf(row_begin[g + 1] - row_begin[g], a.cols);
+    count += QuantBlocks(row_begin[g + 1] - row_begin[g], a.cols);
   QuantBlock* left = t_left.Get(count);
   std::vector<Product> products;
   for (size_t g = 0; g < weights.size(); ++g) {
@@ -99,8 +104,8 @@ void GroupedQuantGemm(ConstMatrix a, std::span<const int64_t> row_begin,
     CHECK(rows >= 0 && weights[g].cols == a.cols && weights[g].rows == c.cols);
     if (rows == 0) continue;
     products.push_back({left, weights[g], c.Rows(begin, rows), a.cols, false});
-    Quantize(loops, a.Rows(begin, rows), left);
-    left += BlocksOf(rows, a.cols);
+    QuantizeRows(a.Rows(begin, rows), left);
+    left += QuantBlocks(rows, a.cols);
   }
   SplitGroupedGemm(
       std::span<const Product>(products),

@@ -48,8 +48,21 @@ int64_t QuantBytes(Format format, int64_t rows, int64_t cols);
 // To q8 or q4, in memory aligned to 64 bytes.
 void QuantizeWeights(Format format, ConstMatrix w, void* data);
 
+// Activations [rows, cols]: quantised by the product, or before, for all products that share them.
+// Then only the shape of `x` is read.
+struct QuantBlock;  // kernel/quant_block.h
+struct QuantInput {
+  ConstMatrix x;
+  const QuantBlock* blocks = nullptr;
+};
+int64_t QuantBlocks(int64_t rows, int64_t cols);  // that such activations take
+void QuantizeRows(ConstMatrix x, QuantBlock* blocks);
+
 // C[M,N] = A[M,K] . W[N,K]^T. Views may have any stride >= cols; C must not overlap A.
-void QuantGemm(ConstMatrix a, const QuantOperand& w, Matrix c, bool accumulate = false);
+void QuantGemm(const QuantInput& a, const QuantOperand& w, Matrix c, bool accumulate = false);
+inline void QuantGemm(ConstMatrix a, const QuantOperand& w, Matrix c, bool accumulate = false) {
+  QuantGemm(QuantInput{a}, w, c, accumulate);
+}
 // Grouped, as in kernel/gemm.h: group g owns rows row_begin[g] ... row_begin[g+1] - 1 of A and C.
 void GroupedQuantGemm(ConstMatrix a, std::span<const int64_t> row_begin,
                       std::span<const QuantOperand> weights, Matrix c);

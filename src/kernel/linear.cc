@@ -51,13 +51,54 @@ Weight Weight::Rows(int64_t begin, int64_t count) const {
 
 namespace {
 
+// What a shared input is rounded or quantised to.
+struct SharedMemory {
+  Scratch<Bf16> tiles;
+  Scratch<QuantBlock> blocks;
+  bool taken = false;
+};
+thread_local SharedMemory t_shared;
+
+}  // namespace
+
+LinearInput::LinearInput(ConstMatrix x, bool shared) : x_(x), shared_(shared) {
+  CHECK(!t_shared.taken);
+  t_shared.taken = true;
+}
+
+LinearInput::~LinearInput() {
+  if (shared_) t_shared.taken = false;
+}
+
+Bf16Operand LinearInput::bf16() const {
+  if (!shared_) return x_;
+  if (!tiles_) {
+    Bf16* tiles = t_shared.tiles.Get(TilesSize(x_.rows, x_.cols));
+    RoundRows(x_, tiles);
+    tiles_ = tiles;
+  }
+  return {x_.rows, x_.cols, tiles_};
+}
+
+QuantInput LinearInput::quantized() const {
+  if (shared_ && !blocks_) {
+    QuantBlock* blocks = t_shared.blocks.Get(QuantBlocks(x_.rows, x_.cols));
+    QuantizeRows(x_, blocks);
+    blocks_ = blocks;
+  }
+  return {x_, blocks_};
+}
+
+namespace {
+
 // x . W^T without the adapter.
-void PlainForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate) {
-  if (weight.format == Format::kBf16) return Bf16GemmNT(x, OperandNT(weight), y, accumulate);
-  if (IsInteger(weight.format)) return QuantGemm(x, OperandQuant(weight), y, accumulate);
+void PlainForward(const LinearInput& x, const Weight& weight, Matrix y, bool accumulate) {
+  if (weight.format == Format::kBf16) return Bf16GemmNT(x.bf16(), OperandNT(weight), y, accumulate);
+  if (IsInteger(weight.format))
+    return QuantGemm(x.quantized(), OperandQuant(weight), y, accumulate);
   if (weight.forward)
-    return GemmPacked(x, static_cast<const float*>(weight.forward), y, accumulate);
-  GemmNT(x, weight.w, y, accumulate);
+    return GemmPacked(x.f32(), static_cast<const float*>(weight.forward), y, accumulate);
+  GemmNT(x.f32(), weight.w, y, accumulate);
 }
 
 // Whether products with W itself, not with W^T, can read it as it lies. Beside integers, w holds
@@ -85,15 +126,15 @@ void UnpackedNN(ConstMatrix dy, const Weight& weight, Matrix dx, bool add_to_dx)
   }
 }
 
-void PlainBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
-                   Matrix dw) {
+void PlainBackward(ConstMatrix dy, const LinearInput& x, const Weight& weight, Matrix dx,
+                   bool add_to_dx, Matrix dw) {
   CHECK(HasNN(weight) || !dw.data);
   if (dx.data && !HasNN(weight)) return UnpackedNN(dy, weight, dx, add_to_dx);
   if (weight.format == Format::kBf16) {
-    if (dw.data) Bf16GemmTN(dy, x, dw, /*accumulate=*/true);
+    if (dw.data) Bf16GemmTN(dy, x.bf16(), dw, /*accumulate=*/true);
     if (dx.data) Bf16GemmNN(dy, OperandNN(weight), dx, add_to_dx);
   } else {
-    if (dw.data) GemmTN(dy, x, dw, /*accumulate=*/true);
+    if (dw.data) GemmTN(dy, x.f32(), dw, /*accumulate=*/true);
     if (dx.data) GemmNN(dy, weight.w, dx, add_to_dx);
   }
 }
@@ -107,20 +148,21 @@ void Scale(float factor, Matrix x) {
 }
 
 // scale * (x . A^T), in memory of this thread's until its next.
-Matrix Reduced(ConstMatrix x, const LowRank& adapter) {
+Matrix Reduced(const LinearInput& x, const LowRank& adapter) {
   thread_local Scratch<float> scratch;
-  const Matrix u(scratch.Get(x.rows * adapter.a.out()), x.rows, adapter.a.out());
+  const int64_t rows = x.f32().rows;
+  const Matrix u(scratch.Get(rows * adapter.a.out()), rows, adapter.a.out());
   PlainForward(x, adapter.a, u, false);
   Scale(adapter.scale, u);
   return u;
 }
 
-void AdapterForward(ConstMatrix x, const LowRank& adapter, Matrix y) {
+void AdapterForward(const LinearInput& x, const LowRank& adapter, Matrix y) {
   PlainForward(Reduced(x, adapter), adapter.b, y, /*accumulate=*/true);
 }
 
 // dx += the gradient through the adapter.
-void AdapterBackward(ConstMatrix dy, ConstMatrix x, const LowRank& adapter, Matrix dx,
+void AdapterBackward(ConstMatrix dy, const LinearInput& x, const LowRank& adapter, Matrix dx,
                      const WeightGradient& dw) {
   thread_local Scratch<float> scratch;
   const int64_t rank = adapter.a.out();
@@ -144,13 +186,13 @@ Matrix RowsOf(Matrix x, int64_t begin, int64_t count) {
 
 }  // namespace
 
-void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate) {
+void LinearForward(const LinearInput& x, const Weight& weight, Matrix y, bool accumulate) {
   PlainForward(x, weight, y, accumulate);
   if (weight.adapter) AdapterForward(x, *weight.adapter, y);
 }
 
-void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
-                    const WeightGradient& dw) {
+void LinearBackward(ConstMatrix dy, const LinearInput& x, const Weight& weight, Matrix dx,
+                    bool add_to_dx, const WeightGradient& dw) {
   PlainBackward(dy, x, weight, dx, add_to_dx, dw.w);
   if (weight.adapter) AdapterBackward(dy, x, *weight.adapter, dx, dw);
 }

@@ -2,22 +2,50 @@
 // adapter where it has one: what the layers are made of. Of gradients, what is null is not wanted.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <span>
 
 #include "base/matrix.h"
+#include "kernel/gemm_bf16.h"
+#include "kernel/gemm_quant.h"
 #include "kernel/weight.h"
 
 namespace darkhorse {
 
-// y[T,out] = x[T,in] . W^T, or y += with `accumulate` (the chain of sums then starts from y: a
-// residual connection).
-void LinearForward(ConstMatrix x, const Weight& weight, Matrix y, bool accumulate = false);
+// x[T,in] of a linear layer.
+class LinearInput {
+ public:
+  template <std::convertible_to<ConstMatrix> M>
+  LinearInput(const M& x) : x_(x) {}
+  // Of several layers: rounded or quantised once for all of them, by the first that needs it so.
+  // The memory is the thread's, so it may have one such input at a time.
+  static LinearInput Shared(ConstMatrix x) { return LinearInput(x, true); }
+  ~LinearInput();
+  LinearInput(const LinearInput&) = delete;
+  LinearInput& operator=(const LinearInput&) = delete;
+
+  ConstMatrix f32() const { return x_; }
+  Bf16Operand bf16() const;
+  QuantInput quantized() const;
+
+ private:
+  LinearInput(ConstMatrix x, bool shared);
+
+  const ConstMatrix x_;
+  const bool shared_ = false;
+  mutable const Bf16* tiles_ = nullptr;
+  mutable const QuantBlock* blocks_ = nullptr;
+};
+
+// y[T,out] = x . W^T, or y += with `accumulate` (the chain of sums then starts from y: a residual
+// connection).
+void LinearForward(const LinearInput& x, const Weight& weight, Matrix y, bool accumulate = false);
 
 // dW += dy^T . x; dx = dy . W, or dx += with add_to_dx. A weight that exists packed only is frozen:
 // dW is null, and dx is the product with its numbers (kernel/unpack.h), of integers a bf16 product.
-void LinearBackward(ConstMatrix dy, ConstMatrix x, const Weight& weight, Matrix dx, bool add_to_dx,
-                    const WeightGradient& dw);
+void LinearBackward(ConstMatrix dy, const LinearInput& x, const Weight& weight, Matrix dx,
+                    bool add_to_dx, const WeightGradient& dw);
 
 // The same of one weight per group (mixture of experts): group g owns rows row_begin[g] ...
 // row_begin[g+1] - 1. All weights have one format.

@@ -74,6 +74,33 @@ TEST_P(Linear, IsItsFormatsProducts) {
   EXPECT_FALSE(SameBits(dx.all(), dx0.all()));
 }
 
+// Rounded or quantised once for two layers: what each gets of an input of its own. One asks first
+// in the forward pass, the other in the backward pass.
+TEST_P(Linear, ASharedInputIsEachLayersOwn) {
+  const TestMatrix x = TestMatrix::Random(1, kRows, kIn, 3);
+  const TestMatrix dy = TestMatrix::Random(2, kRows, kOut);
+  Layer first(GetParam(), 3), second(GetParam(), 4);
+  first.Pack();
+  TestMatrix y1(kRows, kOut), y2 = y1, want1 = y1, want2 = y1, dw(kOut, kIn), want_dw = dw;
+  {
+    const LinearInput in = LinearInput::Shared(x.view());
+    LinearForward(in, first.weight, y1.view());
+    LinearForward(in, second.weight, y2.view());
+    LinearBackward(dy.view(), in, second.weight, {}, false, {dw.view()});
+  }
+  LinearForward(x.view(), first.weight, want1.view());
+  LinearForward(x.view(), second.weight, want2.view());
+  LinearBackward(dy.view(), x.view(), second.weight, {}, false, {want_dw.view()});
+  EXPECT_TRUE(SameBits(y1.all(), want1.all()));
+  EXPECT_TRUE(SameBits(y2.all(), want2.all()));
+  EXPECT_TRUE(SameBits(dw.all(), want_dw.all()));
+  // The next may be of other numbers.
+  const TestMatrix other = TestMatrix::Random(9, kRows, kIn, 2);
+  LinearForward(LinearInput::Shared(other.view()), first.weight, y1.view());
+  LinearForward(other.view(), first.weight, want1.view());
+  EXPECT_TRUE(SameBits(y1.all(), want1.all()));
+}
+
 // Some of the outputs, as weights of their own.
 TEST_P(Linear, RowsOfAWeightAreAWeight) {
   const TestMatrix x = TestMatrix::Random(1, kRows, kIn);
@@ -131,7 +158,7 @@ TEST_P(Linear, AFrozenWeightIsReadFromItsPackedForm) {
     const Weight frozen{{nullptr, out, 45}, GetParam(), packed.data()};
     for (const bool add : {false, true}) {
       TestMatrix dx = dx0, want = dx0;
-      LinearBackward(dy.view(), {}, frozen, dx.view(), add, {});
+      LinearBackward(dy.view(), ConstMatrix(), frozen, dx.view(), add, {});
       Define(GetParam(), dy, false, w, false, want, add);
       EXPECT_TRUE(SameBits(dx.all(), want.all())) << out << add;
     }
@@ -244,7 +271,7 @@ TEST_P(Linear, GroupsHaveAdaptersOfTheirOwn) {
 }
 
 // Of weights in integers the input gradient is the bf16 product with the numbers that they stand
-// for.
+// for, and an input that layers share is each one's own.
 class FrozenIntegers : public testing::TestWithParam<Format> {};
 INSTANTIATE_TEST_SUITE_P(Formats, FrozenIntegers,
                          testing::Values(Format::kQ8, Format::kQ4, Format::kQ4_0, Format::kQ4_1,
@@ -275,14 +302,24 @@ TEST_P(FrozenIntegers, InputGradientIsTheProductWithTheirNumbers) {
     TestMatrix dx(kRows, in), want = dx, rows(out, in);
     UnpackRows(frozen, 0, rows);
     EXPECT_TRUE(SameBits(rows.all(), numbers.all())) << out;
-    LinearBackward(dy, {}, frozen, dx, false, {});
+    const TestMatrix x = TestMatrix::Random(4, kRows, in, 1);
+    TestMatrix y(kRows, out), again = y, want_y = y;
+    LinearForward(x, frozen, want_y);
+    {
+      const LinearInput shared = LinearInput::Shared(x.view());
+      LinearForward(shared, frozen, y);
+      LinearForward(shared, frozen, again);
+    }
+    EXPECT_TRUE(SameBits(y.all(), want_y.all())) << out;
+    EXPECT_TRUE(SameBits(again.all(), want_y.all())) << out;
+    LinearBackward(dy, ConstMatrix(), frozen, dx, false, {});
     Bf16GemmReference(dy, false, numbers, false, want, false);
     EXPECT_TRUE(SameBits(dx.all(), want.all())) << out;
     // Also where the numbers that they were made from, which are others, lie beside them.
     TestMatrix origin = TestMatrix::Random(8, out, in), beside_dx(kRows, in);
     Weight beside = frozen;
     beside.w = origin;
-    LinearBackward(dy, {}, beside, beside_dx, false, {});
+    LinearBackward(dy, ConstMatrix(), beside, beside_dx, false, {});
     EXPECT_TRUE(SameBits(beside_dx.all(), want.all())) << out;
   }
 }

@@ -11,7 +11,7 @@ namespace darkhorse {
 namespace {
 
 // y = x . W^T + bias: the chain of sums starts from the bias.
-void Project(ConstMatrix x, const Weight& w, const float* bias, Matrix y) {
+void Project(const LinearInput& x, const Weight& w, const float* bias, Matrix y) {
   for (int64_t row = 0; bias && row < y.rows; ++row) std::copy_n(bias, y.cols, y.Row(row));
   LinearForward(x, w, y, /*accumulate=*/bias != nullptr);
 }
@@ -29,14 +29,14 @@ struct Rotated {
   float* inv_rms;
   Matrix out;
 };
-Rotated ProjectAndRotate(const PassContext& pass, ConstMatrix x, const Weight& w, const float* bias,
-                         const float* norm) {
-  const int64_t width = pass.config.head_dim, heads = w.out() / width;
+Rotated ProjectAndRotate(const PassContext& pass, const LinearInput& x, const Weight& w,
+                         const float* bias, const float* norm) {
+  const int64_t rows = x.f32().rows, width = pass.config.head_dim, heads = w.out() / width;
   Rotated r{};
-  r.out = pass.arena.NewMatrix(x.rows, w.out());
+  r.out = pass.arena.NewMatrix(rows, w.out());
   if (norm) {
-    r.in = pass.arena.NewMatrix(x.rows, w.out());
-    r.inv_rms = pass.arena.Floats(x.rows * heads);
+    r.in = pass.arena.NewMatrix(rows, w.out());
+    r.inv_rms = pass.arena.Floats(rows * heads);
     Project(x, w, bias, r.in);
     RmsNormForward(ByHead(r.in, width), norm, static_cast<float>(pass.config.rms_norm_eps),
                    ByHead(r.out, width), r.inv_rms);
@@ -70,12 +70,15 @@ void GqaForward(const PassContext& pass, const GqaWeights& w, int64_t layer, Con
   GqaSaved& s = saved ? *saved : local;
   s.heads_out = pass.arena.NewMatrix(x.rows, w.q_proj.out());
   s.lse = saved ? pass.arena.Floats(pass.config.num_attention_heads * x.rows) : nullptr;
-  const Rotated q = ProjectAndRotate(pass, x, w.q_proj, w.q_bias, w.q_norm);
-  const Rotated k = ProjectAndRotate(pass, x, w.k_proj, w.k_bias, w.k_norm);
-  s.q_in = q.in, s.q_inv_rms = q.inv_rms, s.q = q.out;
-  s.k_in = k.in, s.k_inv_rms = k.inv_rms, s.k = k.out;
-  s.v = pass.arena.NewMatrix(x.rows, w.v_proj.out());
-  Project(x, w.v_proj, w.v_bias, s.v);
+  {
+    const LinearInput in = LinearInput::Shared(x);
+    const Rotated q = ProjectAndRotate(pass, in, w.q_proj, w.q_bias, w.q_norm);
+    const Rotated k = ProjectAndRotate(pass, in, w.k_proj, w.k_bias, w.k_norm);
+    s.q_in = q.in, s.q_inv_rms = q.inv_rms, s.q = q.out;
+    s.k_in = k.in, s.k_inv_rms = k.inv_rms, s.k = k.out;
+    s.v = pass.arena.NewMatrix(x.rows, w.v_proj.out());
+    Project(in, w.v_proj, w.v_bias, s.v);
+  }
   if (pass.cache) {
     CHECK(pass.cache->format() == AttentionFormat(w.o_proj));
     AttendCache(pass, layer, Heads(pass, s));
@@ -101,9 +104,10 @@ void GqaBackward(const PassContext& pass, const GqaWeights& w, const GqaSaved& s
   AttendBackward(pass, Heads(pass, s), Heads(pass, d), AttentionFormat(w.o_proj));
   UnrotateBackward(pass, d.q, s.q_in, s.q_inv_rms, w.q_norm, grads.q_norm);
   UnrotateBackward(pass, d.k, s.k_in, s.k_inv_rms, w.k_norm, grads.k_norm);
-  LinearBackward(d.q, x, w.q_proj, dx, false, grads.q_proj);
-  LinearBackward(d.k, x, w.k_proj, dx, true, grads.k_proj);
-  LinearBackward(d.v, x, w.v_proj, dx, true, grads.v_proj);
+  const LinearInput in = LinearInput::Shared(x);
+  LinearBackward(d.q, in, w.q_proj, dx, false, grads.q_proj);
+  LinearBackward(d.k, in, w.k_proj, dx, true, grads.k_proj);
+  LinearBackward(d.v, in, w.v_proj, dx, true, grads.v_proj);
   AddColumnSums(d.q, grads.q_bias);
   AddColumnSums(d.k, grads.k_bias);
   AddColumnSums(d.v, grads.v_bias);

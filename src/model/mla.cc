@@ -42,9 +42,9 @@ void CopyRows(ConstMatrix from, Matrix to) {
   }
 }
 
-void Queries(const PassContext& pass, const MlaWeights& w, ConstMatrix x, MlaSaved& s) {
+void Queries(const PassContext& pass, const MlaWeights& w, const LinearInput& x, MlaSaved& s) {
   const Dims d(pass.config);
-  const int64_t rows = x.rows;
+  const int64_t rows = x.f32().rows;
   s.q = pass.arena.NewMatrix(rows, d.heads * d.query);
   if (pass.config.q_lora_rank > 0) {
     s.q_a = pass.arena.NewMatrix(rows, pass.config.q_lora_rank);
@@ -60,9 +60,9 @@ void Queries(const PassContext& pass, const MlaWeights& w, ConstMatrix x, MlaSav
   RopeInPlace(s.q, d.nope, d.heads, d.query, pass.rope, pass.position, /*inverse=*/false);
 }
 
-void Latents(const PassContext& pass, const MlaWeights& w, ConstMatrix x, MlaSaved& s) {
+void Latents(const PassContext& pass, const MlaWeights& w, const LinearInput& x, MlaSaved& s) {
   const Dims d(pass.config);
-  const int64_t rows = x.rows;
+  const int64_t rows = x.f32().rows;
   s.kv_a = pass.arena.NewMatrix(rows, d.rank + d.rope);
   s.latent = pass.arena.NewMatrix(rows, d.rank);
   s.latent_inv_rms = pass.arena.Floats(rows);
@@ -129,7 +129,7 @@ void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t lay
   const Matrix context = pass.arena.NewMatrix(rows, d.heads * d.rank);
   for (int64_t head = 0; head < d.heads; ++head) {
     const Weight key_up = w.kv_b_proj.Rows(head * (d.nope + d.value), d.nope);
-    LinearBackward(d.Query(s.q, head).Cols(0, d.nope), {}, key_up,
+    LinearBackward(d.Query(s.q, head).Cols(0, d.nope), ConstMatrix(), key_up,
                    absorbed.Cols(head * width, d.rank), false, {});
     CopyRows(d.Query(s.q, head).Cols(d.nope, d.rope), absorbed.Cols(head * width + d.rank, d.rope));
   }
@@ -166,8 +166,11 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
   MlaSaved& s = saved ? *saved : local;
   s.heads_out = pass.arena.NewMatrix(x.rows, d.heads * d.value);
   s.lse = saved ? pass.arena.Floats(d.heads * x.rows) : nullptr;
-  Queries(pass, w, x, s);
-  Latents(pass, w, x, s);
+  {
+    const LinearInput in = LinearInput::Shared(x);
+    Queries(pass, w, in, s);
+    Latents(pass, w, in, s);
+  }
   const Format format = AttentionFormat(w.o_proj);
   if (!pass.cache) {
     Expand(pass, w, s);
@@ -230,7 +233,8 @@ void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& s
   LinearBackward(dkv, s.latent, w.kv_b_proj, dlatent, false, grads.kv_b_proj);
   RmsNormBackward(dlatent, s.kv_a.Cols(0, d.rank), w.kv_a_layernorm, s.latent_inv_rms,
                   dkv_a.Cols(0, d.rank), false, grads.kv_a_layernorm);
-  LinearBackward(dkv_a, x, w.kv_a_proj_with_mqa, dx, false, grads.kv_a_proj_with_mqa);
+  const LinearInput in = LinearInput::Shared(x);
+  LinearBackward(dkv_a, in, w.kv_a_proj_with_mqa, dx, false, grads.kv_a_proj_with_mqa);
 
   RopeInPlace(dq, d.nope, d.heads, d.query, pass.rope, pass.position, /*inverse=*/true);
   if (pass.config.q_lora_rank > 0) {
@@ -239,9 +243,9 @@ void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& s
     LinearBackward(dq, s.q_a_normed, w.q_b_proj, dq_a_normed, false, grads.q_b_proj);
     RmsNormBackward(dq_a_normed, s.q_a, w.q_a_layernorm, s.q_a_inv_rms, dq_a, false,
                     grads.q_a_layernorm);
-    LinearBackward(dq_a, x, w.q_a_proj, dx, true, grads.q_a_proj);
+    LinearBackward(dq_a, in, w.q_a_proj, dx, true, grads.q_a_proj);
   } else {
-    LinearBackward(dq, x, w.q_proj, dx, true, grads.q_proj);
+    LinearBackward(dq, in, w.q_proj, dx, true, grads.q_proj);
   }
 }
 

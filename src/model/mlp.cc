@@ -13,8 +13,11 @@ void MlpForward(const PassContext& pass, const MlpWeights& w, ConstMatrix x, Mat
   s.gate = pass.arena.NewMatrix(x.rows, intermediate);
   s.up = pass.arena.NewMatrix(x.rows, intermediate);
   s.activated = pass.arena.NewMatrix(x.rows, intermediate);
-  LinearForward(x, w.gate_proj, s.gate);
-  LinearForward(x, w.up_proj, s.up);
+  {
+    const LinearInput in = LinearInput::Shared(x);
+    LinearForward(in, w.gate_proj, s.gate);
+    LinearForward(in, w.up_proj, s.up);
+  }
   SwiGluForward(s.gate, s.up, s.activated);
   LinearForward(s.activated, w.down_proj, y, /*accumulate=*/true);
 }
@@ -27,8 +30,9 @@ void MlpBackward(const PassContext& pass, const MlpWeights& w, const MlpSaved& s
   const Matrix dup = pass.arena.NewMatrix(x.rows, s.gate.cols);
   LinearBackward(dy, s.activated, w.down_proj, dactivated, false, grads.down_proj);
   SwiGluBackward(dactivated, s.gate, s.up, dgate, dup);
-  LinearBackward(dgate, x, w.gate_proj, dx, add_to_dx, grads.gate_proj);
-  LinearBackward(dup, x, w.up_proj, dx, true, grads.up_proj);
+  const LinearInput in = LinearInput::Shared(x);
+  LinearBackward(dgate, in, w.gate_proj, dx, add_to_dx, grads.gate_proj);
+  LinearBackward(dup, in, w.up_proj, dx, true, grads.up_proj);
 }
 
 }  // namespace darkhorse
