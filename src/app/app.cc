@@ -36,9 +36,7 @@ void AddThreads(Command command) {
 void AddHints(Program& program) {
   for (const char* name : {"sft", "fine-tune", "tune"})
     program.AddHint(name, "`finetune` learns to answer as the assistant of chats does");
-  for (const char* name : {"distil", "distill"}) {
-    program.AddHint(name, "no teacher is asked here; `finetune` learns from what one has written");
-  }
+  program.AddHint("distill", "`distil` makes a student of a teacher");
   for (const char* name : {"train", "learn"})
     program.AddHint(name, "`pretrain` trains on text, `finetune` on chats, `reinforce` on rewards");
   for (const char* name : {"grpo", "rl", "ppo"})
@@ -69,6 +67,8 @@ void RegisterAll(Command app) {
   RegisterPretrain(app);
   RegisterFinetune(app);
   RegisterReinforce(app);
+  RegisterSample(app);
+  RegisterDistil(app);
   RegisterRun(app);
   RegisterGenerate(app);
   RegisterChat(app);

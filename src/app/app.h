@@ -32,6 +32,8 @@ void RegisterInfo(Command app);
 void RegisterPretrain(Command app);
 void RegisterFinetune(Command app);
 void RegisterReinforce(Command app);
+void RegisterSample(Command app);
+void RegisterDistil(Command app);
 void RegisterRun(Command app);
 void RegisterGenerate(Command app);
 void RegisterChat(Command app);

@@ -1,7 +1,7 @@
 #include "app/example_question.h"
 
-#include "app/recipe_around.h"
 #include "base/error.h"
+#include "pipeline/recipe_around.h"
 #include "rl/environment.h"
 
 namespace darkhorse {

@@ -114,6 +114,32 @@ void ReinforceView::ShowEvaluation(const ReinforceMetrics& m) {
     Note(fmt::format("in its evaluation {}", DescribeFaults(m.evaluation_faults)));
 }
 
+void SampleView::Show() {
+  status_.Show(text_ + (text_.empty() || tokens_.empty() ? "" : " · ") + tokens_);
+}
+
+SampleCallbacks SampleView::Callbacks() {
+  return {.on_progress =
+              [this](const SampleProgress& p) {
+                const double each = p.seconds / static_cast<double>(p.here);
+                text_ = fmt::format(
+                    "problem {}/{} · ETA {} · right {:.3f} · length {:.0f} · {} tokens/s", p.done,
+                    p.problems, FormatDuration(each * static_cast<double>(p.problems - p.done)),
+                    static_cast<double>(p.right) / static_cast<double>(p.samples),
+                    static_cast<double>(p.tokens) / static_cast<double>(p.samples),
+                    FormatCount(static_cast<double>(p.tokens) / p.seconds));
+                Show();
+              },
+          .on_tokens =
+              [this](int64_t tokens) {
+                tokens_ = fmt::format("{} tokens generated", tokens);
+                Show();
+              },
+          .on_note = Note,
+          .on_faults = [](const ScoringFaults& faults) { Note(DescribeFaults(faults)); },
+          .stop = Interrupted};
+}
+
 std::string DescribeFaults(const ScoringFaults& faults) {
   return fmt::format("{} samples could not be scored; the last: {}", faults.samples, faults.last);
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/output.h"
+#include "pipeline/sampling.h"
 #include "rl/log.h"
 #include "rl/reinforce.h"
 #include "train/finetune.h"
@@ -72,6 +73,17 @@ class ReinforceView {
   int64_t steps_;
   Pace pace_;
   int64_t faults_ = 0, faults_told_ = 0;  // of the reward program
+  StatusLine status_;
+};
+
+class SampleView {
+ public:
+  SampleCallbacks Callbacks();
+
+ private:
+  void Show();
+
+  std::string text_, tokens_;
   StatusLine status_;
 };
 

@@ -18,7 +18,9 @@ RecipeText TextOf(const RecipeArguments& arguments) {
           {.run = "`darkhorse run`",
            .pretraining = "`darkhorse pretrain`",
            .reinforcement = "`darkhorse reinforce`",
-           .finetuning = "`darkhorse finetune`"}};
+           .finetuning = "`darkhorse finetune`",
+           .sampling = "`darkhorse sample`",
+           .distilling = "`darkhorse distil`"}};
 }
 
 }  // namespace
@@ -71,6 +73,14 @@ RunRecipe ReadRunRecipe(const RecipeArguments& arguments) {
   return ParseRunRecipe(TextOf(arguments));
 }
 
+StagesRecipe ReadStagesRecipe(const RecipeArguments& arguments) {
+  return ParseStagesRecipe(TextOf(arguments));
+}
+
+bool NamesStages(const RecipeArguments& arguments) {
+  return ContentsOf(ReadRecipe(arguments.recipe), arguments.recipe).stages;
+}
+
 PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const ModelSource* model) {
   RecipeText text = TextOf(arguments);
   if (model) {
@@ -91,6 +101,16 @@ ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,
 
 FinetuneRecipe ReadFinetuneRecipe(const RecipeArguments& arguments) {
   return ParseFinetuneRecipe(TextOf(arguments));
+}
+
+DistilRecipe ReadDistilRecipe(const RecipeArguments& arguments,
+                              const std::function<void(DistilRecipe*)>& set) {
+  return ParseDistilRecipe(TextOf(arguments), set);
+}
+
+SampleRecipe ReadSampleRecipe(const RecipeArguments& arguments,
+                              const std::function<void(SampleRecipe*)>& set) {
+  return ParseSampleRecipe(TextOf(arguments), set);
 }
 
 }  // namespace darkhorse

@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "checkpoint/model_source.h"
 #include "pipeline/recipe.h"
+#include "pipeline/stage_recipe.h"
 
 namespace darkhorse {
 
@@ -30,14 +31,19 @@ struct RecipeArguments {
 };
 
 // What commands take.
-inline bool TakesRun(const RecipeContents& contents) { return contents.run; }
+inline bool TakesRun(const RecipeContents& contents) { return contents.run || contents.stages; }
 inline bool TakesPretraining(const RecipeContents& contents) { return contents.pretraining; }
 inline bool TakesReinforcement(const RecipeContents& contents) { return contents.reinforcement; }
 inline bool TakesFinetuning(const RecipeContents& contents) { return contents.finetuning; }
+inline bool TakesDistilling(const RecipeContents& contents) { return contents.distilling; }
+inline bool TakesSampling(const RecipeContents& contents) { return contents.sampling; }
 
 // The recipe that the arguments name, with their overrides, as the command needs it
 // (pipeline/recipe.h).
 RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
+// The same of a list of stages; whether it is one.
+StagesRecipe ReadStagesRecipe(const RecipeArguments& arguments);
+bool NamesStages(const RecipeArguments& arguments);
 // `model`, unless null, takes the place of the recipe's. UsageError, where an override is of that
 // model.
 PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments,
@@ -46,5 +52,9 @@ ReinforceRecipe ReadReinforceRecipe(const RecipeArguments& arguments,
                                     const std::function<void(ProblemsOptions*)>& set_problems = {});
 // No recipe: the defaults.
 FinetuneRecipe ReadFinetuneRecipe(const RecipeArguments& arguments);
+DistilRecipe ReadDistilRecipe(const RecipeArguments& arguments,
+                              const std::function<void(DistilRecipe*)>& set);
+SampleRecipe ReadSampleRecipe(const RecipeArguments& arguments,
+                              const std::function<void(SampleRecipe*)>& set);
 
 }  // namespace darkhorse

@@ -8,6 +8,7 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
+#include "app/run_stages.h"
 #include "base/format.h"
 #include "base/interrupt.h"
 #include "base/utf8.h"
@@ -111,6 +112,8 @@ Json BeforeAndAfter(const Json& base, const Json& reinforced) {
 }
 
 void Run(const RunArguments& arguments) {
+  if (NamesStages(arguments.recipe))
+    return RunListOfStages(ReadStagesRecipe(arguments.recipe), arguments.out, arguments.json);
   const RunRecipe recipe = ReadRunRecipe(arguments.recipe);
   CatchInterrupts();
   const RunResult result = [&] {

@@ -21,6 +21,11 @@ bool Fits(const std::vector<std::string>& keys) {
   });
 }
 
+// Whether it is a list of stages (pipeline/stage_recipe.h).
+bool HasStages(const std::vector<std::string>& keys) {
+  return std::ranges::count(keys, kStageArray) > 0;
+}
+
 template <typename Recipe>
 constexpr std::string RecipeKinds::*kKind = nullptr;
 template <>
@@ -31,6 +36,10 @@ template <>
 constexpr std::string RecipeKinds::*kKind<ReinforceRecipe> = &RecipeKinds::reinforcement;
 template <>
 constexpr std::string RecipeKinds::*kKind<FinetuneRecipe> = &RecipeKinds::finetuning;
+template <>
+constexpr std::string RecipeKinds::*kKind<SampleRecipe> = &RecipeKinds::sampling;
+template <>
+constexpr std::string RecipeKinds::*kKind<DistilRecipe> = &RecipeKinds::distilling;
 
 // Whether a whole run has such a stage, so that its recipe holds one.
 template <typename Recipe>
@@ -42,6 +51,10 @@ constexpr bool kIsStage =
 template <typename Recipe, typename... Others>
 void RefuseOthers(const RecipeText& text, const std::vector<std::string>& keys) {
   if (Fits<Recipe>(keys)) return;
+  if (HasStages(keys)) {
+    FailUsage("{} is a recipe of {}, a list of stages; this takes one of {}", text.name,
+              text.kinds.run, text.kinds.*kKind<Recipe>);
+  }
   const std::string* other = nullptr;
   ((!other && Fits<Others>(keys) ? void(other = &(text.kinds.*kKind<Others>)) : void()), ...);
   if (!other) return;
@@ -112,8 +125,13 @@ Recipe ReadPart(const RecipeText& text, Recipe RunRecipe::*part, Check check) {
 RecipeContents ContentsOf(const std::string& toml, const std::string& name) {
   const std::vector<std::string> keys = TomlKeys(toml, name);
   const bool run = Fits<RunRecipe>(keys);
-  return {run, run || Fits<PretrainRecipe>(keys), run || Fits<ReinforceRecipe>(keys),
-          Fits<FinetuneRecipe>(keys)};
+  return {run,
+          run || Fits<PretrainRecipe>(keys),
+          run || Fits<ReinforceRecipe>(keys),
+          Fits<FinetuneRecipe>(keys),
+          Fits<SampleRecipe>(keys),
+          Fits<DistilRecipe>(keys),
+          HasStages(keys)};
 }
 
 CorpusMix GeneratedCorpus::Mix() const {
@@ -183,7 +201,8 @@ void Validate(const RunRecipe& r) {
 
 RunRecipe ParseRunRecipe(const RecipeText& text) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
-  RefuseOthers<RunRecipe, PretrainRecipe, ReinforceRecipe, FinetuneRecipe>(text, keys);
+  RefuseOthers<RunRecipe, PretrainRecipe, ReinforceRecipe, FinetuneRecipe, SampleRecipe,
+               DistilRecipe>(text, keys);
   FieldPlaces places(text.name);
   RunRecipe recipe;
   ReadWhole(text, text.overrides, &places, &recipe);
@@ -195,32 +214,55 @@ RunRecipe ParseRunRecipe(const RecipeText& text) {
 }
 
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text) {
-  return ReadPart<PretrainRecipe, ReinforceRecipe, FinetuneRecipe>(text, &RunRecipe::pretrain,
-                                                                   [&](PretrainRecipe& recipe) {
-                                                                     if (text.model)
-                                                                       recipe.model = *text.model;
-                                                                     Validate(recipe);
-                                                                   });
+  return ReadPart<PretrainRecipe, ReinforceRecipe, FinetuneRecipe, SampleRecipe, DistilRecipe>(
+      text, &RunRecipe::pretrain, [&](PretrainRecipe& recipe) {
+        if (text.model) recipe.model = *text.model;
+        Validate(recipe);
+      });
 }
 
 ReinforceRecipe ParseReinforceRecipe(const RecipeText& text,
                                      const std::function<void(ProblemsOptions*)>& set_problems) {
-  return ReadPart<ReinforceRecipe, PretrainRecipe, FinetuneRecipe>(
+  return ReadPart<ReinforceRecipe, PretrainRecipe, FinetuneRecipe, SampleRecipe, DistilRecipe>(
       text, &RunRecipe::reinforce, [&](ReinforceRecipe& recipe) {
         if (set_problems) set_problems(&recipe.problems);
         Validate(recipe);
       });
 }
 
-FinetuneRecipe ParseFinetuneRecipe(const RecipeText& text) {
-  RefuseOthers<FinetuneRecipe, RunRecipe, PretrainRecipe, ReinforceRecipe>(
-      text, TomlKeys(text.toml, text.name));
-  FinetuneRecipe recipe;
+namespace {
+
+// A recipe that is no stage of a whole run's.
+template <typename Recipe, typename... Others>
+Recipe ReadAlone(const RecipeText& text, const std::function<void(Recipe*)>& set = {}) {
+  RefuseOthers<Recipe, Others...>(text, TomlKeys(text.toml, text.name));
+  Recipe recipe;
   FieldPlaces places(text.name);
   ParseToml(text.toml, text.name, FieldsOf(recipe), &places);
   for (const std::string& override : text.overrides) SetField(FieldsOf(recipe), override, &places);
-  AtPlaces(places, recipe, [&] { Validate(recipe); });
+  AtPlaces(places, recipe, [&] {
+    if (set) set(&recipe);
+    Validate(recipe);
+  });
   return recipe;
+}
+
+}  // namespace
+
+FinetuneRecipe ParseFinetuneRecipe(const RecipeText& text) {
+  return ReadAlone<FinetuneRecipe, RunRecipe, PretrainRecipe, ReinforceRecipe, SampleRecipe,
+                   DistilRecipe>(text);
+}
+
+SampleRecipe ParseSampleRecipe(const RecipeText& text,
+                               const std::function<void(SampleRecipe*)>& set) {
+  return ReadAlone<SampleRecipe, RunRecipe, PretrainRecipe, ReinforceRecipe, FinetuneRecipe,
+                   DistilRecipe>(text, set);
+}
+
+DistilRecipe ParseDistilRecipe(const RecipeText& text,
+                               const std::function<void(DistilRecipe*)>& set) {
+  return ReadAlone<DistilRecipe, RunRecipe, PretrainRecipe, ReinforceRecipe>(text, set);
 }
 
 }  // namespace darkhorse

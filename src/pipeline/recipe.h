@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "pipeline/distil_recipe.h"
 #include "rl/recipe.h"
 #include "task/corpus.h"
 #include "train/recipe.h"
@@ -44,6 +45,8 @@ struct RecipeKinds {
   std::string pretraining = "pretraining";
   std::string reinforcement = "reinforcement learning";
   std::string finetuning = "fine-tuning";
+  std::string sampling = "sampling";
+  std::string distilling = "distillation";
 };
 
 // A recipe as a user gives it.
@@ -55,9 +58,13 @@ struct RecipeText {
   std::optional<ModelConfig> model = {};  // of pretraining: in place of what the text says of it
 };
 
+// The tables that make a recipe a list of stages (pipeline/stage_recipe.h).
+inline constexpr char kStageArray[] = "stage";
+
 // What a recipe can be read as.
 struct RecipeContents {
-  bool run = false, pretraining = false, reinforcement = false, finetuning = false;
+  bool run = false, pretraining = false, reinforcement = false, finetuning = false,
+       sampling = false, distilling = false, stages = false;
 };
 RecipeContents ContentsOf(const std::string& toml, const std::string& name);  // UsageError: no TOML
 
@@ -69,5 +76,10 @@ PretrainRecipe ParsePretrainRecipe(const RecipeText& text);
 ReinforceRecipe ParseReinforceRecipe(
     const RecipeText& text, const std::function<void(ProblemsOptions*)>& set_problems = {});
 FinetuneRecipe ParseFinetuneRecipe(const RecipeText& text);
+// `set` sets what the recipe left open.
+SampleRecipe ParseSampleRecipe(const RecipeText& text,
+                               const std::function<void(SampleRecipe*)>& set = {});
+DistilRecipe ParseDistilRecipe(const RecipeText& text,
+                               const std::function<void(DistilRecipe*)>& set = {});
 
 }  // namespace darkhorse

@@ -10,46 +10,16 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "base/json.h"
 #include "checkpoint/run_directory.h"
-#include "pipeline/loaded_model.h"
+#include "pipeline/measure.h"
+#include "pipeline/world.h"
 #include "report/report.h"
-#include "rl/answers.h"
-#include "rl/log.h"
-#include "rl/own_problems.h"
-#include "text/tags.h"
 #include "text/tokenizer.h"
 
 namespace darkhorse {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr char kBos[] = "<|begin|>";
-constexpr char kEos[] = "<|end|>";
-constexpr size_t kThoughts = 3;                 // shown of each measured model
-constexpr int64_t kTokenizerDocuments = 20000;  // plenty for a closed vocabulary
-
-// The default pattern with numbers cut into groups of up to `digits` digits.
-std::string SplitPattern(int64_t digits) {
-  std::string pattern = kDefaultSplitPattern;
-  const std::string number = "|\\p{N}|";
-  const size_t at = pattern.find(number);
-  CHECK(at != std::string::npos);
-  return pattern.replace(at, number.size(), fmt::format("|\\p{{N}}{{1,{}}}|", digits));
-}
-
-Json ReadScores(const std::string& path) {
-  std::optional<Json> scores = TryParseJson<Json>(ReadFile(path));
-  const auto is_score = [](const Json& task) {
-    return task.is_object() && task.contains("task") && task["task"].is_string();
-  };
-  if (!scores || !scores->is_array() || scores->empty() ||
-      !std::ranges::all_of(*scores, is_score)) {
-    Fail("{}: is damaged; remove it, and it is measured again", path);
-  }
-  return *std::move(scores);
-}
 
 // Calls what the caller may have left empty.
 template <typename Callback, typename... Values>
@@ -104,21 +74,7 @@ class Stages {
     const std::string path = Path(run_files::kTokenizer);
     if (FileExists(path)) return Note("the tokenizer is there already");
     Begin(Stage::kTokenizer, "training the tokenizer");
-    int64_t index = 0;
-    TokenizerTrainOptions options;
-    options.vocab_size = static_cast<int32_t>(recipe_.vocab_size);
-    options.pattern = SplitPattern(recipe_.digits_per_token);
-    options.special_tokens = {kBos, kEos};
-    for (const std::string_view tag : {kThinkOpen, kThinkClose, kAnswerOpen, kAnswerClose})
-      options.special_tokens.emplace_back(tag);
-    const Tokenizer tokenizer = TrainTokenizer(
-        [&](std::string* text) {
-          if (index == std::min(kTokenizerDocuments, recipe_.corpus.documents)) return false;
-          *text = CorpusDocument(mix_, recipe_.corpus.seed, static_cast<uint64_t>(index++));
-          return true;
-        },
-        options);
-    WriteFileAtomically(path, tokenizer.ToJson());
+    MakeTokenizer(mix_, recipe_.corpus, recipe_.vocab_size, recipe_.digits_per_token, path);
     Tell(tell_.on_end, Stage::kTokenizer);
   }
 
@@ -126,17 +82,8 @@ class Stages {
     const std::string data = Path(run_files::kData);
     if (FileExists(data + "/" + kTrainShard)) return Note("the corpus is there already");
     Begin(Stage::kCorpus, "writing the corpus");
-    PrepareOptions options;
-    options.bos_token = kBos;
-    options.eos_token = kEos;
-    options.recognise_special = true;  // the corpus' own tags
-    const auto make = [&](uint64_t index, std::string* document) {
-      LeaveIfAsked(tell_.stop);
-      *document = CorpusDocument(mix_, recipe_.corpus.seed, index);
-      return true;
-    };
-    PrepareGenerated(make, recipe_.corpus.documents, Tokenizer::Load(Path(run_files::kTokenizer)),
-                     options, data, tell_.on_corpus);
+    MakeCorpus(mix_, recipe_.corpus, Path(run_files::kTokenizer), data, tell_.on_corpus,
+               tell_.stop);
     Tell(tell_.on_end, Stage::kCorpus);
   }
 
@@ -194,37 +141,22 @@ class Stages {
     }
     Begin(stage, fmt::format("measuring the {} model on held-out problems", model));
     const ReinforceOptions& rl = recipe_.reinforce.rl;
-    const LoadedModel loaded(checkpoint,
-                             FormatOf(base ? recipe_.pretrain.train.precision : rl.precision));
-    const PromptOptions& prompt = recipe_.reinforce.prompt;
-    const ProblemsOptions decided =
-        DecidedFor(recipe_.reinforce.problems, rl.tasks,
-                   GoesThroughTemplate(prompt, loaded.chat_format(), loaded.path()));
-    const std::unique_ptr<Environment> environment = MakeEnvironment(
-        rl.tasks, decided, [this](const std::string& text) { Note(text); }, tell_.stop);
     EvaluationOptions options;
     options.problems = recipe_.evaluate_problems;
     options.samples = recipe_.evaluate_samples;
     options.max_tokens = rl.max_tokens;
     options.slots = rl.slots;
-    const Prompter prompter(loaded.Asked(), prompt, InstructionOf(decided));
-    std::vector<Sample> samples;
-    std::vector<Problem> problems;
-    Json scores = Json::array();
-    for (const TaskEvaluation& evaluation :
-         Evaluate(loaded.model(), loaded.weights(), prompter, *environment, options, tell_.stop,
-                  &samples, &problems)) {
-      Tell(tell_.on_scores, model, evaluation);
-      scores.push_back(ToJson(evaluation));
-    }
-    if (const ScoringFaults faults = environment->TakeFaults(); faults.samples > 0) {
-      Tell(tell_.on_faults, faults);
-      scores.front()["reward_program_failures"] = faults.samples;
-    }
-    for (size_t i = 0; i < std::min(kThoughts, problems.size()); ++i) {
-      const size_t first = i * static_cast<size_t>(recipe_.evaluate_samples);
-      Tell(tell_.on_thought, model, problems[i], samples[first]);
-    }
+    const Json scores = MeasureModel(
+        checkpoint, FormatOf(base ? recipe_.pretrain.train.precision : rl.precision),
+        {rl.tasks, options, recipe_.reinforce.problems, recipe_.reinforce.prompt},
+        {.on_scores = [&](const TaskEvaluation& e) { Tell(tell_.on_scores, model, e); },
+         .on_faults = tell_.on_faults,
+         .on_thought =
+             [&](const Problem& problem, const Sample& sample) {
+               Tell(tell_.on_thought, model, problem, sample);
+             },
+         .on_note = tell_.on_note,
+         .stop = tell_.stop});
     WriteFileAtomically(path, scores.dump());
     Tell(tell_.on_end, stage);
     return scores;

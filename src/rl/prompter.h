@@ -47,13 +47,13 @@ class Prompter {
 
   // Error naming the problem: the template refuses it.
   Prompt Of(const Problem& problem) const;
+  // The user's message of it, the instruction behind the question; no end of line.
+  std::string Worded(const Problem& problem) const;
   const Tokenizer& tokenizer() const { return model_.tokenizer; }
   // Through a chat template.
   bool chats() const { return talk_.remembers(); }
 
  private:
-  std::string Worded(const Problem& problem) const;
-
   AskedModel model_;
   std::string instruction_;
   Conversation talk_;

@@ -1,4 +1,4 @@
-#include "app/recipe_around.h"
+#include "pipeline/recipe_around.h"
 
 #include <filesystem>
 

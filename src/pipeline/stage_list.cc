@@ -1,0 +1,229 @@
+#include "pipeline/stage_list.h"
+
+#include <filesystem>
+#include <map>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "checkpoint/run_directory.h"
+#include "pipeline/run_format.h"
+#include "pipeline/world.h"
+#include "report/report.h"
+
+namespace darkhorse {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr char kTokenizer[] = "tokenizer.json";
+constexpr char kData[] = "data";
+
+class StageRun {
+ public:
+  StageRun(const StagesRecipe& recipe, const std::string& run, StageListCallbacks& tell)
+      : recipe_(recipe), run_(run), tell_(tell) {}
+
+  // Throws Interruption where it is stopped.
+  void Run(StageListResult* result) {
+    for (const StageRecipe& stage : recipe_.stages) {
+      LeaveIfAsked(tell_.stop);
+      if (std::holds_alternative<MeasureRecipe>(stage.recipe)) {
+        result->scores.emplace_back(stage.head.name, Measure(stage));
+        continue;
+      }
+      if (tell_.on_begin) tell_.on_begin(stage);
+      Note(fmt::format("stage {}", stage.head.name));
+      std::visit([&](const auto& own) { Do(stage.head, own); }, stage.recipe);
+      if (tell_.on_end) tell_.on_end(stage, Folder(stage.head.name));
+      if (models_.contains(stage.head.name)) result->model = models_[stage.head.name];
+    }
+  }
+
+ private:
+  void Note(const std::string& text) const {
+    if (tell_.on_note) tell_.on_note(text);
+  }
+  std::string Folder(const std::string& name) const { return run_ + "/" + name; }
+  // Of a stage, or the path itself.
+  std::string ModelOf(const std::string& name) const {
+    const auto found = models_.find(name);
+    return found == models_.end() ? name : found->second;
+  }
+
+  template <typename Result>
+  void Keep(const StageHead& head, const Result& result) {
+    if (!result.finished) throw Interruption();
+    models_[head.name] = result.checkpoint;
+  }
+
+  // What was measured of the stage's model before it made a step is of another.
+  void ModelChanges(const StageHead& head) const {
+    for (const StageRecipe& other : recipe_.stages) {
+      if (std::holds_alternative<MeasureRecipe>(other.recipe) && other.head.model == head.name)
+        std::filesystem::remove(ScoresOf(other));
+    }
+  }
+  // The caller's callbacks; a step done is noticed here first.
+  template <typename Callbacks>
+  Callbacks Watched(const StageHead& head, const Callbacks& given) const {
+    Callbacks callbacks = given;
+    callbacks.on_step = [this, &head, told = given.on_step](const auto& metrics) {
+      ModelChanges(head);
+      if (told) told(metrics);
+    };
+    callbacks.on_note = tell_.on_note;
+    callbacks.written = ReportFiles();
+    callbacks.stop = tell_.stop;
+    return callbacks;
+  }
+  SampleCallbacks Sampling() const {
+    SampleCallbacks callbacks = tell_.sampling;
+    callbacks.on_note = tell_.on_note;
+    callbacks.stop = tell_.stop;
+    return callbacks;
+  }
+
+  void Do(const StageHead& head, const PretrainRecipe& own) {
+    MakeWorld();
+    Keep(head, Pretrain(own, Folder(kData), Folder(head.name), /*resume=*/true,
+                        Watched(head, tell_.pretraining)));
+  }
+  void Do(const StageHead& head, const ReinforceRecipe& own) {
+    // The last, not the best: best/ was chosen on the very problems that it would be measured on.
+    Keep(head, Reinforce(own, ModelOf(head.model), Folder(head.name), /*resume=*/true,
+                         Watched(head, tell_.reinforcement)));
+  }
+  void Do(const StageHead& head, const FinetuneRecipe& own) {
+    std::vector<std::string> data;
+    for (const std::string& name : head.data) {
+      const auto chats = chats_.find(name);
+      data.push_back(chats == chats_.end() ? name : chats->second);
+    }
+    KeepBest(head, Finetune(own, ModelOf(head.model), data, Folder(head.name), /*resume=*/true,
+                            Watched(head, tell_.finetuning)));
+  }
+  void Do(const StageHead& head, const SampleRecipe& own) {
+    const SampleResult result =
+        SampleAnswers(own, ModelOf(head.model), Folder(head.name), /*resume=*/true, Sampling());
+    if (!result.finished) throw Interruption();
+    chats_[head.name] = result.chats;
+  }
+  void Do(const StageHead& head, const DistilRecipe& own) {
+    const DistilResult result =
+        Distil(own, ModelOf(head.teacher), ModelOf(head.model), Folder(head.name),
+               {Sampling(), Watched(head, tell_.finetuning)});
+    if (!result.finished) throw Interruption();
+    KeepBest(head, result.finetuning);
+  }
+  void Do(const StageHead&, const MeasureRecipe&) {}  // Measure
+
+  void KeepBest(const StageHead& head, const FinetuneResult& result) {
+    Keep(head, result);
+    if (!result.best_checkpoint.empty()) models_[head.name] = result.best_checkpoint;
+  }
+
+  // The tokenizer and the shards that pretraining learns from.
+  void MakeWorld() {
+    const CorpusMix mix = recipe_.corpus.Mix();
+    const std::string tokenizer = Folder(kTokenizer);
+    if (!FileExists(tokenizer)) {
+      Note("training the tokenizer");
+      MakeTokenizer(mix, recipe_.corpus, recipe_.vocab_size, recipe_.digits_per_token, tokenizer);
+    }
+    if (FileExists(Folder(kData) + "/" + kTrainShard)) return;
+    Note("writing the corpus");
+    MakeCorpus(mix, recipe_.corpus, tokenizer, Folder(kData), tell_.on_corpus, tell_.stop);
+  }
+
+  std::string ScoresOf(const StageRecipe& stage) const { return Folder(stage.head.name) + ".json"; }
+  Json Measure(const StageRecipe& stage) {
+    const std::string path = ScoresOf(stage);
+    if (FileExists(path)) {
+      Note(fmt::format("{} is measured already", stage.head.name));
+      return ReadScores(path);
+    }
+    if (tell_.on_begin) tell_.on_begin(stage);
+    Note(fmt::format("measuring {} on held-out problems", stage.head.name));
+    const std::string model = ModelOf(stage.head.model);
+    const Json scores =
+        MeasureModel(model, TrainedFormat(model, "precision = \"f32\"", tell_.on_note),
+                     std::get<MeasureRecipe>(stage.recipe),
+                     {.on_scores =
+                          [&](const TaskEvaluation& e) {
+                            if (tell_.on_scores) tell_.on_scores(stage.head.name, e);
+                          },
+                      .on_note = tell_.on_note,
+                      .stop = tell_.stop});
+    WriteFileAtomically(path, scores.dump());
+    if (tell_.on_end) tell_.on_end(stage, path);
+    return scores;
+  }
+
+  const StagesRecipe& recipe_;
+  const std::string run_;
+  StageListCallbacks& tell_;
+  std::map<std::string, std::string> models_, chats_;  // of the stages done
+};
+
+// Each stage compares its own recipe with that of its folder; here what lies between them is
+// compared: the list's own fields and the heads. Stages may be added behind.
+void Check(const StagesRecipe& recipe, const std::string& run) {
+  const std::string path = run + "/recipe.toml";
+  std::vector<std::string> written = ReportFiles();
+  written.push_back(kData);
+  for (const StageRecipe& stage : recipe.stages) written.push_back(stage.head.name);
+  if (!FileExists(path)) {
+    CheckRecipe(run, "", /*goes_on=*/true, written);
+    return;
+  }
+  const StagesRecipe before = [&] {
+    try {
+      return ParseStagesRecipe({path, ReadFile(path, 1 << 20), {}});
+    } catch (const UsageError& error) {
+      Fail(
+          "{}; the run was started with another recipe or another version of this program; choose "
+          "another run directory",
+          error.what());
+    }
+  }();
+  const auto differs = [&](const std::string& what) {
+    Fail(
+        "{}: the run was started with another {}; go on with the same recipe, or choose another "
+        "run directory",
+        path, what);
+  };
+  StagesRecipe then = before, now = recipe;
+  if (FieldsToToml(FieldsOf(then), false) != FieldsToToml(FieldsOf(now), false))
+    differs("corpus, vocabulary, seed or precision");
+  for (size_t i = 0; i < before.stages.size(); ++i) {
+    if (i >= recipe.stages.size()) differs(fmt::format("number of stages, {}", i));
+    StageHead old = before.stages[i].head, own = recipe.stages[i].head;
+    if (FieldsToToml(FieldsOf(old), false) != FieldsToToml(FieldsOf(own), false))
+      differs(fmt::format("stage {} (kind, name, model, data or teacher)", i + 1));
+    // An evaluation has no folder to compare with.
+    if (own.kind == "evaluate" && FileExists(run + "/" + own.name + ".json") &&
+        ToToml(before.stages[i]) != ToToml(recipe.stages[i])) {
+      Fail("{}: the evaluation {} was another; remove {}/{}.json, and it is measured anew", path,
+           own.name, run, own.name);
+    }
+  }
+}
+
+}  // namespace
+
+StageListResult RunStageList(const StagesRecipe& recipe, const std::string& run,
+                             StageListCallbacks& callbacks) {
+  StageRun stages(recipe, run, callbacks);
+  const RunLock lock(run);
+  Check(recipe, run);
+  RecordRecipe(run, ToToml(recipe));
+  StageListResult result;
+  try {
+    stages.Run(&result);
+    result.finished = true;
+  } catch (const Interruption&) {
+  }
+  return result;
+}
+
+}  // namespace darkhorse

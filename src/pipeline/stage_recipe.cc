@@ -1,0 +1,260 @@
+#include "pipeline/stage_recipe.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "base/nearest_name.h"
+#include "base/toml_tables.h"
+
+namespace darkhorse {
+namespace {
+
+using AnyRecipe = decltype(StageRecipe::recipe);
+
+std::vector<std::string> KindNames() { return {std::begin(kStageKinds), std::end(kStageKinds)}; }
+
+// The recipe of the kind with its defaults.
+template <size_t index = 0>
+AnyRecipe DefaultOf(size_t kind) {
+  if constexpr (index < std::variant_size_v<AnyRecipe>) {
+    if (kind == index) return AnyRecipe(std::in_place_index<index>);
+    return DefaultOf<index + 1>(kind);
+  }
+  Fail("no such kind");  // the caller has looked
+}
+
+// A stage's fields as a document has them: the head's, then the recipe's, at the same level.
+FieldList FieldsOf(StageRecipe& stage) {
+  FieldList list;
+  ListFields(stage.head, list);
+  std::visit([&](auto& recipe) { ListFields(recipe, list); }, stage.recipe);
+  return list;
+}
+
+// The list's seed and precision, for a stage that says none.
+void Share(const StagesRecipe& all, StageRecipe* stage) {
+  const auto share = [&](auto& options) {
+    options.seed = all.seed;
+    if constexpr (requires { options.precision; }) options.precision = all.precision;
+  };
+  if (auto* r = std::get_if<PretrainRecipe>(&stage->recipe)) share(r->train);
+  if (auto* r = std::get_if<SampleRecipe>(&stage->recipe)) share(r->sample);
+  if (auto* r = std::get_if<FinetuneRecipe>(&stage->recipe)) share(r->finetune);
+  if (auto* r = std::get_if<ReinforceRecipe>(&stage->recipe)) share(r->rl);
+  if (auto* r = std::get_if<DistilRecipe>(&stage->recipe)) {
+    share(r->sampling.sample);
+    share(r->finetuning.finetune);
+  }
+}
+
+bool MakesModel(const StageRecipe& stage) {
+  return !std::holds_alternative<SampleRecipe>(stage.recipe) &&
+         !std::holds_alternative<MeasureRecipe>(stage.recipe);
+}
+
+// Of an override "NAME.field=value" for this stage the rest; none: it is not for it.
+std::optional<std::string> Own(const std::string& override, const std::string& stage) {
+  if (stage.empty() || !override.starts_with(stage + ".")) return std::nullopt;
+  return override.substr(stage.size() + 1);
+}
+
+class Reader {
+ public:
+  explicit Reader(const RecipeText& text)
+      : text_(text),
+        parts_(SplitTables(text.toml, text.name, kStageArray)),
+        used_(text.overrides.size(), false) {}
+
+  StagesRecipe Read() {
+    FieldPlaces places(text_.name);
+    const auto read = [&] {
+      ParseToml(parts_.rest, text_.name, darkhorse::FieldsOf(all_), &places);
+      for (size_t i = 0; i < text_.overrides.size(); ++i) {
+        if (IsOfAStage(text_.overrides[i])) continue;
+        SetField(darkhorse::FieldsOf(all_), text_.overrides[i], &places);
+        used_[i] = true;
+      }
+    };
+    read();
+    all_.corpus.seed = all_.seed;  // unless the corpus has one of its own
+    read();
+    for (const std::string& table : parts_.tables) ReadStage(table);
+    for (size_t i = 0; i < used_.size(); ++i) {
+      if (!used_[i])
+        FailUsage("setting {}: there is no such stage; there are {}", text_.overrides[i],
+                  fmt::join(Names(), ", "));
+    }
+    return std::move(all_);
+  }
+
+ private:
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const StageRecipe& stage : all_.stages) names.push_back(stage.head.name);
+    return names;
+  }
+
+  // Not of the list's own fields.
+  bool IsOfAStage(const std::string& override) {
+    const std::string first = override.substr(0, override.find_first_of(".= "));
+    const FieldList own = darkhorse::FieldsOf(all_);
+    return !own.Find(first) && !own.IsSection(first) && override.find('.') < override.find('=');
+  }
+
+  void ReadStage(const std::string& table) {
+    const std::string place = fmt::format("{}: stage {}", text_.name, all_.stages.size() + 1);
+    StageRecipe stage;
+    stage.head.kind = TomlText(table, text_.name, "kind");
+    const std::vector<std::string> kinds = KindNames();
+    const auto kind = std::ranges::find(kinds, stage.head.kind);
+    if (kind == kinds.end()) {
+      FailUsage("{}: its kind is '{}'; there are {}{}", place, stage.head.kind,
+                fmt::join(kinds, ", "), DidYouMean(stage.head.kind, kinds));
+    }
+    stage.recipe = DefaultOf(static_cast<size_t>(kind - kinds.begin()));
+    Share(all_, &stage);
+    FieldPlaces places(text_.name);
+    ParseToml(table, text_.name, FieldsOf(stage), &places);
+    NameIt(place, &stage);
+    for (size_t i = 0; i < text_.overrides.size(); ++i) {
+      const auto own = Own(text_.overrides[i], stage.head.name);
+      if (!own || IsHead(*own)) continue;
+      SetField(FieldsOf(stage), *own, &places);
+      used_[i] = true;
+    }
+    CheckHead(place, stage);
+    if (auto* pretraining = std::get_if<PretrainRecipe>(&stage.recipe))
+      pretraining->model.vocab_size = all_.vocab_size;
+    try {
+      std::visit([](const auto& recipe) { Validate(recipe); }, stage.recipe);
+    } catch (const UsageError& error) {
+      throw UsageError(places.Tell(FieldsOf(stage), error.what()));
+    }
+    all_.stages.push_back(std::move(stage));
+  }
+
+  static bool IsHead(const std::string& override) {
+    StageHead head;
+    const FieldList list = darkhorse::FieldsOf(head);
+    return list.Find(override.substr(0, override.find_first_of(" ="))) != nullptr;
+  }
+
+  const StageRecipe* Find(const std::string& name) const {
+    const auto found = std::ranges::find_if(all_.stages, [&](const StageRecipe& stage) {
+      // An evaluation bears the name of what it measures.
+      return stage.head.name == name && !std::holds_alternative<MeasureRecipe>(stage.recipe);
+    });
+    return found == all_.stages.end() ? nullptr : &*found;
+  }
+
+  // What the head leaves open.
+  void NameIt(const std::string& place, StageRecipe* stage) const {
+    StageHead& head = stage->head;
+    if (head.model.empty() && head.kind != "pretrain") {
+      const auto before =
+          std::ranges::find_if(all_.stages.rbegin(), all_.stages.rend(), MakesModel);
+      if (before == all_.stages.rend())
+        FailUsage("{}: no stage before it makes a model; name one (model)", place);
+      head.model = before->head.name;
+    }
+    if (!head.name.empty()) return;
+    if (head.kind == "evaluate") {
+      if (!Find(head.model)) FailUsage("{}: give it a name, for its model is no stage's", place);
+      head.name = head.model;
+    } else {
+      head.name = head.kind;
+    }
+  }
+
+  void CheckHead(const std::string& place, const StageRecipe& stage) const {
+    const StageHead& head = stage.head;
+    const bool plain = std::ranges::all_of(
+        head.name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_'; });
+    if (!plain) FailUsage("{}: name is '{}'; letters, digits, - and _ make one", place, head.name);
+    const bool own = std::ranges::count(std::vector<std::string>{"data", "tokenizer"}, head.name);
+    if (own) FailUsage("{}: name is '{}', which a run writes itself", place, head.name);
+    for (const StageRecipe& other : all_.stages) {
+      if (other.head.name == head.name &&
+          (other.head.kind == "evaluate") == (head.kind == "evaluate"))
+        FailUsage("{}: another stage is called {}, too; give it a name (name)", place, head.name);
+    }
+    const auto refuse = [&](const char* field, bool given, const char* kind) {
+      if (given && head.kind != kind) FailUsage("{}: {} is for the kind {}", place, field, kind);
+      if (!given && head.kind == kind)
+        FailUsage("{}: {} is missing: a stage before, or a path", place, field);
+    };
+    refuse("data", !head.data.empty(), "finetune");
+    refuse("teacher", !head.teacher.empty(), "distil");
+    if (head.kind == "pretrain" && !head.model.empty())
+      FailUsage("{}: model is '{}', but pretraining begins with none", place, head.model);
+    RefuseUnknown(place, "model", head.model, /*makes_model=*/true);
+    RefuseUnknown(place, "teacher", head.teacher, /*makes_model=*/true);
+    for (const std::string& data : head.data)
+      RefuseUnknown(place, "data", data, /*makes_model=*/false);
+  }
+
+  // A stage, or else a path, which has a slash or an end.
+  void RefuseUnknown(const std::string& place, const char* field, const std::string& value,
+                     bool makes_model) const {
+    if (value.empty() || value.find_first_of("/.") != std::string::npos) return;
+    const StageRecipe* stage = Find(value);
+    if (!stage) {
+      FailUsage("{}: {} is '{}', no stage before it{}; a path has a slash (./{})", place, field,
+                value, DidYouMean(value, Names()), value);
+    }
+    if (makes_model != MakesModel(*stage)) {
+      FailUsage("{}: {} is '{}', a stage of the kind {}, which makes no {}", place, field, value,
+                stage->head.kind, makes_model ? "model" : "chats");
+    }
+  }
+
+  const RecipeText& text_;
+  const TomlParts parts_;
+  std::vector<bool> used_;  // the overrides
+  StagesRecipe all_;
+};
+
+}  // namespace
+
+void ListFields(StageHead& h, FieldList& list) {
+  list.Add("kind", h.kind, fmt::format("{}", fmt::join(KindNames(), ", ")));
+  list.Add("name", h.name, "of its folder; by default its kind");
+  list.Add("model", h.model, "a stage before it or a path; by default the last that makes a model");
+  list.Add("data", h.data, "of finetune: stages that sampled, or paths");
+  list.Add("teacher", h.teacher, "of distil: a stage or a path");
+}
+
+void ListFields(StagesRecipe& r, FieldList& list) {
+  list.Section("corpus", r.corpus, "the generated pretraining corpus");
+  list.Add("vocab_size", r.vocab_size, "of the tokenizer trained on it");
+  list.Add("digits_per_token", r.digits_per_token,
+           "numbers are cut into tokens of up to so many digits");
+  list.Add("seed", r.seed, "of corpus and stages, unless they say one of their own");
+  list.Add("precision", r.precision, "of the stages that train, unless they say one of their own");
+}
+
+StagesRecipe ParseStagesRecipe(const RecipeText& text) { return Reader(text).Read(); }
+
+std::string ToToml(const StageRecipe& stage) {
+  StageRecipe copy = stage;
+  return FieldsToToml(FieldsOf(copy), /*help=*/false);
+}
+
+std::string ToToml(const StagesRecipe& recipe) {
+  StagesRecipe copy = recipe;
+  std::string text = FieldsToToml(darkhorse::FieldsOf(copy), /*help=*/false);
+  for (const StageRecipe& stage : recipe.stages) {
+    text += "\n[[stage]]\n";
+    std::string own = ToToml(stage);
+    // A section of it is one of the table's.
+    for (size_t at = 0; (at = own.find("\n[", at)) != std::string::npos; at += 2)
+      own.insert(at + 2, "stage.");
+    text += own;
+  }
+  return text;
+}
+
+}  // namespace darkhorse

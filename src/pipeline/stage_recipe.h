@@ -1,0 +1,55 @@
+// A recipe that is a list of stages, [[stage]], each going on from the model of the one before.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pipeline/distil_recipe.h"
+#include "pipeline/measure.h"
+#include "pipeline/recipe.h"
+
+namespace darkhorse {
+
+// What every stage says beside its recipe.
+struct StageHead {
+  std::string kind;   // of kStageKinds
+  std::string name;   // of its folder in the run's, or its file; by default the kind, for an
+                      // evaluation that of the stage measured
+  std::string model;  // the stage whose model it begins with, or a path; by default the stage
+                      // before, that makes one
+  std::vector<std::string> data;  // of fine-tuning: stages that sampled, or paths
+  std::string teacher;            // of distillation: a stage or a path
+};
+void ListFields(StageHead& head, FieldList& list);
+
+struct StageRecipe {
+  StageHead head;
+  std::variant<PretrainRecipe, SampleRecipe, FinetuneRecipe, ReinforceRecipe, DistilRecipe,
+               MeasureRecipe>
+      recipe;
+};
+// The names of the kinds, in the order of the variant.
+inline constexpr const char* kStageKinds[] = {"pretrain",  "sample", "finetune",
+                                              "reinforce", "distil", "evaluate"};
+
+struct StagesRecipe {
+  // What pretraining learns, and all its tokens: as of a whole run (pipeline/recipe.h).
+  GeneratedCorpus corpus;
+  int64_t vocab_size = 512;
+  int64_t digits_per_token = 1;
+  uint64_t seed = 1;  // of corpus and stages, where they are given none
+  std::string precision = PretrainOptions().precision;  // of trainings, likewise
+  std::vector<StageRecipe> stages;  // their heads whole: names and models filled in
+};
+void ListFields(StagesRecipe& recipe, FieldList& list);  // but for its stages
+
+// Overrides are of the list's own fields or, "NAME.field=value", of a stage's. UsageError.
+StagesRecipe ParseStagesRecipe(const RecipeText& text);
+
+// A text that ParseStagesRecipe reads back.
+std::string ToToml(const StagesRecipe& recipe);
+// The same of a stage, without the line [[stage]].
+std::string ToToml(const StageRecipe& stage);
+
+}  // namespace darkhorse
