@@ -46,9 +46,11 @@ TEST_F(DistilTest, TheStudentLearnsWhatWasRight) {
 TEST_F(DistilTest, WhatIsThereIsKeptAndWhatWasStoppedGoesOn) {
   Run(Recipe(), "whole");
   EXPECT_FALSE(Run(Recipe(), "parts", {.sampling = {.stop = [] { return true; }}}).finished);
-  int64_t asked = 0;
+  bool begun = false;
   const DistilResult part =
-      Run(Recipe(), "parts", {.finetuning = {.stop = [&] { return asked++ > 40; }}});
+      Run(Recipe(), "parts",
+          {.finetuning = {.on_step = [&](const StepMetrics&) { begun = true; },
+                          .stop = [&] { return begun; }}});
   EXPECT_TRUE(part.sampling.finished);
   EXPECT_FALSE(part.finished);
   EXPECT_TRUE(Run(Recipe(), "parts").finished);

@@ -59,7 +59,7 @@ class StageRun {
   // What was measured of the stage's model before it made a step is of another.
   void ModelChanges(const StageHead& head) const {
     for (const StageRecipe& other : recipe_.stages) {
-      if (std::holds_alternative<MeasureRecipe>(other.recipe) && other.head.model == head.name)
+      if (std::holds_alternative<MeasureRecipe>(other.recipe) && other.head.from == head.name)
         std::filesystem::remove(ScoresOf(other));
     }
   }
@@ -90,7 +90,7 @@ class StageRun {
   }
   void Do(const StageHead& head, const ReinforceRecipe& own) {
     // The last, not the best: best/ was chosen on the very problems that it would be measured on.
-    Keep(head, Reinforce(own, ModelOf(head.model), Folder(head.name), /*resume=*/true,
+    Keep(head, Reinforce(own, ModelOf(head.from), Folder(head.name), /*resume=*/true,
                          Watched(head, tell_.reinforcement)));
   }
   void Do(const StageHead& head, const FinetuneRecipe& own) {
@@ -99,18 +99,18 @@ class StageRun {
       const auto chats = chats_.find(name);
       data.push_back(chats == chats_.end() ? name : chats->second);
     }
-    KeepBest(head, Finetune(own, ModelOf(head.model), data, Folder(head.name), /*resume=*/true,
+    KeepBest(head, Finetune(own, ModelOf(head.from), data, Folder(head.name), /*resume=*/true,
                             Watched(head, tell_.finetuning)));
   }
   void Do(const StageHead& head, const SampleRecipe& own) {
     const SampleResult result =
-        SampleAnswers(own, ModelOf(head.model), Folder(head.name), /*resume=*/true, Sampling());
+        SampleAnswers(own, ModelOf(head.from), Folder(head.name), /*resume=*/true, Sampling());
     if (!result.finished) throw Interruption();
     chats_[head.name] = result.chats;
   }
   void Do(const StageHead& head, const DistilRecipe& own) {
     const DistilResult result =
-        Distil(own, ModelOf(head.teacher), ModelOf(head.model), Folder(head.name),
+        Distil(own, ModelOf(head.teacher), ModelOf(head.from), Folder(head.name),
                {Sampling(), Watched(head, tell_.finetuning)});
     if (!result.finished) throw Interruption();
     KeepBest(head, result.finetuning);
@@ -144,7 +144,7 @@ class StageRun {
     }
     if (tell_.on_begin) tell_.on_begin(stage);
     Note(fmt::format("measuring {} on held-out problems", stage.head.name));
-    const std::string model = ModelOf(stage.head.model);
+    const std::string model = ModelOf(stage.head.from);
     const Json scores =
         MeasureModel(model, TrainedFormat(model, "precision = \"f32\"", tell_.on_note),
                      std::get<MeasureRecipe>(stage.recipe),
@@ -199,7 +199,7 @@ void Check(const StagesRecipe& recipe, const std::string& run) {
     if (i >= recipe.stages.size()) differs(fmt::format("number of stages, {}", i));
     StageHead old = before.stages[i].head, own = recipe.stages[i].head;
     if (FieldsToToml(FieldsOf(old), false) != FieldsToToml(FieldsOf(own), false))
-      differs(fmt::format("stage {} (kind, name, model, data or teacher)", i + 1));
+      differs(fmt::format("stage {} (kind, name, from, data or teacher)", i + 1));
     // An evaluation has no folder to compare with.
     if (own.kind == "evaluate" && FileExists(run + "/" + own.name + ".json") &&
         ToToml(before.stages[i]) != ToToml(recipe.stages[i])) {

@@ -79,7 +79,7 @@ problems = 0
 [[stage]]
 kind = "distil"
 teacher = "reinforce"
-model = "base"
+from = "base"
 [stage.sample]
 tasks = ["sum:1"]
 writer = "traces"
@@ -126,11 +126,11 @@ TEST(ParseStagesRecipe, FillsInWhatFollowsFromTheOrder) {
   ASSERT_EQ(recipe.stages.size(), 7u);
   const auto head = [&](size_t i) { return recipe.stages[i].head; };
   EXPECT_EQ(head(1).name, "base");  // an evaluation bears the name of what it measures
-  EXPECT_EQ(head(1).model, "base");
-  EXPECT_EQ(head(2).model, "base");
-  EXPECT_EQ(head(3).model, "base");  // sampling made none
+  EXPECT_EQ(head(1).from, "base");
+  EXPECT_EQ(head(2).from, "base");
+  EXPECT_EQ(head(3).from, "base");  // sampling made none
   EXPECT_EQ(head(4).name, "reinforce");
-  EXPECT_EQ(head(4).model, "cold");
+  EXPECT_EQ(head(4).from, "cold");
   EXPECT_EQ(head(6).name, "distil");
   EXPECT_EQ(recipe.corpus.seed, 5u);
   EXPECT_EQ(std::get<PretrainRecipe>(recipe.stages[0].recipe).train.seed, 5u);
@@ -145,13 +145,14 @@ TEST(ParseStagesRecipe, WhatItWritesReadsBack) {
 }
 
 TEST(ParseStagesRecipe, OverridesAreOfTheListOrOfAStage) {
-  const StagesRecipe recipe =
-      List(kList, {"seed=9", "reinforce.rl.steps=7", "base.train.steps=8", "corpus.documents=3"});
+  const StagesRecipe recipe = List(kList, {"seed=9", "reinforce.rl.steps=7", "base.train.steps=8",
+                                           "corpus.documents=3", "base.evaluation.samples=4"});
   EXPECT_EQ(recipe.corpus.seed, 9u);
   EXPECT_EQ(recipe.corpus.documents, 3);
   EXPECT_EQ(std::get<PretrainRecipe>(recipe.stages[0].recipe).train.seed, 9u);
   EXPECT_EQ(std::get<PretrainRecipe>(recipe.stages[0].recipe).train.steps, 8);
   EXPECT_EQ(std::get<ReinforceRecipe>(recipe.stages[4].recipe).rl.steps, 7);
+  EXPECT_EQ(std::get<MeasureRecipe>(recipe.stages[1].recipe).evaluation.samples, 4);
   EXPECT_EQ(List("seed = 3\n[corpus]\nseed = 4\n").corpus.seed, 4u);
 }
 
@@ -165,7 +166,7 @@ TEST(ParseStagesRecipe, NamesWhatIsWrongAndWhere) {
             "list.toml: stage 1: its kind is 'finetun'; there are pretrain, sample, finetune, "
             "reinforce, distil, evaluate; did you mean 'finetune'?");
   EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\n"),
-            "list.toml: stage 1: no stage before it makes a model; name one (model)");
+            "list.toml: stage 1: no stage before it makes a model; name one (from)");
   EXPECT_NE(why(base + "[[stage]]\nkind = \"finetune\"\n").find("stage 2: data is missing"),
             std::string::npos);
   EXPECT_NE(why(base + "[[stage]]\nkind = \"finetune\"\ndata = [\"base\"]\n")
@@ -184,10 +185,12 @@ TEST(ParseStagesRecipe, NamesWhatIsWrongAndWhere) {
   EXPECT_NE(why(base + "[[stage]]\nkind = \"reinforce\"\nteacher = \"base\"\n")
                 .find("teacher is for the kind distil"),
             std::string::npos);
-  EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nmodel = \"./m\"\n[stage.rl]\nstepps = 1\n"),
-            "list.toml:5: unknown key 'rl.stepps'; did you mean 'rl.steps'?");
-  EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nmodel = \"./m\"\n[stage.rl]\nsteps = 0\n"),
+  EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.rl]\nstepps = 1\n"),
+            "list.toml:5: 'rl.stepps' is unknown; did you mean 'rl.steps'?");
+  EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.rl]\nsteps = 0\n"),
             "list.toml:5: rl.steps is 0; it must be at least 1");
+  EXPECT_TRUE(why(kList, {"base.rl.steps=1"})
+                  .starts_with("base: setting rl.steps=1: 'rl.steps' is unknown; there are kind"));
   EXPECT_EQ(why(kList, {"reinforc.rl.steps=1"}),
             "setting reinforc.rl.steps=1: there is no such stage; there are base, base, traces, "
             "cold, reinforce, distil, distil");

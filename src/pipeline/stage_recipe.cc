@@ -66,7 +66,8 @@ class Reader {
   explicit Reader(const RecipeText& text)
       : text_(text),
         parts_(SplitTables(text.toml, text.name, kStageArray)),
-        used_(text.overrides.size(), false) {}
+        used_(text.overrides.size(), false),
+        why_unused_(text.overrides.size()) {}
 
   StagesRecipe Read() {
     FieldPlaces places(text_.name);
@@ -83,9 +84,10 @@ class Reader {
     read();
     for (const std::string& table : parts_.tables) ReadStage(table);
     for (size_t i = 0; i < used_.size(); ++i) {
-      if (!used_[i])
-        FailUsage("setting {}: there is no such stage; there are {}", text_.overrides[i],
-                  fmt::join(Names(), ", "));
+      if (used_[i]) continue;
+      if (!why_unused_[i].empty()) throw UsageError(why_unused_[i]);
+      FailUsage("setting {}: there is no such stage; there are {}", text_.overrides[i],
+                fmt::join(Names(), ", "));
     }
     return std::move(all_);
   }
@@ -119,12 +121,7 @@ class Reader {
     FieldPlaces places(text_.name);
     ParseToml(table, text_.name, FieldsOf(stage), &places);
     NameIt(place, &stage);
-    for (size_t i = 0; i < text_.overrides.size(); ++i) {
-      const auto own = Own(text_.overrides[i], stage.head.name);
-      if (!own || IsHead(*own)) continue;
-      SetField(FieldsOf(stage), *own, &places);
-      used_[i] = true;
-    }
+    Override(&stage, &places);
     CheckHead(place, stage);
     if (auto* pretraining = std::get_if<PretrainRecipe>(&stage.recipe))
       pretraining->model.vocab_size = all_.vocab_size;
@@ -134,6 +131,23 @@ class Reader {
       throw UsageError(places.Tell(FieldsOf(stage), error.what()));
     }
     all_.stages.push_back(std::move(stage));
+  }
+
+  // Sets what overrides say of this stage. An evaluation and what it measures bear one name: each
+  // takes what it has a field for.
+  void Override(StageRecipe* stage, FieldPlaces* places) {
+    const FieldList fields = FieldsOf(*stage);
+    for (size_t i = 0; i < text_.overrides.size(); ++i) {
+      const auto own = Own(text_.overrides[i], stage->head.name);
+      if (!own || IsHead(*own)) continue;
+      try {
+        SetField(fields, *own, places);
+        used_[i] = true;
+      } catch (const UsageError& error) {
+        if (fields.Find(own->substr(0, own->find_first_of(" =")))) throw;
+        why_unused_[i] = fmt::format("{}: {}", stage->head.name, error.what());
+      }
+    }
   }
 
   static bool IsHead(const std::string& override) {
@@ -153,17 +167,17 @@ class Reader {
   // What the head leaves open.
   void NameIt(const std::string& place, StageRecipe* stage) const {
     StageHead& head = stage->head;
-    if (head.model.empty() && head.kind != "pretrain") {
+    if (head.from.empty() && head.kind != "pretrain") {
       const auto before =
           std::ranges::find_if(all_.stages.rbegin(), all_.stages.rend(), MakesModel);
       if (before == all_.stages.rend())
-        FailUsage("{}: no stage before it makes a model; name one (model)", place);
-      head.model = before->head.name;
+        FailUsage("{}: no stage before it makes a model; name one (from)", place);
+      head.from = before->head.name;
     }
     if (!head.name.empty()) return;
     if (head.kind == "evaluate") {
-      if (!Find(head.model)) FailUsage("{}: give it a name, for its model is no stage's", place);
-      head.name = head.model;
+      if (!Find(head.from)) FailUsage("{}: give it a name, for its model is no stage's", place);
+      head.name = head.from;
     } else {
       head.name = head.kind;
     }
@@ -188,9 +202,9 @@ class Reader {
     };
     refuse("data", !head.data.empty(), "finetune");
     refuse("teacher", !head.teacher.empty(), "distil");
-    if (head.kind == "pretrain" && !head.model.empty())
-      FailUsage("{}: model is '{}', but pretraining begins with none", place, head.model);
-    RefuseUnknown(place, "model", head.model, /*makes_model=*/true);
+    if (head.kind == "pretrain" && !head.from.empty())
+      FailUsage("{}: from is '{}', but pretraining begins with none", place, head.from);
+    RefuseUnknown(place, "from", head.from, /*makes_model=*/true);
     RefuseUnknown(place, "teacher", head.teacher, /*makes_model=*/true);
     for (const std::string& data : head.data)
       RefuseUnknown(place, "data", data, /*makes_model=*/false);
@@ -213,7 +227,8 @@ class Reader {
 
   const RecipeText& text_;
   const TomlParts parts_;
-  std::vector<bool> used_;  // the overrides
+  std::vector<bool> used_;               // the overrides
+  std::vector<std::string> why_unused_;  // where a stage of the name has no such field
   StagesRecipe all_;
 };
 
@@ -222,7 +237,9 @@ class Reader {
 void ListFields(StageHead& h, FieldList& list) {
   list.Add("kind", h.kind, fmt::format("{}", fmt::join(KindNames(), ", ")));
   list.Add("name", h.name, "of its folder; by default its kind");
-  list.Add("model", h.model, "a stage before it or a path; by default the last that makes a model");
+  list.Add("from", h.from,
+           "the model it begins with: a stage before it or a path; by default the last that makes "
+           "a model");
   list.Add("data", h.data, "of finetune: stages that sampled, or paths");
   list.Add("teacher", h.teacher, "of distil: a stage or a path");
 }

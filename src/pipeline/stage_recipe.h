@@ -13,11 +13,11 @@ namespace darkhorse {
 
 // What every stage says beside its recipe.
 struct StageHead {
-  std::string kind;   // of kStageKinds
-  std::string name;   // of its folder in the run's, or its file; by default the kind, for an
-                      // evaluation that of the stage measured
-  std::string model;  // the stage whose model it begins with, or a path; by default the stage
-                      // before, that makes one
+  std::string kind;  // of kStageKinds
+  std::string name;  // of its folder in the run's, or its file; by default the kind, for an
+                     // evaluation that of the stage measured
+  std::string from;  // the stage whose model it begins with, or a path; by default the stage
+                     // before, that makes one
   std::vector<std::string> data;  // of fine-tuning: stages that sampled, or paths
   std::string teacher;            // of distillation: a stage or a path
 };
