@@ -63,7 +63,8 @@ TEST(Recipes, BuiltInOnesAreSoundForOneCommandAtLeast) {
         problems->rule = "exact";
       });
     };
-    EXPECT_TRUE(reads(ReadRunRecipe) || reads(read_pretraining) || reads(read_with_problems))
+    EXPECT_TRUE(reads(ReadRunRecipe) || reads(ReadStagesRecipe) || reads(read_pretraining) ||
+                reads(read_with_problems))
         << name;
   }
 }
@@ -81,7 +82,7 @@ TEST(Recipes, HelpNamesThoseThatTheCommandTakes) {
   };
   expect("pretrain", "countdown, m, mixture, s, tiny", "train.steps=100");
   expect("reinforce", "countdown, mixture, own", "rl.steps=100");
-  expect("run", "countdown, mixture", "reinforce.rl.steps=100");
+  expect("run", "countdown, mixture, r1", "reinforce.rl.steps=100");
 }
 
 TEST(ProblemFlags, WhatIsGivenGoesOverTheRecipe) {

@@ -8,6 +8,7 @@ TEST(RlFields, ListsAreWhole) {
   EXPECT_TRUE(ListsEveryMember<ReinforceOptions>());
   EXPECT_TRUE(ListsEveryMember<ProblemsOptions>());
   EXPECT_TRUE(ListsEveryMember<PromptOptions>());
+  EXPECT_TRUE(ListsEveryMember<TeacherOptions>());
   EXPECT_TRUE(ListsEveryMember<ProbeOptions>());
   EXPECT_TRUE(ListsEveryMember<CurriculumOptions>());
   EXPECT_TRUE(ListsEveryMember<StopOptions>());

@@ -34,6 +34,7 @@ double TokenWeight(const GrpoOptions& options, const GrpoScale& scale, size_t le
 void GrpoMetrics::Add(const GrpoMetrics& other) {
   loss += other.loss;
   kl += other.kl;
+  teacher_kl += other.teacher_kl;
   tokens += other.tokens;
   clipped_low += other.clipped_low;
   clipped_high += other.clipped_high;
@@ -45,7 +46,8 @@ GrpoMetrics GrpoSampleLoss(const GrpoOptions& o, const GrpoScale& scale, const G
                            std::span<float> dlogp, std::span<float> dentropy) {
   const size_t n = s.logp.size();
   CHECK(s.logp_old.size() == n && s.logp_sample.size() == n && dlogp.size() == n &&
-        dentropy.size() == n && (o.kl_beta == 0 || s.masked || s.logp_ref.size() == n));
+        dentropy.size() == n && (o.kl_beta == 0 || s.masked || s.logp_ref.size() == n) &&
+        (s.logp_teacher.empty() || s.logp_teacher.size() == n));
   GrpoMetrics metrics;
   for (size_t t = 0; t < n; ++t) {
     metrics.sampling_gap = std::max(
@@ -66,7 +68,12 @@ GrpoMetrics GrpoSampleLoss(const GrpoOptions& o, const GrpoScale& scale, const G
   for (size_t t = 0; t < n; ++t) {
     const double logp = s.logp[t];
     const double r = std::exp(sequence ? mean_log_ratio : logp - s.logp_old[t]);
-    const double a = s.advantage;
+    double a = s.advantage;
+    if (!s.logp_teacher.empty()) {
+      const double above = static_cast<double>(s.logp_teacher[t]) - s.logp_old[t];
+      a += s.teacher_weight * above;
+      metrics.teacher_kl -= above;
+    }
     // How far the sampler's distribution was from the trainer's, truncated; 1 where they are the
     // same arithmetic.
     const double importance =

@@ -15,7 +15,12 @@
 //
 // ratio = sequence (GSPO, Zheng et al. 2025): every r_t is the sequence's geometric mean
 // exp(mean_t(logp_t - logp_old_t)). importance_cap = c > 0 multiplies each term of an objective by
-// sg(min(exp(logp_old_t - logp_sample_t), c)), truncated importance sampling. To these come
+// sg(min(exp(logp_old_t - logp_sample_t), c)), truncated importance sampling.
+//
+// A teacher (on-policy distillation: Agarwal et al. 2023, arXiv 2306.13649; Lu and Thinking
+// Machines Lab 2025) adds to the advantage of each token teacher_weight sg(logp_teacher_t -
+// logp_old_t): in the mean over samples of the policy, its gradient is that of the reverse
+// divergence KL(policy || teacher) of each token. To these come
 //
 //   + kl_beta sum_t w_t (exp(d_t) - d_t - 1),  d_t = logp_ref_t - logp_t (the k3 estimator)
 //   - entropy_bonus sum_t w_t entropy_t
@@ -34,10 +39,12 @@ struct GrpoSample {
   double advantage = 0;
   // Contributes nothing (a truncated sample, say), but counts in the group's mean.
   bool masked = false;
-  std::span<const float> logp;         // under the policy being trained
-  std::span<const float> logp_old;     // under the policy before this step's updates
-  std::span<const float> logp_sample;  // as the sampler reported it
-  std::span<const float> logp_ref;     // under the reference policy; empty where kl_beta is 0
+  std::span<const float> logp;               // under the policy being trained
+  std::span<const float> logp_old;           // under the policy before this step's updates
+  std::span<const float> logp_sample;        // as the sampler reported it
+  std::span<const float> logp_ref;           // under the reference policy; empty where kl_beta is 0
+  std::span<const float> logp_teacher = {};  // empty: there is none
+  double teacher_weight = 0;
 };
 
 // Denominators of the normalisation: over the whole batch of an optimizer step, also where it is
@@ -50,8 +57,9 @@ struct GrpoScale {
 
 // Sums over tokens that are not masked.
 struct GrpoMetrics {
-  double loss = 0;  // without the entropy bonus
-  double kl = 0;    // k3 against the reference policy, before kl_beta
+  double loss = 0;        // without the entropy bonus
+  double kl = 0;          // k3 against the reference policy, before kl_beta
+  double teacher_kl = 0;  // logp_old - logp_teacher
   int64_t tokens = 0;
   int64_t clipped_low = 0, clipped_high = 0;
   double ratio_sum = 0;

@@ -16,7 +16,8 @@ constexpr double kFormLost = 0.2;  // of all completions
 
 bool IsFinite(const ReinforceMetrics& m) {
   return std::isfinite(m.loss) && std::isfinite(m.entropy) && std::isfinite(m.kl.value_or(0)) &&
-         std::isfinite(m.grad_norm) && std::isfinite(m.reward);
+         std::isfinite(m.teacher_kl.value_or(0)) && std::isfinite(m.grad_norm) &&
+         std::isfinite(m.reward);
 }
 
 void Begin(const ReinforceMetrics& m, GuardState& state) {

@@ -105,6 +105,8 @@ Learner::Learner(const ReinforceRecipe& recipe, Environment& environment,
     MoveReference();
     trained_->AddState("reference", kl_reference_);
   }
+  if (const std::string& teacher = recipe.teacher.model; !teacher.empty())
+    teacher_.emplace(teacher, start.tokenizer(), start.path());
 }
 
 const ModelWeights& Learner::SamplingWeights() {
@@ -159,6 +161,13 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
   return samples;
 }
 
+// A teacher has something to say of every token, whatever the rewards.
+bool Learner::Teaches(std::span<const Sample> group) const {
+  if (!teacher_) return HasSignal(recipe_.rl, group);
+  return std::ranges::any_of(group,
+                             [&](const Sample& sample) { return !IsMasked(recipe_.rl, sample); });
+}
+
 std::vector<Sample> Learner::Collect(const StopRequest& stop, ReinforceMetrics& metrics) {
   // Metrics describe the first round, an unbiased sample of the problems; refills replace its
   // groups without a signal.
@@ -200,7 +209,7 @@ std::vector<Sample> Learner::Collect(const StopRequest& stop, ReinforceMetrics& 
     for (size_t p = 0; p < problems.size(); ++p) {
       const auto own = std::span(samples).subspan(p * group, group);
       flat += !RewardsDiffer(recipe_.rl, own);
-      if (!HasSignal(recipe_.rl, own)) continue;
+      if (!Teaches(own)) continue;
       std::ranges::move(own, std::back_inserter(kept));
     }
     if (round == 0)
@@ -220,9 +229,10 @@ std::vector<PolicySample> Learner::WithAdvantages(const std::vector<Sample>& sam
   const ReinforceOptions& rl = recipe_.rl;
   const std::vector<double> advantages =
       Advantages(recipe_.grpo, RewardsOf(rl, samples), rl.group_size);
+  const double weight = teacher_ ? recipe_.teacher.reward_weight : 1;
   std::vector<PolicySample> with;
   for (size_t i = 0; i < samples.size(); ++i)
-    with.push_back({&samples[i], advantages[i], IsMasked(rl, samples[i]), {}, {}});
+    with.push_back({&samples[i], weight * advantages[i], IsMasked(rl, samples[i]), {}, {}});
   return with;
 }
 
@@ -240,6 +250,13 @@ void Learner::AddLogps(std::vector<PolicySample>& samples) {
   if (!kl_reference_.empty()) {
     std::vector<std::vector<float>> reference = logps(trained_->WithValues(kl_reference_.data()));
     for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_ref = std::move(reference[i]);
+  }
+  if (teacher_) {
+    std::vector<std::vector<float>> said = teacher_->Logps(samples, recipe_.rl.micro_batch_tokens);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      samples[i].logp_teacher = std::move(said[i]);
+      samples[i].teacher_weight = recipe_.teacher.weight;
+    }
   }
 }
 
@@ -268,7 +285,7 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
       const std::span<const PolicySample> own =
           Minibatch(samples, static_cast<size_t>(rl.group_size), part, minibatches);
       const GrpoScale scale = ScaleOf(own, rl.max_tokens);
-      CHECK(scale.tokens > 0);  // every group has a sample that is trained on (HasSignal)
+      CHECK(scale.tokens > 0);  // every group has a sample that is trained on (Teaches)
       const PolicyMetrics update =
           PolicyUpdate(*trained_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor, own);
       sums.Add(update);
@@ -279,6 +296,9 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
     }
   }
   sums.Describe(metrics);
+  if (teacher_)
+    metrics.teacher_kl =
+        sums.grpo.teacher_kl / static_cast<double>(std::max<int64_t>(1, sums.grpo.tokens));
   if (!kl_reference_.empty())
     metrics.kl = sums.grpo.kl / static_cast<double>(std::max<int64_t>(1, sums.grpo.tokens));
 }

@@ -16,6 +16,7 @@
 #include "rl/probe.h"
 #include "rl/recipe.h"
 #include "rl/rollout.h"
+#include "rl/teacher.h"
 #include "train/start.h"
 #include "train/trained_model.h"
 
@@ -79,7 +80,9 @@ class Learner {
   Engine& EngineFor(const std::vector<Problem>& problems);
   std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round,
                               const StopRequest& stop, ReinforceMetrics& metrics);
-  // What a step trains on: groups, one after the other, whose rewards differ.
+  // Whether a group of samples teaches anything.
+  bool Teaches(std::span<const Sample> group) const;
+  // What a step trains on: groups, one after the other, that teach something.
   std::vector<Sample> Collect(const StopRequest& stop, ReinforceMetrics& metrics);
   std::vector<PolicySample> WithAdvantages(const std::vector<Sample>& samples) const;
   void AddLogps(std::vector<PolicySample>& samples);
@@ -98,6 +101,7 @@ class Learner {
   std::optional<Engine> engine_;
   int64_t capacity_ = 0;             // of engine_: tokens of a sequence
   std::vector<float> kl_reference_;  // of the KL term; empty without one
+  std::optional<Teacher> teacher_;
   RunProgress progress_;
 };
 

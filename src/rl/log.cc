@@ -157,6 +157,7 @@ StepLines DescribeStep(const ReinforceMetrics& m, bool with_load) {
   if (m.trained) {
     json["entropy"] = m.entropy;
     if (m.kl) json["kl"] = *m.kl;
+    if (m.teacher_kl) json["teacher_kl"] = *m.teacher_kl;
     json.update({{"loss", m.loss},
                  {"grad_norm", m.grad_norm},
                  {"learning_rate", m.learning_rate},

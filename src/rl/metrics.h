@@ -39,7 +39,8 @@ struct ReinforceMetrics {
   double frac_reward_zero_std = 0;
   bool trained = false;  // an update was made: from here to `load`
   double entropy = 0, loss = 0, grad_norm = 0, learning_rate = 0;
-  std::optional<double> kl;  // none: without a reference
+  std::optional<double> kl;          // none: without a reference
+  std::optional<double> teacher_kl;  // none: without a teacher
   double clip_ratio_low = 0, clip_ratio_high = 0;
   double sampling_gap = 0;  // largest |log p(training) - log p(sampling)| of a token
   double max_violation = 0;

@@ -210,6 +210,22 @@ void Validate(const ProblemsOptions& o) {
     FailUsage("problems.reward_seconds is {}; it must be in (0, 86400]", o.reward_seconds);
 }
 
+void ListFields(TeacherOptions& o, FieldList& list) {
+  list.Add("model", o.model,
+           "a model of the same vocabulary that says how probable each token was; \"\": none");
+  list.Add("weight", o.weight, "of log p_teacher - log p_policy in a token's advantage");
+  list.Add("reward_weight", o.reward_weight,
+           "of the reward's advantage where there is a teacher; 0: the teacher alone");
+}
+
+void Validate(const TeacherOptions& o) {
+  for (const auto& [name, value] :
+       {std::pair{"weight", o.weight}, {"reward_weight", o.reward_weight}}) {
+    if (!(value >= 0 && std::isfinite(value)))
+      FailUsage("teacher.{} is {}; it must be a number of at least 0", name, value);
+  }
+}
+
 void ListFields(PromptOptions& o, FieldList& list) {
   list.Add("template", o.form,
            "chat: problems go through the model's chat template; plain: they are asked as they are "

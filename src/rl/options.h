@@ -85,6 +85,16 @@ struct ProblemsOptions {
 void ListFields(ProblemsOptions& options, FieldList& list);
 void Validate(const ProblemsOptions& options);  // UsageError
 
+// On-policy distillation (rl/teacher.h): what a teacher says of the tokens that the policy said is
+// their advantage, in the place of the reward's or beside it.
+struct TeacherOptions {
+  std::string model;         // "": none
+  double weight = 1;         // of log p_teacher - log p_policy
+  double reward_weight = 0;  // of the reward's advantage, beside a teacher
+};
+void ListFields(TeacherOptions& options, FieldList& list);
+void Validate(const TeacherOptions& options);  // UsageError
+
 // How the model is asked (rl/prompter.h).
 struct PromptOptions {
   std::string form = "auto";  // the field `template`: or "chat", "plain"

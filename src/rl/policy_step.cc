@@ -83,7 +83,9 @@ PolicyMetrics PolicyUpdate(TrainedModel& trained, const GrpoOptions& options,
                               own,
                               s.logp_old.empty() ? own : std::span<const float>(s.logp_old),
                               s.sample->logp,
-                              s.logp_ref};
+                              s.logp_ref,
+                              s.logp_teacher,
+                              s.teacher_weight};
       metrics.grpo.Add(GrpoSampleLoss(options, scale, sample, {dlogp.data() + row, n},
                                       {dentropy.data() + row, n}));
       if (!s.masked) {

@@ -18,6 +18,8 @@ struct PolicySample {
   double advantage = 0;
   bool masked = false;
   std::vector<float> logp_old, logp_ref;  // a completion token each; see PolicyUpdate
+  std::vector<float> logp_teacher = {};   // likewise; empty: there is no teacher
+  double teacher_weight = 0;
 };
 
 // Rows of several samples, each a document of its own: prompt and completion but the last token.

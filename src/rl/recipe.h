@@ -13,6 +13,7 @@ struct ReinforceRecipe {
   ReinforceOptions rl;
   ProblemsOptions problems;
   PromptOptions prompt;
+  TeacherOptions teacher;
   ProbeOptions probe;
   CurriculumOptions curriculum;
   StopOptions stop;

@@ -40,6 +40,13 @@ TrainingStart StartOf(const ReinforceRecipe& recipe, const std::string& model_di
   return {model_directory, recipe.adapter, FormatOf(recipe.rl.precision)};
 }
 
+RunInputs Inputs(const ReinforceRecipe& recipe, const TrainingStart& start) {
+  RunInputs inputs = {{"model", CheckpointFingerprint(start.path())}};
+  if (const std::string& teacher = recipe.teacher.model; !teacher.empty())
+    inputs.emplace_back("teacher", CheckpointFingerprint(teacher));
+  return inputs;
+}
+
 class ReinforcementRun {
  public:
   ReinforcementRun(const ReinforceRecipe& recipe, const TrainingStart& start,
@@ -52,7 +59,7 @@ class ReinforcementRun {
             used_.rl.tasks, used_.problems, [this](const std::string& message) { Note(message); },
             callbacks.stop)),
         learner_(Learner::From(used_, start, *environment_)),
-        inputs_{{"model", CheckpointFingerprint(start.path())}} {}
+        inputs_(Inputs(recipe, start)) {}
 
   void Begin();
   // `changes`: of the recipe since.
@@ -95,7 +102,9 @@ class ReinforcementRun {
 void ReinforcementRun::Begin() {
   if (const std::string note = learner_->ContextNote(); !note.empty()) Note(note);
   std::optional<ProbeReport> probe;
-  if (recipe_.probe.problems > 0) {
+  // It looks at rewards, which a teacher may do without.
+  const bool by_rewards = recipe_.teacher.model.empty() || recipe_.teacher.reward_weight > 0;
+  if (recipe_.probe.problems > 0 && by_rewards) {
     probe = learner_->Probe(callbacks_.stop);
     for (const std::string& line : DescribeProbe(*probe)) Note(line);
     // They count for nothing of the run.
@@ -295,8 +304,9 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   // Before the model is read and problems are tried, which may take minutes.
   std::vector<StepsField> may_grow;
   if (resume) may_grow.push_back({"rl.steps", latest ? latest->step : 0});
-  const std::vector<RecipeChange> changes = CheckRecipe(
-      run, ToToml(recipe), latest.has_value(), Written(callbacks), may_grow, {"problems.file"});
+  const std::vector<RecipeChange> changes =
+      CheckRecipe(run, ToToml(recipe), latest.has_value(), Written(callbacks), may_grow,
+                  {"problems.file", "teacher.model"});
   std::optional<ReinforcementRun> loop;
   try {
     loop.emplace(recipe, StartOf(recipe, model_directory), run, callbacks);
