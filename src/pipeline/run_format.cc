@@ -36,8 +36,10 @@ std::optional<Format> TrainedFormat(const std::string& model, const std::string&
   if (IsGgufPath(model) || IsAdapterFolder(model) || !IsOwnFolder(model)) return std::nullopt;
   const auto around = FindPrecisionAround(model);
   if (!around || around->format == Format::kF32) return Format::kF32;
-  note(fmt::format("the weights are {}, as {} trained them; {} takes them as they are",
-                   around->precision, around->path, asking));
+  if (note) {
+    note(fmt::format("the weights are {}, as {} trained them; {} takes them as they are",
+                     around->precision, around->path, asking));
+  }
   return around->format;
 }
 

@@ -270,6 +270,15 @@ TEST_F(StageListTest, StagesMayBeAddedBehindAndNothingElseMayChange) {
   ExpectSame(*scratch_ / "grows", *scratch_ / "whole");
 }
 
+TEST_F(StageListTest, MoreStepsAreMeasuredAnew) {
+  const std::string text =
+      std::string(kList).substr(0, std::string(kList).find("[[stage]]\nkind = \"sample\""));
+  EXPECT_TRUE(Run(List(text), "longer").finished);
+  EXPECT_TRUE(Run(List(text, {"base.train.steps=6"}), "longer").finished);
+  EXPECT_EQ(told_.find("measured already"), std::string::npos);
+  EXPECT_TRUE(FileExists(*scratch_ / "longer/base/checkpoints/step-00000006"));
+}
+
 TEST_F(StageListTest, AFolderOfAnotherIsRefused) {
   MakeDirectories(*scratch_ / "theirs/base");
   EXPECT_NE(MessageOf([] { Run(List(), "theirs"); }), "");
