@@ -89,8 +89,10 @@ class StageRun {
                         Watched(head, tell_.pretraining)));
   }
   void Do(const StageHead& head, const ReinforceRecipe& own) {
+    ReinforceRecipe taught = own;
+    if (!head.teacher.empty()) taught.teacher.model = ModelOf(head.teacher);
     // The last, not the best: best/ was chosen on the very problems that it would be measured on.
-    Keep(head, Reinforce(own, ModelOf(head.from), Folder(head.name), /*resume=*/true,
+    Keep(head, Reinforce(taught, ModelOf(head.from), Folder(head.name), /*resume=*/true,
                          Watched(head, tell_.reinforcement)));
   }
   void Do(const StageHead& head, const FinetuneRecipe& own) {

@@ -67,6 +67,7 @@ evaluate_every = 1
 checkpoint_every = 1
 [[stage]]
 kind = "reinforce"
+teacher = "base"
 [stage.rl]
 tasks = ["sum:1"]
 steps = 2
@@ -182,7 +183,7 @@ TEST(ParseStagesRecipe, NamesWhatIsWrongAndWhere) {
             std::string::npos);
   EXPECT_NE(why(base + "[[stage]]\nkind = \"reinforce\"\nname = \"../x\"\n").find("name is"),
             std::string::npos);
-  EXPECT_NE(why(base + "[[stage]]\nkind = \"reinforce\"\nteacher = \"base\"\n")
+  EXPECT_NE(why(base + "[[stage]]\nkind = \"sample\"\nteacher = \"base\"\n")
                 .find("teacher is for the kind distil"),
             std::string::npos);
   EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.rl]\nstepps = 1\n"),
@@ -227,6 +228,8 @@ TEST_F(StageListTest, EachStageLeavesItsFolderAndGoesOnFromItsModel) {
         "cold/checkpoints", "reinforce/checkpoints/step-00000002", "distil/samples/chats.jsonl",
         "distil/student/checkpoints/step-00000002", "distil.json", "recipe.toml"})
     EXPECT_TRUE(FileExists(*scratch_ / "whole" + "/" + file)) << file;
+  EXPECT_NE(ReadFile(*scratch_ / "whole/reinforce/recipe.toml").find("base/checkpoints/step-"),
+            std::string::npos);  // its teacher
   ASSERT_EQ(whole_->scores.size(), 2u);
   EXPECT_EQ(whole_->scores[0].first, "base");
   EXPECT_EQ(whole_->scores[1].first, "distil");

@@ -201,7 +201,8 @@ class Reader {
         FailUsage("{}: {} is missing: a stage before, or a path", place, field);
     };
     refuse("data", !head.data.empty(), "finetune");
-    refuse("teacher", !head.teacher.empty(), "distil");
+    // Reinforcement may have one.
+    if (head.kind != "reinforce") refuse("teacher", !head.teacher.empty(), "distil");
     if (head.kind == "pretrain" && !head.from.empty())
       FailUsage("{}: from is '{}', but pretraining begins with none", place, head.from);
     RefuseUnknown(place, "from", head.from, /*makes_model=*/true);
@@ -241,7 +242,8 @@ void ListFields(StageHead& h, FieldList& list) {
            "the model it begins with: a stage before it or a path; by default the last that makes "
            "a model");
   list.Add("data", h.data, "of finetune: stages that sampled, or paths");
-  list.Add("teacher", h.teacher, "of distil: a stage or a path");
+  list.Add("teacher", h.teacher,
+           "of distil, and of reinforce where one judges each token: a stage or a path");
 }
 
 void ListFields(StagesRecipe& r, FieldList& list) {

@@ -19,7 +19,7 @@ struct StageHead {
   std::string from;  // the stage whose model it begins with, or a path; by default the stage
                      // before, that makes one
   std::vector<std::string> data;  // of fine-tuning: stages that sampled, or paths
-  std::string teacher;            // of distillation: a stage or a path
+  std::string teacher;            // of distillation, or of reinforcement: a stage or a path
 };
 void ListFields(StageHead& head, FieldList& list);
 

@@ -189,7 +189,7 @@ void Check(const RunRecipe& recipe, const std::string& run) {
                                                           "model and done {} steps",
                                                           reinforced_steps)});
   if (CheckRecipe(run, ToToml(recipe), /*goes_on=*/true, written, may_grow,
-                  {"reinforce.problems.file", "reinforce.teacher.model"})
+                  {"reinforce.problems.file", "reinforce.distil.teacher"})
           .empty())
     RecordRecipe(run, ToToml(recipe));
 }

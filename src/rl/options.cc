@@ -211,7 +211,7 @@ void Validate(const ProblemsOptions& o) {
 }
 
 void ListFields(TeacherOptions& o, FieldList& list) {
-  list.Add("model", o.model,
+  list.Add("teacher", o.model,
            "a model of the same vocabulary that says how probable each token was; \"\": none");
   list.Add("weight", o.weight, "of log p_teacher - log p_policy in a token's advantage");
   list.Add("reward_weight", o.reward_weight,
@@ -222,7 +222,7 @@ void Validate(const TeacherOptions& o) {
   for (const auto& [name, value] :
        {std::pair{"weight", o.weight}, {"reward_weight", o.reward_weight}}) {
     if (!(value >= 0 && std::isfinite(value)))
-      FailUsage("teacher.{} is {}; it must be a number of at least 0", name, value);
+      FailUsage("distil.{} is {}; it must be a number of at least 0", name, value);
   }
 }
 

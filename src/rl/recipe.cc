@@ -19,7 +19,7 @@ void ListFields(ReinforceRecipe& r, FieldList& list) {
   list.Section("rl", r.rl, "the run");
   list.Section("problems", r.problems, "problems and scoring of your own");
   list.Section("prompt", r.prompt, "how the model is asked");
-  list.Section("teacher", r.teacher, "a teacher that judges each token");
+  list.Section("distil", r.teacher, "a teacher that judges each token");
   list.Section("probe", r.probe, "a look at the problems before the run");
   list.Section("curriculum", r.curriculum, "which tasks of a mixture are practised most");
   list.Section("stop", r.stop, "rules that end the run before rl.steps");

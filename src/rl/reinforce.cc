@@ -306,7 +306,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   if (resume) may_grow.push_back({"rl.steps", latest ? latest->step : 0});
   const std::vector<RecipeChange> changes =
       CheckRecipe(run, ToToml(recipe), latest.has_value(), Written(callbacks), may_grow,
-                  {"problems.file", "teacher.model"});
+                  {"problems.file", "distil.teacher"});
   std::optional<ReinforcementRun> loop;
   try {
     loop.emplace(recipe, StartOf(recipe, model_directory), run, callbacks);
