@@ -102,13 +102,15 @@ StagesRecipe List(const std::string& text = kList, std::vector<std::string> over
   return ParseStagesRecipe({"list.toml", text, std::move(overrides)});
 }
 
-// Files that may differ between two runs of one recipe: they hold times.
+// But for those that hold times; the run's own path, which is in the recipe of what has a teacher
+// from it, is left out.
 std::map<std::string, std::string> FilesOf(const std::string& run) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(run)) {
-    if (entry.is_regular_file() && entry.path().filename() != "timings.jsonl")
-      files[std::filesystem::relative(entry.path(), run).string()] =
-          ReadFile(entry.path().string());
+    if (!entry.is_regular_file() || entry.path().filename() == "timings.jsonl") continue;
+    std::string text = ReadFile(entry.path().string());
+    for (size_t at; (at = text.find(run)) != std::string::npos;) text.erase(at, run.size());
+    files[std::filesystem::relative(entry.path(), run).string()] = text;
   }
   return files;
 }
