@@ -119,7 +119,7 @@ bool IsReadable(std::string_view text) {
   ThoughtSplitter splitter({}, /*inside=*/false);
   std::string said = splitter.Next(text).content;
   said += splitter.End().content;
-  return !splitter.in_thought() && !TrimAscii(said).empty();
+  return !TrimAscii(said).empty();  // nothing of a thought that is not closed
 }
 
 Json AnswersLine(int64_t step, const Problem& problem, const Json& asked,
