@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -48,6 +49,31 @@ void Adjust(const GenerationRequest& request, const std::vector<int32_t>& comple
   for (const auto& [token, bias] : request.logit_bias) logits[static_cast<size_t>(token)] += bias;
 }
 
+// Leaves the logits of the tokens that may come next. False, and all of them as they are: none may.
+bool Restrict(const GenerationRequest& request, TokenMask& mask, std::span<float> logits) {
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  const TokenSet& allowed = mask.Allowed();
+  std::vector<std::pair<size_t, float>> kept;
+  for (const int32_t stop : request.stop_tokens) {
+    const auto id = static_cast<size_t>(stop);
+    if (id < logits.size()) kept.emplace_back(id, mask.may_end() ? logits[id] : kNone);
+  }
+  const std::vector<uint64_t>& words = allowed.words();
+  const bool any = std::any_of(words.begin(), words.end(), [](uint64_t word) { return word != 0; });
+  if (!any && !mask.may_end()) return false;
+  for (size_t begin = 0; begin < logits.size(); begin += TokenSet::kBits) {
+    const uint64_t word =
+        begin / TokenSet::kBits < words.size() ? words[begin / TokenSet::kBits] : 0;
+    if (word == ~uint64_t{0}) continue;
+    const size_t end = std::min(begin + TokenSet::kBits, logits.size());
+    for (size_t id = begin; id < end; ++id) {
+      if ((word >> (id - begin) & 1) == 0) logits[id] = kNone;
+    }
+  }
+  for (const auto& [id, logit] : kept) logits[id] = logit;
+  return true;
+}
+
 // The largest logits, ties by the lower id.
 std::vector<TokenLogp> MostProbable(std::span<const float> logits, int64_t most) {
   std::vector<int32_t> order(logits.size());
@@ -78,6 +104,7 @@ struct Engine::Request {
 struct Engine::Sequence {
   std::shared_ptr<Request> request;
   Completion completion;
+  std::unique_ptr<TokenMask> mask;  // null: anything may come
   int64_t slot = -1;
   int64_t computed = 0;  // tokens in the cache
   bool untold = false;   // its last token is still to be told
@@ -102,6 +129,7 @@ struct Engine::Planned {
   int32_t token = 0;
   float logp = 0;
   std::vector<TokenLogp> top = {};
+  bool stuck = false;  // no token may come
 };
 
 // Where the beginning of a prompt lies already.
@@ -149,6 +177,12 @@ void Engine::Check(const GenerationRequest& request, const std::string& name) co
     if (token >= 0 && token < model_.config().vocab_size) continue;
     Fail("logit_bias: token id {} is outside the model's vocabulary of {}", token,
          model_.config().vocab_size);
+  }
+  if (request.constraint && request.stop_tokens.empty()) {
+    Fail(
+        "{}: its answer must be of a given form, but the model knows no token that ends one; give "
+        "its config an eos_token_id",
+        name);
   }
 }
 
@@ -222,6 +256,8 @@ void Engine::Begin(const std::shared_ptr<Request>& request, const Source& source
   sequence.completion.sample = request->admitted++;
   sequence.completion.cached = source.tokens;
   sequence.slot = slot;
+  if (request->asked.constraint)
+    sequence.mask = std::make_unique<TokenMask>(*request->asked.constraint);
   running_.push_back(std::move(sequence));
 }
 
@@ -317,13 +353,16 @@ void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
   std::vector<int32_t> chosen(sampled.size());
   std::vector<float> logp(sampled.size());
   ParallelFor(count, [&](int64_t i) {
-    const Sequence& sequence = *sampled[static_cast<size_t>(i)]->sequence;
+    Planned& planned = *sampled[static_cast<size_t>(i)];
+    const Sequence& sequence = *planned.sequence;
     const GenerationRequest& request = sequence.request->asked;
     const Matrix row = probabilities.Rows(i, 1);
     const float temperature = request.sampling.temperature;
     const float inverse = temperature > 0 ? 1 / temperature : 1.0f;
     std::copy_n(logits.Row(i), vocabulary, row.data);
-    Adjust(request, sequence.completion.tokens, {row.data, static_cast<size_t>(vocabulary)});
+    const std::span<float> adjusted(row.data, static_cast<size_t>(vocabulary));
+    Adjust(request, sequence.completion.tokens, adjusted);
+    planned.stuck = sequence.mask && !Restrict(request, *sequence.mask, adjusted);
     for (int64_t v = 0; v < vocabulary; ++v) row.data[v] *= inverse;
     SoftmaxRows(row, row);
     if (request.never) {
@@ -370,6 +409,10 @@ EngineStep Engine::Commit(std::vector<Planned>& plan) {
     step.cached += sequence.computed;
     if (completion.tokens.empty()) stats_.prompt_tokens += planned.rows;
     if (!planned.sampled) continue;
+    if (planned.stuck) {
+      sequence.done = true;
+      continue;
+    }
     completion.tokens.push_back(planned.token);
     completion.logp.push_back(planned.logp);
     if (request.top_logp > 0) completion.top.push_back(std::move(planned.top));
@@ -379,8 +422,9 @@ EngineStep Engine::Commit(std::vector<Planned>& plan) {
     const bool full = static_cast<int64_t>(completion.tokens.size()) >= request.max_tokens ||
                       sequence.length() >= cache_.capacity() ||
                       sequence.length() >= model_.config().max_position_embeddings;
+    const bool lost = !stop && sequence.mask && !sequence.mask->Read(planned.token);
     sequence.untold = true;
-    sequence.done = stop || full;
+    sequence.done = stop || full || lost;
     completion.finish = stop ? FinishReason::kStop : FinishReason::kLength;
   }
   stats_.work += step;

@@ -123,11 +123,26 @@ void RefuseWhatIsNotThere(const Json& object) {
     if (value && !(value->is_array() && value->empty()))
       Refuse(field, "is not supported by this server", "unsupported");
   }
-  if (const Json* format = Find(object, "response_format")) {
-    if (!format->is_object()) Refuse("response_format", "must be an object");
-    if (String(*format, "type") != "text")
-      Refuse("response_format", "may only have the type 'text' on this server", "unsupported");
+}
+
+// The JSON Schema of what is to be answered; null: anything may be.
+Json ResponseSchema(const Json& object) {
+  const Json* format = Find(object, "response_format");
+  if (!format) return {};
+  if (!format->is_object()) Refuse("response_format", "must be an object");
+  const std::string type = String(*format, "type");
+  if (type == "text") return {};
+  if (type == "json_object") return {{"type", "object"}};
+  if (type != "json_schema") {
+    Refuse("response_format", fmt::format("has the type '{}'; it must be text, json_object or "
+                                          "json_schema",
+                                          Printable(type, 40)));
   }
+  const Json* wrapped = Find(*format, "json_schema");
+  const Json* schema = wrapped && wrapped->is_object() ? Find(*wrapped, "schema") : nullptr;
+  if (!schema || !(schema->is_object() || schema->is_boolean()))
+    Refuse("response_format", R"(must have {"json_schema": {"name": ..., "schema": {...}}})");
+  return *schema;
 }
 
 void ParseShared(const Json& object, const SamplingParams& standard, const RequestLimits& limits,
@@ -164,6 +179,7 @@ void ParseShared(const Json& object, const SamplingParams& standard, const Reque
   fields->seed = Seed(object);
   fields->stop = Stops(object, limits);
   fields->logit_bias = LogitBias(object, limits);
+  fields->schema = ResponseSchema(object);
 }
 
 // OpenAI's messages hold a string or a list of parts, of which a model of text takes the texts.

@@ -37,6 +37,7 @@ struct CompletionFields {
   std::vector<std::string> stop;
   std::optional<int64_t> top_logprobs;  // none: no logprobs at all
   std::vector<std::pair<int32_t, float>> logit_bias;
+  nlohmann::ordered_json schema;  // a JSON Schema that the answer must satisfy; null: none
 };
 
 struct ChatRequest : CompletionFields {

@@ -9,12 +9,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "infer/engine.h"
+#include "serve/answer_forms.h"
 #include "serve/api_error.h"
 #include "serve/api_response.h"
 #include "serve/completion_job.h"
 #include "serve/page.h"
 #include "serve/scheduler.h"
 #include "text/chat_prompt.h"
+#include "text/tags.h"
 
 namespace darkhorse {
 namespace {
@@ -57,6 +59,7 @@ class Server::Impl {
         started_(std::time(nullptr)),
         prompter_(loaded.tokenizer(), loaded.chat_format(), DocumentStartToken(loaded.config()),
                   loaded.path()),
+        forms_(loaded.tokenizer(), StopTokens(loaded.config())),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
                 options.prefill_rows, /*remember=*/true),
         scheduler_(engine_, options.slots + options.queue),
@@ -150,7 +153,8 @@ class Server::Impl {
         request.messages, {request.variables, request.continue_final_message, LocalNow()});
     const AnswerText::Options text{
         .splits = true, .in_thought = prompt.begins_in_thought, .stops = request.stop};
-    Complete(ApiResponse::Kind::kChat, request, {prompt.tokens}, {""}, text, reply);
+    Complete(ApiResponse::Kind::kChat, request, {prompt.tokens}, {""}, text,
+             Constraint(request, prompt), reply);
   }
 
   void Completions(const HttpRequest& http, const Reply& reply) {
@@ -166,12 +170,41 @@ class Server::Impl {
       echoes.push_back(!request.echo ? "" : words ? *words : loaded_.tokenizer().Decode(*ids));
     }
     const AnswerText::Options text{.splits = false, .stops = request.stop};
-    Complete(ApiResponse::Kind::kText, request, std::move(prompts), std::move(echoes), text, reply);
+    Complete(ApiResponse::Kind::kText, request, std::move(prompts), std::move(echoes), text,
+             Constraint(request.schema, AnswerThought::kNone, ""), reply);
+  }
+
+  using ConstraintPtr = std::shared_ptr<const TokenConstraint>;
+
+  // Of answers that must satisfy a schema; null: none.
+  ConstraintPtr Constraint(const Json& schema, AnswerThought thought, const std::string& begun) {
+    if (schema.is_null()) return nullptr;
+    try {
+      auto constraint = std::make_shared<const TokenConstraint>(
+          TokenConstraint{forms_.Json(schema, thought), begun});
+      if (!TokenMask(*constraint).dead()) return constraint;
+    } catch (const Error& error) {
+      throw ApiError(400, error.what(), "response_format");
+    }
+    throw ApiError(400, "the message to be continued does not begin as 'response_format' asks",
+                   "messages");
+  }
+  ConstraintPtr Constraint(const ChatRequest& request, const ChatPrompt& prompt) {
+    const auto asked = request.variables.find("enable_thinking");
+    const bool thinks = asked == request.variables.end() || *asked != false;
+    const bool begun = request.continue_final_message && !prompt.begins_in_thought;
+    const bool knows = loaded_.tokenizer().TokenId(kThinkOpen).has_value();
+    return Constraint(request.schema,
+                      prompt.begins_in_thought    ? AnswerThought::kOpen
+                      : thinks && knows && !begun ? AnswerThought::kAllowed
+                                                  : AnswerThought::kNone,
+                      begun ? request.messages.back().at("content").get<std::string>() : "");
   }
 
   void Complete(ApiResponse::Kind kind, const CompletionFields& fields,
                 std::vector<std::vector<int32_t>> prompts, std::vector<std::string> echoes,
-                const AnswerText::Options& text, const Reply& reply) {
+                const AnswerText::Options& text, const ConstraintPtr& constraint,
+                const Reply& reply) {
     CheckModel(fields.model);
     std::vector<CompletionJob::Part> parts;
     std::vector<GenerationRequest> requests;
@@ -194,6 +227,7 @@ class Server::Impl {
       request.never = loaded_.silent_tokens();
       request.logit_bias = fields.logit_bias;
       request.top_logp = fields.top_logprobs.value_or(0);
+      request.constraint = constraint;
       requests.push_back(std::move(request));
     }
     const bool with_chances = fields.top_logprobs.has_value();
@@ -291,6 +325,7 @@ class Server::Impl {
   std::atomic<bool> closing_ = false;
   std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0;
   const ChatPrompter prompter_;
+  AnswerForms forms_;
   Engine engine_;
   Scheduler scheduler_;
   HttpServer http_;  // last: its handlers use the rest

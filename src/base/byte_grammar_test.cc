@@ -1,0 +1,167 @@
+#include "base/byte_grammar.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/byte_grammar_reader.h"
+#include "base/error.h"
+
+namespace darkhorse {
+namespace {
+
+using Counting = ByteGrammar::Counting;
+using Node = ByteGrammar::Node;
+using Rule = ByteGrammar::Rule;
+
+struct Reading {
+  bool goes_on, ends;
+  bool operator==(const Reading&) const = default;
+};
+
+Reading Read(ByteGrammarReader& reader, std::string_view text) {
+  auto state = reader.Start();
+  for (const char byte : text) state = reader.Next(state, static_cast<uint8_t>(byte));
+  return {reader.MayGoOn(state), reader.MayEnd(state)};
+}
+
+Reading Read(const ByteGrammar& grammar, std::string_view text) {
+  ByteGrammarReader reader(std::make_shared<const ByteGrammar>(grammar));
+  return Read(reader, text);
+}
+
+constexpr Reading kDead = {false, false}, kWhole = {false, true}, kBegun = {true, false},
+                  kBoth = {true, true};
+
+// list = '(' ( 'x' | list )* ')'
+ByteGrammar Lists() {
+  ByteGrammar grammar;
+  const Rule list = grammar.AddRule();
+  const Node open = grammar.AddText(grammar.Start(list), "(");
+  grammar.AddByte(open, 'x', open);
+  grammar.AddCall(open, list, open);
+  grammar.SetEnd(grammar.AddText(open, ")"));
+  grammar.Finish(list);
+  return grammar;
+}
+
+TEST(ByteGrammar, RulesCallThemselves) {
+  const ByteGrammar lists = Lists();
+  EXPECT_EQ(Read(lists, ""), kBegun);
+  EXPECT_EQ(Read(lists, "()"), kWhole);
+  EXPECT_EQ(Read(lists, "(x(xx)()"), kBegun);
+  EXPECT_EQ(Read(lists, "(x(xx)())"), kWhole);
+  EXPECT_EQ(Read(lists, "(x))"), kDead);
+  EXPECT_EQ(Read(lists, "x"), kDead);
+}
+
+TEST(ByteGrammar, NestingEndsWhereNothingMoreCouldWait) {
+  const ByteGrammar lists = Lists();
+  const auto nested = [](int depth) { return std::string(static_cast<size_t>(depth), '('); };
+  EXPECT_EQ(Read(lists, nested(ByteGrammar::kMaxDepth + 1)), kBegun);
+  EXPECT_EQ(Read(lists, nested(ByteGrammar::kMaxDepth + 2)), kDead);
+  EXPECT_EQ(Read(lists, nested(200) + std::string(200, ')')), kWhole);
+}
+
+// A rule is not begun that could not be ended within the depth that is left.
+TEST(ByteGrammar, NothingIsBegunThatCannotEnd) {
+  ByteGrammar grammar;
+  const Rule list = grammar.AddRule(), pair = grammar.AddRule();
+  const Node end = grammar.AddNode(list);
+  grammar.SetEnd(end);
+  grammar.AddByte(grammar.Start(list), 'x', end);
+  grammar.AddCall(grammar.Start(list), pair, end);
+  Node at = grammar.AddText(grammar.Start(pair), "(");
+  at = grammar.AddText(grammar.AddCall(at, list), ",");
+  grammar.SetEnd(grammar.AddText(grammar.AddCall(at, list), ")"));
+  grammar.Finish(list);
+  ByteGrammarReader reader(std::make_shared<const ByteGrammar>(grammar));
+  std::string text;
+  for (int i = 0; i < 6 * ByteGrammar::kMaxDepth; ++i) {  // as deep as can be, then out again
+    const bool deeper = i < ByteGrammar::kMaxDepth && Read(reader, text + "(").goes_on;
+    for (const char* next : {"(", "x", ",", ")"}) {
+      if (!deeper && *next == '(') continue;
+      if (Read(reader, text + next) == kDead) continue;
+      text += next;
+      break;
+    }
+  }
+  EXPECT_EQ(Read(reader, text), kWhole);
+}
+
+TEST(ByteGrammar, RunsCount) {
+  ByteGrammar grammar;
+  const Rule rule = grammar.AddRule(2, 4);
+  const Node body = grammar.AddText(grammar.Start(rule), "<");
+  grammar.AddByte(body, 'a', body, Counting::kOneMore);
+  const Node end = grammar.AddNode(rule);
+  grammar.SetEnd(end);
+  grammar.AddByte(body, '>', end, Counting::kEnough);
+  grammar.Finish(rule);
+  EXPECT_EQ(Read(grammar, "<a>"), kDead);
+  EXPECT_EQ(Read(grammar, "<aa>"), kWhole);
+  EXPECT_EQ(Read(grammar, "<aaaa>"), kWhole);
+  EXPECT_EQ(Read(grammar, "<aaaa"), kBegun);
+  EXPECT_EQ(Read(grammar, "<aaaaa"), kDead);
+}
+
+TEST(ByteGrammar, AllWaysAreFollowed) {
+  ByteGrammar grammar;
+  const Rule rule = grammar.AddRule(), number = grammar.AddRule();
+  grammar.SetEnd(grammar.AddText(grammar.Start(number), "12"));
+  grammar.SetEnd(grammar.AddText(grammar.Start(number), "1"));
+  const Node end = grammar.AddCall(grammar.Start(rule), number);
+  grammar.SetEnd(end);
+  grammar.SetEnd(grammar.AddText(end, "2!"));
+  grammar.Finish(rule);
+  EXPECT_EQ(Read(grammar, "1"), kBoth);
+  EXPECT_EQ(Read(grammar, "12"), kBoth);
+  EXPECT_EQ(Read(grammar, "12!"), kWhole);
+  EXPECT_EQ(Read(grammar, "122!"), kWhole);
+}
+
+std::string FinishError(ByteGrammar grammar, Rule root) {
+  try {
+    grammar.Finish(root);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+TEST(ByteGrammar, WhatCannotBeReadIsRefused) {
+  ByteGrammar endless;
+  const Rule rule = endless.AddRule();
+  endless.SetEnd(endless.AddCall(endless.AddText(endless.Start(rule), "("), rule));
+  EXPECT_EQ(FinishError(endless, rule), "no finite text can satisfy it");
+
+  ByteGrammar circle;
+  const Rule one = circle.AddRule(), two = circle.AddRule(), empty = circle.AddRule();
+  circle.SetEnd(circle.Start(empty));
+  circle.SetEnd(circle.AddCall(circle.Start(one), two));
+  circle.SetEnd(circle.AddText(circle.Start(one), "a"));
+  // Behind a rule that may read nothing.
+  circle.SetEnd(circle.AddCall(circle.AddCall(circle.Start(two), empty), one));
+  EXPECT_EQ(FinishError(circle, one), "it begins with itself, with nothing to read between");
+}
+
+TEST(ByteGrammarReader, WhatIsForgottenIsFoundAgain) {
+  ByteGrammarReader reader(std::make_shared<const ByteGrammar>(Lists()));
+  auto state = reader.Start();
+  for (const char byte : std::string("(x((x"))
+    state = reader.Next(state, static_cast<uint8_t>(byte));
+  const size_t before = reader.states();
+  state = reader.Forget(state);
+  EXPECT_LT(reader.states(), before);
+  for (const char byte : std::string(")x)")) state = reader.Next(state, static_cast<uint8_t>(byte));
+  EXPECT_TRUE(reader.MayGoOn(state));
+  EXPECT_FALSE(reader.MayEnd(state));
+  state = reader.Next(state, ')');
+  EXPECT_TRUE(reader.MayEnd(state));
+  EXPECT_EQ(reader.Next(state, ')'), ByteGrammarReader::kDead);
+}
+
+}  // namespace
+}  // namespace darkhorse

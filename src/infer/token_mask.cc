@@ -1,0 +1,143 @@
+#include "infer/token_mask.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace darkhorse {
+namespace {
+
+using State = ByteGrammarReader::State;
+
+// Fewer tokens than this are kept as a list.
+constexpr size_t kFewTokens = 512;
+// How much is remembered before all of it is forgotten: sets of a grammar, sets of a completion,
+// states of a reader, a kilobyte each.
+constexpr size_t kMostSets = 512, kMostKnown = 256, kMostStates = 8192;
+// Transitions that one walk may have to find. A grammar that is so ambiguous that this does not
+// do has the tokens that were met before.
+constexpr int64_t kMostFound = 50'000;
+
+// Tries the tokens below a node of the tree, from the state that the bytes up to it have led to.
+// `meet` hears of each node that can be read, and with which state.
+template <typename Meet>
+void Walk(const TokenTree& tree, int32_t top, State from, ByteGrammarReader* reader,
+          const Meet& meet) {
+  std::array<State, TokenTree::kLongest + 1> states;
+  states[tree.node(top).depth] = from;
+  const int32_t behind = tree.node(top).behind;
+  const int64_t budget = reader->found() + kMostFound;
+  for (int32_t at = top + 1; at < behind && reader->found() < budget;) {
+    const TokenTree::Node& node = tree.node(at);
+    const State state = reader->Next(states[node.depth - 1u], node.byte);
+    if (state == ByteGrammarReader::kDead) {
+      at = node.behind;
+      continue;
+    }
+    states[node.depth] = state;
+    meet(at, state);
+    ++at;
+  }
+}
+
+}  // namespace
+
+TokenGrammar::TokenGrammar(std::shared_ptr<const TokenTree> tree,
+                           std::shared_ptr<const ByteGrammar> grammar)
+    : tree_(std::move(tree)), grammar_(std::move(grammar)), reader_(grammar_) {}
+
+// A token adds no more to a count than it has bytes.
+TokenGrammar::Key TokenGrammar::KeyOf(ByteGrammar::Node node, int32_t count) const {
+  const ByteGrammar::Machine& machine = grammar_->machine(grammar_->place(node).rule);
+  constexpr auto kFar = static_cast<int32_t>(TokenTree::kLongest) + 1;
+  return {node, std::clamp(machine.least - count, 0, kFar),
+          machine.most == ByteGrammar::kUnbounded ? kFar : std::min(machine.most - count, kFar)};
+}
+
+std::shared_ptr<const TokenGrammar::Within> TokenGrammar::Find(ByteGrammar::Node node,
+                                                               int32_t count) {
+  const std::lock_guard lock(mutex_);
+  const Key key = KeyOf(node, count);
+  if (const auto found = found_.find(key); found != found_.end()) return found->second;
+  if (sets_ > kMostSets) {
+    found_.clear();
+    sets_ = 0;
+  }
+  if (reader_.states() > kMostStates) reader_.Forget(ByteGrammarReader::kDead);
+  auto within = std::make_shared<Within>();
+  Walk(*tree_, 0, reader_.Alone(node, count), &reader_, [&](int32_t at, State state) {
+    const TokenTree::Node& met = tree_->node(at);
+    within->reach = std::max(within->reach, reader_.reach(state));
+    if (reader_.MayEnd(state) && met.behind > at + 1) within->ends.push_back(at);
+    for (int32_t token = met.token; token >= 0; token = tree_->Same(token))
+      within->tokens.push_back(token);
+  });
+  if (within->tokens.size() >= kFewTokens) {
+    auto set = std::make_unique<TokenSet>(tree_->vocabulary());
+    for (const int32_t token : within->tokens) set->Add(token);
+    within->set = std::move(set);
+    within->tokens = {};
+    ++sets_;
+  }
+  found_.emplace(key, within);
+  return within;
+}
+
+TokenMask::TokenMask(const TokenConstraint& constraint)
+    : grammar_(constraint.grammar), reader_(grammar_->grammar()), state_(reader_.Start()) {
+  Read(constraint.begun);
+}
+
+bool TokenMask::Read(std::string_view bytes) {
+  for (const char byte : bytes) state_ = reader_.Next(state_, static_cast<uint8_t>(byte));
+  allowed_ = nullptr;
+  if (reader_.states() > kMostStates) {
+    state_ = reader_.Forget(state_);
+    known_.clear();
+  }
+  return !dead();
+}
+
+std::shared_ptr<const TokenSet> TokenMask::AllowedBy(int32_t run) {
+  const ByteGrammarReader::Run at = reader_.run(run);
+  const auto [node, least, most] = grammar_->KeyOf(at.node, at.count);
+  const Key key = {node, least, most, at.waiting};
+  if (const auto known = known_.find(key); known != known_.end()) return known->second;
+  const TokenTree& tree = grammar_->tree();
+  auto allowed = std::make_shared<TokenSet>(tree.vocabulary());
+  const auto add = [&](int32_t met, State) {
+    for (int32_t token = tree.node(met).token; token >= 0; token = tree.Same(token))
+      allowed->Add(token);
+  };
+  const auto within = grammar_->Find(at.node, at.count);
+  if (at.depth + within->reach > ByteGrammar::kMaxDepth) {
+    // So deep, what a rule accepts does depend on who waits.
+    Walk(tree, 0, reader_.Behind(run), &reader_, add);
+  } else {
+    if (within->set) allowed->Add(*within->set);
+    for (const int32_t token : within->tokens) allowed->Add(token);
+    if (at.waiting >= 0 && !within->ends.empty()) {
+      const State behind = reader_.Behind(at.waiting);
+      for (const int32_t end : within->ends) Walk(tree, end, behind, &reader_, add);
+    }
+  }
+  if (known_.size() >= kMostKnown) known_.clear();
+  known_.emplace(key, allowed);
+  return allowed;
+}
+
+const TokenSet& TokenMask::Allowed() {
+  if (allowed_) return *allowed_;
+  const auto runs = reader_.runs(state_);
+  if (runs.size() == 1) {
+    allowed_ = AllowedBy(runs.front());
+    return *allowed_;
+  }
+  auto all = std::make_shared<TokenSet>(grammar_->tree().vocabulary());
+  const std::vector<int32_t> each(runs.begin(), runs.end());  // the reader's move
+  for (const int32_t run : each) all->Add(*AllowedBy(run));
+  allowed_ = std::move(all);
+  return *allowed_;
+}
+
+}  // namespace darkhorse
