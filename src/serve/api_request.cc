@@ -3,54 +3,21 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "serve/api_error.h"
+#include "serve/request_field.h"
 #include "text/chat_template.h"
 
 namespace darkhorse {
 namespace {
 
+using namespace request_field;
 using Json = nlohmann::ordered_json;
 
-[[noreturn]] void Refuse(const std::string& field, const std::string& what,
-                         const std::string& code = "") {
-  throw ApiError(400, fmt::format("'{}' {}", field, what), field, code);
-}
-
-// The member; null where there is none, for clients send null for what they leave out.
-const Json* Find(const Json& object, const std::string& field) {
-  const auto found = object.find(field);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-bool Bool(const Json& object, const std::string& field, bool standard) {
-  const Json* value = Find(object, field);
-  if (!value) return standard;
-  if (!value->is_boolean()) Refuse(field, "must be true or false");
-  return value->get<bool>();
-}
-
-std::string String(const Json& object, const std::string& field) {
-  const Json* value = Find(object, field);
-  if (!value) return "";
-  if (!value->is_string()) Refuse(field, "must be a string");
-  return value->get<std::string>();
-}
-
-int64_t IntegerOf(const Json& value, const std::string& field, int64_t low, int64_t high) {
-  const bool fits = value.is_number_integer() &&
-                    !(value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX);
-  if (!fits || value.get<int64_t>() < low || value.get<int64_t>() > high)
-    Refuse(field, fmt::format("must be an integer from {} to {}", low, high));
-  return value.get<int64_t>();
-}
-
-std::optional<int64_t> Integer(const Json& object, const std::string& field, int64_t low,
-                               int64_t high) {
-  const Json* value = Find(object, field);
-  return value ? std::optional(IntegerOf(*value, field, low, high)) : std::nullopt;
-}
+constexpr size_t kMostNameBytes = 64;  // of a tool
+constexpr int kMostArgumentsDepth = 64;
 
 void Real(const Json& object, const std::string& field, float* target) {
   const Json* value = Find(object, field);
@@ -118,11 +85,9 @@ std::vector<int32_t> TokenIds(const Json& value, const std::string& field) {
 
 // Fields that change what an answer must look like. To ignore them would be to answer wrongly.
 void RefuseWhatIsNotThere(const Json& object) {
-  for (const char* field : {"tools", "functions"}) {
-    const Json* value = Find(object, field);
-    if (value && !(value->is_array() && value->empty()))
-      Refuse(field, "is not supported by this server", "unsupported");
-  }
+  const Json* value = Find(object, "functions");
+  if (value && !(value->is_array() && value->empty()))
+    Refuse("functions", "is not supported by this server; use 'tools'", "unsupported");
 }
 
 // The JSON Schema of what is to be answered; null: anything may be.
@@ -202,6 +167,52 @@ std::string ContentText(const Json& content, const std::string& field) {
   return text;
 }
 
+Tool OneTool(const Json& tool) {
+  const std::string type = tool.is_object() ? String(tool, "type") : "";
+  const Json* function = type == "function" ? Find(tool, "function") : nullptr;
+  if (!function || !function->is_object())
+    Refuse("tools", R"(must hold {"type": "function", "function": {"name": ..., ...}})");
+  Tool made{String(*function, "name"), nullptr};
+  const auto plain = [](char c) {
+    return IsAsciiLetter(c) || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+  };
+  if (made.name.empty() || made.name.size() > kMostNameBytes ||
+      !std::all_of(made.name.begin(), made.name.end(), plain)) {
+    Refuse("tools", fmt::format("has the name '{}'; it must be 1 to {} letters, digits, _, - or .",
+                                Printable(made.name, 80), kMostNameBytes));
+  }
+  if (const Json* parameters = Find(*function, "parameters")) {
+    if (!parameters->is_object())
+      Refuse("tools", fmt::format("has 'parameters' of '{}' that are no JSON Schema", made.name));
+    made.parameters = *parameters;
+  }
+  return made;
+}
+
+// The calls of tools in an assistant's message, whose content is null then where it has none.
+void AddToolCalls(const Json& message, const std::string& field, Json* rendered) {
+  const Json* calls = Find(message, "tool_calls");
+  if (!calls || (calls->is_array() && calls->empty())) return;
+  const std::string where = field + ".tool_calls";
+  if (!calls->is_array()) Refuse(where, "must be an array");
+  for (const Json& call : *calls) {
+    const Json* function = call.is_object() ? Find(call, "function") : nullptr;
+    const std::string name = function && function->is_object() ? String(*function, "name") : "";
+    if (name.empty()) Refuse(where, R"(must hold {"function": {"name": ..., "arguments": ...}})");
+    const Json* arguments = Find(*function, "arguments");
+    std::string text = "{}";
+    if (arguments)
+      text = arguments->is_string() ? arguments->get<std::string>() : arguments->dump();
+    const auto value = TryParseJson<Json>(text, nullptr, kMostArgumentsDepth);
+    if (!value || !value->is_object())
+      Refuse(where, "must hold 'arguments' that are an object of JSON as a string");
+    (*rendered)["tool_calls"].push_back({{"id", String(call, "id")},
+                                         {"type", "function"},
+                                         {"function", {{"name", name}, {"arguments", text}}}});
+  }
+  if ((*rendered)["content"] == "") (*rendered)["content"] = nullptr;
+}
+
 }  // namespace
 
 Json ParseBody(const std::string& body, const RequestLimits& limits) {
@@ -237,6 +248,10 @@ Json ParseMessages(const Json& object, const RequestLimits& limits) {
         {"role", role},
         {"content",
          content == message.end() ? std::string() : ContentText(*content, field + ".content")}};
+    if (role == "assistant") AddToolCalls(message, field, &rendered);
+    for (const char* of_tool : {"tool_call_id", "name"}) {
+      if (role == "tool" && Find(message, of_tool)) rendered[of_tool] = String(message, of_tool);
+    }
     for (const char* thought : {"reasoning_content", "reasoning"}) {
       if (const std::string text = String(message, thought); !text.empty()) {
         rendered["reasoning_content"] = text;
@@ -246,6 +261,52 @@ Json ParseMessages(const Json& object, const RequestLimits& limits) {
     messages.push_back(std::move(rendered));
   }
   return messages;
+}
+
+void SpellOutArguments(Json* messages) {
+  for (Json& message : *messages) {
+    if (!message.contains("tool_calls")) continue;
+    for (Json& call : message["tool_calls"]) {
+      Json& arguments = call["function"]["arguments"];
+      if (arguments.is_string()) arguments = Json::parse(arguments.get<std::string>());
+    }
+  }
+}
+
+ToolFields ParseTools(const Json& object, const RequestLimits& limits) {
+  ToolFields fields;
+  if (const Json* tools = Find(object, "tools"); tools && !(tools->is_array() && tools->empty())) {
+    if (!tools->is_array()) Refuse("tools", "must be an array");
+    if (static_cast<int64_t>(tools->size()) > limits.tools)
+      Refuse("tools", fmt::format("are {}; at most {} are taken", tools->size(), limits.tools));
+    for (const Json& tool : *tools) fields.tools.push_back(OneTool(tool));
+    fields.offered = *tools;
+    fields.choice = ToolFields::Choice::kAuto;
+  }
+  fields.several = Bool(object, "parallel_tool_calls", true);
+  const Json* choice = Find(object, "tool_choice");
+  if (!choice) return fields;
+  std::string named;
+  if (choice->is_object()) {
+    const Json* function = Find(*choice, "function");
+    named = function && function->is_object() ? String(*function, "name") : "";
+  }
+  if (*choice == "none") {
+    fields.choice = ToolFields::Choice::kNone;
+    fields.offered = nullptr;
+  } else if (*choice == "required" || !named.empty()) {
+    fields.choice = ToolFields::Choice::kRequired;
+    if (!named.empty()) {
+      std::erase_if(fields.tools, [&](const Tool& tool) { return tool.name != named; });
+      fields.several = false;
+    }
+    if (fields.tools.empty()) Refuse("tool_choice", "asks for a tool that 'tools' does not have");
+  } else if (*choice != "auto") {
+    Refuse(
+        "tool_choice",
+        R"(must be "none", "auto", "required" or {"type": "function", "function": {"name": ...}})");
+  }
+  return fields;
 }
 
 bool ContinuesFinalMessage(const Json& object) {
@@ -290,6 +351,7 @@ ChatRequest ParseChatRequest(const std::string& body, const SamplingParams& stan
   ChatRequest request;
   ParseShared(object, standard, limits, &request);
   request.messages = ParseMessages(object, limits);
+  request.tools = ParseTools(object, limits);
   request.continue_final_message = ContinuesFinalMessage(object);
   request.variables = ParseTemplateVariables(object);
   const auto top = Integer(object, "top_logprobs", 0, limits.top_logprobs);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "infer/sampler.h"
+#include "text/tool_calls.h"
 
 namespace darkhorse {
 
@@ -22,6 +23,7 @@ struct RequestLimits {
   int64_t top_logprobs = 20;
   int64_t logit_biases = 1024;
   int64_t messages = 4096;
+  int64_t tools = 128;
   int json_depth = 64;
 };
 
@@ -40,8 +42,20 @@ struct CompletionFields {
   nlohmann::ordered_json schema;  // a JSON Schema that the answer must satisfy; null: none
 };
 
+// The functions that a model may call, and whether it does.
+struct ToolFields {
+  enum class Choice { kNone, kAuto, kRequired };
+  nlohmann::ordered_json offered;  // as a chat template takes them: an array, or null
+  std::vector<Tool> tools;         // those that may be called
+  Choice choice = Choice::kNone;
+  bool several = true;  // calls in one answer
+};
+
 struct ChatRequest : CompletionFields {
-  nlohmann::ordered_json messages;   // for a chat template: contents are strings
+  // For a chat template: contents are strings, or null beside calls of tools, whose arguments are
+  // strings.
+  nlohmann::ordered_json messages;
+  ToolFields tools;
   nlohmann::ordered_json variables;  // of the template; an object
   bool continue_final_message = false;
 };
@@ -72,6 +86,10 @@ nlohmann::ordered_json ParseBody(const std::string& body, const RequestLimits& l
 // The member `messages` as a chat template takes it. ApiError 400.
 nlohmann::ordered_json ParseMessages(const nlohmann::ordered_json& object,
                                      const RequestLimits& limits);
+// The arguments of its calls of tools as the objects that they spell, as most templates want them.
+void SpellOutArguments(nlohmann::ordered_json* messages);
+// The members `tools`, `tool_choice` and `parallel_tool_calls`. ApiError 400.
+ToolFields ParseTools(const nlohmann::ordered_json& object, const RequestLimits& limits);
 // Whether the last of them is to be continued. ApiError 400: it is not the assistant's.
 bool ContinuesFinalMessage(const nlohmann::ordered_json& object);
 // What else the request tells the template, such as {"enable_thinking": false}. ApiError 400.

@@ -411,7 +411,7 @@ class Slow {
     if (i < members.size()) return ends;
     if (first) ends.merge(Sign(here, "}"));
     const Json& more = schema.contains("additionalProperties") ? schema["additionalProperties"]
-                       : members.empty()                       ? true_
+                       : !schema.contains("properties")        ? true_
                                                                : false_;
     for (const size_t at : here) {
       for (const size_t end : String(Json::object(), at)) {
@@ -528,7 +528,8 @@ class Random {
           if (!letter || Chance(20)) next.push_back(static_cast<uint8_t>(byte));
         }
       }
-      if (next.empty() && !reader.MayGoOn(state)) return reader.MayEnd(state) ? text : "no way on from " + text;
+      if (next.empty() && !reader.MayGoOn(state))
+        return reader.MayEnd(state) ? text : "no way on from " + text;
       if (next.empty() && ++tries < 1000) continue;
       if (next.empty()) return "no way on from " + text;
       text += static_cast<char>(next[Below(next.size())]);
@@ -564,7 +565,7 @@ class Random {
 TEST(JsonSchema, EveryDocumentIsJudgedAsByASlowDefinition) {
   Random random(1);
   int right = 0, wrong = 0;
-  for (int round = 0; round < 400; ++round) {
+  for (int round = 0; round < 150; ++round) {
     const Json schema = random.Schema(3);
     std::unique_ptr<Documents> documents;
     try {
@@ -588,15 +589,15 @@ TEST(JsonSchema, EveryDocumentIsJudgedAsByASlowDefinition) {
       }
     }
   }
-  EXPECT_GT(right, 1000);
-  EXPECT_GT(wrong, 3000);
+  EXPECT_GT(right, 400);
+  EXPECT_GT(wrong, 1000);
 }
 
 // What other printers write is read to its end, and each beginning of it too.
 TEST(JsonSchema, PrintedDocumentsAreRead) {
   Random random(2);
   Documents any("{}");
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 100; ++i) {
     const std::string text = random.Document(&any, 100);
     const Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     ASSERT_FALSE(value.is_discarded()) << text;
