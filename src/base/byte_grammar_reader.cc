@@ -138,7 +138,7 @@ ByteGrammarReader::State ByteGrammarReader::Close() {
 }
 
 ByteGrammarReader::State ByteGrammarReader::FindNext(State state, uint8_t byte) {
-  ++found_;
+  found_ += static_cast<int64_t>(runs(state).size());
   // Entering moves neither the states nor their runs; runs_ may move.
   for (const int32_t id : states_[static_cast<size_t>(state)].runs) {
     const Run at = run(id);

@@ -56,7 +56,7 @@ class ByteGrammarReader {
 
   // What has been remembered.
   size_t states() const { return states_.size(); }
-  int64_t found() const { return found_; }  // transitions
+  int64_t found() const { return found_; }  // what it took: runs that were led on
   // Forgets all but the way to one state, and returns its new number. Others have none any more,
   // and no runs.
   State Forget(State kept);

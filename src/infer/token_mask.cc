@@ -11,22 +11,21 @@ using State = ByteGrammarReader::State;
 
 // Fewer tokens than this are kept as a list.
 constexpr size_t kFewTokens = 512;
-// How much is remembered before all of it is forgotten: sets of a grammar, sets of a completion,
-// states of a reader, a kilobyte each.
-constexpr size_t kMostSets = 512, kMostKnown = 256, kMostStates = 8192;
-// Transitions that one walk may have to find. A grammar that is so ambiguous that this does not
-// do has the tokens that were met before.
-constexpr int64_t kMostFound = 50'000;
+// How much is remembered before all of it is forgotten: of a grammar places, and those with sets;
+// sets of a completion; states of a reader, a kilobyte each.
+constexpr size_t kMostPlaces = 4096, kMostSets = 512, kMostKnown = 256, kMostStates = 8192;
+// What walks of the tree may take to find what they have not met before (ByteGrammarReader::found).
+// Where a grammar is so ambiguous that this does not do, tokens that were met by then are allowed.
+constexpr int64_t kMostFound = 200'000;
 
 // Tries the tokens below a node of the tree, from the state that the bytes up to it have led to.
 // `meet` hears of each node that can be read, and with which state.
 template <typename Meet>
-void Walk(const TokenTree& tree, int32_t top, State from, ByteGrammarReader* reader,
+void Walk(const TokenTree& tree, int32_t top, State from, ByteGrammarReader* reader, int64_t budget,
           const Meet& meet) {
   std::array<State, TokenTree::kLongest + 1> states;
   states[tree.node(top).depth] = from;
   const int32_t behind = tree.node(top).behind;
-  const int64_t budget = reader->found() + kMostFound;
   for (int32_t at = top + 1; at < behind && reader->found() < budget;) {
     const TokenTree::Node& node = tree.node(at);
     const State state = reader->Next(states[node.depth - 1u], node.byte);
@@ -59,13 +58,14 @@ std::shared_ptr<const TokenGrammar::Within> TokenGrammar::Find(ByteGrammar::Node
   const std::lock_guard lock(mutex_);
   const Key key = KeyOf(node, count);
   if (const auto found = found_.find(key); found != found_.end()) return found->second;
-  if (sets_ > kMostSets) {
+  if (sets_ > kMostSets || found_.size() > kMostPlaces) {
     found_.clear();
     sets_ = 0;
   }
   if (reader_.states() > kMostStates) reader_.Forget(ByteGrammarReader::kDead);
   auto within = std::make_shared<Within>();
-  Walk(*tree_, 0, reader_.Alone(node, count), &reader_, [&](int32_t at, State state) {
+  const State alone = reader_.Alone(node, count);
+  Walk(*tree_, 0, alone, &reader_, reader_.found() + kMostFound, [&](int32_t at, State state) {
     const TokenTree::Node& met = tree_->node(at);
     within->reach = std::max(within->reach, reader_.reach(state));
     if (reader_.MayEnd(state) && met.behind > at + 1) within->ends.push_back(at);
@@ -98,7 +98,7 @@ bool TokenMask::Read(std::string_view bytes) {
   return !dead();
 }
 
-std::shared_ptr<const TokenSet> TokenMask::AllowedBy(int32_t run) {
+std::shared_ptr<const TokenSet> TokenMask::AllowedBy(int32_t run, int64_t budget) {
   const ByteGrammarReader::Run at = reader_.run(run);
   const auto [node, least, most] = grammar_->KeyOf(at.node, at.count);
   const Key key = {node, least, most, at.waiting};
@@ -112,13 +112,13 @@ std::shared_ptr<const TokenSet> TokenMask::AllowedBy(int32_t run) {
   const auto within = grammar_->Find(at.node, at.count);
   if (at.depth + within->reach > ByteGrammar::kMaxDepth) {
     // So deep, what a rule accepts does depend on who waits.
-    Walk(tree, 0, reader_.Behind(run), &reader_, add);
+    Walk(tree, 0, reader_.Behind(run), &reader_, budget, add);
   } else {
     if (within->set) allowed->Add(*within->set);
     for (const int32_t token : within->tokens) allowed->Add(token);
     if (at.waiting >= 0 && !within->ends.empty()) {
       const State behind = reader_.Behind(at.waiting);
-      for (const int32_t end : within->ends) Walk(tree, end, behind, &reader_, add);
+      for (const int32_t end : within->ends) Walk(tree, end, behind, &reader_, budget, add);
     }
   }
   if (known_.size() >= kMostKnown) known_.clear();
@@ -129,13 +129,14 @@ std::shared_ptr<const TokenSet> TokenMask::AllowedBy(int32_t run) {
 const TokenSet& TokenMask::Allowed() {
   if (allowed_) return *allowed_;
   const auto runs = reader_.runs(state_);
+  const int64_t budget = reader_.found() + kMostFound;
   if (runs.size() == 1) {
-    allowed_ = AllowedBy(runs.front());
+    allowed_ = AllowedBy(runs.front(), budget);
     return *allowed_;
   }
   auto all = std::make_shared<TokenSet>(grammar_->tree().vocabulary());
   const std::vector<int32_t> each(runs.begin(), runs.end());  // the reader's move
-  for (const int32_t run : each) all->Add(*AllowedBy(run));
+  for (const int32_t run : each) all->Add(*AllowedBy(run, budget));
   allowed_ = std::move(all);
   return *allowed_;
 }

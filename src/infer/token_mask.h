@@ -100,7 +100,7 @@ class TokenMask {
 
  private:
   using Key = std::tuple<ByteGrammar::Node, int32_t, int32_t, int32_t>;
-  std::shared_ptr<const TokenSet> AllowedBy(int32_t run);
+  std::shared_ptr<const TokenSet> AllowedBy(int32_t run, int64_t budget);
 
   const std::shared_ptr<TokenGrammar> grammar_;
   ByteGrammarReader reader_;

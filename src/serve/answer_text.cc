@@ -7,7 +7,9 @@
 namespace darkhorse {
 
 AnswerText::AnswerText(const Tokenizer& tokenizer, Options options)
-    : stream_(tokenizer, /*for_people=*/true, std::move(options.shown)),
+    : tokenizer_(tokenizer),
+      shown_(std::move(options.shown)),
+      stream_(tokenizer, /*for_people=*/true),
       content_(std::move(options.stops)) {
   if (options.splits) splitter_.emplace(ThoughtTags{}, options.in_thought);
   if (options.calls) calls_.emplace(*options.calls, std::move(options.tools));
@@ -21,7 +23,9 @@ void AnswerText::CountToken() {
 AnswerText::Piece AnswerText::Next(int32_t token) {
   if (stopped_) return {};
   const bool before = in_thought();
-  Piece piece = Split(stream_.Next(token));
+  const bool shown = std::find(shown_.begin(), shown_.end(), token) != shown_.end();
+  Piece piece = Split(shown ? stream_.End() + std::string(tokenizer_.TokenBytes(token))
+                            : stream_.Next(token));
   ++tokens_;
   if (before || in_thought()) ++thought_tokens_;
   TakeCalls(&piece, /*end=*/false);

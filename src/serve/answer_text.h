@@ -53,6 +53,8 @@ class AnswerText {
   // Passes content through the stops.
   std::string Pass(std::string content, bool end);
 
+  const Tokenizer tokenizer_;
+  const std::vector<int32_t> shown_;
   TextStream stream_;
   std::optional<ThoughtSplitter> splitter_;
   std::optional<ToolCallReader> calls_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -100,24 +101,69 @@ JsonGrammar::Node JsonGrammar::AddDigits(Node from, int most, const std::vector<
   return from;
 }
 
-JsonGrammar::Rule JsonGrammar::Integer() {
-  const auto [made, is_new] = made_.try_emplace("integer");
+// The numbers from `least` to `most`, which are not below 0, without leading zeros.
+void JsonGrammar::AddBetween(Node from, int64_t least, int64_t most, Node end) {
+  const Rule rule = grammar_.place(from).rule;
+  std::vector<Node> free = {end};  // from where so many digits of any kind lead to the end
+  const auto any = [&](size_t digits) {
+    while (free.size() <= digits) {
+      const Node node = grammar_.AddNode(rule);
+      grammar_.AddEdge(node, '0', '9', free.back());
+      free.push_back(node);
+    }
+    return free[digits];
+  };
+  // Numbers of as many digits as both have; low, high: whether those so far are theirs.
+  struct Begun {
+    Node node;
+    bool low, high;
+  };
+  const auto add = [&](const std::string& first, const std::string& last) {
+    std::vector<Begun> begun = {{from, true, true}};
+    for (size_t i = 0; i < first.size(); ++i) {
+      std::vector<Begun> next;
+      for (const auto& [node, low, high] : begun) {
+        char lowest = low ? first[i] : '0', highest = high ? last[i] : '9';
+        const auto edge = [&](char digit, bool is_low, bool is_high) {
+          next.push_back({grammar_.AddNode(rule), is_low, is_high});
+          grammar_.AddByte(node, digit, next.back().node);
+        };
+        if (low) edge(lowest, true, high && lowest == highest);
+        if (high && !(low && lowest == highest)) edge(highest, false, true);
+        lowest = static_cast<char>(lowest + low);
+        highest = static_cast<char>(highest - high);
+        if (lowest <= highest) {
+          grammar_.AddEdge(node, static_cast<uint8_t>(lowest), static_cast<uint8_t>(highest),
+                           any(first.size() - i - 1));
+        }
+      }
+      begun = std::move(next);
+    }
+    for (const Begun& whole : begun) grammar_.AddSkip(whole.node, end);
+  };
+  int64_t smallest = 0;
+  for (int digits = 1; digits <= kIntegerDigits && smallest <= most; ++digits) {
+    const int64_t behind = digits == 1 ? 10 : smallest * 10;
+    const int64_t low = std::max(least, smallest), high = std::min(most, behind - 1);
+    if (low <= high) add(std::to_string(low), std::to_string(high));
+    smallest = behind;
+  }
+}
+
+JsonGrammar::Rule JsonGrammar::Integer(int64_t least, int64_t most) {
+  CHECK(-kLargest <= least && least <= most && most <= kLargest);
+  const auto [made, is_new] = made_.try_emplace(fmt::format("integer {} {}", least, most));
   if (!is_new) return made->second;
   const Rule rule = made->second = grammar_.AddRule();
-  const Node start = grammar_.Start(rule), first = grammar_.AddNode(rule),
-             end = grammar_.AddNode(rule), one = grammar_.AddNode(rule);
+  const Node start = grammar_.Start(rule), end = grammar_.AddNode(rule);
   grammar_.SetEnd(end);
-  grammar_.AddByte(start, '-', first);
-  grammar_.AddSkip(start, first);
-  grammar_.AddByte(first, '0', end);
-  grammar_.AddEdge(first, '1', '9', one);
-  grammar_.AddSkip(one, end);
-  AddDigits(one, kIntegerDigits - 1, {end});
+  if (most >= 0) AddBetween(start, std::max<int64_t>(least, 0), most, end);
+  if (least < 0) AddBetween(grammar_.AddText(start, "-"), std::max<int64_t>(-most, 1), -least, end);
   return rule;
 }
 
-JsonGrammar::Rule JsonGrammar::Number() {
-  const auto [made, is_new] = made_.try_emplace("number");
+JsonGrammar::Rule JsonGrammar::Number(bool negative) {
+  const auto [made, is_new] = made_.try_emplace(negative ? "number" : "number from 0");
   if (!is_new) return made->second;
   const Rule rule = made->second = grammar_.AddRule();
   const Node start = grammar_.Start(rule), first = grammar_.AddNode(rule),
@@ -126,7 +172,7 @@ JsonGrammar::Rule JsonGrammar::Number() {
   // Behind the whole part a fraction may follow, behind that an exponent.
   grammar_.SetEnd(part);
   grammar_.AddSkip(whole, part);
-  grammar_.AddByte(start, '-', first);
+  if (negative) grammar_.AddByte(start, '-', first);
   grammar_.AddSkip(start, first);
   grammar_.AddByte(first, '0', whole);
   grammar_.AddEdge(first, '1', '9', one);
@@ -263,11 +309,17 @@ JsonGrammar::Rule JsonGrammar::KeyOtherThan(const std::vector<Member>& members) 
     if (place.escape) continue;
     if (place.shadow == other && !place.complete) grammar_.AddByte(at, '"', end);
     const std::vector<ByteGrammar::Edge> leaving = grammar_.place(place.shadow).edges;
+    const auto leaves = [&](int byte) {
+      return byte != '"' && byte != '\\' &&
+             place.next.find(static_cast<char>(byte)) == std::string::npos;
+    };
     for (const ByteGrammar::Edge& edge : leaving) {
-      for (int byte = edge.low; byte <= edge.high; ++byte) {
-        if (byte != '"' && byte != '\\' &&
-            place.next.find(static_cast<char>(byte)) == std::string::npos)
-          grammar_.AddByte(at, static_cast<char>(byte), edge.to);
+      for (int low = edge.low; low <= edge.high; ++low) {
+        int behind = low;
+        while (behind <= edge.high && leaves(behind)) ++behind;
+        if (behind == low) continue;
+        grammar_.AddEdge(at, static_cast<uint8_t>(low), static_cast<uint8_t>(behind - 1), edge.to);
+        low = behind;
       }
     }
   }

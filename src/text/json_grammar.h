@@ -25,12 +25,14 @@ class JsonGrammar {
 
   ByteGrammar& grammar() { return grammar_; }
 
-  Rule Space();   // between the signs of objects and arrays; may be none
-  Rule Value();   // any
-  Rule Object();  // any
-  Rule Array();   // any
-  Rule Number();
-  Rule Integer();
+  Rule Space();                       // between the signs of objects and arrays; may be none
+  Rule Value();                       // any
+  Rule Object();                      // any
+  Rule Array();                       // any
+  Rule Number(bool negative = true);  // or not below 0
+  static constexpr int64_t kLargest = 999'999'999'999'999'999;
+  // From `least` to `most`, which lie between -kLargest and kLargest.
+  Rule Integer(int64_t least = -kLargest, int64_t most = kLargest);
   Rule Null();
   Rule Boolean();
   Rule Nothing();  // reads no text at all, not even the empty one
@@ -59,6 +61,7 @@ class JsonGrammar {
   Node AddShared(Ways* ways, Node from, const std::string& text);
   void AddCharacter(Node from, Node to, ByteGrammar::Counting counting);
   Node AddDigits(Node from, int most, const std::vector<Node>& ends);
+  void AddBetween(Node from, int64_t least, int64_t most, Node end);
 
   ByteGrammar& grammar_;
   std::map<std::string, Rule> made_;

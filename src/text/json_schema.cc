@@ -1,6 +1,7 @@
 #include "text/json_schema.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <set>
@@ -28,10 +29,6 @@ constexpr const char* kNotes[] = {
 // Keywords that do, and are not supported.
 constexpr const char* kUnsupported[] = {"pattern",
                                         "format",
-                                        "minimum",
-                                        "maximum",
-                                        "exclusiveMinimum",
-                                        "exclusiveMaximum",
                                         "multipleOf",
                                         "contains",
                                         "minContains",
@@ -57,13 +54,15 @@ struct Type {
   const char* name;
   std::vector<const char*> keywords;
 };
+const std::vector<const char*> kBounds = {"minimum", "exclusiveMinimum", "maximum",
+                                          "exclusiveMaximum"};
 const std::vector<Type>& Types() {
   static const std::vector<Type> types = {
       {"object", {"properties", "required", "additionalProperties"}},
       {"array", {"items", "prefixItems", "minItems", "maxItems"}},
       {"string", {"minLength", "maxLength"}},
-      {"number", {}},
-      {"integer", {}},
+      {"number", kBounds},
+      {"integer", kBounds},
       {"boolean", {}},
       {"null", {}}};
   return types;
@@ -221,7 +220,9 @@ class Reader {
     if (found == schema.end()) {
       for (const Type& type : Types()) {
         for (const char* keyword : type.keywords) {
-          if (schema.contains(keyword) && !Contains(types, type.name)) types.push_back(type.name);
+          if (!schema.contains(keyword) || Contains(types, type.name)) continue;
+          if (type.name != std::string("integer"))
+            types.emplace_back(type.name);  // a number is, too
         }
       }
       return types.empty() ? std::vector<std::string>{"any"} : types;
@@ -274,10 +275,51 @@ class Reader {
       const auto [least, most] = Counts(schema, at, "minLength", "maxLength");
       return json_.String(least, most);
     }
-    if (type == "number") return json_.Number();
-    if (type == "integer") return json_.Integer();
+    if (type == "number") return NumberOf(schema, at);
+    if (type == "integer") return IntegerOf(schema, at);
     if (type == "boolean") return json_.Boolean();
     return type == "null" ? json_.Null() : json_.Value();
+  }
+
+  std::optional<double> Bound(const Json& schema, const std::string& at,
+                              const char* keyword) const {
+    const auto found = schema.find(keyword);
+    if (found == schema.end()) return std::nullopt;
+    if (!found->is_number()) Refuse(at, keyword, "must be a number");
+    return found->get<double>();
+  }
+
+  Rule NumberOf(const Json& schema, const std::string& at) {
+    const std::optional<double> least = Bound(schema, at, "minimum");
+    for (const char* keyword : kBounds) {
+      if (schema.contains(keyword) && !(keyword == kBounds.front() && *least == 0)) {
+        Refuse(at, keyword,
+               "of a number is not supported by this server, but for a 'minimum' of 0; leave it "
+               "out, or make it an integer");
+      }
+    }
+    return json_.Number(/*negative=*/!least);
+  }
+
+  Rule IntegerOf(const Json& schema, const std::string& at) {
+    constexpr auto kLargest = static_cast<double>(JsonGrammar::kLargest);
+    int64_t least = -JsonGrammar::kLargest, most = JsonGrammar::kLargest;
+    for (const char* keyword : kBounds) {
+      const std::optional<double> bound = Bound(schema, at, keyword);
+      if (!bound) continue;
+      // Beyond what a double holds exactly, nobody counts.
+      if (std::abs(*bound) >= kLargest / 100)
+        Refuse(at, keyword, "must lie between -1e16 and 1e16");
+      const std::string_view name = keyword;
+      if (name == "minimum") least = std::max(least, static_cast<int64_t>(std::ceil(*bound)));
+      if (name == "maximum") most = std::min(most, static_cast<int64_t>(std::floor(*bound)));
+      if (name == "exclusiveMinimum")
+        least = std::max(least, static_cast<int64_t>(std::floor(*bound)) + 1);
+      if (name == "exclusiveMaximum")
+        most = std::min(most, static_cast<int64_t>(std::ceil(*bound)) - 1);
+    }
+    if (least > most) Refuse(at, "type", "is 'integer', and none lies between its bounds");
+    return json_.Integer(least, most);
   }
 
   Rule ObjectOf(const Json& schema, const std::string& at) {
@@ -352,6 +394,8 @@ class Reader {
 
 ByteGrammar::Rule AddJsonSchema(JsonGrammar* json, const nlohmann::ordered_json& schema,
                                 const std::string& name) {
+  if (schema.dump().size() > kMostSchemaBytes)
+    Fail("{}: it has over {} KiB; make it smaller", name, kMostSchemaBytes >> 10);
   return Reader(json, schema, name).Read(schema, "");
 }
 

@@ -11,8 +11,8 @@
 
 namespace darkhorse {
 
-// The largest schema that is taken, in nodes of its grammar.
-inline constexpr size_t kMostSchemaNodes = 100'000;
+// The largest schema that is taken: bytes, and nodes of its grammar.
+inline constexpr size_t kMostSchemaBytes = 128 << 10, kMostSchemaNodes = 100'000;
 
 // A rule that reads the documents. Error: "<where>: '<keyword>' <what is wrong>", where `name` and
 // a JSON pointer say where, for a keyword that is wrong or not supported, or a schema too large.

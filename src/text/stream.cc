@@ -44,10 +44,7 @@ bool IsHiddenFromPeople(const Tokenizer& tokenizer, int32_t id) {
 }
 
 std::string TextStream::Next(int32_t id) {
-  if (for_people_ && IsHiddenFromPeople(tokenizer_, id) &&
-      std::find(shown_.begin(), shown_.end(), id) == shown_.end()) {
-    return {};
-  }
+  if (for_people_ && IsHiddenFromPeople(tokenizer_, id)) return {};
   std::string text = std::move(held_) + std::string(tokenizer_.TokenBytes(id));
   const size_t whole = text.size() - UnfinishedCharacter(text);
   held_ = text.substr(whole);

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "text/tokenizer.h"
@@ -21,10 +20,8 @@ bool IsHiddenFromPeople(const Tokenizer& tokenizer, int32_t id);
 // ids; with for_people, of those that are not hidden.
 class TextStream {
  public:
-  // shown: ids that are not hidden from people after all.
-  explicit TextStream(const Tokenizer& tokenizer, bool for_people = false,
-                      std::vector<int32_t> shown = {})
-      : tokenizer_(tokenizer), for_people_(for_people), shown_(std::move(shown)) {}
+  explicit TextStream(const Tokenizer& tokenizer, bool for_people = false)
+      : tokenizer_(tokenizer), for_people_(for_people) {}
 
   // The text that this id adds. Bytes that begin a character which later ones may complete wait;
   // bytes that are not UTF-8 do not.
@@ -35,7 +32,6 @@ class TextStream {
  private:
   Tokenizer tokenizer_;
   bool for_people_;
-  std::vector<int32_t> shown_;
   std::string held_;
 };
 
