@@ -1,5 +1,5 @@
 // A language of byte strings: rules that read bytes and call each other, as the functions of a
-// recursive-descent parser do. Knows no format of its own; text/json_grammar.h writes JSON's.
+// recursive-descent parser do. Knows no format of its own.
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -47,31 +46,6 @@ void Adjust(const GenerationRequest& request, const std::vector<int32_t>& comple
   if (request.sampling.penalizes())
     PenalizeLogits(logits, request.sampling, request.prompt, completion);
   for (const auto& [token, bias] : request.logit_bias) logits[static_cast<size_t>(token)] += bias;
-}
-
-// Leaves the logits of the tokens that may come next. False, and all of them as they are: none may.
-bool Restrict(const GenerationRequest& request, TokenMask& mask, std::span<float> logits) {
-  constexpr float kNone = -std::numeric_limits<float>::infinity();
-  const TokenSet& allowed = mask.Allowed();
-  std::vector<std::pair<size_t, float>> kept;
-  for (const int32_t stop : request.stop_tokens) {
-    const auto id = static_cast<size_t>(stop);
-    if (id < logits.size()) kept.emplace_back(id, mask.may_end() ? logits[id] : kNone);
-  }
-  const std::vector<uint64_t>& words = allowed.words();
-  const bool any = std::any_of(words.begin(), words.end(), [](uint64_t word) { return word != 0; });
-  if (!any && !mask.may_end()) return false;
-  for (size_t begin = 0; begin < logits.size(); begin += TokenSet::kBits) {
-    const uint64_t word =
-        begin / TokenSet::kBits < words.size() ? words[begin / TokenSet::kBits] : 0;
-    if (word == ~uint64_t{0}) continue;
-    const size_t end = std::min(begin + TokenSet::kBits, logits.size());
-    for (size_t id = begin; id < end; ++id) {
-      if ((word >> (id - begin) & 1) == 0) logits[id] = kNone;
-    }
-  }
-  for (const auto& [id, logit] : kept) logits[id] = logit;
-  return true;
 }
 
 // The largest logits, ties by the lower id.
@@ -362,7 +336,7 @@ void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
     std::copy_n(logits.Row(i), vocabulary, row.data);
     const std::span<float> adjusted(row.data, static_cast<size_t>(vocabulary));
     Adjust(request, sequence.completion.tokens, adjusted);
-    planned.stuck = sequence.mask && !Restrict(request, *sequence.mask, adjusted);
+    planned.stuck = sequence.mask && !sequence.mask->Restrict(adjusted, request.stop_tokens);
     for (int64_t v = 0; v < vocabulary; ++v) row.data[v] *= inverse;
     SoftmaxRows(row, row);
     if (request.never) {

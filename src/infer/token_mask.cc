@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 namespace darkhorse {
@@ -18,18 +19,18 @@ constexpr size_t kMostPlaces = 4096, kMostSets = 512, kMostKnown = 256, kMostSta
 // Where a grammar is so ambiguous that this does not do, tokens that were met by then are allowed.
 constexpr int64_t kMostFound = 200'000;
 
-// Tries the tokens below a node of the tree, from the state that the bytes up to it have led to.
-// `meet` hears of each node that can be read, and with which state.
+// Tries the tokens below a node of the tree that have at most `longest` bytes, from the state that
+// the bytes up to it have led to. `meet` hears of each node that can be read, and with which state.
 template <typename Meet>
 void Walk(const TokenTree& tree, int32_t top, State from, ByteGrammarReader* reader, int64_t budget,
-          const Meet& meet) {
+          size_t longest, const Meet& meet) {
   std::array<State, TokenTree::kLongest + 1> states;
   states[tree.node(top).depth] = from;
   const int32_t behind = tree.node(top).behind;
   for (int32_t at = top + 1; at < behind && reader->found() < budget;) {
     const TokenTree::Node& node = tree.node(at);
     const State state = reader->Next(states[node.depth - 1u], node.byte);
-    if (state == ByteGrammarReader::kDead) {
+    if (state == ByteGrammarReader::kDead || node.depth > longest) {
       at = node.behind;
       continue;
     }
@@ -45,12 +46,19 @@ TokenGrammar::TokenGrammar(std::shared_ptr<const TokenTree> tree,
                            std::shared_ptr<const ByteGrammar> grammar)
     : tree_(std::move(tree)), grammar_(std::move(grammar)), reader_(grammar_) {}
 
-// A token adds no more to a count than it has bytes.
+// A token adds no more to a count than it has bytes, so that beyond those it cannot tell how far
+// the count is from its bounds.
 TokenGrammar::Key TokenGrammar::KeyOf(ByteGrammar::Node node, int32_t count) const {
   const ByteGrammar::Machine& machine = grammar_->machine(grammar_->place(node).rule);
-  constexpr auto kFar = static_cast<int32_t>(TokenTree::kLongest) + 1;
+  constexpr auto kFar = static_cast<int32_t>(kCountedBytes) + 1;
   return {node, std::clamp(machine.least - count, 0, kFar),
           machine.most == ByteGrammar::kUnbounded ? kFar : std::min(machine.most - count, kFar)};
+}
+
+size_t TokenGrammar::Longest(ByteGrammar::Node node, int32_t count) const {
+  const ByteGrammar::Machine& machine = grammar_->machine(grammar_->place(node).rule);
+  const bool counts = machine.most != ByteGrammar::kUnbounded || count < machine.least;
+  return counts ? kCountedBytes : TokenTree::kLongest;
 }
 
 std::shared_ptr<const TokenGrammar::Within> TokenGrammar::Find(ByteGrammar::Node node,
@@ -65,13 +73,14 @@ std::shared_ptr<const TokenGrammar::Within> TokenGrammar::Find(ByteGrammar::Node
   if (reader_.states() > kMostStates) reader_.Forget(ByteGrammarReader::kDead);
   auto within = std::make_shared<Within>();
   const State alone = reader_.Alone(node, count);
-  Walk(*tree_, 0, alone, &reader_, reader_.found() + kMostFound, [&](int32_t at, State state) {
+  const auto meet = [&](int32_t at, State state) {
     const TokenTree::Node& met = tree_->node(at);
     within->reach = std::max(within->reach, reader_.reach(state));
     if (reader_.MayEnd(state) && met.behind > at + 1) within->ends.push_back(at);
     for (int32_t token = met.token; token >= 0; token = tree_->Same(token))
       within->tokens.push_back(token);
-  });
+  };
+  Walk(*tree_, 0, alone, &reader_, reader_.found() + kMostFound, Longest(node, count), meet);
   if (within->tokens.size() >= kFewTokens) {
     auto set = std::make_unique<TokenSet>(tree_->vocabulary());
     for (const int32_t token : within->tokens) set->Add(token);
@@ -110,15 +119,17 @@ std::shared_ptr<const TokenSet> TokenMask::AllowedBy(int32_t run, int64_t budget
       allowed->Add(token);
   };
   const auto within = grammar_->Find(at.node, at.count);
+  const size_t longest = grammar_->Longest(at.node, at.count);
   if (at.depth + within->reach > ByteGrammar::kMaxDepth) {
     // So deep, what a rule accepts does depend on who waits.
-    Walk(tree, 0, reader_.Behind(run), &reader_, budget, add);
+    Walk(tree, 0, reader_.Behind(run), &reader_, budget, longest, add);
   } else {
     if (within->set) allowed->Add(*within->set);
     for (const int32_t token : within->tokens) allowed->Add(token);
     if (at.waiting >= 0 && !within->ends.empty()) {
       const State behind = reader_.Behind(at.waiting);
-      for (const int32_t end : within->ends) Walk(tree, end, behind, &reader_, budget, add);
+      for (const int32_t end : within->ends)
+        Walk(tree, end, behind, &reader_, budget, longest, add);
     }
   }
   if (known_.size() >= kMostKnown) known_.clear();
@@ -139,6 +150,27 @@ const TokenSet& TokenMask::Allowed() {
   for (const int32_t run : each) all->Add(*AllowedBy(run, budget));
   allowed_ = std::move(all);
   return *allowed_;
+}
+
+bool TokenMask::Restrict(std::span<float> logits, std::span<const int32_t> ends) {
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  std::vector<std::pair<size_t, float>> kept;
+  for (const int32_t end : ends) {
+    const auto id = static_cast<size_t>(end);
+    if (id < logits.size()) kept.emplace_back(id, may_end() ? logits[id] : kNone);
+  }
+  const std::vector<uint64_t>& words = Allowed().words();
+  for (size_t begin = 0; begin < logits.size(); begin += TokenSet::kBits) {
+    const size_t at = begin / TokenSet::kBits;
+    const uint64_t word = at < words.size() ? words[at] : 0;
+    if (word == ~uint64_t{0}) continue;
+    const size_t behind = std::min(begin + TokenSet::kBits, logits.size());
+    for (size_t id = begin; id < behind; ++id) {
+      if ((word >> (id - begin) & 1) == 0) logits[id] = kNone;
+    }
+  }
+  for (const auto& [id, logit] : kept) logits[id] = logit;
+  return std::any_of(logits.begin(), logits.end(), [](float logit) { return logit != kNone; });
 }
 
 }  // namespace darkhorse

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -52,6 +53,10 @@ class TokenGrammar {
  public:
   TokenGrammar(std::shared_ptr<const TokenTree> tree, std::shared_ptr<const ByteGrammar> grammar);
 
+  // Where a rule counts, longer tokens are not allowed, though shorter ones may say the same: so
+  // that few counts need a look at the vocabulary of their own.
+  static constexpr size_t kCountedBytes = 32;
+
   const TokenTree& tree() const { return *tree_; }
   const std::shared_ptr<const ByteGrammar>& grammar() const { return grammar_; }
 
@@ -66,6 +71,7 @@ class TokenGrammar {
     int32_t reach = 0;                    // as ByteGrammarReader::reach
   };
   Key KeyOf(ByteGrammar::Node node, int32_t count) const;
+  size_t Longest(ByteGrammar::Node node, int32_t count) const;  // of the tokens that are allowed
   std::shared_ptr<const Within> Find(ByteGrammar::Node node, int32_t count);
 
   const std::shared_ptr<const TokenTree> tree_;
@@ -97,6 +103,9 @@ class TokenMask {
   bool dead() const { return !reader_.MayEnd(state_) && !reader_.MayGoOn(state_); }
   // The tokens that may come next. Valid until Read.
   const TokenSet& Allowed();
+  // Leaves the logits of those, and of `ends` where it may end; the others become -infinity. False:
+  // none is left.
+  bool Restrict(std::span<float> logits, std::span<const int32_t> ends);
 
  private:
   using Key = std::tuple<ByteGrammar::Node, int32_t, int32_t, int32_t>;

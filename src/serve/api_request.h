@@ -11,21 +11,10 @@
 #include <vector>
 
 #include "infer/sampler.h"
-#include "text/tool_calls.h"
+#include "serve/request_field.h"
+#include "serve/tool_request.h"
 
 namespace darkhorse {
-
-// How large what a client asks for may be.
-struct RequestLimits {
-  int64_t completions = 128;  // of one request: prompts times n
-  int64_t stops = 16;
-  int64_t stop_bytes = 256;
-  int64_t top_logprobs = 20;
-  int64_t logit_biases = 1024;
-  int64_t messages = 4096;
-  int64_t tools = 128;
-  int json_depth = 64;
-};
 
 // What both kinds of completions have.
 struct CompletionFields {
@@ -40,15 +29,6 @@ struct CompletionFields {
   std::optional<int64_t> top_logprobs;  // none: no logprobs at all
   std::vector<std::pair<int32_t, float>> logit_bias;
   nlohmann::ordered_json schema;  // a JSON Schema that the answer must satisfy; null: none
-};
-
-// The functions that a model may call, and whether it does.
-struct ToolFields {
-  enum class Choice { kNone, kAuto, kRequired };
-  nlohmann::ordered_json offered;  // as a chat template takes them: an array, or null
-  std::vector<Tool> tools;         // those that may be called
-  Choice choice = Choice::kNone;
-  bool several = true;  // calls in one answer
 };
 
 struct ChatRequest : CompletionFields {
@@ -86,10 +66,6 @@ nlohmann::ordered_json ParseBody(const std::string& body, const RequestLimits& l
 // The member `messages` as a chat template takes it. ApiError 400.
 nlohmann::ordered_json ParseMessages(const nlohmann::ordered_json& object,
                                      const RequestLimits& limits);
-// The arguments of its calls of tools as the objects that they spell, as most templates want them.
-void SpellOutArguments(nlohmann::ordered_json* messages);
-// The members `tools`, `tool_choice` and `parallel_tool_calls`. ApiError 400.
-ToolFields ParseTools(const nlohmann::ordered_json& object, const RequestLimits& limits);
 // Whether the last of them is to be continued. ApiError 400: it is not the assistant's.
 bool ContinuesFinalMessage(const nlohmann::ordered_json& object);
 // What else the request tells the template, such as {"enable_thinking": false}. ApiError 400.
