@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -126,6 +127,26 @@ TEST(TokenMask, KnowsWhereItMayEndAndWhereItIsLost) {
   EXPECT_FALSE(mask.Read(2));
   EXPECT_TRUE(mask.dead());
   EXPECT_TRUE(TokenMask({grammar, "x"}).dead());
+}
+
+TEST(TokenMask, RestrictsLogits) {
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  const std::vector<std::string> texts = {"[", "]", "x", "<"};
+  const auto grammar =
+      std::make_shared<TokenGrammar>(std::make_shared<TokenTree>(Views(texts)), SmallLanguage());
+  TokenMask mask({grammar, ""});
+  const std::vector<int32_t> ends = {3, 4,
+                                     99};  // one that the grammar would take, one without a text
+  const auto restricted = [&] {
+    std::vector<float> logits = {1, 2, 3, 4, 5, 6};
+    EXPECT_TRUE(mask.Restrict(logits, ends));
+    return logits;
+  };
+  EXPECT_EQ(restricted(), (std::vector<float>{1, kNone, kNone, kNone, kNone, kNone}));
+  mask.Read("[]");
+  EXPECT_EQ(restricted(), (std::vector<float>{kNone, kNone, kNone, 4, 5, kNone}));
+  std::vector<float> logits = {1, 2, 3};
+  EXPECT_FALSE(mask.Restrict(logits, {}));
 }
 
 }  // namespace

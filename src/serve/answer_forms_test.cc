@@ -138,7 +138,7 @@ TEST(AnswerForms, WhatNothingSatisfiesIsRefused) {
   EXPECT_EQ(refusal(R"({"properties":{"a":{"$ref":"#"}},"required":["a"]})"),
             "the schema cannot be used: no finite text can satisfy it");
   EXPECT_EQ(refusal(R"({"properties":{"a":{"not":{}}}})"),
-            "the schema at #/properties/a: 'not' is not supported by this server; leave it out");
+            "the schema at #/properties/a: 'not' is not supported; leave it out");
 }
 
 }  // namespace

@@ -144,11 +144,10 @@ class Reader {
 
   void CheckKeywords(const Json& schema, const std::string& at) const {
     for (const char* keyword : kUnsupported) {
-      if (schema.contains(keyword))
-        Refuse(at, keyword, "is not supported by this server; leave it out");
+      if (schema.contains(keyword)) Refuse(at, keyword, "is not supported; leave it out");
     }
     if (Bool(schema, at, "uniqueItems"))
-      Refuse(at, "uniqueItems", "is not supported by this server; leave it out");
+      Refuse(at, "uniqueItems", "is not supported; leave it out");
   }
 
   static const char* Combination(const Json& schema) {
@@ -294,7 +293,7 @@ class Reader {
     for (const char* keyword : kBounds) {
       if (schema.contains(keyword) && !(keyword == kBounds.front() && *least == 0)) {
         Refuse(at, keyword,
-               "of a number is not supported by this server, but for a 'minimum' of 0; leave it "
+               "of a number is not supported, but for a 'minimum' of 0; leave it "
                "out, or make it an integer");
       }
     }

@@ -174,9 +174,9 @@ TEST(JsonSchema, ReferencesMayBeCircles) {
 
 TEST(JsonSchema, WhatIsNotSupportedIsRefusedByNameAndPlace) {
   EXPECT_EQ(Documents::Refusal(R"({"properties":{"a":{"pattern":"x"}}})"),
-            "schema at #/properties/a: 'pattern' is not supported by this server; leave it out");
+            "schema at #/properties/a: 'pattern' is not supported; leave it out");
   EXPECT_EQ(Documents::Refusal(R"({"type":"integer","multipleOf":3})"),
-            "schema at #: 'multipleOf' is not supported by this server; leave it out");
+            "schema at #: 'multipleOf' is not supported; leave it out");
   EXPECT_EQ(Documents::Refusal(R"({"type":"what"})"),
             "schema at #: 'type' must be of object, array, string, number, integer, boolean, null, "
             "one or a list of them");
