@@ -105,13 +105,11 @@ void ByteGrammarReader::Enter(ByteGrammar::Node node, int32_t count, int32_t wai
       const int32_t after = Counted(grammar_->machine(place.rule), call.counting, counted);
       if (after < 0) continue;
       const ByteGrammar::Place& back = grammar_->place(call.back);
-      const ByteGrammar::Node start = grammar_->Start(call.rule);
-      const int32_t inner = grammar_->place(start).need;
       if (back.need == ByteGrammar::kNever || depth + back.need > ByteGrammar::kMaxDepth) continue;
-      if (inner == ByteGrammar::kNever || depth + 1 + inner > ByteGrammar::kMaxDepth) continue;
+      reach_ = std::max(reach_, depth + back.need);
       // Nobody has to wait who would only end.
       const int32_t waits = IsMereEnd(back) ? behind : Intern(call.back, after, behind);
-      entered.push_back({start, 0, waits});
+      entered.push_back({grammar_->Start(call.rule), 0, waits});
     }
   }
 }

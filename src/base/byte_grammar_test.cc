@@ -65,30 +65,46 @@ TEST(ByteGrammar, NestingEndsWhereNothingMoreCouldWait) {
   EXPECT_EQ(Read(lists, nested(200) + std::string(200, ')')), kWhole);
 }
 
-// A rule is not begun that could not be ended within the depth that is left.
-TEST(ByteGrammar, NothingIsBegunThatCannotEnd) {
-  ByteGrammar grammar;
-  const Rule list = grammar.AddRule(), pair = grammar.AddRule();
-  const Node end = grammar.AddNode(list);
-  grammar.SetEnd(end);
-  grammar.AddByte(grammar.Start(list), 'x', end);
-  grammar.AddCall(grammar.Start(list), pair, end);
-  Node at = grammar.AddText(grammar.Start(pair), "(");
-  at = grammar.AddText(grammar.AddCall(at, list), ",");
-  grammar.SetEnd(grammar.AddText(grammar.AddCall(at, list), ")"));
-  grammar.Finish(list);
+// Goes as deep as can be and then out again: whatever has been begun can be ended.
+void ExpectAWayOut(const ByteGrammar& grammar, const std::string& in, const std::string& out) {
   ByteGrammarReader reader(std::make_shared<const ByteGrammar>(grammar));
+  auto state = reader.Start();
   std::string text;
-  for (int i = 0; i < 6 * ByteGrammar::kMaxDepth; ++i) {  // as deep as can be, then out again
-    const bool deeper = i < ByteGrammar::kMaxDepth && Read(reader, text + "(").goes_on;
-    for (const char* next : {"(", "x", ",", ")"}) {
-      if (!deeper && *next == '(') continue;
-      if (Read(reader, text + next) == kDead) continue;
-      text += next;
+  while (reader.MayGoOn(state)) {
+    auto next = ByteGrammarReader::kDead;
+    for (const char byte : text.size() < 4 * ByteGrammar::kMaxDepth ? in + out : out) {
+      next = reader.Next(state, static_cast<uint8_t>(byte));
+      if (next == ByteGrammarReader::kDead) continue;
+      text += byte;
       break;
     }
+    ASSERT_NE(next, ByteGrammarReader::kDead) << text;
+    state = next;
   }
-  EXPECT_EQ(Read(reader, text), kWhole);
+  EXPECT_TRUE(reader.MayEnd(state)) << text;
+}
+
+TEST(ByteGrammar, NothingIsBegunThatCannotEnd) {
+  ByteGrammar pairs;  // pair = 'x' | '(' pair ',' pair ')'
+  const Rule pair = pairs.AddRule();
+  Node end = pairs.AddText(pairs.Start(pair), "x");
+  pairs.SetEnd(end);
+  Node at = pairs.AddText(pairs.Start(pair), "(");
+  at = pairs.AddText(pairs.AddCall(at, pair), ",");
+  pairs.AddByte(pairs.AddCall(at, pair), ')', end);
+  pairs.Finish(pair);
+  ExpectAWayOut(pairs, "(", "x,)");
+
+  ByteGrammar lists;  // list = '(' ')' | '(' sign wrapped ')', wrapped = list 'w'
+  const Rule list = lists.AddRule(), sign = lists.AddRule(), wrapped = lists.AddRule();
+  lists.SetEnd(lists.AddText(lists.Start(sign), "x"));
+  lists.SetEnd(lists.AddText(lists.AddCall(lists.Start(wrapped), list), "w"));
+  const Node open = lists.AddText(lists.Start(list), "(");
+  end = lists.AddText(open, ")");
+  lists.SetEnd(end);
+  lists.AddByte(lists.AddCall(lists.AddCall(open, sign), wrapped), ')', end);
+  lists.Finish(list);
+  ExpectAWayOut(lists, "x(", ")w");
 }
 
 TEST(ByteGrammar, RunsCount) {

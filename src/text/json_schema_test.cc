@@ -113,6 +113,11 @@ TEST(JsonSchema, OtherPropertiesAreAsTheSchemaSays) {
                R"({"€":"x","c\n":"y"})", R"({"ä":1,"äb":"x"})", "{}"},
               {R"({"ab":"x"})", R"({"ä":"x","ab":1})", R"({"b":1})", R"({"\u0061b":"x"})",
                R"({"b":"x","ab":1})"});
+  // What an escape spells might be a name.
+  ExpectTakes(
+      R"({"properties":{"a\"b":{"type":"null"}},"additionalProperties":{"type":"integer"}})",
+      {R"({"a\"b":null,"a\"c":1,"a":2,"b\n":3})"},
+      {R"({"a\u0022b":1})", R"({"\u0061\"b":1})", R"({"a\"b":1})"});
   ExpectTakes(R"({"properties":{"a":{}},"additionalProperties":true,"required":["a","z"]})",
               {R"({"a":1,"z":2,"y":3})"}, {R"({"a":1})", R"({"a":1,"y":3})"});
   ExpectTakes(R"({"additionalProperties":false})", {"{}"}, {R"({"a":1})"});
