@@ -42,7 +42,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const ChatRequest request = ParseChatRequest(body, {}, limits);
     CheckFields(request, limits);
     CHECK(!request.messages.empty() && request.variables.is_object());
-    for (const auto& message : request.messages) CHECK(message.at("content").is_string());
+    for (const auto& message : request.messages) {
+      const auto& content = message.at("content");
+      CHECK(content.is_string() || (content.is_null() && message.contains("tool_calls")));
+    }
+    const ToolFields& tools = request.tools;
+    CHECK(tools.choice == ToolFields::Choice::kNone || !tools.tools.empty());
+    auto messages = request.messages;
+    SpellOutArguments(&messages);
   });
   Attack([&] {
     const TextRequest request = ParseTextRequest(body, {}, limits);

@@ -20,7 +20,8 @@ import unittest
 PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
 SPECIAL = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<think>", "</think>"]
 # Templates drop the line's end behind a block.
-TEMPLATE = """{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ "" if loop.last and not add_generation_prompt else "\\n" }}
+TEMPLATE = """{% if tools %}{{ tools | tojson }}<tool_call>{"name": ..., "arguments": ...}</tool_call>
+{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>{% endfor %}{{ "" if loop.last and not add_generation_prompt else "\\n" }}
 {%- endfor %}{% if add_generation_prompt %}[assistant]{% endif %}
 {%- if add_generation_prompt and (enable_thinking is not defined or enable_thinking) %}<think>{% endif %}"""
 PATIENCE = 60
@@ -262,6 +263,94 @@ class Answers(Serving):
         self.assertEqual([len(entry["top_logprobs"]) for entry in content], [3] * 4)
         self.assertEqual(content[0]["top_logprobs"][0]["logprob"], content[0]["logprob"])
 
+    def test_answers_of_a_form(self):
+        # An untrained model would write no JSON. What ends strings, lists and thoughts is made likely, so that it comes to an end.
+        likely = {str(t): 9 for sign in ('"', "}", "]", "</think>") for t in self.server.post("/tokenize", {"content": sign})["tokens"]}
+        fields = {"max_tokens": 2000, "temperature": 1, "logit_bias": likely}
+        person = {"type": "object", "properties": {
+            "name": {"type": "string", "maxLength": 5}, "age": {"type": "integer"}, "kind": {"enum": ["a", "b"]},
+            "friends": {"type": "array", "items": {"$ref": "#"}, "maxItems": 2}}, "required": ["name", "kind", "friends"],
+            "additionalProperties": False}
+        as_schema = {"type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": person}}
+
+        def check_person(value):
+            self.assertLessEqual(set(value), set(person["properties"]))
+            self.assertLessEqual(len(value["name"]), 5)
+            self.assertIn(value["kind"], ("a", "b"))
+            self.assertIsInstance(value.get("age", 0), int)
+            self.assertLessEqual(len(value["friends"]), 2)
+            for friend in value["friends"]:
+                check_person(friend)
+
+        ended = 0
+        for seed in range(8):
+            for thinking in ("enabled", "disabled"):
+                for response_format in ({"type": "json_object"}, as_schema):
+                    stream = seed % 2 == 1
+                    answer = self.server.chat(**fields, seed=seed, response_format=response_format, stream=stream,
+                                              thinking={"type": thinking})
+                    if stream:
+                        chunks = events(answer)
+                        content, finish = joined(chunks, "content"), chunks[-1]["choices"][0]["finish_reason"]
+                    else:
+                        choice = answer["choices"][0]
+                        content, finish = choice["message"]["content"], choice["finish_reason"]
+                    if finish == "length":  # cut, in a thought mostly
+                        continue
+                    ended += 1
+                    value = json.loads(content)
+                    self.assertIsInstance(value, dict)
+                    if response_format is as_schema:
+                        check_person(value)
+        self.assertGreater(ended, 12)
+        text = self.server.text(**fields, seed=1, response_format={"type": "json_schema", "json_schema": {"schema": {"enum": [12]}}})
+        self.assertEqual(text["choices"][0]["text"].strip(), "12")
+        self.assertEqual(text["choices"][0]["finish_reason"], "stop")
+        cut = self.server.chat(max_tokens=3, seed=1, response_format={"type": "json_object"}, thinking={"type": "disabled"})
+        self.assertEqual(cut["choices"][0]["finish_reason"], "length")
+        # A message that is continued counts as the form's beginning.
+        begun = [{"role": "user", "content": "make 3"}, {"role": "assistant", "content": '{"name":"x","kind":"a",', "prefix": True}]
+        body = {**fields, "seed": 2, "response_format": as_schema}
+        continued = self.server.post("/v1/chat/completions", {"messages": begun, **body})["choices"][0]
+        self.assertTrue(continued["message"]["content"].strip().startswith('"friends"'))
+        begun[1]["content"] = "no JSON"
+        self.refused(self.server.ask("POST", "/v1/chat/completions", {"messages": begun, **body}), 400, "does not begin", "messages")
+
+    def test_tools(self):
+        add = {"type": "function", "function": {"name": "add", "parameters": {
+            "type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}}}
+        nothing = {"type": "function", "function": {"name": "nothing", "parameters": {"type": "object", "properties": {}}}}
+        fields = {"max_tokens": 500, "tools": [add, nothing], "thinking": {"type": "disabled"}, "temperature": 1}
+        for choice, names in (("required", {"add", "nothing"}), ({"type": "function", "function": {"name": "add"}}, {"add"})):
+            for seed in range(4):
+                body = {**fields, "seed": seed, "tool_choice": choice, "parallel_tool_calls": False}
+                whole = self.server.chat(**body)["choices"][0]
+                self.assertEqual(whole["finish_reason"], "tool_calls")
+                self.assertIsNone(whole["message"]["content"])
+                (call,) = whole["message"]["tool_calls"]
+                self.assertEqual((call["type"], call["id"][:5]), ("function", "call_"))
+                self.assertIn(call["function"]["name"], names)
+                arguments = json.loads(call["function"]["arguments"])
+                self.assertEqual(list(arguments), ["a"] if call["function"]["name"] == "add" else [])
+                chunks = events(self.server.chat(**body, stream=True))
+                deltas = [d for chunk in chunks for c in chunk["choices"] for d in c["delta"].get("tool_calls", [])]
+                self.assertEqual([(d["index"], d["function"]) for d in deltas], [(0, call["function"])])
+                self.assertEqual(joined(chunks, "content"), "")
+                self.assertEqual(chunks[-1]["choices"][0]["finish_reason"], "tool_calls")
+        free = self.server.chat(**{**fields, "max_tokens": 5}, seed=1)["choices"][0]
+        self.assertTrue(free["message"]["content"])
+        self.assertNotIn("tool_calls", free["message"])
+        # What was called and what came of it, as the template is given it.
+        talk = [{"role": "user", "content": "make 3"},
+                {"role": "assistant", "content": None, "tool_calls": [
+                    {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{\"a\": 1}"}}]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "3"}]
+        prompt = self.server.post("/apply-template", {"messages": talk, "tools": [add], "thinking": {"type": "disabled"}})["prompt"]
+        self.assertTrue(prompt.startswith('[{"type": "function", "function": {"name": "add"'), prompt)
+        self.assertIn('<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>\n[tool]3\n[assistant]', prompt)
+        without = self.server.post("/apply-template", {"messages": talk, "tools": [add], "tool_choice": "none"})["prompt"]
+        self.assertTrue(without.startswith("[user]"), without)
+
     def test_a_last_message_is_continued(self):
         messages = [{"role": "user", "content": "make 3"}, {"role": "assistant", "content": "it is", "prefix": True}]
         self.assertEqual(self.server.post("/apply-template", {"messages": messages})["prompt"],
@@ -331,7 +420,12 @@ class Answers(Serving):
         self.refused(post({}), 400, "'messages' must be", "messages")
         self.refused(post({"messages": hi, "temperature": "hot"}), 400, "must be a number", "temperature")
         self.refused(post({"messages": hi, "model": "gpt"}), 404, "this server has 'chatty'", "model")
-        self.refused(post({"messages": hi, "tools": [{}]}), 400, "not supported", "tools")
+        self.refused(post({"messages": hi, "tools": [{}]}), 400, "must hold", "tools")
+        self.refused(post({"messages": hi, "response_format": {"type": "json_schema", "json_schema": {"schema": {"items": {
+            "pattern": "a"}}}}}), 400, "at #/items: 'pattern' is not supported", "response_format")
+        unsuitable = [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"format": "x"}}}}}]
+        self.refused(post({"messages": hi, "tools": unsuitable, "tool_choice": "required"}), 400,
+                     "the parameters of 'f' at #/properties/a: 'format' is not supported", "tools")
         self.refused(post({"messages": [{"role": "user", "content": "make 3 " * CONTEXT}]}), 400, f"may have {CONTEXT}; shorten it")
         # What cannot fit is not tokenized first.
         long = "a" * (3 << 20)
@@ -414,6 +508,9 @@ class Limits(Serving):
         template.rename(template.with_suffix(".aside"))
         try:
             with Server(self.plain, "--name", "plain") as server:
+                tools = [{"type": "function", "function": {"name": "f"}}]
+                body = {"messages": [{"role": "user", "content": "make 3"}], "tools": tools}
+                self.refused(server.ask("POST", "/v1/chat/completions", body), 400, "shows no tools", "tools")
                 asked = server.chat(max_tokens=8, temperature=0)
                 self.assertEqual(asked["model"], "plain")
                 text = server.text("make 3\n", max_tokens=8, temperature=0)

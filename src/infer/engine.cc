@@ -78,6 +78,7 @@ struct Engine::Request {
 struct Engine::Sequence {
   std::shared_ptr<Request> request;
   Completion completion;
+  std::unique_ptr<TokenMask> mask;  // null: anything may come
   int64_t slot = -1;
   int64_t computed = 0;  // tokens in the cache
   bool untold = false;   // its last token is still to be told
@@ -102,6 +103,7 @@ struct Engine::Planned {
   int32_t token = 0;
   float logp = 0;
   std::vector<TokenLogp> top = {};
+  bool stuck = false;  // no token may come
 };
 
 // Where the beginning of a prompt lies already.
@@ -149,6 +151,12 @@ void Engine::Check(const GenerationRequest& request, const std::string& name) co
     if (token >= 0 && token < model_.config().vocab_size) continue;
     Fail("logit_bias: token id {} is outside the model's vocabulary of {}", token,
          model_.config().vocab_size);
+  }
+  if (request.constraint && request.stop_tokens.empty()) {
+    Fail(
+        "{}: its answer must be of a given form, but the model knows no token that ends one; give "
+        "its config an eos_token_id",
+        name);
   }
 }
 
@@ -222,6 +230,8 @@ void Engine::Begin(const std::shared_ptr<Request>& request, const Source& source
   sequence.completion.sample = request->admitted++;
   sequence.completion.cached = source.tokens;
   sequence.slot = slot;
+  if (request->asked.constraint)
+    sequence.mask = std::make_unique<TokenMask>(*request->asked.constraint);
   running_.push_back(std::move(sequence));
 }
 
@@ -317,13 +327,16 @@ void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
   std::vector<int32_t> chosen(sampled.size());
   std::vector<float> logp(sampled.size());
   ParallelFor(count, [&](int64_t i) {
-    const Sequence& sequence = *sampled[static_cast<size_t>(i)]->sequence;
+    Planned& planned = *sampled[static_cast<size_t>(i)];
+    const Sequence& sequence = *planned.sequence;
     const GenerationRequest& request = sequence.request->asked;
     const Matrix row = probabilities.Rows(i, 1);
     const float temperature = request.sampling.temperature;
     const float inverse = temperature > 0 ? 1 / temperature : 1.0f;
     std::copy_n(logits.Row(i), vocabulary, row.data);
-    Adjust(request, sequence.completion.tokens, {row.data, static_cast<size_t>(vocabulary)});
+    const std::span<float> adjusted(row.data, static_cast<size_t>(vocabulary));
+    Adjust(request, sequence.completion.tokens, adjusted);
+    planned.stuck = sequence.mask && !sequence.mask->Restrict(adjusted, request.stop_tokens);
     for (int64_t v = 0; v < vocabulary; ++v) row.data[v] *= inverse;
     SoftmaxRows(row, row);
     if (request.never) {
@@ -370,6 +383,10 @@ EngineStep Engine::Commit(std::vector<Planned>& plan) {
     step.cached += sequence.computed;
     if (completion.tokens.empty()) stats_.prompt_tokens += planned.rows;
     if (!planned.sampled) continue;
+    if (planned.stuck) {
+      sequence.done = true;
+      continue;
+    }
     completion.tokens.push_back(planned.token);
     completion.logp.push_back(planned.logp);
     if (request.top_logp > 0) completion.top.push_back(std::move(planned.top));
@@ -379,8 +396,9 @@ EngineStep Engine::Commit(std::vector<Planned>& plan) {
     const bool full = static_cast<int64_t>(completion.tokens.size()) >= request.max_tokens ||
                       sequence.length() >= cache_.capacity() ||
                       sequence.length() >= model_.config().max_position_embeddings;
+    const bool lost = !stop && sequence.mask && !sequence.mask->Read(planned.token);
     sequence.untold = true;
-    sequence.done = stop || full;
+    sequence.done = stop || full || lost;
     completion.finish = stop ? FinishReason::kStop : FinishReason::kLength;
   }
   stats_.work += step;

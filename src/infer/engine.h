@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "infer/sampler.h"
+#include "infer/token_mask.h"
 #include "model/kv_cache.h"
 #include "model/transformer.h"
 
@@ -41,6 +42,9 @@ struct GenerationRequest {
   std::vector<std::pair<int32_t, float>> logit_bias;
   int64_t top_logp =
       0;  // how many of the most probable tokens a completion tells at each of its own
+  // What a completion must be; null: anything. Tokens that cannot come next are never drawn, and a
+  // stop token is drawn where the completion may end, and only there.
+  std::shared_ptr<const TokenConstraint> constraint;
 };
 
 // Gives each request random numbers of its own: streams first, first + 1, … in the order of the
@@ -137,7 +141,7 @@ class Engine {
 
   // Queues a request behind those that wait. Its completions, as many as it has samples, come to
   // the sinks of later Steps. Error: an empty prompt, one beyond the capacity, a token outside the
-  // vocabulary; UsageError: impossible sampling.
+  // vocabulary, a constraint without a token to stop with; UsageError: impossible sampling.
   RequestId Submit(GenerationRequest request);
 
   // One forward pass: admits what waits into free slots, computes the next rows of every sequence,

@@ -7,8 +7,10 @@ namespace {
 
 // Every byte a token, and the tags and the end one each.
 Tokenizer Bytes() {
-  return TrainTokenizer(std::vector<std::string>{},
-                        {.vocab_size = 300, .special_tokens = {"<|end|>", "<think>", "</think>"}});
+  return TrainTokenizer(
+      std::vector<std::string>{},
+      {.vocab_size = 300,
+       .special_tokens = {"<|end|>", "<think>", "</think>", "<tool_call>", "</tool_call>"}});
 }
 
 // An answer told token by token: the pieces as "thought|content", "" where nothing was added.
@@ -17,6 +19,7 @@ struct Told {
   std::string thought, content;
   int64_t tokens, thought_tokens;
   bool stopped;
+  std::vector<ToolCall> calls;
 };
 Told Tell(const std::string& text, AnswerText::Options options) {
   const Tokenizer tokenizer = Bytes();
@@ -27,6 +30,7 @@ Told Tell(const std::string& text, AnswerText::Options options) {
   const auto keep = [&](const AnswerText::Piece& piece) {
     told.thought += piece.thought;
     told.content += piece.content;
+    told.calls.insert(told.calls.end(), piece.calls.begin(), piece.calls.end());
     told.pieces.push_back(piece.thought + "|" + piece.content);
   };
   for (const int32_t id : ids) {
@@ -88,6 +92,23 @@ TEST(AnswerText, AThoughtMayHoldAStop) {
 TEST(AnswerText, CharactersAreToldWhole) {
   const Told told = Tell("é", {});
   EXPECT_EQ(told.pieces, (std::vector<std::string>{"|", "|é", "|"}));
+}
+
+TEST(AnswerText, CallsAreTakenOutOfTheContent) {
+  const std::string call = R"(<tool_call>{"name":"f","arguments":{"x":"a."}}</tool_call>)";
+  AnswerText::Options options{.in_thought = true, .stops = {"."}};
+  options.calls = ToolCallFormat::kTagged;
+  options.tools = {"f"};
+  // These special tokens are text here.
+  for (const char* mark : {"<tool_call>", "</tool_call>"})
+    options.shown.push_back(*Bytes().TokenId(mark));
+  const Told told = Tell(call + "</think>\n\nso\n" + call, options);
+  EXPECT_EQ(told.thought, call);  // a thought calls nothing
+  EXPECT_EQ(told.content, "so");
+  EXPECT_EQ(told.calls, (std::vector<ToolCall>{{"f", R"({"x":"a."})"}}));
+  EXPECT_FALSE(told.stopped);
+  options.shown.clear();
+  EXPECT_TRUE(Tell("</think>" + call, options).calls.empty());
 }
 
 }  // namespace

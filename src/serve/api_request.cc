@@ -6,51 +6,14 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "serve/api_error.h"
+#include "serve/request_field.h"
 #include "text/chat_template.h"
 
 namespace darkhorse {
 namespace {
 
+using namespace request_field;
 using Json = nlohmann::ordered_json;
-
-[[noreturn]] void Refuse(const std::string& field, const std::string& what,
-                         const std::string& code = "") {
-  throw ApiError(400, fmt::format("'{}' {}", field, what), field, code);
-}
-
-// The member; null where there is none, for clients send null for what they leave out.
-const Json* Find(const Json& object, const std::string& field) {
-  const auto found = object.find(field);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-bool Bool(const Json& object, const std::string& field, bool standard) {
-  const Json* value = Find(object, field);
-  if (!value) return standard;
-  if (!value->is_boolean()) Refuse(field, "must be true or false");
-  return value->get<bool>();
-}
-
-std::string String(const Json& object, const std::string& field) {
-  const Json* value = Find(object, field);
-  if (!value) return "";
-  if (!value->is_string()) Refuse(field, "must be a string");
-  return value->get<std::string>();
-}
-
-int64_t IntegerOf(const Json& value, const std::string& field, int64_t low, int64_t high) {
-  const bool fits = value.is_number_integer() &&
-                    !(value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX);
-  if (!fits || value.get<int64_t>() < low || value.get<int64_t>() > high)
-    Refuse(field, fmt::format("must be an integer from {} to {}", low, high));
-  return value.get<int64_t>();
-}
-
-std::optional<int64_t> Integer(const Json& object, const std::string& field, int64_t low,
-                               int64_t high) {
-  const Json* value = Find(object, field);
-  return value ? std::optional(IntegerOf(*value, field, low, high)) : std::nullopt;
-}
 
 void Real(const Json& object, const std::string& field, float* target) {
   const Json* value = Find(object, field);
@@ -118,16 +81,29 @@ std::vector<int32_t> TokenIds(const Json& value, const std::string& field) {
 
 // Fields that change what an answer must look like. To ignore them would be to answer wrongly.
 void RefuseWhatIsNotThere(const Json& object) {
-  for (const char* field : {"tools", "functions"}) {
-    const Json* value = Find(object, field);
-    if (value && !(value->is_array() && value->empty()))
-      Refuse(field, "is not supported by this server", "unsupported");
+  const Json* value = Find(object, "functions");
+  if (value && !(value->is_array() && value->empty()))
+    Refuse("functions", "is not supported by this server; use 'tools'", "unsupported");
+}
+
+// The JSON Schema of what is to be answered; null: anything may be.
+Json ResponseSchema(const Json& object) {
+  const Json* format = Find(object, "response_format");
+  if (!format) return {};
+  if (!format->is_object()) Refuse("response_format", "must be an object");
+  const std::string type = String(*format, "type");
+  if (type == "text") return {};
+  if (type == "json_object") return {{"type", "object"}};
+  if (type != "json_schema") {
+    Refuse("response_format", fmt::format("has the type '{}'; it must be text, json_object or "
+                                          "json_schema",
+                                          Printable(type, 40)));
   }
-  if (const Json* format = Find(object, "response_format")) {
-    if (!format->is_object()) Refuse("response_format", "must be an object");
-    if (String(*format, "type") != "text")
-      Refuse("response_format", "may only have the type 'text' on this server", "unsupported");
-  }
+  const Json* wrapped = Find(*format, "json_schema");
+  const Json* schema = wrapped && wrapped->is_object() ? Find(*wrapped, "schema") : nullptr;
+  if (!schema || !(schema->is_object() || schema->is_boolean()))
+    Refuse("response_format", R"(must have {"json_schema": {"name": ..., "schema": {...}}})");
+  return *schema;
 }
 
 void ParseShared(const Json& object, const SamplingParams& standard, const RequestLimits& limits,
@@ -164,6 +140,7 @@ void ParseShared(const Json& object, const SamplingParams& standard, const Reque
   fields->seed = Seed(object);
   fields->stop = Stops(object, limits);
   fields->logit_bias = LogitBias(object, limits);
+  fields->schema = ResponseSchema(object);
 }
 
 // OpenAI's messages hold a string or a list of parts, of which a model of text takes the texts.
@@ -221,6 +198,10 @@ Json ParseMessages(const Json& object, const RequestLimits& limits) {
         {"role", role},
         {"content",
          content == message.end() ? std::string() : ContentText(*content, field + ".content")}};
+    if (role == "assistant") AddCallsOf(message, field, &rendered);
+    for (const char* of_tool : {"tool_call_id", "name"}) {
+      if (role == "tool" && Find(message, of_tool)) rendered[of_tool] = String(message, of_tool);
+    }
     for (const char* thought : {"reasoning_content", "reasoning"}) {
       if (const std::string text = String(message, thought); !text.empty()) {
         rendered["reasoning_content"] = text;
@@ -274,6 +255,7 @@ ChatRequest ParseChatRequest(const std::string& body, const SamplingParams& stan
   ChatRequest request;
   ParseShared(object, standard, limits, &request);
   request.messages = ParseMessages(object, limits);
+  request.tools = ParseTools(object, limits);
   request.continue_final_message = ContinuesFinalMessage(object);
   request.variables = ParseTemplateVariables(object);
   const auto top = Integer(object, "top_logprobs", 0, limits.top_logprobs);

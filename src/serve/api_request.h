@@ -11,19 +11,10 @@
 #include <vector>
 
 #include "infer/sampler.h"
+#include "serve/request_field.h"
+#include "serve/tool_request.h"
 
 namespace darkhorse {
-
-// How large what a client asks for may be.
-struct RequestLimits {
-  int64_t completions = 128;  // of one request: prompts times n
-  int64_t stops = 16;
-  int64_t stop_bytes = 256;
-  int64_t top_logprobs = 20;
-  int64_t logit_biases = 1024;
-  int64_t messages = 4096;
-  int json_depth = 64;
-};
 
 // What both kinds of completions have.
 struct CompletionFields {
@@ -37,10 +28,14 @@ struct CompletionFields {
   std::vector<std::string> stop;
   std::optional<int64_t> top_logprobs;  // none: no logprobs at all
   std::vector<std::pair<int32_t, float>> logit_bias;
+  nlohmann::ordered_json schema;  // a JSON Schema that the answer must satisfy; null: none
 };
 
 struct ChatRequest : CompletionFields {
-  nlohmann::ordered_json messages;   // for a chat template: contents are strings
+  // For a chat template: contents are strings, or null beside calls of tools, whose arguments are
+  // strings.
+  nlohmann::ordered_json messages;
+  ToolFields tools;
   nlohmann::ordered_json variables;  // of the template; an object
   bool continue_final_message = false;
 };

@@ -112,11 +112,9 @@ TEST(ApiRequest, WrongValuesAreRefusedByName) {
 
 // To ignore these would be to answer something else.
 TEST(ApiRequest, WhatTheServerCannotDoIsRefused) {
-  EXPECT_EQ(ChatRefusal(R"(,"tools":[{"type":"function"}])"),
-            "tools: 'tools' is not supported by this server");
-  EXPECT_EQ(ChatRefusal(R"(,"tools":[])"), "taken");
-  EXPECT_EQ(ChatRefusal(R"(,"response_format":{"type":"text"})"), "taken");
-  EXPECT_NE(ChatRefusal(R"(,"response_format":{"type":"json_object"})"), "taken");
+  EXPECT_EQ(ChatRefusal(R"(,"functions":[{"name":"f"}])"),
+            "functions: 'functions' is not supported by this server; use 'tools'");
+  EXPECT_EQ(ChatRefusal(R"(,"functions":[])"), "taken");
   EXPECT_NE(TextRefusal(R"(,"prompt":"a","suffix":"b")"), "taken");
   EXPECT_NE(TextRefusal(R"(,"prompt":"a","best_of":2)"), "taken");
   EXPECT_EQ(TextRefusal(R"(,"prompt":"a","best_of":2,"n":2)"), "taken");
@@ -147,6 +145,92 @@ TEST(ApiRequest, MessagesBecomeWhatATemplateTakes) {
   EXPECT_NE(MessagesRefusal(R"([{"role":"user","content":"a","prefix":true}])"), "taken");
   EXPECT_NE(MessagesRefusal(R"(["a"])"), "taken");
   EXPECT_NE(MessagesRefusal(R"([{"role":"user","content":1}])"), "taken");
+}
+
+TEST(ApiRequest, TheFormatOfAnswersIsASchema) {
+  using Json = nlohmann::ordered_json;
+  EXPECT_EQ(Chat(R"(,"response_format":{"type":"text"})").schema, Json());
+  EXPECT_EQ(Chat(R"(,"response_format":{"type":"json_object"})").schema,
+            Json::parse(R"({"type":"object"})"));
+  EXPECT_EQ(Text(R"(,"prompt":"a","response_format":{"type":"json_schema","json_schema":{
+      "name":"n","strict":true,"schema":{"type":"integer"}}})")
+                .schema,
+            Json::parse(R"({"type":"integer"})"));
+  EXPECT_EQ(
+      ChatRefusal(R"(,"response_format":{"type":"xml"})"),
+      "response_format: 'response_format' has the type 'xml'; it must be text, json_object or "
+      "json_schema");
+  for (const char* format :
+       {"1", R"({"type":"json_schema"})", R"({"type":"json_schema","json_schema":{"schema":1}})"}) {
+    EXPECT_NE(ChatRefusal(std::string(R"(,"response_format":)") + format), "taken") << format;
+  }
+}
+
+constexpr char kTools[] = R"(,"tools":[{"type":"function","function":{"name":"add",
+    "parameters":{"type":"object"}}},{"type":"function","function":{"name":"f"}}])";
+
+TEST(ApiRequest, ToolsAreOffered) {
+  using Choice = ToolFields::Choice;
+  const ToolFields fields = Chat(kTools).tools;
+  EXPECT_EQ(fields.choice, Choice::kAuto);
+  EXPECT_TRUE(fields.several);
+  ASSERT_EQ(fields.tools.size(), 2u);
+  EXPECT_EQ(fields.tools[0].name, "add");
+  EXPECT_EQ(fields.tools[0].parameters["type"], "object");
+  EXPECT_TRUE(fields.tools[1].parameters.is_null());
+  EXPECT_EQ(fields.offered[0]["function"]["name"], "add");
+  EXPECT_EQ(Chat("").tools.choice, Choice::kNone);
+  const auto choose = [](const std::string& choice) {
+    return Chat(std::string(kTools) + R"(,"tool_choice":)" + choice).tools;
+  };
+  EXPECT_EQ(choose(R"("none")").choice, Choice::kNone);
+  EXPECT_TRUE(choose(R"("none")").offered.is_null());
+  EXPECT_EQ(choose(R"("auto")").choice, Choice::kAuto);
+  EXPECT_EQ(choose(R"("required")").tools.size(), 2u);
+  const ToolFields named = choose(R"({"type":"function","function":{"name":"f"}})");
+  EXPECT_EQ(named.choice, Choice::kRequired);
+  ASSERT_EQ(named.tools.size(), 1u);
+  EXPECT_EQ(named.tools[0].name, "f");
+  EXPECT_FALSE(named.several);
+  EXPECT_FALSE(Chat(std::string(kTools) + R"(,"parallel_tool_calls":false)").tools.several);
+}
+
+TEST(ApiRequest, WrongToolsAreRefused) {
+  EXPECT_EQ(ChatRefusal(R"(,"tools":[])"), "taken");
+  EXPECT_EQ(ChatRefusal(R"(,"tools":[{"type":"function","function":{"name":"a b"}}])"),
+            "tools: 'tools' has the name 'a b'; it must be 1 to 64 letters, digits, _, - or .");
+  for (const char* tools : {"1", "[1]", "[{}]", R"([{"type":"function"}])",
+                            R"([{"type":"function","function":{"name":"f","parameters":1}}])"}) {
+    EXPECT_NE(ChatRefusal(std::string(R"(,"tools":)") + tools), "taken") << tools;
+  }
+  EXPECT_EQ(ChatRefusal(R"(,"tool_choice":"required")"),
+            "tool_choice: 'tool_choice' asks for a tool that 'tools' does not have");
+  for (const char* choice : {R"("all")", "1", "{}", R"({"function":{"name":"g"}})"}) {
+    EXPECT_NE(ChatRefusal(std::string(kTools) + R"(,"tool_choice":)" + choice), "taken") << choice;
+  }
+}
+
+TEST(ApiRequest, CallsInMessagesAreWhatATemplateTakes) {
+  using Json = nlohmann::ordered_json;
+  Json messages = ParseChatRequest(R"({"messages":[{"role":"user","content":"a"},
+      {"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function",
+      "function":{"name":"add","arguments":"{\"b\": 1.50}"}}]},
+      {"role":"tool","tool_call_id":"c1","content":"2"}]})",
+                                   kStandard, {})
+                      .messages;
+  EXPECT_EQ(messages, Json::parse(R"([{"role":"user","content":"a"},
+      {"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function",
+      "function":{"name":"add","arguments":"{\"b\": 1.50}"}}]},
+      {"role":"tool","content":"2","tool_call_id":"c1"}])"));
+  SpellOutArguments(&messages);
+  EXPECT_EQ(messages[1]["tool_calls"][0]["function"]["arguments"], Json::parse(R"({"b":1.5})"));
+  for (const char* calls : {"1", "[1]", "[{}]", R"([{"function":{"name":"f","arguments":"{"}}])",
+                            R"([{"function":{"name":"f","arguments":"[]"}}])",
+                            R"([{"function":{"arguments":"{}"}}])"}) {
+    EXPECT_NE(MessagesRefusal(std::string(R"([{"role":"assistant","tool_calls":)") + calls + "}]"),
+              "taken")
+        << calls;
+  }
 }
 
 TEST(ApiRequest, ThinkingIsSwitchedByEveryNameOfIt) {

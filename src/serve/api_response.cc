@@ -44,6 +44,20 @@ Json ChanceJson(const Tokenizer& tokenizer, int32_t token, float logp) {
   return {{"token", std::string(bytes)}, {"logprob", logp}, {"bytes", std::move(numbers)}};
 }
 
+// indexed: as a stream has them.
+Json CallsJson(const ChoicePart& part, bool indexed) {
+  Json calls = Json::array();
+  for (const ToolCall& call : part.calls) {
+    Json one = Json::object();
+    if (indexed) one["index"] = part.first_call + static_cast<int64_t>(calls.size());
+    one["id"] = "call_" + HexU64(FreshBits());
+    one["type"] = "function";
+    one["function"] = {{"name", call.name}, {"arguments", call.arguments}};
+    calls.push_back(std::move(one));
+  }
+  return calls;
+}
+
 }  // namespace
 
 ApiResponse::ApiResponse(Kind kind, const std::string& model, const Tokenizer& tokenizer,
@@ -102,6 +116,10 @@ std::string ApiResponse::Whole(const std::vector<ChoicePart>& choices, const Usa
       continue;
     }
     Json message = {{"role", "assistant"}, {"content", part.content}};
+    if (!part.calls.empty()) {
+      if (part.content.empty()) message["content"] = nullptr;
+      message["tool_calls"] = CallsJson(part, /*indexed=*/false);
+    }
     if (!part.thought.empty()) message["reasoning_content"] = part.thought;
     response["choices"].push_back(Choice(part, "message", std::move(message)));
   }
@@ -130,6 +148,7 @@ std::string ApiResponse::Chunk(const ChoicePart& part) const {
   Json delta = Json::object();
   if (!part.thought.empty()) delta["reasoning_content"] = part.thought;
   if (!part.content.empty()) delta["content"] = part.content;
+  if (!part.calls.empty()) delta["tool_calls"] = CallsJson(part, /*indexed=*/true);
   chunk["choices"] = Json::array({Choice(part, "delta", std::move(delta))});
   return Event(chunk);
 }

@@ -10,6 +10,7 @@
 
 #include "infer/engine.h"
 #include "text/tokenizer.h"
+#include "text/tool_calls.h"
 
 namespace darkhorse {
 
@@ -31,8 +32,10 @@ struct TokenChance {
 struct ChoicePart {
   int64_t index = 0;
   std::string thought, content;
+  std::vector<ToolCall> calls;
+  int64_t first_call = 0;  // how many calls came before these
   std::vector<TokenChance> chances;
-  const char* finish = nullptr;  // "stop" or "length"; null: it goes on
+  const char* finish = nullptr;  // "stop", "length" or "tool_calls"; null: it goes on
 };
 
 // The words of all answers to one request.

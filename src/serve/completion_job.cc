@@ -57,16 +57,23 @@ bool CompletionJob::OnToken(size_t part, const Completion& so_far) {
 void CompletionJob::Say(Choice& choice, AnswerText::Piece piece) {
   choice.said.thought += piece.thought;
   choice.said.content += piece.content;
-  if (!options_.stream || (choice.said.thought.empty() && choice.said.content.empty())) return;
+  for (ToolCall& call : piece.calls) {
+    if (choice.calls > 0 && options_.one_call) continue;
+    ++choice.calls;
+    choice.said.calls.push_back(std::move(call));
+  }
+  const bool nothing =
+      choice.said.thought.empty() && choice.said.content.empty() && choice.said.calls.empty();
+  if (!options_.stream || nothing) return;
   reply_->Write(response_.Chunk(choice.said));
-  choice.said = {.index = choice.said.index};
+  choice.said = {.index = choice.said.index, .first_call = choice.calls};
 }
 
 void CompletionJob::OnFinished(size_t part, Completion completion) {
   Choice& choice = ChoiceOf(part, completion);
   Say(choice, choice.text.End());
   const bool stop = choice.stopped_by_text || completion.finish == FinishReason::kStop;
-  choice.said.finish = stop ? "stop" : "length";
+  choice.said.finish = !stop ? "length" : choice.calls > 0 ? "tool_calls" : "stop";
   if (options_.stream) reply_->Write(response_.Chunk(choice.said));
   usage_.completion_tokens += choice.text.tokens();
   usage_.reasoning_tokens += choice.text.thought_tokens();

@@ -26,6 +26,7 @@ class CompletionJob : public Job {
     bool stream = false;
     bool include_usage = false;
     bool with_chances = false;
+    bool one_call = false;  // of a tool; further ones of an answer are left out
   };
 
   // on_end: called once when all has been said.
@@ -42,6 +43,7 @@ class CompletionJob : public Job {
     AnswerText text;
     ChoicePart said;  // in a stream what waits to be sent, else everything
     bool stopped_by_text = false;
+    int64_t calls = 0;  // of tools
   };
   Choice& ChoiceOf(size_t part, const Completion& completion);
   void Say(Choice& choice, AnswerText::Piece piece);

@@ -9,12 +9,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "infer/engine.h"
+#include "serve/answer_forms.h"
 #include "serve/api_error.h"
 #include "serve/api_response.h"
 #include "serve/completion_job.h"
 #include "serve/page.h"
 #include "serve/scheduler.h"
 #include "text/chat_prompt.h"
+#include "text/tags.h"
 
 namespace darkhorse {
 namespace {
@@ -41,6 +43,16 @@ int64_t LongestToken(const Tokenizer& tokenizer) {
   return static_cast<int64_t>(longest);
 }
 
+// The tokens among the marks of calls.
+std::vector<int32_t> MarksOf(const Tokenizer& tokenizer, std::optional<ToolCallFormat> format) {
+  std::vector<int32_t> marks;
+  if (!format) return marks;
+  for (const std::string& mark : ToolCallMarks(*format)) {
+    if (const auto id = tokenizer.TokenId(mark)) marks.push_back(*id);
+  }
+  return marks;
+}
+
 void SendJson(const Reply& reply, const Json& json) {
   reply->Send(200, "application/json", DumpJson(json));
 }
@@ -57,6 +69,9 @@ class Server::Impl {
         started_(std::time(nullptr)),
         prompter_(loaded.tokenizer(), loaded.chat_format(), DocumentStartToken(loaded.config()),
                   loaded.path()),
+        call_format_(ToolCallFormatOf(loaded.chat_format().chat_template)),
+        call_marks_(MarksOf(loaded.tokenizer(), call_format_)),
+        forms_(loaded.tokenizer(), StopTokens(loaded.config()), call_marks_),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
                 options.prefill_rows, /*remember=*/true),
         scheduler_(engine_, options.slots + options.queue),
@@ -144,13 +159,22 @@ class Server::Impl {
   }
 
   void ChatCompletions(const HttpRequest& http, const Reply& reply) {
-    const ChatRequest request = ParseChatRequest(http.body, options_.sampling, options_.limits);
+    ChatRequest request = ParseChatRequest(http.body, options_.sampling, options_.limits);
     CheckLength(request.messages);
+    const ToolFields& tools = request.tools;
+    SpellForTemplate(&request.messages, tools);
     const ChatPrompt prompt = prompter_.Prompt(
-        request.messages, {request.variables, request.continue_final_message, LocalNow()});
-    const AnswerText::Options text{
+        request.messages,
+        {request.variables, tools.offered, request.continue_final_message, LocalNow()});
+    AnswerText::Options text{
         .splits = true, .in_thought = prompt.begins_in_thought, .stops = request.stop};
-    Complete(ApiResponse::Kind::kChat, request, {prompt.tokens}, {""}, text, reply);
+    if (tools.choice != ToolFields::Choice::kNone) {
+      text.calls = call_format_;
+      text.shown = call_marks_;
+      for (const Tool& tool : tools.tools) text.tools.push_back(tool.name);
+    }
+    Complete(ApiResponse::Kind::kChat, request, {prompt.tokens}, {""}, text, !tools.several,
+             Constraint(request, prompt), reply);
   }
 
   void Completions(const HttpRequest& http, const Reply& reply) {
@@ -166,12 +190,64 @@ class Server::Impl {
       echoes.push_back(!request.echo ? "" : words ? *words : loaded_.tokenizer().Decode(*ids));
     }
     const AnswerText::Options text{.splits = false, .stops = request.stop};
-    Complete(ApiResponse::Kind::kText, request, std::move(prompts), std::move(echoes), text, reply);
+    AnswerForms::Form form;
+    form.schema = request.schema;
+    Complete(ApiResponse::Kind::kText, request, std::move(prompts), std::move(echoes), text,
+             /*one_call=*/false, Constraint(form, ""), reply);
+  }
+
+  using ConstraintPtr = std::shared_ptr<const TokenConstraint>;
+
+  // Of answers that must be of a form; `begun`: what of it the prompt has.
+  ConstraintPtr Constraint(const AnswerForms::Form& form, const std::string& begun) {
+    if (form.schema.is_null() && form.tools.empty()) return nullptr;
+    try {
+      auto constraint =
+          std::make_shared<const TokenConstraint>(TokenConstraint{forms_.Make(form), begun});
+      if (!TokenMask(*constraint).dead()) return constraint;
+    } catch (const Error& error) {
+      throw ApiError(400, error.what(), form.schema.is_null() ? "tools" : "response_format");
+    }
+    throw ApiError(400, "the message to be continued does not begin as the answer must",
+                   "messages");
+  }
+  ConstraintPtr Constraint(const ChatRequest& request, const ChatPrompt& prompt) {
+    const auto asked = request.variables.find("enable_thinking");
+    const bool thinks = asked == request.variables.end() || *asked != false;
+    const bool begun = request.continue_final_message && !prompt.begins_in_thought;
+    const bool knows = loaded_.tokenizer().TokenId(kThinkOpen).has_value();
+    AnswerForms::Form form;
+    form.thought = prompt.begins_in_thought    ? AnswerThought::kOpen
+                   : thinks && knows && !begun ? AnswerThought::kAllowed
+                                               : AnswerThought::kNone;
+    // A call that is asked for is the answer; one that may be made may be made instead of it.
+    const bool required = request.tools.choice == ToolFields::Choice::kRequired;
+    if (!required) form.schema = request.schema;
+    if (required || (!form.schema.is_null() && request.tools.choice == ToolFields::Choice::kAuto)) {
+      form.tools = request.tools.tools;
+      form.format = *call_format_;
+      form.several_calls = request.tools.several;
+    }
+    return Constraint(form, begun ? request.messages.back().at("content").get<std::string>() : "");
+  }
+
+  // Calls and tools as the model's chat template takes them.
+  void SpellForTemplate(Json* messages, const ToolFields& tools) const {
+    if (tools.choice != ToolFields::Choice::kNone && !call_format_) {
+      throw ApiError(400,
+                     "'tools': this model's chat template shows no tools, or no form of calls that "
+                     "this server reads",
+                     "tools", "unsupported");
+    }
+    const bool as_text =
+        call_format_ == ToolCallFormat::kDeepSeek || call_format_ == ToolCallFormat::kDeepSeekPlain;
+    if (!as_text) SpellOutArguments(messages);
   }
 
   void Complete(ApiResponse::Kind kind, const CompletionFields& fields,
                 std::vector<std::vector<int32_t>> prompts, std::vector<std::string> echoes,
-                const AnswerText::Options& text, const Reply& reply) {
+                const AnswerText::Options& text, bool one_call, const ConstraintPtr& constraint,
+                const Reply& reply) {
     CheckModel(fields.model);
     std::vector<CompletionJob::Part> parts;
     std::vector<GenerationRequest> requests;
@@ -194,13 +270,14 @@ class Server::Impl {
       request.never = loaded_.silent_tokens();
       request.logit_bias = fields.logit_bias;
       request.top_logp = fields.top_logprobs.value_or(0);
+      request.constraint = constraint;
       requests.push_back(std::move(request));
     }
     const bool with_chances = fields.top_logprobs.has_value();
     auto job = std::make_shared<CompletionJob>(
         reply, ApiResponse(kind, options_.name, loaded_.tokenizer(), with_chances),
         loaded_.tokenizer(), std::move(parts),
-        CompletionJob::Options{fields.stream, fields.include_usage, with_chances},
+        CompletionJob::Options{fields.stream, fields.include_usage, with_chances, one_call},
         [this] { ++answered_; });
     Scheduler::Refusal refusal{};
     const auto ticket = scheduler_.Submit(std::move(requests), std::move(job), &refusal);
@@ -224,8 +301,10 @@ class Server::Impl {
   }
   void CheckLength(const Json& messages) const {
     size_t bytes = 0;
-    for (const Json& message : messages)
-      bytes += message.at("content").get_ref<const std::string&>().size();
+    for (const Json& message : messages) {
+      const Json& content = message.at("content");
+      if (content.is_string()) bytes += content.get_ref<const std::string&>().size();
+    }
     CheckLength(bytes);
   }
 
@@ -252,9 +331,11 @@ class Server::Impl {
 
   void ApplyTemplate(const HttpRequest& http, const Reply& reply) {
     const Json object = ParseBody(http.body, options_.limits);
-    const Json messages = ParseMessages(object, options_.limits);
-    const ChatPrompter::Options how{ParseTemplateVariables(object), ContinuesFinalMessage(object),
-                                    LocalNow()};
+    Json messages = ParseMessages(object, options_.limits);
+    const ToolFields tools = ParseTools(object, options_.limits);
+    SpellForTemplate(&messages, tools);
+    const ChatPrompter::Options how{ParseTemplateVariables(object), tools.offered,
+                                    ContinuesFinalMessage(object), LocalNow()};
     SendJson(reply, {{"prompt", prompter_.Render(messages, how).bytes()}});
   }
 
@@ -291,6 +372,9 @@ class Server::Impl {
   std::atomic<bool> closing_ = false;
   std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0;
   const ChatPrompter prompter_;
+  const std::optional<ToolCallFormat> call_format_;  // none: the model calls no tools
+  const std::vector<int32_t> call_marks_;            // tokens
+  AnswerForms forms_;
   Engine engine_;
   Scheduler scheduler_;
   HttpServer http_;  // last: its handlers use the rest

@@ -16,7 +16,8 @@ ChatPrompter::ChatPrompter(const Tokenizer& tokenizer, const ChatFormat& format,
 MarkedText ChatPrompter::Render(const nlohmann::ordered_json& messages,
                                 const Options& options) const {
   if (!template_) {
-    MarkedText text(messages.back().at("content").get<std::string>(), Origin::kInput);
+    const auto& content = messages.back().at("content");  // null beside calls of tools
+    MarkedText text(content.is_string() ? content.get<std::string>() : "", Origin::kInput);
     if (!options.continue_final_message) text.Append("\n", Origin::kInput);
     return text;
   }
@@ -24,6 +25,7 @@ MarkedText ChatPrompter::Render(const nlohmann::ordered_json& messages,
   render.bos_token = format_.bos_token;
   render.eos_token = format_.eos_token;
   render.variables = options.variables;
+  render.tools = options.tools;
   render.now = options.now;
   render.continue_final_message = options.continue_final_message;
   render.add_generation_prompt = !options.continue_final_message;

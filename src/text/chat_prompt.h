@@ -28,6 +28,7 @@ class ChatPrompter {
  public:
   struct Options {
     nlohmann::ordered_json variables;  // the template's own, such as {"thinking": false}, or null
+    nlohmann::ordered_json tools;      // that the model is told of, or null
     bool continue_final_message = false;  // instead of beginning an answer
     std::optional<std::tm> now;           // what a template is told that asks for the date
   };

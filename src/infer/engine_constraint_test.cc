@@ -1,0 +1,101 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/byte_grammar_reader.h"
+#include "base/error.h"
+#include "infer/constraint_testing.h"
+#include "infer/engine.h"
+#include "infer/engine_testing.h"
+
+namespace darkhorse {
+namespace {
+
+// Texts of the small model's tokens; 5 stops, and the last ones have none.
+std::vector<std::string> Texts() {
+  std::vector<std::string> texts = {"[", "]", ",", "\"", "<", "", ">", "],", "[\"", "\"]", "],["};
+  while (texts.size() < 58)
+    texts.push_back(std::string(1 + texts.size() % 3, static_cast<char>('a' + texts.size() % 26)));
+  return texts;
+}
+
+std::shared_ptr<const TokenConstraint> Constraint(std::string begun = "") {
+  static const std::vector<std::string> texts = Texts();
+  return std::make_shared<const TokenConstraint>(TokenConstraint{
+      std::make_shared<TokenGrammar>(
+          std::make_shared<TokenTree>(std::vector<std::string_view>(texts.begin(), texts.end())),
+          SmallLanguage()),
+      std::move(begun)});
+}
+
+std::string Said(const Completion& completion) {
+  static const std::vector<std::string> texts = Texts();
+  std::string said;
+  for (const int32_t token : completion.tokens) said += texts.at(static_cast<size_t>(token));
+  return said;
+}
+
+ByteGrammarReader::State After(ByteGrammarReader& reader, const std::string& text) {
+  auto state = reader.Start();
+  for (const char byte : text) state = reader.Next(state, static_cast<uint8_t>(byte));
+  return state;
+}
+
+TEST(EngineConstraint, CompletionsAreOfTheLanguage) {
+  const Model model;
+  const ModelWeights weights = const_cast<Model&>(model).Bound();
+  for (const float temperature : {0.0f, 1.0f, 3.0f}) {
+    std::vector<GenerationRequest> requests = Requests(model.config);
+    for (size_t r = 0; r < requests.size(); ++r) {
+      requests[r].sampling.temperature = temperature;
+      requests[r].sampling.top_p = r % 2 == 0 ? 1.0f : 0.9f;
+      requests[r].logit_bias = {{0, -2.0f}};  // lists end
+      if (r != 1) requests[r].constraint = Constraint(r == 2 ? "[\"ab" : "");
+    }
+    Engine engine(model.transformer, weights, CacheForm::kExpanded, 4, 400);
+    ByteGrammarReader reader(SmallLanguage());
+    int stopped = 0;
+    for (const Completion& completion : engine.Generate(requests)) {
+      if (completion.request == 1) continue;
+      const std::string said = (completion.request == 2 ? "[\"ab" : "") + Said(completion);
+      const auto state = After(reader, said);
+      EXPECT_NE(state, ByteGrammarReader::kDead) << said;
+      EXPECT_EQ(completion.tokens.back() == 5, completion.finish == FinishReason::kStop);
+      if (completion.finish != FinishReason::kStop) continue;
+      EXPECT_TRUE(reader.MayEnd(state)) << said;
+      ++stopped;
+    }
+    EXPECT_GT(stopped, 0);
+
+    // Those beside them are what they are alone.
+    std::vector<GenerationRequest> free = {requests[1]}, constrained = {requests[3]};
+    std::vector<Completion> all = engine.Generate(requests);
+    std::vector<Completion> first(all.begin() + 3, all.begin() + 6),
+        third(all.begin() + 9, all.begin() + 12);
+    ExpectSame(engine.Generate(free), first);
+    ExpectSame(engine.Generate(constrained), third);
+  }
+}
+
+TEST(EngineConstraint, ACompletionWithoutAnyTokenThatMayComeEnds) {
+  const Model model;
+  const ModelWeights weights = const_cast<Model&>(model).Bound();
+  Engine engine(model.transformer, weights, CacheForm::kExpanded, 2, 100);
+  std::vector<GenerationRequest> requests(1, Requests(model.config)[1]);
+  requests[0].constraint = Constraint("x");  // not of the language
+  for (const Completion& completion : engine.Generate(requests)) {
+    EXPECT_TRUE(completion.tokens.empty());
+    EXPECT_EQ(completion.finish, FinishReason::kLength);
+  }
+  requests[0].constraint = Constraint("[]");  // which is all there is to say
+  for (const Completion& completion : engine.Generate(requests)) {
+    EXPECT_EQ(completion.tokens, std::vector<int32_t>{5});
+    EXPECT_EQ(completion.finish, FinishReason::kStop);
+  }
+  requests[0].stop_tokens = {};
+  EXPECT_THROW(engine.Generate(requests), Error);
+}
+
+}  // namespace
+}  // namespace darkhorse
