@@ -24,11 +24,12 @@ constexpr int kQuantRows = 3, kQuantSums = 3;
 #include "kernel/block_product.inl"
 }  // namespace
 
-constinit const KernelRow kRowAvx2 = {"avx2",
-                                      MakeGemmLoops(),
-                                      MakeOpsLoops(),
-                                      MakeBf16Loops(),
-                                      {QuantizeRows, QuantProduct<false>, QuantProduct<true>,
-                                       MakeAllBlockLoops<BlockProducts>(), QuantProbe, 64 * kProbeSums, "avx2"}};
+constinit const KernelRow kRowAvx2 = {
+    "avx2",
+    MakeGemmLoops(),
+    MakeOpsLoops(),
+    MakeBf16Loops(),
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
+     QuantProbe, 64 * kProbeSums, "avx2"}};
 
 }  // namespace darkhorse

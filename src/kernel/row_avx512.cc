@@ -33,7 +33,7 @@ constinit const KernelRow kRowAvx512 = {
     MakeGemmLoops(),
     MakeOpsLoops(),
     MakeBf16Loops(),
-    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(), QuantProbe,
-     64 * kProbeSums, "avx512"}};
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
+     QuantProbe, 64 * kProbeSums, "avx512"}};
 
 }  // namespace darkhorse

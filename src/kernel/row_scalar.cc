@@ -27,7 +27,7 @@ constinit const KernelRow kRowScalar = {
     MakeGemmLoops(),
     MakeOpsLoops(),
     MakeBf16Loops(),
-    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(), QuantProbe,
-     64 * kProbeSums, "scalar"}};
+    {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
+     QuantProbe, 64 * kProbeSums, "scalar"}};
 
 }  // namespace darkhorse
