@@ -85,11 +85,11 @@ void ExpectAWayOut(const ByteGrammar& grammar, const std::string& in, const std:
 }
 
 TEST(ByteGrammar, NothingIsBegunThatCannotEnd) {
-  ByteGrammar pairs;  // pair = 'x' | '(' pair ',' pair ')'
+  ByteGrammar pairs;  // pair = 'x' | '((' pair ',' pair ')'
   const Rule pair = pairs.AddRule();
   Node end = pairs.AddText(pairs.Start(pair), "x");
   pairs.SetEnd(end);
-  Node at = pairs.AddText(pairs.Start(pair), "(");
+  Node at = pairs.AddText(pairs.Start(pair), "((");
   at = pairs.AddText(pairs.AddCall(at, pair), ",");
   pairs.AddByte(pairs.AddCall(at, pair), ')', end);
   pairs.Finish(pair);
@@ -97,14 +97,14 @@ TEST(ByteGrammar, NothingIsBegunThatCannotEnd) {
 
   ByteGrammar lists;  // list = '(' ')' | '(' sign wrapped ')', wrapped = list 'w'
   const Rule list = lists.AddRule(), sign = lists.AddRule(), wrapped = lists.AddRule();
-  lists.SetEnd(lists.AddText(lists.Start(sign), "x"));
+  lists.SetEnd(lists.AddText(lists.Start(sign), "xy"));
   lists.SetEnd(lists.AddText(lists.AddCall(lists.Start(wrapped), list), "w"));
   const Node open = lists.AddText(lists.Start(list), "(");
   end = lists.AddText(open, ")");
   lists.SetEnd(end);
   lists.AddByte(lists.AddCall(lists.AddCall(open, sign), wrapped), ')', end);
   lists.Finish(list);
-  ExpectAWayOut(lists, "x(", ")w");
+  ExpectAWayOut(lists, "xy(", ")w");
 }
 
 TEST(ByteGrammar, RunsCount) {
