@@ -86,6 +86,13 @@ class AdapterFolderTest : public CheckpointTest {
   std::vector<float> values_;
 };
 
+TEST_F(AdapterFolderTest, AnEmptyPairIsRefused) {
+  options_.rank = 0;
+  Layout(options_);
+  PublishAdapter();
+  EXPECT_TRUE(Says(Message(), "it is an adapter of another model"));
+}
+
 TEST_F(AdapterFolderTest, ComesBackAsItWent) {
   PublishAdapter();
   EXPECT_TRUE(IsAdapterFolder(folder()));

@@ -221,6 +221,44 @@ TEST_F(Remembering, SlotsAreTakenFromWhatWasUsedLongestAgo) {
   EXPECT_EQ(Ask(engine, other).first, 19);
 }
 
+// In its own slot, and no other's content goes for it.
+TEST_F(Remembering, AConversationGoesOnInPlace) {
+  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 2, 400, 25, /*remember=*/true);
+  const std::vector<int32_t> a = Prompt(0, 20), b = Prompt(1, 20);
+  Ask(engine, a);
+  const auto [none, answer] = Ask(engine, b);
+  EXPECT_EQ(Ask(engine, Joined(Joined(b, answer), a)).first, 25);
+  EXPECT_EQ(Ask(engine, a).first, 19);
+}
+
+// Also where another that runs begins alike: it would have to be copied, over the oldest content.
+TEST_F(Remembering, OfEqualBeginningsOneThatIsFreeGoesOn) {
+  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 3, 400, 25, /*remember=*/true);
+  const std::vector<int32_t> oldest = Prompt(0, 20), prompt = Prompt(1, 20);
+  Ask(engine, oldest);
+  std::map<RequestId, Completion> ended;
+  const EngineSink sink = {.on_token = {},
+                           .on_finished = [&](Completion c) { ended[c.request] = std::move(c); },
+                           .on_step = {}};
+  const auto finish = [&](const std::vector<int32_t>& tokens) {
+    GenerationRequest request;
+    request.prompt = tokens;
+    request.max_tokens = 1;
+    const RequestId id = engine.Submit(request);
+    while (!ended.contains(id)) ASSERT_TRUE(engine.Step(sink));
+    EXPECT_EQ(ended[id].cached, static_cast<int64_t>(tokens.size()) == 20 ? 0 : 20);
+  };
+  GenerationRequest runs;
+  runs.prompt = prompt;
+  runs.max_tokens = 100;
+  engine.Submit(runs);
+  finish(prompt);
+  finish(Joined(prompt, Prompt(2, 5)));
+  EXPECT_EQ(engine.running(), 1);
+  RunOut(engine, sink);
+  EXPECT_EQ(Ask(engine, oldest).first, 19);
+}
+
 TEST_F(Remembering, OnlyWhereAskedFor) {
   Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 1, 400, 25);
   Ask(engine, Prompt(0, 60));
@@ -236,6 +274,37 @@ TEST_F(Remembering, LatentsOfWholeChunks) {
   EXPECT_EQ(Ask(engine, Joined(Joined(first, answer), Prompt(1, 10))).first, 50);
   EXPECT_EQ(Ask(engine, Prompt(0, 51)).first, 50);
   EXPECT_EQ(Ask(engine, Prompt(0, 50)).first, 25);
+  const std::vector<int32_t> brief = Prompt(2, 45);
+  const std::vector<int32_t> said = Ask(engine, brief).second;  // row by row beyond the prompt
+  EXPECT_EQ(Ask(engine, Joined(Joined(brief, said), Prompt(1, 10))).first, 25);
+}
+
+// Of one that still runs, too.
+TEST_F(Remembering, LatentsOfWholeChunksOfWhatRuns) {
+  Engine engine(m_.transformer, weights_, CacheForm::kLatent, 2, 400, 25, /*remember=*/true);
+  GenerationRequest runs;
+  runs.prompt = Prompt(0, 45);
+  runs.max_tokens = 100;
+  const RequestId id = engine.Submit(runs);
+  std::vector<int32_t> said;
+  int64_t cached = -1;
+  const EngineSink sink = {.on_token =
+                               [&](const Completion& so_far) {
+                                 if (so_far.request == id) said = so_far.tokens;
+                                 return true;
+                               },
+                           .on_finished =
+                               [&](const Completion& c) {
+                                 if (c.request != id) cached = c.cached;
+                               },
+                           .on_step = {}};
+  while (said.size() < 10) ASSERT_TRUE(engine.Step(sink));
+  GenerationRequest goes_on;
+  goes_on.prompt = Joined(runs.prompt, said);
+  goes_on.max_tokens = 1;
+  engine.Submit(goes_on);
+  RunOut(engine, sink);
+  EXPECT_EQ(cached, 25);
 }
 
 // A short prompt behind a long one is not held up, and the long one goes on meanwhile.

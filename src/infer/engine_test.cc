@@ -409,6 +409,23 @@ TEST(Engine, TheMostProbableTokensAreToldWhereAskedFor) {
   }
 }
 
+TEST(Engine, OfEqualLogitsTheLowerIdIsToldFirst) {
+  Model m;
+  for (const ParamInfo& param : m.layout.params()) {
+    if (param.name == "lm_head.weight")
+      std::fill_n(m.weights.begin() + param.offset, param.size, 0.0f);
+  }
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 1, 400, 50);
+  GenerationRequest request = Requests(m.config)[1];
+  request.samples = 1;
+  request.max_tokens = 1;
+  request.top_logp = 3;
+  const Completion completion = engine.Generate({request}).front();
+  for (int32_t i = 0; i < 3; ++i)
+    EXPECT_EQ(completion.top.at(0).at(static_cast<size_t>(i)).token, i);
+}
+
 TEST(SeparateStreams, NoTwoSamplesShareOne) {
   std::vector<GenerationRequest> requests(4);
   for (size_t r = 0; r < 4; ++r) requests[r].samples = static_cast<int64_t>(3 - r);

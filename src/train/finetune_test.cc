@@ -168,6 +168,40 @@ TEST_F(FinetuneTest, WhatAKilledRunWroteBehindItsCheckpointIsMadeAgain) {
   }
 }
 
+// Written behind the last checkpoint by a run that was killed then, and better than what it comes
+// to this time.
+TEST_F(FinetuneTest, ABestModelOfADroppedFutureGoes) {
+  FinetuneRecipe recipe = Recipe();
+  recipe.finetune.steps = 4;
+  const std::string best = Run("run") + "/best";
+  ASSERT_EQ(Train(recipe, "run").best_checkpoint, best);
+  const std::string known = Bytes("run", "best/model.safetensors");
+  std::string notes;
+  EXPECT_EQ(Train(recipe, "run", true, Notes(&notes)).best_checkpoint, best);
+  EXPECT_EQ(Bytes("run", "best/model.safetensors"), known);
+  EXPECT_EQ(notes.find("best/"), notes.npos) << notes;
+  fs::remove_all(best);
+  fs::copy(model_, best, fs::copy_options::recursive);
+  EXPECT_EQ(Train(recipe, "run", true, Notes(&notes)).best_checkpoint, "");
+  EXPECT_FALSE(fs::exists(best));
+  EXPECT_NE(notes.find("best/ is gone; it is written again where a measurement is better than all "
+                       "before"),
+            notes.npos)
+      << notes;
+}
+
+// Killed before its first checkpoint.
+TEST_F(FinetuneTest, ARunWithoutACheckpointBeginsWithoutABest) {
+  FinetuneRecipe recipe = Recipe();
+  recipe.finetune.steps = 2;
+  recipe.optimizer.learning_rate = 1e-30;
+  Train(recipe, "run");
+  fs::remove_all(Run("run") + "/checkpoints");
+  fs::copy(model_, Run("run") + "/best", fs::copy_options::recursive);
+  EXPECT_EQ(Train(recipe, "run", true).best_checkpoint, "");
+  EXPECT_FALSE(fs::exists(Run("run") + "/best"));
+}
+
 TEST_F(FinetuneTest, EveryEpochTakesEachSampleOnceInAnotherOrder) {
   FinetuneRecipe recipe = Recipe();
   recipe.finetune.steps = 0;
@@ -181,7 +215,12 @@ TEST_F(FinetuneTest, EveryEpochTakesEachSampleOnceInAnotherOrder) {
   const FinetuneResult result = Train(recipe, "run", false, callbacks);
   EXPECT_EQ(result.last.step, 22);  // 150 samples by 7
   EXPECT_EQ(result.last.epochs, 2.5);
-  EXPECT_NE(losses[0], losses[9]);
+  recipe.finetune.samples_per_step = 6;  // step 10 is the second epoch's first
+  losses.clear();
+  Train(recipe, "order", false, callbacks);
+  ASSERT_EQ(losses.size(), 25u);
+  EXPECT_NE(losses[0], losses[10]);
+  EXPECT_NE(losses[10], losses[20]);
   // All samples come in an epoch: with a step an epoch its loss is every epoch's.
   recipe.finetune.samples_per_step = 60;
   recipe.finetune.epochs = 3;

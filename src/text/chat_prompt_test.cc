@@ -1,0 +1,45 @@
+#include "text/chat_prompt.h"
+
+#include <gtest/gtest.h>
+
+namespace darkhorse {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+class ChatPrompterTest : public testing::Test {
+ protected:
+  ChatPrompt Prompt(const std::string& chat_template, const Json& messages, bool continues) const {
+    ChatPrompter::Options options;
+    options.continue_final_message = continues;
+    return ChatPrompter(tokenizer_, {chat_template, "", ""}, bos_, "the model")
+        .Prompt(messages, options);
+  }
+
+  const Tokenizer tokenizer_ =
+      TrainTokenizer({"a b a b"}, {.vocab_size = 300, .special_tokens = {"<b>", "<think>"}});
+  const int32_t bos_ = *tokenizer_.TokenId("<b>");
+};
+
+// Words behind the tag are the thought's own only where they are what is gone on with.
+TEST_F(ChatPrompterTest, AThoughtThatHasBegunMayBeContinued) {
+  const char* thinks =
+      "{% for m in messages %}{% if m.role == 'assistant' %}<think>{% endif %}{{ m.content }}"
+      "{% endfor %}";
+  const Json messages = {{{"role", "user"}, {"content", "q"}},
+                         {{"role", "assistant"}, {"content", "so"}}};
+  for (const bool continues : {false, true}) {
+    const ChatPrompt prompt = Prompt(thinks, messages, continues);
+    EXPECT_EQ(tokenizer_.Decode(prompt.tokens), "<b>q<think>so");
+    EXPECT_EQ(prompt.begins_in_thought, continues);
+  }
+}
+
+TEST_F(ChatPrompterTest, WithoutATemplateWhatIsContinuedIsNoLine) {
+  const Json messages = {{{"role", "user"}, {"content", "a b"}}};
+  EXPECT_EQ(tokenizer_.Decode(Prompt("", messages, true).tokens), "<b>a b");
+  EXPECT_EQ(tokenizer_.Decode(Prompt("", messages, false).tokens), "<b>a b\n");
+}
+
+}  // namespace
+}  // namespace darkhorse
