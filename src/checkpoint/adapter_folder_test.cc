@@ -111,6 +111,16 @@ TEST_F(AdapterFolderTest, ComesBackAsItWent) {
 }
 
 // What PEFT reads of it.
+TEST_F(AdapterFolderTest, ItsChecksumsMustNameItsMatrices) {
+  PublishAdapter();
+  const std::string path = folder() + "/checksums.json";
+  nlohmann::json sums = nlohmann::json::parse(ReadFile(path));
+  sums["files"].erase("adapter_model.safetensors");
+  WriteFileAtomically(path, sums.dump());
+  EXPECT_TRUE(Says(MessageOf([&] { VerifyChecksums(folder(), Verify::kModel); }),
+                   "does not list adapter_model.safetensors; restore it"));
+}
+
 TEST_F(AdapterFolderTest, SaysWhatPeftReads) {
   PublishAdapter();
   const json config = json::parse(ReadFile(folder() + kAdapterConfig));

@@ -239,6 +239,7 @@ TEST(Adapter, WrongOptionsAreRefused) {
     EXPECT_THROW(Validate(options), UsageError) << assignment;
   };
   Validate(AdapterOptions());
+  for (const int64_t rank : {1, 4096}) Validate(Options(rank));
   for (const char* wrong :
        {"rank=0", "rank=5000", "alpha=0", "alpha=-1", "kind=dora", "weights=q3", "targets="})
     refused(wrong);

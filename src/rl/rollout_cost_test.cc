@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/scratch_testing.h"
 #include "model/params.h"
 #include "rl/rollout.h"
 #include "rl/tiny_policy_testing.h"
@@ -96,6 +97,26 @@ TEST_F(RolloutTest, TextIsTheCompletionWithoutItsEnd) {
   }
   EXPECT_GT(cut, 0);
   EXPECT_GT(ended, 0);
+}
+
+TEST_F(RolloutTest, TextBeginsWithWhatThePromptSaysOfIt) {
+  const Prompter prompter({"", tokenizer_, 0}, {.prefill = "odd "});
+  for (const Sample& sample :
+       Rollout(engine_, prompter, stop_tokens_, problems_, *environment_, options_, {}, nullptr)) {
+    std::vector<int32_t> tokens = sample.completion;
+    if (!sample.truncated) tokens.pop_back();
+    EXPECT_EQ(sample.text, "odd " + tokenizer_.Decode(tokens));
+  }
+}
+
+TEST_F(RolloutTest, ThePromptLeavesRoomForOneToken) {
+  const Prompter prompter({"", tokenizer_, 0});
+  const auto size = static_cast<int64_t>(prompter.Of(problems_[0]).tokens.size());
+  EXPECT_EQ(LongestPrompt(prompter, {&problems_[0]}, size + 1), size);
+  EXPECT_TRUE(Says(MessageOf([&] { LongestPrompt(prompter, {&problems_[0]}, size); }),
+                   fmt::format("has {} tokens, but the model's context "
+                               "(max_position_embeddings) holds only {}",
+                               size, size)));
 }
 
 TEST_F(RolloutTest, AnyStopTokenEndsACompletionAndIsNoPartOfItsText) {

@@ -62,6 +62,7 @@ TEST(Access, PagesOfOtherSitesMayNotAsk) {
     return Status({}, "/v1/models", {{"host", "localhost:8080"}, {"origin", origin}});
   };
   EXPECT_EQ(status("http://localhost:8080"), 200);
+  EXPECT_EQ(status("http://LOCALHOST:8080"), 200);
   EXPECT_EQ(status("http://localhost:9090"), 403);
   EXPECT_EQ(status("https://evil.example"), 403);
   EXPECT_EQ(status("null"), 403);
@@ -75,6 +76,8 @@ TEST(Access, KeyFiles) {
   };
   EXPECT_EQ(ReadKeys(write("# mine\nsk-one\r\n\nsk-two")),
             (std::vector<std::string>{"sk-one", "sk-two"}));
+  const std::string longest(kMostKeyBytes, '~');
+  EXPECT_EQ(ReadKeys(write("!\n" + longest)), (std::vector<std::string>{"!", longest}));
   EXPECT_THROW(ReadKeys(write("# none\n\n")), Error);
   EXPECT_THROW(ReadKeys(write("a b\n")), Error);
   EXPECT_THROW(ReadKeys(write(std::string(kMostKeyBytes + 1, 'a'))), Error);

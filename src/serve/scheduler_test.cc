@@ -181,6 +181,7 @@ TEST_F(SchedulerTest, StoppingEndsWhatRunsAndWaits) {
     waits = Submit(scheduler, Endless());
     runs->WaitForTokens(2);
     EXPECT_FALSE(scheduler.WaitIdle(0));
+    EXPECT_EQ(scheduler.stats().waiting, 1);
   }
   EXPECT_EQ(runs->why(), "the server is shutting down");
   EXPECT_EQ(waits->why(), "the server is shutting down");

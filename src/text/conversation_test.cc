@@ -70,6 +70,8 @@ TEST_F(ConversationTest, TheOldestTurnsAreForgottenWhereThereIsNoRoom) {
   talk.Withdraw();
   EXPECT_TRUE(Text(talk.Ask("four", 1)).ends_with("s:be;u:four;a:"));  // one question stays
   EXPECT_EQ(talk.forgotten(), 3);
+  talk.Clear();
+  EXPECT_EQ(talk.forgotten(), 0);
 }
 
 TEST_F(ConversationTest, WithoutATemplateEachQuestionStandsAlone) {

@@ -200,6 +200,9 @@ TEST_F(FinetuneTest, ARunWithoutACheckpointBeginsWithoutABest) {
   fs::copy(model_, Run("run") + "/best", fs::copy_options::recursive);
   EXPECT_EQ(Train(recipe, "run", true).best_checkpoint, "");
   EXPECT_FALSE(fs::exists(Run("run") + "/best"));
+  std::string notes;
+  Train(recipe, "run", true, Notes(&notes));
+  EXPECT_EQ(notes.find("best/ is gone"), notes.npos) << notes;  // there was none
 }
 
 TEST_F(FinetuneTest, EveryEpochTakesEachSampleOnceInAnotherOrder) {
