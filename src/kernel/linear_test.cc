@@ -85,6 +85,7 @@ TEST_P(Linear, ASharedInputIsEachLayersOwn) {
   {
     const LinearInput in = LinearInput::Shared(x.view());
     LinearForward(in, first.weight, y1.view());
+    LinearForward(dy.view().Cols(0, kIn), second.weight, y2.view());  // another, not shared
     LinearForward(in, second.weight, y2.view());
     LinearBackward(dy.view(), in, second.weight, {}, false, {dw.view()});
   }
@@ -303,11 +304,13 @@ TEST_P(FrozenIntegers, InputGradientIsTheProductWithTheirNumbers) {
     UnpackRows(frozen, 0, rows);
     EXPECT_TRUE(SameBits(rows.all(), numbers.all())) << out;
     const TestMatrix x = TestMatrix::Random(4, kRows, in, 1);
+    const TestMatrix other = TestMatrix::Random(5, kRows, in);
     TestMatrix y(kRows, out), again = y, want_y = y;
     LinearForward(x, frozen, want_y);
     {
       const LinearInput shared = LinearInput::Shared(x.view());
       LinearForward(shared, frozen, y);
+      LinearForward(other, frozen, again);  // not shared
       LinearForward(shared, frozen, again);
     }
     EXPECT_TRUE(SameBits(y.all(), want_y.all())) << out;
