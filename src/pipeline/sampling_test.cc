@@ -105,6 +105,9 @@ TEST_F(SamplingTest, StoppedOrKilledItGoesOnToTheSameBytes) {
 TEST_F(SamplingTest, ItMayGrow) {
   Sample(Asking(8), "whole");
   Sample(Asking(4), "grown");
+  int64_t asked = 0;
+  Sample(Asking(8), "grown", /*resume=*/true, {.stop = [&] { return asked++ >= 5; }});
+  EXPECT_FALSE(FileExists(RunPath("grown") + "/README.md"));  // it was of four problems
   EXPECT_TRUE(Sample(Asking(8), "grown", /*resume=*/true).finished);
   ExpectSame("grown", "whole");
   const std::string why = MessageOf([] { Sample(Asking(5), "grown", /*resume=*/true); });
@@ -153,6 +156,12 @@ TEST_F(SamplingTest, OfAFileTheRowsToLearnFromAreAskedOnce) {
   ExpectMessage(notes, {"held out"});
   recipe.sample.problems = 3;
   EXPECT_EQ(Sample(recipe, "three").problems, 3);
+  // All that there are to learn from are not too few, where no row comes twice.
+  WriteFileAtomically(file, rows.substr(0, rows.size() / 2));
+  recipe.sample.problems = 0;
+  notes.clear();
+  Sample(recipe, "distinct", false, {.on_note = [&](const std::string& n) { notes += n + "\n"; }});
+  EXPECT_EQ(notes.find("were asked for"), notes.npos) << notes;
 }
 
 }  // namespace

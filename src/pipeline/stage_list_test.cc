@@ -273,6 +273,7 @@ TEST_F(StageListTest, StagesMayBeAddedBehindAndNothingElseMayChange) {
   EXPECT_NE(why(List(other)).find("base.json, and it is measured anew"), std::string::npos);
   EXPECT_TRUE(Run(List(), "grows").finished);
   ExpectSame(*scratch_ / "grows", *scratch_ / "whole");
+  EXPECT_NE(why(List(fewer)).find("another number of stages, 3"), std::string::npos);
 }
 
 TEST_F(StageListTest, MoreStepsAreMeasuredAnew) {

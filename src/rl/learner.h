@@ -38,8 +38,8 @@ ReinforceRecipe Decided(ReinforceRecipe recipe, const TrainingStart& start);
 class Learner {
  public:
   // UsageError: a recipe that cannot work. Error: a model that does not fit this machine, problems
-  // whose prompts leave no room in its context. The recipe, decided, and the environment, of the
-  // decided recipe, must outlive the learner.
+  // whose prompts leave no room in its context. The recipe is decided; the environment, of that
+  // recipe, must outlive the learner.
   static std::unique_ptr<Learner> From(const ReinforceRecipe& recipe, const TrainingStart& start,
                                        Environment& environment);
   Learner(const Learner&) = delete;
@@ -90,7 +90,7 @@ class Learner {
   void Train(const std::vector<Sample>& collected, ReinforceMetrics& metrics);
   void MoveReference();
 
-  const ReinforceRecipe& recipe_;
+  const ReinforceRecipe recipe_;
   Environment& environment_;
   const std::vector<MixturePart> parts_;
   const ModelConfig config_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "rl/learner_testing.h"
@@ -100,6 +101,26 @@ TEST(RequireSameVocabulary, NamesTheFirstTokenThatDiffers) {
   EXPECT_NE(why.find("write answers for it to learn"), std::string::npos);
 }
 
+// Ids that the student has no text for are never said, so the teacher may have some there.
+TEST(RequireSameVocabulary, IdsWithoutTextAreFree) {
+  const std::string json = TinyPolicyTokenizer({"odd even odd even"}).ToJson();
+  const auto with = [&](const std::vector<std::pair<int64_t, std::string>>& more) {
+    auto tokenizer = nlohmann::ordered_json::parse(json);
+    for (const auto& [id, text] : more) {
+      auto token = tokenizer["added_tokens"][0];
+      token["id"] = id;
+      token["content"] = text;
+      tokenizer["added_tokens"].push_back(token);
+    }
+    return Tokenizer::FromJson(tokenizer.dump(), "more");
+  };
+  const int64_t next = Tokenizer::FromJson(json, "json").vocab_size();
+  const Tokenizer student = with({{next + 1, "<b>"}}),
+                  teacher = with({{next, "<a>"}, {next + 1, "<b>"}});
+  RequireSameVocabulary(teacher, "t", student, "s");
+  EXPECT_NE(MessageOf([&] { RequireSameVocabulary(student, "t", teacher, "s"); }), "");
+}
+
 class TeacherTest : public LearnerTest {
  protected:
   // The base, its weights changed.
@@ -192,6 +213,17 @@ TEST_F(TeacherTest, ARunRecordsItsTeacherAndResumesExactly) {
   WriteFileAtomically(weights, bytes);
   std::filesystem::remove(recipe.teacher.model + "/checksums.json");
   ExpectMessage(MessageOf([&] { Run(recipe, "parts", true); }), {"another teacher"});
+}
+
+TEST_F(TeacherTest, OneWhoseContextIsTooShortSaysSo) {
+  ModelConfig config = trained_->config();
+  config.max_position_embeddings = 1;
+  const std::string teacher = Publish("short", config, tokenizer_->ToJson());
+  Scripted environment({{"all", 1}}, Same);
+  const ReinforceRecipe recipe = TaughtBy(teacher);
+  const auto learner = Make(recipe, environment);
+  ExpectMessage(MessageOf([&] { learner->Step({}); }),
+                {"short: the teacher's context holds 1 tokens", "lower rl.max_tokens"});
 }
 
 TEST_F(TeacherTest, OneOfAnotherVocabularyIsRefused) {
