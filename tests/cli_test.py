@@ -612,10 +612,12 @@ class Extremes(CommandLine):
             for value in (-1, 2**32, 2**63 - 1):
                 self.refuse(2, "info", "tiny", "--set", f"model.{field}={value}",
                             says=f"{field} is {value}")
-        for field in ("corpus.documents", "vocab_size", "digits_per_token", "evaluate_problems",
-                      "evaluate_samples", "corpus.max_attempts"):
+        for field in ("corpus.documents", "vocab_size", "digits_per_token", "corpus.max_attempts"):
             self.refuse(2, "run", "countdown", "--out", "run", "--set", f"{field}=-1",
                         says=f"{field} is -1")
+        for field in ("problems", "samples"):
+            self.refuse(2, "run", "countdown", "--out", "run", "--set",
+                        f"evaluate.evaluation.{field}=-1", says=f"evaluation.{field} is -1")
         self.refuse(2, "run", "countdown", "--out", "run", "--set", f"vocab_size={2**32 + 512}",
                     says="vocab_size")
 

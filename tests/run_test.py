@@ -22,14 +22,15 @@ PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
 RECIPE = """
 vocab_size = 320
 digits_per_token = 3
-evaluate_problems = 6
-evaluate_samples = 4
 
 [corpus]
 tasks = ["countdown:1"]
 documents = 1500
 
-[pretrain.model]
+[[stage]]
+kind = "pretrain"
+name = "base"
+[stage.model]
 hidden_size = 32
 num_hidden_layers = 2
 num_attention_heads = 2
@@ -42,8 +43,7 @@ moe_intermediate_size = 16
 n_routed_experts = 4
 max_position_embeddings = 128
 tie_word_embeddings = true
-
-[pretrain.train]
+[stage.train]
 steps = 30
 tokens_per_step = 512
 micro_batch_tokens = 512
@@ -52,7 +52,16 @@ checkpoint_every = 10
 evaluate_every = 10
 evaluate_tokens = 1024
 
-[reinforce.rl]
+[[stage]]
+kind = "evaluate"
+[stage.evaluation]
+problems = 6
+samples = 4
+
+[[stage]]
+kind = "reinforce"
+name = "reinforced"
+[stage.rl]
 tasks = ["countdown:1"]
 steps = 6
 prompts_per_step = 4
@@ -63,6 +72,12 @@ evaluate_problems = 4
 evaluate_samples = 2
 checkpoint_every = 2
 overlong_penalty = 0.5
+
+[[stage]]
+kind = "evaluate"
+[stage.evaluation]
+problems = 6
+samples = 4
 """
 
 # Written anew by every call, or with times in them.
@@ -116,7 +131,7 @@ class Run(unittest.TestCase):
         self.assertTrue(self.result["finished"])
         self.assertEqual(self.result["model"], "whole/reinforced/checkpoints/step-00000006")
         for stage in ("base", "reinforced"):
-            self.assertEqual(self.result[stage][0]["task"], "countdown")
+            self.assertEqual(self.result["scores"][stage][0]["task"], "countdown")
         files = self.files("whole")
         for name in ("recipe.toml", "tokenizer.json", "data/train.bin", "data/val.bin", "base.json",
                      "base/checkpoints/step-00000030/model.safetensors", "base/metrics.jsonl",
@@ -134,7 +149,7 @@ class Run(unittest.TestCase):
         run = subprocess.run([PROGRAM, "run", "tiny_run.toml", "--out", "whole", "--set",
                               "pretrain.train.steps=31"], cwd=self.folder, capture_output=True)
         self.assertEqual(run.returncode, 1)
-        self.assertIn(b"but reinforcement has begun from the base model", run.stderr)
+        self.assertIn(b"but reinforced has begun from the model of base", run.stderr)
 
     def test_two_at_once_are_refused(self):
         folder = os.open(self.folder / "whole", os.O_RDONLY)

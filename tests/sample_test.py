@@ -146,7 +146,8 @@ class Sampling(unittest.TestCase):
         self.refuse(1, "sample", "--model", "absent", "--out", "none", "--task", "sum", says="absent: no such")
         self.refuse(2, "distil", "--teacher", self.model, "--student", self.model, "--out", "none", says="nothing to ask")
         self.refuse(2, "distill", says="`distil` makes a student of a teacher")
-        self.refuse(2, "reinforce", "r1", "--model", self.model, "--out", "none", says="a list of stages")
+        self.refuse(2, "sample", "countdown", "--model", self.model, "--out", "none",
+                    says="without such a stage; this takes one of `darkhorse sample`")
         self.assertFalse((self.folder / "none").exists())
         theirs = self.folder / "theirs"
         theirs.mkdir()

@@ -18,7 +18,9 @@ TEST(ExampleQuestion, IsOfTheTaskOfTheRunAroundTheCheckpoint) {
   const std::string reinforced = folder("run/reinforced/checkpoints/step-1");
   const std::string base = folder("run/base/checkpoints/step-1");
   EXPECT_EQ(ExampleQuestion(reinforced), "");
-  scratch.Write("run/recipe.toml", "[reinforce.rl]\ntasks = [\"parity:2\"]\n");
+  scratch.Write(
+      "run/recipe.toml",
+      "[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.rl]\ntasks = [\"parity:2\"]\n");
   EXPECT_TRUE(ExampleQuestion(base).starts_with("parity ")) << ExampleQuestion(base);
   EXPECT_EQ(ExampleQuestion(base).find('\n'), std::string::npos);
   EXPECT_EQ(ExampleQuestion(scratch / "run"), "");  // the recipe lies above a model

@@ -143,7 +143,9 @@ TEST_F(CommandsTest, EvaluateTakesTasksAndLengthsFromTheRun) {
   };
   const std::string reinforced = copy("whole/reinforced/checkpoints/step-1");
   const std::string base = copy("whole/base/checkpoints/step-1");
-  scratch_->Write("whole/recipe.toml", "[reinforce.rl]\ntasks = [\"sort:1\"]\nmax_tokens = 6\n");
+  scratch_->Write("whole/recipe.toml",
+                  "[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.rl]\ntasks = "
+                  "[\"sort:1\"]\nmax_tokens = 6\n");
   scratch_->Write("whole/base/recipe.toml", kPretrain);
   scratch_->Write("whole/reinforced/recipe.toml", "[rl]\ntasks = [\"sum:1\"]\nmax_tokens = 5\n");
   const auto evaluate = [&](const std::string& model, std::vector<std::string> more) {
@@ -332,7 +334,8 @@ TEST_F(CommandsTest, WeightsHaveTheFormatAskedForOrThatOfTheRun) {
     scratch_->Write(run + "/recipe.toml", recipe);
     return *scratch_ / (run + "/checkpoints/step-1");
   };
-  scratch_->Write("mixed/recipe.toml", "[pretrain.train]\nprecision = \"bf16\"\n");
+  scratch_->Write("mixed/recipe.toml",
+                  "[[stage]]\nkind = \"pretrain\"\n[stage.train]\nprecision = \"bf16\"\n");
   const std::string base = copy("mixed/base", std::string(kPretrain) + "precision = \"bf16\"\n");
   const std::string reinforced = copy("mixed/reinforced", "[rl]\ntasks = [\"sum:1\"]\n");
   EXPECT_EQ(loss_of(base, {}), loss_in(Format::kBf16));

@@ -131,12 +131,12 @@ TEST(RunForPeople, ComparesEachTasksFigures) {
   };
   Json after = scores(0.5, 0.75);
   after[1].erase("only");
-  const Json shown = RunForPeople({{"run", "r"},
-                                   {"base", scores(0.25, 0.125)},
-                                   {"reinforced", after},
-                                   {"model", "r/m"},
-                                   {"finished", true}},
-                                  "./prog");
+  const Json shown =
+      RunForPeople({{"run", "r"},
+                    {"scores", {{"base", scores(0.25, 0.125)}, {"reinforced", after}}},
+                    {"model", "r/m"},
+                    {"finished", true}},
+                   "./prog");
   EXPECT_EQ(shown, (Json{{"run", "r"},
                          {"model", "r/m"},
                          {"finished", true},
@@ -146,9 +146,18 @@ TEST(RunForPeople, ComparesEachTasksFigures) {
                              {"pass@4", "1.000 -> 1.000"}}},
                            {"b", {{"pass@1", "0.125 -> 0.750"}}}}},
                          {"ask it", "./prog chat --model r/m"}}));
-  // Stopped before there is something to compare.
-  EXPECT_EQ(RunForPeople({{"run", "r"}, {"base", scores(0, 0)}, {"finished", false}}, "./prog"),
-            (Json{{"run", "r"}, {"finished", false}}));
+  // Stopped before there is something to compare, or with more than two to.
+  const Json brief = {{"a level 1", "pass@1 0.000 (0.125–0.562)"}, {"b", "pass@1 0.250"}};
+  EXPECT_EQ(
+      RunForPeople({{"run", "r"},
+                    {"scores", {{"base", scores(0, 0.25)}}},
+                    {"model", "r/m"},
+                    {"finished", false}},
+                   "./prog"),
+      (Json{{"run", "r"}, {"scores", {{"base", brief}}}, {"model", "r/m"}, {"finished", false}}));
+  const Json three = {{"x", scores(0, 0.25)}, {"y", scores(0, 0.25)}, {"z", scores(0, 0.25)}};
+  EXPECT_EQ(RunForPeople({{"scores", three}, {"finished", false}}, "./prog"),
+            (Json{{"scores", {{"x", brief}, {"y", brief}, {"z", brief}}}, {"finished", false}}));
 }
 
 TEST(ShownThought, IsAsLongAsItCanBeRead) {

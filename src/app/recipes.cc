@@ -69,16 +69,8 @@ void RecipeArguments::Register(Command command, bool (*takes)(const RecipeConten
       .OneValueEachTime();
 }
 
-RunRecipe ReadRunRecipe(const RecipeArguments& arguments) {
-  return ParseRunRecipe(TextOf(arguments));
-}
-
-StagesRecipe ReadStagesRecipe(const RecipeArguments& arguments) {
+StagesRecipe ReadRunRecipe(const RecipeArguments& arguments) {
   return ParseStagesRecipe(TextOf(arguments));
-}
-
-bool NamesStages(const RecipeArguments& arguments) {
-  return ContentsOf(ReadRecipe(arguments.recipe), arguments.recipe).stages;
 }
 
 PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const ModelSource* model) {

@@ -31,7 +31,7 @@ struct RecipeArguments {
 };
 
 // What commands take.
-inline bool TakesRun(const RecipeContents& contents) { return contents.run || contents.stages; }
+inline bool TakesRun(const RecipeContents& contents) { return contents.run; }
 inline bool TakesPretraining(const RecipeContents& contents) { return contents.pretraining; }
 inline bool TakesReinforcement(const RecipeContents& contents) { return contents.reinforcement; }
 inline bool TakesFinetuning(const RecipeContents& contents) { return contents.finetuning; }
@@ -40,10 +40,7 @@ inline bool TakesSampling(const RecipeContents& contents) { return contents.samp
 
 // The recipe that the arguments name, with their overrides, as the command needs it
 // (pipeline/recipe.h).
-RunRecipe ReadRunRecipe(const RecipeArguments& arguments);
-// The same of a list of stages; whether it is one.
-StagesRecipe ReadStagesRecipe(const RecipeArguments& arguments);
-bool NamesStages(const RecipeArguments& arguments);
+StagesRecipe ReadRunRecipe(const RecipeArguments& arguments);
 // `model`, unless null, takes the place of the recipe's. UsageError, where an override is of that
 // model.
 PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments,

@@ -41,7 +41,8 @@ TEST(RecipeArguments, NameOverridesAndParts) {
   EXPECT_EQ(recipe.train.steps, 12);
   EXPECT_EQ(recipe.train.sequence_length, 64);
   arguments.overrides = {"pretrain.train.steps=13"};
-  EXPECT_EQ(ReadRunRecipe(arguments).pretrain.train.steps, 13);
+  EXPECT_EQ(std::get<PretrainRecipe>(ReadRunRecipe(arguments).stages.front().recipe).train.steps,
+            13);
   arguments.overrides = {"rl.steps=14"};
   EXPECT_EQ(ReadReinforceRecipe(arguments).rl.steps, 14);
   // Messages name what the user gave.
@@ -63,8 +64,7 @@ TEST(Recipes, BuiltInOnesAreSoundForOneCommandAtLeast) {
         problems->rule = "exact";
       });
     };
-    EXPECT_TRUE(reads(ReadRunRecipe) || reads(ReadStagesRecipe) || reads(read_pretraining) ||
-                reads(read_with_problems))
+    EXPECT_TRUE(reads(ReadRunRecipe) || reads(read_pretraining) || reads(read_with_problems))
         << name;
   }
 }
@@ -80,8 +80,8 @@ TEST(Recipes, HelpNamesThoseThatTheCommandTakes) {
     EXPECT_NE(help.find(std::string("--set ") + setting + ";"), std::string::npos) << help;
     EXPECT_NE(help.find(std::string("For example: darkhorse ") + command + " "), std::string::npos);
   };
-  expect("pretrain", "countdown, m, mixture, s, tiny", "train.steps=100");
-  expect("reinforce", "countdown, mixture, own", "rl.steps=100");
+  expect("pretrain", "countdown, m, mixture, r1, s, tiny", "train.steps=100");
+  expect("reinforce", "countdown, mixture, own, r1", "rl.steps=100");
   expect("run", "countdown, mixture, r1", "reinforce.rl.steps=100");
 }
 

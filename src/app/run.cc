@@ -1,4 +1,4 @@
-// `darkhorse run`: the stages of pipeline/stages.h, watched.
+// `darkhorse run`: the stages of pipeline/stage_list.h, watched.
 #include "app/run.h"
 
 #include <optional>
@@ -8,12 +8,12 @@
 #include "app/live.h"
 #include "app/output.h"
 #include "app/recipes.h"
-#include "app/run_stages.h"
 #include "base/format.h"
 #include "base/interrupt.h"
 #include "base/utf8.h"
+#include "pipeline/distil.h"
 #include "pipeline/run_report.h"
-#include "pipeline/stages.h"
+#include "pipeline/stage_list.h"
 #include "report/data.h"
 
 namespace darkhorse {
@@ -26,64 +26,86 @@ struct RunArguments {
   bool json = false;
 };
 
-// What the stages tell, a status line per stage.
-class RunView {
+// What the stages tell, a status line for the one at work.
+class StagesView {
  public:
-  explicit RunView(const RunRecipe& recipe) : recipe_(recipe) {}
+  StageListCallbacks* callbacks() { return &callbacks_; }
 
-  RunCallbacks Callbacks(bool show_thoughts) {
-    RunCallbacks callbacks{
-        .on_begin = [this](Stage stage) { Begin(stage); },
-        .on_end = [this](Stage) { EndLine(); },
-        .on_note = Note,
-        .on_corpus = [this](const PrepareProgress& p) { corpus_->Show(DescribeCorpus(p)); },
-        .on_pretraining_step = [this](const StepMetrics& m) { pretraining_->Show(m); },
-        .on_reinforcement_step = [this](const ReinforceMetrics& m) { reinforcement_->Show(m); },
-        .on_reinforcement_evaluation =
-            [this](const ReinforceMetrics& m) { reinforcement_->ShowEvaluation(m); },
-        .on_scores =
-            [show_thoughts](const std::string& model, const TaskEvaluation& evaluation) {
-              // Those of the reinforced model are in the table that follows.
-              if (show_thoughts && model != "base") return;
-              Note(fmt::format("{}: {}", model, Describe(evaluation)));
-            },
-        .on_faults = [](const ScoringFaults& faults) { Note(DescribeFaults(faults)); },
-        .stop = Interrupted};
-    if (show_thoughts) {
-      callbacks.on_thought = [](const std::string& model, const Problem& problem,
-                                const Sample& sample) {
-        PrintText(fmt::format("--- a thought of the {} model: {}\n{}{}\n", model,
-                              EscapedForTerminal(sample.score.why),
-                              EscapedForTerminal(problem.prompt), ShownThought(sample.text)));
-      };
-    }
-    return callbacks;
+  explicit StagesView(bool show_thoughts) {
+    callbacks_.on_begin = [this](const StageRecipe& stage) { Begin(stage); };
+    callbacks_.on_end = [this](const StageRecipe& stage, const std::string& folder) {
+      EndLine();
+      Report(stage, folder);
+    };
+    callbacks_.on_note = Note;
+    callbacks_.on_corpus = [this](const PrepareProgress& p) {
+      if (!corpus_) corpus_.emplace();
+      corpus_->Show(fmt::format("{:.0f} % · {} tokens", 100 * p.fraction,
+                                FormatCount(static_cast<double>(p.tokens))));
+    };
+    callbacks_.on_scores = [](const std::string& name, const TaskEvaluation& evaluation) {
+      Note(fmt::format("{}: {}", name, Describe(evaluation)));
+    };
+    callbacks_.on_faults = [](const ScoringFaults& faults) { Note(DescribeFaults(faults)); };
+    if (show_thoughts) callbacks_.on_thought = PrintThought;
+    callbacks_.stop = Interrupted;
   }
 
  private:
-  static std::string DescribeCorpus(const PrepareProgress& p) {
-    return fmt::format("{:.0f} % · {} tokens", 100 * p.fraction,
-                       FormatCount(static_cast<double>(p.tokens)));
+  static void PrintThought(const std::string& name, const Problem& problem, const Sample& sample) {
+    PrintText(fmt::format("--- a thought of {}: {}\n{}{}\n", name,
+                          EscapedForTerminal(sample.score.why), EscapedForTerminal(problem.prompt),
+                          ShownThought(sample.text)));
   }
 
-  void Begin(Stage stage) {
-    if (stage == Stage::kCorpus) corpus_.emplace();
-    if (stage == Stage::kPretraining)
-      pretraining_.emplace(recipe_.pretrain.train.steps,
-                           FormatOf(recipe_.pretrain.train.precision));
-    if (stage == Stage::kReinforcement) reinforcement_.emplace(recipe_.reinforce.rl.steps);
+  void Begin(const StageRecipe& stage) {
+    EndLine();
+    if (const auto* pretrain = std::get_if<PretrainRecipe>(&stage.recipe)) {
+      pretraining_.emplace(pretrain->train.steps, FormatOf(pretrain->train.precision));
+      callbacks_.pretraining = pretraining_->Callbacks();
+      callbacks_.pretraining.on_step = [this](const StepMetrics& m) {
+        corpus_.reset();
+        pretraining_->Show(m);
+      };
+    } else if (const auto* finetune = std::get_if<FinetuneRecipe>(&stage.recipe)) {
+      finetuning_.emplace(FormatOf(finetune->finetune.precision));
+      callbacks_.finetuning = finetuning_->Callbacks();
+    } else if (const auto* reinforce = std::get_if<ReinforceRecipe>(&stage.recipe)) {
+      reinforcement_.emplace(reinforce->rl.steps);
+      callbacks_.reinforcement = reinforcement_->Callbacks();
+    } else if (std::holds_alternative<SampleRecipe>(stage.recipe)) {
+      sampling_.emplace();
+      callbacks_.sampling = sampling_->Callbacks();
+    } else if (const auto* distil = std::get_if<DistilRecipe>(&stage.recipe)) {
+      sampling_.emplace();
+      callbacks_.sampling = sampling_->Callbacks();
+      finetuning_.emplace(FormatOf(distil->finetuning.finetune.precision));
+      callbacks_.finetuning = finetuning_->Callbacks();
+    }
   }
 
   void EndLine() {
     corpus_.reset();
     pretraining_.reset();
+    finetuning_.reset();
     reinforcement_.reset();
+    sampling_.reset();
   }
 
-  const RunRecipe& recipe_;
+  static void Report(const StageRecipe& stage, const std::string& folder) {
+    if (stage.head.kind == "distil") {
+      ReportRun(folder + "/" + distil_files::kStudent);
+    } else if (stage.head.kind != "sample" && stage.head.kind != "evaluate") {
+      ReportRun(folder);
+    }
+  }
+
+  StageListCallbacks callbacks_;
   std::optional<StatusLine> corpus_;
   std::optional<PretrainView> pretraining_;
+  std::optional<FinetuneView> finetuning_;
   std::optional<ReinforceView> reinforcement_;
+  std::optional<SampleView> sampling_;
 };
 
 // "0.250 (0.200–0.305)"; without bounds where there are none.
@@ -97,33 +119,30 @@ std::string Figure(const Json& task, const std::string& name) {
 
 // Two measurements of the same tasks side by side, figure by figure: of pass@k the first and the
 // last.
-Json BeforeAndAfter(const Json& base, const Json& reinforced) {
+Json BeforeAndAfter(const Json& before, const Json& after) {
   Json all = Json::object();
-  for (size_t i = 0; i < base.size() && i < reinforced.size(); ++i) {
-    Json& task = all[TaskName(base[i])];
-    const std::string last = fmt::format("pass@{}", base[i].value("samples", 0));
-    for (const auto& [name, value] : base[i].items()) {
-      if (!value.is_number_float() || !reinforced[i].contains(name)) continue;
+  for (size_t i = 0; i < before.size() && i < after.size(); ++i) {
+    Json& task = all[TaskName(before[i])];
+    const std::string last = fmt::format("pass@{}", before[i].value("samples", 0));
+    for (const auto& [name, value] : before[i].items()) {
+      if (!value.is_number_float() || !after[i].contains(name)) continue;
       if (name.starts_with("pass@") && name != "pass@1" && name != last) continue;
-      task[name] = fmt::format("{} -> {}", Figure(base[i], name), Figure(reinforced[i], name));
+      task[name] = fmt::format("{} -> {}", Figure(before[i], name), Figure(after[i], name));
     }
   }
   return all;
 }
 
 void Run(const RunArguments& arguments) {
-  if (NamesStages(arguments.recipe))
-    return RunListOfStages(ReadStagesRecipe(arguments.recipe), arguments.out, arguments.json);
-  const RunRecipe recipe = ReadRunRecipe(arguments.recipe);
+  const StagesRecipe recipe = ReadRunRecipe(arguments.recipe);
   CatchInterrupts();
-  const RunResult result = [&] {
-    RunView view(recipe);
+  const StageListResult result = [&] {
     // With --json stdout holds one object and nothing else.
-    return RunStages(recipe, arguments.out, view.Callbacks(/*show_thoughts=*/!arguments.json));
+    StagesView view(/*show_thoughts=*/!arguments.json);
+    return RunStageList(recipe, arguments.out, *view.callbacks());
   }();
   Json json{{"run", arguments.out}};
-  if (!result.base.is_null()) json["base"] = result.base;
-  if (!result.reinforced.is_null()) json["reinforced"] = result.reinforced;
+  for (const auto& [name, scores] : result.scores) json["scores"][name] = scores;
   if (!result.model.empty()) json["model"] = result.model;
   json["finished"] = result.finished;
   if (HasReport(arguments.out)) json["report"] = ReportRun(arguments.out);
@@ -144,19 +163,27 @@ std::string ShownThought(const std::string& text) {
 }
 
 Json RunForPeople(Json result, const std::string& program) {
-  if (result.contains("base") && result.contains("reinforced")) {
-    result["base -> reinforced"] = BeforeAndAfter(result["base"], result["reinforced"]);
+  if (const Json scores = result.value("scores", Json::object()); scores.size() == 2) {
+    const auto before = scores.begin(), after = std::next(before);
+    result[before.key() + " -> " + after.key()] = BeforeAndAfter(before.value(), after.value());
+    result.erase("scores");
+  } else {
+    for (const auto& [name, tasks] : scores.items()) {
+      Json brief = Json::object();
+      for (const Json& task : tasks) brief[TaskName(task)] = "pass@1 " + Figure(task, "pass@1");
+      result["scores"][name] = brief;
+    }
+  }
+  if (result.value("finished", false) && result.contains("model")) {
     result["ask it"] =
         fmt::format("{} chat --model {}", program, result["model"].get<std::string>());
   }
-  result.erase("base");
-  result.erase("reinforced");
   return result;
 }
 
 void RegisterRun(Command app) {
   Command command = app.AddCommand(
-      "run", "Make a reasoning model from nothing: corpus, base model, reinforcement learning");
+      "run", "Make a reasoning model in stages: corpus, base model, reinforcement learning, …");
   const auto arguments = std::make_shared<RunArguments>();
   arguments->recipe.Register(command, TakesRun, "reinforce.rl.steps=100");
   command.Add("--out", arguments->out, "run directory; finished stages in it are kept").Required();
@@ -164,9 +191,11 @@ void RegisterRun(Command app) {
               "as always: finished stages are kept, an interrupted one goes on, exactly");
   AddJsonFlag(command, &arguments->json);
   command.Footer(
-      "For example: darkhorse run countdown --out runs/countdown\n\nFields of a recipe, with their "
-      "defaults:\n\n" +
-      FieldsHelp<RunRecipe>());
+      "For example: darkhorse run countdown --out runs/countdown\n\n--set NAME.field=value is of a "
+      "stage, by its name or its kind.\n\nFields of a recipe, with their defaults:\n\n" +
+      FieldsHelp<StagesRecipe>() + "\n[[stage]]   # and the sections of its kind: --help of " +
+      "pretrain, sample, finetune, reinforce, distil; of evaluate as below\n" +
+      FieldsHelp<StageHead>() + "\n" + FieldsHelp<MeasureRecipe>());
   command.Runs([arguments] { Run(*arguments); });
 }
 

@@ -41,7 +41,7 @@ std::optional<PrecisionAround> FindPrecisionAround(const std::string& model) {
   using Found = std::optional<PrecisionAround>;
   return FindAround(model, [](const std::string& path, const std::string& text) -> Found {
     const RecipeContents contents = ContentsOf(text, path);
-    if (contents.pretraining && contents.reinforcement) return std::nullopt;  // a whole run's
+    if (contents.run) return std::nullopt;
     const std::string precision =
         contents.finetuning    ? ParseFinetuneRecipe({path, text, {}}).finetune.precision
         : contents.pretraining ? ParsePretrainRecipe({path, text, {}}).train.precision

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "base/error.h"
@@ -11,8 +12,7 @@
 #include "infer/engine.h"
 #include "model/cost.h"
 #include "pipeline/loaded_model.h"
-#include "pipeline/recipe.h"
-#include "pipeline/stages.h"
+#include "pipeline/stage_recipe.h"
 #include "report/data.h"
 #include "report/parts.h"
 #include "report/report.h"
@@ -33,6 +33,41 @@ std::optional<Recipe> Parsed(const std::string& toml) {
     return std::nullopt;
   }
   return recipe;
+}
+
+std::optional<StagesRecipe> ParsedRun(const std::string& toml) {
+  try {
+    return ParseStagesRecipe({"recipe.toml", toml, {}});
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+// Of a run the first pretraining, the last reinforcement whose model goes back to it, and what
+// measured their models. Names that a run without a recipe of this version has.
+StageNames NamesIn(const std::string& run) {
+  const std::string path = run + "/recipe.toml";
+  const auto recipe = FileExists(path) ? ParsedRun(ReadFile(path, 1 << 20)) : std::nullopt;
+  if (!recipe) return {"base", "reinforced", "base.json", "reinforced.json"};
+  std::map<std::string, std::string> origins;  // of each stage's model the pretraining
+  StageNames names;
+  for (const StageRecipe& stage : recipe->stages) {
+    const StageHead& head = stage.head;
+    if (head.kind == "evaluate") {
+      std::string& scores = head.from == names.pretraining ? names.before : names.after;
+      if (head.from == names.pretraining || head.from == names.reinforcement)
+        scores = head.name + ".json";
+      continue;
+    }
+    if (head.kind == "sample") continue;
+    origins[head.name] = head.kind == "pretrain" ? head.name : origins[head.from];
+    if (head.kind == "pretrain" && names.pretraining.empty()) names.pretraining = head.name;
+    if (head.kind == "reinforce" && origins[head.name] == names.pretraining) {
+      names.reinforcement = head.name;
+      names.after.clear();
+    }
+  }
+  return names;
 }
 
 bool IsValid(const ModelConfig& config) {
@@ -71,7 +106,7 @@ std::string DescribeModelOf(const std::string& pretrain_recipe) {
 }
 
 std::string DescribeCorpusOf(const std::string& run_recipe) {
-  const auto recipe = Parsed<RunRecipe>(run_recipe);
+  const auto recipe = ParsedRun(run_recipe);
   if (!recipe) return "";
   const GeneratedCorpus& corpus = recipe->corpus;
   return fmt::format(
@@ -100,12 +135,15 @@ void WriteSampleText(const std::string& run, const std::string& checkpoint) {
 
 std::string ReportRun(const std::string& run, double price_per_core_hour) {
   return WriteReport(run, {.price_per_core_hour = price_per_core_hour,
-                           .stages = {.pretraining = run_files::kBase,
-                                      .reinforcement = run_files::kReinforced,
-                                      .before = run_files::kBaseScores,
-                                      .after = run_files::kReinforcedScores},
+                           .stages = NamesIn(run),
                            .describe_model = DescribeModelOf,
                            .describe_corpus = DescribeCorpusOf});
+}
+
+bool HasReport(const std::string& run) {
+  const StageNames names = NamesIn(run);
+  return FileExists(run + "/" + names.pretraining + "/" + kMetricsFile) ||
+         FileExists(run + "/" + names.reinforcement + "/" + kMetricsFile);
 }
 
 std::string ReportRun(const std::string& run) {

@@ -6,7 +6,7 @@
 #include "base/format.h"
 #include "base/scratch_testing.h"
 #include "model/cost.h"
-#include "pipeline/recipe.h"
+#include "pipeline/stage_recipe.h"
 
 namespace darkhorse {
 namespace {
@@ -50,13 +50,19 @@ TEST(DescribeCorpusOf, SaysItsShares) {
 
 TEST(ReportRun, KnowsWhereTheStagesLie) {
   ScratchDirectory scratch;
-  scratch.Write("run/recipe.toml", "vocab_size = 300\n");
+  scratch.Write("run/recipe.toml",
+                "vocab_size = 300\n[[stage]]\nkind = \"pretrain\"\nname = \"base\"\n"
+                "[[stage]]\nkind = \"evaluate\"\ntasks = [\"sum:1\"]\n"
+                "[[stage]]\nkind = \"reinforce\"\nname = \"reinforced\"\n"
+                "[[stage]]\nkind = \"evaluate\"\n");
+  EXPECT_FALSE(HasReport(scratch / "run"));
   scratch.Write("run/base/recipe.toml", "[train]\nsteps = 1\n");
   scratch.Write("run/base/metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n");
   scratch.Write("run/base/timings.jsonl", "{\"step\":1,\"seconds\":3600,\"threads\":2}\n");
   scratch.Write("run/base.json", "[{\"task\":\"sum\",\"pass@1\":0.25}]");
   scratch.Write("run/reinforced/metrics.jsonl", "{\"step\":1,\"reward\":0.5}\n");
   scratch.Write("run/reinforced.json", "[{\"task\":\"sum\",\"pass@1\":0.75}]");
+  EXPECT_TRUE(HasReport(scratch / "run"));
   EXPECT_EQ(ReportRun(scratch / "run"), scratch / "run/report.html");
   std::string page = ReadFile(scratch / "run/report.html");
   for (const char* says : {"25.0 % → 75.0 %", "(base → reinforced)", "<h2>Pretraining</h2>",
@@ -66,6 +72,37 @@ TEST(ReportRun, KnowsWhereTheStagesLie) {
   ReportRun(scratch / "run", 3);
   page = ReadFile(scratch / "run/report.html");
   EXPECT_NE(page.find("<b>$6.00</b>"), std::string::npos);
+}
+
+// Of several reinforcements the last that goes back to the first pretraining.
+TEST(ReportRun, FollowsTheFirstModelThroughTheStages) {
+  ScratchDirectory scratch;
+  const auto stage = [](const std::string& kind, const std::string& name, const std::string& more) {
+    return fmt::format("[[stage]]\nkind = \"{}\"\nname = \"{}\"\n{}\n", kind, name, more);
+  };
+  scratch.Write("run/recipe.toml",
+                stage("pretrain", "root", "") + stage("evaluate", "first", "") +
+                    stage("reinforce", "one", "") + stage("evaluate", "between", "") +
+                    stage("sample", "right", "[stage.sample]\ntasks = [\"sum:1\"]") +
+                    stage("finetune", "tuned", "from = \"root\"\ndata = [\"right\"]") +
+                    stage("reinforce", "two", "") + stage("evaluate", "last", "") +
+                    stage("pretrain", "student", "") + stage("evaluate", "other", "") +
+                    stage("reinforce", "alone", "") + stage("evaluate", "further", ""));
+  for (const char* name : {"root", "student"})
+    scratch.Write(fmt::format("run/{}/metrics.jsonl", name), "{\"step\":1,\"loss\":2.5}\n");
+  for (const char* name : {"one", "two", "alone"})
+    scratch.Write(fmt::format("run/{}/metrics.jsonl", name), "{\"step\":1,\"reward\":0.5}\n");
+  for (const auto& [name, pass] : {std::pair{"first", 0.125},
+                                   {"between", 0.25},
+                                   {"last", 0.5},
+                                   {"other", 0.625},
+                                   {"further", 0.75}})
+    scratch.Write(fmt::format("run/{}.json", name),
+                  fmt::format("[{{\"task\":\"sum\",\"pass@1\":{}}}]", pass));
+  ReportRun(scratch / "run");
+  const std::string page = ReadFile(scratch / "run/report.html");
+  for (const char* says : {"12.5 % → 50.0 %", "(first → last)"})
+    EXPECT_NE(page.find(says), std::string::npos) << says;
 }
 
 }  // namespace

@@ -1,7 +1,11 @@
 #include "pipeline/stage_list.h"
 
+#include <fmt/ranges.h>
+
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -20,11 +24,20 @@ constexpr char kData[] = "data";
 
 class StageRun {
  public:
-  StageRun(const StagesRecipe& recipe, const std::string& run, StageListCallbacks& tell)
-      : recipe_(recipe), run_(run), tell_(tell) {}
+  // `recorded`: the run's recipe is this one already; else it is recorded once a stage has accepted
+  // it.
+  StageRun(const StagesRecipe& recipe, const std::string& run, StageListCallbacks& tell,
+           bool recorded)
+      : recipe_(recipe), run_(run), tell_(tell), recorded_(recorded) {}
+
+  void Record() {
+    if (!recorded_) RecordRecipe(run_, ToToml(recipe_));
+    recorded_ = true;
+  }
 
   // Throws Interruption where it is stopped.
   void Run(StageListResult* result) {
+    NoteUnseenTasks();
     for (const StageRecipe& stage : recipe_.stages) {
       LeaveIfAsked(tell_.stop);
       if (std::holds_alternative<MeasureRecipe>(stage.recipe)) {
@@ -32,7 +45,7 @@ class StageRun {
         continue;
       }
       if (tell_.on_begin) tell_.on_begin(stage);
-      Note(fmt::format("stage {}", stage.head.name));
+      Note(fmt::format("{}: {}", stage.head.name, Work(stage)));
       std::visit([&](const auto& own) { Do(stage.head, own); }, stage.recipe);
       if (tell_.on_end) tell_.on_end(stage, Folder(stage.head.name));
       if (models_.contains(stage.head.name)) result->model = models_[stage.head.name];
@@ -42,6 +55,13 @@ class StageRun {
  private:
   void Note(const std::string& text) const {
     if (tell_.on_note) tell_.on_note(text);
+  }
+  // What a stage does, for people; in the order of its variant.
+  static std::string Work(const StageRecipe& stage) {
+    const char* const works[] = {"pretraining",  "sampling answers",
+                                 "fine-tuning",  "reinforcement learning",
+                                 "distillation", "measuring on held-out problems"};
+    return works[stage.recipe.index()];
   }
   std::string Folder(const std::string& name) const { return run_ + "/" + name; }
   // Of a stage, or the path itself.
@@ -56,8 +76,10 @@ class StageRun {
     models_[head.name] = result.checkpoint;
   }
 
-  // What was measured of the stage's model before it made a step is of another.
-  void ModelChanges(const StageHead& head) const {
+  // A stage has accepted the recipe and made a step. What was measured of its model before is of
+  // another.
+  void ModelChanges(const StageHead& head) {
+    Record();
     for (const StageRecipe& other : recipe_.stages) {
       if (std::holds_alternative<MeasureRecipe>(other.recipe) && other.head.from == head.name)
         std::filesystem::remove(ScoresOf(other));
@@ -65,7 +87,7 @@ class StageRun {
   }
   // The caller's callbacks; a step done is noticed here first.
   template <typename Callbacks>
-  Callbacks Watched(const StageHead& head, const Callbacks& given) const {
+  Callbacks Watched(const StageHead& head, const Callbacks& given) {
     Callbacks callbacks = given;
     callbacks.on_step = [this, &head, told = given.on_step](const auto& metrics) {
       ModelChanges(head);
@@ -145,7 +167,7 @@ class StageRun {
       return ReadScores(path);
     }
     if (tell_.on_begin) tell_.on_begin(stage);
-    Note(fmt::format("measuring {} on held-out problems", stage.head.name));
+    Note(fmt::format("{}: {}", stage.head.name, Work(stage)));
     const std::string model = ModelOf(stage.head.from);
     const Json scores =
         MeasureModel(model, TrainedFormat(model, "precision = \"f32\"", tell_.on_note),
@@ -154,6 +176,12 @@ class StageRun {
                           [&](const TaskEvaluation& e) {
                             if (tell_.on_scores) tell_.on_scores(stage.head.name, e);
                           },
+                      .on_faults = tell_.on_faults,
+                      .on_thought =
+                          [&](const Problem& problem, const Sample& sample) {
+                            if (tell_.on_thought)
+                              tell_.on_thought(stage.head.name, problem, sample);
+                          },
                       .on_note = tell_.on_note,
                       .stop = tell_.stop});
     WriteFileAtomically(path, scores.dump());
@@ -161,22 +189,88 @@ class StageRun {
     return scores;
   }
 
+  // A model does what its text showed it sometimes, and nothing else.
+  void NoteUnseenTasks() const {
+    std::set<std::string> seen;
+    for (const TaskShare& share : recipe_.corpus.Mix().tasks) seen.insert(share.task);
+    for (const StageRecipe& stage : recipe_.stages) {
+      const auto* own = std::get_if<ReinforceRecipe>(&stage.recipe);
+      if (!own || !own->problems.file.empty() || !IsOfTheCorpus(stage)) continue;
+      std::set<std::string> unseen;
+      for (const WeightedTask& entry : ParseMixture(own->rl.tasks)) {
+        if (!seen.contains(std::string(entry.task->Name())))
+          unseen.insert(std::string(entry.task->Name()));
+      }
+      if (unseen.empty()) continue;
+      Note(fmt::format(
+          "warning: {} works on {}, of which the corpus has nothing (it has {}), so its model will "
+          "hardly ever be right; name the same tasks in corpus.tasks and {}.rl.tasks",
+          stage.head.name, fmt::join(unseen, ", "), fmt::join(seen, ", "), stage.head.name));
+    }
+  }
+  // Whether the stage's model goes back to one that the run pretrains.
+  bool IsOfTheCorpus(const StageRecipe& stage) const {
+    if (std::holds_alternative<PretrainRecipe>(stage.recipe)) return true;
+    for (const StageRecipe& other : recipe_.stages) {
+      if (other.head.name == stage.head.from &&
+          !std::holds_alternative<MeasureRecipe>(other.recipe))
+        return IsOfTheCorpus(other);
+    }
+    return false;
+  }
+
   const StagesRecipe& recipe_;
   const std::string run_;
   StageListCallbacks& tell_;
+  bool recorded_;
   std::map<std::string, std::string> models_, chats_;  // of the stages done
 };
 
+// How many steps a stage is to make, and under which name; none for what makes none.
+struct Steps {
+  std::string field;
+  int64_t steps = 0;
+};
+std::optional<Steps> StepsOf(const StageRecipe& stage) {
+  if (const auto* r = std::get_if<PretrainRecipe>(&stage.recipe))
+    return Steps{"train.steps", r->train.steps};
+  if (const auto* r = std::get_if<FinetuneRecipe>(&stage.recipe))
+    return Steps{"finetune.steps", r->finetune.steps};
+  if (const auto* r = std::get_if<ReinforceRecipe>(&stage.recipe))
+    return Steps{"rl.steps", r->rl.steps};
+  return std::nullopt;
+}
+
+// Whether the stage has done something that would be lost with another model.
+bool HasBegun(const StageRecipe& stage, const std::string& run) {
+  const std::string folder = run + "/" + stage.head.name;
+  if (std::holds_alternative<MeasureRecipe>(stage.recipe)) return false;  // it is measured again
+  for (const char* answers : {"/samples.jsonl", "/samples/samples.jsonl"}) {
+    if (!StepsOf(stage) && FileExists(folder + answers)) return true;
+  }
+  const auto latest = FindLatestCheckpoint(folder);
+  return latest && latest->step > 0;
+}
+
+// Of an evaluation: a file may lie elsewhere, as it may for every stage.
+std::string Comparable(StageRecipe stage) {
+  if (auto* own = std::get_if<MeasureRecipe>(&stage.recipe))
+    own->problems.file = std::filesystem::path(own->problems.file).filename();
+  return ToToml(stage);
+}
+
 // Each stage compares its own recipe with that of its folder; here what lies between them is
-// compared: the list's own fields and the heads. Stages may be added behind.
-void Check(const StagesRecipe& recipe, const std::string& run) {
+// compared: the list's own fields and the heads. Stages may be added behind, and more steps may be
+// asked for of what nothing has been built on. Whether the recipe is the run's own to the letter.
+bool Check(const StagesRecipe& recipe, const std::string& run) {
   const std::string path = run + "/recipe.toml";
   std::vector<std::string> written = ReportFiles();
-  written.push_back(kData);
-  for (const StageRecipe& stage : recipe.stages) written.push_back(stage.head.name);
+  written.insert(written.end(), {"best", kTokenizer, kData});
+  for (const StageRecipe& stage : recipe.stages)
+    written.push_back(stage.head.name + (stage.head.kind == "evaluate" ? ".json" : ""));
   if (!FileExists(path)) {
     CheckRecipe(run, "", /*goes_on=*/true, written);
-    return;
+    return false;
   }
   const StagesRecipe before = [&] {
     try {
@@ -204,26 +298,40 @@ void Check(const StagesRecipe& recipe, const std::string& run) {
       differs(fmt::format("stage {} (kind, name, from, data or teacher)", i + 1));
     // An evaluation has no folder to compare with.
     if (own.kind == "evaluate" && FileExists(run + "/" + own.name + ".json") &&
-        ToToml(before.stages[i]) != ToToml(recipe.stages[i])) {
+        Comparable(before.stages[i]) != Comparable(recipe.stages[i])) {
       Fail("{}: the evaluation {} was another; remove {}/{}.json, and it is measured anew", path,
            own.name, run, own.name);
     }
+    const auto old_steps = StepsOf(before.stages[i]), steps = StepsOf(recipe.stages[i]);
+    if (!steps || steps->steps == old_steps->steps) continue;
+    for (const StageRecipe& other : recipe.stages) {
+      if ((other.head.from != own.name && other.head.teacher != own.name) || !HasBegun(other, run))
+        continue;
+      Fail(
+          "{0}: {1}.{2} was {3} and is now {4}, but {5} has begun from the model of {1}; set it "
+          "back, or choose another run directory",
+          path, own.name, steps->field, old_steps->steps, steps->steps, other.head.name);
+    }
   }
+  return ToToml(before) == ToToml(recipe);
 }
 
 }  // namespace
 
 StageListResult RunStageList(const StagesRecipe& recipe, const std::string& run,
                              StageListCallbacks& callbacks) {
-  StageRun stages(recipe, run, callbacks);
   const RunLock lock(run);
-  Check(recipe, run);
-  RecordRecipe(run, ToToml(recipe));
+  const bool is_there = FileExists(run + "/recipe.toml");
+  const bool same = Check(recipe, run);
+  StageRun stages(recipe, run, callbacks, same);
+  if (!is_there) stages.Record();
   StageListResult result;
   try {
     stages.Run(&result);
+    stages.Record();
     result.finished = true;
   } catch (const Interruption&) {
+    stages.Record();
   }
   return result;
 }

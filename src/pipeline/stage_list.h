@@ -1,5 +1,5 @@
-// A run that is a list of stages (pipeline/stage_recipe.h). Each leaves a folder, or a file of
-// scores, in the run's and is skipped where that is there; one that was interrupted goes on.
+// A run: a list of stages (pipeline/stage_recipe.h). Each leaves a folder, or a file of scores, in
+// the run's and is skipped where that is there; one that was interrupted goes on.
 #pragma once
 
 #include <functional>
@@ -29,6 +29,10 @@ struct StageListCallbacks {
   ReinforceCallbacks reinforcement;
   SampleCallbacks sampling;
   std::function<void(const std::string& name, const TaskEvaluation&)> on_scores;
+  // How many samples of an evaluation the reward program failed to score, where it did.
+  std::function<void(const ScoringFaults&)> on_faults;
+  // The first sample of each of an evaluation's first problems, for people to read.
+  std::function<void(const std::string& name, const Problem&, const Sample&)> on_thought;
   StopRequest stop;  // asked often: true saves and returns
 };
 
@@ -41,8 +45,9 @@ struct StageListResult {
 
 // Goes through the stages, or on with them, in the folder `run`. A stage's model is the last
 // checkpoint of its training, and of fine-tuning the best where there is one. Stages may be added
-// behind those that are there. Error: what a stage throws, a folder of another recipe, one that
-// goes on from a model that is no longer there.
+// behind those that are there, and a stage may be given more steps while nothing has begun from its
+// model. Error: what a stage throws, a folder of another recipe, one that goes on from a model that
+// is no longer there.
 StageListResult RunStageList(const StagesRecipe& recipe, const std::string& run,
                              StageListCallbacks& callbacks);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/nearest_name.h"
@@ -34,11 +35,13 @@ FieldList FieldsOf(StageRecipe& stage) {
   return list;
 }
 
-// The list's seed and precision, for a stage that says none.
-void Share(const StagesRecipe& all, StageRecipe* stage) {
+// Gives the list's seed, or its precision, to a stage.
+void Share(const StagesRecipe& all, bool seed, bool precision, StageRecipe* stage) {
   const auto share = [&](auto& options) {
-    options.seed = all.seed;
-    if constexpr (requires { options.precision; }) options.precision = all.precision;
+    if (seed) options.seed = all.seed;
+    if constexpr (requires { options.precision; }) {
+      if (precision) options.precision = all.precision;
+    }
   };
   if (auto* r = std::get_if<PretrainRecipe>(&stage->recipe)) share(r->train);
   if (auto* r = std::get_if<SampleRecipe>(&stage->recipe)) share(r->sample);
@@ -70,6 +73,7 @@ class Reader {
         why_unused_(text.overrides.size()) {}
 
   StagesRecipe Read() {
+    RefuseNoRun(text_);
     FieldPlaces places(text_.name);
     const auto read = [&] {
       ParseToml(parts_.rest, text_.name, darkhorse::FieldsOf(all_), &places);
@@ -80,9 +84,14 @@ class Reader {
       }
     };
     read();
-    all_.corpus.seed = all_.seed;  // unless the corpus has one of its own
+    // For what has none of its own; an override, also for what the text gives one.
+    all_.corpus.seed = all_.seed;
+    const uint64_t seed = all_.seed;
     read();
+    if (IsOverridden("seed") && !IsOverridden("corpus.seed")) all_.corpus.seed = seed;
+    AtPlaces(places, darkhorse::FieldsOf(all_), [&] { Validate(all_); });
     for (const std::string& table : parts_.tables) ReadStage(table);
+    for (size_t i = 0; i < all_.stages.size(); ++i) ReadEvaluation(parts_.tables[i], i);
     for (size_t i = 0; i < used_.size(); ++i) {
       if (used_[i]) continue;
       if (!why_unused_[i].empty()) throw UsageError(why_unused_[i]);
@@ -97,6 +106,12 @@ class Reader {
     std::vector<std::string> names;
     for (const StageRecipe& stage : all_.stages) names.push_back(stage.head.name);
     return names;
+  }
+
+  bool IsOverridden(std::string_view field) const {
+    return std::ranges::any_of(text_.overrides, [&](const std::string& override) {
+      return override.substr(0, override.find_first_of(" =")) == field;
+    });
   }
 
   // Not of the list's own fields.
@@ -117,35 +132,86 @@ class Reader {
                 fmt::join(kinds, ", "), DidYouMean(stage.head.kind, kinds));
     }
     stage.recipe = DefaultOf(static_cast<size_t>(kind - kinds.begin()));
-    Share(all_, &stage);
+    Share(all_, /*seed=*/true, /*precision=*/true, &stage);
     FieldPlaces places(text_.name);
     ParseToml(table, text_.name, FieldsOf(stage), &places);
+    Share(all_, IsOverridden("seed"), IsOverridden("precision"), &stage);
     NameIt(place, &stage);
     Override(&stage, &places);
     CheckHead(place, stage);
     if (auto* pretraining = std::get_if<PretrainRecipe>(&stage.recipe))
       pretraining->model.vocab_size = all_.vocab_size;
-    try {
-      std::visit([](const auto& recipe) { Validate(recipe); }, stage.recipe);
-    } catch (const UsageError& error) {
-      throw UsageError(places.Tell(FieldsOf(stage), error.what()));
-    }
+    if (!std::holds_alternative<MeasureRecipe>(stage.recipe)) ValidateStage(places, &stage);
     all_.stages.push_back(std::move(stage));
   }
 
-  // Sets what overrides say of this stage. An evaluation and what it measures bear one name: each
-  // takes what it has a field for.
+  // An evaluation, once all stages are known: it may be of what one behind it works on.
+  void ReadEvaluation(const std::string& table, size_t index) {
+    StageRecipe& stage = all_.stages[index];
+    auto* own = std::get_if<MeasureRecipe>(&stage.recipe);
+    if (!own) return;
+    const ReinforceRecipe* practised =
+        own->tasks.empty() && own->problems.file.empty() ? PractisedAround(index) : nullptr;
+    FieldPlaces places(text_.name);
+    if (practised) {
+      *own = {practised->rl.tasks, {}, practised->problems, practised->prompt};
+      own->evaluation.max_tokens = practised->rl.max_tokens;
+      own->evaluation.slots = practised->rl.slots;
+    }
+    const StageHead head = stage.head;
+    ParseToml(table, text_.name, FieldsOf(stage), &places);
+    stage.head = head;
+    Override(&stage, &places);
+    ValidateStage(places, &stage);
+  }
+
+  const ReinforceRecipe* PractisedAround(size_t index) const {
+    const auto reinforcement = [](const StageRecipe& stage) {
+      return std::get_if<ReinforceRecipe>(&stage.recipe);
+    };
+    if (const StageRecipe* measured = Find(all_.stages[index].head.from)) {
+      if (const auto* recipe = reinforcement(*measured)) return recipe;
+    }
+    for (size_t i = index; i < all_.stages.size(); ++i) {
+      if (const auto* recipe = reinforcement(all_.stages[i])) return recipe;
+    }
+    return nullptr;
+  }
+
+  // Calls `check`; what it finds wrong is told with its place.
+  template <typename Check>
+  static void AtPlaces(const FieldPlaces& places, const FieldList& fields, const Check& check) {
+    try {
+      check();
+    } catch (const UsageError& error) {
+      throw UsageError(places.Tell(fields, error.what()));
+    }
+  }
+  static void ValidateStage(const FieldPlaces& places, StageRecipe* stage) {
+    AtPlaces(places, FieldsOf(*stage),
+             [&] { std::visit([](const auto& recipe) { Validate(recipe); }, stage->recipe); });
+  }
+
+  // Sets what overrides say of this stage, by its kind and then by its name. An evaluation and what
+  // it measures bear one name: each takes what it has a field for.
   void Override(StageRecipe* stage, FieldPlaces* places) {
+    if (stage->head.name != stage->head.kind) OverrideBy(stage->head.kind, stage, places);
+    OverrideBy(stage->head.name, stage, places);
+  }
+
+  void OverrideBy(const std::string& name, StageRecipe* stage, FieldPlaces* places) {
     const FieldList fields = FieldsOf(*stage);
     for (size_t i = 0; i < text_.overrides.size(); ++i) {
-      const auto own = Own(text_.overrides[i], stage->head.name);
+      const auto own = Own(text_.overrides[i], name);
       if (!own || IsHead(*own)) continue;
       try {
         SetField(fields, *own, places);
+        const Field* field = fields.Find(own->substr(0, own->find_first_of(" =")));
+        if (field) places->Set(*field, "setting " + text_.overrides[i]);
         used_[i] = true;
       } catch (const UsageError& error) {
         if (fields.Find(own->substr(0, own->find_first_of(" =")))) throw;
-        why_unused_[i] = fmt::format("{}: {}", stage->head.name, error.what());
+        why_unused_[i] = fmt::format("{}: {}", name, error.what());
       }
     }
   }
@@ -250,9 +316,19 @@ void ListFields(StagesRecipe& r, FieldList& list) {
   list.Section("corpus", r.corpus, "the generated pretraining corpus");
   list.Add("vocab_size", r.vocab_size, "of the tokenizer trained on it");
   list.Add("digits_per_token", r.digits_per_token,
-           "numbers are cut into tokens of up to so many digits");
+           "numbers are cut into tokens of up to so many digits (DeepSeek: 3)");
   list.Add("seed", r.seed, "of corpus and stages, unless they say one of their own");
   list.Add("precision", r.precision, "of the stages that train, unless they say one of their own");
+}
+
+void Validate(const StagesRecipe& r) {
+  for (const auto& [name, value, most] :
+       {std::tuple{"vocab_size", r.vocab_size, int64_t{1} << 20},
+        {"digits_per_token", r.digits_per_token, int64_t{1000}}}) {
+    if (value < 1 || value > most)
+      FailUsage("{} is {}; it must be from 1 to {}", name, value, most);
+  }
+  Validate(r.corpus);
 }
 
 StagesRecipe ParseStagesRecipe(const RecipeText& text) { return Reader(text).Read(); }

@@ -1,10 +1,11 @@
-// A recipe that is a list of stages, [[stage]], each going on from the model of the one before.
+// The recipe of a run: a list of stages, [[stage]], each going on from the model of the one before.
 #pragma once
 
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "pipeline/corpus_recipe.h"
 #include "pipeline/distil_recipe.h"
 #include "pipeline/measure.h"
 #include "pipeline/recipe.h"
@@ -34,17 +35,20 @@ inline constexpr const char* kStageKinds[] = {"pretrain",  "sample", "finetune",
                                               "reinforce", "distil", "evaluate"};
 
 struct StagesRecipe {
-  // What pretraining learns, and all its tokens: as of a whole run (pipeline/recipe.h).
+  // What pretraining learns, and the tokens of all stages.
   GeneratedCorpus corpus;
   int64_t vocab_size = 512;
-  int64_t digits_per_token = 1;
-  uint64_t seed = 1;  // of corpus and stages, where they are given none
+  int64_t digits_per_token = 1;  // numbers are cut into groups of up to so many digits
+  uint64_t seed = 1;             // of corpus and stages, where they are given none
   std::string precision = PretrainOptions().precision;  // of trainings, likewise
   std::vector<StageRecipe> stages;  // their heads whole: names and models filled in
 };
 void ListFields(StagesRecipe& recipe, FieldList& list);  // but for its stages
+void Validate(const StagesRecipe& recipe);               // likewise; UsageError
 
-// Overrides are of the list's own fields or, "NAME.field=value", of a stage's. UsageError.
+// Overrides are of the list's own fields or, "NAME.field=value", of the stages of a name or a kind.
+// An evaluation that says of no problems is of those that reinforcement works on: that of the model
+// it measures, or else the next. UsageError.
 StagesRecipe ParseStagesRecipe(const RecipeText& text);
 
 // A text that ParseStagesRecipe reads back.

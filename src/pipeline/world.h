@@ -5,7 +5,7 @@
 
 #include "base/interrupt.h"
 #include "data/prepare.h"
-#include "pipeline/recipe.h"
+#include "pipeline/corpus_recipe.h"
 
 namespace darkhorse {
 

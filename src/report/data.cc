@@ -53,8 +53,10 @@ Json OnlyEvaluations(const Json& tasks) {
   return kept;
 }
 
-Evaluation ReadEvaluation(const std::string& path, const std::string& when) {
-  return {when, OnlyEvaluations(Parsed(ReadIfThere(path)))};
+Evaluation ReadEvaluation(const std::string& run, const std::string& file) {
+  if (file.empty()) return {};
+  return {std::filesystem::path(file).stem(),
+          OnlyEvaluations(Parsed(ReadIfThere(run + "/" + file)))};
 }
 
 // A reinforcement run alone is measured as it goes: its first and its last measurement.
@@ -101,18 +103,20 @@ ReportData ReadReportData(const std::string& run, const StageNames& stages) {
     data.reinforcement = std::move(alone);
   } else if (alone.present()) {
     data.pretraining = std::move(alone);
-  } else if (!stages.pretraining.empty()) {
+  } else {
     data.recipe = alone.recipe;
-    data.pretraining = ReadRun(run + "/" + stages.pretraining);
-    data.reinforcement = ReadRun(run + "/" + stages.reinforcement);
-    data.before = ReadEvaluation(run + "/" + stages.before, "base");
-    data.after = ReadEvaluation(run + "/" + stages.after, "reinforced");
+    if (!stages.pretraining.empty()) data.pretraining = ReadRun(run + "/" + stages.pretraining);
+    if (!stages.reinforcement.empty())
+      data.reinforcement = ReadRun(run + "/" + stages.reinforcement);
+    data.before = ReadEvaluation(run, stages.before);
+    data.after = ReadEvaluation(run, stages.after);
   }
   if (!data.pretraining.present() && !data.reinforcement.present()) {
+    const std::string& first =
+        stages.pretraining.empty() ? stages.reinforcement : stages.pretraining;
     const std::string empty =
-        stages.pretraining.empty()
-            ? fmt::format("{} has no line", kMetricsFile)
-            : fmt::format("neither {0} nor {1}/{0} has a line", kMetricsFile, stages.pretraining);
+        first.empty() ? fmt::format("{} has no line", kMetricsFile)
+                      : fmt::format("neither {0} nor {1}/{0} has a line", kMetricsFile, first);
     Fail("{}: holds no run: {}; give the directory of a run", run, empty);
   }
   if (data.before.tasks.empty() && data.after.tasks.empty())

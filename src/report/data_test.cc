@@ -38,10 +38,15 @@ TEST(ReadReportData, ARunOfSeveralStages) {
   EXPECT_EQ(data.reinforcement.metrics.size(), 2u);
   EXPECT_EQ(data.reinforcement.samples, std::vector<Json>({{{"step", 1}, {"prompt", "p"}}}));
   EXPECT_TRUE(data.reinforcement.probe.contains("parts"));
-  EXPECT_EQ(data.before.when, "base");
+  EXPECT_EQ(data.before.when, "first");
   EXPECT_EQ(data.before.tasks[0]["pass@1"], 0.25);
-  EXPECT_EQ(data.after.when, "reinforced");
+  EXPECT_EQ(data.after.when, "second");
   EXPECT_EQ(data.after.tasks[0]["pass@1"], 0.75);
+  // Of a run that begins with a model of others', and measures nothing.
+  const ReportData later = ReadReportData(scratch / "run", {.reinforcement = "second"});
+  EXPECT_FALSE(later.pretraining.present());
+  EXPECT_TRUE(later.reinforcement.present());
+  EXPECT_TRUE(later.after.tasks.empty());
 }
 
 TEST(ReadReportData, ARunOfOneStage) {

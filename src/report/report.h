@@ -8,7 +8,7 @@
 
 namespace darkhorse {
 
-// What a run of several stages leaves in its directory.
+// What a run of several stages leaves in its directory. Any may be empty: there is none.
 struct StageNames {
   std::string pretraining, reinforcement;  // folders, each with a run of that kind
   std::string before, after;               // files: held-out scores before and after reinforcement

@@ -1,5 +1,4 @@
-#include "pipeline/stages.h"
-
+// A run from nothing to a reinforced model, as recipes/countdown.toml is one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +9,8 @@
 #include "checkpoint/run_directory.h"
 #include "data/shard.h"
 #include "pipeline/loaded_model.h"
+#include "pipeline/run_report.h"
+#include "pipeline/stage_list.h"
 
 namespace darkhorse {
 namespace {
@@ -18,13 +19,14 @@ namespace {
 constexpr char kRecipe[] = R"(
 vocab_size = 300
 digits_per_token = 3
-evaluate_problems = 5
-evaluate_samples = 2
 [corpus]
 tasks = ["sum:1"]
 documents = 400
 seed = 77
-[pretrain.model]
+[[stage]]
+kind = "pretrain"
+name = "base"
+[stage.model]
 hidden_size = 16
 num_hidden_layers = 1
 first_k_dense_replace = 1
@@ -37,7 +39,7 @@ intermediate_size = 32
 n_routed_experts = 0
 max_position_embeddings = 128
 tie_word_embeddings = true
-[pretrain.train]
+[stage.train]
 steps = 4
 tokens_per_step = 256
 micro_batch_tokens = 256
@@ -45,7 +47,15 @@ sequence_length = 128
 checkpoint_every = 2
 evaluate_every = 2
 evaluate_tokens = 256
-[reinforce.rl]
+[[stage]]
+kind = "evaluate"
+[stage.evaluation]
+problems = 5
+samples = 2
+[[stage]]
+kind = "reinforce"
+name = "reinforced"
+[stage.rl]
 tasks = ["sum:1", "sort:1"]
 steps = 3
 prompts_per_step = 4
@@ -56,13 +66,29 @@ evaluate_every = 2
 evaluate_problems = 2
 evaluate_samples = 1
 checkpoint_every = 1
-[reinforce.probe]
+[stage.probe]
 problems = 0
-[reinforce.optimizer]
+[stage.optimizer]
 learning_rate = 0.1
+[[stage]]
+kind = "evaluate"
+[stage.evaluation]
+problems = 5
+samples = 2
 )";
 
-RunRecipe Recipe() { return ParseRunRecipe({"test.toml", kRecipe, {}}); }
+StagesRecipe Recipe(std::vector<std::string> overrides = {}) {
+  return ParseStagesRecipe({"test.toml", kRecipe, std::move(overrides)});
+}
+
+// Of recipes that end as they were meant to.
+constexpr char kConstant[] = "pretrain.schedule.schedule=constant",
+               kConstantRl[] = "reinforce.schedule.schedule=constant";
+
+StageListResult RunIt(const StagesRecipe& recipe, const std::string& run,
+                      StageListCallbacks callbacks = {}) {
+  return RunStageList(recipe, run, callbacks);
+}
 
 // Files that may differ between two runs of one recipe: they hold times.
 std::map<std::string, std::string> FilesOf(const std::string& run) {
@@ -75,46 +101,50 @@ std::map<std::string, std::string> FilesOf(const std::string& run) {
   return files;
 }
 
-class StagesTest : public testing::Test {
+class ZeroRunTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     scratch_ = new ScratchDirectory;
-    callbacks_ = new RunCallbacks{
-        .on_begin = [](Stage stage) { told_.push_back("begin " + Name(stage)); },
-        .on_end =
-            [](Stage stage) {
-              told_.push_back("end " + Name(stage));
-              if (stage == Stage::kBaseScores) {
-                EXPECT_TRUE(FileExists(*scratch_ / "whole/base.json"));
-                EXPECT_FALSE(FileExists(*scratch_ / "whole/reinforced.json"));
-              }
-            },
-        .on_note = [](const std::string& note) { notes_ += note + "\n"; },
-        .on_corpus = [](const PrepareProgress& p) { corpus_ = p; },
-        .on_pretraining_step = [](const StepMetrics& m) { steps_.push_back(m.step); },
-        .on_reinforcement_step = [](const ReinforceMetrics& m) { rl_steps_.push_back(m.step); },
-        .on_reinforcement_evaluation =
-            [](const ReinforceMetrics& m) { rl_evaluations_.push_back(m.step); },
-        .on_scores =
-            [](const std::string& model, const TaskEvaluation& e) {
-              told_.push_back("scores " + model + " " + e.task);
-            },
-        .on_thought =
-            [](const std::string& model, const Problem& problem, const Sample& sample) {
-              thoughts_.push_back({model, problem, sample});
-            }};
-    whole_ = new RunResult(RunStages(Recipe(), *scratch_ / "whole", *callbacks_));
+    StageListCallbacks callbacks;
+    callbacks.on_begin = [](const StageRecipe& stage) { told_.push_back("begin " + Name(stage)); };
+    callbacks.on_end = [](const StageRecipe& stage, const std::string&) {
+      told_.push_back("end " + Name(stage));
+      if (Name(stage) == "evaluate base") {
+        EXPECT_TRUE(FileExists(*scratch_ / "whole/base.json"));
+        EXPECT_FALSE(FileExists(*scratch_ / "whole/reinforced.json"));
+      }
+    };
+    callbacks.on_note = [](const std::string& note) { notes_ += note + "\n"; };
+    callbacks.on_corpus = [](const PrepareProgress& p) { corpus_ = p; };
+    callbacks.pretraining.on_step = [](const StepMetrics& m) { steps_.push_back(m.step); };
+    callbacks.reinforcement.on_step = [](const ReinforceMetrics& m) {
+      rl_steps_.push_back(m.step);
+    };
+    callbacks.reinforcement.on_evaluation = [](const ReinforceMetrics& m) {
+      rl_evaluations_.push_back(m.step);
+    };
+    callbacks.on_scores = [](const std::string& model, const TaskEvaluation& e) {
+      told_.push_back("scores " + model + " " + e.task);
+    };
+    callbacks.on_thought = [](const std::string& model, const Problem& problem,
+                              const Sample& sample) {
+      thoughts_.push_back({model, problem, sample});
+    };
+    whole_ = new StageListResult(RunIt(Recipe(), *scratch_ / "whole", callbacks));
   }
   static void TearDownTestSuite() {
     delete whole_;
-    delete callbacks_;
     delete scratch_;
   }
 
-  static std::string Name(Stage stage) {
-    const char* const names[] = {"tokenizer",   "corpus",        "pretraining",
-                                 "base scores", "reinforcement", "reinforced scores"};
-    return names[static_cast<size_t>(stage)];
+  static std::string Name(const StageRecipe& stage) {
+    return stage.head.kind + " " + stage.head.name;
+  }
+  static nlohmann::ordered_json Scores(const StageListResult& result, const std::string& name) {
+    for (const auto& [own, scores] : result.scores) {
+      if (own == name) return scores;
+    }
+    return nullptr;
   }
 
   struct Thought {
@@ -123,8 +153,7 @@ class StagesTest : public testing::Test {
     Sample sample;
   };
   static inline ScratchDirectory* scratch_;
-  static inline RunCallbacks* callbacks_;
-  static inline RunResult* whole_;
+  static inline StageListResult* whole_;
   static inline std::vector<std::string> told_;
   static inline std::string notes_;
   static inline PrepareProgress corpus_;
@@ -132,14 +161,13 @@ class StagesTest : public testing::Test {
   static inline std::vector<Thought> thoughts_;
 };
 
-TEST_F(StagesTest, AreToldInTheirOrder) {
-  EXPECT_EQ(
-      told_,
-      (std::vector<std::string>{
-          "begin tokenizer", "end tokenizer", "begin corpus", "end corpus", "begin pretraining",
-          "end pretraining", "begin base scores", "scores base sum", "scores base sort",
-          "end base scores", "begin reinforcement", "end reinforcement", "begin reinforced scores",
-          "scores reinforced sum", "scores reinforced sort", "end reinforced scores"}));
+TEST_F(ZeroRunTest, AreToldInTheirOrder) {
+  EXPECT_EQ(told_, (std::vector<std::string>{
+                       "begin pretrain base", "end pretrain base", "begin evaluate base",
+                       "scores base sum", "scores base sort", "end evaluate base",
+                       "begin reinforce reinforced", "end reinforce reinforced",
+                       "begin evaluate reinforced", "scores reinforced sum",
+                       "scores reinforced sort", "end evaluate reinforced"}));
   EXPECT_EQ(steps_, (std::vector<int64_t>{1, 2, 3, 4}));
   EXPECT_EQ(rl_steps_, (std::vector<int64_t>{1, 2, 3}));
   EXPECT_EQ(rl_evaluations_, (std::vector<int64_t>{0, 2, 3}));
@@ -148,40 +176,42 @@ TEST_F(StagesTest, AreToldInTheirOrder) {
   EXPECT_FALSE(HasReport(*scratch_ / "none"));
 }
 
-TEST_F(StagesTest, ATaskThatTheCorpusLacksIsTold) {
+TEST_F(ZeroRunTest, ATaskThatTheCorpusLacksIsTold) {
   EXPECT_TRUE(notes_.starts_with(
-      "warning: reinforcement works on sort, of which the corpus has nothing (it has sum), so"))
+      "warning: reinforced works on sort, of which the corpus has nothing (it has sum), so"))
       << notes_;
-  RunRecipe recipe = Recipe();
-  recipe.corpus.tasks.push_back("sort:2");
   std::string notes;
-  RunStages(
-      recipe, *scratch_ / "both",
-      {.on_note = [&](const std::string& note) { notes += note; }, .stop = [] { return true; }});
+  StageListCallbacks callbacks;
+  callbacks.on_note = [&](const std::string& note) { notes += note; };
+  callbacks.stop = [] { return true; };
+  RunIt(Recipe({"corpus.tasks=sum:1,sort:2"}), *scratch_ / "both", callbacks);
   EXPECT_EQ(notes.find("warning"), notes.npos) << notes;
 }
 
-TEST_F(StagesTest, ResultIsTheLastCheckpointAndBothScores) {
+TEST_F(ZeroRunTest, ResultIsTheLastCheckpointAndBothScores) {
   EXPECT_TRUE(whole_->finished);
   EXPECT_EQ(whole_->model, StepDirectory(*scratch_ / "whole/reinforced", 3));
-  for (const auto* scores : {&whole_->base, &whole_->reinforced}) {
-    ASSERT_EQ(scores->size(), 2u);
-    EXPECT_EQ((*scores)[0]["task"], "sum");
-    EXPECT_EQ((*scores)[1]["task"], "sort");
-    for (const auto& task : *scores) {
+  ASSERT_EQ(whole_->scores.size(), 2u);
+  EXPECT_EQ(whole_->scores[0].first, "base");
+  EXPECT_EQ(whole_->scores[1].first, "reinforced");
+  for (const auto& [name, scores] : whole_->scores) {
+    ASSERT_EQ(scores.size(), 2u);
+    EXPECT_EQ(scores[0]["task"], "sum");
+    EXPECT_EQ(scores[1]["task"], "sort");
+    for (const auto& task : scores) {
       EXPECT_EQ(task["problems"], 5);
       EXPECT_EQ(task["samples"], 2);
       EXPECT_LE(task["mean_length"], 9);  // rl.max_tokens
       EXPECT_FALSE(task.contains("reward_program_failures"));
     }
   }
-  EXPECT_EQ(ReadFile(*scratch_ / "whole/base.json"), whole_->base.dump());
-  EXPECT_EQ(ReadFile(*scratch_ / "whole/reinforced.json"), whole_->reinforced.dump());
+  for (const auto& [name, scores] : whole_->scores)
+    EXPECT_EQ(ReadFile(*scratch_ / "whole/" + name + ".json"), scores.dump());
 }
 
 // The scores of each model are of its own checkpoint, with the seed that no recipe changes and that
 // an evaluation by hand has too.
-TEST_F(StagesTest, ScoresAreOfTheStagesModel) {
+TEST_F(ZeroRunTest, ScoresAreOfTheStagesModel) {
   const auto environment = MakeTaskEnvironment({"sum:1", "sort:1"});
   const auto scores = [&](const std::string& checkpoint, std::vector<Sample>* samples) {
     const LoadedModel loaded(checkpoint);
@@ -192,8 +222,8 @@ TEST_F(StagesTest, ScoresAreOfTheStagesModel) {
   const std::string run = *scratch_ / "whole/";
   size_t told = 0;
   for (const auto& [checkpoint, json] :
-       {std::pair{StepDirectory(run + "base", 4), whole_->base},
-        std::pair{StepDirectory(run + "reinforced", 3), whole_->reinforced}}) {
+       {std::pair{StepDirectory(run + "base", 4), Scores(*whole_, "base")},
+        std::pair{StepDirectory(run + "reinforced", 3), Scores(*whole_, "reinforced")}}) {
     std::vector<Sample> samples;
     const std::vector<TaskEvaluation> expected = scores(checkpoint, &samples);
     for (size_t task = 0; task < 2; ++task)
@@ -211,7 +241,7 @@ TEST_F(StagesTest, ScoresAreOfTheStagesModel) {
   EXPECT_NE(thoughts_[0].sample.completion, thoughts_[3].sample.completion);  // it did learn
 }
 
-TEST_F(StagesTest, TheCorpusIsTheRecipes) {
+TEST_F(ZeroRunTest, TheCorpusIsTheRecipes) {
   const Tokenizer tokenizer = Tokenizer::Load(*scratch_ / "whole/tokenizer.json");
   EXPECT_EQ(tokenizer.vocab_size(), 300);
   EXPECT_NE(ReadFile(*scratch_ / "whole/tokenizer.json").find("|\\\\p{N}{1,3}|"),
@@ -246,54 +276,55 @@ TEST_F(StagesTest, TheCorpusIsTheRecipes) {
   EXPECT_GT(thinking, 200);  // as one token each, in three quarters of 400 documents
 }
 
-TEST_F(StagesTest, ASecondCallComputesNothingAnew) {
+TEST_F(ZeroRunTest, ASecondCallComputesNothingAnew) {
   const auto before = FilesOf(*scratch_ / "whole");
   std::vector<std::string> begun;
   int64_t steps = 0;
-  const RunResult again =
-      RunStages(Recipe(), *scratch_ / "whole",
-                {.on_begin = [&](Stage stage) { begun.push_back(Name(stage)); },
-                 .on_pretraining_step = [&](const StepMetrics&) { ++steps; },
-                 .on_reinforcement_step = [&](const ReinforceMetrics&) { ++steps; },
-                 .on_scores = [&](const std::string&, const TaskEvaluation&) { ++steps; }});
+  StageListCallbacks callbacks;
+  callbacks.on_begin = [&](const StageRecipe& stage) { begun.push_back(Name(stage)); };
+  callbacks.pretraining.on_step = [&](const StepMetrics&) { ++steps; };
+  callbacks.reinforcement.on_step = [&](const ReinforceMetrics&) { ++steps; };
+  callbacks.on_scores = [&](const std::string&, const TaskEvaluation&) { ++steps; };
+  const StageListResult again = RunIt(Recipe(), *scratch_ / "whole", callbacks);
   EXPECT_TRUE(again.finished);
   EXPECT_EQ(again.model, whole_->model);
-  EXPECT_EQ(again.base, whole_->base);
-  EXPECT_EQ(again.reinforced, whole_->reinforced);
-  EXPECT_EQ(begun, (std::vector<std::string>{"pretraining", "reinforcement"}));
+  EXPECT_EQ(again.scores, whole_->scores);
+  EXPECT_EQ(begun, (std::vector<std::string>{"pretrain base", "reinforce reinforced"}));
   EXPECT_EQ(steps, 0);
   EXPECT_EQ(FilesOf(*scratch_ / "whole"), before);
 }
 
 // Stopped in each stage that can be, the run says so and goes on to the same files.
-TEST_F(StagesTest, StoppedItGoesOnToTheSameFiles) {
+TEST_F(ZeroRunTest, StoppedItGoesOnToTheSameFiles) {
   const std::string run = *scratch_ / "stopped";
-  const RunRecipe recipe = Recipe();
   bool stop = false;
-  RunCallbacks callbacks{.stop = [&] { return stop; }};
-  const auto stopped_in = [&](auto RunCallbacks::*member, auto callback) {
-    RunCallbacks with = callbacks;
-    with.*member = callback;
+  const auto stopped_in = [&](const std::function<void(StageListCallbacks*)>& set) {
+    StageListCallbacks callbacks;
+    callbacks.stop = [&] { return stop; };
+    set(&callbacks);
     stop = false;
-    const RunResult result = RunStages(recipe, run, with);
+    const StageListResult result = RunIt(Recipe(), run, callbacks);
     EXPECT_FALSE(result.finished);
-    EXPECT_EQ(result.model, "");
-    EXPECT_TRUE(result.reinforced.is_null());
+    EXPECT_TRUE(Scores(result, "reinforced").is_null());
     return result;
   };
-  stopped_in(&RunCallbacks::on_begin, [&](Stage stage) { stop = stage == Stage::kCorpus; });
+  stopped_in([&](StageListCallbacks* callbacks) {
+    callbacks->on_note = [&](const std::string& note) { stop = note == "writing the corpus"; };
+  });
   EXPECT_TRUE(FileExists(run + "/tokenizer.json"));
   EXPECT_FALSE(FileExists(run + "/data/train.bin"));
-  const RunResult in_pretraining = stopped_in(&RunCallbacks::on_pretraining_step,
-                                              [&](const StepMetrics& m) { stop = m.step == 3; });
+  const StageListResult in_pretraining = stopped_in([&](StageListCallbacks* callbacks) {
+    callbacks->pretraining.on_step = [&](const StepMetrics& m) { stop = m.step == 3; };
+  });
   EXPECT_TRUE(FileExists(StepDirectory(run + "/base", 3)));
-  EXPECT_TRUE(in_pretraining.base.is_null());
-  const RunResult in_reinforcement = stopped_in(
-      &RunCallbacks::on_reinforcement_step, [&](const ReinforceMetrics& m) { stop = m.step == 1; });
+  EXPECT_TRUE(in_pretraining.scores.empty());
+  EXPECT_EQ(in_pretraining.model, "");
+  const StageListResult in_reinforcement = stopped_in([&](StageListCallbacks* callbacks) {
+    callbacks->reinforcement.on_step = [&](const ReinforceMetrics& m) { stop = m.step == 1; };
+  });
   EXPECT_TRUE(FileExists(StepDirectory(run + "/reinforced", 1)));
-  EXPECT_EQ(in_reinforcement.base, whole_->base);
-  stop = false;
-  EXPECT_TRUE(RunStages(recipe, run, callbacks).finished);
+  EXPECT_EQ(Scores(in_reinforcement, "base"), Scores(*whole_, "base"));
+  EXPECT_TRUE(RunIt(Recipe(), run).finished);
   const auto stopped = FilesOf(run), whole = FilesOf(*scratch_ / "whole");
   for (const auto& [name, bytes] : whole) {
     // Checkpoints of the moment of stopping may be kept in place of others.
@@ -303,12 +334,13 @@ TEST_F(StagesTest, StoppedItGoesOnToTheSameFiles) {
   }
 }
 
-TEST_F(StagesTest, MoreStepsOfAStageExtendTheRun) {
+TEST_F(ZeroRunTest, MoreStepsOfAStageExtendTheRun) {
   const std::string run = *scratch_ / "extended";
-  RunRecipe recipe = Recipe();
-  recipe.pretrain.schedule.schedule = recipe.reinforce.schedule.schedule = "constant";
-  RunRecipe longest = recipe;
-  const RunResult whole = RunStages(longest, *scratch_ / "long", {});
+  const auto recipe = [](const std::string& steps, const std::string& rl_steps) {
+    return Recipe(
+        {kConstant, kConstantRl, "base.train.steps=" + steps, "reinforced.rl.steps=" + rl_steps});
+  };
+  const StageListResult whole = RunIt(recipe("4", "3"), *scratch_ / "long");
   const auto same_files = [&] {
     const auto extended = FilesOf(run), expected = FilesOf(*scratch_ / "long");
     for (const auto& [name, bytes] : expected) {
@@ -318,50 +350,47 @@ TEST_F(StagesTest, MoreStepsOfAStageExtendTheRun) {
   };
   // The base, once it is measured.
   bool stop = false;
-  RunCallbacks callbacks{.on_end = [&](Stage stage) { stop = stage == Stage::kBaseScores; },
-                         .stop = [&] { return stop; }};
-  recipe.pretrain.train.steps = 2;
-  EXPECT_FALSE(RunStages(recipe, run, callbacks).finished);
+  StageListCallbacks callbacks;
+  callbacks.on_end = [&](const StageRecipe& stage, const std::string&) {
+    stop = Name(stage) == "evaluate base";
+  };
+  callbacks.stop = [&] { return stop; };
+  EXPECT_FALSE(RunIt(recipe("2", "3"), run, callbacks).finished);
   std::set<std::string> measured;
-  callbacks = {.on_scores = [&](const std::string& model, const TaskEvaluation&) {
+  callbacks = {};
+  callbacks.on_scores = [&](const std::string& model, const TaskEvaluation&) {
     measured.insert(model);
-  }};
-  recipe.pretrain.train.steps = 4;
-  recipe.reinforce.rl.steps = 2;
-  EXPECT_TRUE(RunStages(recipe, run, callbacks).finished);
+  };
+  EXPECT_TRUE(RunIt(recipe("4", "2"), run, callbacks).finished);
   EXPECT_EQ(measured, (std::set<std::string>{"base", "reinforced"}));
   // Reinforcement, after the end.
   measured.clear();
-  recipe.reinforce.rl.steps = 3;
-  const RunResult result = RunStages(recipe, run, callbacks);
+  const StageListResult result = RunIt(recipe("4", "3"), run, callbacks);
   EXPECT_EQ(measured, std::set<std::string>{"reinforced"});
-  EXPECT_EQ(result.base, whole.base);
-  EXPECT_EQ(result.reinforced, whole.reinforced);
+  EXPECT_EQ(result.scores, whole.scores);
   same_files();
   // Not the base any more, which reinforcement has begun from.
-  recipe.pretrain.train.steps = 5;
   EXPECT_TRUE(
-      Says(MessageOf([&] { RunStages(recipe, run, {}); }),
-           "pretrain.train.steps was 4 and is now 5, but reinforcement has begun from the base "
-           "model and done 3 steps; set it back, or choose another"));
+      Says(MessageOf([&] { RunIt(recipe("5", "3"), run); }),
+           "base.train.steps was 4 and is now 5, but reinforced has begun from the model of base; "
+           "set it back, or choose another"));
   same_files();
 }
 
 // A stage that refuses leaves the recipe and what was measured as they were.
-TEST_F(StagesTest, RefusedStepsChangeNothing) {
+TEST_F(ZeroRunTest, RefusedStepsChangeNothing) {
   const std::string run = *scratch_ / "ended";
-  RunRecipe recipe = Recipe();
-  recipe.reinforce.stop.patience = 1;
-  recipe.reinforce.rl.evaluate_every = 1;
-  recipe.reinforce.rl.steps = 9;
-  ASSERT_TRUE(RunStages(recipe, run, {}).finished);
+  const auto recipe = [](const std::string& steps) {
+    return Recipe({"reinforced.stop.patience=1", "reinforced.rl.evaluate_every=1",
+                   "reinforced.rl.steps=" + steps});
+  };
+  ASSERT_TRUE(RunIt(recipe("9"), run).finished);
   const auto before = FilesOf(run);
-  recipe.reinforce.rl.steps = 12;
-  EXPECT_TRUE(Says(MessageOf([&] { RunStages(recipe, run, {}); }), "more steps do not go on"));
+  EXPECT_TRUE(Says(MessageOf([&] { RunIt(recipe("12"), run); }), "more steps do not go on"));
   EXPECT_EQ(FilesOf(run), before);
 }
 
-TEST_F(StagesTest, DamagedScoresAreNotBelieved) {
+TEST_F(ZeroRunTest, DamagedScoresAreNotBelieved) {
   const std::string path = *scratch_ / "whole/base.json";
   const std::string sound = ReadFile(path);
   for (const std::string& damaged :
@@ -369,52 +398,52 @@ TEST_F(StagesTest, DamagedScoresAreNotBelieved) {
         std::string("[{\"task\":3}]"), std::string("[{\"task\":\"a\",\"task\":\"b\"}]"),
         std::string(60000, '[')}) {
     WriteFileAtomically(path, damaged);
-    EXPECT_TRUE(Says(MessageOf([&] { RunStages(Recipe(), *scratch_ / "whole", {}); }),
+    EXPECT_TRUE(Says(MessageOf([&] { RunIt(Recipe(), *scratch_ / "whole"); }),
                      "base.json: is damaged; remove it"))
         << damaged.substr(0, 40);
   }
   WriteFileAtomically(path, sound);
 }
 
-TEST_F(StagesTest, WhatAnotherLeftIsNotAdopted) {
+TEST_F(ZeroRunTest, WhatAnotherLeftIsNotAdopted) {
   for (const char* name :
        {"data", "base", "base.json", "reinforced", "reinforced.json", "tokenizer.json", "best",
         "checkpoints", "inputs.json", "metrics.jsonl", "samples.jsonl", "timings.jsonl",
         "probe.json", "report.html", "figures", "tensorboard"}) {
     const std::string run = *scratch_ / ("with " + std::string(name));
     scratch_->Write("with " + std::string(name) + "/" + name + "/x", "x");
-    EXPECT_TRUE(Says(MessageOf([&] { RunStages(Recipe(), run, {}); }),
+    EXPECT_TRUE(Says(MessageOf([&] { RunIt(Recipe(), run); }),
                      "holds other files (" + std::string(name) + ")"));
   }
 }
 
-TEST_F(StagesTest, SamplesThatCouldNotBeScoredAreCountedAndTold) {
+TEST_F(ZeroRunTest, SamplesThatCouldNotBeScoredAreCountedAndTold) {
   std::string rows;
   for (int i = 0; i < 40; ++i) rows += fmt::format("{{\"prompt\": \"sum {}+1\"}}\n", i);
-  RunRecipe recipe = Recipe();
-  recipe.reinforce.problems = {
-      .file = scratch_->Write("rows.jsonl", rows),
-      // Every other sample is answered with garbage.
-      .reward =
-          "while read -r line; do id=${line#*:}; id=${id%%,*}; case $id in *[13579]) echo "
-          "garbage;; *) echo \"{\\\"id\\\": $id, \\\"score\\\": 1}\";; esac; done",
-      .held_out_share = 0.5,
-      .reward_processes = 1,
-      .reward_seconds = 120};
+  const StagesRecipe recipe = Recipe(
+      {"reinforced.rl.tasks=", "reinforced.problems.file=" + scratch_->Write("rows.jsonl", rows),
+       // Every other sample is answered with garbage.
+       "reinforced.problems.reward=while read -r line; do id=${line#*:}; id=${id%%,*}; case $id in "
+       "*[13579]) echo garbage;; *) echo \"{\\\"id\\\": $id, \\\"score\\\": 1}\";; esac; done",
+       "reinforced.problems.held_out_share=0.5", "reinforced.problems.reward_processes=1",
+       "reinforced.problems.reward_seconds=120"});
   bool stop = false;
   ScoringFaults told;
-  const RunResult result =
-      RunStages(recipe, *scratch_ / "failing",
-                {.on_end = [&](Stage stage) { stop = stage == Stage::kBaseScores; },
-                 .on_faults = [&](const ScoringFaults& faults) { told = faults; },
-                 .stop = [&] { return stop; }});
+  StageListCallbacks callbacks;
+  callbacks.on_end = [&](const StageRecipe& stage, const std::string&) {
+    stop = Name(stage) == "evaluate base";
+  };
+  callbacks.on_faults = [&](const ScoringFaults& faults) { told = faults; };
+  callbacks.stop = [&] { return stop; };
+  const StageListResult result = RunIt(recipe, *scratch_ / "failing", callbacks);
   EXPECT_FALSE(result.finished);
-  ASSERT_EQ(result.base.size(), 1u);
-  EXPECT_EQ(result.base[0]["problems"], 5);
-  EXPECT_EQ(result.base[0]["reward_program_failures"], 5);  // of ten
+  const auto base = Scores(result, "base");
+  ASSERT_EQ(base.size(), 1u);
+  EXPECT_EQ(base[0]["problems"], 5);
+  EXPECT_EQ(base[0]["reward_program_failures"], 5);  // of ten
   EXPECT_EQ(told.samples, 5);
   EXPECT_EQ(told.last, "the reward program wrote a line that is not JSON: garbage");
-  EXPECT_EQ(ReadFile(*scratch_ / "failing/base.json"), result.base.dump());
+  EXPECT_EQ(ReadFile(*scratch_ / "failing/base.json"), base.dump());
 }
 
 }  // namespace
