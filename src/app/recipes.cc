@@ -69,8 +69,9 @@ void RecipeArguments::Register(Command command, bool (*takes)(const RecipeConten
       .OneValueEachTime();
 }
 
-StagesRecipe ReadRunRecipe(const RecipeArguments& arguments) {
-  return ParseStagesRecipe(TextOf(arguments));
+StagesRecipe ReadRunRecipe(const RecipeArguments& arguments,
+                           const std::function<void(ProblemsOptions*)>& set_problems) {
+  return ParseStagesRecipe(TextOf(arguments), set_problems);
 }
 
 PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments, const ModelSource* model) {

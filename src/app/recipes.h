@@ -40,7 +40,8 @@ inline bool TakesSampling(const RecipeContents& contents) { return contents.samp
 
 // The recipe that the arguments name, with their overrides, as the command needs it
 // (pipeline/recipe.h).
-StagesRecipe ReadRunRecipe(const RecipeArguments& arguments);
+StagesRecipe ReadRunRecipe(const RecipeArguments& arguments,
+                           const std::function<void(ProblemsOptions*)>& set_problems = {});
 // `model`, unless null, takes the place of the recipe's. UsageError, where an override is of that
 // model.
 PretrainRecipe ReadPretrainRecipe(const RecipeArguments& arguments,

@@ -64,7 +64,13 @@ TEST(Recipes, BuiltInOnesAreSoundForOneCommandAtLeast) {
         problems->rule = "exact";
       });
     };
-    EXPECT_TRUE(reads(ReadRunRecipe) || reads(read_pretraining) || reads(read_with_problems))
+    const auto read_run = [](RecipeArguments given) { return ReadRunRecipe(given); };
+    const auto read_run_of_a_model = [](RecipeArguments given) {
+      given.overrides = {"model=./m", "problems.file=own.jsonl", "problems.rule=exact"};
+      return ReadRunRecipe(given);
+    };
+    EXPECT_TRUE(reads(read_run) || reads(read_run_of_a_model) || reads(read_pretraining) ||
+                reads(read_with_problems))
         << name;
   }
 }
@@ -81,8 +87,8 @@ TEST(Recipes, HelpNamesThoseThatTheCommandTakes) {
     EXPECT_NE(help.find(std::string("For example: darkhorse ") + command + " "), std::string::npos);
   };
   expect("pretrain", "countdown, m, mixture, r1, s, tiny", "train.steps=100");
-  expect("reinforce", "countdown, mixture, own, r1", "rl.steps=100");
-  expect("run", "countdown, mixture, r1", "reinforce.rl.steps=100");
+  expect("reinforce", "countdown, mixture, own, r1-model, r1", "rl.steps=100");
+  expect("run", "countdown, mixture, r1-model, r1", "reinforce.rl.steps=100");
 }
 
 TEST(ProblemFlags, WhatIsGivenGoesOverTheRecipe) {

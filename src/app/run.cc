@@ -7,6 +7,7 @@
 #include "app/flags.h"
 #include "app/live.h"
 #include "app/output.h"
+#include "app/problem_flags.h"
 #include "app/recipes.h"
 #include "base/format.h"
 #include "base/interrupt.h"
@@ -21,7 +22,8 @@ namespace {
 
 struct RunArguments {
   RecipeArguments recipe;
-  std::string out;
+  std::string out, model;
+  ProblemFlags problems;
   bool resume = false;  // for who expects it: a run always goes on
   bool json = false;
 };
@@ -134,7 +136,10 @@ Json BeforeAndAfter(const Json& before, const Json& after) {
 }
 
 void Run(const RunArguments& arguments) {
-  const StagesRecipe recipe = ReadRunRecipe(arguments.recipe);
+  RecipeArguments given = arguments.recipe;
+  if (!arguments.model.empty()) given.overrides.push_back("model=" + arguments.model);
+  const StagesRecipe recipe =
+      ReadRunRecipe(given, [&](ProblemsOptions* problems) { arguments.problems.Apply(problems); });
   CatchInterrupts();
   const StageListResult result = [&] {
     // With --json stdout holds one object and nothing else.
@@ -187,6 +192,11 @@ void RegisterRun(Command app) {
   const auto arguments = std::make_shared<RunArguments>();
   arguments->recipe.Register(command, TakesRun, "reinforce.rl.steps=100");
   command.Add("--out", arguments->out, "run directory; finished stages in it are kept").Required();
+  command.Add(
+      "--model", arguments->model,
+      "a model's folder or GGUF file, in place of the one that the first pretraining of the "
+      "recipe would make, or for a recipe that pretrains none");
+  arguments->problems.Register(command);
   command.Add("--resume", arguments->resume,
               "as always: finished stages are kept, an interrupted one goes on, exactly");
   AddJsonFlag(command, &arguments->json);

@@ -64,7 +64,8 @@ void RefuseOthers(const RecipeText& text, const std::vector<std::string>& keys) 
 
 template <typename Recipe>
 Recipe FirstStage(const RecipeText& text) {
-  const StagesRecipe run = ParseStagesRecipe({text.name, text.toml, {}});
+  // The model that a command works with is none of the recipe's; a list may want one.
+  const StagesRecipe run = ParseStagesRecipe({text.name, text.toml, {"model=./given"}});
   for (const StageRecipe& stage : run.stages) {
     if (const auto* recipe = std::get_if<Recipe>(&stage.recipe)) return *recipe;
   }

@@ -89,6 +89,10 @@ TEST(ParseReinforceRecipe, IsARecipeOfItsOwnOrTheFirstSuchStageOfARun) {
   EXPECT_EQ(ParseReinforceRecipe({"rl.toml", "[rl]\nsteps = 5\n", {}}).rl.steps, 5);
   EXPECT_EQ(ParseReinforceRecipe({"r.toml", kRun, {}}).rl.steps, 9);
   EXPECT_EQ(ParseReinforceRecipe({"r.toml", kRun, {"rl.steps=6"}}).rl.steps, 6);
+  // Of a list that begins with a model that is given, too.
+  EXPECT_EQ(
+      ParseReinforceRecipe({"r.toml", "[[stage]]\nkind='reinforce'\n", {"rl.steps=6"}}).rl.steps,
+      6);
 }
 
 TEST(ParseReinforceRecipe, IsCheckedOnceItsProblemsAreSet) {

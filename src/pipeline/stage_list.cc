@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -44,6 +45,10 @@ class StageRun {
         result->scores.emplace_back(stage.head.name, Measure(stage));
         continue;
       }
+      if (IsReplaced(stage)) {
+        models_[stage.head.name] = recipe_.model;
+        continue;
+      }
       if (tell_.on_begin) tell_.on_begin(stage);
       Note(fmt::format("{}: {}", stage.head.name, Work(stage)));
       std::visit([&](const auto& own) { Do(stage.head, own); }, stage.recipe);
@@ -66,6 +71,7 @@ class StageRun {
   std::string Folder(const std::string& name) const { return run_ + "/" + name; }
   // Of a stage, or the path itself.
   std::string ModelOf(const std::string& name) const {
+    if (name == kGivenModel) return recipe_.model;
     const auto found = models_.find(name);
     return found == models_.end() ? name : found->second;
   }
@@ -189,6 +195,15 @@ class StageRun {
     return scores;
   }
 
+  // By the recipe's model.
+  bool IsReplaced(const StageRecipe& stage) const {
+    if (recipe_.model.empty()) return false;
+    const auto first = std::ranges::find_if(recipe_.stages, [](const StageRecipe& other) {
+      return std::holds_alternative<PretrainRecipe>(other.recipe);
+    });
+    return first != recipe_.stages.end() && &*first == &stage;
+  }
+
   // A model does what its text showed it sometimes, and nothing else.
   void NoteUnseenTasks() const {
     std::set<std::string> seen;
@@ -210,7 +225,7 @@ class StageRun {
   }
   // Whether the stage's model goes back to one that the run pretrains.
   bool IsOfTheCorpus(const StageRecipe& stage) const {
-    if (std::holds_alternative<PretrainRecipe>(stage.recipe)) return true;
+    if (std::holds_alternative<PretrainRecipe>(stage.recipe)) return !IsReplaced(stage);
     for (const StageRecipe& other : recipe_.stages) {
       if (other.head.name == stage.head.from &&
           !std::holds_alternative<MeasureRecipe>(other.recipe))
@@ -252,10 +267,12 @@ bool HasBegun(const StageRecipe& stage, const std::string& run) {
   return latest && latest->step > 0;
 }
 
-// Of an evaluation: a file may lie elsewhere, as it may for every stage.
+// A file of problems may lie elsewhere when a run goes on.
+std::string FileNameOf(const std::string& path) { return std::filesystem::path(path).filename(); }
+
 std::string Comparable(StageRecipe stage) {
   if (auto* own = std::get_if<MeasureRecipe>(&stage.recipe))
-    own->problems.file = std::filesystem::path(own->problems.file).filename();
+    own->problems.file = FileNameOf(own->problems.file);
   return ToToml(stage);
 }
 
@@ -289,8 +306,10 @@ bool Check(const StagesRecipe& recipe, const std::string& run) {
         path, what);
   };
   StagesRecipe then = before, now = recipe;
+  then.problems.file = FileNameOf(then.problems.file);
+  now.problems.file = FileNameOf(now.problems.file);
   if (FieldsToToml(FieldsOf(then), false) != FieldsToToml(FieldsOf(now), false))
-    differs("corpus, vocabulary, seed or precision");
+    differs("corpus, vocabulary, seed, precision, model, problems or prompt");
   for (size_t i = 0; i < before.stages.size(); ++i) {
     if (i >= recipe.stages.size()) differs(fmt::format("number of stages, {}", i));
     StageHead old = before.stages[i].head, own = recipe.stages[i].head;

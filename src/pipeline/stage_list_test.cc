@@ -111,6 +111,21 @@ TEST_F(StageListTest, StagesMayBeAddedBehindAndNothingElseMayChange) {
   EXPECT_NE(why(List(fewer)).find("another number of stages, 3"), std::string::npos);
 }
 
+// The first stage is not gone through then; what follows is as if its model had been made here.
+TEST_F(StageListTest, AModelMayTakeThePlaceOfTheFirst) {
+  const std::string base = *scratch_ / "whole/base/checkpoints/step-00000004";
+  const StageListResult result = Run(List(kList, {"model=" + base}), "given");
+  EXPECT_TRUE(result.finished);
+  EXPECT_FALSE(FileExists(*scratch_ / "given/base"));
+  EXPECT_FALSE(FileExists(*scratch_ / "given/data"));
+  EXPECT_EQ(result.scores, whole_->scores);
+  for (const char* file : {"traces/chats.jsonl", "cold/metrics.jsonl", "reinforce/metrics.jsonl",
+                           "distil/student/metrics.jsonl"})
+    EXPECT_EQ(ReadFile(*scratch_ / "given" + "/" + file),
+              ReadFile(*scratch_ / "whole" + "/" + file))
+        << file;
+}
+
 TEST_F(StageListTest, MoreStepsAreMeasuredAnew) {
   const std::string text =
       std::string(kList).substr(0, std::string(kList).find("[[stage]]\nkind = \"sample\""));

@@ -53,6 +53,24 @@ void Share(const StagesRecipe& all, bool seed, bool precision, StageRecipe* stag
   }
 }
 
+// Of a stage that asks a model: its tasks, problems and prompt; null of another.
+struct Asking {
+  std::vector<std::string>* tasks = nullptr;
+  ProblemsOptions* problems = nullptr;
+  PromptOptions* prompt = nullptr;
+};
+Asking AskingOf(StageRecipe& stage) {
+  if (auto* r = std::get_if<SampleRecipe>(&stage.recipe))
+    return {&r->sample.tasks, &r->problems, &r->prompt};
+  if (auto* r = std::get_if<ReinforceRecipe>(&stage.recipe))
+    return {&r->rl.tasks, &r->problems, &r->prompt};
+  if (auto* r = std::get_if<DistilRecipe>(&stage.recipe))
+    return {&r->sampling.sample.tasks, &r->sampling.problems, &r->sampling.prompt};
+  if (auto* r = std::get_if<MeasureRecipe>(&stage.recipe))
+    return {&r->tasks, &r->problems, &r->prompt};
+  return {};
+}
+
 bool MakesModel(const StageRecipe& stage) {
   return !std::holds_alternative<SampleRecipe>(stage.recipe) &&
          !std::holds_alternative<MeasureRecipe>(stage.recipe);
@@ -72,7 +90,7 @@ class Reader {
         used_(text.overrides.size(), false),
         why_unused_(text.overrides.size()) {}
 
-  StagesRecipe Read() {
+  StagesRecipe Read(const std::function<void(ProblemsOptions*)>& set_problems) {
     RefuseNoRun(text_);
     FieldPlaces places(text_.name);
     const auto read = [&] {
@@ -89,7 +107,10 @@ class Reader {
     const uint64_t seed = all_.seed;
     read();
     if (IsOverridden("seed") && !IsOverridden("corpus.seed")) all_.corpus.seed = seed;
-    AtPlaces(places, darkhorse::FieldsOf(all_), [&] { Validate(all_); });
+    AtPlaces(places, darkhorse::FieldsOf(all_), [&] {
+      if (set_problems) set_problems(&all_.problems);
+      Validate(all_);
+    });
     for (const std::string& table : parts_.tables) ReadStage(table);
     for (size_t i = 0; i < all_.stages.size(); ++i) ReadEvaluation(parts_.tables[i], i);
     for (size_t i = 0; i < used_.size(); ++i) {
@@ -133,9 +154,14 @@ class Reader {
     }
     stage.recipe = DefaultOf(static_cast<size_t>(kind - kinds.begin()));
     Share(all_, /*seed=*/true, /*precision=*/true, &stage);
+    const Asking asking = AskingOf(stage);
+    if (asking.problems) *asking.problems = all_.problems, *asking.prompt = all_.prompt;
     FieldPlaces places(text_.name);
     ParseToml(table, text_.name, FieldsOf(stage), &places);
     Share(all_, IsOverridden("seed"), IsOverridden("precision"), &stage);
+    if (asking.problems && asking.problems->file == all_.problems.file &&
+        !all_.problems.file.empty())
+      asking.tasks->clear();
     NameIt(place, &stage);
     Override(&stage, &places);
     CheckHead(place, stage);
@@ -150,8 +176,8 @@ class Reader {
     StageRecipe& stage = all_.stages[index];
     auto* own = std::get_if<MeasureRecipe>(&stage.recipe);
     if (!own) return;
-    const ReinforceRecipe* practised =
-        own->tasks.empty() && own->problems.file.empty() ? PractisedAround(index) : nullptr;
+    const bool says_none = own->tasks.empty() && own->problems.file == all_.problems.file;
+    const ReinforceRecipe* practised = says_none ? PractisedAround(index) : nullptr;
     FieldPlaces places(text_.name);
     if (practised) {
       *own = {practised->rl.tasks, {}, practised->problems, practised->prompt};
@@ -236,13 +262,16 @@ class Reader {
     if (head.from.empty() && head.kind != "pretrain") {
       const auto before =
           std::ranges::find_if(all_.stages.rbegin(), all_.stages.rend(), MakesModel);
-      if (before == all_.stages.rend())
-        FailUsage("{}: no stage before it makes a model; name one (from)", place);
-      head.from = before->head.name;
+      if (before == all_.stages.rend() && all_.model.empty()) {
+        FailUsage("{}: no stage before it makes a model; name one (from), or give one (model)",
+                  place);
+      }
+      head.from = before == all_.stages.rend() ? kGivenModel : before->head.name;
     }
     if (!head.name.empty()) return;
     if (head.kind == "evaluate") {
-      if (!Find(head.from)) FailUsage("{}: give it a name, for its model is no stage's", place);
+      if (!Find(head.from) && head.from != kGivenModel)
+        FailUsage("{}: give it a name, for its model is no stage's", place);
       head.name = head.from;
     } else {
       head.name = head.kind;
@@ -256,6 +285,9 @@ class Reader {
     if (!plain) FailUsage("{}: name is '{}'; letters, digits, - and _ make one", place, head.name);
     const bool own = std::ranges::count(std::vector<std::string>{"data", "tokenizer"}, head.name);
     if (own) FailUsage("{}: name is '{}', which a run writes itself", place, head.name);
+    if (head.name == kGivenModel && head.kind != "evaluate")
+      FailUsage("{}: name is '{}', which is that of the model that a run is given", place,
+                head.name);
     for (const StageRecipe& other : all_.stages) {
       if (other.head.name == head.name &&
           (other.head.kind == "evaluate") == (head.kind == "evaluate"))
@@ -281,6 +313,11 @@ class Reader {
   void RefuseUnknown(const std::string& place, const char* field, const std::string& value,
                      bool makes_model) const {
     if (value.empty() || value.find_first_of("/.") != std::string::npos) return;
+    if (makes_model && value == kGivenModel) {
+      if (!all_.model.empty()) return;
+      FailUsage("{}: {} is '{}', and the run is given none (--model, or model at the top)", place,
+                field, value);
+    }
     const StageRecipe* stage = Find(value);
     if (!stage) {
       FailUsage("{}: {} is '{}', no stage before it{}; a path has a slash (./{})", place, field,
@@ -319,6 +356,12 @@ void ListFields(StagesRecipe& r, FieldList& list) {
            "numbers are cut into tokens of up to so many digits (DeepSeek: 3)");
   list.Add("seed", r.seed, "of corpus and stages, unless they say one of their own");
   list.Add("precision", r.precision, "of the stages that train, unless they say one of their own");
+  list.Add("model", r.model,
+           "path of a model: in place of the one that the first pretraining would make, or what "
+           "begins; stages name it model");
+  list.Section("problems", r.problems,
+               "of stages that ask a model and say nothing of their own; in place of their tasks");
+  list.Section("prompt", r.prompt, "likewise, how the model is asked");
 }
 
 void Validate(const StagesRecipe& r) {
@@ -331,7 +374,10 @@ void Validate(const StagesRecipe& r) {
   Validate(r.corpus);
 }
 
-StagesRecipe ParseStagesRecipe(const RecipeText& text) { return Reader(text).Read(); }
+StagesRecipe ParseStagesRecipe(const RecipeText& text,
+                               const std::function<void(ProblemsOptions*)>& set_problems) {
+  return Reader(text).Read(set_problems);
+}
 
 std::string ToToml(const StageRecipe& stage) {
   StageRecipe copy = stage;

@@ -1,6 +1,7 @@
 // The recipe of a run: a list of stages, [[stage]], each going on from the model of the one before.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -41,15 +42,27 @@ struct StagesRecipe {
   int64_t digits_per_token = 1;  // numbers are cut into groups of up to so many digits
   uint64_t seed = 1;             // of corpus and stages, where they are given none
   std::string precision = PretrainOptions().precision;  // of trainings, likewise
+  // A model of the user's, by its path, which stages name "model": in place of the one that the
+  // first pretraining would make, or what begins where nothing is pretrained.
+  std::string model;
+  // Of every stage that asks a model, where it says nothing of its own. A file of problems takes
+  // the place of the tasks that stages name.
+  ProblemsOptions problems;
+  PromptOptions prompt;
   std::vector<StageRecipe> stages;  // their heads whole: names and models filled in
 };
 void ListFields(StagesRecipe& recipe, FieldList& list);  // but for its stages
 void Validate(const StagesRecipe& recipe);               // likewise; UsageError
 
+// The name of the model that a recipe is given.
+inline constexpr char kGivenModel[] = "model";
+
 // Overrides are of the list's own fields or, "NAME.field=value", of the stages of a name or a kind.
 // An evaluation that says of no problems is of those that reinforcement works on: that of the model
 // it measures, or else the next. UsageError.
-StagesRecipe ParseStagesRecipe(const RecipeText& text);
+// `set_problems` sets those of the list, before they are shared.
+StagesRecipe ParseStagesRecipe(const RecipeText& text,
+                               const std::function<void(ProblemsOptions*)>& set_problems = {});
 
 // A text that ParseStagesRecipe reads back.
 std::string ToToml(const StagesRecipe& recipe);

@@ -120,6 +120,104 @@ TEST(ParseStagesRecipe, OneSeedAndPrecisionIsThatOfWhateverHasNoneOfItsOwn) {
   EXPECT_EQ(precisions(ToToml(List(low, {})), {"precision=f32"}), "f32 f32");
 }
 
+TEST(ParseStagesRecipe, AModelMayBeGiven) {
+  EXPECT_EQ(List(kTwo, {"model=a/b"}).stages[1].head.from, "base");  // in its place
+  const std::string text = R"(
+[[stage]]
+kind = "evaluate"
+[[stage]]
+kind = "reinforce"
+[[stage]]
+kind = "reinforce"
+name = "anew"
+from = "model"
+)";
+  const StagesRecipe recipe = List(text, {"model=a/b"});
+  EXPECT_EQ(recipe.stages[0].head.name, "model");
+  EXPECT_EQ(recipe.stages[0].head.from, "model");
+  EXPECT_EQ(recipe.stages[1].head.from, "model");
+  EXPECT_EQ(recipe.stages[2].head.from, "model");
+  EXPECT_EQ(List(ToToml(recipe)).model, "a/b");
+  EXPECT_EQ(MessageOf([&] { List(text); }),
+            "list.toml: stage 1: no stage before it makes a model; name one (from), or give one "
+            "(model)");
+  const auto why = [](const std::string& stage) {
+    return MessageOf(
+        [&] { List(std::string(kTwo) + "[[stage]]\nkind = \"reinforce\"\n" + stage); });
+  };
+  EXPECT_EQ(why("name = \"x\"\nfrom = \"model\"\n"),
+            "list.toml: stage 3: from is 'model', and the run is given none (--model, or model at "
+            "the top)");
+  EXPECT_EQ(why("name = \"model\"\n"),
+            "list.toml: stage 3: name is 'model', which is that of the model that a run is given");
+}
+
+TEST(ParseStagesRecipe, ProblemsAndPromptAreOfEveryStageThatAsks) {
+  const std::string text = R"(
+model = "./m"
+[problems]
+file = "p.jsonl"
+rule = "exact"
+[prompt]
+system = "Think."
+[[stage]]
+kind = "evaluate"
+[[stage]]
+kind = "sample"
+[stage.sample]
+tasks = ["sum:1"]
+[[stage]]
+kind = "finetune"
+data = ["sample"]
+[[stage]]
+kind = "reinforce"
+[stage.rl]
+max_tokens = 33
+[stage.prompt]
+system = "Say."
+[[stage]]
+kind = "reinforce"
+name = "other"
+[stage.problems]
+file = "q.jsonl"
+rule = "numeric"
+[[stage]]
+kind = "distil"
+teacher = "other"
+[[stage]]
+kind = "evaluate"
+name = "tasks"
+tasks = ["sort:1"]
+[stage.problems]
+file = ""
+rule = ""
+)";
+  const StagesRecipe recipe = List(text);
+  const auto& measured = std::get<MeasureRecipe>(recipe.stages[0].recipe);
+  EXPECT_EQ(measured.problems.file, "p.jsonl");
+  EXPECT_EQ(measured.prompt.system, "Say.");  // as reinforcement asks, and for as long
+  EXPECT_EQ(measured.evaluation.max_tokens, 33);
+  const auto& sampled = std::get<SampleRecipe>(recipe.stages[1].recipe);
+  EXPECT_EQ(sampled.problems.rule, "exact");
+  EXPECT_TRUE(sampled.sample.tasks.empty());
+  const auto& practised = std::get<ReinforceRecipe>(recipe.stages[3].recipe);
+  EXPECT_EQ(practised.problems.file, "p.jsonl");
+  EXPECT_TRUE(practised.rl.tasks.empty());
+  EXPECT_EQ(practised.prompt.system, "Say.");
+  const auto& other = std::get<ReinforceRecipe>(recipe.stages[4].recipe);
+  EXPECT_EQ(other.problems.file, "q.jsonl");
+  EXPECT_EQ(other.problems.rule, "numeric");
+  EXPECT_EQ(std::get<DistilRecipe>(recipe.stages[5].recipe).sampling.problems.file, "p.jsonl");
+  EXPECT_EQ(std::get<MeasureRecipe>(recipe.stages[6].recipe).tasks,
+            std::vector<std::string>{"sort:1"});
+  EXPECT_EQ(ToToml(List(ToToml(recipe))), ToToml(recipe));
+  // As a command's flags set them.
+  const StagesRecipe set = ParseStagesRecipe(
+      {"list.toml", text, {}}, [](ProblemsOptions* problems) { problems->file = "r.jsonl"; });
+  EXPECT_EQ(std::get<MeasureRecipe>(set.stages[0].recipe).problems.file, "r.jsonl");
+  EXPECT_EQ(std::get<ReinforceRecipe>(set.stages[4].recipe).problems.file, "q.jsonl");
+}
+
 TEST(ParseStagesRecipe, AnOverrideMayNameAKind) {
   const std::string three = std::string(kTwo) + "[[stage]]\nkind = \"reinforce\"\nname = \"b\"\n";
   const auto steps = [&](const std::vector<std::string>& overrides) {
@@ -244,7 +342,8 @@ TEST(ParseStagesRecipe, NamesWhatIsWrongAndWhere) {
             "list.toml: stage 1: its kind is 'finetun'; there are pretrain, sample, finetune, "
             "reinforce, distil, evaluate; did you mean 'finetune'?");
   EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\n"),
-            "list.toml: stage 1: no stage before it makes a model; name one (from)");
+            "list.toml: stage 1: no stage before it makes a model; name one (from), or give one "
+            "(model)");
   EXPECT_NE(why(base + "[[stage]]\nkind = \"finetune\"\n").find("stage 2: data is missing"),
             std::string::npos);
   EXPECT_NE(why(base + "[[stage]]\nkind = \"finetune\"\ndata = [\"base\"]\n")
