@@ -149,7 +149,7 @@ class Run(unittest.TestCase):
         run = subprocess.run([PROGRAM, "run", "tiny_run.toml", "--out", "whole", "--set",
                               "pretrain.train.steps=31"], cwd=self.folder, capture_output=True)
         self.assertEqual(run.returncode, 1)
-        self.assertIn(b"but reinforced has begun from the model of base", run.stderr)
+        self.assertIn(b"but reinforced has begun from what base made", run.stderr)
 
     def test_two_at_once_are_refused(self):
         folder = os.open(self.folder / "whole", os.O_RDONLY)

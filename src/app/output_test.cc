@@ -155,6 +155,11 @@ TEST(RunForPeople, ComparesEachTasksFigures) {
                     {"finished", false}},
                    "./prog"),
       (Json{{"run", "r"}, {"scores", {{"base", brief}}}, {"model", "r/m"}, {"finished", false}}));
+  const Json other = {{{"task", "c"}, {"pass@1", 0.5}}};
+  EXPECT_EQ(
+      RunForPeople({{"scores", {{"x", scores(0, 0.25)}, {"y", other}}}, {"finished", false}},
+                   "./prog"),
+      (Json{{"scores", {{"x", brief}, {"y", {{"c", "pass@1 0.500"}}}}}, {"finished", false}}));
   const Json three = {{"x", scores(0, 0.25)}, {"y", scores(0, 0.25)}, {"z", scores(0, 0.25)}};
   EXPECT_EQ(RunForPeople({{"scores", three}, {"finished", false}}, "./prog"),
             (Json{{"scores", {{"x", brief}, {"y", brief}, {"z", brief}}}, {"finished", false}}));

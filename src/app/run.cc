@@ -168,7 +168,8 @@ std::string ShownThought(const std::string& text) {
 }
 
 Json RunForPeople(Json result, const std::string& program) {
-  if (const Json scores = result.value("scores", Json::object()); scores.size() == 2) {
+  const Json scores = result.value("scores", Json::object());
+  if (scores.size() == 2 && AreOfTheSameTasks(scores.front(), scores.back())) {
     const auto before = scores.begin(), after = std::next(before);
     result[before.key() + " -> " + after.key()] = BeforeAndAfter(before.value(), after.value());
     result.erase("scores");

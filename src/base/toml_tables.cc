@@ -41,6 +41,52 @@ Header HeaderOf(std::string_view line) {
   return {};
 }
 
+// Follows a document line by line through the strings that go over several.
+class Strings {
+ public:
+  // Whether a line begins inside one; and goes on to its end.
+  bool Pass(std::string_view line) {
+    const bool inside = !quotes_.empty();
+    while (!line.empty()) {
+      if (quotes_.empty()) {
+        const size_t at = line.find_first_of("#\"'");
+        if (at == line.npos || line[at] == '#') break;
+        const std::string three(3, line[at]);
+        if (line.substr(at).starts_with(three)) {
+          quotes_ = three;
+          line.remove_prefix(at + 3);
+        } else {
+          line.remove_prefix(EndOfShort(line, at));
+        }
+      } else {
+        const size_t at = line.find_first_of("\\" + quotes_.substr(0, 1));
+        if (at == line.npos) break;
+        if (line[at] == '\\') {
+          line.remove_prefix(std::min(at + (quotes_[0] == '"' ? 2 : 1), line.size()));
+        } else if (line.substr(at).starts_with(quotes_)) {
+          quotes_.clear();
+          line.remove_prefix(at + 3);
+        } else {
+          line.remove_prefix(at + 1);
+        }
+      }
+    }
+    return inside;
+  }
+
+ private:
+  // Behind the string of one line that begins at `at`.
+  static size_t EndOfShort(std::string_view line, size_t at) {
+    const char quote = line[at++];
+    for (; at < line.size() && line[at] != quote; ++at) {
+      if (line[at] == '\\' && quote == '"') ++at;
+    }
+    return std::min(at + 1, line.size());
+  }
+
+  std::string quotes_;  // that end the string; empty outside
+};
+
 }  // namespace
 
 TomlParts SplitTables(std::string_view text, const std::string& name, const std::string& array) {
@@ -50,12 +96,13 @@ TomlParts SplitTables(std::string_view text, const std::string& name, const std:
     FailUsage("{}: {} is no list of tables; head each with [[{}]]", name, array, array);
   TomlParts parts;
   std::string* now = &parts.rest;
+  Strings strings;
   size_t line_number = 0;
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
     std::string line(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
-    const Header header = HeaderOf(line);
+    const Header header = strings.Pass(line) ? Header() : HeaderOf(line);
     const std::string inside = array + ".";
     if (header.brackets == 2 && header.path == array) {
       now = &parts.tables.emplace_back();

@@ -29,6 +29,24 @@ TEST(SplitTables, EachIsADocumentWhoseLinesKeepTheirNumbers) {
   EXPECT_TRUE(SplitTables("a = 1\n", "r.toml", "stage").tables.empty());
 }
 
+// Lines of a text are no headers, whatever they look like.
+TEST(SplitTables, StringsMayGoOverLines) {
+  for (const std::string quotes : {"\"\"\"", "'''"}) {
+    const std::string text = "[[stage]]\na = " + quotes + "\n[stage.x]\n[[stage]]\n[y]\n" + quotes +
+                             " # '''\n[stage.b]\nc = 1\n";
+    EXPECT_EQ(SplitTables(text, "r", "stage").tables,
+              std::vector<std::string>{"\na = " + quotes + "\n[stage.x]\n[[stage]]\n[y]\n" +
+                                       quotes + " # '''\n[b]\nc = 1\n"});
+  }
+  // What looks like their quotes.
+  for (const char* line :
+       {"a = '\"\"\"'", R"(a = "\"'''")", "a = 1 # '''", R"(a = """x\"""y""")", "a = '''b'''"}) {
+    EXPECT_EQ(SplitTables(std::string(line) + "\n[[stage]]\nb = 1\n", "r", "stage").tables.size(),
+              1u)
+        << line;
+  }
+}
+
 TEST(SplitTables, RefusesWhatItCannotTakeApart) {
   const auto why = [](const char* text) {
     return MessageOf([&] { SplitTables(text, "r.toml", "stage"); });

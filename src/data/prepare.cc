@@ -259,14 +259,15 @@ PrepareStatistics PrepareFiles(const std::vector<std::string>& paths,
 
 PrepareStatistics PrepareGenerated(const DocumentMaker& make, int64_t max_documents,
                                    const Tokenizer& tokenizer, const PrepareOptions& options,
-                                   const std::string& out,
-                                   const PrepareProgressCallback& progress) {
+                                   const std::string& out, const PrepareProgressCallback& progress,
+                                   const StopRequest& stop) {
   if (max_documents < 0) FailUsage("max_documents is {}; it must not be negative", max_documents);
   Preparer preparer(tokenizer, options, out, progress);
   const int64_t limit = max_documents > 0 ? max_documents : INT64_MAX;
   std::vector<Document> documents(kBatchDocuments);
   bool more = true;
   for (int64_t first = 0; more && first < limit && !preparer.full(); first += kBatchDocuments) {
+    LeaveIfAsked(stop);
     const int64_t count = std::min(kBatchDocuments, limit - first);
     more = preparer.Add(documents, count, [&](int64_t i) {
       documents[i].text.clear();

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/interrupt.h"
 #include "data/corpus.h"
 #include "text/tags.h"
 #include "text/tokenizer.h"
@@ -66,11 +67,13 @@ PrepareStatistics PrepareFiles(const std::vector<std::string>& paths,
                                const PrepareOptions& options, const std::string& out,
                                const PrepareProgressCallback& progress = {});
 
-// max_documents = 0 means: until `make` returns false.
+// max_documents = 0 means: until `make` returns false. `stop` is asked before each batch;
+// Interruption, and `out` is as it was.
 PrepareStatistics PrepareGenerated(const DocumentMaker& make, int64_t max_documents,
                                    const Tokenizer& tokenizer, const PrepareOptions& options,
                                    const std::string& out,
-                                   const PrepareProgressCallback& progress = {});
+                                   const PrepareProgressCallback& progress = {},
+                                   const StopRequest& stop = {});
 
 // Whether a document of this text belongs to the validation split.
 bool IsValidation(std::string_view text, const PrepareOptions& options);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <set>
+#include <thread>
 
 #include "base/compressed_testing.h"
 #include "base/parallel.h"
@@ -203,6 +204,22 @@ TEST(Prepare, MakerEndsTheCorpusAtItsFirstRefusal) {
     return index != 100;  // says yes again behind it
   };
   EXPECT_EQ(PrepareGenerated(make, 0, TestTokenizer(), Options(), folder / "out").documents, 100);
+}
+
+// Its caller need not be ready for other threads.
+TEST(PrepareGenerated, AsksItsOwnThreadWhetherToStop) {
+  ScratchDirectory folder;
+  const std::thread::id caller = std::this_thread::get_id();
+  int asked = 0;
+  const StopRequest stop = [&] {
+    EXPECT_TRUE(std::this_thread::get_id() == caller);
+    return ++asked > 2;
+  };
+  EXPECT_THROW(PrepareGenerated(MakeDocument, 100'000, TestTokenizer(), Options(), folder / "out",
+                                /*progress=*/{}, stop),
+               Interruption);
+  EXPECT_EQ(asked, 3);
+  EXPECT_FALSE(FileExists(folder / "out/train.bin"));
 }
 
 TEST(Prepare, MaxTokensStopsAfterTheDocumentThatReachesIt) {

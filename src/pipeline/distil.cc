@@ -16,10 +16,29 @@ void Validate(const DistilRecipe& r) {
   Validate(r.finetuning);
 }
 
+namespace {
+
+// What the student has learned from stays what it was.
+void RefuseOtherAnswers(const DistilRecipe& recipe, const std::string& out) {
+  const std::string path = out + "/" + distil_files::kSamples + "/recipe.toml";
+  if (!FileExists(path) || !FileExists(out + "/" + distil_files::kStudent + "/recipe.toml")) return;
+  SampleRecipe before;
+  ParseToml(ReadFile(path, 1 << 20), path, FieldsOf(before));
+  const int64_t was = before.sample.problems, is = recipe.sampling.sample.problems;
+  if (was == is) return;
+  Fail(
+      "{}: sample.problems was {} and is now {}, but the student has begun to learn from the "
+      "answers; set it back, or choose another run directory",
+      path, was, is);
+}
+
+}  // namespace
+
 DistilResult Distil(const DistilRecipe& recipe, const std::string& teacher,
                     const std::string& student, const std::string& out,
                     const DistilCallbacks& callbacks) {
   Validate(recipe);
+  RefuseOtherAnswers(recipe, out);
   DistilResult result;
   result.sampling = SampleAnswers(recipe.sampling, teacher, out + "/" + distil_files::kSamples,
                                   /*resume=*/true, callbacks.sampling);

@@ -65,7 +65,9 @@ Json MeasureModel(const std::string& model, std::optional<Format> format,
 Json ReadScores(const std::string& path) {
   std::optional<Json> scores = TryParseJson<Json>(ReadFile(path));
   const auto is_score = [](const Json& task) {
-    return task.is_object() && task.contains("task") && task["task"].is_string();
+    if (!task.is_object()) return false;
+    const auto name = task.find("task"), right = task.find("pass@1");
+    return name != task.end() && name->is_string() && right != task.end() && right->is_number();
   };
   if (!scores || !scores->is_array() || scores->empty() ||
       !std::ranges::all_of(*scores, is_score)) {

@@ -67,7 +67,15 @@ Recipe FirstStage(const RecipeText& text) {
   // The model that a command works with is none of the recipe's; a list may want one.
   const StagesRecipe run = ParseStagesRecipe({text.name, text.toml, {"model=./given"}});
   for (const StageRecipe& stage : run.stages) {
-    if (const auto* recipe = std::get_if<Recipe>(&stage.recipe)) return *recipe;
+    const auto* recipe = std::get_if<Recipe>(&stage.recipe);
+    if (!recipe) continue;
+    if (std::is_same_v<Recipe, ReinforceRecipe> && !stage.head.teacher.empty()) {
+      FailUsage(
+          "{}: the stage {} has a teacher, {}; take a copy of it as a recipe of {}, with "
+          "distil.teacher",
+          text.name, stage.head.name, stage.head.teacher, text.kinds.*kKind<Recipe>);
+    }
+    return *recipe;
   }
   FailUsage("{} is a recipe of {} without such a stage; this takes one of {}", text.name,
             text.kinds.run, text.kinds.*kKind<Recipe>);
@@ -127,6 +135,8 @@ void RefuseNoRun(const RecipeText& text) {
         "each with its kind (docs/recipes.md)",
         text.name);
   }
+  FailUsage("{}: has no stage; a run is a list of [[stage]], each with its kind (docs/recipes.md)",
+            text.name);
 }
 
 PretrainRecipe ParsePretrainRecipe(const RecipeText& text) {

@@ -89,6 +89,12 @@ TEST(ParseReinforceRecipe, IsARecipeOfItsOwnOrTheFirstSuchStageOfARun) {
   EXPECT_EQ(ParseReinforceRecipe({"rl.toml", "[rl]\nsteps = 5\n", {}}).rl.steps, 5);
   EXPECT_EQ(ParseReinforceRecipe({"r.toml", kRun, {}}).rl.steps, 9);
   EXPECT_EQ(ParseReinforceRecipe({"r.toml", kRun, {"rl.steps=6"}}).rl.steps, 6);
+  const std::string taught =
+      "[[stage]]\nkind='pretrain'\n[[stage]]\nkind='reinforce'\nteacher='pretrain'\n";
+  EXPECT_TRUE(Says(MessageOf([&] {
+                     ParseReinforceRecipe({"r.toml", taught, {}});
+                   }),
+                   "the stage reinforce has a teacher, pretrain; take a copy of it"));
   // Of a list that begins with a model that is given, too.
   EXPECT_EQ(
       ParseReinforceRecipe({"r.toml", "[[stage]]\nkind='reinforce'\n", {"rl.steps=6"}}).rl.steps,

@@ -142,8 +142,11 @@ std::string ReportRun(const std::string& run, double price_per_core_hour) {
 
 bool HasReport(const std::string& run) {
   const StageNames names = NamesIn(run);
-  return FileExists(run + "/" + names.pretraining + "/" + kMetricsFile) ||
-         FileExists(run + "/" + names.reinforcement + "/" + kMetricsFile);
+  return std::ranges::any_of(std::vector{names.pretraining, names.reinforcement},
+                             [&](const std::string& stage) {
+                               const std::string path = run + "/" + stage + "/" + kMetricsFile;
+                               return !stage.empty() && FileExists(path) && !ReadFile(path).empty();
+                             });
 }
 
 std::string ReportRun(const std::string& run) {

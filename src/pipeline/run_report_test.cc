@@ -42,7 +42,8 @@ TEST(DescribeModelOf, SaysNothingOfWhatItCannotRead) {
 }
 
 TEST(DescribeCorpusOf, SaysItsShares) {
-  EXPECT_EQ(DescribeCorpusOf("[corpus]\ndocuments = 400\nworked_share = 0.5\nfacts_share = 0.25\n"),
+  EXPECT_EQ(DescribeCorpusOf("[corpus]\ndocuments = 400\nworked_share = 0.5\nfacts_share = 0.25\n"
+                             "[[stage]]\nkind = \"pretrain\"\n"),
             "The corpus has 400 documents: 50.0 % work a problem, 25.0 % are sheets of arithmetic, "
             "the rest guesses.");
   EXPECT_EQ(DescribeCorpusOf("[corpus]\nof_tomorrow = 1\n"), "");

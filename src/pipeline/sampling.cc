@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "checkpoint/checksums.h"
 #include "checkpoint/run_directory.h"
@@ -31,6 +32,24 @@ int64_t LinesIn(const std::string& path) {
   if (!FileExists(path)) return 0;
   const std::string text = ReadFile(path);
   return std::ranges::count(text, '\n');
+}
+
+// Cuts what a killed process left of a last line. Returns how many there are. Error: one of them is
+// not the answers to the problem of its number.
+int64_t WholeLinesIn(const std::string& path) {
+  if (!FileExists(path)) return 0;
+  const std::string text = ReadFile(path);
+  const std::string whole = text.substr(0, text.rfind('\n') + 1);
+  int64_t lines = 0;
+  for (size_t begin = 0; begin < whole.size(); begin = whole.find('\n', begin) + 1) {
+    const std::string_view line(whole.data() + begin, whole.find('\n', begin) - begin);
+    const auto json = TryParseJson<Json>(line);
+    ++lines;
+    if (!json || !json->is_object() || json->value("step", Json()) != Json(lines))
+      Fail("{}:{}: is damaged; sample anew, in another folder", path, lines);
+  }
+  if (whole != text) WriteFileAtomically(path, whole);
+  return lines;
 }
 
 class SamplingRun {
@@ -155,9 +174,11 @@ void SamplingRun::Record(bool goes_on) {
   RunInputs inputs = {{"model", CheckpointFingerprint(opened_.path())}};
   if (!recipe_.problems.file.empty())
     inputs.emplace_back("problems", StableHash(environment_->Fingerprint()));
-  // Where they differ nothing is written: the recipe comes behind them.
+  // A new run has its recipe before anything else; of one that goes on nothing is written where
+  // they differ.
+  if (!goes_on) RecordRecipe(out_, ToToml(recipe_));
   RecordInputs(out_, inputs, goes_on);
-  RecordRecipe(out_, ToToml(recipe_));
+  if (goes_on) RecordRecipe(out_, ToToml(recipe_));
 }
 
 std::vector<Sample> SamplingRun::Answers(const std::vector<Problem>& problems) {
@@ -228,8 +249,7 @@ void SamplingRun::SampleSome(JsonLinesFile& file) {
 
 SampleResult SamplingRun::Loop() {
   const std::string path = out_ + "/" + sample_files::kSamples;
-  TruncateJsonLines(path, INT64_MAX);  // half a line of a killed process
-  progress_.done = LinesIn(path);
+  progress_.done = WholeLinesIn(path);
   progress_.problems = static_cast<int64_t>(problems_.size());
   SampleResult result{.problems = progress_.problems};
   if (progress_.done > 0)

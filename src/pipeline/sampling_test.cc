@@ -102,6 +102,29 @@ TEST_F(SamplingTest, StoppedOrKilledItGoesOnToTheSameBytes) {
   ExpectSame("parts", "whole");
 }
 
+// Its answers would be another problem's.
+TEST_F(SamplingTest, ADamagedLineIsNotPassedOver) {
+  Sample(Asking(4), "damaged");
+  const std::string path = RunPath("damaged") + "/samples.jsonl";
+  const std::string sound = ReadFile(path);
+  const size_t second = sound.find('\n') + 1, third = sound.find('\n', second) + 1;
+  for (const std::string& lines : {sound.substr(0, second) + "{\n" + sound.substr(third),
+                                   sound.substr(0, second) + sound.substr(third)}) {
+    WriteFileAtomically(path, lines);
+    EXPECT_EQ(MessageOf([] { Sample(Asking(4), "damaged", /*resume=*/true); }),
+              path + ":2: is damaged; sample anew, in another folder");
+    EXPECT_EQ(ReadFile(path), lines);
+  }
+}
+
+// Killed between its first files.
+TEST_F(SamplingTest, TheRecipeIsThereFirst) {
+  Sample(Asking(2), "first");
+  for (const char* file : {"samples.jsonl", "chats.jsonl", "README.md", "inputs.json"})
+    std::filesystem::remove(RunPath("first") + "/" + file);
+  EXPECT_TRUE(Sample(Asking(2), "first", /*resume=*/true).finished);
+}
+
 TEST_F(SamplingTest, ItMayGrow) {
   Sample(Asking(8), "whole");
   Sample(Asking(4), "grown");

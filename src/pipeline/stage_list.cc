@@ -175,21 +175,22 @@ class StageRun {
     if (tell_.on_begin) tell_.on_begin(stage);
     Note(fmt::format("{}: {}", stage.head.name, Work(stage)));
     const std::string model = ModelOf(stage.head.from);
-    const Json scores =
-        MeasureModel(model, TrainedFormat(model, "precision = \"f32\"", tell_.on_note),
-                     std::get<MeasureRecipe>(stage.recipe),
-                     {.on_scores =
-                          [&](const TaskEvaluation& e) {
-                            if (tell_.on_scores) tell_.on_scores(stage.head.name, e);
-                          },
-                      .on_faults = tell_.on_faults,
-                      .on_thought =
-                          [&](const Problem& problem, const Sample& sample) {
-                            if (tell_.on_thought)
-                              tell_.on_thought(stage.head.name, problem, sample);
-                          },
-                      .on_note = tell_.on_note,
-                      .stop = tell_.stop});
+    const Json scores = MeasureModel(model, TrainedFormat(model, "", /*note=*/{}),
+                                     std::get<MeasureRecipe>(stage.recipe),
+                                     {.on_scores =
+                                          [&](const TaskEvaluation& e) {
+                                            if (tell_.on_scores)
+                                              tell_.on_scores(stage.head.name, e);
+                                          },
+                                      .on_faults = tell_.on_faults,
+                                      .on_thought =
+                                          [&](const Problem& problem, const Sample& sample) {
+                                            if (tell_.on_thought)
+                                              tell_.on_thought(stage.head.name, problem, sample);
+                                          },
+                                      .on_note = tell_.on_note,
+                                      .stop = tell_.stop});
+    Record();  // it says how this was measured
     WriteFileAtomically(path, scores.dump());
     if (tell_.on_end) tell_.on_end(stage, path);
     return scores;
@@ -241,30 +242,32 @@ class StageRun {
   std::map<std::string, std::string> models_, chats_;  // of the stages done
 };
 
-// How many steps a stage is to make, and under which name; none for what makes none.
-struct Steps {
-  std::string field;
-  int64_t steps = 0;
-};
-std::optional<Steps> StepsOf(const StageRecipe& stage) {
+// What a stage may be given more of, as long as nothing has been built on it.
+std::vector<std::pair<std::string, int64_t>> GrowingFieldsOf(const StageRecipe& stage) {
   if (const auto* r = std::get_if<PretrainRecipe>(&stage.recipe))
-    return Steps{"train.steps", r->train.steps};
+    return {{"train.steps", r->train.steps}};
   if (const auto* r = std::get_if<FinetuneRecipe>(&stage.recipe))
-    return Steps{"finetune.steps", r->finetune.steps};
+    return {{"finetune.steps", r->finetune.steps}};
   if (const auto* r = std::get_if<ReinforceRecipe>(&stage.recipe))
-    return Steps{"rl.steps", r->rl.steps};
-  return std::nullopt;
+    return {{"rl.steps", r->rl.steps}};
+  if (const auto* r = std::get_if<SampleRecipe>(&stage.recipe))
+    return {{"sample.problems", r->sample.problems}};
+  if (const auto* r = std::get_if<DistilRecipe>(&stage.recipe)) {
+    return {{"sample.problems", r->sampling.sample.problems},
+            {"finetune.steps", r->finetuning.finetune.steps}};
+  }
+  return {};
 }
 
-// Whether the stage has done something that would be lost with another model.
+bool BuildsOn(const StageHead& head, const std::string& stage) {
+  return head.from == stage || head.teacher == stage || std::ranges::count(head.data, stage) > 0;
+}
+
+// Whether the stage has written down what it begins with. An evaluation is gone through again.
 bool HasBegun(const StageRecipe& stage, const std::string& run) {
+  if (std::holds_alternative<MeasureRecipe>(stage.recipe)) return false;
   const std::string folder = run + "/" + stage.head.name;
-  if (std::holds_alternative<MeasureRecipe>(stage.recipe)) return false;  // it is measured again
-  for (const char* answers : {"/samples.jsonl", "/samples/samples.jsonl"}) {
-    if (!StepsOf(stage) && FileExists(folder + answers)) return true;
-  }
-  const auto latest = FindLatestCheckpoint(folder);
-  return latest && latest->step > 0;
+  return FileExists(folder + "/recipe.toml") || FileExists(folder + "/samples/recipe.toml");
 }
 
 // A file of problems may lie elsewhere when a run goes on.
@@ -313,23 +316,30 @@ bool Check(const StagesRecipe& recipe, const std::string& run) {
   for (size_t i = 0; i < before.stages.size(); ++i) {
     if (i >= recipe.stages.size()) differs(fmt::format("number of stages, {}", i));
     StageHead old = before.stages[i].head, own = recipe.stages[i].head;
-    if (FieldsToToml(FieldsOf(old), false) != FieldsToToml(FieldsOf(own), false))
-      differs(fmt::format("stage {} (kind, name, from, data or teacher)", i + 1));
+    const auto old_fields = FieldsToJson(FieldsOf(old)), own_fields = FieldsToJson(FieldsOf(own));
+    for (const auto& [field, value] : own_fields.items()) {
+      if (value == old_fields[field]) continue;
+      Fail(
+          "{}: {} of stage {} was {} and is now {}; go on with the same recipe, or choose another "
+          "run directory",
+          path, field, i + 1, old_fields[field].dump(), value.dump());
+    }
     // An evaluation has no folder to compare with.
     if (own.kind == "evaluate" && FileExists(run + "/" + own.name + ".json") &&
         Comparable(before.stages[i]) != Comparable(recipe.stages[i])) {
       Fail("{}: the evaluation {} was another; remove {}/{}.json, and it is measured anew", path,
            own.name, run, own.name);
     }
-    const auto old_steps = StepsOf(before.stages[i]), steps = StepsOf(recipe.stages[i]);
-    if (!steps || steps->steps == old_steps->steps) continue;
-    for (const StageRecipe& other : recipe.stages) {
-      if ((other.head.from != own.name && other.head.teacher != own.name) || !HasBegun(other, run))
-        continue;
-      Fail(
-          "{0}: {1}.{2} was {3} and is now {4}, but {5} has begun from the model of {1}; set it "
-          "back, or choose another run directory",
-          path, own.name, steps->field, old_steps->steps, steps->steps, other.head.name);
+    const auto was = GrowingFieldsOf(before.stages[i]), is = GrowingFieldsOf(recipe.stages[i]);
+    for (size_t field = 0; field < is.size(); ++field) {
+      if (is[field] == was[field]) continue;
+      for (const StageRecipe& other : recipe.stages) {
+        if (!BuildsOn(other.head, own.name) || !HasBegun(other, run)) continue;
+        Fail(
+            "{0}: {1}.{2} was {3} and is now {4}, but {5} has begun from what {1} made; set it "
+            "back, or choose another run directory",
+            path, own.name, is[field].first, was[field].second, is[field].second, other.head.name);
+      }
     }
   }
   return ToToml(before) == ToToml(recipe);

@@ -116,6 +116,7 @@ class Reader {
     for (size_t i = 0; i < used_.size(); ++i) {
       if (used_[i]) continue;
       if (!why_unused_[i].empty()) throw UsageError(why_unused_[i]);
+      RefuseHead(text_.overrides[i]);
       FailUsage("setting {}: there is no such stage; there are {}", text_.overrides[i],
                 fmt::join(Names(), ", "));
     }
@@ -239,6 +240,16 @@ class Reader {
         if (fields.Find(own->substr(0, own->find_first_of(" =")))) throw;
         why_unused_[i] = fmt::format("{}: {}", name, error.what());
       }
+    }
+  }
+
+  // An override of what ties stages together.
+  void RefuseHead(const std::string& override) const {
+    for (const StageRecipe& stage : all_.stages) {
+      const auto own = Own(override, stage.head.name);
+      if (!own || !IsHead(*own)) continue;
+      FailUsage("setting {}: kind, name, from, data and teacher are changed in the recipe itself",
+                override);
     }
   }
 

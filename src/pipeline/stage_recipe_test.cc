@@ -78,11 +78,20 @@ TEST(ParseStagesRecipe, ImpossibleValuesOfTheListAreToldWithTheirPlace) {
       "'countdown'?");
   EXPECT_EQ(refused("base.train.steps=0"),
             "setting base.train.steps=0: train.steps is 0; it must be at least 1");
-  EXPECT_EQ(MessageOf([] { List("[corpus]\n\ntasks = ['sum:9', 'chess']\n"); }),
+  EXPECT_EQ(MessageOf([] {
+              List("[corpus]\n\ntasks = ['sum:9', 'chess']\n[[stage]]\nkind = 'pretrain'\n");
+            }),
             "list.toml:3: corpus.tasks is not understood: unknown task 'chess'; there are "
             "countdown, sum, multiply, solve, gcd, base, sort, parity, times, largest, count, "
             "plusminus");
-  EXPECT_TRUE(Says(MessageOf([] { List("vocab_sise = 1\n"); }), "vocab_size"));
+  EXPECT_TRUE(Says(MessageOf([] { List("vocab_sise = 1\n[[stage]]\nkind = \"pretrain\"\n"); }),
+                   "vocab_size"));
+  EXPECT_EQ(MessageOf([] { List("vocab_size = 300\n"); }),
+            "list.toml: has no stage; a run is a list of [[stage]], each with its kind "
+            "(docs/recipes.md)");
+  EXPECT_EQ(refused("reinforce.from=base"),
+            "setting reinforce.from=base: kind, name, from, data and teacher are changed in the "
+            "recipe itself");
 }
 
 TEST(ParseStagesRecipe, OneSeedAndPrecisionIsThatOfWhateverHasNoneOfItsOwn) {

@@ -54,11 +54,11 @@ void MakeCorpus(const CorpusMix& mix, const GeneratedCorpus& corpus, const std::
   options.eos_token = kEos;
   options.recognise_special = true;  // the corpus' own tags
   const auto make = [&](uint64_t index, std::string* document) {
-    LeaveIfAsked(stop);
     *document = CorpusDocument(mix, corpus.seed, index);
     return true;
   };
-  PrepareGenerated(make, corpus.documents, Tokenizer::Load(tokenizer), options, data, progress);
+  PrepareGenerated(make, corpus.documents, Tokenizer::Load(tokenizer), options, data, progress,
+                   stop);
 }
 
 }  // namespace darkhorse

@@ -372,8 +372,8 @@ TEST_F(ZeroRunTest, MoreStepsOfAStageExtendTheRun) {
   // Not the base any more, which reinforcement has begun from.
   EXPECT_TRUE(
       Says(MessageOf([&] { RunIt(recipe("5", "3"), run); }),
-           "base.train.steps was 4 and is now 5, but reinforced has begun from the model of base; "
-           "set it back, or choose another"));
+           "base.train.steps was 4 and is now 5, but reinforced has begun from what base made; set "
+           "it back, or choose another"));
   same_files();
 }
 
@@ -390,13 +390,23 @@ TEST_F(ZeroRunTest, RefusedStepsChangeNothing) {
   EXPECT_EQ(FilesOf(run), before);
 }
 
+TEST_F(ZeroRunTest, StoppedBeforeItsFirstStepThereIsNothingToReport) {
+  const std::string run = *scratch_ / "early";
+  bool stop = false;
+  StageListCallbacks callbacks;
+  callbacks.stop = [&] { return stop || (stop = FileExists(run + "/base/metrics.jsonl")); };
+  EXPECT_FALSE(RunIt(Recipe(), run, callbacks).finished);
+  EXPECT_FALSE(HasReport(run));
+}
+
 TEST_F(ZeroRunTest, DamagedScoresAreNotBelieved) {
   const std::string path = *scratch_ / "whole/base.json";
   const std::string sound = ReadFile(path);
   for (const std::string& damaged :
        {sound.substr(0, 20), std::string("5"), std::string("[]"), std::string("{\"task\":\"a\"}"),
-        std::string("[{\"task\":3}]"), std::string("[{\"task\":\"a\",\"task\":\"b\"}]"),
-        std::string(60000, '[')}) {
+        std::string("[{\"task\":3}]"), std::string("[{\"task\":\"a\"}]"),
+        std::string("[{\"task\":\"a\",\"pass@1\":\"1\"}]"),
+        std::string("[{\"task\":\"a\",\"task\":\"b\"}]"), std::string(60000, '[')}) {
     WriteFileAtomically(path, damaged);
     EXPECT_TRUE(Says(MessageOf([&] { RunIt(Recipe(), *scratch_ / "whole"); }),
                      "base.json: is damaged; remove it"))

@@ -131,6 +131,10 @@ std::string TaskName(const Json& evaluation) {
   return fmt::format("{} level {}", task, level->get<int64_t>());
 }
 
+bool AreOfTheSameTasks(const Json& one, const Json& other) {
+  return std::ranges::equal(one, other, {}, TaskName, TaskName);
+}
+
 double NumberAt(const Json& object, const std::string& field) {
   const auto found = object.find(field);
   return found != object.end() && found->is_number() ? found->get<double>()

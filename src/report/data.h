@@ -59,6 +59,8 @@ ReportData ReadReportData(const std::string& run_directory, const StageNames& st
 
 // "countdown level 1" of one task's evaluation; a file of problems has no levels.
 std::string TaskName(const Json& evaluation);
+// Whether two arrays of evaluations are of the same tasks, in the same order.
+bool AreOfTheSameTasks(const Json& one, const Json& other);
 
 // A field over the steps; lines without it are left out.
 std::vector<Point> Curve(const std::vector<Json>& lines, const std::string& field);

@@ -118,7 +118,8 @@ std::string Tiles(const ReportData& data, const ReportOptions& options) {
     const double after = MeanOver(data.after.tasks, field);
     const auto spell = [&](double v) { return percent ? Percent(v) : OrDash(v, 0); };
     if (!std::isfinite(after)) return;
-    const bool both = std::isfinite(before);
+    const bool both =
+        std::isfinite(before) && AreOfTheSameTasks(data.before.tasks, data.after.tasks);
     out += Tile(both ? spell(before) + " → " + spell(after) : spell(after),
                 name + " (" + (both ? data.before.when + " → " : "") + data.after.when + ")");
   };
