@@ -1,6 +1,7 @@
 // `darkhorse run`: the stages of pipeline/stage_list.h, watched.
 #include "app/run.h"
 
+#include <cmath>
 #include <optional>
 
 #include "app/app.h"
@@ -113,10 +114,9 @@ class StagesView {
 // "0.250 (0.200–0.305)"; without bounds where there are none.
 std::string Figure(const Json& task, const std::string& name) {
   const std::string value = fmt::format("{:.3f}", task[name].get<double>());
-  const auto bounds = task.find(name + "_ci95");
-  if (bounds == task.end() || !bounds->is_array()) return value;
-  return fmt::format("{} ({:.3f}–{:.3f})", value, bounds->at(0).get<double>(),
-                     bounds->at(1).get<double>());
+  const Interval share = ShareAt(task, name);
+  if (!std::isfinite(share.high - share.low)) return value;
+  return fmt::format("{} ({:.3f}–{:.3f})", value, share.low, share.high);
 }
 
 // Two measurements of the same tasks side by side, figure by figure: of pass@k the first and the

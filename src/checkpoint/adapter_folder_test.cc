@@ -121,6 +121,25 @@ TEST_F(AdapterFolderTest, ItsChecksumsMustNameItsMatrices) {
                    "does not list adapter_model.safetensors; restore it"));
 }
 
+// The cure that the error names works, and no other model is taken for the base.
+TEST_F(AdapterFolderTest, ItsBaseMayHaveMoved) {
+  PublishAdapter();
+  std::filesystem::rename(base(), dir_ / "elsewhere");
+  EXPECT_TRUE(Says(Message(), "is not there; put its path into base_model_name_or_path"));
+  const std::string path = folder() + kAdapterConfig;
+  json config = json::parse(ReadFile(path));
+  config["base_model_name_or_path"] = dir_ / "elsewhere";
+  WriteFileAtomically(path, config.dump());
+  EXPECT_EQ(Message(), "");
+  EXPECT_TRUE(VerifyChecksums(folder(), Verify::kModel));
+  weights_[3] += 1;
+  files_.adapter.reset();
+  PublishPlain(dir_ / "other");
+  config["base_model_name_or_path"] = dir_ / "other";
+  WriteFileAtomically(path, config.dump());
+  EXPECT_TRUE(Says(Message(), "was trained on another model than"));
+}
+
 TEST_F(AdapterFolderTest, SaysWhatPeftReads) {
   PublishAdapter();
   const json config = json::parse(ReadFile(folder() + kAdapterConfig));
