@@ -8,10 +8,14 @@
 #include <optional>
 #include <set>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
+#include "checkpoint/checksums.h"
 #include "checkpoint/run_directory.h"
 #include "pipeline/run_format.h"
+#include "pipeline/stage_changes.h"
 #include "pipeline/world.h"
 #include "report/report.h"
 
@@ -22,6 +26,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr char kTokenizer[] = "tokenizer.json";
 constexpr char kData[] = "data";
+constexpr char kMeasured[] = "measured.json";  // of each evaluation what it is of
 
 class StageRun {
  public:
@@ -168,13 +173,19 @@ class StageRun {
   std::string ScoresOf(const StageRecipe& stage) const { return Folder(stage.head.name) + ".json"; }
   Json Measure(const StageRecipe& stage) {
     const std::string path = ScoresOf(stage);
+    const std::string model = ModelOf(stage.head.from);
+    const std::string inputs = InputsOf(std::get<MeasureRecipe>(stage.recipe), model);
+    Json known = KnownInputs();
     if (FileExists(path)) {
+      if (known.value(stage.head.name, inputs) != inputs) {
+        Fail("{}: is of another model or of other problems; remove it, and it is measured anew",
+             path);
+      }
       Note(fmt::format("{} is measured already", stage.head.name));
       return ReadScores(path);
     }
     if (tell_.on_begin) tell_.on_begin(stage);
     Note(fmt::format("{}: {}", stage.head.name, Work(stage)));
-    const std::string model = ModelOf(stage.head.from);
     const Json scores = MeasureModel(model, TrainedFormat(model, "", /*note=*/{}),
                                      std::get<MeasureRecipe>(stage.recipe),
                                      {.on_scores =
@@ -190,10 +201,29 @@ class StageRun {
                                           },
                                       .on_note = tell_.on_note,
                                       .stop = tell_.stop});
-    Record();  // it says how this was measured
+    // What says how this was measured is there before it.
+    Record();
+    known[stage.head.name] = inputs;
+    WriteFileAtomically(Folder(kMeasured), known.dump(1) + "\n");
     WriteFileAtomically(path, scores.dump());
     if (tell_.on_end) tell_.on_end(stage, path);
     return scores;
+  }
+
+  // What the scores of an evaluation are of, beside its recipe.
+  static std::string InputsOf(const MeasureRecipe& own, const std::string& model) {
+    std::string inputs = HexU64(CheckpointFingerprint(model));
+    if (!own.problems.file.empty()) inputs += " " + HexU64(Checksum64(ReadFile(own.problems.file)));
+    return inputs;
+  }
+  Json KnownInputs() const {
+    const std::string path = Folder(kMeasured);
+    if (!FileExists(path)) return Json::object();
+    const auto known = TryParseJson<Json>(ReadFile(path));
+    const bool sound = known && known->is_object() &&
+                       std::ranges::all_of(*known, [](const Json& x) { return x.is_string(); });
+    if (!sound) Fail("{}: is damaged; remove it, and the scores beside it", path);
+    return *known;
   }
 
   // By the recipe's model.
@@ -242,116 +272,15 @@ class StageRun {
   std::map<std::string, std::string> models_, chats_;  // of the stages done
 };
 
-// What a stage may be given more of, as long as nothing has been built on it.
-std::vector<std::pair<std::string, int64_t>> GrowingFieldsOf(const StageRecipe& stage) {
-  if (const auto* r = std::get_if<PretrainRecipe>(&stage.recipe))
-    return {{"train.steps", r->train.steps}};
-  if (const auto* r = std::get_if<FinetuneRecipe>(&stage.recipe))
-    return {{"finetune.steps", r->finetune.steps}};
-  if (const auto* r = std::get_if<ReinforceRecipe>(&stage.recipe))
-    return {{"rl.steps", r->rl.steps}};
-  if (const auto* r = std::get_if<SampleRecipe>(&stage.recipe))
-    return {{"sample.problems", r->sample.problems}};
-  if (const auto* r = std::get_if<DistilRecipe>(&stage.recipe)) {
-    return {{"sample.problems", r->sampling.sample.problems},
-            {"finetune.steps", r->finetuning.finetune.steps}};
-  }
-  return {};
-}
-
-bool BuildsOn(const StageHead& head, const std::string& stage) {
-  return head.from == stage || head.teacher == stage || std::ranges::count(head.data, stage) > 0;
-}
-
-// Whether the stage has written down what it begins with. An evaluation is gone through again.
-bool HasBegun(const StageRecipe& stage, const std::string& run) {
-  if (std::holds_alternative<MeasureRecipe>(stage.recipe)) return false;
-  const std::string folder = run + "/" + stage.head.name;
-  return FileExists(folder + "/recipe.toml") || FileExists(folder + "/samples/recipe.toml");
-}
-
-// A file of problems may lie elsewhere when a run goes on.
-std::string FileNameOf(const std::string& path) { return std::filesystem::path(path).filename(); }
-
-std::string Comparable(StageRecipe stage) {
-  if (auto* own = std::get_if<MeasureRecipe>(&stage.recipe))
-    own->problems.file = FileNameOf(own->problems.file);
-  return ToToml(stage);
-}
-
-// Each stage compares its own recipe with that of its folder; here what lies between them is
-// compared: the list's own fields and the heads. Stages may be added behind, and more steps may be
-// asked for of what nothing has been built on. Whether the recipe is the run's own to the letter.
-bool Check(const StagesRecipe& recipe, const std::string& run) {
-  const std::string path = run + "/recipe.toml";
-  std::vector<std::string> written = ReportFiles();
-  written.insert(written.end(), {"best", kTokenizer, kData});
-  for (const StageRecipe& stage : recipe.stages)
-    written.push_back(stage.head.name + (stage.head.kind == "evaluate" ? ".json" : ""));
-  if (!FileExists(path)) {
-    CheckRecipe(run, "", /*goes_on=*/true, written);
-    return false;
-  }
-  const StagesRecipe before = [&] {
-    try {
-      return ParseStagesRecipe({path, ReadFile(path, 1 << 20), {}});
-    } catch (const UsageError& error) {
-      Fail(
-          "{}; the run was started with another recipe or another version of this program; choose "
-          "another run directory",
-          error.what());
-    }
-  }();
-  const auto differs = [&](const std::string& what) {
-    Fail(
-        "{}: the run was started with another {}; go on with the same recipe, or choose another "
-        "run directory",
-        path, what);
-  };
-  StagesRecipe then = before, now = recipe;
-  then.problems.file = FileNameOf(then.problems.file);
-  now.problems.file = FileNameOf(now.problems.file);
-  if (FieldsToToml(FieldsOf(then), false) != FieldsToToml(FieldsOf(now), false))
-    differs("corpus, vocabulary, seed, precision, model, problems or prompt");
-  for (size_t i = 0; i < before.stages.size(); ++i) {
-    if (i >= recipe.stages.size()) differs(fmt::format("number of stages, {}", i));
-    StageHead old = before.stages[i].head, own = recipe.stages[i].head;
-    const auto old_fields = FieldsToJson(FieldsOf(old)), own_fields = FieldsToJson(FieldsOf(own));
-    for (const auto& [field, value] : own_fields.items()) {
-      if (value == old_fields[field]) continue;
-      Fail(
-          "{}: {} of stage {} was {} and is now {}; go on with the same recipe, or choose another "
-          "run directory",
-          path, field, i + 1, old_fields[field].dump(), value.dump());
-    }
-    // An evaluation has no folder to compare with.
-    if (own.kind == "evaluate" && FileExists(run + "/" + own.name + ".json") &&
-        Comparable(before.stages[i]) != Comparable(recipe.stages[i])) {
-      Fail("{}: the evaluation {} was another; remove {}/{}.json, and it is measured anew", path,
-           own.name, run, own.name);
-    }
-    const auto was = GrowingFieldsOf(before.stages[i]), is = GrowingFieldsOf(recipe.stages[i]);
-    for (size_t field = 0; field < is.size(); ++field) {
-      if (is[field] == was[field]) continue;
-      for (const StageRecipe& other : recipe.stages) {
-        if (!BuildsOn(other.head, own.name) || !HasBegun(other, run)) continue;
-        Fail(
-            "{0}: {1}.{2} was {3} and is now {4}, but {5} has begun from what {1} made; set it "
-            "back, or choose another run directory",
-            path, own.name, is[field].first, was[field].second, is[field].second, other.head.name);
-      }
-    }
-  }
-  return ToToml(before) == ToToml(recipe);
-}
-
 }  // namespace
 
 StageListResult RunStageList(const StagesRecipe& recipe, const std::string& run,
                              StageListCallbacks& callbacks) {
   const RunLock lock(run);
   const bool is_there = FileExists(run + "/recipe.toml");
-  const bool same = Check(recipe, run);
+  std::vector<std::string> written = ReportFiles();
+  written.insert(written.end(), {"best", kTokenizer, kData, kMeasured});
+  const bool same = CheckStages(recipe, run, std::move(written));
   StageRun stages(recipe, run, callbacks, same);
   if (!is_there) stages.Record();
   StageListResult result;

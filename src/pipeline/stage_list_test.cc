@@ -169,6 +169,30 @@ TEST_F(StageListTest, WhatIsBuiltOnStays) {
                    "distil.finetune.steps was 2 and is now 3, but behind has begun from"));
 }
 
+// Scores are of a model and of problems, which may both change under their names.
+TEST_F(StageListTest, ScoresOfOtherProblemsAreNotTakenForThese) {
+  const auto problems = [](int add) {
+    std::string rows;
+    for (int i = 0; i < 40; ++i)
+      rows += fmt::format("{{\"prompt\":\"{0}\",\"answer\":\"{1}\"}}\n", i, i + add);
+    return scratch_->Write("problems.jsonl", rows);
+  };
+  const std::string base = *scratch_ / "whole/base/checkpoints/step-00000004";
+  const StagesRecipe recipe =
+      List("model = \"" + base + "\"\n[problems]\nrule = \"exact\"\nfile = \"" + problems(1) +
+           "\"\n[[stage]]\nkind = \"evaluate\"\n[stage.evaluation]\nproblems = 1\nsamples = 1\n"
+           "max_tokens = 3\n");
+  EXPECT_TRUE(Run(recipe, "scores").finished);
+  EXPECT_TRUE(Run(recipe, "scores").finished);
+  problems(2);
+  EXPECT_TRUE(Says(MessageOf([&] { Run(recipe, "scores"); }),
+                   "model.json: is of another model or of other problems; remove it"));
+  std::filesystem::remove(*scratch_ / "scores/model.json");
+  EXPECT_TRUE(Run(recipe, "scores").finished);
+  scratch_->Write("scores/measured.json", "[");
+  EXPECT_TRUE(Says(MessageOf([&] { Run(recipe, "scores"); }), "measured.json: is damaged"));
+}
+
 TEST_F(StageListTest, MoreStepsAreMeasuredAnew) {
   const std::string text =
       std::string(kList).substr(0, std::string(kList).find("[[stage]]\nkind = \"sample\""));

@@ -294,7 +294,8 @@ class Reader {
     const bool plain = std::ranges::all_of(
         head.name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_'; });
     if (!plain) FailUsage("{}: name is '{}'; letters, digits, - and _ make one", place, head.name);
-    const bool own = std::ranges::count(std::vector<std::string>{"data", "tokenizer"}, head.name);
+    const bool own =
+        std::ranges::count(std::vector<std::string>{"data", "tokenizer", "measured"}, head.name);
     if (own) FailUsage("{}: name is '{}', which a run writes itself", place, head.name);
     if (head.name == kGivenModel && head.kind != "evaluate")
       FailUsage("{}: name is '{}', which is that of the model that a run is given", place,
