@@ -1,6 +1,7 @@
 # --version says which commit was built and whether files differed from it: "0.1.0 (v0.1.0-12-gabcdef0-dirty)", or "0.1.0" outside a git
 # checkout. Run as a script at every build, it writes the header; what includes it is compiled again only where it says something else.
 if(CMAKE_SCRIPT_MODE_FILE)
+  cmake_minimum_required(VERSION 3.25)
   find_package(Git QUIET)
   if(GIT_FOUND AND EXISTS ${SOURCE}/.git)
     execute_process(COMMAND ${GIT_EXECUTABLE} describe --tags --always --dirty WORKING_DIRECTORY ${SOURCE}

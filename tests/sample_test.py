@@ -187,7 +187,7 @@ max_tokens = 8
         self.assertIn("pass@1", result["scores"]["finetune"][0])
         self.assertTrue((self.folder / "list/finetune/report.html").exists())
         self.assertEqual(json.loads(self.succeed("run", "list.toml", "--out", "list", "--json")), result)
-        self.refuse(2, "run", "list.toml", "--out", "list", "--set", "tracs.sample.samples=2", says="there is no such stage")
+        self.refuse(2, "run", "list.toml", "--out", "list", "--set", "tracs.sample.samples=2", says="it begins with no stage's name or kind")
 
 
 if __name__ == "__main__":

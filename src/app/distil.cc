@@ -34,8 +34,13 @@ void Run(const DistilArguments& arguments) {
   const DistilResult result = [&] {
     std::optional<SampleView> sampling(std::in_place);
     FinetuneView finetuning(FormatOf(recipe.finetuning.finetune.precision));
+    FinetuneCallbacks learning = finetuning.Callbacks();
+    learning.on_plan = [&, told = learning.on_plan](int64_t steps) {
+      sampling.reset();  // its line ends
+      told(steps);
+    };
     return Distil(recipe, arguments.teacher, arguments.student, arguments.out,
-                  {sampling->Callbacks(), finetuning.Callbacks()});
+                  {sampling->Callbacks(), learning});
   }();
   Json json{{"run", arguments.out}, {"finished", result.finished}};
   if (result.sampling.finished) json["samples"] = Describe(result.sampling.selection);

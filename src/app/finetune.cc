@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "pipeline/run_report.h"
+#include "pipeline/sampling.h"
 #include "report/report.h"
 
 namespace darkhorse {
@@ -23,13 +24,21 @@ struct FinetuneArguments {
   bool json = false;
 };
 
+// The chats of a folder that `sample` wrote; another path as it is.
+std::string ChatsIn(const std::string& path) {
+  const std::string chats = path + "/" + sample_files::kChats;
+  return FileExists(chats) && FileExists(path + "/" + sample_files::kSamples) ? chats : path;
+}
+
 void Run(const FinetuneArguments& arguments) {
   const FinetuneRecipe recipe = ReadFinetuneRecipe(arguments.recipe);
   TellOfNoRun(arguments.out, arguments.resume);
   CatchInterrupts();
   const FinetuneResult result = [&] {
     FinetuneView view(FormatOf(recipe.finetune.precision));
-    return Finetune(recipe, arguments.model, arguments.data, arguments.out, arguments.resume,
+    std::vector<std::string> data;
+    for (const std::string& path : arguments.data) data.push_back(ChatsIn(path));
+    return Finetune(recipe, arguments.model, data, arguments.out, arguments.resume,
                     view.Callbacks());
   }();
   Json json{

@@ -2,6 +2,7 @@
 #include "app/run.h"
 
 #include <cmath>
+#include <cstdio>
 #include <optional>
 
 #include "app/app.h"
@@ -59,6 +60,7 @@ class StagesView {
     PrintText(fmt::format("--- a thought of {}: {}\n{}{}\n", name,
                           EscapedForTerminal(sample.score.why), EscapedForTerminal(problem.prompt),
                           ShownThought(sample.text)));
+    std::fflush(stdout);  // before what stderr says of later
   }
 
   void Begin(const StageRecipe& stage) {
@@ -84,6 +86,10 @@ class StagesView {
       callbacks_.sampling = sampling_->Callbacks();
       finetuning_.emplace(FormatOf(distil->finetuning.finetune.precision));
       callbacks_.finetuning = finetuning_->Callbacks();
+      callbacks_.finetuning.on_plan = [this, told = callbacks_.finetuning.on_plan](int64_t steps) {
+        sampling_.reset();  // its line ends
+        told(steps);
+      };
     }
   }
 

@@ -273,7 +273,7 @@ std::string FieldPlaces::Tell(const FieldList& fields, std::string_view message)
       rest.starts_with(" is ") || rest.starts_with(" * ") || rest.starts_with(" = ")
           ? FindByEnd(fields, name)
           : nullptr;
-  if (!field) return fmt::format("{}: {}", name_, message);
+  if (!field) return name_.empty() ? std::string(message) : fmt::format("{}: {}", name_, message);
   const auto place = places_.find(AddressOf(*field));
   if (place == places_.end()) return fmt::format("{}: {}{}", name_, field->path, rest);
   return fmt::format("{}: {}{}", place->second.where, place->second.path, rest);

@@ -113,6 +113,7 @@ constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.jso
         "{}: no such folder, and nothing is downloaded; fetch the model and name its folder, which "
         "holds {}",
         directory, kModelFiles);
+  if (directory.ends_with(".gguf")) Fail("{}: no such file", directory);
   Fail("{}: no such folder; name one that holds {}", directory, kModelFiles);
 }
 

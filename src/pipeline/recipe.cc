@@ -125,7 +125,7 @@ RecipeContents ContentsOf(const std::string& toml, const std::string& name) {
 void RefuseNoRun(const RecipeText& text) {
   const std::vector<std::string> keys = TomlKeys(text.toml, text.name);
   if (IsRun(keys)) return;
-  if (const auto other = KindOf(keys, Kinds())) {
+  if (const auto other = keys.empty() ? nullptr : KindOf(keys, Kinds())) {
     FailUsage("{} is a recipe of {}; this takes one of {}", text.name, text.kinds.*other,
               text.kinds.run);
   }

@@ -285,7 +285,7 @@ SampleResult SampleAnswers(const SampleRecipe& recipe, const std::string& model,
   std::optional<RunLock> lock;  // of a new folder only when nothing is wrong with what it needs
   if (FileExists(out)) lock.emplace(out);
   const std::string samples = out + "/" + sample_files::kSamples;
-  const bool goes_on = FileExists(samples) && FileExists(out + "/recipe.toml");
+  const bool goes_on = LinesIn(samples) > 0 && FileExists(out + "/recipe.toml");
   if (goes_on && !resume) throw RunIsThere(out);
   std::vector<StepsField> may_grow;
   if (goes_on) may_grow.push_back({"sample.problems", LinesIn(samples)});

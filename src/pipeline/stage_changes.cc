@@ -39,6 +39,11 @@ bool HasBegun(const StageRecipe& stage, const std::string& run) {
   return FileExists(folder + "/recipe.toml") || FileExists(folder + "/samples/recipe.toml");
 }
 
+bool HasScores(const StageRecipe& stage, const std::string& run) {
+  return std::holds_alternative<MeasureRecipe>(stage.recipe) &&
+         FileExists(run + "/" + stage.head.name + ".json");
+}
+
 // A file of problems may lie elsewhere when a run goes on.
 std::string FileNameOf(const std::string& path) { return std::filesystem::path(path).filename(); }
 
@@ -81,6 +86,7 @@ bool CheckStages(const StagesRecipe& recipe, const std::string& run,
   if (FieldsToToml(FieldsOf(then), false) != FieldsToToml(FieldsOf(now), false))
     differs("corpus, vocabulary, seed, precision, model, problems or prompt");
   for (size_t i = 0; i < before.stages.size(); ++i) {
+    if (!HasBegun(before.stages[i], run) && !HasScores(before.stages[i], run)) continue;
     if (i >= recipe.stages.size()) differs(fmt::format("number of stages, {}", i));
     StageHead old = before.stages[i].head, own = recipe.stages[i].head;
     const auto old_fields = FieldsToJson(FieldsOf(old)), own_fields = FieldsToJson(FieldsOf(own));
@@ -92,7 +98,7 @@ bool CheckStages(const StagesRecipe& recipe, const std::string& run,
           path, field, i + 1, old_fields[field].dump(), value.dump());
     }
     // An evaluation has no folder to compare with.
-    if (own.kind == "evaluate" && FileExists(run + "/" + own.name + ".json") &&
+    if (HasScores(before.stages[i], run) &&
         Comparable(before.stages[i]) != Comparable(recipe.stages[i])) {
       Fail("{}: the evaluation {} was another; remove {}/{}.json, and it is measured anew", path,
            own.name, run, own.name);

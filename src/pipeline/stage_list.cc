@@ -43,6 +43,7 @@ class StageRun {
 
   // Throws Interruption where it is stopped.
   void Run(StageListResult* result) {
+    RequirePaths();
     NoteUnseenTasks();
     for (const StageRecipe& stage : recipe_.stages) {
       LeaveIfAsked(tell_.stop);
@@ -235,8 +236,32 @@ class StageRun {
     return first != recipe_.stages.end() && &*first == &stage;
   }
 
+  // What a late stage reads is better missed before the first.
+  void RequirePaths() const {
+    const auto require = [&](const StageRecipe& stage, const char* field, const std::string& path) {
+      const bool is_stage = std::ranges::any_of(
+          recipe_.stages, [&](const StageRecipe& other) { return other.head.name == path; });
+      if (path.empty() || is_stage || path == kGivenModel || FileExists(path)) return;
+      Fail(
+          "stage {}: {} is {}, and there is no such file or folder; paths are seen from where the "
+          "program runs",
+          stage.head.name, field, path);
+    };
+    if (!recipe_.model.empty() && !FileExists(recipe_.model))
+      Fail("model is {}, and there is no such file or folder", recipe_.model);
+    for (const StageRecipe& stage : recipe_.stages) {
+      require(stage, "from", stage.head.from);
+      require(stage, "teacher", stage.head.teacher);
+      for (const std::string& data : stage.head.data) require(stage, "data", data);
+      StageRecipe copy = stage;
+      if (const auto asking = AskingOf(copy); asking.problems)
+        require(stage, "problems.file", asking.problems->file);
+    }
+  }
+
   // A model does what its text showed it sometimes, and nothing else.
   void NoteUnseenTasks() const {
+    // Of problems in a file it is not known whether the corpus has their like.
     std::set<std::string> seen;
     for (const TaskShare& share : recipe_.corpus.Mix().tasks) seen.insert(share.task);
     for (const StageRecipe& stage : recipe_.stages) {

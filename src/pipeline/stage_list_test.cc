@@ -193,6 +193,22 @@ TEST_F(StageListTest, ScoresOfOtherProblemsAreNotTakenForThese) {
   EXPECT_TRUE(Says(MessageOf([&] { Run(recipe, "scores"); }), "measured.json: is damaged"));
 }
 
+// A path that a late stage reads is missed before the first; and what has not begun may change.
+TEST_F(StageListTest, WhatHasNotBegunMayChange) {
+  const std::string base =
+      std::string(kList).substr(0, std::string(kList).find("[[stage]]\nkind = \"evaluate"));
+  const std::string tuned = base + "[[stage]]\nkind = \"finetune\"\ndata = [\"./absent.jsonl\"]\n";
+  EXPECT_TRUE(Says(MessageOf([&] { Run(List(tuned), "changes"); }),
+                   "stage finetune: data is ./absent.jsonl, and there is no such file or folder"));
+  EXPECT_FALSE(FileExists(*scratch_ / "changes/base"));
+  EXPECT_TRUE(Run(List(base), "changes").finished);
+  const std::string sampled = base +
+                              "[[stage]]\nkind = \"sample\"\n[stage.sample]\ntasks = [\"sum:1\"]\n"
+                              "writer = \"traces\"\nproblems = 4\nsamples = 1\n";
+  EXPECT_TRUE(Run(List(sampled), "changes").finished);
+  EXPECT_TRUE(Says(MessageOf([&] { Run(List(base), "changes"); }), "another number of stages"));
+}
+
 TEST_F(StageListTest, MoreStepsAreMeasuredAnew) {
   const std::string text =
       std::string(kList).substr(0, std::string(kList).find("[[stage]]\nkind = \"sample\""));

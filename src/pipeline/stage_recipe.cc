@@ -53,24 +53,6 @@ void Share(const StagesRecipe& all, bool seed, bool precision, StageRecipe* stag
   }
 }
 
-// Of a stage that asks a model: its tasks, problems and prompt; null of another.
-struct Asking {
-  std::vector<std::string>* tasks = nullptr;
-  ProblemsOptions* problems = nullptr;
-  PromptOptions* prompt = nullptr;
-};
-Asking AskingOf(StageRecipe& stage) {
-  if (auto* r = std::get_if<SampleRecipe>(&stage.recipe))
-    return {&r->sample.tasks, &r->problems, &r->prompt};
-  if (auto* r = std::get_if<ReinforceRecipe>(&stage.recipe))
-    return {&r->rl.tasks, &r->problems, &r->prompt};
-  if (auto* r = std::get_if<DistilRecipe>(&stage.recipe))
-    return {&r->sampling.sample.tasks, &r->sampling.problems, &r->sampling.prompt};
-  if (auto* r = std::get_if<MeasureRecipe>(&stage.recipe))
-    return {&r->tasks, &r->problems, &r->prompt};
-  return {};
-}
-
 bool MakesModel(const StageRecipe& stage) {
   return !std::holds_alternative<SampleRecipe>(stage.recipe) &&
          !std::holds_alternative<MeasureRecipe>(stage.recipe);
@@ -117,8 +99,10 @@ class Reader {
       if (used_[i]) continue;
       if (!why_unused_[i].empty()) throw UsageError(why_unused_[i]);
       RefuseHead(text_.overrides[i]);
-      FailUsage("setting {}: there is no such stage; there are {}", text_.overrides[i],
-                fmt::join(Names(), ", "));
+      FailUsage(
+          "setting {}: it begins with no stage's name or kind, as STAGE.section.field=value does; "
+          "there are {} and the kinds {}",
+          text_.overrides[i], fmt::join(Names(), ", "), fmt::join(KindNames(), ", "));
     }
     return std::move(all_);
   }
@@ -126,7 +110,9 @@ class Reader {
  private:
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
-    for (const StageRecipe& stage : all_.stages) names.push_back(stage.head.name);
+    for (const StageRecipe& stage : all_.stages) {
+      if (!std::ranges::count(names, stage.head.name)) names.push_back(stage.head.name);
+    }
     return names;
   }
 
@@ -157,7 +143,7 @@ class Reader {
     Share(all_, /*seed=*/true, /*precision=*/true, &stage);
     const Asking asking = AskingOf(stage);
     if (asking.problems) *asking.problems = all_.problems, *asking.prompt = all_.prompt;
-    FieldPlaces places(text_.name);
+    FieldPlaces places(place);
     ParseToml(table, text_.name, FieldsOf(stage), &places);
     Share(all_, IsOverridden("seed"), IsOverridden("precision"), &stage);
     if (asking.problems && asking.problems->file == all_.problems.file &&
@@ -179,7 +165,7 @@ class Reader {
     if (!own) return;
     const bool says_none = own->tasks.empty() && own->problems.file == all_.problems.file;
     const ReinforceRecipe* practised = says_none ? PractisedAround(index) : nullptr;
-    FieldPlaces places(text_.name);
+    FieldPlaces places(fmt::format("{}: stage {}", text_.name, index + 1));
     if (practised) {
       *own = {practised->rl.tasks, {}, practised->problems, practised->prompt};
       own->evaluation.max_tokens = practised->rl.max_tokens;
@@ -238,7 +224,9 @@ class Reader {
         used_[i] = true;
       } catch (const UsageError& error) {
         if (fields.Find(own->substr(0, own->find_first_of(" =")))) throw;
-        why_unused_[i] = fmt::format("{}: {}", name, error.what());
+        // An evaluation takes part in it under the name of what it measures.
+        if (why_unused_[i].empty() || !std::holds_alternative<MeasureRecipe>(stage->recipe))
+          why_unused_[i] = fmt::format("{}: {}", name, error.what());
       }
     }
   }
@@ -306,7 +294,10 @@ class Reader {
         FailUsage("{}: another stage is called {}, too; give it a name (name)", place, head.name);
     }
     const auto refuse = [&](const char* field, bool given, const char* kind) {
-      if (given && head.kind != kind) FailUsage("{}: {} is for the kind {}", place, field, kind);
+      if (given && head.kind != kind) {
+        FailUsage("{}: {} is for the kind {}", place, field,
+                  kind == std::string("distil") ? "distil or reinforce" : kind);
+      }
       if (!given && head.kind == kind)
         FailUsage("{}: {} is missing: a stage before, or a path", place, field);
     };
@@ -349,6 +340,18 @@ class Reader {
 };
 
 }  // namespace
+
+Asking AskingOf(StageRecipe& stage) {
+  if (auto* r = std::get_if<SampleRecipe>(&stage.recipe))
+    return {&r->sample.tasks, &r->problems, &r->prompt};
+  if (auto* r = std::get_if<ReinforceRecipe>(&stage.recipe))
+    return {&r->rl.tasks, &r->problems, &r->prompt};
+  if (auto* r = std::get_if<DistilRecipe>(&stage.recipe))
+    return {&r->sampling.sample.tasks, &r->sampling.problems, &r->sampling.prompt};
+  if (auto* r = std::get_if<MeasureRecipe>(&stage.recipe))
+    return {&r->tasks, &r->problems, &r->prompt};
+  return {};
+}
 
 void ListFields(StageHead& h, FieldList& list) {
   list.Add("kind", h.kind, fmt::format("{}", fmt::join(KindNames(), ", ")));

@@ -31,6 +31,14 @@ struct StageRecipe {
                MeasureRecipe>
       recipe;
 };
+// What a stage asks a model: its tasks, problems and prompt; null of one that asks none.
+struct Asking {
+  std::vector<std::string>* tasks = nullptr;
+  ProblemsOptions* problems = nullptr;
+  PromptOptions* prompt = nullptr;
+};
+Asking AskingOf(StageRecipe& stage);
+
 // The names of the kinds, in the order of the variant.
 inline constexpr const char* kStageKinds[] = {"pretrain",  "sample", "finetune",
                                               "reinforce", "distil", "evaluate"};

@@ -303,7 +303,8 @@ tasks = ["parity:1"]
   // There is none.
   EXPECT_EQ(
       MessageOf([] { List("[[stage]]\nkind = \"pretrain\"\n[[stage]]\nkind = \"evaluate\"\n"); }),
-      "list.toml: an evaluation takes built-in tasks (tasks) or a file (problems.file): one "
+      "list.toml: stage 2: an evaluation takes built-in tasks (tasks) or a file (problems.file): "
+      "one "
       "of them");
 }
 
@@ -376,10 +377,11 @@ TEST(ParseStagesRecipe, NamesWhatIsWrongAndWhere) {
   EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.rl]\nsteps = 0\n"),
             "list.toml:5: rl.steps is 0; it must be at least 1");
   EXPECT_TRUE(why(kList, {"base.rl.steps=1"})
-                  .starts_with("base: setting rl.steps=1: 'rl.steps' is unknown; there are kind"));
+                  .starts_with("base: setting rl.steps=1: 'rl.steps' is unknown"));
   EXPECT_EQ(why(kList, {"reinforc.rl.steps=1"}),
-            "setting reinforc.rl.steps=1: there is no such stage; there are base, base, traces, "
-            "cold, reinforce, distil, distil");
+            "setting reinforc.rl.steps=1: it begins with no stage's name or kind, as "
+            "STAGE.section.field=value does; there are base, traces, cold, reinforce, distil and "
+            "the kinds pretrain, sample, finetune, reinforce, distil, evaluate");
 }
 
 }  // namespace

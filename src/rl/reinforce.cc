@@ -218,6 +218,7 @@ void ReinforcementRun::Finish(StepLines lines, ReinforceMetrics& metrics) {
       Evaluate(metrics);
     } catch (const Interruption&) {
       Save(lines);
+      result_.last_line = lines.metrics;
       throw;
     }
     AddEvaluation(metrics, lines);
