@@ -294,7 +294,7 @@ class Recipes(CommandLine):
         self.refuse(2, *self.pretrain(recipe),
                     says="wrong.toml:3: 'train.stepz' is unknown; did you mean 'train.steps'?")
         self.refuse(2, *self.pretrain(self.write("odd.toml", "[train\n")), says="odd.toml:1: not TOML")
-        self.refuse(2, "evaluate", "--model", "none", says="--data")
+        self.refuse(1, "evaluate", "--model", "none", says="none: no such folder")
         self.refuse(1, "generate", "--model", "none", says="error: none: no such folder; name one that holds "
                     "config.json, model.safetensors and tokenizer.json")
         self.refuse(1, "generate", "--model", self.write("file", "x"), says="does not begin with 'GGUF', so it is no GGUF file; name one, or the folder")
@@ -332,8 +332,7 @@ class FromTextToText(CommandLine):
                          (self.folder / "run/sample.txt").read_bytes() + b"\n")
         self.assertIn("writes from nothing", (self.folder / "run/report.html").read_text())
         for command in ("generate", "evaluate", "info"):
-            more = ("--task", "sum") if command == "evaluate" else ()
-            self.refuse(1, command, "--model", "run", *more, says="run: is a run, not a checkpoint; its newest "
+            self.refuse(1, command, "--model", "run", says="run: is a run, not a checkpoint; its newest "
                         "checkpoint is run/checkpoints/step-00000030")
         self.refuse(1, "generate", "--model", "run/checkpoints/step-00000010",
                     says="error: run/checkpoints/step-00000010: no such checkpoint; there are step-00000020, "

@@ -18,6 +18,7 @@
 #include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoint/run_directory.h"
 #include "data/prepare.h"
 #include "pipeline/loaded_model.h"
 #include "pipeline/recipe_around.h"
@@ -137,6 +138,7 @@ void EvaluateOn(Environment& environment, const EvaluateOptions& options, const 
 // What the command line leaves open is as in the run that the model lies in: the length of its
 // completions, how it is asked and, where nothing is named to measure on, its problems.
 void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems, PromptOptions& prompt) {
+  if (!std::filesystem::is_regular_file(options.model)) RequireCheckpoint(options.model);
   const auto around = FindRecipeAround(options.model);
   const bool named = !options.data.empty() || options.text.given() || !options.choices.empty() ||
                      !options.tasks.empty() || !problems.file.empty();

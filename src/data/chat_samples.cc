@@ -171,6 +171,7 @@ ChatSample ChatEncoder::Plain(const Chat& chat) {
   sample.tokens = tokenizer_.EncodeDocument(marks_.bos, question, /*allow_special=*/false);
   const auto begin = static_cast<int64_t>(sample.tokens.size());
   const Json& answer = messages[1];
+  Split(answer);  // Error: a thought that is not closed
   std::string text = answer["content"].get<std::string>();
   if (const auto thought = answer.find("reasoning_content"); thought != answer.end())
     text = fmt::format("{}{}{}{}", kThinkOpen, thought->get<std::string>(), kThinkClose, text);
