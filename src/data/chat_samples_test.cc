@@ -218,7 +218,9 @@ TEST_F(ChatSamplesTest, WithoutATemplateAChatIsAQuestionAndItsAnswer) {
                            Json{Said("assistant", "a"), Said("user", "q")}}) {
     EXPECT_TRUE(Says(MessageOf([&] { read(chat); }), "the model has no chat template"));
   }
-  EXPECT_EQ(MessageOf([&] { read({Said("user", "q"), Said("assistant", "<think>a")}); }),
+  EXPECT_EQ(MessageOf([&] {
+              read({Said("user", "q"), Said("assistant", "<think>a")});
+            }),
             "a thought of the assistant is not closed: no </think>");
 }
 
