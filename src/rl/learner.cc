@@ -260,21 +260,12 @@ void Learner::AddLogps(std::vector<PolicySample>& samples) {
   }
 }
 
-double Learner::TrainingFlops(const std::vector<Sample>& samples) const {
-  const double passes = ForwardPasses(recipe_);
-  double flops = 0;
-  for (const Sample& s : samples) {
-    const double tokens = static_cast<double>(s.prompt.size() + s.completion.size());
-    flops += passes * tokens * cost().ForwardFlopsPerToken((tokens + 1) / 2);
-  }
-  return flops;
-}
-
 void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metrics) {
   const ReinforceOptions& rl = recipe_.rl;
   std::vector<PolicySample> samples = WithAdvantages(collected);
   AddLogps(samples);
-  metrics.flops += TrainingFlops(collected);
+  metrics.flops +=
+      ForwardPasses(recipe_) * ForwardFlops(cost(), PackSamples(samples, rl.micro_batch_tokens));
   const double lr_factor = LearningRateFactor(recipe_.schedule, progress_.completed, rl.steps);
   metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
   UpdateSums sums;
