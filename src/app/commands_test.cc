@@ -241,6 +241,7 @@ TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
   EXPECT_EQ(printed["training_memory_bytes"]["weights"], memory.weights);
   EXPECT_EQ(printed["training_memory_bytes"]["gradients"], memory.gradients);
   EXPECT_EQ(printed["training_memory_bytes"]["moments"], memory.moments);
+  EXPECT_EQ(printed["training_memory_bytes"]["moments_bf16"], memory.moments / 2);
   EXPECT_EQ(printed["training_memory_bytes"]["activations"], memory.activations);
   const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
   EXPECT_EQ(printed["training_memory_bytes"]["rotations"], rotations);

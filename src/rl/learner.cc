@@ -76,8 +76,8 @@ std::unique_ptr<Learner> Learner::From(const ReinforceRecipe& recipe, const Trai
   // What cannot fit is refused before any of it is allocated. No micro-batch has more rows than a
   // step.
   const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
-  const Activations activations =
-      start.Fit(std::min(rl.micro_batch_tokens, step_rows), rl.recompute);
+  const Activations activations = start.Fit(std::min(rl.micro_batch_tokens, step_rows),
+                                            rl.recompute, FormatOf(recipe.optimizer.moments));
   // Problems that cannot work are better known now than after hours.
   Prompter prompter(
       {start.path(), start.tokenizer(), DocumentStartToken(config), start.chat_format()},

@@ -147,7 +147,7 @@ TEST_F(LearnerAdapterTest, ActivationsBeyondHalfTheMemoryAreRecomputed) {
   const int64_t kept = ModelCost(start.config()).Training(4096).activations;
   const auto fit = [&](int64_t memory, const std::string& recompute) {
     setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
-    const Activations activations = start.Fit(4096, recompute);
+    const Activations activations = start.Fit(4096, recompute, Format::kF32);
     unsetenv("DARKHORSE_MEMORY");
     return activations;
   };
