@@ -369,12 +369,15 @@ TEST_F(CommandsTest, ReinforceOfOnesOwnProblemsNeedsNoRecipe) {
                                "--set",
                                "adapter.kind=lora",
                                "--set",
-                               "adapter.rank=3"});
+                               "adapter.rank=3",
+                               "--set",
+                               "adapter.dora=true"});
   EXPECT_EQ(printed["finished"], true);
   const std::string adapter = printed["checkpoint"];
   EXPECT_TRUE(FileExists(adapter + "/adapter_config.json"));
   const Json info = JsonOf({"info", adapter, "--micro-batch-tokens", "64"});
   EXPECT_EQ(info["adapter"]["rank"], 3);
+  EXPECT_EQ(info["adapter"]["dora"], true);
   EXPECT_EQ(info["adapter"]["base"], Model());
   EXPECT_GT(info["adapter_training_memory_bytes"]["total"], info["memory_bytes"]["weights"]);
   EXPECT_EQ(CallProgram({"generate", "--model", adapter, "--max-tokens", "1"}).code, 0);

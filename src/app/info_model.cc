@@ -129,6 +129,7 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
   if (adapter) {
     result["adapter"] = {{"base", base.path()},
                          {"rank", adapter->files().rank},
+                         {"dora", adapter->files().dora},
                          {"scale", adapter->files().scale()},
                          {"parameters", adapter->layout().parameter_count()}};
   }

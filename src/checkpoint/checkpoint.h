@@ -25,6 +25,7 @@ struct AdapterFiles {
   int64_t rank = 0;
   double alpha = 0;
   bool root_scale = false;  // its product counts alpha / sqrt(rank) times, not alpha / rank
+  bool dora = false;        // with magnitudes
   double scale() const;
 };
 

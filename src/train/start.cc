@@ -56,6 +56,11 @@ TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& opti
   Validate(options);
   const AdapterSource* begun = source_->adapter();
   if (options.kind == "none" || (options.kind == "auto" && !begun && !IsPublished(*source_))) {
+    if (options.dora)
+      FailUsage(
+          "adapter.dora is true, but all weights of {} are trained; set adapter.kind to lora, or "
+          "dora to false",
+          path);
     RequireWritable(config_);
     return;  // of a model with an adapter, the two in one
   }
@@ -69,7 +74,8 @@ TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& opti
     files = {.base = std::filesystem::absolute(path).lexically_normal().string(),
              .base_fingerprint = CheckpointFingerprint(path),
              .rank = options.rank,
-             .alpha = options.alpha};
+             .alpha = options.alpha,
+             .dora = options.dora};
   }
   adapter_.emplace(Adapter{ChooserOf(options.weights, *source_),
                            begun ? begun->layout() : AdapterLayout(config_, options), files});

@@ -78,8 +78,14 @@ void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter,
   const double trained = kCopies * static_cast<double>(adapter.buffer_size()) * sizeof(float) +
                          static_cast<double>(Moments::Bytes(adapter.buffer_size(), moments)) +
                          static_cast<double>(AdaptedWeights::Bytes(adapter, format));
-  const auto activations =
+  auto activations =
       static_cast<double>(cost.Training(micro_batch_tokens, Format::kF32, kept).activations);
+  // With DoRA a layer's product, forward and backward, before it is multiplied (kernel/linear.cc).
+  int64_t widest = 0;
+  for (const ParamInfo& param : adapter.params()) {
+    if (param.shape.size() == 1) widest = std::max(widest, param.size);
+  }
+  activations += 2 * static_cast<double>(widest * micro_batch_tokens) * sizeof(float);
   RequireMemory(
       static_cast<double>(base_bytes) + trained + activations +
           RopeCache::Bytes(config, micro_batch_tokens),
@@ -153,7 +159,10 @@ const ModelWeights& TrainedModel::WithValues(float* values) {
 }
 
 void TrainedModel::Initialize(uint64_t seed) {
-  if (base_) return InitializeAdapter(layout_, seed, mutable_weights());
+  if (base_) {
+    InitializeAdapter(layout_, seed, mutable_weights());
+    return adapted_->InitializeMagnitudes();
+  }
   InitializeWeights(config(), layout_, seed, mutable_weights());
 }
 
