@@ -57,7 +57,8 @@ Json BenchBase(const BenchOptions& options) {
               recipe.model.max_position_embeddings);
   }
   RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens,
-                        FormatOf(recipe.train.precision));
+                        FormatOf(recipe.train.precision), Activations::kKept,
+                        FormatOf(recipe.optimizer.moments));
   std::vector<int64_t> batches = options.batches;
   if (batches.empty()) batches.assign(std::begin(kRecipeBatches), std::end(kRecipeBatches));
   for (const int64_t batch : batches) {

@@ -241,6 +241,7 @@ TEST_F(CommandsTest, InfoListsTheConfigurationAndWhatItCosts) {
   EXPECT_EQ(printed["training_memory_bytes"]["weights"], memory.weights);
   EXPECT_EQ(printed["training_memory_bytes"]["gradients"], memory.gradients);
   EXPECT_EQ(printed["training_memory_bytes"]["moments"], memory.moments);
+  EXPECT_EQ(printed["training_memory_bytes"]["moments_bf16"], memory.moments / 2);
   EXPECT_EQ(printed["training_memory_bytes"]["activations"], memory.activations);
   const int64_t rotations = 4 * config.max_position_embeddings * config.qk_rope_head_dim;
   EXPECT_EQ(printed["training_memory_bytes"]["rotations"], rotations);
@@ -368,12 +369,15 @@ TEST_F(CommandsTest, ReinforceOfOnesOwnProblemsNeedsNoRecipe) {
                                "--set",
                                "adapter.kind=lora",
                                "--set",
-                               "adapter.rank=3"});
+                               "adapter.rank=3",
+                               "--set",
+                               "adapter.dora=true"});
   EXPECT_EQ(printed["finished"], true);
   const std::string adapter = printed["checkpoint"];
   EXPECT_TRUE(FileExists(adapter + "/adapter_config.json"));
   const Json info = JsonOf({"info", adapter, "--micro-batch-tokens", "64"});
   EXPECT_EQ(info["adapter"]["rank"], 3);
+  EXPECT_EQ(info["adapter"]["dora"], true);
   EXPECT_EQ(info["adapter"]["base"], Model());
   EXPECT_GT(info["adapter_training_memory_bytes"]["total"], info["memory_bytes"]["weights"]);
   EXPECT_EQ(CallProgram({"generate", "--model", adapter, "--max-tokens", "1"}).code, 0);

@@ -16,6 +16,7 @@
 #include "model/rope.h"
 #include "model/weight_store.h"
 #include "pipeline/loaded_model.h"
+#include "train/moments.h"
 
 namespace darkhorse {
 namespace {
@@ -32,16 +33,19 @@ int64_t Whole(double bytes) { return static_cast<int64_t>(bytes); }
 Json DescribeTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens) {
   const ModelCost cost(config);
   const TrainingMemory memory = cost.Training(micro_batch_tokens);
+  const TrainingMemory least = cost.Training(micro_batch_tokens, Format::kF32,
+                                             Activations::kRecomputed, /*moments=*/Format::kBf16);
   const int64_t rotations = Whole(RopeCache::Bytes(config, micro_batch_tokens));
   return {{"micro_batch_tokens", micro_batch_tokens},
           {"weights", memory.weights},
           {"gradients", memory.gradients},
           {"moments", memory.moments},
+          {"moments_bf16", least.moments},
           {"activations", memory.activations},
-          {"activations_recomputed",
-           cost.Training(micro_batch_tokens, Format::kF32, Activations::kRecomputed).activations},
+          {"activations_recomputed", least.activations},
           {"rotations", rotations},
-          {"total", memory.total() + rotations}};
+          {"total", memory.total() + rotations},
+          {"total_least", least.total() + rotations}};
 }
 
 namespace {
@@ -50,7 +54,8 @@ namespace {
 Json DescribeAdapterMemory(const ModelConfig& config, int64_t weights, int64_t micro_batch_tokens) {
   const ParamLayout adapter = AdapterLayout(config, {});
   const ModelCost cost(config);
-  const int64_t state = 4 * adapter.buffer_size() * int64_t{sizeof(float)} +
+  const int64_t state = 2 * adapter.buffer_size() * int64_t{sizeof(float)} +
+                        Moments::Bytes(adapter.buffer_size(), Format::kF32) +
                         AdaptedWeights::Bytes(adapter, Format::kF32);
   const int64_t activations =
       cost.Training(micro_batch_tokens, Format::kF32, Activations::kRecomputed).activations;
@@ -124,6 +129,7 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
   if (adapter) {
     result["adapter"] = {{"base", base.path()},
                          {"rank", adapter->files().rank},
+                         {"dora", adapter->files().dora},
                          {"scale", adapter->files().scale()},
                          {"parameters", adapter->layout().parameter_count()}};
   }

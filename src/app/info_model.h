@@ -13,7 +13,8 @@ namespace darkhorse {
 // micro_batch_tokens is 0, what training it takes.
 Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_batch_tokens);
 
-// In f32, so many tokens at once.
+// In f32, so many tokens at once; `total_least` is with moments in bf16 and activations computed
+// again.
 Json DescribeTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens);
 
 }  // namespace darkhorse

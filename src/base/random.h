@@ -21,6 +21,7 @@ enum class RandomStream : uint32_t {
   kTest = 6,
   kRollout = 7,  // (index of a problem), or (epoch, place): which problem comes
   kReward = 8,   // (round of samples, sample)
+  kMoments = 9,  // (optimizer step, half the place among what is trained)
 };
 
 // Ten Philox rounds over a 128-bit counter with a 64-bit key.

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/checksums.h"
+#include "kernel/ops.h"
 
 namespace darkhorse {
 namespace {
@@ -48,7 +49,7 @@ void RefuseOtherKinds(const json& config, const std::string& name) {
   };
   if (const std::string type = JsonString(config, "peft_type", name); type != "LORA")
     refuse("peft_type", "'" + Printable(type) + "'");
-  for (const char* key : {"use_dora", "fan_in_fan_out", "lora_bias"}) {
+  for (const char* key : {"fan_in_fan_out", "lora_bias"}) {
     if (config.contains(key) && config[key] == true) refuse(key, "true");
   }
   if (config.contains("bias") && config["bias"] != "none") refuse("bias", config["bias"].dump());
@@ -73,7 +74,9 @@ AdapterFiles ReadAdapterConfig(const std::string& directory) {
   files.base = JsonString(config, "base_model_name_or_path", name);
   files.rank = JsonInt(config, "r", name, 1, int64_t{1} << 20);
   files.alpha = NumberOf(config, "lora_alpha", name);
-  files.root_scale = config.contains("use_rslora") && config["use_rslora"] == true;
+  const auto is = [&](const char* key) { return config.contains(key) && config[key] == true; };
+  files.root_scale = is("use_rslora");
+  files.dora = is("use_dora");
   return files;
 }
 
@@ -97,8 +100,8 @@ void RequireBase(const SafetensorsFile& tensors, const std::string& base) {
         tensors.path(), base, have, Printable(found->second));
 }
 
-// The pairs that the file holds, in the order of the model's weights.
-ParamLayout LayoutOf(const SafetensorsFile& tensors, const ModelConfig& config) {
+// The pairs that the file holds, in the order of the model's weights, with their magnitudes.
+ParamLayout LayoutOf(const SafetensorsFile& tensors, const ModelConfig& config, bool dora) {
   std::vector<ParamSpec> pairs;
   std::unordered_set<std::string> known;
   const ParamLayout whole(config);
@@ -109,12 +112,18 @@ ParamLayout LayoutOf(const SafetensorsFile& tensors, const ModelConfig& config) 
     const TensorView* a = tensors.Find(LoraName(weight.name, 'A'));
     const TensorView* b = tensors.Find(LoraName(weight.name, 'B'));
     if (!a && !b) continue;
-    if (!a || !b)
+    const TensorView* magnitude = dora ? tensors.Find(MagnitudeName(weight.name)) : nullptr;
+    if (!a || !b || (dora && !magnitude))
       Fail("{}: of the pair of {} lora_{} is missing; fetch the adapter again", tensors.path(),
-           weight.name, a ? 'B' : 'A');
+           weight.name,
+           !a   ? "A"
+           : !b ? "B"
+                : "magnitude_vector");
     const int64_t rank = a->shape.empty() ? 0 : a->shape[0];
     for (const auto& [tensor, shape] : {std::pair(a, std::vector{rank, weight.shape[1]}),
-                                        std::pair(b, std::vector{weight.shape[0], rank})}) {
+                                        std::pair(b, std::vector{weight.shape[0], rank}),
+                                        std::pair(magnitude, std::vector{weight.shape[0]})}) {
+      if (!tensor) continue;
       if (tensor->shape != shape || rank == 0)
         Fail(
             "{}: tensor '{}' has shape {} where the base model asks for {}; it is an adapter of "
@@ -123,7 +132,7 @@ ParamLayout LayoutOf(const SafetensorsFile& tensors, const ModelConfig& config) 
       ParamSpec spec = weight;
       spec.name = tensor->name;
       spec.shape = shape;
-      spec.kind = ParamKind::kAdapter;
+      spec.kind = tensor == magnitude ? ParamKind::kNorm : ParamKind::kAdapter;
       pairs.push_back(spec);
       known.insert(tensor->name);
     }
@@ -159,6 +168,7 @@ void WriteAdapter(const std::string& directory, const AdapterFiles& adapter,
   config["r"] = adapter.rank;
   config["lora_alpha"] = adapter.alpha;
   config["use_rslora"] = adapter.root_scale;
+  config["use_dora"] = adapter.dora;
   config["lora_dropout"] = 0.0;
   config["bias"] = "none";
   config["fan_in_fan_out"] = false;
@@ -187,7 +197,7 @@ std::unique_ptr<AdapterSource> AdapterSource::Open(const std::string& directory)
   RequireBase(tensors, path);
   files.base = path;
   std::unique_ptr<ModelSource> base = OpenModel(path);
-  ParamLayout layout = LayoutOf(tensors, base->config());
+  ParamLayout layout = LayoutOf(tensors, base->config(), files.dora);
   return std::unique_ptr<AdapterSource>(
       new AdapterSource(directory, std::move(base), std::move(files), std::move(layout), tensors));
 }
@@ -232,6 +242,7 @@ void AdapterSource::ReadRows(const ParamSpec& param, int64_t begin, int64_t coun
   const ParamInfo* b = layout_.Find(LoraName(param.name, 'B'));
   const int64_t rank = a->shape[0], in = param.shape[1];
   const auto scale = static_cast<float>(files_.scale());
+  const ParamInfo* magnitude = layout_.Find(MagnitudeName(param.name));
   for (int64_t i = 0; i < count; ++i) {
     const float* b_row = values_.data() + b->offset + (begin + i) * rank;
     for (int64_t r = 0; r < rank; ++r) {
@@ -239,6 +250,12 @@ void AdapterSource::ReadRows(const ParamSpec& param, int64_t begin, int64_t coun
       const float factor = scale * b_row[r];
       for (int64_t k = 0; k < in; ++k) out[i * in + k] += factor * a_row[k];
     }
+    if (!magnitude) continue;
+    float* row = out + i * in;
+    const auto norm = static_cast<float>(std::sqrt(SumSquares(row, in)));
+    const float gain =
+        norm > 0 ? values_[static_cast<size_t>(magnitude->offset + begin + i)] / norm : 0;
+    for (int64_t k = 0; k < in; ++k) row[k] *= gain;
   }
 }
 

@@ -22,11 +22,11 @@ void WriteAdapter(const std::string& directory, const AdapterFiles& adapter,
                   const ParamLayout& layout, const float* values);
 
 // A base model and an adapter of it. As a ParamSource it is the model with the adapter's products
-// in its weights: W + scale * B . A, in f32.
+// in its weights: W + scale * B . A, in f32, with DoRA each row then brought to its magnitude.
 class AdapterSource : public ModelSource {
  public:
   // Error naming the file, what is wrong and the cure: a base that is not there or another model, a
-  // kind of adapter that is not read (DoRA, biases, trained copies of modules), a tensor of another
+  // kind of adapter that is not read (biases, trained copies of modules), a tensor of another
   // shape.
   static std::unique_ptr<AdapterSource> Open(const std::string& directory);
 

@@ -192,7 +192,6 @@ TEST_F(AdapterFolderTest, AnotherBaseIsRefused) {
 TEST_F(AdapterFolderTest, WhatIsNotReadIsRefused) {
   for (const auto& [key, value] :
        std::vector<std::pair<std::string, json>>{{"peft_type", "IA3"},
-                                                 {"use_dora", true},
                                                  {"lora_bias", true},
                                                  {"fan_in_fan_out", true},
                                                  {"bias", "all"},
@@ -216,6 +215,52 @@ TEST_F(AdapterFolderTest, WhatIsNotReadIsRefused) {
     config["eva_config"] = nullptr;
   });
   EXPECT_EQ(Message(), "");
+}
+
+// Each row of W + scale * B . A brought to its magnitude.
+TEST_F(AdapterFolderTest, MagnitudesAreInTheModel) {
+  options_.dora = true;
+  Layout(options_);
+  files_.adapter->dora = true;
+  PublishAdapter();
+  const json config = json::parse(ReadFile(folder() + kAdapterConfig));
+  EXPECT_EQ(config["use_dora"], true);
+  EXPECT_EQ(config["target_modules"], json(options_.targets));
+  const std::unique_ptr<ModelSource> source = OpenModel(folder());
+  EXPECT_TRUE(source->adapter()->files().dora);
+  std::vector<float> values(values_.size());
+  source->adapter()->ReadValues(values.data());
+  EXPECT_EQ(values, values_);
+  const std::vector<float> loaded = Loaded(folder());
+  int64_t rows = 0;
+  for (const ParamInfo& weight : layout_.params()) {
+    if (!weight.name.ends_with(".weight") || weight.shape.size() != 2) continue;
+    const ParamInfo* magnitude = adapter_->Find(MagnitudeName(weight.name));
+    const int64_t in = weight.shape[1];
+    for (int64_t row = 0; row < weight.shape[0]; ++row) {
+      double squares = 0;
+      for (int64_t k = 0; k < in; ++k) squares += std::pow(Merged(weight, row * in + k, 2), 2);
+      for (int64_t k = 0; k < in; ++k) {
+        const double sum = Merged(weight, row * in + k, 2);
+        const double want = magnitude ? sum / std::sqrt(squares) *
+                                            values_[static_cast<size_t>(magnitude->offset + row)]
+                                      : sum;
+        // The norm, its quotient and the product are rounded.
+        EXPECT_NEAR(loaded[static_cast<size_t>(weight.offset + row * in + k)], want,
+                    3 * 0x1p-24 * std::abs(want) * 1.01);
+      }
+      rows += magnitude != nullptr;
+    }
+  }
+  EXPECT_GT(rows, 0);
+  // Without them it is another kind of adapter, and they without it.
+  WithConfig([](json& changed) { changed["use_dora"] = false; });
+  EXPECT_NE(Message().find("lora_magnitude_vector' is of no linear layer"), std::string::npos)
+      << Message();
+  options_.dora = false;
+  Layout(options_);
+  PublishAdapter();
+  EXPECT_NE(Message().find("lora_magnitude_vector is missing"), std::string::npos) << Message();
 }
 
 TEST_F(AdapterFolderTest, TensorsOfAnotherModelAreRefused) {

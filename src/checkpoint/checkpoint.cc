@@ -101,8 +101,20 @@ void WriteTrainerState(const std::string& directory, const TrainerState& state) 
   for (const auto& [name, values] : state.tensors) {
     specs.push_back({name, DType::kF32, {static_cast<int64_t>(values.size())}});
   }
+  for (const auto& [name, values] : state.rounded)
+    specs.push_back({name, DType::kBf16, {static_cast<int64_t>(values.size())}});
   SafetensorsWriter writer(OptimizerName(directory), std::move(specs), {});
   for (const auto& [name, values] : state.tensors) writer.Append(values);
+  std::vector<float> widened;  // what the writer rounds, to what it was
+  for (const auto& [name, values] : state.rounded) {
+    constexpr size_t kAtOnce = 1 << 16;
+    for (size_t i = 0; i < values.size(); i += kAtOnce) {
+      const auto part = values.subspan(i, std::min(kAtOnce, values.size() - i));
+      widened.resize(part.size());
+      std::ranges::transform(part, widened.begin(), [](Bf16 x) { return ToFloat(x); });
+      writer.Append(widened);
+    }
+  }
   writer.Commit();
 }
 
@@ -254,15 +266,26 @@ SavedTrainerState::SavedTrainerState(const std::string& directory)
   json_ = state["state"].dump();
 }
 
-void SavedTrainerState::Read(const std::string& name, std::span<float> out) const {
+const TensorView& SavedTrainerState::Find(const std::string& name, size_t size, DType dtype) const {
   const TensorView* tensor = tensors_.Find(name);
-  if (!tensor || tensor->size() != static_cast<int64_t>(out.size())) {
+  if (!tensor || tensor->size() != static_cast<int64_t>(size) || tensor->dtype != dtype) {
     Fail("{}: tensor '{}' {}; the checkpoint was written by another recipe, resume with that one",
          tensors_.path(), name,
-         tensor ? fmt::format("has {} elements where {} are needed", tensor->size(), out.size())
-                : "is missing");
+         !tensor ? "is missing"
+         : tensor->dtype != dtype
+             ? fmt::format("is {} where {} is needed", DTypeName(tensor->dtype), DTypeName(dtype))
+             : fmt::format("has {} elements where {} are needed", tensor->size(), size));
   }
-  ReadFloats(*tensor, tensors_.path(), out);
+  return *tensor;
+}
+
+void SavedTrainerState::Read(const std::string& name, std::span<float> out) const {
+  ReadFloats(Find(name, out.size(), DType::kF32), tensors_.path(), out);
+}
+
+void SavedTrainerState::Read(const std::string& name, std::span<Bf16> out) const {
+  const TensorView& tensor = Find(name, out.size(), DType::kBf16);
+  if (!out.empty()) std::memcpy(out.data(), tensor.bytes.data(), out.size_bytes());
 }
 
 }  // namespace darkhorse

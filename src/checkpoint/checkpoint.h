@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "checkpoint/checksums.h"
 #include "checkpoint/safetensors.h"
+#include "kernel/bf16.h"
 #include "model/config.h"
 #include "model/params.h"
 
@@ -24,6 +25,7 @@ struct AdapterFiles {
   int64_t rank = 0;
   double alpha = 0;
   bool root_scale = false;  // its product counts alpha / sqrt(rank) times, not alpha / rank
+  bool dora = false;        // with magnitudes
   double scale() const;
 };
 
@@ -42,7 +44,9 @@ struct ModelFiles {
 struct TrainerState {
   int64_t step = 0;
   std::string json = "{}";
-  std::vector<std::pair<std::string, std::span<const float>>> tensors;  // moments, in file order
+  // In file order: first these, then the ones in bf16.
+  std::vector<std::pair<std::string, std::span<const float>>> tensors;
+  std::vector<std::pair<std::string, std::span<const Bf16>>> rounded = {};
 };
 
 // Writes model, tokenizer and, unless null, the trainer's state with their checksums, and publishes
@@ -89,10 +93,13 @@ class SavedTrainerState {
   explicit SavedTrainerState(const std::string& directory);
   int64_t step() const { return step_; }
   const std::string& json() const { return json_; }
-  // Copies a tensor; Error unless it is there with exactly out.size() elements.
+  // Copies a tensor; Error unless it is there with exactly out.size() elements of this format.
   void Read(const std::string& name, std::span<float> out) const;
+  void Read(const std::string& name, std::span<Bf16> out) const;
 
  private:
+  const TensorView& Find(const std::string& name, size_t size, DType dtype) const;
+
   std::string directory_;
   int64_t step_ = 0;
   std::string json_;

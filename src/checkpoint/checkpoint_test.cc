@@ -47,6 +47,27 @@ TEST_F(CheckpointTest, RoundTripIsExact) {
             fmt::format(fmt::runtime(refused), "m", "has 3 elements where 2 are needed"));
 }
 
+// More than are written at once, to the bit, and read as bf16 alone.
+TEST_F(CheckpointTest, TensorsOfTheTrainerMayBeRounded) {
+  std::vector<Bf16> rounded((1 << 16) + 5);
+  for (size_t i = 0; i < rounded.size(); ++i)
+    rounded[i] = RoundToBf16(static_cast<float>(i) * 0.37f - 9000);
+  TrainerState state = State(1);
+  state.rounded = {{"r", rounded}};
+  PublishStep(run(), 9, config_, layout_, weights_.data(), files_, state);
+  const SavedTrainerState saved(StepDirectory(run(), 1));
+  std::vector<Bf16> got(rounded.size());
+  saved.Read("r", got);
+  for (size_t i = 0; i < rounded.size(); ++i) ASSERT_EQ(got[i].bits, rounded[i].bits) << i;
+  std::vector<float> moments(moments_.size());
+  saved.Read("m", moments);
+  EXPECT_EQ(moments, moments_);
+  std::vector<float> wide(rounded.size());
+  EXPECT_TRUE(Says(MessageOf([&] { saved.Read("r", wide); }), "is BF16 where F32 is needed"));
+  got.resize(moments_.size());
+  EXPECT_TRUE(Says(MessageOf([&] { saved.Read("m", got); }), "is F32 where BF16 is needed"));
+}
+
 TEST_F(CheckpointTest, EqualStateGivesEqualBytes) {
   PublishPlain(dir_ / "a");
   PublishPlain(dir_ / "b");

@@ -46,43 +46,50 @@ void ForwardQueryBlock(const AttentionJob& job, int64_t first, float scale) {
 }
 
 // Strips of 16 columns (AttentionBackwardArgs).
-void WriteStrips(ConstMatrix x, int64_t padded, float* strips) {
+void WriteStrips(ConstMatrix before, ConstMatrix x, int64_t padded, float* strips) {
   for (int64_t c = 0; c < x.cols; c += 16) {
     const int64_t width = std::min<int64_t>(16, x.cols - c);
     float* strip = strips + c * padded;
     if (width < 16) std::fill_n(strip, padded * 16, 0.0f);
-    for (int64_t t = 0; t < x.rows; ++t) std::copy_n(x.Row(t) + c, width, strip + t * 16);
-    std::fill(strip + x.rows * 16, strip + padded * 16, 0.0f);
+    float* to = strip;
+    for (const ConstMatrix& part : {before, x}) {
+      for (int64_t t = 0; t < part.rows; ++t, to += 16) std::copy_n(part.Row(t) + c, width, to);
+    }
+    std::fill(to, strip + padded * 16, 0.0f);
   }
 }
 
-void WritePaddedPanels(ConstMatrix x, float* panels) {
-  if (x.rows % kKeyPanel != 0) {
-    std::fill_n(panels + x.rows / kKeyPanel * kKeyPanel * x.cols, kKeyPanel * x.cols, 0.0f);
-  }
-  WriteKeyPanels(x, 0, panels);
+void WritePaddedPanels(ConstMatrix before, ConstMatrix x, float* panels) {
+  const int64_t rows = before.rows + x.rows;
+  if (rows % kKeyPanel != 0)
+    std::fill_n(panels + rows / kKeyPanel * kKeyPanel * x.cols, kKeyPanel * x.cols, 0.0f);
+  WriteKeyPanels(before, 0, panels);
+  WriteKeyPanels(x, before.rows, panels);
 }
 
 void BackwardJob(const AttentionBackwardJob& job, float scale) {
-  const int64_t positions = job.q.rows;
+  const int64_t first = job.k_before.rows;
+  const int64_t positions = first + job.q.rows;
   const int64_t key_dim = job.q.cols;
   const int64_t value_dim = job.v.cols;
   const int64_t padded = RoundUp(positions, 16);
+  const int64_t query_padded = RoundUp(job.q.rows, 16);
   const int64_t k_strip = RoundUp(key_dim, 16);
   const int64_t v_strip = RoundUp(value_dim, 16);
-  float* next = t_scratch.Get(padded * (key_dim + value_dim + 2 * k_strip + v_strip + 1));
+  float* next = t_scratch.Get(padded * (key_dim + value_dim + k_strip) +
+                              query_padded * (k_strip + v_strip + 1));
   const auto take = [&next](int64_t floats) { return std::exchange(next, next + floats); };
   float* k_panels = take(padded * key_dim);
   float* v_panels = take(padded * value_dim);
-  float* q_strips = take(padded * k_strip);
   float* k_strips = take(padded * k_strip);
-  float* dout_strips = take(padded * v_strip);
-  float* row_dot = take(padded);
-  WritePaddedPanels(job.k, k_panels);
-  WritePaddedPanels(job.v, v_panels);
-  WriteStrips(job.q, padded, q_strips);
-  WriteStrips(job.k, padded, k_strips);
-  WriteStrips(job.dout, padded, dout_strips);
+  float* q_strips = take(query_padded * k_strip);
+  float* dout_strips = take(query_padded * v_strip);
+  float* row_dot = take(query_padded);
+  WritePaddedPanels(job.k_before, job.k, k_panels);
+  WritePaddedPanels(job.v_before, job.v, v_panels);
+  WriteStrips({}, job.q, query_padded, q_strips);
+  WriteStrips(job.k_before, job.k, padded, k_strips);
+  WriteStrips({}, job.dout, query_padded, dout_strips);
   Kernels().ops.attention_backward({
       .q = job.q.data,
       .q_stride = job.q.stride,
@@ -102,8 +109,10 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
       .dk_stride = job.dk.stride,
       .dv = job.dv.data,
       .dv_stride = job.dv.stride,
+      .first = first,
       .positions = positions,
       .padded = padded,
+      .query_padded = query_padded,
       .key_dim = key_dim,
       .value_dim = value_dim,
       .scale = scale,
@@ -147,9 +156,12 @@ void AttentionForward(std::span<const AttentionJob> jobs, float scale) {
 
 void CheckShapes(std::span<const AttentionBackwardJob> jobs) {
   for (const AttentionBackwardJob& job : jobs) {
+    const int64_t before = job.k_before.rows;
     CHECK(job.k.rows == job.q.rows && job.v.rows == job.q.rows && job.out.rows == job.q.rows &&
-          job.dout.rows == job.q.rows && job.dq.rows == job.q.rows && job.dk.rows == job.q.rows &&
-          job.dv.rows == job.q.rows);
+          job.dout.rows == job.q.rows && job.dq.rows == job.q.rows);
+    CHECK(job.dk.rows == before + job.q.rows && job.dv.rows == before + job.q.rows);
+    CHECK(job.v_before.rows == before);
+    CHECK(before == 0 || (job.k_before.cols == job.k.cols && job.v_before.cols == job.v.cols));
     CHECK(job.k.cols == job.q.cols && job.dq.cols == job.q.cols && job.dk.cols == job.q.cols);
     CHECK(job.out.cols == job.v.cols && job.dout.cols == job.v.cols && job.dv.cols == job.v.cols);
   }

@@ -44,14 +44,17 @@ struct AttentionJob {
 // job's last one may enter with weight zero, so it must be finite.
 void AttentionForward(std::span<const AttentionJob> jobs, float scale);
 
-// Backward for one head of one whole document (queries = all positions from 0). Gradients are
-// written.
+// Backward for one head of the last T positions of one document; before them lie P (usually none),
+// whose own queries are no part of this job. Gradients are written. In f32 each of them is a chain
+// over positions in order: dq over the keys, dk and dv over the T queries.
 struct AttentionBackwardJob {
-  ConstMatrix q, k;          // [T, key_dim]
-  ConstMatrix v, out, dout;  // [T, value_dim]
-  const float* lse;          // [T]
-  Matrix dq, dk;             // [T, key_dim]
-  Matrix dv;                 // [T, value_dim]
+  ConstMatrix q, k;                  // [T, key_dim]
+  ConstMatrix v, out, dout;          // [T, value_dim]
+  const float* lse;                  // [T]
+  Matrix dq;                         // [T, key_dim]
+  Matrix dk;                         // [P + T, key_dim]
+  Matrix dv;                         // [P + T, value_dim]
+  ConstMatrix k_before, v_before{};  // [P, key_dim], [P, value_dim]
 };
 void CheckShapes(std::span<const AttentionBackwardJob> jobs);  // CHECKs
 void AttentionBackward(std::span<const AttentionBackwardJob> jobs, float scale);

@@ -255,20 +255,21 @@ void ProbabilitiesRow(float scale_of_scores, float lse_of_row, float row_dot, in
 
 constexpr float kOnes[kQueryRows] = {1, 1, 1, 1, 1, 1};
 
-// One block of queries against one block of keys: adds its share to dq, dk and dv.
-void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64_t key_begin,
-                   float* p, float* ds) {
-  const int64_t queries = Smaller(kKeyBlock, args.positions - query_begin);
+// The queries of positions query_begin to query_end against one block of keys: adds their share to
+// dq, dk and dv, or writes the first.
+void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64_t query_end,
+                   int64_t key_begin, bool first_of_keys, float* p, float* ds) {
+  const int64_t queries = query_end - query_begin;
+  const int64_t first_row = query_begin - args.first;
   const int64_t keys = Smaller(kKeyBlock, args.positions - key_begin);
   const int64_t strip = args.padded * 16;
-  // The first share is written, the others are added: key blocks come in order, the diagonal block
-  // first for its keys.
+  const int64_t query_strip = args.query_padded * 16;
   const float* query_start = key_begin == 0 ? nullptr : kOnes;
-  const float* key_start = key_begin == query_begin ? nullptr : kOnes;
+  const float* key_start = first_of_keys ? nullptr : kOnes;
   for (int64_t i = 0; i < queries; i += kQueryRows) {
     const int64_t rows = Smaller(kQueryRows, queries - i);
-    const int64_t query = query_begin + i;
-    const int64_t tile_keys = Smaller(keys, query + rows - key_begin);
+    const int64_t query = first_row + i;
+    const int64_t tile_keys = Smaller(keys, query_begin + i + rows - key_begin);
     Multiply<false>(rows, {args.q + query * args.q_stride, args.q_stride, args.key_dim,
                            args.k_panels + key_begin * args.key_dim, 16 * args.key_dim, 16, nullptr,
                            p + i * kKeyBlock, kKeyBlock, RoundUp16(tile_keys)});
@@ -276,7 +277,7 @@ void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64
                            args.v_panels + key_begin * args.value_dim, 16 * args.value_dim, 16,
                            nullptr, ds + i * kKeyBlock, kKeyBlock, RoundUp16(tile_keys)});
     for (int64_t r = i; r < i + rows; ++r) {
-      ProbabilitiesRow(args.scale, args.lse[query_begin + r], args.row_dot[query_begin + r],
+      ProbabilitiesRow(args.scale, args.lse[first_row + r], args.row_dot[first_row + r],
                        Smaller(keys, query_begin + r + 1 - key_begin), p + r * kKeyBlock,
                        ds + r * kKeyBlock);
     }
@@ -290,10 +291,10 @@ void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64
     const int64_t from = Larger(0, key - query_begin);  // no earlier query sees these keys
     const int64_t count = queries - from;
     Multiply<true>(rows, {p + from * kKeyBlock + j, kKeyBlock, count,
-                          args.dout_strips + (query_begin + from) * 16, strip, 16, key_start,
+                          args.dout_strips + (first_row + from) * 16, query_strip, 16, key_start,
                           args.dv + key * args.dv_stride, args.dv_stride, args.value_dim});
     Multiply<true>(rows, {ds + from * kKeyBlock + j, kKeyBlock, count,
-                          args.q_strips + (query_begin + from) * 16, strip, 16, key_start,
+                          args.q_strips + (first_row + from) * 16, query_strip, 16, key_start,
                           args.dk + key * args.dk_stride, args.dk_stride, args.key_dim});
   }
 }
@@ -301,12 +302,18 @@ void BackwardBlock(const AttentionBackwardArgs& args, int64_t query_begin, int64
 void AttentionBackwardLoop(const AttentionBackwardArgs& args) {
   alignas(64) float p[kKeyBlock * kKeyBlock];
   alignas(64) float ds[kKeyBlock * kKeyBlock];
-  for (int64_t row = 0; row < args.positions; ++row) {
+  for (int64_t row = 0; row < args.positions - args.first; ++row) {
     args.row_dot[row] = DotLoop(args.dout + row * args.dout_stride,
                                 args.out + row * args.out_stride, args.value_dim);
   }
   for (int64_t key = 0; key < args.positions; key += kKeyBlock) {
-    for (int64_t query = key; query < args.positions; query += kKeyBlock)
-      BackwardBlock(args, query, key, p, ds);
+    // Blocks of queries lie where those of keys do, the first of them cut. The first that sees
+    // these keys ends where they do or later, so it has a share in each of them.
+    int64_t query = Larger(key, args.first);
+    for (bool first = true; query < args.positions; first = false) {
+      const int64_t end = Smaller(args.positions, (query / kKeyBlock + 1) * kKeyBlock);
+      BackwardBlock(args, query, end, key, first, p, ds);
+      query = end;
+    }
   }
 }

@@ -107,22 +107,25 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
   const Bf16Loops& loops = Kernels().bf16;
   const OpsLoops& ops = Kernels().ops;
   const int64_t n = job.q.rows, key_dim = job.q.cols, value_dim = job.v.cols;
+  const int64_t first = job.k_before.rows, positions = first + n;
   // Of gradients that are kept transposed: rows whose distance is a power of two would share the
   // lines of a cache that few of them fit in.
-  const int64_t stride = RoundUp(n, kKeyBlock) + kKeyPanel;
-  Pieces pieces(4 * Pieces::Tiles(n, key_dim) + 3 * Pieces::Tiles(n, value_dim) +
+  const int64_t stride = RoundUp(positions, kKeyBlock) + kKeyPanel;
+  Pieces pieces(2 * (Pieces::Tiles(n, key_dim) + Pieces::Tiles(positions, key_dim)) +
+                2 * Pieces::Tiles(n, value_dim) + Pieces::Tiles(positions, value_dim) +
                 4 * Pieces::Tiles(kKeyBlock, kKeyBlock) +
                 2 * Pieces::Floats(kKeyBlock * kKeyBlock) + Pieces::Floats(n) +
                 Pieces::Floats(key_dim * stride) + Pieces::Floats(value_dim * stride));
-  // Blocks of the tiles: along the width, and along the positions.
-  const int64_t by_key = Stride(key_dim), by_value = Stride(value_dim), by_position = Stride(n);
-  Bf16* q = pieces.TakeTiles(n, key_dim);         // left, of q . k^T
-  Bf16* k = pieces.TakeTiles(n, key_dim);         // right
-  Bf16* dout = pieces.TakeTiles(n, value_dim);    // left, of dout . v^T
-  Bf16* v = pieces.TakeTiles(n, value_dim);       // right
-  Bf16* k_rows = pieces.TakeTiles(n, key_dim);    // right, of dS . k
-  Bf16* q_t = pieces.TakeTiles(n, key_dim);       // left, of q^T . dS = dk^T
-  Bf16* dout_t = pieces.TakeTiles(n, value_dim);  // left, of dout^T . P = dv^T
+  // Blocks of the tiles: along the width, along the keys and along the queries.
+  const int64_t by_key = Stride(key_dim), by_value = Stride(value_dim);
+  const int64_t by_position = Stride(positions), by_query = Stride(n);
+  Bf16* q = pieces.TakeTiles(n, key_dim);               // left, of q . k^T
+  Bf16* k = pieces.TakeTiles(positions, key_dim);       // right
+  Bf16* dout = pieces.TakeTiles(n, value_dim);          // left, of dout . v^T
+  Bf16* v = pieces.TakeTiles(positions, value_dim);     // right
+  Bf16* k_rows = pieces.TakeTiles(positions, key_dim);  // right, of dS . k
+  Bf16* q_t = pieces.TakeTiles(n, key_dim);             // left, of q^T . dS = dk^T
+  Bf16* dout_t = pieces.TakeTiles(n, value_dim);        // left, of dout^T . P = dv^T
   Bf16* p = pieces.TakeTiles(kKeyBlock, kKeyBlock);
   Bf16* ds = pieces.TakeTiles(kKeyBlock, kKeyBlock);
   Bf16* p_right = pieces.TakeTiles(kKeyBlock, kKeyBlock);
@@ -133,18 +136,24 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
   float* dk_t = pieces.TakeFloats(key_dim * stride);
   float* dv_t = pieces.TakeFloats(value_dim * stride);
   loops.pack({From::kLeftRows, job.q.data, job.q.stride, n, key_dim, q, by_key});
-  loops.pack({From::kRightRows, job.k.data, job.k.stride, n, key_dim, k, by_key});
   loops.pack({From::kLeftRows, job.dout.data, job.dout.stride, n, value_dim, dout, by_value});
-  loops.pack({From::kRightRows, job.v.data, job.v.stride, n, value_dim, v, by_value});
-  loops.pack({From::kRightCols, job.k.data, job.k.stride, key_dim, n, k_rows, by_position});
-  loops.pack({From::kLeftCols, job.q.data, job.q.stride, key_dim, n, q_t, by_position});
-  loops.pack({From::kLeftCols, job.dout.data, job.dout.stride, value_dim, n, dout_t, by_position});
+  loops.pack({From::kLeftCols, job.q.data, job.q.stride, key_dim, n, q_t, by_query});
+  loops.pack({From::kLeftCols, job.dout.data, job.dout.stride, value_dim, n, dout_t, by_query});
+  WriteKeyTiles(job.k_before, 0, k);
+  WriteKeyTiles(job.k, first, k);
+  WriteKeyTiles(job.v_before, 0, v);
+  WriteKeyTiles(job.v, first, v);
+  WriteValueTiles(job.k_before, 0, positions, k_rows);
+  WriteValueTiles(job.k, first, positions, k_rows);
   for (int64_t row = 0; row < n; ++row)
     row_dot[row] = ops.dot(job.dout.Row(row), job.out.Row(row), value_dim);
   constexpr int64_t kBlock = kBlockTiles * kTileSize;  // of p and ds
-  for (int64_t key = 0; key < n; key += kKeyBlock) {
-    const int64_t keys = std::min(kKeyBlock, n - key);
-    for (int64_t query = key; query < n; query += kKeyBlock) {
+  for (int64_t key = 0; key < positions; key += kKeyBlock) {
+    const int64_t keys = std::min(kKeyBlock, positions - key);
+    // Blocks of queries are counted from the first query. The first block is the one with the first
+    // query that sees these keys.
+    const int64_t begin = std::max<int64_t>(0, key - first) / kKeyBlock * kKeyBlock;
+    for (int64_t query = begin; query < n; query += kKeyBlock) {
       const int64_t queries = std::min(kKeyBlock, n - query);
       const int64_t query_tiles = CeilDiv(queries, kTileDepth);
       const int64_t tile = query / kTileDepth * kTileSize;
@@ -157,7 +166,7 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
       ops.probability_block({.scores = scores,
                              .dp = dp,
                              .rows = queries,
-                             .visible = query + 1 - key,
+                             .visible = first + query + 1 - key,
                              .keys = keys,
                              .scale = scale,
                              .lse = job.lse + query,
@@ -168,10 +177,10 @@ void BackwardJob(const AttentionBackwardJob& job, float scale) {
       loops.pack({From::kRightTiles, ds, kBlock, kKeyBlock, kKeyBlock, ds_right, kBlock});
       loops.product(ds, kBlock, queries, k_rows + key / kTileDepth * kTileSize, by_position,
                     key_dim, CeilDiv(keys, kTileDepth), job.dq.Row(query), job.dq.stride, key > 0);
-      const bool add = query > key;
-      loops.product(q_t + tile, by_position, key_dim, ds_right, kBlock, keys, query_tiles,
-                    dk_t + key, stride, add);
-      loops.product(dout_t + tile, by_position, value_dim, p_right, kBlock, keys, query_tiles,
+      const bool add = query > begin;
+      loops.product(q_t + tile, by_query, key_dim, ds_right, kBlock, keys, query_tiles, dk_t + key,
+                    stride, add);
+      loops.product(dout_t + tile, by_query, value_dim, p_right, kBlock, keys, query_tiles,
                     dv_t + key, stride, add);
     }
   }

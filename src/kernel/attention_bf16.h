@@ -8,8 +8,8 @@
 // and for its gradients, with P_ij = exp(scale * s_ij - lse_i), dP = dO . V^T and dS_ij =
 // scale * P_ij * (dP_ij - dO_i . O_i), zero for j > i: the bf16 products
 //   dQ = dS . K,   dK = dS^T . Q,   dV = P^T . dO
-// over all positions of the document. All of it with denormals flushed (kernel/denormals.h). So, as
-// there, a row's bits depend on its own position only.
+// over the keys of the document and the queries of the job. All of it with denormals flushed
+// (kernel/denormals.h). So, as there, a row's bits depend on its own position only.
 #pragma once
 
 #include <cstdint>

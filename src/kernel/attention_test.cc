@@ -411,6 +411,48 @@ TEST(AttentionBackward, GivesTheSameBitsOnAllInstructionSetsAndThreads) {
   }
 }
 
+// Queries from a position on: what they add to the gradients of the whole document, which is what
+// it gets where nothing is asked of the outputs before them. To the bit: a product with 0 leaves a
+// chain as it is.
+TEST(AttentionBackward, LaterQueriesGiveTheirShareOfTheWhole) {
+  for (const Shape& shape : kShapes) {
+    const Document d(shape);
+    const Forward f = WholeDocument(d);
+    for (const int64_t first : {1, 2, 6, 15, 16, 47, 63, 64, 65, 70, 128, 192}) {
+      if (first >= shape.positions) continue;
+      SCOPED_TRACE(Name(shape) + ", queries from " + std::to_string(first));
+      TestMatrix dout = RandomDout(shape);
+      for (int64_t row = 0; row < first; ++row)
+        std::fill_n(dout.view().Row(row), shape.value_dim, 0.0f);
+      const Backward whole(d, f, dout);
+      const int64_t count = shape.positions - first;
+      const auto from = [&](ConstMatrix m) { return m.Rows(first, count); };
+      ExpectSameEverywhere([&] {
+        TestMatrix dq(count, shape.key_dim, 1, kNan), dk(shape.positions, shape.key_dim, 1, kNan);
+        TestMatrix dv(shape.positions, shape.value_dim, 4, kNan);
+        const AttentionBackwardJob job = {from(d.q),
+                                          from(d.k),
+                                          from(d.v),
+                                          from(f.out.view()),
+                                          from(dout),
+                                          f.lse.data() + first,
+                                          dq,
+                                          dk,
+                                          dv,
+                                          d.k.view().Rows(0, first),
+                                          d.v.view().Rows(0, first)};
+        AttentionBackward({&job, 1}, d.scale);
+        std::vector<float> later = whole.dq.all();
+        later.erase(later.begin(), later.begin() + first * (shape.key_dim + 1));
+        EXPECT_TRUE(SameBits(dq.all(), later));
+        EXPECT_TRUE(SameBits(dk.all(), whole.dk.all()));
+        EXPECT_TRUE(SameBits(dv.all(), whole.dv.all()));
+        return dq.all();
+      });
+    }
+  }
+}
+
 TEST(AttentionBackward, ADocumentDoesNotDependOnTheOthers) {
   std::vector<Document> documents;
   std::vector<Forward> forwards;

@@ -286,17 +286,27 @@ void Bf16AttentionReference(ConstMatrix q, ConstMatrix k, ConstMatrix v, float s
 
 void Bf16AttentionBackwardReference(const AttentionBackwardJob& job, float scale) {
   const FlushDenormals flush;
-  const int64_t n = job.q.rows;
-  std::vector<float> p_of(static_cast<size_t>(n * n)), ds_of(p_of);
-  const Matrix p(p_of.data(), n, n), ds(ds_of.data(), n, n);
-  Bf16GemmReference(job.q, false, job.k, true, p, false);
-  Bf16GemmReference(job.dout, false, job.v, true, ds, false);
+  const int64_t n = job.q.rows, first = job.k_before.rows, all = first + n;
+  std::vector<float> p_of(static_cast<size_t>(n * all)), ds_of(p_of);
+  const Matrix p(p_of.data(), n, all), ds(ds_of.data(), n, all);
+  const auto joined = [&](ConstMatrix before, ConstMatrix own, std::vector<float>& to) {
+    for (const ConstMatrix& part : {before, own}) {
+      for (int64_t row = 0; row < part.rows; ++row)
+        to.insert(to.end(), part.Row(row), part.Row(row) + part.cols);
+    }
+    return ConstMatrix(to.data(), all, own.cols);
+  };
+  std::vector<float> k_of, v_of;
+  const ConstMatrix k = joined(job.k_before, job.k, k_of), v = joined(job.v_before, job.v, v_of);
+  Bf16GemmReference(job.q, false, k, true, p, false);
+  Bf16GemmReference(job.dout, false, v, true, ds, false);
   for (int64_t row = 0; row < n; ++row) {
     const float dot = Kernels().ops.dot(job.dout.Row(row), job.out.Row(row), job.v.cols);
-    ProbabilityRow(scale, job.lse[row], dot, row + 1, p.Row(row), ds.Row(row));
-    for (int64_t j = row + 1; j < n; ++j) p(row, j) = ds(row, j) = 0;
+    const int64_t visible = first + row + 1;
+    ProbabilityRow(scale, job.lse[row], dot, visible, p.Row(row), ds.Row(row));
+    for (int64_t j = visible; j < all; ++j) p(row, j) = ds(row, j) = 0;
   }
-  Bf16GemmReference(ds, false, job.k, false, job.dq, false);
+  Bf16GemmReference(ds, false, k, false, job.dq, false);
   Bf16GemmReference(ds, true, job.q, false, job.dk, false);
   Bf16GemmReference(p, true, job.dout, false, job.dv, false);
 }

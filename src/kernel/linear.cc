@@ -172,6 +172,31 @@ void AdapterBackward(ConstMatrix dy, const LinearInput& x, const LowRank& adapte
   PlainBackward(du, x, adapter.a, dx, /*add_to_dx=*/true, dw.a);
 }
 
+// y = z * gain, or y += with `accumulate`, output by output.
+void MultiplyByGain(ConstMatrix z, const float* gain, Matrix y, bool accumulate) {
+  ParallelForRange(z.rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* from = z.Row(row);
+      float* to = y.Row(row);
+      for (int64_t j = 0; j < z.cols; ++j)
+        to[j] = accumulate ? to[j] + from[j] * gain[j] : from[j] * gain[j];
+    }
+  });
+}
+
+// dmagnitude[o] += the sum over rows, in order, of dy * z, divided by the norm.
+void MagnitudeBackward(ConstMatrix dy, ConstMatrix z, const float* inverse_norm,
+                       float* dmagnitude) {
+  constexpr int64_t kAtOnce = 64;
+  ParallelForRange(z.cols, kAtOnce, [&](int64_t begin, int64_t end) {
+    float sum[kAtOnce] = {};
+    for (int64_t row = 0; row < z.rows; ++row) {
+      for (int64_t j = begin; j < end; ++j) sum[j - begin] += dy(row, j) * z(row, j);
+    }
+    for (int64_t j = begin; j < end; ++j) dmagnitude[j] += sum[j - begin] * inverse_norm[j];
+  });
+}
+
 // Groups of rows, one after the other.
 template <typename Body>
 void ForEachGroup(std::span<const int64_t> row_begin, const Body& body) {
@@ -187,14 +212,34 @@ Matrix RowsOf(Matrix x, int64_t begin, int64_t count) {
 }  // namespace
 
 void LinearForward(const LinearInput& x, const Weight& weight, Matrix y, bool accumulate) {
-  PlainForward(x, weight, y, accumulate);
-  if (weight.adapter) AdapterForward(x, *weight.adapter, y);
+  const LowRank* adapter = weight.adapter;
+  const bool gained = adapter && adapter->gain;
+  Matrix z = y;
+  if (gained && accumulate) {  // what y holds is not multiplied
+    thread_local Scratch<float> scratch;
+    z = {scratch.Get(y.rows * y.cols), y.rows, y.cols};
+  }
+  PlainForward(x, weight, z, accumulate && !gained);
+  if (adapter) AdapterForward(x, *adapter, z);
+  if (gained) MultiplyByGain(z, adapter->gain, y, accumulate);
 }
 
 void LinearBackward(ConstMatrix dy, const LinearInput& x, const Weight& weight, Matrix dx,
                     bool add_to_dx, const WeightGradient& dw) {
+  const LowRank* adapter = weight.adapter;
+  if (adapter && adapter->gain) {
+    thread_local Scratch<float> scratch;
+    const Matrix z(scratch.Get(dy.rows * dy.cols), dy.rows, dy.cols);
+    if (dw.magnitude) {
+      PlainForward(x, weight, z, false);
+      AdapterForward(x, *adapter, z);
+      MagnitudeBackward(dy, z, adapter->inverse_norm, dw.magnitude);
+    }
+    MultiplyByGain(dy, adapter->gain, z, false);
+    dy = z;
+  }
   PlainBackward(dy, x, weight, dx, add_to_dx, dw.w);
-  if (weight.adapter) AdapterBackward(dy, x, *weight.adapter, dx, dw);
+  if (adapter) AdapterBackward(dy, x, *adapter, dx, dw);
 }
 
 void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
@@ -208,8 +253,11 @@ void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
     GroupedGemmNT(x, row_begin, weights, y);
   }
   ForEachGroup(row_begin, [&](size_t g, int64_t begin, int64_t rows) {
-    if (const LowRank* adapter = weights[g].adapter)
-      AdapterForward(x.Rows(begin, rows), *adapter, y.Rows(begin, rows));
+    const LowRank* adapter = weights[g].adapter;
+    if (!adapter) return;
+    const Matrix own = y.Rows(begin, rows);
+    AdapterForward(x.Rows(begin, rows), *adapter, own);
+    if (adapter->gain) MultiplyByGain(own, adapter->gain, own, false);
   });
 }
 

@@ -49,9 +49,10 @@ struct AttentionForwardArgs {
   float* scratch;  // AttentionForwardScratch floats
 };
 
-// One head of one whole document, operands laid out for the tiles: "panels" are key panels
-// (attention.h); "strips" hold 16 columns each, element (t, c) at ((c/16) * padded + t) * 16 +
-// c%16, zero beyond the last row and column.
+// One head of the positions of one document from `first` on, operands laid out for the tiles.
+// Those of queries, dout and out among them, begin with that position, those of keys and values
+// with 0. "Panels" are key panels (attention.h); "strips" hold 16 columns each, element (t, c) at
+// ((c/16) * padded + t) * 16 + c%16, zero beyond the last row and column.
 struct AttentionBackwardArgs {
   const float* q;
   int64_t q_stride;
@@ -71,10 +72,11 @@ struct AttentionBackwardArgs {
   int64_t dk_stride;
   float* dv;
   int64_t dv_stride;
-  int64_t positions, padded;  // padded: positions rounded up to a multiple of 16
+  int64_t first, positions;      // of the first query; of all keys
+  int64_t padded, query_padded;  // rows of strips of keys and of queries: multiples of 16
   int64_t key_dim, value_dim;
   float scale;
-  float* row_dot;  // [positions] scratch
+  float* row_dot;  // [positions - first] scratch
 };
 
 // The running softmax of up to kBf16QueryBlock query rows over one block of keys

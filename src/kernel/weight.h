@@ -63,6 +63,11 @@ struct LowRank {
   Weight a;  // [rank, in]
   Weight b;  // [out, rank]
   float scale = 1;
+  // DoRA (Liu et al. 2024): the rows of W + scale * B . A have magnitudes that are trained, in the
+  // place of the norms they would have, so y = gain * (all of the above), gain = magnitude / norm.
+  // For gradients the norms are constants (section 4.3 there). Null: the sum as it is.
+  const float* gain = nullptr;          // [out]
+  const float* inverse_norm = nullptr;  // [out]
 };
 
 // Where the gradient of a weight goes; what is null is not wanted.
@@ -70,6 +75,7 @@ struct WeightGradient {
   Matrix w;  // [out, in]
   Matrix a;  // of its adapter
   Matrix b;
+  float* magnitude = nullptr;  // [out]
 };
 
 }  // namespace darkhorse

@@ -8,7 +8,11 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "kernel/bf16.h"
+#include "kernel/gemm.h"
 #include "kernel/linear.h"
+#include "kernel/ops.h"
+#include "kernel/unpack.h"
 
 namespace darkhorse {
 namespace {
@@ -36,7 +40,7 @@ void ListAdaptable(const ModelConfig& config, ModelTensors<M>& model, const Visi
 
 // The pair of a weight in a layout; a is null where it has none.
 struct Pair {
-  const ParamInfo *a = nullptr, *b = nullptr;
+  const ParamInfo *a = nullptr, *b = nullptr, *magnitude = nullptr;  // the last with DoRA only
 };
 
 // Of a layout's pairs, which follow the order of the weights, the next if it is this weight's.
@@ -46,8 +50,10 @@ class PairsInOrder {
   Pair Take(const ParamSpec& weight) {
     if (next_ == params_.size() || params_[next_].name != LoraName(weight.name, 'A')) return {};
     CHECK(next_ + 1 < params_.size() && params_[next_ + 1].name == LoraName(weight.name, 'B'));
-    const Pair pair{&params_[next_], &params_[next_ + 1]};
+    Pair pair{&params_[next_], &params_[next_ + 1]};
     next_ += 2;
+    if (next_ < params_.size() && params_[next_].name == MagnitudeName(weight.name))
+      pair.magnitude = &params_[next_++];
     return pair;
   }
   bool all_taken() const { return next_ == params_.size(); }
@@ -61,8 +67,39 @@ Matrix MatrixOf(const ParamInfo& param, float* buffer) {
   return {buffer + param.offset, param.shape[0], param.shape[1]};
 }
 
+// Of a pair's matrix packed; of magnitudes what is kept beside them.
 int64_t PackedFloats(const ParamInfo& param, Format format) {
+  if (param.shape.size() == 1) return (2 * param.size + 15) / 16 * 16;
   return (ForwardBytes(format, param.shape[0], param.shape[1]) + 63) / 64 * 16;
+}
+
+// Rows begin ... of the base, as its products read them.
+void BaseRows(const Weight& weight, int64_t begin, Matrix out) {
+  if (IsInteger(weight.format) || !weight.w.data) return UnpackRows(weight, begin, out);
+  for (int64_t i = 0; i < out.rows; ++i) {
+    std::copy_n(weight.w.Row(begin + i), out.cols, out.Row(i));
+    if (weight.format != Format::kBf16) continue;
+    for (int64_t k = 0; k < out.cols; ++k) out(i, k) = ToFloat(RoundToBf16(out(i, k)));
+  }
+}
+
+// norm[o] = that of row o of W + scale * B . A: the sum in f32, its squares in double.
+void RowNorms(const Weight& weight, float* norm) {
+  constexpr int64_t kRows = 16 * kUnpackedRows;
+  const LowRank& adapter = *weight.adapter;
+  const int64_t rank = adapter.a.out(), in = weight.in();
+  std::vector<float> numbers(static_cast<size_t>(kRows * (in + rank)));
+  for (int64_t begin = 0; begin < weight.out(); begin += kRows) {
+    const int64_t rows = std::min(kRows, weight.out() - begin);
+    const Matrix sum(numbers.data(), rows, in), b(numbers.data() + kRows * in, rows, rank);
+    BaseRows(weight, begin, sum);
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t r = 0; r < rank; ++r) b(i, r) = adapter.scale * adapter.b.w(begin + i, r);
+    }
+    GemmNN(b, adapter.a.w, sum, /*accumulate=*/true);
+    for (int64_t i = 0; i < rows; ++i)
+      norm[begin + i] = static_cast<float>(std::sqrt(SumSquares(sum.Row(i), in)));
+  }
 }
 
 }  // namespace
@@ -73,6 +110,8 @@ void ListFields(AdapterOptions& options, FieldList& list) {
            "lora for published models, none for this program's own");
   list.Add("rank", options.rank, "of the small matrices");
   list.Add("alpha", options.alpha, "their product counts alpha / rank times");
+  list.Add("dora", options.dora,
+           "train besides how large each output is, apart from its direction (DoRA)");
   list.Add("targets", options.targets,
            "linear layers that have them, by the last part of their names: q_proj, down_proj, ...; "
            "all: every one");
@@ -94,6 +133,8 @@ void Validate(const AdapterOptions& options) {
     FailUsage("rank is {}; it must be 1 to {} (8 to 32 is usual)", options.rank, kMost);
   if (!(options.alpha > 0))
     FailUsage("alpha is {}; it must be above 0 (twice the rank is usual)", options.alpha);
+  if (options.dora && options.kind == "none")
+    FailUsage("dora is true, but kind is none: there is no adapter; set kind to lora");
   if (options.targets.empty())
     FailUsage("targets is empty; name linear layers, or all (kind = \"none\" trains all weights)");
 }
@@ -102,6 +143,11 @@ std::string LoraName(const std::string& weight, char which) {
   CHECK(weight.ends_with(".weight"));
   return fmt::format("base_model.model.{}.lora_{}.weight", weight.substr(0, weight.rfind('.')),
                      which);
+}
+
+std::string MagnitudeName(const std::string& weight) {
+  return fmt::format("base_model.model.{}.lora_magnitude_vector",
+                     weight.substr(0, weight.rfind('.')));
 }
 
 ParamLayout AdapterLayout(const ModelConfig& config, const AdapterOptions& options) {
@@ -121,6 +167,12 @@ ParamLayout AdapterLayout(const ModelConfig& config, const AdapterOptions& optio
     a.kind = b.kind = ParamKind::kAdapter;
     tensors.push_back(a);
     tensors.push_back(b);
+    if (!options.dora) return;
+    ParamSpec magnitude = weight;
+    magnitude.name = MagnitudeName(weight.name);
+    magnitude.shape = {weight.shape[0]};
+    magnitude.kind = ParamKind::kNorm;  // which does not decay
+    tensors.push_back(magnitude);
   });
   for (const std::string& target : wanted) {
     if (target != "all" && !modules.contains(target))
@@ -134,6 +186,7 @@ void InitializeAdapter(const ParamLayout& layout, uint64_t seed, float* values) 
   for (size_t tensor = 0; tensor < layout.params().size(); ++tensor) {
     const ParamInfo& param = layout.params()[tensor];
     float* out = values + param.offset;
+    if (param.shape.size() == 1) continue;
     if (param.name.ends_with("lora_B.weight")) {
       std::fill_n(out, param.size, 0.0f);
       continue;
@@ -155,6 +208,7 @@ ModelGradients BindAdapterGradients(const ModelConfig& config, const ParamLayout
     if (!pair.a) return;
     gradient.a = MatrixOf(*pair.a, gradients);
     gradient.b = MatrixOf(*pair.b, gradients);
+    if (pair.magnitude) gradient.magnitude = gradients + pair.magnitude->offset;
   });
   CHECK(pairs.all_taken());
   return model;
@@ -176,7 +230,14 @@ AdaptedWeights::AdaptedWeights(const ModelConfig& config, const ModelWeights& ba
     const Pair pair = pairs.Take(spec);
     if (!pair.a) return;
     adapters_.push_back({weight_of(*pair.a), weight_of(*pair.b), static_cast<float>(scale)});
-    weight.adapter = &adapters_.back();
+    LowRank& adapter = adapters_.back();
+    weight.adapter = &adapter;
+    if (!pair.magnitude) return;
+    magnitudes_.push_back(
+        {&weight, values + pair.magnitude->offset, packed, packed + weight.out()});
+    packed += PackedFloats(*pair.magnitude, format);
+    adapter.gain = magnitudes_.back().gain;
+    adapter.inverse_norm = magnitudes_.back().inverse_norm;
   });
   CHECK(pairs.all_taken());
   Repack();
@@ -187,6 +248,22 @@ void AdaptedWeights::Repack() {
     const LowRank& adapter = adapters_[static_cast<size_t>(i / 2)];
     const Weight& weight = i % 2 == 0 ? adapter.a : adapter.b;
     PackForward(weight, const_cast<void*>(weight.forward));
+  });
+  ParallelFor(static_cast<int64_t>(magnitudes_.size()), [&](int64_t i) {
+    const Magnitudes& m = magnitudes_[static_cast<size_t>(i)];
+    RowNorms(*m.weight, m.inverse_norm);
+    for (int64_t o = 0; o < m.weight->out(); ++o) {
+      const float norm = m.inverse_norm[o];
+      m.gain[o] = norm > 0 ? m.magnitude[o] / norm : 0;
+      m.inverse_norm[o] = norm > 0 ? 1 / norm : 0;
+    }
+  });
+}
+
+void AdaptedWeights::InitializeMagnitudes() {
+  ParallelFor(static_cast<int64_t>(magnitudes_.size()), [&](int64_t i) {
+    const Magnitudes& m = magnitudes_[static_cast<size_t>(i)];
+    RowNorms(*m.weight, m.magnitude);
   });
 }
 

@@ -1,6 +1,8 @@
 #include "model/attention.h"
 
 #include <algorithm>
+#include <span>
+#include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -11,9 +13,34 @@
 namespace darkhorse {
 namespace {
 
+using Segments = std::span<const Segment>;
+
+// Calls body for runs of the segments, in order. The keys of a run, of prefixes too, are no more
+// than the pass has rows, so what is laid out for it takes no more memory than without prefixes.
+template <typename Body>
+void ForEachRun(const PassContext& pass, Segments segments, const Body& body) {
+  size_t begin = 0;
+  int64_t keys = 0;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const int64_t own = segments[i].prefix_rows() + segments[i].rows;
+    if (i > begin && keys + own > pass.rows()) {
+      body(segments.subspan(begin, i - begin));
+      begin = i, keys = 0;
+    }
+    keys += own;
+  }
+  body(segments.subspan(begin));
+}
+
+// The rows of x that hold the positions before the segment's own, and its own.
+Matrix PrefixOf(const Segment& segment, Matrix x) {
+  return x.Rows(std::max<int64_t>(0, segment.prefix), segment.prefix_rows());
+}
+Matrix RowsOf(const Segment& segment, Matrix x) { return x.Rows(segment.row, segment.rows); }
+
 // Calls body(segment, key/value head, index) for each pair of them, on all threads.
 template <typename Body>
-void ForEachKeyHead(const std::vector<Segment>& segments, int64_t key_heads, const Body& body) {
+void ForEachKeyHead(Segments segments, int64_t key_heads, const Body& body) {
   ParallelFor(static_cast<int64_t>(segments.size()) * key_heads, [&](int64_t i) {
     body(segments[static_cast<size_t>(i / key_heads)], i % key_heads, i);
   });
@@ -28,8 +55,8 @@ Matrix HeadsOfRow(const HeadColumns& of, int64_t row, int64_t first, int64_t hea
 // Jobs of all query heads of all segments; make(segment, i) is that of pair i of segment and
 // key/value head, without its queries.
 template <typename Job, typename Make>
-std::vector<Job> MakeJobs(const PassContext& pass, const std::vector<Segment>& segments,
-                          const AttentionHeads& heads, const Make& make) {
+std::vector<Job> MakeJobs(const PassContext& pass, Segments segments, const AttentionHeads& heads,
+                          const Make& make) {
   const int64_t query_heads = pass.config.num_attention_heads;
   const int64_t key_heads = pass.config.key_value_heads();
   const int64_t group = query_heads / key_heads;
@@ -62,34 +89,48 @@ std::vector<Job> MakeJobs(const PassContext& pass, const std::vector<Segment>& s
 
 float Scale(const PassContext& pass) { return static_cast<float>(pass.config.SoftmaxScale()); }
 
-void AttendOwnRowsF32(const PassContext& pass, const std::vector<Segment>& segments,
-                      const AttentionHeads& heads) {
-  const int64_t key_heads = pass.config.key_value_heads(), width = heads.k.width;
-  std::vector<float*> panels;
-  for (const Segment& segment : segments) {
-    for (int64_t head = 0; head < key_heads; ++head)
-      panels.push_back(pass.arena.Floats(KeyPanelSize(segment.rows, width)));
-  }
-  ForEachKeyHead(segments, key_heads, [&](const Segment& segment, int64_t head, int64_t i) {
-    float* out = panels[static_cast<size_t>(i)];
-    // The last panel's tail is read (and masked), so it must hold numbers.
-    const int64_t whole = segment.rows / kKeyPanel * kKeyPanel;
-    std::fill(out + whole * width, out + KeyPanelSize(segment.rows, width), 0.0f);
-    WriteKeyPanels(heads.k[head].Rows(segment.row, segment.rows), 0, out);
-  });
-  AttentionForward(MakeJobs<AttentionJob>(pass, segments, heads,
-                                          [&](const Segment& segment, int64_t pair) {
-                                            AttentionJob job{};
-                                            job.key_panels = panels[static_cast<size_t>(pair)];
-                                            job.v = heads.v[pair % key_heads].Rows(segment.row,
-                                                                                   segment.rows);
-                                            return job;
-                                          }),
-                   Scale(pass));
+void CopyRows(ConstMatrix from, Matrix to) {
+  for (int64_t row = 0; row < from.rows; ++row) std::copy_n(from.Row(row), from.cols, to.Row(row));
 }
 
-void AttendOwnRowsBf16(const PassContext& pass, const std::vector<Segment>& segments,
-                       const AttentionHeads& heads) {
+void AttendOwnRowsF32(const PassContext& pass, Segments segments, const AttentionHeads& heads) {
+  const int64_t key_heads = pass.config.key_value_heads(), width = heads.k.width;
+  struct Laid {
+    float* panels;
+    Matrix values;  // in place, or behind those of the prefix
+  };
+  std::vector<Laid> laid;
+  for (const Segment& segment : segments) {
+    const int64_t positions = segment.prefix_rows() + segment.rows;
+    for (int64_t head = 0; head < key_heads; ++head) {
+      float* panels = pass.arena.Floats(KeyPanelSize(positions, width));
+      laid.push_back({panels, segment.prefix_rows() > 0
+                                  ? pass.arena.NewMatrix(positions, heads.v.width)
+                                  : RowsOf(segment, heads.v[head])});
+    }
+  }
+  ForEachKeyHead(segments, key_heads, [&](const Segment& segment, int64_t head, int64_t i) {
+    const auto& [out, values] = laid[static_cast<size_t>(i)];
+    const int64_t before = segment.prefix_rows(), positions = before + segment.rows;
+    // The last panel's tail is read (and masked), so it must hold numbers.
+    const int64_t whole = positions / kKeyPanel * kKeyPanel;
+    std::fill(out + whole * width, out + KeyPanelSize(positions, width), 0.0f);
+    WriteKeyPanels(PrefixOf(segment, heads.k[head]), 0, out);
+    WriteKeyPanels(RowsOf(segment, heads.k[head]), before, out);
+    if (before == 0) return;
+    CopyRows(PrefixOf(segment, heads.v[head]), values.Rows(0, before));
+    CopyRows(RowsOf(segment, heads.v[head]), values.Rows(before, segment.rows));
+  });
+  const auto make = [&](const Segment&, int64_t pair) {
+    AttentionJob job{};
+    job.key_panels = laid[static_cast<size_t>(pair)].panels;
+    job.v = laid[static_cast<size_t>(pair)].values;
+    return job;
+  };
+  AttentionForward(MakeJobs<AttentionJob>(pass, segments, heads, make), Scale(pass));
+}
+
+void AttendOwnRowsBf16(const PassContext& pass, Segments segments, const AttentionHeads& heads) {
   const int64_t key_heads = pass.config.key_value_heads();
   const auto take = [&](int64_t numbers) {
     return reinterpret_cast<Bf16*>(pass.arena.Floats((numbers + 1) / 2));
@@ -99,31 +140,31 @@ void AttendOwnRowsBf16(const PassContext& pass, const std::vector<Segment>& segm
   };
   std::vector<Tiles> tiles;
   for (const Segment& segment : segments) {
+    const int64_t positions = segment.prefix_rows() + segment.rows;
     for (int64_t head = 0; head < key_heads; ++head) {
-      Bf16* keys = take(KeyTilesSize(segment.rows, heads.k.width));
-      tiles.push_back({keys, take(ValueTilesSize(segment.rows, heads.v.width))});
+      Bf16* keys = take(KeyTilesSize(positions, heads.k.width));
+      tiles.push_back({keys, take(ValueTilesSize(positions, heads.v.width))});
     }
   }
   ForEachKeyHead(segments, key_heads, [&](const Segment& segment, int64_t head, int64_t i) {
     const Tiles& to = tiles[static_cast<size_t>(i)];
-    WriteKeyTiles(heads.k[head].Rows(segment.row, segment.rows), 0, to.keys);
-    WriteValueTiles(heads.v[head].Rows(segment.row, segment.rows), 0, segment.rows, to.values);
+    const int64_t before = segment.prefix_rows(), positions = before + segment.rows;
+    WriteKeyTiles(PrefixOf(segment, heads.k[head]), 0, to.keys);
+    WriteKeyTiles(RowsOf(segment, heads.k[head]), before, to.keys);
+    WriteValueTiles(PrefixOf(segment, heads.v[head]), 0, positions, to.values);
+    WriteValueTiles(RowsOf(segment, heads.v[head]), before, positions, to.values);
   });
-  Bf16AttentionForward(MakeJobs<Bf16AttentionJob>(pass, segments, heads,
-                                                  [&](const Segment& segment, int64_t pair) {
-                                                    const Tiles& from =
-                                                        tiles[static_cast<size_t>(pair)];
-                                                    Bf16AttentionJob job{};
-                                                    job.key_tiles = from.keys;
-                                                    job.value_tiles = from.values;
-                                                    job.value_positions = segment.rows;
-                                                    return job;
-                                                  }),
-                       Scale(pass));
-}
-
-void CopyRows(ConstMatrix from, Matrix to) {
-  for (int64_t row = 0; row < from.rows; ++row) std::copy_n(from.Row(row), from.cols, to.Row(row));
+  Bf16AttentionForward(
+      MakeJobs<Bf16AttentionJob>(pass, segments, heads,
+                                 [&](const Segment& segment, int64_t pair) {
+                                   const Tiles& from = tiles[static_cast<size_t>(pair)];
+                                   Bf16AttentionJob job{};
+                                   job.key_tiles = from.keys;
+                                   job.value_tiles = from.values;
+                                   job.value_positions = segment.prefix_rows() + segment.rows;
+                                   return job;
+                                 }),
+      Scale(pass));
 }
 
 }  // namespace
@@ -131,12 +172,10 @@ void CopyRows(ConstMatrix from, Matrix to) {
 void AttendOwnRows(const PassContext& pass, const std::vector<Segment>& segments,
                    const AttentionHeads& heads, Format format) {
   if (segments.empty()) return;
-  ArenaScope scope(pass.arena);
-  if (format == Format::kBf16) {
-    AttendOwnRowsBf16(pass, segments, heads);
-  } else {
-    AttendOwnRowsF32(pass, segments, heads);
-  }
+  ForEachRun(pass, segments, [&](Segments run) {
+    ArenaScope scope(pass.arena);
+    (format == Format::kBf16 ? AttendOwnRowsBf16 : AttendOwnRowsF32)(pass, run, heads);
+  });
 }
 
 void AttendCache(const PassContext& pass, int64_t layer, const AttentionHeads& heads) {
@@ -182,56 +221,82 @@ namespace {
 
 constexpr int64_t kSumRows = 64;
 
-// of[g] = the sum of from[g * group] ... from[g * group + group - 1], in order.
-void SumGroups(const HeadColumns& from, int64_t group, int64_t key_heads, const HeadColumns& of) {
-  ParallelForRange(of.all.rows, kSumRows, [&](int64_t begin, int64_t end) {
+// Adds to, or writes, of[g] = from[g * group] + ... + from[g * group + group - 1], in order, row by
+// row.
+void SumGroups(const HeadColumns& from, int64_t from_row, int64_t group, int64_t key_heads,
+               const HeadColumns& of, int64_t of_row, int64_t rows, bool add) {
+  ParallelForRange(rows, kSumRows, [&](int64_t begin, int64_t end) {
     for (int64_t head = 0; head < key_heads; ++head) {
       const Matrix sum = of[head];
       for (int64_t i = 0; i < group; ++i) {
         const Matrix part = from[head * group + i];
         for (int64_t row = begin; row < end; ++row) {
-          float* to = sum.Row(row);
-          const float* x = part.Row(row);
-          for (int64_t d = 0; d < of.width; ++d) to[d] = i == 0 ? x[d] : to[d] + x[d];
+          float* to = sum.Row(of_row + row);
+          const float* x = part.Row(from_row + row);
+          for (int64_t d = 0; d < of.width; ++d) to[d] = i == 0 && !add ? x[d] : to[d] + x[d];
         }
       }
     }
   });
 }
 
-}  // namespace
-
-void AttendBackward(const PassContext& pass, const AttentionHeads& heads,
-                    const AttentionHeads& dheads, Format format) {
+// Of a run of segments (ForEachRun).
+void AttendBackwardRun(const PassContext& pass, Segments segments, const AttentionHeads& heads,
+                       const AttentionHeads& dheads, Format format) {
   ArenaScope scope(pass.arena);
   const int64_t query_heads = pass.config.num_attention_heads;
   const int64_t key_heads = pass.config.key_value_heads();
   const int64_t group = query_heads / key_heads;
-  const int64_t rows = pass.rows();
-  // Of each query head, where several share a key.
+  int64_t keys = 0, shared = 0;
+  for (const Segment& segment : segments) {
+    keys += segment.prefix_rows() + segment.rows;
+    shared += segment.prefix_rows();
+  }
+  // Of each query head and document, one document behind the other, where several share a key.
+  const bool apart = group > 1 || shared > 0;
   HeadColumns dk = dheads.k, dv = dheads.v;
-  if (group > 1) {
-    dk = {pass.arena.NewMatrix(rows, query_heads * dk.width), dk.width};
-    dv = {pass.arena.NewMatrix(rows, query_heads * dv.width), dv.width};
+  if (apart) {
+    dk = {pass.arena.NewMatrix(keys, query_heads * dk.width), dk.width};
+    dv = {pass.arena.NewMatrix(keys, query_heads * dv.width), dv.width};
   }
   std::vector<AttentionBackwardJob> jobs;
-  for (const Segment& segment : pass.batch.segments) {
-    const auto part = [&](Matrix m) { return m.Rows(segment.row, segment.rows); };
+  int64_t key_row = 0;
+  for (const Segment& segment : segments) {
+    const int64_t positions = segment.prefix_rows() + segment.rows;
+    const int64_t first_key = apart ? key_row : segment.row;
     for (int64_t head = 0; head < query_heads; ++head) {
-      jobs.push_back({part(heads.q[head]), part(heads.k[head / group]), part(heads.v[head / group]),
-                      part(heads.out[head]), part(dheads.out[head]),
-                      heads.lse + head * rows + segment.row, part(dheads.q[head]), part(dk[head]),
-                      part(dv[head])});
+      const Matrix k = heads.k[head / group], v = heads.v[head / group];
+      jobs.push_back({RowsOf(segment, heads.q[head]), RowsOf(segment, k), RowsOf(segment, v),
+                      RowsOf(segment, heads.out[head]), RowsOf(segment, dheads.out[head]),
+                      heads.lse + head * pass.rows() + segment.row, RowsOf(segment, dheads.q[head]),
+                      dk[head].Rows(first_key, positions), dv[head].Rows(first_key, positions),
+                      PrefixOf(segment, k), PrefixOf(segment, v)});
     }
+    key_row += positions;
   }
   if (format == Format::kBf16) {
     Bf16AttentionBackward(jobs, Scale(pass));
   } else {
     AttentionBackward(jobs, Scale(pass));
   }
-  if (group == 1) return;
-  SumGroups(dk, group, key_heads, dheads.k);
-  SumGroups(dv, group, key_heads, dheads.v);
+  if (!apart) return;
+  key_row = 0;
+  for (const Segment& segment : segments) {
+    for (const auto& [from, of] : {std::pair{dk, dheads.k}, {dv, dheads.v}}) {
+      const int64_t before = segment.prefix_rows();
+      SumGroups(from, key_row, group, key_heads, of, segment.prefix, before, true);
+      SumGroups(from, key_row + before, group, key_heads, of, segment.row, segment.rows, false);
+    }
+    key_row += segment.prefix_rows() + segment.rows;
+  }
+}
+
+}  // namespace
+
+void AttendBackward(const PassContext& pass, const AttentionHeads& heads,
+                    const AttentionHeads& dheads, Format format) {
+  ForEachRun(pass, pass.batch.segments,
+             [&](Segments run) { AttendBackwardRun(pass, run, heads, dheads, format); });
 }
 
 }  // namespace darkhorse

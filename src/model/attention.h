@@ -40,7 +40,8 @@ struct AttentionHeads {
   float* lse;       // [H, T] log-sum-exp of the scaled scores, written; null: not wanted
 };
 
-// Attention of each of these segments over its own rows: training, or prompts' first chunks.
+// Attention of each of these segments over its own rows and those of its prefix: training, or
+// prompts' first chunks.
 void AttendOwnRows(const PassContext& pass, const std::vector<Segment>& segments,
                    const AttentionHeads& heads, Format format);
 
@@ -50,7 +51,8 @@ void AttendCache(const PassContext& pass, int64_t layer, const AttentionHeads& h
 
 // Gradients of AttendOwnRows over all segments of the batch: q, k, v of dheads are written, from
 // dheads.out. The gradients of a key and a value that several heads share are summed in the order
-// of the heads.
+// of the heads; to those of a prefix come those of each document that begins with it, in the order
+// of the segments.
 void AttendBackward(const PassContext& pass, const AttentionHeads& heads,
                     const AttentionHeads& dheads, Format format);
 

@@ -8,14 +8,18 @@
 namespace darkhorse {
 
 // Consecutive rows of the batch that are consecutive tokens of one document. Attention never leaves
-// a document. In training a segment is a whole document (position 0, slot -1); in generation it is
-// the chunk of a sequence being computed now: a prompt or part of it, or one token; the tokens
-// before it are in the cache at `slot`.
+// a document. In training a segment is a whole document (position 0, slot -1), or the rest of one
+// whose first tokens are another segment's first rows, computed once for all that begin with them
+// (`prefix`); in generation it is the chunk of a sequence being computed now: a prompt or part of
+// it, or one token; the tokens before it are in the cache at `slot`.
 struct Segment {
   int64_t row = 0;       // first row
   int64_t rows = 0;      // how many
   int64_t position = 0;  // document position of the first row
   int64_t slot = -1;     // cache slot, or -1: no cache
+  int64_t prefix = -1;   // the row, before `row`, of this document's position 0; -1: none
+  // How many rows elsewhere belong to it, where there is no cache.
+  int64_t prefix_rows() const { return prefix < 0 ? 0 : position; }
 };
 
 struct TokenBatch {

@@ -124,7 +124,8 @@ int64_t ModelCost::PackedBytes(Format format) const {
   return PackedWeights::Bytes(config_, format, PackedWeights::Use::kForward);
 }
 
-TrainingMemory ModelCost::Training(int64_t rows, Format format, Activations activations) const {
+TrainingMemory ModelCost::Training(int64_t rows, Format format, Activations activations,
+                                   Format moments) const {
   const ModelConfig& config = config_;
   const int64_t hidden = config.hidden_size;
   const int64_t head_floats =
@@ -159,7 +160,7 @@ TrainingMemory ModelCost::Training(int64_t rows, Format format, Activations acti
   const int64_t packed = format == Format::kF32
                              ? 0
                              : PackedWeights::Bytes(config, format, PackedWeights::Use::kTraining);
-  return {state, state, 2 * state, kFloatBytes * floats, packed};
+  return {state, state, (moments == Format::kBf16 ? 1 : 2) * state, kFloatBytes * floats, packed};
 }
 
 }  // namespace darkhorse

@@ -55,10 +55,12 @@ class ModelCost {
   // Bytes that one token of context occupies in the key/value cache.
   int64_t CacheBytesPerToken(CacheForm form, Format format = Format::kF32) const;
 
-  // Training in micro-batches of `rows` tokens, products in `format`. Not counted: the optimizer's
-  // scratch for one matrix per thread, the memory-mapped shards, the program itself.
+  // Training in micro-batches of `rows` tokens, products in `format`, the optimizer's moments in
+  // `moments`: f32 or bf16. Not counted: the optimizer's scratch for one matrix per thread, the
+  // memory-mapped shards, the program itself.
   TrainingMemory Training(int64_t rows, Format format = Format::kF32,
-                          Activations activations = Activations::kKept) const;
+                          Activations activations = Activations::kKept,
+                          Format moments = Format::kF32) const;
   // Bytes of the weights packed for the forward pass alone: what sampling reads.
   int64_t PackedBytes(Format format) const;
 

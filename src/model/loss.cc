@@ -107,6 +107,9 @@ LossResult LossForwardBackward(const Transformer& model, const ModelWeights& wei
   const int64_t rows = batch.rows();
   CHECK(static_cast<int64_t>(input.target.size()) == rows &&
         static_cast<int64_t>(input.weight.size()) == rows);
+  // Both take a segment for a document.
+  CHECK(std::ranges::none_of(batch.segments, [](const Segment& s) { return s.prefix >= 0; }) ||
+        (model.config().num_nextn_predict_layers == 0 && balance_alpha == 0));
   ArenaScope scope(arena);
   LossResult result;
   const ModelConfig& config = model.config();

@@ -1,5 +1,6 @@
 #include "model/reference_cases_testing.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -175,6 +176,54 @@ std::vector<ReferenceCase> ReferenceCases() {
     c.config.first_k_dense_replace = 2;
   });
   return cases;
+}
+
+std::vector<ReferenceCase> SharedPrefixCases() {
+  std::vector<ReferenceCase> cases;
+  for (ReferenceCase& c : ReferenceCases()) {
+    if (c.config.num_nextn_predict_layers > 0) continue;
+    c.name += "SharedPrefix";
+    c.balance_alpha = 0;
+    c.batch = {};
+    c.target.clear();
+    c.weight.clear();
+    FillBatch({2, 3, 1, 4, 2}, 1, c);  // one document, and then a prefix and three that go on
+    std::fill_n(c.target.begin() + 2, 3, -1);
+    for (size_t i = 2; i < 5; ++i) {
+      Segment& segment = c.batch.segments[i];
+      segment.position = 3;
+      segment.prefix = 2;
+    }
+    cases.push_back(std::move(c));
+  }
+  return cases;
+}
+
+ReferenceCase Unshared(const ReferenceCase& c, std::vector<int64_t>* row_of) {
+  ReferenceCase whole = c;
+  whole.batch = {};
+  whole.target.clear();
+  whole.weight.clear();
+  row_of->assign(static_cast<size_t>(c.batch.rows()), -1);
+  const auto is_prefix = [&](const Segment& segment) {
+    return std::ranges::any_of(c.batch.segments, [&](const Segment& other) {
+      return other.prefix_rows() > 0 && other.prefix == segment.row;
+    });
+  };
+  for (const Segment& segment : c.batch.segments) {
+    if (is_prefix(segment)) continue;
+    whole.batch.segments.push_back({whole.batch.rows(), segment.prefix_rows() + segment.rows});
+    const auto copy = [&](int64_t row) {
+      int64_t& to = (*row_of)[static_cast<size_t>(row)];
+      if (to < 0) to = whole.batch.rows();
+      whole.batch.tokens.push_back(c.batch.tokens[static_cast<size_t>(row)]);
+      whole.target.push_back(c.target[static_cast<size_t>(row)]);
+      whole.weight.push_back(c.weight[static_cast<size_t>(row)]);
+    };
+    for (int64_t i = 0; i < segment.prefix_rows(); ++i) copy(segment.prefix + i);
+    for (int64_t i = 0; i < segment.rows; ++i) copy(segment.row + i);
+  }
+  return whole;
 }
 
 ReferenceCase RandomCase(uint64_t seed) {

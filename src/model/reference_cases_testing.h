@@ -35,6 +35,12 @@ void FillBatch(const std::vector<int64_t>& lengths, uint64_t seed, ReferenceCase
 
 // One case for each kind of configuration.
 std::vector<ReferenceCase> ReferenceCases();
+// Those of them without multi-token prediction, with three documents that begin alike: their first
+// tokens once, as a segment of its own that the others have as their prefix. No balance loss.
+std::vector<ReferenceCase> SharedPrefixCases();
+// The same documents, each with rows for all of its tokens; row_of[i]: where row i then lies, for
+// the prefix's its first copy.
+ReferenceCase Unshared(const ReferenceCase& c, std::vector<int64_t>* row_of);
 // A random configuration, batch and weights; every field is drawn.
 ReferenceCase RandomCase(uint64_t seed);
 

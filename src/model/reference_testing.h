@@ -270,6 +270,14 @@ class Reference {
                                     : GroupedQueryAttention(context, prefix, x);
   }
 
+  // The rows of the tokens that a row attends to, in order.
+  static std::vector<int64_t> SeenFrom(const Segment& segment, int64_t row) {
+    std::vector<int64_t> seen;
+    for (int64_t i = 0; i < segment.prefix_rows(); ++i) seen.push_back(segment.prefix + i);
+    for (int64_t own = segment.row; own <= row; ++own) seen.push_back(own);
+    return seen;
+  }
+
   Rows LatentAttention(const Context& context, const std::string& prefix, const Rows& x) const {
     const int64_t heads = config_.num_attention_heads, nope = config_.qk_nope_head_dim,
                   rope = config_.qk_rope_head_dim, v_dim = config_.v_head_dim,
@@ -288,12 +296,13 @@ class Reference {
     for (const Segment& segment : context.input.batch.segments) {
       for (int64_t row = segment.row; row < segment.row + segment.rows; ++row) {
         const int64_t position = segment.position + row - segment.row;
+        const std::vector<int64_t> seen = SeenFrom(segment, row);
         Rotate(position, k_rope[row]);
         for (int64_t head = 0; head < heads; ++head) {
           T* query = q[row] + head * (nope + rope);
           Rotate(position, query + nope);
           std::vector<T> score;
-          for (int64_t other = segment.row; other <= row; ++other) {
+          for (const int64_t other : seen) {
             const T* key = kv[other] + head * (nope + v_dim);
             T sum(0.0);
             for (int64_t i = 0; i < nope; ++i) sum += query[i] * key[i];
@@ -302,9 +311,9 @@ class Reference {
           }
           const std::vector<T> p = Softmax(score);
           T* out = mixed[row] + head * v_dim;
-          for (int64_t other = segment.row; other <= row; ++other) {
-            const T* value = kv[other] + head * (nope + v_dim) + nope;
-            for (int64_t i = 0; i < v_dim; ++i) out[i] += p[other - segment.row] * value[i];
+          for (size_t j = 0; j < seen.size(); ++j) {
+            const T* value = kv[seen[j]] + head * (nope + v_dim) + nope;
+            for (int64_t i = 0; i < v_dim; ++i) out[i] += p[j] * value[i];
           }
         }
       }
@@ -355,10 +364,11 @@ class Reference {
     Rows mixed(x.rows, heads * width);
     for (const Segment& segment : context.input.batch.segments) {
       for (int64_t row = segment.row; row < segment.row + segment.rows; ++row) {
+        const std::vector<int64_t> seen = SeenFrom(segment, row);
         for (int64_t head = 0; head < heads; ++head) {
           const int64_t shared = head / (heads / key_heads) * width;
           std::vector<T> score;
-          for (int64_t other = segment.row; other <= row; ++other) {
+          for (const int64_t other : seen) {
             T sum(0.0);
             for (int64_t i = 0; i < width; ++i)
               sum += q[row][head * width + i] * k[other][shared + i];
@@ -366,9 +376,8 @@ class Reference {
           }
           const std::vector<T> p = Softmax(score);
           T* out = mixed[row] + head * width;
-          for (int64_t other = segment.row; other <= row; ++other) {
-            for (int64_t i = 0; i < width; ++i)
-              out[i] += p[other - segment.row] * v[other][shared + i];
+          for (size_t j = 0; j < seen.size(); ++j) {
+            for (int64_t i = 0; i < width; ++i) out[i] += p[j] * v[seen[j]][shared + i];
           }
         }
       }

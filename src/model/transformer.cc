@@ -56,6 +56,10 @@ const int32_t* RowPositions(const TokenBatch& batch, const ModelConfig& config, 
   int64_t row = 0;
   for (const Segment& segment : batch.segments) {
     CHECK(segment.row == row && segment.rows > 0);
+    if (const int64_t before = segment.prefix_rows(); before > 0) {
+      const int64_t last = segment.prefix + before - 1;
+      CHECK(last < row && position[last] == before - 1);
+    }
     if (segment.position + segment.rows > config.max_position_embeddings) {
       Fail(
           "a sequence of {} tokens exceeds max_position_embeddings = {}; use shorter sequences or "

@@ -129,6 +129,10 @@ TEST_P(TransformerOracleTest, ValuesAndGradientsAreTheReferences) { Compare(GetP
 INSTANTIATE_TEST_SUITE_P(Cases, TransformerOracleTest, testing::ValuesIn(ReferenceCases()),
                          [](const auto& test) { return test.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(SharedPrefixes, TransformerOracleTest,
+                         testing::ValuesIn(SharedPrefixCases()),
+                         [](const auto& test) { return test.param.name; });
+
 class TransformerOracleRandomTest : public testing::TestWithParam<uint64_t> {};
 
 // Seeds whose routing has a margin that f32 cannot cross.

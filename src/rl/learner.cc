@@ -76,8 +76,8 @@ std::unique_ptr<Learner> Learner::From(const ReinforceRecipe& recipe, const Trai
   // What cannot fit is refused before any of it is allocated. No micro-batch has more rows than a
   // step.
   const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
-  const Activations activations =
-      start.Fit(std::min(rl.micro_batch_tokens, step_rows), rl.recompute);
+  const Activations activations = start.Fit(std::min(rl.micro_batch_tokens, step_rows),
+                                            rl.recompute, FormatOf(recipe.optimizer.moments));
   // Problems that cannot work are better known now than after hours.
   Prompter prompter(
       {start.path(), start.tokenizer(), DocumentStartToken(config), start.chat_format()},
@@ -260,21 +260,12 @@ void Learner::AddLogps(std::vector<PolicySample>& samples) {
   }
 }
 
-double Learner::TrainingFlops(const std::vector<Sample>& samples) const {
-  const double passes = ForwardPasses(recipe_);
-  double flops = 0;
-  for (const Sample& s : samples) {
-    const double tokens = static_cast<double>(s.prompt.size() + s.completion.size());
-    flops += passes * tokens * cost().ForwardFlopsPerToken((tokens + 1) / 2);
-  }
-  return flops;
-}
-
 void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metrics) {
   const ReinforceOptions& rl = recipe_.rl;
   std::vector<PolicySample> samples = WithAdvantages(collected);
   AddLogps(samples);
-  metrics.flops += TrainingFlops(collected);
+  metrics.flops +=
+      ForwardPasses(recipe_) * ForwardFlops(cost(), PackSamples(samples, rl.micro_batch_tokens));
   const double lr_factor = LearningRateFactor(recipe_.schedule, progress_.completed, rl.steps);
   metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
   UpdateSums sums;

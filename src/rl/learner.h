@@ -86,7 +86,6 @@ class Learner {
   std::vector<Sample> Collect(const StopRequest& stop, ReinforceMetrics& metrics);
   std::vector<PolicySample> WithAdvantages(const std::vector<Sample>& samples) const;
   void AddLogps(std::vector<PolicySample>& samples);
-  double TrainingFlops(const std::vector<Sample>& samples) const;
   void Train(const std::vector<Sample>& collected, ReinforceMetrics& metrics);
   void MoveReference();
 

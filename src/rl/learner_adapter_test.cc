@@ -35,10 +35,17 @@ class LearnerAdapterTest : public LearnerTest {
 // Of a base in integers too: the log-probability of a sampled token is the one that training
 // computes for it, before and after the adapter has moved.
 TEST_F(LearnerAdapterTest, SamplingIsTrainingBitForBitOnAQuantisedBase) {
-  for (const auto& [weights, precision] :
-       {std::pair("f32", "f32"), {"bf16", "bf16"}, {"q8", "f32"}, {"q4", "f32"}, {"q8", "bf16"}}) {
-    SCOPED_TRACE(std::string(weights) + " " + precision);
-    const ReinforceRecipe recipe = Adapted(weights, precision);
+  for (const auto& [weights, precision, dora] : {std::tuple("f32", "f32", false),
+                                                 {"bf16", "bf16", false},
+                                                 {"q8", "f32", false},
+                                                 {"q4", "f32", false},
+                                                 {"q8", "bf16", false},
+                                                 {"f32", "f32", true},
+                                                 {"bf16", "bf16", true},
+                                                 {"q4", "f32", true}}) {
+    SCOPED_TRACE(std::string(weights) + " " + precision + (dora ? " dora" : ""));
+    ReinforceRecipe recipe = Adapted(weights, precision);
+    recipe.adapter.dora = dora;
     Scripted environment({{"all", 1}}, ByPlace);
     const std::unique_ptr<Learner> learner = Make(recipe, environment);
     const std::vector<float> before = ValuesOf(*learner);
@@ -47,7 +54,19 @@ TEST_F(LearnerAdapterTest, SamplingIsTrainingBitForBitOnAQuantisedBase) {
       ASSERT_TRUE(metrics.trained);
       EXPECT_EQ(metrics.sampling_gap, 0) << "step " << step;
     }
-    EXPECT_NE(ValuesOf(*learner), before);
+    const std::vector<float> after = ValuesOf(*learner);
+    EXPECT_NE(after, before);
+    if (!dora) continue;
+    // Magnitudes among what has moved.
+    const std::string directory = RunPath(std::string("dora-") + weights);
+    learner->PublishModel(directory);
+    const auto source = OpenModel(directory);
+    EXPECT_TRUE(source->adapter()->files().dora);
+    for (const ParamInfo& param : source->adapter()->layout().params()) {
+      if (param.shape.size() != 1 || param.expert >= 0) continue;
+      const auto begin = static_cast<size_t>(param.offset);
+      EXPECT_NE(after[begin], before[begin]) << param.name;
+    }
   }
 }
 
@@ -109,6 +128,9 @@ TEST_F(LearnerAdapterTest, OfThisProgramsModelsAllWeightsAreTrained) {
   const std::string directory = RunPath("auto");
   Make(recipe, environment)->PublishModel(directory);
   EXPECT_FALSE(IsAdapterFolder(directory));
+  recipe.adapter.dora = true;
+  ExpectMessage(MessageOf([&] { Make(recipe, environment); }),
+                {"adapter.dora is true", "set adapter.kind to lora"});
 }
 
 TEST_F(LearnerAdapterTest, ARunWithAnAdapterGoesOnExactly) {
@@ -116,6 +138,8 @@ TEST_F(LearnerAdapterTest, ARunWithAnAdapterGoesOnExactly) {
   recipe.adapter.kind = "lora";
   recipe.adapter.rank = 2;
   recipe.adapter.weights = "q8";
+  recipe.adapter.dora = true;
+  recipe.optimizer.moments = "bf16";
   recipe.rl.router_bias_gamma = 0;
   recipe.optimizer.learning_rate = 1e-2;
   EXPECT_TRUE(Run(recipe, "whole").finished);
@@ -147,7 +171,7 @@ TEST_F(LearnerAdapterTest, ActivationsBeyondHalfTheMemoryAreRecomputed) {
   const int64_t kept = ModelCost(start.config()).Training(4096).activations;
   const auto fit = [&](int64_t memory, const std::string& recompute) {
     setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
-    const Activations activations = start.Fit(4096, recompute);
+    const Activations activations = start.Fit(4096, recompute, Format::kF32);
     unsetenv("DARKHORSE_MEMORY");
     return activations;
   };

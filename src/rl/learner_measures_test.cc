@@ -151,11 +151,13 @@ TEST_F(LearnerTest, AProbeDrawsFromASeedOfItsOwn) {
   for (const std::string& text : environment.said[3]) EXPECT_EQ(text, environment.said[3][0]);
 }
 
-// Of every round's passes, and of the samples that are trained on, each by its own length.
+// Of every round's passes, and of the samples that are trained on, each by its own length behind
+// the prompt, which here is that of all problems and computed once.
 TEST_F(LearnerTest, OperationsAreCountedOfEveryRoundAndOfWhatIsTrainedOn) {
   ReinforceRecipe recipe = Still();
   recipe.rl.max_refills = 1;
   recipe.rl.inner_epochs = 2;  // seven passes: the old policy's, and two times three
+  recipe.rl.micro_batch_tokens = 4096;
   // Half of the first round's groups teach, and what replaces the others.
   Scripted environment({{"all", 1}}, [](size_t call, size_t sample) {
     return Worth((call > 0 || sample < 16) && sample % 4 == 0);
@@ -170,12 +172,22 @@ TEST_F(LearnerTest, OperationsAreCountedOfEveryRoundAndOfWhatIsTrainedOn) {
         Round(recipe, environment, trained_->mutable_weights(), round << 20);
     for (size_t i = 0; i < 16; ++i) {
       EXPECT_EQ(samples[i].text, environment.said[round][i]);
-      const auto tokens =
-          static_cast<double>(samples[i].prompt.size() + samples[i].completion.size());
-      expected += 7 * tokens * cost.ForwardFlopsPerToken((tokens + 1) / 2);
+      // The prompt's last token is a row of each sample, which predicts its first; the last token
+      // of a completion predicts none.
+      const double before = static_cast<double>(samples[i].prompt.size()) - 1;
+      const auto own = static_cast<double>(samples[i].completion.size());
+      expected += 7 * own * cost.ForwardFlopsPerToken(before + (own + 1) / 2);
+      if (round == 0 && i == 0)
+        expected += 7 * before * cost.ForwardFlopsPerToken((before + 1) / 2);
     }
   }
   EXPECT_NEAR(metrics.flops, expected, 1e-12 * expected);
+}
+
+// Of one of the four samples of a prompt, all of which a micro-batch holds.
+double Flops(const ModelCost& cost, double prompt, double length) {
+  return prompt * cost.ForwardFlopsPerToken((prompt + 1) / 2) / 4 +
+         length * cost.ForwardFlopsPerToken(prompt + (length + 1) / 2);
 }
 
 TEST_F(LearnerTest, AProbesSecondsAreSamplingAndTrainingAtTheSpeedsMeasured) {
@@ -188,9 +200,8 @@ TEST_F(LearnerTest, AProbesSecondsAreSamplingAndTrainingAtTheSpeedsMeasured) {
   const std::unique_ptr<Learner> learner = Make(recipe, environment);
   const ProbeReport report = learner->Probe({});
   const auto seconds = [&](double length) {
-    const double tokens = report.parts[0].prompt_length + length;
     return 320 * length / report.tokens_per_second +
-           320 * 3 * tokens * learner->cost().ForwardFlopsPerToken((tokens + 1) / 2) /
+           320 * 3 * Flops(learner->cost(), report.parts[0].prompt_length, length) /
                report.training_flops_per_second;
   };
   EXPECT_NEAR(report.seconds / seconds(report.parts[0].evaluation.mean_length), 1, 1e-12);
@@ -257,12 +268,11 @@ TEST_F(LearnerTest, AProbeTellsTheMixturesPartsApart) {
   EXPECT_NE(flat.evaluation.mean_length, steep.evaluation.mean_length);
   // Three problems in four are of the first part, and a sixth of all groups teach.
   const double length = 0.75 * flat.evaluation.mean_length + 0.25 * steep.evaluation.mean_length;
-  const double tokens = flat.prompt_length + length;
   EXPECT_DOUBLE_EQ(flat.prompt_length, steep.prompt_length);
   EXPECT_NEAR(report.seconds,
               10 * 32 * length / report.tokens_per_second +
-                  10 * 32 * (0.25 * 2 / 3) * 3 * tokens *
-                      learner->cost().ForwardFlopsPerToken((tokens + 1) / 2) /
+                  10 * 32 * (0.25 * 2 / 3) * 3 *
+                      Flops(learner->cost(), flat.prompt_length, length) /
                       report.training_flops_per_second,
               1e-12 * report.seconds);
 }

@@ -13,20 +13,46 @@ std::vector<PolicyBatch> PackSamples(std::span<const PolicySample> samples,
   for (size_t i = 0; i < samples.size(); ++i) {
     const Sample& s = *samples[i].sample;
     if (s.completion.empty()) continue;
-    const int64_t prompt = static_cast<int64_t>(s.prompt.size());
-    const int64_t rows = prompt + static_cast<int64_t>(s.completion.size()) - 1;
-    if (batches.empty() || batches.back().batch.rows() + rows > micro_batch_tokens)
+    const int64_t before = static_cast<int64_t>(s.prompt.size()) - 1;
+    const int64_t own = static_cast<int64_t>(s.completion.size());
+    bool shares = before > 0 && !batches.empty() &&
+                  samples[batches.back().first_row.back().second].sample->prompt == s.prompt;
+    if (batches.empty() ||
+        batches.back().batch.rows() + own + (shares ? 0 : before) > micro_batch_tokens) {
       batches.emplace_back();
+      shares = false;
+    }
     PolicyBatch& out = batches.back();
-    const int64_t row = out.batch.rows();
-    out.batch.segments.push_back({row, rows, 0, -1});
-    out.batch.tokens.insert(out.batch.tokens.end(), s.prompt.begin(), s.prompt.end());
-    out.batch.tokens.insert(out.batch.tokens.end(), s.completion.begin(), s.completion.end() - 1);
-    out.target.insert(out.target.end(), static_cast<size_t>(prompt - 1), -1);
+    const auto add = [&](auto begin, auto end) {
+      out.batch.tokens.insert(out.batch.tokens.end(), begin, end);
+    };
+    int64_t prefix = shares ? out.batch.segments.back().prefix : out.batch.rows();
+    if (before == 0) {
+      prefix = -1;
+    } else if (!shares) {
+      out.batch.segments.push_back({prefix, before});
+      add(s.prompt.begin(), s.prompt.end() - 1);
+      out.target.insert(out.target.end(), static_cast<size_t>(before), -1);
+    }
+    out.first_row.emplace_back(out.batch.rows(), i);
+    out.batch.segments.push_back({out.batch.rows(), own, before, -1, prefix});
+    add(s.prompt.end() - 1, s.prompt.end());
+    add(s.completion.begin(), s.completion.end() - 1);
     out.target.insert(out.target.end(), s.completion.begin(), s.completion.end());
-    out.first_row.emplace_back(row + prompt - 1, i);
   }
   return batches;
+}
+
+double ForwardFlops(const ModelCost& cost, std::span<const PolicyBatch> batches) {
+  double flops = 0;
+  for (const PolicyBatch& part : batches) {
+    for (const Segment& segment : part.batch.segments) {
+      const auto rows = static_cast<double>(segment.rows);
+      const double context = static_cast<double>(segment.position) + (rows + 1) / 2;
+      flops += rows * cost.ForwardFlopsPerToken(context);
+    }
+  }
+  return flops;
 }
 
 std::vector<std::vector<float>> CompletionLogps(const Transformer& model,

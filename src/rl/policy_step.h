@@ -22,8 +22,10 @@ struct PolicySample {
   double teacher_weight = 0;
 };
 
-// Rows of several samples, each a document of its own: prompt and completion but the last token.
-// target: the next token where it is a completion's, else -1.
+// Rows of several samples, each a document: prompt and completion but the last token. Samples that
+// follow each other and have the same prompt share its rows (Segment::prefix) but for its last
+// token's, whose row predicts another token in each. target: the next token where it is a
+// completion's, else -1.
 struct PolicyBatch {
   TokenBatch batch;
   std::vector<int32_t> target;
@@ -31,9 +33,13 @@ struct PolicyBatch {
       first_row;  // of each sample's completion targets, and its index
 };
 
-// Splits samples, in order, into batches of about micro_batch_tokens rows.
+// Splits samples, in order, into batches of about micro_batch_tokens rows. Where a batch ends
+// between samples of one prompt, the next computes the prompt again.
 std::vector<PolicyBatch> PackSamples(std::span<const PolicySample> samples,
                                      int64_t micro_batch_tokens);
+
+// Operations of a forward pass over all of their rows.
+double ForwardFlops(const ModelCost& cost, std::span<const PolicyBatch> batches);
 
 // Log-probabilities of each sample's completion tokens under `weights`, in order.
 std::vector<std::vector<float>> CompletionLogps(const Transformer& model,

@@ -67,39 +67,89 @@ TEST_F(PolicyStepTest, ABatchIsFilledToItsLimit) {
   EXPECT_EQ(rows(3), (Rows{4, 4, 2}));
 }
 
+// The next sample of a prompt takes rows for its own tokens alone; a batch that ends before it
+// makes the next compute the prompt again.
+TEST_F(PolicyStepTest, SamplesOfOnePromptShareItsRows) {
+  samples_ = {Sample{.prompt = {1, 2, 3, 4}, .completion = {4, 5}},
+              Sample{.prompt = {1, 2, 3, 4}, .completion = {}},
+              Sample{.prompt = {1, 2, 3, 4}, .completion = {6, 7, 8}},
+              Sample{.prompt = {1, 2, 3, 9}, .completion = {4, 5}},
+              Sample{.prompt = {1, 2, 3, 9}, .completion = {5}},
+              Sample{.prompt = {1}, .completion = {4, 5}},
+              Sample{.prompt = {1}, .completion = {5}}};
+  policy_.clear();
+  for (const Sample& sample : samples_) policy_.push_back({&sample, 0, false, {}, {}});
+  const auto rows = [&](int64_t limit) {
+    std::vector<int64_t> of_each;
+    for (const PolicyBatch& part : PackSamples(policy_, limit))
+      of_each.push_back(part.batch.rows());
+    return of_each;
+  };
+  using Rows = std::vector<int64_t>;
+  EXPECT_EQ(rows(17), (Rows{17}));  // 3 + 2 + 3, 3 + 2 + 1, 2 + 1
+  EXPECT_EQ(rows(16), (Rows{16, 1}));
+  EXPECT_EQ(rows(8), (Rows{8, 8, 1}));
+  EXPECT_EQ(rows(7), (Rows{5, 6, 6, 3}));
+  EXPECT_EQ(rows(1), (Rows{5, 6, 5, 4, 2, 1}));
+  const PolicyBatch whole = PackSamples(policy_, 17).front();
+  EXPECT_EQ(whole.batch.tokens,
+            (std::vector<int32_t>{1, 2, 3, 4, 4, 4, 6, 7, 1, 2, 3, 9, 4, 9, 1, 4, 1}));
+  const ModelCost& cost = trained_.model().cost();
+  const auto flops = [&](std::vector<double> contexts) {
+    double sum = 0;
+    for (const double context : contexts) sum += cost.ForwardFlopsPerToken(context);
+    return sum;
+  };
+  const double all = flops({1, 2, 3, 4, 5, 4, 5, 6, 1, 2, 3, 4, 5, 4, 1, 2, 1});
+  EXPECT_NEAR(ForwardFlops(cost, PackSamples(policy_, 17)), all, 1e-12 * all);
+  // The prompts of which a batch is cut are counted again.
+  EXPECT_NEAR(ForwardFlops(cost, PackSamples(policy_, 7)), all + flops({1, 2, 3}), 1e-12 * all);
+}
+
 TEST_F(PolicyStepTest, PackingCoversEveryTokenOnce) {
+  samples_[6].prompt = samples_[5].prompt = samples_[3].prompt;  // before and after an empty one
   for (const int64_t limit : {1, 20, 40, 4096}) {
     std::vector<int> seen(samples_.size());
     const std::vector<PolicyBatch> batches = PackSamples(policy_, limit);
     for (const PolicyBatch& part : batches) {
       const size_t rows = static_cast<size_t>(part.batch.rows());
       ASSERT_EQ(part.target.size(), rows);
-      ASSERT_EQ(part.first_row.size(), part.batch.segments.size());
       EXPECT_TRUE(static_cast<int64_t>(rows) <= limit || part.first_row.size() == 1);
+      std::vector<int> used(rows);
       int64_t next = 0;
-      for (size_t k = 0; k < part.first_row.size(); ++k) {
-        const auto [first, i] = part.first_row[k];
-        const Segment& segment = part.batch.segments[k];
-        const Sample& s = samples_[i];
-        ++seen[i];
+      std::vector<const Segment*> own;  // of samples, not of prompts
+      for (const Segment& segment : part.batch.segments) {
         EXPECT_EQ(segment.row, next);
-        EXPECT_EQ(segment.position, 0);
         EXPECT_EQ(segment.slot, -1);
         next += segment.rows;
+        const bool is_prompt = std::ranges::any_of(
+            part.batch.segments, [&](const Segment& s) { return s.prefix == segment.row; });
+        if (!is_prompt) own.push_back(&segment);
+      }
+      EXPECT_EQ(next, static_cast<int64_t>(rows));
+      ASSERT_EQ(own.size(), part.first_row.size());
+      for (size_t k = 0; k < own.size(); ++k) {
+        const auto [first, i] = part.first_row[k];
+        const Sample& s = samples_[i];
+        ++seen[i];
         // The document is prompt and completion; row t predicts token t + 1, where it is a
         // completion's.
         std::vector<int32_t> whole = s.prompt;
         whole.insert(whole.end(), s.completion.begin(), s.completion.end());
-        ASSERT_EQ(segment.rows, static_cast<int64_t>(whole.size()) - 1);
-        EXPECT_EQ(first, segment.row + static_cast<int64_t>(s.prompt.size()) - 1);
-        for (int64_t t = 0; t < segment.rows; ++t) {
-          const size_t row = static_cast<size_t>(segment.row + t);
-          EXPECT_EQ(part.batch.tokens[row], whole[static_cast<size_t>(t)]);
-          EXPECT_EQ(part.target[row],
-                    static_cast<int64_t>(row) >= first ? whole[static_cast<size_t>(t) + 1] : -1);
+        std::vector<int64_t> row_of;
+        for (int64_t t = 0; t < own[k]->prefix_rows(); ++t) row_of.push_back(own[k]->prefix + t);
+        EXPECT_EQ(own[k]->position, static_cast<int64_t>(row_of.size()));
+        for (int64_t t = 0; t < own[k]->rows; ++t) row_of.push_back(own[k]->row + t);
+        ASSERT_EQ(row_of.size(), whole.size() - 1);
+        EXPECT_EQ(first, row_of[s.prompt.size() - 1]);
+        for (size_t t = 0; t < row_of.size(); ++t) {
+          const auto row = static_cast<size_t>(row_of[t]);
+          ++used[row];
+          EXPECT_EQ(part.batch.tokens[row], whole[t]);
+          EXPECT_EQ(part.target[row], t + 1 >= s.prompt.size() ? whole[t + 1] : -1);
         }
       }
-      EXPECT_EQ(next, static_cast<int64_t>(rows));
+      EXPECT_TRUE(std::ranges::all_of(used, [](int count) { return count > 0; }));
     }
     for (size_t i = 0; i < samples_.size(); ++i)
       EXPECT_EQ(seen[i], samples_[i].completion.empty() ? 0 : 1);

@@ -56,15 +56,14 @@ double MeasureTrainingSpeed(const ReinforceRecipe& recipe, TrainedModel& trained
   constexpr int64_t kMicroBatches = 4;
   std::vector<PolicySample> scored;
   int64_t rows = 0;
-  double flops = 0;
   for (const Sample& sample : samples) {
     if (sample.completion.empty()) continue;
-    const int64_t tokens = static_cast<int64_t>(sample.prompt.size() + sample.completion.size());
-    rows += tokens;
+    rows += static_cast<int64_t>(sample.prompt.size() + sample.completion.size());
     if (!scored.empty() && rows > kMicroBatches * recipe.rl.micro_batch_tokens) break;
     scored.push_back({&sample, 0, false, {}, {}});
-    flops += Count(tokens) * trained.model().cost().ForwardFlopsPerToken(Count(tokens + 1) / 2);
   }
+  const double flops =
+      ForwardFlops(trained.model().cost(), PackSamples(scored, recipe.rl.micro_batch_tokens));
   const double start = SteadySeconds();
   CompletionLogps(trained.model(), trained.bound_weights(), recipe.rl.micro_batch_tokens,
                   trained.arena(), scored);
@@ -100,9 +99,16 @@ double RunSeconds(const ReinforceRecipe& recipe, const ModelConfig& config,
   }
   const double samples = Count(rl.prompts_per_step) * Count(rl.group_size);
   const double generated = samples * rounds * typical.length;
-  const double tokens = typical.prompt + typical.length;
-  const double trained = samples * (1 - missing) * ForwardPasses(recipe) * tokens *
-                         ModelCost(config).ForwardFlopsPerToken((tokens + 1) / 2);
+  // A prompt is computed once for as many samples of its group as a micro-batch holds.
+  const double sharing = std::clamp(
+      std::floor((Count(rl.micro_batch_tokens) - typical.prompt) / std::max(1.0, typical.length)),
+      1.0, Count(rl.group_size));
+  const ModelCost cost(config);
+  const double prompt = typical.prompt * cost.ForwardFlopsPerToken((typical.prompt + 1) / 2);
+  const double completion =
+      typical.length * cost.ForwardFlopsPerToken(typical.prompt + (typical.length + 1) / 2);
+  const double trained =
+      samples * (1 - missing) * ForwardPasses(recipe) * (prompt / sharing + completion);
   const int64_t evaluations =
       rl.evaluate_every > 0 ? 1 + (rl.steps + rl.evaluate_every - 1) / rl.evaluate_every : 0;
   const double evaluated = Count(evaluations) * Count(static_cast<int64_t>(report.parts.size())) *

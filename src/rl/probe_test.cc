@@ -133,6 +133,10 @@ TEST(ProbeTest, MemoryCountsReferenceRotationsAndCache) {
   EXPECT_EQ(plain - memory(10, 0), 4 * 30 * cached);
   EXPECT_EQ(plain - memory(10, 3), 2 * 30 * cached);
   EXPECT_EQ(memory(10, 100), plain);
+  EXPECT_EQ(
+      plain - ReinforceMemory(recipe, config, BytesOfAllWeights(cost, Format::kF32, Format::kBf16),
+                              Activations::kKept, 10, 100),
+      training.weights);  // of two moments half of each
   recipe.grpo.kl_beta = 0.1;
   EXPECT_EQ(memory(10, 100) - plain, training.weights);
   recipe.rl.max_tokens = 1000;  // the context holds 64

@@ -305,7 +305,8 @@ FinetuneResult Finetune(const FinetuneRecipe& recipe, const std::string& model,
     // No micro-batch has more rows than its limit or the longest sample, nor than a step.
     const int64_t rows = std::min(std::max(recipe.finetune.micro_batch_tokens, samples.longest),
                                   recipe.finetune.samples_per_step * samples.longest);
-    const Activations activations = start.Fit(rows, recipe.finetune.recompute);
+    const Activations activations =
+        start.Fit(rows, recipe.finetune.recompute, FormatOf(recipe.optimizer.moments));
     loop.emplace(recipe, start, activations, std::move(samples), model, run, callbacks);
     if (!lock) lock.emplace(run);
     if (latest) {

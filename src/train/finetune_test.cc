@@ -101,7 +101,7 @@ TEST_F(FinetuneTest, TheLossIsTheMeanOverTheTokensLearned) {
 TEST_F(FinetuneTest, ResumedRunEndsInTheSameBytes) {
   for (const char* precision : {"f32", "bf16"}) {
     FinetuneRecipe recipe = Recipe();
-    recipe.finetune.precision = precision;
+    recipe.finetune.precision = recipe.optimizer.moments = precision;
     const std::string whole = std::string("whole-") + precision,
                       parts = std::string("parts-") + precision;
     EXPECT_TRUE(Train(recipe, whole).finished);
@@ -120,6 +120,11 @@ TEST_F(FinetuneTest, ResumedRunEndsInTheSameBytes) {
       EXPECT_EQ(Bytes(whole, file), Bytes(parts, file)) << file << " " << precision;
     }
   }
+  const auto size = [&](const char* run) {
+    return static_cast<double>(
+        Bytes(run, "checkpoints/step-00000020/optimizer.safetensors").size());
+  };
+  EXPECT_NEAR(size("whole-bf16") / size("whole-f32"), 0.5, 0.01);  // but for the header
 }
 
 // Of an adapter: its base stays, and is what a KL reference would be.

@@ -9,13 +9,17 @@
 #include "train/muon.h"
 
 namespace darkhorse {
+namespace {
+
+constexpr int64_t kRoundedAtOnce = 1 << 14;  // numbers of one thread
+
+}  // namespace
 
 Optimizer::Optimizer(const ParamLayout& layout, const OptimizerOptions& options, Format format)
     : layout_(layout),
       options_(options),
       format_(format),
-      first_(layout.buffer_size()),
-      second_(layout.buffer_size()),
+      moments_(layout.buffer_size(), FormatOf(options.moments)),
       arenas_(static_cast<size_t>(NumThreads())) {
   Validate(options);
 }
@@ -24,12 +28,15 @@ void Optimizer::MuonUpdate(const ParamInfo& param, const float* grad, float clip
                            float* w, Arena& arena) {
   ArenaScope scope(arena);
   const float momentum = static_cast<float>(options_.muon_momentum);
-  float* m = first_.data() + param.offset;
   const Matrix update = arena.NewMatrix(param.shape[0], param.shape[1]);
-  for (int64_t i = 0; i < param.size; ++i) {
-    m[i] = momentum * m[i] + clip * grad[i];
-    update.data[i] = clip * grad[i] + momentum * m[i];  // Nesterov
-  }
+  moments_.Update(param.offset, param.size, step_,
+                  [&](int64_t offset, int64_t n, float* m, float*) {
+                    const float* g = grad + offset;
+                    for (int64_t i = 0; i < n; ++i) {
+                      m[i] = momentum * m[i] + clip * g[i];
+                      update.data[offset + i] = clip * g[i] + momentum * m[i];  // Nesterov
+                    }
+                  });
   Orthogonalise(update, arena, format_);
   // An orthogonal [A,B] has root mean square 1/sqrt(max(A,B)); 0.2 is AdamW's typical one, so both
   // can share learning rate and decay (Moonlight, Liu et al. 2025, section 2.2).
@@ -52,7 +59,16 @@ void Optimizer::AdamUpdate(const ParamInfo& param, const float* grad, float clip
                       static_cast<float>(1 - std::pow(options_.beta1, count)),
                       static_cast<float>(1 - std::pow(options_.beta2, count)),
                       clip};
-  AdamWUpdate(p, grad, w, first_.data() + param.offset, second_.data() + param.offset, param.size);
+  const auto update = [&](int64_t begin, int64_t size) {
+    moments_.Update(param.offset + begin, size, step_,
+                    [&](int64_t offset, int64_t n, float* m, float* v) {
+                      AdamWUpdate(p, grad + begin + offset, w + begin + offset, m, v, n);
+                    });
+  };
+  // In f32 the update has its own threads; what rounds has more to do than it.
+  if (moments_.format() == Format::kF32) return update(0, param.size);
+  ParallelForRange(param.size, kRoundedAtOnce,
+                   [&](int64_t begin, int64_t end) { update(begin, end - begin); });
 }
 
 double Optimizer::Step(const float* grads, double lr_factor, float* weights) {
@@ -85,10 +101,6 @@ double Optimizer::Step(const float* grads, double lr_factor, float* weights) {
                arenas_[static_cast<size_t>(ThreadIndex())]);
   });
   return norm;
-}
-
-std::vector<std::pair<std::string, std::span<float>>> Optimizer::State() {
-  return {{"first_moment", first_}, {"second_moment", second_}};
 }
 
 double GradientNorm(const ParamLayout& layout, const float* grads) {

@@ -3,14 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/arena.h"
-#include "base/buffer.h"
 #include "model/params.h"
+#include "train/moments.h"
 #include "train/options.h"
 
 namespace darkhorse {
@@ -27,10 +25,20 @@ class Optimizer {
   // nothing has changed. Router biases are left alone.
   double Step(const float* grads, double lr_factor, float* weights);
 
+  Format moments() const { return moments_.format(); }
   int64_t step() const { return step_; }
   void set_step(int64_t step) { step_ = step; }
-  // The moments by name, for checkpoints.
-  std::vector<std::pair<std::string, std::span<float>>> State();
+  // The moments by name, for checkpoints: `visit(name, span of float or Bf16)`.
+  template <typename Visit>
+  void VisitState(const Visit& visit) {
+    for (const auto& [name, i] : {std::pair{"first_moment", 0}, {"second_moment", 1}}) {
+      if (moments_.format() == Format::kF32) {
+        visit(name, moments_.floats(i));
+      } else {
+        visit(name, moments_.rounded(i));
+      }
+    }
+  }
 
  private:
   void MuonUpdate(const ParamInfo& param, const float* grad, float clip, double lr, float* w,
@@ -41,8 +49,7 @@ class Optimizer {
   OptimizerOptions options_;
   Format format_;
   int64_t step_ = 0;
-  FloatBuffer first_;          // first moment, or Muon's momentum
-  FloatBuffer second_;         // second moment
+  Moments moments_;            // the first of Muon's is its momentum; it has no second
   std::vector<Arena> arenas_;  // one per thread
 };
 

@@ -8,9 +8,9 @@
 
 namespace darkhorse {
 
-void ValidatePrecision(const std::string& precision) {
+void ValidatePrecision(const std::string& precision, const std::string& field) {
   if (precision != "f32" && precision != "bf16")
-    FailUsage("precision is '{}'; it must be f32 or bf16", precision);
+    FailUsage("{} is '{}'; it must be f32 or bf16", field, precision);
 }
 
 void ValidateRecompute(const std::string& recompute) {
@@ -31,6 +31,8 @@ void ListFields(OptimizerOptions& o, FieldList& list) {
   list.Add("weight_decay", o.weight_decay, "decoupled decay of matrices, head and embedding");
   list.Add("muon_momentum", o.muon_momentum, "Muon: decay of the momentum");
   list.Add("max_grad_norm", o.max_grad_norm, "clip the global gradient norm to this; 0: never");
+  list.Add("moments", o.moments,
+           "number format of the running means: f32, or bf16, rounded by lot, in half the memory");
 }
 
 void Validate(const OptimizerOptions& o) {
@@ -47,6 +49,7 @@ void Validate(const OptimizerOptions& o) {
     FailUsage("weight_decay is {}; it cannot be negative", o.weight_decay);
   if (!(o.max_grad_norm >= 0))
     FailUsage("max_grad_norm is {}; it cannot be negative (0: no clipping)", o.max_grad_norm);
+  ValidatePrecision(o.moments, "moments");
 }
 
 void ListFields(ScheduleOptions& o, FieldList& list) {

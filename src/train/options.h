@@ -13,8 +13,9 @@ namespace darkhorse {
 // What the products of training are computed in: a field of the recipes that train.
 inline constexpr char kPrecisionHelp[] =
     "number format of the products of training: f32 or bf16 (weights, gradients and sums stay f32)";
-void ValidatePrecision(const std::string& precision);  // UsageError: there is no such one
-Format FormatOf(const std::string& precision);         // of a valid one
+// UsageError, naming the field: it is no number format.
+void ValidatePrecision(const std::string& precision, const std::string& field = "precision");
+Format FormatOf(const std::string& precision);  // of a valid one
 
 // Whether a layer's activations are computed again for its backward pass (model/cost.h's
 // Activations): a field of the recipes that train.
@@ -31,7 +32,8 @@ struct OptimizerOptions {
   double epsilon = 1e-8;
   double weight_decay = 0.1;  // of matrices, head and embedding; norms and the router have none
   double muon_momentum = 0.95;
-  double max_grad_norm = 1.0;  // gradients are scaled down to this global norm; 0: never
+  double max_grad_norm = 1.0;   // gradients are scaled down to this global norm; 0: never
+  std::string moments = "f32";  // or "bf16": train/moments.h
 };
 void ListFields(OptimizerOptions& options, FieldList& list);
 void Validate(const OptimizerOptions& options);  // UsageError

@@ -94,7 +94,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   Validate(recipe);
   RequireWritable(recipe.model);
   const PretrainOptions& options = recipe.train;
-  RequireTrainingMemory(recipe.model, options.micro_batch_tokens, FormatOf(options.precision));
+  RequireTrainingMemory(recipe.model, options.micro_batch_tokens, FormatOf(options.precision),
+                        Activations::kKept, FormatOf(recipe.optimizer.moments));
   const Loader loader(train, data + "/" + kTrainShard,
                       {.seed = options.seed,
                        .sequence_length = options.sequence_length,

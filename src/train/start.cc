@@ -56,6 +56,11 @@ TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& opti
   Validate(options);
   const AdapterSource* begun = source_->adapter();
   if (options.kind == "none" || (options.kind == "auto" && !begun && !IsPublished(*source_))) {
+    if (options.dora)
+      FailUsage(
+          "adapter.dora is true, but all weights of {} are trained; set adapter.kind to lora, or "
+          "dora to false",
+          path);
     RequireWritable(config_);
     return;  // of a model with an adapter, the two in one
   }
@@ -69,7 +74,8 @@ TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& opti
     files = {.base = std::filesystem::absolute(path).lexically_normal().string(),
              .base_fingerprint = CheckpointFingerprint(path),
              .rank = options.rank,
-             .alpha = options.alpha};
+             .alpha = options.alpha,
+             .dora = options.dora};
   }
   adapter_.emplace(Adapter{ChooserOf(options.weights, *source_),
                            begun ? begun->layout() : AdapterLayout(config_, options), files});
@@ -82,21 +88,24 @@ void TrainingStart::RefuseMovingBiases(const std::string& field, double gamma) c
       field, gamma);
 }
 
-Activations TrainingStart::Fit(int64_t micro_batch_tokens, const std::string& recompute) const {
+Activations TrainingStart::Fit(int64_t micro_batch_tokens, const std::string& recompute,
+                               Format moments) const {
   Activations activations = recompute == "yes" ? Activations::kRecomputed : Activations::kKept;
   if (recompute == "auto") {
     const int64_t kept = ModelCost(config_).Training(micro_batch_tokens, format_).activations;
     if (kept > PhysicalMemoryBytes() / 2) activations = Activations::kRecomputed;
   }
-  RequireMemory(micro_batch_tokens, activations);
+  RequireMemory(micro_batch_tokens, activations, moments);
   return activations;
 }
 
-void TrainingStart::RequireMemory(int64_t micro_batch_tokens, Activations activations) const {
-  if (!adapter_) return RequireTrainingMemory(config_, micro_batch_tokens, format_, activations);
+void TrainingStart::RequireMemory(int64_t micro_batch_tokens, Activations activations,
+                                  Format moments) const {
+  if (!adapter_)
+    return RequireTrainingMemory(config_, micro_batch_tokens, format_, activations, moments);
   RequireAdapterMemory(config_, adapter_->layout,
                        WeightStore::Bytes(config_, *source_, adapter_->weights), micro_batch_tokens,
-                       format_, activations);
+                       format_, activations, moments);
 }
 
 bool TrainingStart::StopAt(int32_t token) {

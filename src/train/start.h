@@ -34,8 +34,8 @@ class TrainingStart {
   // the router's biases to move, for they are its base's.
   void RefuseMovingBiases(const std::string& field, double gamma) const;
   // What the training keeps of activations, computing so many tokens at once; `recompute` as in
-  // kRecomputeHelp. Error if this machine cannot hold it.
-  Activations Fit(int64_t micro_batch_tokens, const std::string& recompute) const;
+  // kRecomputeHelp, `moments` the optimizer's format. Error if this machine cannot hold it.
+  Activations Fit(int64_t micro_batch_tokens, const std::string& recompute, Format moments) const;
   // The token is to end texts, too. False, and nothing has changed, for an adapter: what ends texts
   // is in its base's files.
   bool StopAt(int32_t token);
@@ -46,7 +46,7 @@ class TrainingStart {
                                      uint64_t seed) const;
 
  private:
-  void RequireMemory(int64_t micro_batch_tokens, Activations activations) const;
+  void RequireMemory(int64_t micro_batch_tokens, Activations activations, Format moments) const;
 
   std::string path_;
   std::shared_ptr<const ModelSource> source_;  // where an adapter is trained, its base

@@ -17,11 +17,14 @@ namespace darkhorse {
 
 namespace {
 
-void RequireFinite(std::string_view what, std::span<const float> values, int64_t step) {
+bool IsFinite(float x) { return std::isfinite(x); }
+bool IsFinite(Bf16 x) { return std::isfinite(ToFloat(x)); }
+
+template <typename T>
+void RequireFinite(std::string_view what, std::span<T> values, int64_t step) {
   std::atomic<bool> finite{true};
   ParallelForRange(static_cast<int64_t>(values.size()), 1 << 16, [&](int64_t begin, int64_t end) {
-    if (!std::all_of(values.data() + begin, values.data() + end,
-                     [](float x) { return std::isfinite(x); })) {
+    if (!std::all_of(values.data() + begin, values.data() + end, [](T x) { return IsFinite(x); })) {
       finite = false;
     }
   });
@@ -41,23 +44,24 @@ bool SameTensors(const ParamLayout& a, const ParamLayout& b) {
 }  // namespace
 
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens, Format format,
-                           Activations kept) {
+                           Activations kept, Format moments) {
   const ModelCost cost(config);
   const double rotations = RopeCache::Bytes(config, micro_batch_tokens);
   double state = 4 * static_cast<double>(cost.WeightBytes());
   double activations = 0;
   if (state < 1e15) {  // the estimate counts in integers, which this keeps small
-    const TrainingMemory memory = cost.Training(micro_batch_tokens, format, kept);
+    const TrainingMemory memory = cost.Training(micro_batch_tokens, format, kept, moments);
     state = static_cast<double>(memory.weights + memory.gradients + memory.moments + memory.packed);
     activations = static_cast<double>(memory.activations);
   }
   // What takes most is what is worth lowering.
-  const char* cure = "lower micro_batch_tokens";
+  std::string cure = "lower micro_batch_tokens";
   if (state > activations) {
     cure = config.n_routed_experts > 0
                ? "lower vocab_size, hidden_size, num_hidden_layers, n_routed_experts or "
                  "moe_intermediate_size"
                : "lower vocab_size, hidden_size, num_hidden_layers or intermediate_size";
+    if (moments == Format::kF32) cure = "set optimizer.moments to bf16, or " + cure;
   }
   RequireMemory(
       state + activations + rotations,
@@ -67,13 +71,21 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
 }
 
 void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter, int64_t base_bytes,
-                          int64_t micro_batch_tokens, Format format, Activations kept) {
+                          int64_t micro_batch_tokens, Format format, Activations kept,
+                          Format moments) {
   const ModelCost cost(config);
-  constexpr double kCopies = 4;  // values, gradients, two moments
+  constexpr double kCopies = 2;  // values, gradients
   const double trained = kCopies * static_cast<double>(adapter.buffer_size()) * sizeof(float) +
+                         static_cast<double>(Moments::Bytes(adapter.buffer_size(), moments)) +
                          static_cast<double>(AdaptedWeights::Bytes(adapter, format));
-  const auto activations =
+  auto activations =
       static_cast<double>(cost.Training(micro_batch_tokens, Format::kF32, kept).activations);
+  // With DoRA a layer's product, forward and backward, before it is multiplied (kernel/linear.cc).
+  int64_t widest = 0;
+  for (const ParamInfo& param : adapter.params()) {
+    if (param.shape.size() == 1) widest = std::max(widest, param.size);
+  }
+  activations += 2 * static_cast<double>(widest * micro_batch_tokens) * sizeof(float);
   RequireMemory(
       static_cast<double>(base_bytes) + trained + activations +
           RopeCache::Bytes(config, micro_batch_tokens),
@@ -86,9 +98,9 @@ void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter,
           : "set adapter.weights to q8 or q4, or choose a smaller model");
 }
 
-TrainedBytes BytesOfAllWeights(const ModelCost& cost, Format format) {
-  const TrainingMemory memory = cost.Training(1, format);
-  return {memory.weights, memory.packed + cost.PackedBytes(format)};
+TrainedBytes BytesOfAllWeights(const ModelCost& cost, Format format, Format moments) {
+  const TrainingMemory memory = cost.Training(1, format, Activations::kKept, moments);
+  return {memory.weights, memory.moments, memory.packed + cost.PackedBytes(format)};
 }
 
 TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
@@ -122,8 +134,10 @@ TrainedModel::TrainedModel(const ModelConfig& config, const OptimizerOptions& op
       optimizer_(layout_, optimizer, format) {}
 
 TrainedBytes TrainedModel::bytes() const {
-  if (!base_) return BytesOfAllWeights(model_.cost(), format_);
+  const Format moments = optimizer_.moments();
+  if (!base_) return BytesOfAllWeights(model_.cost(), format_, moments);
   return {layout_.buffer_size() * static_cast<int64_t>(sizeof(float)),
+          Moments::Bytes(layout_.buffer_size(), moments),
           base_->bytes() + AdaptedWeights::Bytes(layout_, format_)};
 }
 
@@ -145,7 +159,10 @@ const ModelWeights& TrainedModel::WithValues(float* values) {
 }
 
 void TrainedModel::Initialize(uint64_t seed) {
-  if (base_) return InitializeAdapter(layout_, seed, mutable_weights());
+  if (base_) {
+    InitializeAdapter(layout_, seed, mutable_weights());
+    return adapted_->InitializeMagnitudes();
+  }
   InitializeWeights(config(), layout_, seed, mutable_weights());
 }
 
@@ -154,14 +171,18 @@ void TrainedModel::ZeroGradients() { std::fill(grads_.begin(), grads_.end(), 0.0
 std::string TrainedModel::Save(const std::string& run, int64_t keep, const ModelFiles& files,
                                const std::string& json, int64_t step) {
   // A checkpoint that cannot be loaded must not stand before, or crowd out, one that can.
-  RequireFinite("the weights", weights_, step);
+  RequireFinite("the weights", std::span<float>(weights_), step);
   TrainerState state;
   state.step = step;
   state.json = json;
-  for (const auto& [name, values] : optimizer_.State()) {
+  optimizer_.VisitState([&]<typename T>(const char* name, std::span<T> values) {
     RequireFinite("the optimizer's moments", values, step);
-    state.tensors.emplace_back(name, values);
-  }
+    if constexpr (std::is_same_v<T, float>) {
+      state.tensors.emplace_back(name, values);
+    } else {
+      state.rounded.emplace_back(name, values);
+    }
+  });
   for (const auto& [name, values] : extra_state_) state.tensors.emplace_back(name, values);
   return PublishStep(run, keep, config(), layout_, weights_.data(), files, state);
 }
@@ -181,7 +202,7 @@ std::string TrainedModel::Load(const std::string& directory) {
     require(!source->adapter() && source->config() == config());
     ReadWeights(*source, layout_, mutable_weights());
   }
-  for (const auto& [name, values] : optimizer_.State()) saved.Read(name, values);
+  optimizer_.VisitState([&](const char* name, auto values) { saved.Read(name, values); });
   for (const auto& [name, values] : extra_state_) saved.Read(name, values);
   optimizer_.set_step(saved.step());
   return saved.json();

@@ -27,19 +27,22 @@ namespace darkhorse {
 // to be asked before the TrainedModel is made.
 void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens,
                            Format format = Format::kF32,
-                           Activations activations = Activations::kKept);
+                           Activations activations = Activations::kKept,
+                           Format moments = Format::kF32);
 
 // The same of the training of an adapter, whose base takes `base_bytes` in memory.
 void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter, int64_t base_bytes,
-                          int64_t micro_batch_tokens, Format format, Activations activations);
+                          int64_t micro_batch_tokens, Format format, Activations activations,
+                          Format moments = Format::kF32);
 
 // What a model in training takes of memory, but for activations, in bytes.
 struct TrainedBytes {
-  int64_t trained = 0;  // one copy of what is trained; gradients take one more, moments two
+  int64_t trained = 0;  // one copy of what is trained; gradients take one more
+  int64_t moments = 0;  // of the optimizer, both
   int64_t beside = 0;   // packed forms, for sampling too; an adapter's base
-  int64_t state() const { return 4 * trained + beside; }
+  int64_t state() const { return 2 * trained + moments + beside; }
 };
-TrainedBytes BytesOfAllWeights(const ModelCost& cost, Format format);
+TrainedBytes BytesOfAllWeights(const ModelCost& cost, Format format, Format moments = Format::kF32);
 
 // A model that stays as it is, in whatever formats, and the adapter of it that is trained.
 struct AdapterTraining {
@@ -51,8 +54,8 @@ struct AdapterTraining {
 
 class TrainedModel {
  public:
-  // All weights. `format`: of the products of the linear layers and of Muon. Weights, gradients and
-  // moments are f32 always.
+  // All weights. `format`: of the products of the linear layers and of Muon. Weights and gradients
+  // are f32 always.
   TrainedModel(const ModelConfig& config, const OptimizerOptions& optimizer,
                Format format = Format::kF32, Activations activations = Activations::kKept);
   // An adapter. `format`: of its products. Error: weights that are not finite.

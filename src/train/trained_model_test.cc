@@ -17,36 +17,46 @@ namespace {
 // All of it is counted at once, the table of rotations too. The fields that are named are those of
 // what takes most.
 TEST(RequireTrainingMemory, IsMetExactlyAndNamesWhatHelps) {
-  const auto expect = [](const ModelConfig& config, int64_t tokens, const std::string& cure) {
+  Format moments = Format::kF32;
+  const auto expect = [&](const ModelConfig& config, int64_t tokens, const std::string& cure) {
     const ModelCost cost(config);
     const int64_t all =
-        cost.Training(tokens).total() +
+        cost.Training(tokens, Format::kF32, Activations::kKept, moments).total() +
         4 * std::min(config.max_position_embeddings, (tokens + 1023) / 1024 * 1024) *
             config.qk_rope_head_dim;
     const auto message = [&](int64_t memory) {
       setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
-      const std::string text = MessageOf([&] { RequireTrainingMemory(config, tokens); });
+      const std::string text = MessageOf([&] {
+        RequireTrainingMemory(config, tokens, Format::kF32, Activations::kKept, moments);
+      });
       unsetenv("DARKHORSE_MEMORY");
       return text;
     };
     EXPECT_EQ(message(all), "");
     EXPECT_EQ(message(all - 1),
               fmt::format("training a model of {} parameters, in micro-batches of {} tokens, needs "
-                          "{} of memory, this machine has {}; lower {}",
+                          "{} of memory, this machine has {}; {}",
                           FormatCount(static_cast<double>(cost.parameters())), tokens,
                           FormatBytes(static_cast<double>(all)),
                           FormatBytes(static_cast<double>(all - 1)), cure));
   };
   ModelConfig config = TinyConfig();
   expect(config, 1,
-         "vocab_size, hidden_size, num_hidden_layers, n_routed_experts or moe_intermediate_size");
-  expect(config, 10000, "micro_batch_tokens");
+         "set optimizer.moments to bf16, or lower vocab_size, hidden_size, num_hidden_layers, "
+         "n_routed_experts or moe_intermediate_size");
+  expect(config, 10000, "lower micro_batch_tokens");
   ModelConfig dense = config;
   dense.n_routed_experts = 0;
   dense.first_k_dense_replace = dense.num_hidden_layers + dense.num_nextn_predict_layers;
-  expect(dense, 1, "vocab_size, hidden_size, num_hidden_layers or intermediate_size");
+  expect(dense, 1,
+         "set optimizer.moments to bf16, or lower vocab_size, hidden_size, num_hidden_layers or "
+         "intermediate_size");
+  moments = Format::kBf16;
+  EXPECT_EQ(ModelCost(dense).Training(1, Format::kF32, Activations::kKept, moments).moments,
+            ModelCost(dense).WeightBytes());
+  expect(dense, 1, "lower vocab_size, hidden_size, num_hidden_layers or intermediate_size");
   config.max_position_embeddings = 1 << 24;  // positions count where they are used
-  expect(config, 10000, "micro_batch_tokens");
+  expect(config, 10000, "lower micro_batch_tokens");
 }
 
 // What products read follows the weights, whoever changed them.
