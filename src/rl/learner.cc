@@ -239,8 +239,8 @@ std::vector<PolicySample> Learner::WithAdvantages(const std::vector<Sample>& sam
 // Under the policy before this step's updates and under the reference, where they are needed.
 void Learner::AddLogps(std::vector<PolicySample>& samples) {
   const auto logps = [&](const ModelWeights& weights) {
-    return CompletionLogps(trained_->model(), weights, recipe_.rl.micro_batch_tokens,
-                           trained_->arena(), samples);
+    return CompletionLogps(trained_->model(), weights, Packing(recipe_.rl), trained_->arena(),
+                           samples);
   };
   // A single update on fresh samples finds the old log-probabilities in its own forward pass.
   if (recipe_.rl.minibatches * recipe_.rl.inner_epochs > 1) {
@@ -252,7 +252,7 @@ void Learner::AddLogps(std::vector<PolicySample>& samples) {
     for (size_t i = 0; i < samples.size(); ++i) samples[i].logp_ref = std::move(reference[i]);
   }
   if (teacher_) {
-    std::vector<std::vector<float>> said = teacher_->Logps(samples, recipe_.rl.micro_batch_tokens);
+    std::vector<std::vector<float>> said = teacher_->Logps(samples, Packing(recipe_.rl));
     for (size_t i = 0; i < samples.size(); ++i) {
       samples[i].logp_teacher = std::move(said[i]);
       samples[i].teacher_weight = recipe_.teacher.weight;
@@ -264,8 +264,7 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
   const ReinforceOptions& rl = recipe_.rl;
   std::vector<PolicySample> samples = WithAdvantages(collected);
   AddLogps(samples);
-  metrics.flops +=
-      ForwardPasses(recipe_) * ForwardFlops(cost(), PackSamples(samples, rl.micro_batch_tokens));
+  metrics.flops += ForwardPasses(recipe_) * ForwardFlops(cost(), PackSamples(samples, Packing(rl)));
   const double lr_factor = LearningRateFactor(recipe_.schedule, progress_.completed, rl.steps);
   metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
   UpdateSums sums;
@@ -278,7 +277,7 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
       const GrpoScale scale = ScaleOf(own, rl.max_tokens);
       CHECK(scale.tokens > 0);  // every group has a sample that is trained on (Teaches)
       const PolicyMetrics update =
-          PolicyUpdate(*trained_, recipe_.grpo, scale, rl.micro_batch_tokens, lr_factor, own);
+          PolicyUpdate(*trained_, recipe_.grpo, scale, Packing(rl), lr_factor, own);
       sums.Add(update);
       AddLoad(update.load, metrics.load);
       metrics.max_violation = std::max(metrics.max_violation, MaxViolation(update.load));

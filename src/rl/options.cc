@@ -45,6 +45,9 @@ void ListFields(ReinforceOptions& o, FieldList& list) {
   list.Add("minibatches", o.minibatches, "optimizer steps on a step's samples");
   list.Add("inner_epochs", o.inner_epochs, "passes over a step's samples");
   list.Add("micro_batch_tokens", o.micro_batch_tokens, "tokens computed at once");
+  list.Add("shared_prompt_tokens", o.shared_prompt_tokens,
+           "a prompt of so many tokens is computed once for those samples of its group that are "
+           "computed at once; a shorter one with each");
   list.Add("reference_every", o.reference_every,
            "steps after which the KL reference becomes the policy; 0: never");
   list.Add("router_bias_gamma", o.router_bias_gamma,
@@ -70,6 +73,7 @@ void Validate(const ReinforceOptions& o) {
                                     {"minibatches", o.minibatches},
                                     {"inner_epochs", o.inner_epochs},
                                     {"micro_batch_tokens", o.micro_batch_tokens},
+                                    {"shared_prompt_tokens", o.shared_prompt_tokens},
                                     {"evaluate_problems", o.evaluate_problems},
                                     {"evaluate_samples", o.evaluate_samples},
                                     {"checkpoint_every", o.checkpoint_every},

@@ -30,6 +30,7 @@ struct ReinforceOptions {
   int64_t minibatches = 1;      // optimizer steps on a step's samples
   int64_t inner_epochs = 1;     // passes over them
   int64_t micro_batch_tokens = 4096;
+  int64_t shared_prompt_tokens = 32;  // prompts from this length on are shared (policy_step.h)
   int64_t reference_every = 0;   // steps after which the reference becomes the policy; 0: never
   double router_bias_gamma = 0;  // balancing goes on during RL where positive
   int64_t evaluate_every = 20;

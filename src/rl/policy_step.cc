@@ -8,17 +8,19 @@
 namespace darkhorse {
 
 std::vector<PolicyBatch> PackSamples(std::span<const PolicySample> samples,
-                                     int64_t micro_batch_tokens) {
+                                     const Packing& packing) {
   std::vector<PolicyBatch> batches;
   for (size_t i = 0; i < samples.size(); ++i) {
     const Sample& s = *samples[i].sample;
     if (s.completion.empty()) continue;
-    const int64_t before = static_cast<int64_t>(s.prompt.size()) - 1;
-    const int64_t own = static_cast<int64_t>(s.completion.size());
-    bool shares = before > 0 && !batches.empty() &&
+    // The rows before the one that predicts the completion's first token.
+    const auto lead = static_cast<int64_t>(s.prompt.size()) - 1;
+    const int64_t shared = lead + 1 >= packing.shared_prompt_tokens ? lead : 0;
+    const int64_t own = lead - shared + static_cast<int64_t>(s.completion.size());
+    bool shares = shared > 0 && !batches.empty() &&
                   samples[batches.back().first_row.back().second].sample->prompt == s.prompt;
     if (batches.empty() ||
-        batches.back().batch.rows() + own + (shares ? 0 : before) > micro_batch_tokens) {
+        batches.back().batch.rows() + own + (shares ? 0 : shared) > packing.micro_batch_tokens) {
       batches.emplace_back();
       shares = false;
     }
@@ -26,18 +28,20 @@ std::vector<PolicyBatch> PackSamples(std::span<const PolicySample> samples,
     const auto add = [&](auto begin, auto end) {
       out.batch.tokens.insert(out.batch.tokens.end(), begin, end);
     };
-    int64_t prefix = shares ? out.batch.segments.back().prefix : out.batch.rows();
-    if (before == 0) {
-      prefix = -1;
-    } else if (!shares) {
-      out.batch.segments.push_back({prefix, before});
-      add(s.prompt.begin(), s.prompt.end() - 1);
-      out.target.insert(out.target.end(), static_cast<size_t>(before), -1);
+    int64_t prefix = -1;
+    if (shares) {
+      prefix = out.batch.segments.back().prefix;
+    } else if (shared > 0) {
+      prefix = out.batch.rows();
+      out.batch.segments.push_back({prefix, shared});
+      add(s.prompt.begin(), s.prompt.begin() + shared);
+      out.target.insert(out.target.end(), static_cast<size_t>(shared), -1);
     }
-    out.first_row.emplace_back(out.batch.rows(), i);
-    out.batch.segments.push_back({out.batch.rows(), own, before, -1, prefix});
-    add(s.prompt.end() - 1, s.prompt.end());
+    out.first_row.emplace_back(out.batch.rows() + lead - shared, i);
+    out.batch.segments.push_back({out.batch.rows(), own, shared, -1, prefix});
+    add(s.prompt.begin() + shared, s.prompt.end());
     add(s.completion.begin(), s.completion.end() - 1);
+    out.target.insert(out.target.end(), static_cast<size_t>(lead - shared), -1);
     out.target.insert(out.target.end(), s.completion.begin(), s.completion.end());
   }
   return batches;
@@ -56,11 +60,11 @@ double ForwardFlops(const ModelCost& cost, std::span<const PolicyBatch> batches)
 }
 
 std::vector<std::vector<float>> CompletionLogps(const Transformer& model,
-                                                const ModelWeights& weights,
-                                                int64_t micro_batch_tokens, Arena& arena,
+                                                const ModelWeights& weights, const Packing& packing,
+                                                Arena& arena,
                                                 std::span<const PolicySample> samples) {
   std::vector<std::vector<float>> logps(samples.size());
-  for (const PolicyBatch& part : PackSamples(samples, micro_batch_tokens)) {
+  for (const PolicyBatch& part : PackSamples(samples, packing)) {
     ArenaScope scope(arena);
     const ConstMatrix hidden = model.Forward(weights, part.batch, nullptr, arena, nullptr);
     std::vector<float> logp(part.target.size());
@@ -85,7 +89,7 @@ GrpoScale ScaleOf(std::span<const PolicySample> samples, int64_t max_tokens) {
 }
 
 PolicyMetrics PolicyUpdate(TrainedModel& trained, const GrpoOptions& options,
-                           const GrpoScale& scale, int64_t micro_batch_tokens, double lr_factor,
+                           const GrpoScale& scale, const Packing& packing, double lr_factor,
                            std::span<const PolicySample> samples) {
   PolicyMetrics metrics;
   Arena& arena = trained.arena();
@@ -93,7 +97,7 @@ PolicyMetrics PolicyUpdate(TrainedModel& trained, const GrpoOptions& options,
   const ModelGradients& grads = trained.bound_grads();
   trained.ZeroGradients();
   double entropy_sum = 0;
-  for (const PolicyBatch& part : PackSamples(samples, micro_batch_tokens)) {
+  for (const PolicyBatch& part : PackSamples(samples, packing)) {
     ArenaScope scope(arena);
     const size_t rows = part.target.size();
     TransformerSaved saved;

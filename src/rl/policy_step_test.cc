@@ -94,6 +94,14 @@ TEST_F(PolicyStepTest, SamplesOfOnePromptShareItsRows) {
   const PolicyBatch whole = PackSamples(policy_, 17).front();
   EXPECT_EQ(whole.batch.tokens,
             (std::vector<int32_t>{1, 2, 3, 4, 4, 4, 6, 7, 1, 2, 3, 9, 4, 9, 1, 4, 1}));
+  // A prompt of fewer tokens than are asked for stays with each.
+  const PolicyBatch apart = PackSamples(policy_, Packing(23, 5)).front();
+  EXPECT_EQ(apart.batch.tokens, (std::vector<int32_t>{1, 2, 3, 4, 4, 1, 2, 3, 4, 6, 7, 1,
+                                                      2, 3, 9, 4, 1, 2, 3, 9, 1, 4, 1}));
+  EXPECT_EQ(apart.target, (std::vector<int32_t>{-1, -1, -1, 4, 5,  -1, -1, -1, 6, 7, 8, -1,
+                                                -1, -1, 4,  5, -1, -1, -1, 5,  4, 5, 5}));
+  for (const Segment& segment : apart.batch.segments) EXPECT_EQ(segment.prefix, -1);
+  EXPECT_EQ(PackSamples(policy_, Packing(17, 4)).front().batch.tokens, whole.batch.tokens);
   const ModelCost& cost = trained_.model().cost();
   const auto flops = [&](std::vector<double> contexts) {
     double sum = 0;

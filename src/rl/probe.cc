@@ -63,10 +63,10 @@ double MeasureTrainingSpeed(const ReinforceRecipe& recipe, TrainedModel& trained
     scored.push_back({&sample, 0, false, {}, {}});
   }
   const double flops =
-      ForwardFlops(trained.model().cost(), PackSamples(scored, recipe.rl.micro_batch_tokens));
+      ForwardFlops(trained.model().cost(), PackSamples(scored, Packing(recipe.rl)));
   const double start = SteadySeconds();
-  CompletionLogps(trained.model(), trained.bound_weights(), recipe.rl.micro_batch_tokens,
-                  trained.arena(), scored);
+  CompletionLogps(trained.model(), trained.bound_weights(), Packing(recipe.rl), trained.arena(),
+                  scored);
   return flops / (SteadySeconds() - start);
 }
 
@@ -99,10 +99,11 @@ double RunSeconds(const ReinforceRecipe& recipe, const ModelConfig& config,
   }
   const double samples = Count(rl.prompts_per_step) * Count(rl.group_size);
   const double generated = samples * rounds * typical.length;
-  // A prompt is computed once for as many samples of its group as a micro-batch holds.
+  // A long prompt is computed once for as many samples of its group as a micro-batch holds.
+  const double most = typical.prompt < Count(rl.shared_prompt_tokens) ? 1 : Count(rl.group_size);
   const double sharing = std::clamp(
       std::floor((Count(rl.micro_batch_tokens) - typical.prompt) / std::max(1.0, typical.length)),
-      1.0, Count(rl.group_size));
+      1.0, most);
   const ModelCost cost(config);
   const double prompt = typical.prompt * cost.ForwardFlopsPerToken((typical.prompt + 1) / 2);
   const double completion =

@@ -54,7 +54,7 @@ Teacher::Teacher(const std::string& path, const Tokenizer& student, const std::s
       weights_(model_.config(), *source_, AsStored(*source_)) {}
 
 std::vector<std::vector<float>> Teacher::Logps(std::span<const PolicySample> samples,
-                                               int64_t micro_batch_tokens) {
+                                               const Packing& packing) {
   const int64_t context = model_.config().max_position_embeddings;
   for (const PolicySample& policy : samples) {
     const Sample& s = *policy.sample;
@@ -64,7 +64,7 @@ std::vector<std::vector<float>> Teacher::Logps(std::span<const PolicySample> sam
            context, tokens);
     }
   }
-  return CompletionLogps(model_, weights_.model(), micro_batch_tokens, arena_, samples);
+  return CompletionLogps(model_, weights_.model(), packing, arena_, samples);
 }
 
 }  // namespace darkhorse

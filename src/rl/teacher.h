@@ -30,7 +30,7 @@ class Teacher {
   // Log-probabilities of each sample's completion tokens, in order. Error: a sample that its
   // context does not hold.
   std::vector<std::vector<float>> Logps(std::span<const PolicySample> samples,
-                                        int64_t micro_batch_tokens);
+                                        const Packing& packing);
 
  private:
   const std::string path_;

@@ -90,6 +90,7 @@ class ReinforceTest : public testing::Test {
     rl.max_tokens = 14;
     rl.micro_batch_tokens = 300;
     rl.evaluate_every = 3;
+    rl.shared_prompt_tokens = 1;
     rl.evaluate_problems = 8;
     rl.evaluate_samples = 2;
     rl.checkpoint_every = 2;
