@@ -18,8 +18,8 @@ namespace darkhorse {
 
 class Acceptance {
  public:
-  // Of a pass with one row, where weights are read from memory. Measured by `darkhorse bench
-  // --batches 1,8`: (8 v1 / v8 - 1) / 7 of the speeds v.
+  // Of a pass with one row, where weights are read from memory: (8 v1 / v8 - 1) / 7, where one
+  // sequence has v1 tokens a second and eight together have v8.
   static constexpr double kRowCost = 0.25;
   static constexpr double kWeight = 1.0 / 8;  // of the latest guess in the mean
 

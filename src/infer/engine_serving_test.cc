@@ -381,6 +381,36 @@ TEST_P(Serving, ACallbackThatThrowsIsNotToldTwiceAndNothingIsLost) {
   for (size_t r = 0; r < ids.size(); ++r) ExpectSame(listener.Of(ids[r]), Alone(requests_[r]));
 }
 
+// Between a callback that throws and the next step slots are freed, but not of those that have
+// ended and are not told to their end.
+TEST_P(Serving, CancellingAfterACallbackThrewLosesNothingOfOthers) {
+  Engine engine = NewEngine(4);
+  Listener listener;
+  const EngineSink heard = listener.Sink();
+  int tokens = 0, thrown = 0;
+  const EngineSink sink = {.on_token =
+                               [&](const Completion& so_far) {
+                                 heard.on_token(so_far);
+                                 if (++tokens % 3 == 0) throw Interruption();
+                                 return true;
+                               },
+                           .on_finished = heard.on_finished,
+                           .on_step = {}};
+  std::vector<RequestId> ids;
+  for (const GenerationRequest& request : requests_) ids.push_back(engine.Submit(request));
+  for (int steps = 0; !engine.idle(); ++steps) {
+    ASSERT_LT(steps, 10000);
+    try {
+      engine.Step(sink);
+    } catch (const Interruption&) {
+      ++thrown;
+      EXPECT_TRUE(engine.Cancel(engine.Submit(requests_[0])));
+    }
+  }
+  EXPECT_GT(thrown, 100);
+  for (size_t r = 0; r < ids.size(); ++r) ExpectSame(listener.Of(ids[r]), Alone(requests_[r]));
+}
+
 TEST_P(Serving, AStepThatFailsLeavesAllAsItWas) {
   Engine engine = NewEngine(4);
   Listener listener;

@@ -20,6 +20,7 @@ constexpr int64_t kCapacity = 200;
 // What was guessed, and behind what.
 struct Heard {
   GenerationRequest request;
+  int64_t sample;
   std::vector<int32_t> completion, guess;
 };
 
@@ -38,7 +39,8 @@ class Listening : public Proposer {
     other_->Propose(proposals);
     for (size_t i = 0; i < proposals.size(); ++i) {
       Proposal& proposal = proposals[i];
-      heard_->push_back({*proposal.request, *proposal.completion, proposal.tokens});
+      heard_->push_back(
+          {*proposal.request, proposal.sample, *proposal.completion, proposal.tokens});
       proposal.tokens.resize(std::min(proposal.tokens.size(), static_cast<size_t>(asked[i])));
     }
   }
@@ -208,8 +210,7 @@ TEST_P(Module, ChangesNoBit) {
 TEST(MtpProposer, GuessesWhatTheTrainedModuleSays) {
   Model m(WithModule(SmallConfig()));
   const ModelWeights weights = m.Bound();
-  auto requests = Various(m.config);
-  for (GenerationRequest& request : requests) request.samples = 1;  // no prompt is shared
+  const auto requests = Various(m.config);  // whose samples share their prompts
   std::vector<Heard> heard;
   Engine engine(
       m.transformer, weights, CacheForm::kExpanded, 2, kCapacity, 20, false,
@@ -247,7 +248,7 @@ TEST(MtpProposer, GuessesWhatTheTrainedModuleSays) {
       const Matrix logits = arena.NewMatrix(1, m.config.vocab_size);
       const Matrix scratch = arena.NewMatrix(1, m.config.vocab_size);
       LinearForward(last, weights.lm_head, logits);
-      EXPECT_EQ(guess, Draw(one.request, 0, said, nullptr, logits, scratch)->token);
+      EXPECT_EQ(guess, Draw(one.request, one.sample, said, nullptr, logits, scratch)->token);
       said.push_back(guess);
       next.push_back(guess);
       states.insert(states.end(), last.data, last.data + last.cols);
