@@ -384,6 +384,19 @@ class Answers(Serving):
                                                          "thinking": {"type": "disabled"}})
             self.assertEqual(fresh["choices"][0]["message"]["content"], goes_on)
 
+    def test_guesses_change_no_answer(self):
+        # Where it says the same word again and again, what comes next is easily looked up.
+        asked = [{"prompt": "make 3 from ", "max_tokens": 200, "temperature": 0.5, "seed": 3, "logprobs": 2,
+                  "logit_bias": bias} for bias in ({}, {"50": 100})]
+        with Server(self.model) as server, Server(self.model, "--speculate", "off") as plain:
+            for body in asked:
+                answers = [s.post("/v1/completions", body)["choices"] for s in (server, plain)]
+                self.assertEqual(*answers)
+            self.assertGreater(server.metric("accepted_tokens_total"), 50)
+            self.assertGreaterEqual(server.metric("guessed_tokens_total"), server.metric("accepted_tokens_total"))
+            self.assertLess(server.metric("steps_total"), plain.metric("steps_total") - 50)
+            self.assertEqual(plain.metric("guessed_tokens_total"), 0)
+
     def test_many_at_once_get_what_each_gets_alone(self):
         requests = [{"content": f"make {i}" * (1 + i % 7), "max_tokens": 5 + i % 40, "seed": i,
                      "thinking": {"type": "disabled"}} for i in range(24)]

@@ -15,8 +15,10 @@
 #include "app/output.h"
 #include "app/problem_flags.h"
 #include "app/recipes.h"
+#include "app/speculate_flag.h"
 #include "app/weights_flag.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
@@ -31,6 +33,7 @@ namespace darkhorse {
 namespace {
 
 constexpr uint64_t kSeed = 1;
+constexpr int64_t kMaxPromptBytes = 64 << 20;
 constexpr int64_t kRecipeBatches[] = {1, 32, 128};
 
 struct BenchOptions {
@@ -41,6 +44,8 @@ struct BenchOptions {
   std::vector<int64_t> batches;          // none: what kRecipeBatches or ModelBench has
   std::optional<int64_t> prompt_tokens;  // likewise
   int64_t new_tokens = 64;
+  std::string prompt_file;
+  SpeculateFlag speculate;
   CacheFlag cache;
   WeightsFlag weights;
   bool json = false;
@@ -100,7 +105,10 @@ Json BenchModel(const BenchOptions& options) {
   ModelBench bench{.weights = options.weights.Of(path),
                    .form = options.cache.form(),
                    .new_tokens = options.new_tokens,
-                   .rounds = options.rounds};
+                   .rounds = options.rounds,
+                   .speculate = options.speculate};
+  if (!options.prompt_file.empty())
+    bench.text = ReadFileOrPipe(options.prompt_file, kMaxPromptBytes);
   if (!options.batches.empty()) bench.batches = options.batches;
   bench.prompt_tokens = options.prompt_tokens.value_or(bench.prompt_tokens);
   return BenchModel(path, bench);
@@ -108,6 +116,8 @@ Json BenchModel(const BenchOptions& options) {
 
 void Run(const BenchOptions& options) {
   if (IsModelPath(options.recipe.recipe)) return PrintResult(BenchModel(options), options.json);
+  if (!options.prompt_file.empty())
+    FailUsage("--prompt-file is continued by a model, and {} is none", options.recipe.recipe);
   if (!options.model.empty() && options.weights.given()) {
     FailUsage(
         "--weights is of decoding with a recipe's model; with --model the recipe's rl.precision "
@@ -164,6 +174,10 @@ void RegisterBench(Command app) {
       .Add("--prompt-tokens", options->prompt_tokens,
            "context before decoding; standard: 64 of a recipe's model, 512 of a model")
       .Within(1, INT32_MAX);
+  command.Add("--prompt-file", options->prompt_file,
+              "of a model: a text that one sequence continues greedily, without guesses and with "
+              "those of --speculate");
+  options->speculate.Register(command);
   options->cache.Register(command, "of decoding: expanded (training's bits) or latent");
   options->weights.Register(command,
                             "the recipe's train.precision; of a model, as its files hold "

@@ -66,6 +66,51 @@ void BenchRound(Engine& engine, const GenerationRequest& request, Speeds& speeds
   speeds.decoding.push_back(static_cast<double>(steps * request.samples) / (end - begin));
 }
 
+// One sequence that goes on with the text: how fast, from its first token on, and in how many
+// passes.
+Json BenchText(const LoadedModel& loaded, Speculation* speculation, const ModelBench& options,
+               const GenerationRequest& request) {
+  const auto capacity = static_cast<int64_t>(request.prompt.size()) + request.max_tokens;
+  Engine engine(loaded.model(), loaded.weights(), options.form, 1, capacity, 1024, false,
+                speculation ? speculation->Make(loaded, options.form, 1, capacity) : nullptr);
+  std::vector<double> speeds;
+  EngineStep work;
+  int64_t passes = 0;
+  for (int64_t round = 0; round < options.rounds; ++round) {
+    double begin = 0, end = 0;
+    work = {};
+    passes = 0;
+    engine.Generate({request}, {}, [&](const EngineStep& step) {
+      end = SteadySeconds();
+      if (begin == 0 && step.sampled > 0) {
+        begin = end;
+      } else if (begin > 0) {
+        work += step;
+        ++passes;
+      }
+    });
+    speeds.push_back(static_cast<double>(request.max_tokens - 1) / (end - begin));
+  }
+  Json result = {{"tokens_per_second", Median(speeds)}, {"passes", passes}};
+  if (!speculation) return result;
+  result["guessed_tokens"] = work.guessed;
+  result["accepted_tokens"] = work.accepted;
+  return result;
+}
+
+GenerationRequest TextRequest(const OpenedModel& opened, const ModelBench& options) {
+  GenerationRequest request;
+  request.prompt = opened.PromptTokens(options.text, /*special=*/true);
+  request.sampling.temperature = 0;
+  request.max_tokens = 1 + options.new_tokens;
+  const int64_t context = opened.config().max_position_embeddings;
+  if (static_cast<int64_t>(request.prompt.size()) + request.max_tokens > context) {
+    FailUsage("bench: the text of {} tokens and --new-tokens {} exceed the model's context of {}",
+              request.prompt.size(), options.new_tokens, context);
+  }
+  return request;
+}
+
 }  // namespace
 
 Json BenchModel(const std::string& path, const ModelBench& options) {
@@ -77,12 +122,16 @@ Json BenchModel(const std::string& path, const ModelBench& options) {
     FailUsage("bench: --prompt-tokens {} and --new-tokens {} exceed the model's context of {}",
               options.prompt_tokens, options.new_tokens, context);
   }
-  const LoadedModel loaded(std::move(opened), options.weights,
-                           {.form = options.form,
-                            .sequences = std::ranges::max(options.batches),
-                            .tokens = capacity,
-                            .smaller_cache = "lower --batches, --prompt-tokens or --new-tokens",
-                            .smaller_weights = kSmallerWeights});
+  std::optional<GenerationRequest> text;
+  if (!options.text.empty()) text = TextRequest(opened, options);
+  Speculation speculation(options.speculate, opened);
+  CacheNeed need{.form = options.form,
+                 .sequences = std::ranges::max(options.batches),
+                 .tokens = capacity,
+                 .smaller_cache = "lower --batches, --prompt-tokens or --new-tokens",
+                 .smaller_weights = kSmallerWeights};
+  if (text) need = speculation.With(need);
+  const LoadedModel loaded(std::move(opened), options.weights, need);
   const double load_seconds = SteadySeconds() - start;
   const ModelConfig& config = loaded.config();
   const double bandwidth = 1e9 * MeasureBandwidthGBs(NumThreads());
@@ -101,16 +150,21 @@ Json BenchModel(const std::string& path, const ModelBench& options) {
     shares[std::to_string(batch)] =
         WeightBytesRead(loaded, batch) * speed / static_cast<double>(batch) / bandwidth;
   }
-  return {{"model", path},
-          {"threads", NumThreads()},
-          {"load_seconds", load_seconds},
-          {"file_bytes", loaded.file_bytes()},
-          {"weight_bytes", loaded.weight_bytes()},
-          {"bandwidth_gb_s", 1e-9 * bandwidth},
-          {"prompt_tokens", options.prompt_tokens},
-          {"prefill_tokens_per_second", Median(prefill)},
-          {"decoding_tokens_per_second", std::move(decoding)},
-          {"weights_share_of_bandwidth", std::move(shares)}};
+  Json result = {{"model", path},
+                 {"threads", NumThreads()},
+                 {"load_seconds", load_seconds},
+                 {"file_bytes", loaded.file_bytes()},
+                 {"weight_bytes", loaded.weight_bytes()},
+                 {"bandwidth_gb_s", 1e-9 * bandwidth},
+                 {"prompt_tokens", options.prompt_tokens},
+                 {"prefill_tokens_per_second", Median(prefill)},
+                 {"decoding_tokens_per_second", std::move(decoding)},
+                 {"weights_share_of_bandwidth", std::move(shares)}};
+  if (!text) return result;
+  Note("the text");
+  result["text"] = {{"without_guesses", BenchText(loaded, nullptr, options, *text)},
+                    {"with_guesses", BenchText(loaded, &speculation, options, *text)}};
+  return result;
 }
 
 }  // namespace darkhorse

@@ -10,6 +10,7 @@
 #include "app/flags.h"
 #include "app/input_lines.h"
 #include "app/output.h"
+#include "app/speculate_flag.h"
 #include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -31,6 +32,7 @@ struct ChatFlags {
   int64_t context = kStandardContext;
   SamplingParams sampling = {.temperature = 0.6f};
   uint64_t seed = 0;
+  SpeculateFlag speculate;
   std::optional<std::string> system;  // none: as in the run that the model lies in
   std::string thinking = "auto";
   std::string color = "auto";
@@ -132,12 +134,12 @@ int64_t ContextOf(const ChatFlags& flags, const ModelConfig& config) {
 
 class Chat {
  public:
-  Chat(const ChatFlags& options, const LoadedModel& loaded)
+  Chat(const ChatFlags& options, const LoadedModel& loaded, Speculation& speculation)
       : options_(options),
         loaded_(loaded),
         talk_(loaded.Talk(TalkOf(options, loaded))),
         engine_(loaded.model(), loaded.weights(), kForm, 1, context(), kPrefillRows,
-                /*remember=*/true) {}
+                /*remember=*/true, speculation.Make(loaded, kForm, 1, context())) {}
 
   bool remembers() const { return talk_.remembers(); }
   void Clear() { talk_.Clear(); }
@@ -222,13 +224,14 @@ void Greet(const std::string& model, bool remembers) {
 void Run(const ChatFlags& options) {
   Validate(options.sampling);
   OpenedModel opened(options.model);
-  const CacheNeed need{.form = kForm,
-                       .sequences = 1,
-                       .tokens = ContextOf(options, opened.config()),
-                       .smaller_cache = "lower --context",
-                       .smaller_weights = kSmallerWeights};
+  Speculation speculation(options.speculate, opened);
+  const CacheNeed need = speculation.With({.form = kForm,
+                                           .sequences = 1,
+                                           .tokens = ContextOf(options, opened.config()),
+                                           .smaller_cache = "lower --context",
+                                           .smaller_weights = kSmallerWeights});
   const LoadedModel loaded(std::move(opened), options.weights.Of(options.model), need);
-  Chat chat(options, loaded);
+  Chat chat(options, loaded, speculation);
   CatchInterrupts();
   InputLines lines;
   if (lines.terminal()) Greet(options.model, chat.remembers());
@@ -288,6 +291,7 @@ void RegisterChat(Command app) {
            "model lies in, else its own default")
       .OneOf({"auto", "on", "off"});
   command.Add("--seed", options->seed, "same seed and questions, same answers");
+  options->speculate.Register(command);
   command.Add("--color", options->color, "dim the thoughts").OneOf({"auto", "always", "never"});
   command.Add("--json", options->json, "print each exchange as one JSON object");
   command.Footer(

@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
+#include "app/speculate_flag.h"
 #include "app/weights_flag.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -31,6 +32,7 @@ struct GenerateOptions {
   std::vector<std::string> stop;
   int64_t batch = 32;
   CacheFlag cache;
+  SpeculateFlag speculate;
   bool special = false;
   bool json = false;
 };
@@ -131,6 +133,7 @@ void Run(const GenerateOptions& options) {
   }
   const std::vector<std::string> prompts = Prompts(options);
   OpenedModel opened(options.model);
+  Speculation speculation(options.speculate, opened);
   const std::vector<GenerationRequest> requests = Requests(options, opened, prompts);
   int64_t longest = 0;
   for (const GenerationRequest& request : requests) {
@@ -141,12 +144,14 @@ void Run(const GenerateOptions& options) {
   const int64_t slots =
       SlotsFor(static_cast<int64_t>(prompts.size()), options.samples, options.batch);
   const LoadedModel loaded(std::move(opened), options.weights.Of(options.model),
-                           {.form = options.cache.form(),
-                            .sequences = slots,
-                            .tokens = capacity,
-                            .smaller_cache = "lower --batch or --max-tokens",
-                            .smaller_weights = kSmallerWeights});
-  Engine engine(loaded.model(), loaded.weights(), options.cache.form(), slots, capacity);
+                           speculation.With({.form = options.cache.form(),
+                                             .sequences = slots,
+                                             .tokens = capacity,
+                                             .smaller_cache = "lower --batch or --max-tokens",
+                                             .smaller_weights = kSmallerWeights}));
+  Engine engine(loaded.model(), loaded.weights(), options.cache.form(), slots, capacity,
+                /*prefill_rows=*/1024, /*remember=*/false,
+                speculation.Make(loaded, options.cache.form(), slots, capacity));
 
   const double begin = SteadySeconds();
   std::map<std::pair<RequestId, int64_t>, GrowingText> growing;
@@ -159,6 +164,7 @@ void Run(const GenerateOptions& options) {
   };
   const std::vector<Completion> completions = engine.Generate(requests, keep_going);
   Note(FormatProgress({engine.stats().generated_tokens, 0, SteadySeconds() - begin}, "tokens"));
+  if (const std::string told = TellOfGuesses(engine.stats().work); !told.empty()) Note(told);
 
   Json result = Json::array();
   for (const Completion& completion : completions) {
@@ -193,6 +199,7 @@ void RegisterGenerate(Command app) {
   command.Add("--batch", options->batch, "sequences at once").Within(1, kMaxBatch);
   options->cache.Register(command,
                           "expanded: training's bits; latent: small memory, for long contexts");
+  options->speculate.Register(command);
   command.Add("--special", options->special,
               "read special tokens in prompts, and show those that are no tags of thoughts");
   AddJsonFlag(command, &options->json);

@@ -6,6 +6,7 @@
 #include "app/app.h"
 #include "app/flags.h"
 #include "app/output.h"
+#include "app/speculate_flag.h"
 #include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -19,6 +20,7 @@ struct ServeFlags {
   std::string model;
   WeightsFlag weights;
   CacheFlag cache;
+  SpeculateFlag speculate;
   std::string key_file;
   bool no_key = false;
   double grace = 30;
@@ -49,14 +51,16 @@ void Run(ServeFlags& flags) {
   if (flags.serve.name.empty()) flags.serve.name = NameOf(flags.model);
   CatchInterrupts();
   OpenedModel opened(flags.model);
-  const CacheNeed need{
-      .form = flags.serve.form,
-      .sequences = flags.serve.slots,
-      .tokens = std::min(flags.serve.context, opened.config().max_position_embeddings),
-      .smaller_cache = "lower --slots or --context",
-      .smaller_weights = kSmallerWeights};
+  Speculation speculation(flags.speculate, opened);
+  const int64_t context = std::min(flags.serve.context, opened.config().max_position_embeddings);
+  const CacheNeed need = speculation.With({.form = flags.serve.form,
+                                           .sequences = flags.serve.slots,
+                                           .tokens = context,
+                                           .smaller_cache = "lower --slots or --context",
+                                           .smaller_weights = kSmallerWeights});
   const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need);
-  Server server(loaded, flags.serve);
+  Server server(loaded, flags.serve,
+                speculation.Make(loaded, flags.serve.form, flags.serve.slots, context));
   const std::string& host = flags.serve.http.address;
   const bool six = host.find(':') != host.npos;
   Note(fmt::format("serving {} at http://{}:{}/ · a context of {} tokens · Ctrl+C ends",
@@ -92,6 +96,7 @@ void RegisterServe(Command app) {
       .Within(1, 1 << 16);
   flags->cache.Register(command,
                         "expanded: training's bits; latent: small memory, for long contexts");
+  flags->speculate.Register(command);
   AddSamplingFlags(command, &flags->serve.sampling);
   command.Add("--key-file", flags->key_file, "file of keys, one a line, of which clients send one");
   command.Add("--no-key", flags->no_key, "listen beyond this machine without keys");

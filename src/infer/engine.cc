@@ -1,33 +1,22 @@
 #include "infer/engine.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
-#include <span>
 #include <utility>
 
 #include "base/error.h"
-#include "base/parallel.h"
-#include "base/random.h"
-#include "kernel/linear.h"
-#include "kernel/ops.h"
+#include "infer/engine_state.h"
 #include "model/attention.h"
 #include "model/cost.h"
 
 namespace darkhorse {
-
-void SeparateStreams(std::vector<GenerationRequest>& requests, uint64_t first) {
-  for (GenerationRequest& request : requests) {
-    request.stream = first;
-    first += static_cast<uint64_t>(request.samples);
-  }
-}
 
 EngineStep& EngineStep::operator+=(const EngineStep& other) {
   rows += other.rows;
   sampled += other.sampled;
   attended += other.attended;
   cached += other.cached;
+  guessed += other.guessed;
+  accepted += other.accepted;
   return *this;
 }
 
@@ -39,92 +28,15 @@ double Flops(const ModelCost& cost, const EngineStep& step) {
          static_cast<double>(step.rows - step.sampled) * cost.HeadFlopsPerToken();
 }
 
-namespace {
-
-void Adjust(const GenerationRequest& request, const std::vector<int32_t>& completion,
-            std::span<float> logits) {
-  if (request.sampling.penalizes())
-    PenalizeLogits(logits, request.sampling, request.prompt, completion);
-  for (const auto& [token, bias] : request.logit_bias) logits[static_cast<size_t>(token)] += bias;
-}
-
-// The largest logits, ties by the lower id.
-std::vector<TokenLogp> MostProbable(std::span<const float> logits, int64_t most) {
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto count = std::min<size_t>(order.size(), static_cast<size_t>(most));
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
-                    [&](int32_t a, int32_t b) {
-                      const float la = logits[static_cast<size_t>(a)];
-                      const float lb = logits[static_cast<size_t>(b)];
-                      return la != lb ? la > lb : a < b;
-                    });
-  std::vector<TokenLogp> top;
-  for (size_t i = 0; i < count; ++i)
-    top.push_back({order[i], logits[static_cast<size_t>(order[i])]});
-  return top;
-}
-
-}  // namespace
-
-struct Engine::Request {
-  GenerationRequest asked;
-  RequestId id;          // unique in this engine
-  RequestId name;        // what its completions bear
-  int64_t admitted = 0;  // samples that have or had a slot
-  bool cancelled = false;
-};
-
-struct Engine::Sequence {
-  std::shared_ptr<Request> request;
-  Completion completion;
-  std::unique_ptr<TokenMask> mask;  // null: anything may come
-  int64_t slot = -1;
-  int64_t computed = 0;  // tokens in the cache
-  bool untold = false;   // its last token is still to be told
-  bool done = false;
-
-  int64_t length() const {
-    return static_cast<int64_t>(request->asked.prompt.size() + completion.tokens.size());
-  }
-  int32_t token(int64_t position) const {
-    const std::vector<int32_t>& prompt = request->asked.prompt;
-    const auto i = static_cast<size_t>(position);
-    return i < prompt.size() ? prompt[i] : completion.tokens[i - prompt.size()];
-  }
-};
-
-// What one sequence does in the step being computed. Nothing of it counts before Commit.
-struct Engine::Planned {
-  Sequence* sequence;
-  int64_t rows;
-  int64_t last;  // of the batch's rows, its last
-  bool sampled;  // a token follows the last row
-  int32_t token = 0;
-  float logp = 0;
-  std::vector<TokenLogp> top = {};
-  bool stuck = false;  // no token may come
-};
-
-// Where the beginning of a prompt lies already.
-struct Engine::Source {
-  int64_t slot = -1;
-  int64_t tokens = 0;
-  bool running = false;
-};
-
-struct Engine::Ended {
-  RequestId id;
-  Completion completion;
-};
-
 Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
-               int64_t capacity, int64_t prefill_rows, bool remember)
+               int64_t capacity, int64_t prefill_rows, bool remember,
+               std::unique_ptr<Proposer> proposer)
     : model_(model),
       weights_(weights),
       cache_(model.config(), form, slots, capacity, AttentionFormat(weights.layers.front())),
       prefill_rows_(prefill_rows),
       remember_(remember),
+      proposer_(std::move(proposer)),
       held_(static_cast<size_t>(slots)) {
   CHECK(prefill_rows >= 1);
   running_.reserve(static_cast<size_t>(slots));  // a plan points into it
@@ -133,14 +45,17 @@ Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm 
 
 Engine::~Engine() = default;
 
+int64_t Engine::Room() const {
+  return std::min(cache_.capacity(), model_.config().max_position_embeddings);
+}
+
 void Engine::Check(const GenerationRequest& request, const std::string& name) const {
   Validate(request.sampling);
   if (request.prompt.empty())
     Fail("{}: it has no tokens; give at least one (a beginning-of-sentence token will do)", name);
-  const int64_t room = std::min(cache_.capacity(), model_.config().max_position_embeddings);
-  if (static_cast<int64_t>(request.prompt.size()) >= room) {
+  if (static_cast<int64_t>(request.prompt.size()) >= Room()) {
     Fail("{}: it has {} tokens, but prompt and completion together may have {}; shorten it", name,
-         request.prompt.size(), room);
+         request.prompt.size(), Room());
   }
   for (const int32_t token : request.prompt) {
     if (token >= 0 && token < model_.config().vocab_size) continue;
@@ -222,6 +137,7 @@ void Engine::Begin(const std::shared_ptr<Request>& request, const Source& source
   free_slots_.erase(taken);
   held_[static_cast<size_t>(slot)] = {};
   if (source.tokens > 0 && source.slot != slot) cache_.CopyPrefix(source.slot, slot, source.tokens);
+  if (proposer_) proposer_->Begun(slot, source.tokens > 0 ? source.slot : -1, source.tokens);
   stats_.shared_tokens += source.tokens;
   Sequence sequence;
   sequence.computed = source.tokens;
@@ -230,8 +146,7 @@ void Engine::Begin(const std::shared_ptr<Request>& request, const Source& source
   sequence.completion.sample = request->admitted++;
   sequence.completion.cached = source.tokens;
   sequence.slot = slot;
-  if (request->asked.constraint)
-    sequence.mask = std::make_unique<TokenMask>(*request->asked.constraint);
+  sequence.MakeMask();
   running_.push_back(std::move(sequence));
 }
 
@@ -256,159 +171,13 @@ void Engine::Admit() {
   }
 }
 
-// Rows to compute now of each sequence; 0: none in this step. Those that decode have their one. Of
-// the rows for prompts the oldest gets half, so that none waits for ever, and the shortest the
-// rest, so that none waits long for one that takes long. A latent cache's bits depend on the rows
-// computed together, so its chunks depend on the prompt alone: as large as a step allows or not at
-// all, in order, and the last row, which a sibling has to compute by itself, always by itself.
-std::vector<int64_t> Engine::PromptRows() const {
-  std::vector<int64_t> rows, order;
-  int64_t room = prefill_rows_;
-  const auto left = [&](int64_t i) {
-    const Sequence& sequence = running_[static_cast<size_t>(i)];
-    return sequence.length() - sequence.computed;
-  };
-  for (int64_t i = 0; i < running(); ++i) {
-    rows.push_back(left(i) == 1 ? 1 : 0);
-    if (left(i) > 1) order.push_back(i);
-  }
-  const auto give = [&](int64_t i, int64_t most) {
-    int64_t& given = rows[static_cast<size_t>(i)];
-    const int64_t more = std::min({left(i) - given, most, room});
-    given += more;
-    room -= more;
-  };
-  if (cache_.form() == CacheForm::kLatent) {
-    for (const int64_t i : order) {
-      const int64_t chunk = std::min(left(i) - 1, prefill_rows_);
-      if (chunk <= room) give(i, chunk);
-    }
-    return rows;
-  }
-  if (!order.empty()) give(order.front(), (room + 1) / 2);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return left(a) < left(b); });
-  for (const int64_t i : order) give(i, room);
-  return rows;
-}
-
-TokenBatch Engine::PlanStep(std::vector<Planned>& plan) {
-  TokenBatch batch;
-  const std::vector<int64_t> to_compute = PromptRows();
-  for (size_t i = 0; i < running_.size(); ++i) {
-    Sequence& sequence = running_[i];
-    const int64_t rows = to_compute[i], left = sequence.length() - sequence.computed;
-    if (rows == 0) continue;
-    batch.segments.push_back({batch.rows(), rows, sequence.computed, sequence.slot});
-    for (int64_t row = 0; row < rows; ++row)
-      batch.tokens.push_back(sequence.token(sequence.computed + row));
-    plan.push_back({&sequence, rows, batch.rows() - 1, /*sampled=*/rows == left});
-  }
-  return batch;
-}
-
-void Engine::SampleStep(std::vector<Planned>& plan, ConstMatrix hidden) {
-  std::vector<Planned*> sampled;
-  std::vector<int32_t> rows;
-  for (Planned& planned : plan) {
-    if (!planned.sampled) continue;
-    sampled.push_back(&planned);
-    rows.push_back(static_cast<int32_t>(planned.last));
-  }
-  const int64_t count = static_cast<int64_t>(sampled.size());
-  if (count == 0) return;
-  const int64_t vocabulary = model_.config().vocab_size;
-  const Matrix last = arena_.NewMatrix(count, hidden.cols);
-  const Matrix logits = arena_.NewMatrix(count, vocabulary);
-  const Matrix probabilities = arena_.NewMatrix(count, vocabulary);
-  GatherRows(hidden, rows, last);
-  LinearForward(last, weights_.lm_head, logits);
-
-  std::vector<int32_t> chosen(sampled.size());
-  std::vector<float> logp(sampled.size());
-  ParallelFor(count, [&](int64_t i) {
-    Planned& planned = *sampled[static_cast<size_t>(i)];
-    const Sequence& sequence = *planned.sequence;
-    const GenerationRequest& request = sequence.request->asked;
-    const Matrix row = probabilities.Rows(i, 1);
-    const float temperature = request.sampling.temperature;
-    const float inverse = temperature > 0 ? 1 / temperature : 1.0f;
-    std::copy_n(logits.Row(i), vocabulary, row.data);
-    const std::span<float> adjusted(row.data, static_cast<size_t>(vocabulary));
-    Adjust(request, sequence.completion.tokens, adjusted);
-    planned.stuck = sequence.mask && !sequence.mask->Restrict(adjusted, request.stop_tokens);
-    for (int64_t v = 0; v < vocabulary; ++v) row.data[v] *= inverse;
-    SoftmaxRows(row, row);
-    if (request.never) {
-      for (const int32_t token : *request.never) row.data[token] = 0;
-    }
-    const double u =
-        RandomUniform(request.seed, RandomStream::kSample,
-                      request.stream + static_cast<uint64_t>(sequence.completion.sample),
-                      static_cast<uint64_t>(sequence.completion.tokens.size()));
-    chosen[static_cast<size_t>(i)] =
-        SampleToken({row.data, static_cast<size_t>(vocabulary)}, request.sampling, u);
-  });
-  LogSoftmaxRows(logits, chosen.data(), logp.data(), nullptr);
-
-  for (size_t i = 0; i < sampled.size(); ++i) {
-    if (!std::isfinite(logp[i])) {
-      Fail("the model's logits are not finite; take an earlier checkpoint or a sound copy");
-    }
-    sampled[i]->token = chosen[i];
-    sampled[i]->logp = logp[i];
-  }
-  ParallelFor(count, [&](int64_t i) {
-    Planned& planned = *sampled[static_cast<size_t>(i)];
-    const int64_t most = planned.sequence->request->asked.top_logp;
-    if (most <= 0) return;
-    planned.top = MostProbable({logits.Row(i), static_cast<size_t>(vocabulary)}, most);
-    // Of all tokens the logarithm of the sum is the same.
-    const float normalizer = logits(i, planned.token) - planned.logp;
-    for (auto& [token, top] : planned.top)
-      top = token == planned.token ? planned.logp : top - normalizer;
-  });
-}
-
-EngineStep Engine::Commit(std::vector<Planned>& plan) {
-  EngineStep step;
-  for (Planned& planned : plan) {
-    Sequence& sequence = *planned.sequence;
-    const GenerationRequest& request = sequence.request->asked;
-    Completion& completion = sequence.completion;
-    step.rows += planned.rows;
-    step.sampled += planned.sampled;
-    step.attended += planned.rows * sequence.computed + planned.rows * (planned.rows + 1) / 2;
-    sequence.computed += planned.rows;
-    step.cached += sequence.computed;
-    if (completion.tokens.empty()) stats_.prompt_tokens += planned.rows;
-    if (!planned.sampled) continue;
-    if (planned.stuck) {
-      sequence.done = true;
-      continue;
-    }
-    completion.tokens.push_back(planned.token);
-    completion.logp.push_back(planned.logp);
-    if (request.top_logp > 0) completion.top.push_back(std::move(planned.top));
-    ++stats_.generated_tokens;
-    const bool stop = std::find(request.stop_tokens.begin(), request.stop_tokens.end(),
-                                planned.token) != request.stop_tokens.end();
-    const bool full = static_cast<int64_t>(completion.tokens.size()) >= request.max_tokens ||
-                      sequence.length() >= cache_.capacity() ||
-                      sequence.length() >= model_.config().max_position_embeddings;
-    const bool lost = !stop && sequence.mask && !sequence.mask->Read(planned.token);
-    sequence.untold = true;
-    sequence.done = stop || full || lost;
-    completion.finish = stop ? FinishReason::kStop : FinishReason::kLength;
-  }
-  stats_.work += step;
-  return step;
-}
-
 void Engine::Remember(const Sequence& sequence) {
   const auto prompt = static_cast<int64_t>(sequence.request->asked.prompt.size());
   std::vector<int32_t>& tokens = held_[static_cast<size_t>(sequence.slot)];
-  const int64_t shareable = Shareable(sequence.computed, prompt);
+  // Of one that was cancelled more may have been computed than was told; what is remembered is what
+  // would be had each token come by itself.
+  const int64_t computed = std::min(sequence.computed, sequence.length() - 1);
+  const int64_t shareable = Shareable(computed, prompt);
   for (int64_t i = 0; i < shareable; ++i) tokens.push_back(sequence.token(i));
 }
 
@@ -416,24 +185,36 @@ void Engine::Remember(const Sequence& sequence) {
 void Engine::FreeEnded() {
   for (Sequence& sequence : running_) {
     const bool cancelled = sequence.request->cancelled;
-    if (!sequence.done && !cancelled) continue;
-    sequence.done = true;
+    if ((!sequence.done || !sequence.untold.empty()) && !cancelled) continue;
     free_slots_.push_back(sequence.slot);
     if (remember_) Remember(sequence);
     if (!cancelled) ended_.push_back({sequence.request->id, std::move(sequence.completion)});
+    sequence.slot = -1;
   }
-  std::erase_if(running_, [](const Sequence& sequence) { return sequence.done; });
+  std::erase_if(running_, [](const Sequence& sequence) { return sequence.slot < 0; });
+}
+
+// Tells one token more of a sequence. It counts as told before the callback, which may throw.
+void Engine::TellNext(Sequence& sequence, const EngineSink& sink) {
+  Completion& completion = sequence.completion;
+  Drawn drawn = std::move(sequence.untold.front());
+  sequence.untold.pop_front();
+  completion.tokens.push_back(drawn.token);
+  completion.logp.push_back(drawn.logp);
+  if (sequence.request->asked.top_logp > 0) completion.top.push_back(std::move(drawn.top));
+  ++stats_.generated_tokens;
+  const bool last = sequence.done && sequence.untold.empty();
+  if (last) completion.finish = sequence.finish;
+  if (!sink.on_token || sink.on_token(completion) || last) return;
+  sequence.untold.clear();
+  sequence.done = true;
+  completion.finish = FinishReason::kCancelled;
 }
 
 void Engine::Deliver(const EngineSink& sink) {
-  // Callbacks may submit, which leaves running_ alone, and cancel, which only marks there. What one
-  // hears is marked as told before the call: it may throw.
+  // Callbacks may submit, which leaves running_ alone, and cancel, which only marks there.
   for (Sequence& sequence : running_) {
-    if (!std::exchange(sequence.untold, false) || sequence.request->cancelled) continue;
-    if (sink.on_token && !sink.on_token(sequence.completion) && !sequence.done) {
-      sequence.done = true;
-      sequence.completion.finish = FinishReason::kCancelled;
-    }
+    while (!sequence.untold.empty() && !sequence.request->cancelled) TellNext(sequence, sink);
   }
   FreeEnded();
   while (!ended_.empty()) {
@@ -457,8 +238,9 @@ bool Engine::Step(const EngineSink& sink) {
     ArenaScope scope(arena_);
     std::vector<Planned> plan;
     const TokenBatch batch = PlanStep(plan);
-    SampleStep(plan, model_.Forward(weights_, batch, &cache_, arena_, nullptr));
-    const EngineStep step = Commit(plan);
+    const ConstMatrix hidden = model_.Forward(weights_, batch, &cache_, arena_, nullptr);
+    DrawStep(plan, hidden);
+    const EngineStep step = Commit(plan, hidden);
     if (sink.on_step) sink.on_step(step);
     Deliver(sink);
   }

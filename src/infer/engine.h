@@ -4,6 +4,11 @@
 // engine that remembers computes no beginning of a prompt again that any slot still holds. The
 // engine knows nothing of text.
 //
+// With a proposer a pass has, of each sequence that decodes, guessed tokens as further rows. A
+// token is drawn behind each of these rows in order, exactly as it would be had the sequence come
+// to it token by token, until one is not the guess of the next row. So guesses change no bit of
+// what is generated, and spare a pass where they are right.
+//
 // Two ways to use it. Generate answers a list of requests and returns. Submit, Step and Cancel
 // serve requests that come and go: each Step is one forward pass for all that are in a slot.
 #pragma once
@@ -18,69 +23,21 @@
 #include <vector>
 
 #include "base/arena.h"
-#include "infer/sampler.h"
-#include "infer/token_mask.h"
+#include "infer/proposer.h"
+#include "infer/request.h"
 #include "model/kv_cache.h"
 #include "model/transformer.h"
 
 namespace darkhorse {
 
-struct GenerationRequest {
-  std::vector<int32_t> prompt;  // at least one token
-  int64_t samples = 1;          // completions of this prompt
-  int64_t max_tokens = 256;     // per completion; less where the cache's capacity ends first
-  SamplingParams sampling;
-  uint64_t seed = 0;
-  // With seed names the random numbers: token n of sample i is drawn at (seed, stream + i, n).
-  uint64_t stream = 0;
-  std::vector<int32_t> stop_tokens;  // generation ends with (and includes) any of these
-  // Tokens that are never drawn, such as ids without a text; null: none. Each token's logp is still
-  // of the model's whole distribution.
-  std::shared_ptr<const std::vector<int32_t>> never;
-  // Added to these tokens' logits before anything else of sampling. Their logp too stays the
-  // model's.
-  std::vector<std::pair<int32_t, float>> logit_bias;
-  int64_t top_logp =
-      0;  // how many of the most probable tokens a completion tells at each of its own
-  // What a completion must be; null: anything. Tokens that cannot come next are never drawn, and a
-  // stop token is drawn where the completion may end, and only there.
-  std::shared_ptr<const TokenConstraint> constraint;
-};
-
-// Gives each request random numbers of its own: streams first, first + 1, … in the order of the
-// requests, one per sample.
-void SeparateStreams(std::vector<GenerationRequest>& requests, uint64_t first = 0);
-
-using RequestId = size_t;
-
-// A token and its log-probability under the model's own distribution.
-struct TokenLogp {
-  int32_t token;
-  float logp;
-  bool operator==(const TokenLogp&) const = default;
-};
-
-enum class FinishReason { kStop, kLength, kCancelled };
-
-struct Completion {
-  RequestId request = 0;  // what Submit returned; in Generate the index of the request
-  int64_t sample = 0;     // 0 … samples-1
-  std::vector<int32_t> tokens;
-  std::vector<float>
-      logp;  // of each token under the model's own distribution (temperature 1, nothing cut)
-  std::vector<std::vector<TokenLogp>>
-      top;             // of each token, where asked for; the most probable first
-  int64_t cached = 0;  // tokens of the prompt that others had computed
-  // A completion that its last token ended is kStop or kLength, whatever the callback said of it.
-  FinishReason finish = FinishReason::kLength;
-};
-
 // One forward pass, or the sum of several: what a roofline needs to know of it.
 struct EngineStep {
   int64_t rows = 0;      // tokens computed
-  int64_t sampled = 0;   // of them, those that a token was sampled from
+  int64_t sampled = 0;   // of them, those that a token could be sampled from
   int64_t attended = 0;  // tokens that they attended to, themselves included, summed over rows
   int64_t cached = 0;    // tokens of cache read, each once per sequence
+  int64_t guessed = 0;   // of the rows, those of guessed tokens,
+  int64_t accepted = 0;  // and of those, which were right
 
   EngineStep& operator+=(const EngineStep& other);
 };
@@ -127,14 +84,16 @@ class Engine {
   // slots: sequences at once. capacity: tokens of a sequence, prompt included. The weights may be
   // packed (model/packed_weights.h). prefill_rows: prompt rows computed in one step beside the
   // decoding ones. remember: what a slot holds stays when its sequence has ended, until another
-  // needs the slot, and serves prompts that begin alike; the weights must never change.
+  // needs the slot, and serves prompts that begin alike; the weights must never change. proposer:
+  // null: one token of each sequence in a step.
   Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
-         int64_t capacity, int64_t prefill_rows = 1024, bool remember = false);
+         int64_t capacity, int64_t prefill_rows = 1024, bool remember = false,
+         std::unique_ptr<Proposer> proposer = nullptr);
   ~Engine();
 
   // The bits of a completion depend on its request and sample alone, and with a latent cache on
   // prefill_rows: not on the other requests, their order, what is cancelled, what is remembered,
-  // the slots or the threads.
+  // the slots, the threads or the proposer.
 
   // Error: what Submit would say of this request. Any thread may ask, while another steps.
   void Check(const GenerationRequest& request) const { Check(request, "the prompt"); }
@@ -175,6 +134,7 @@ class Engine {
   struct Planned;
   struct Ended;
   void Check(const GenerationRequest& request, const std::string& name) const;
+  int64_t Room() const;  // tokens that a prompt and its completion may have together
   void Enqueue(GenerationRequest request, RequestId id, RequestId name);
   struct Source;
   void Admit();
@@ -183,9 +143,13 @@ class Engine {
   int64_t Shareable(int64_t computed, int64_t prompt) const;
   void Remember(const Sequence& sequence);
   std::vector<int64_t> PromptRows() const;
+  void Guess(std::vector<int64_t>& rows, std::vector<std::vector<int32_t>>& guesses) const;
   TokenBatch PlanStep(std::vector<Planned>& plan);
-  void SampleStep(std::vector<Planned>& plan, ConstMatrix hidden);
-  EngineStep Commit(std::vector<Planned>& plan);
+  void DrawRows(Planned& planned, ConstMatrix logits, Matrix scratch) const;
+  void DrawStep(std::vector<Planned>& plan, ConstMatrix hidden);
+  EngineStep Commit(std::vector<Planned>& plan, ConstMatrix hidden);
+  void TellProposer(const Planned& planned, int64_t kept, ConstMatrix hidden) const;
+  void TellNext(Sequence& sequence, const EngineSink& sink);
   void Deliver(const EngineSink& sink);
   void FreeEnded();
 
@@ -194,6 +158,7 @@ class Engine {
   KvCache cache_;
   int64_t prefill_rows_;
   bool remember_;
+  std::unique_ptr<Proposer> proposer_;  // null: nothing is guessed
   Arena arena_;
   RequestId next_id_ = 0;
   bool stepping_ = false, generating_ = false;

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/byte_grammar_reader.h"
@@ -8,6 +11,7 @@
 #include "infer/constraint_testing.h"
 #include "infer/engine.h"
 #include "infer/engine_testing.h"
+#include "infer/oracle_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -95,6 +99,64 @@ TEST(EngineConstraint, ACompletionWithoutAnyTokenThatMayComeEnds) {
   }
   requests[0].stop_tokens = {};
   EXPECT_THROW(engine.Generate(requests), Error);
+}
+
+// Also where guesses are not of the language.
+TEST(EngineConstraint, GuessesChangeNoBit) {
+  const Model model;
+  const ModelWeights weights = const_cast<Model&>(model).Bound();
+  std::vector<GenerationRequest> requests = Requests(model.config);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    requests[r].sampling.temperature = r % 2 == 0 ? 1.0f : 0.0f;
+    requests[r].logit_bias = {{0, -2.0f}};
+    requests[r].constraint = Constraint(r == 2 ? "[\"ab" : "");
+  }
+  Engine plain(model.transformer, weights, CacheForm::kExpanded, 1, 400);
+  Engine engine(model.transformer, weights, CacheForm::kExpanded, 2, 400, 1024, false,
+                MakeOracle(model.transformer, weights, CacheForm::kExpanded, 400, 1024));
+  ExpectSame(plain.Generate(requests), engine.Generate(requests));
+  EXPECT_GT(engine.stats().work.accepted, 50);
+  EXPECT_GT(engine.stats().work.guessed, engine.stats().work.accepted);
+}
+
+// One sequence's mask has read on by the time that the logits of another turn out to be no numbers.
+TEST(EngineConstraint, AStepThatFailsLeavesTheMasksAsTheyWere) {
+  Model model;
+  ModelWeights weights = model.Bound();
+  std::vector<GenerationRequest> requests(2, Requests(model.config)[3]);
+  requests[0].constraint = Constraint();
+  requests[0].sampling.temperature = 3;
+  requests[0].logit_bias = {{5, -1000.0f}};
+  requests[1].stop_tokens.clear();
+  for (GenerationRequest& request : requests) request.samples = 1;
+  Engine plain(model.transformer, weights, CacheForm::kExpanded, 1, 400);
+  const std::vector<Completion> expected = plain.Generate(requests);
+  for (const bool guesses : {false, true}) {
+    Engine engine(model.transformer, weights, CacheForm::kExpanded, 2, 400, 1024, false,
+                  guesses ? MakeOracle(model.transformer, weights, CacheForm::kExpanded, 400, 1024)
+                          : nullptr);
+    std::map<RequestId, Completion> ended;
+    int32_t last = -1;  // of the second
+    const EngineSink sink = {
+        .on_token =
+            [&](const Completion& so_far) {
+              if (so_far.request == 1) last = so_far.tokens.back();
+              return true;
+            },
+        .on_finished = [&](Completion completion) { ended[completion.request] = completion; },
+        .on_step = {}};
+    for (const GenerationRequest& request : requests) engine.Submit(request);
+    int failed = 0;
+    for (int step = 0; engine.Step(sink); ++step) {
+      if (step % 3 != 0 || ended.contains(1)) continue;
+      const float sound = std::exchange(weights.embed_tokens.w(last, 0), std::nanf(""));
+      EXPECT_THROW(engine.Step(sink), Error);
+      weights.embed_tokens.w(last, 0) = sound;
+      ++failed;
+    }
+    EXPECT_GT(failed, 5);
+    ExpectSame(expected, {ended.at(0), ended.at(1)});
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "infer/engine_testing.h"
+#include "infer/oracle_testing.h"
 
 namespace darkhorse {
 namespace {
@@ -63,10 +64,22 @@ void RunOut(Engine& engine, const EngineSink& sink) {
   for (int steps = 0; engine.Step(sink); ++steps) ASSERT_LT(steps, 10000);
 }
 
-class Serving : public testing::TestWithParam<CacheForm> {
+struct Served {
+  CacheForm form;
+  bool guesses;
+};
+
+class Serving : public testing::TestWithParam<Served> {
  protected:
-  std::vector<Completion> Alone(const GenerationRequest& request) {
-    return Engine(m_.transformer, weights_, GetParam(), 1, 400, 50).Generate({request});
+  Engine NewEngine(int64_t slots, int64_t prefill_rows = 50, bool remember = false) {
+    const auto [form, guesses] = GetParam();
+    return Engine(
+        m_.transformer, weights_, form, slots, 400, prefill_rows, remember,
+        guesses ? MakeOracle(m_.transformer, weights_, form, 400, prefill_rows) : nullptr);
+  }
+  std::vector<Completion> Alone(const GenerationRequest& request, int64_t prefill_rows = 50) {
+    return Engine(m_.transformer, weights_, GetParam().form, 1, 400, prefill_rows)
+        .Generate({request});
   }
   Model m_;
   ModelWeights weights_ = m_.Bound();
@@ -75,7 +88,7 @@ class Serving : public testing::TestWithParam<CacheForm> {
 
 TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
   for (const int64_t slots : {1, 3, 15}) {
-    Engine engine(m_.transformer, weights_, GetParam(), slots, 400, 50);
+    Engine engine = NewEngine(slots);
     Listener listener;
     const EngineSink sink = listener.Sink();
     std::map<RequestId, size_t> kept;  // which request an id is
@@ -119,7 +132,7 @@ TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
       e.Generate(requests_, {}, [&](const EngineStep&) { ++count; });
       return count;
     };
-    Engine fresh(m_.transformer, weights_, GetParam(), slots, 400, 50);
+    Engine fresh = NewEngine(slots);
     EXPECT_EQ(passes(engine), passes(fresh));
   }
 }
@@ -128,10 +141,7 @@ TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
 // amid their prompt or their answer, in an engine that remembers and has too few slots for all.
 TEST_P(Serving, WhatIsRememberedDoesNotChangeABit) {
   for (const int64_t slots : {1, 2, 5}) {
-    Engine engine(m_.transformer, weights_, GetParam(), slots, 400, 25, /*remember=*/true);
-    const auto alone = [&](const GenerationRequest& request) {
-      return Engine(m_.transformer, weights_, GetParam(), 1, 400, 25).Generate({request});
-    };
+    Engine engine = NewEngine(slots, 25, /*remember=*/true);
     Listener listener;
     const EngineSink sink = listener.Sink();
     std::map<RequestId, GenerationRequest> asked;
@@ -165,7 +175,7 @@ TEST_P(Serving, WhatIsRememberedDoesNotChangeABit) {
     RunOut(engine, sink);
     for (const auto& [id, request] : asked) {
       std::vector<Completion> got = listener.Of(id);
-      ExpectSame(got, alone(request));
+      ExpectSame(got, Alone(request, 25));
     }
     EXPECT_GT(engine.stats().shared_tokens, 500) << slots;
   }
@@ -338,7 +348,7 @@ TEST(PromptOrder, ShortOnesPassAndLongOnesGoOn) {
 }
 
 TEST_P(Serving, ACallbackThatThrowsIsNotToldTwiceAndNothingIsLost) {
-  Engine engine(m_.transformer, weights_, GetParam(), 4, 400, 50);
+  Engine engine = NewEngine(4);
   Listener listener;
   const EngineSink heard = listener.Sink();
   int tokens = 0, ends = 0, passes = 0, thrown = 0;
@@ -371,8 +381,38 @@ TEST_P(Serving, ACallbackThatThrowsIsNotToldTwiceAndNothingIsLost) {
   for (size_t r = 0; r < ids.size(); ++r) ExpectSame(listener.Of(ids[r]), Alone(requests_[r]));
 }
 
+// Between a callback that throws and the next step slots are freed, but not of those that have
+// ended and are not told to their end.
+TEST_P(Serving, CancellingAfterACallbackThrewLosesNothingOfOthers) {
+  Engine engine = NewEngine(4);
+  Listener listener;
+  const EngineSink heard = listener.Sink();
+  int tokens = 0, thrown = 0;
+  const EngineSink sink = {.on_token =
+                               [&](const Completion& so_far) {
+                                 heard.on_token(so_far);
+                                 if (++tokens % 3 == 0) throw Interruption();
+                                 return true;
+                               },
+                           .on_finished = heard.on_finished,
+                           .on_step = {}};
+  std::vector<RequestId> ids;
+  for (const GenerationRequest& request : requests_) ids.push_back(engine.Submit(request));
+  for (int steps = 0; !engine.idle(); ++steps) {
+    ASSERT_LT(steps, 10000);
+    try {
+      engine.Step(sink);
+    } catch (const Interruption&) {
+      ++thrown;
+      EXPECT_TRUE(engine.Cancel(engine.Submit(requests_[0])));
+    }
+  }
+  EXPECT_GT(thrown, 100);
+  for (size_t r = 0; r < ids.size(); ++r) ExpectSame(listener.Of(ids[r]), Alone(requests_[r]));
+}
+
 TEST_P(Serving, AStepThatFailsLeavesAllAsItWas) {
-  Engine engine(m_.transformer, weights_, GetParam(), 4, 400, 50);
+  Engine engine = NewEngine(4);
   Listener listener;
   const EngineSink sink = listener.Sink();
   std::vector<RequestId> ids;
@@ -387,7 +427,7 @@ TEST_P(Serving, AStepThatFailsLeavesAllAsItWas) {
 }
 
 TEST_P(Serving, CallbacksMaySubmitAndCancel) {
-  Engine engine(m_.transformer, weights_, GetParam(), 4, 400, 50);
+  Engine engine = NewEngine(4);
   Listener listener;
   const EngineSink heard = listener.Sink();
   // Two requests run, of which the first one's third token ends the second and one that waits;
@@ -430,12 +470,17 @@ TEST_P(Serving, CallbacksMaySubmitAndCancel) {
   EXPECT_TRUE(listener.Of(asked[2]).empty());
 }
 
-std::string FormName(const testing::TestParamInfo<CacheForm>& form) {
-  return form.param == CacheForm::kExpanded ? "Expanded" : "Latent";
+std::string NameOf(const testing::TestParamInfo<Served>& of) {
+  return std::string(of.param.form == CacheForm::kExpanded ? "Expanded" : "Latent") +
+         (of.param.guesses ? "Guessing" : "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Engine, Serving, testing::Values(CacheForm::kExpanded, CacheForm::kLatent),
-                         FormName);
+INSTANTIATE_TEST_SUITE_P(Engine, Serving,
+                         testing::Values(Served{CacheForm::kExpanded, false},
+                                         Served{CacheForm::kLatent, false},
+                                         Served{CacheForm::kExpanded, true},
+                                         Served{CacheForm::kLatent, true}),
+                         NameOf);
 
 TEST(EngineServing, RequestsBeginInTheOrderInWhichTheyCame) {
   Model m;

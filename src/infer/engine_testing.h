@@ -31,12 +31,24 @@ inline ModelConfig SmallConfig() {
   return config;
 }
 
-struct Model {
+// With grouped-query attention.
+inline ModelConfig SmallGroupedConfig() {
   ModelConfig config = SmallConfig();
+  config.num_attention_heads = 6;
+  config.num_key_value_heads = 2;
+  config.head_dim = 8;
+  config.kv_lora_rank = config.qk_nope_head_dim = config.qk_rope_head_dim = config.v_head_dim = 0;
+  return config;
+}
+
+struct Model {
+  ModelConfig config;
   ParamLayout layout{config};
   std::vector<float> weights = std::vector<float>(static_cast<size_t>(layout.buffer_size()));
   Transformer transformer{config};
-  Model() { InitializeWeights(config, layout, 7, weights.data()); }
+  explicit Model(const ModelConfig& config_in = SmallConfig()) : config(config_in) {
+    InitializeWeights(config, layout, 7, weights.data());
+  }
   ModelWeights Bound(Format format = Format::kF32) {
     return Bind(config, layout, weights.data(), format);
   }
@@ -67,6 +79,7 @@ inline void ExpectSame(const std::vector<Completion>& a, const std::vector<Compl
   for (size_t i = 0; i < a.size(); ++i) {
     EXPECT_EQ(a[i].tokens, b[i].tokens);
     EXPECT_EQ(a[i].finish, b[i].finish);
+    EXPECT_EQ(a[i].top, b[i].top);
     ASSERT_EQ(a[i].logp.size(), b[i].logp.size());
     EXPECT_EQ(std::memcmp(a[i].logp.data(), b[i].logp.data(), a[i].logp.size() * sizeof(float)), 0);
   }

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "base/memory.h"
 #include "checkpoint/adapter_folder.h"
+#include "infer/model_proposer.h"
 
 namespace darkhorse {
 namespace {
@@ -28,16 +29,16 @@ const ModelSource& BaseOf(const ModelSource& source) {
   return adapter ? adapter->base() : source;
 }
 
-// Multi-token-prediction modules are for training.
-ModelConfig MainModel(ModelConfig config) {
-  config.num_nextn_predict_layers = 0;
+// Multi-token-prediction modules are for training, but for the first, which may guess.
+ModelConfig MainModel(ModelConfig config, bool module = false) {
+  config.num_nextn_predict_layers = std::min<int64_t>(config.num_nextn_predict_layers, module);
   return config;
 }
 
 // The cure that helps: of the weights where they are too much by themselves, else of the cache.
 std::string Cure(const ModelSource& source, const RunningMemory& memory, const CacheNeed& need) {
   const auto held = static_cast<double>(PhysicalMemoryBytes());
-  const double left = held - memory.weights - memory.rotations;
+  const double left = held - memory.weights - memory.rotations - need.beside;
   if (left > 0 && memory.cache > 0) {
     const double tokens = static_cast<double>(need.sequences) * static_cast<double>(need.tokens);
     return fmt::format("{}: there is room for {:.0f} tokens in all", need.smaller_cache,
@@ -52,13 +53,15 @@ std::string Cure(const ModelSource& source, const RunningMemory& memory, const C
 const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> format,
                            const CacheNeed& need) {
   const RunningMemory memory = MemoryToRun(opened.source(), format, need);
-  if (memory.total() <= static_cast<double>(PhysicalMemoryBytes())) return opened.config();
+  const double total = memory.total() + need.beside;
+  if (total <= static_cast<double>(PhysicalMemoryBytes())) return opened.config();
   std::string what = fmt::format("{}: the model, with weights of {}", opened.path(),
                                  FormatBytes(memory.weights + memory.rotations));
   if (memory.cache > 0)
     what += fmt::format(" and a cache of {} for {} x {} tokens", FormatBytes(memory.cache),
                         need.sequences, need.tokens);
-  RequireMemory(memory.total(), what + ",", Cure(opened.source(), memory, need));
+  if (need.beside > 0) what += fmt::format(" and {} beside it", FormatBytes(need.beside));
+  RequireMemory(total, what + ",", Cure(opened.source(), memory, need));
   return opened.config();
 }
 
@@ -67,13 +70,17 @@ const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> form
 RunningMemory MemoryToRun(const ModelSource& opened, std::optional<Format> format,
                           const CacheNeed& need) {
   const ModelSource& source = BaseOf(opened);
-  const ModelConfig config = MainModel(source.config());
+  const ModelConfig config = MainModel(source.config(), need.module);
   const WeightStore::Choose choose = Chooser(source, format);
   RunningMemory memory;
   memory.weights = static_cast<double>(WeightStore::Bytes(config, source, choose));
   memory.rotations = RopeCache::Bytes(config, need.tokens);
-  memory.cache = KvCache::Bytes(config, need.form, need.sequences, need.tokens,
-                                WeightStore::AttentionFormat(config, source, choose));
+  const Format format_of_cache = WeightStore::AttentionFormat(config, source, choose);
+  memory.cache = KvCache::Bytes(config, need.form, need.sequences, need.tokens, format_of_cache);
+  if (config.num_nextn_predict_layers > 0) {
+    memory.cache +=
+        MtpProposer::Bytes(config, need.form, need.sequences, need.tokens, format_of_cache);
+  }
   return memory;
 }
 
@@ -87,7 +94,8 @@ OpenedModel::OpenedModel(const std::string& path)
 LoadedModel::LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need)
     : OpenedModel(std::move(opened)),
       model_(Fitting(*this, format, need)),
-      weights_(MainModel(config()), BaseOf(source()), Chooser(BaseOf(source()), format)) {
+      weights_(MainModel(config(), need.module), BaseOf(source()),
+               Chooser(BaseOf(source()), format)) {
   const AdapterSource* adapter = AdapterApart(source());
   if (!adapter) return;
   adapter_ = FloatBuffer(adapter->layout().buffer_size());

@@ -26,6 +26,8 @@ struct CacheNeed {
   CacheForm form = CacheForm::kExpanded;
   int64_t sequences = 0;  // at once; 0: not known yet
   int64_t tokens = 0;     // of each
+  bool module = false;    // the first module for multi-token prediction runs, too
+  double beside = 0;      // what something else takes beside the model, bytes
   // What a caller's user can do about it, for errors: "lower --context", "--weights q4".
   std::string smaller_cache = "run fewer sequences at once, or shorter ones";
   std::string smaller_weights = "a smaller format of the weights";

@@ -61,7 +61,7 @@ void SendJson(const Reply& reply, const Json& json) {
 
 class Server::Impl {
  public:
-  Impl(const LoadedModel& loaded, const ServeOptions& options)
+  Impl(const LoadedModel& loaded, const ServeOptions& options, std::unique_ptr<Proposer> proposer)
       : loaded_(loaded),
         options_(options),
         context_(std::min(options.context, loaded.config().max_position_embeddings)),
@@ -73,7 +73,7 @@ class Server::Impl {
         call_marks_(MarksOf(loaded.tokenizer(), call_format_)),
         forms_(loaded.tokenizer(), StopTokens(loaded.config()), call_marks_),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
-                options.prefill_rows, /*remember=*/true),
+                options.prefill_rows, /*remember=*/true, std::move(proposer)),
         scheduler_(engine_, options.slots + options.queue),
         http_(
             options.http,
@@ -355,6 +355,10 @@ class Server::Impl {
     add("counter", "prompt_tokens_cached_total", "Prompt tokens that had been computed before.",
         stats.engine.shared_tokens);
     add("counter", "generated_tokens_total", "Tokens generated.", stats.engine.generated_tokens);
+    add("counter", "guessed_tokens_total", "Tokens guessed and computed ahead.",
+        stats.engine.work.guessed);
+    add("counter", "accepted_tokens_total", "Those of them that were right.",
+        stats.engine.work.accepted);
     add("counter", "steps_total", "Forward passes.", stats.steps);
     add("counter", "step_seconds_total", "Seconds in forward passes.", stats.step_seconds);
     add("gauge", "completions_running", "Completions that are being computed.", stats.running);
@@ -380,8 +384,9 @@ class Server::Impl {
   HttpServer http_;  // last: its handlers use the rest
 };
 
-Server::Server(const LoadedModel& loaded, const ServeOptions& options)
-    : impl_(std::make_unique<Impl>(loaded, options)) {}
+Server::Server(const LoadedModel& loaded, const ServeOptions& options,
+               std::unique_ptr<Proposer> proposer)
+    : impl_(std::make_unique<Impl>(loaded, options, std::move(proposer))) {}
 Server::~Server() = default;
 int Server::port() const { return impl_->port(); }
 int64_t Server::context() const { return impl_->context(); }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "infer/proposer.h"
 #include "infer/sampler.h"
 #include "model/kv_cache.h"
 #include "pipeline/loaded_model.h"
@@ -29,9 +30,10 @@ struct ServeOptions {
 
 class Server {
  public:
-  // Serves from now on. Error: the address cannot be had, the cache does not fit in memory, the
-  // model's chat template cannot be read.
-  Server(const LoadedModel& loaded, const ServeOptions& options);
+  // Serves from now on. proposer: what guesses tokens; null: nothing. Error: the address cannot be
+  // had, the cache does not fit in memory, the model's chat template cannot be read.
+  Server(const LoadedModel& loaded, const ServeOptions& options,
+         std::unique_ptr<Proposer> proposer = nullptr);
   ~Server();  // Stop(0)
 
   int port() const;

@@ -1,0 +1,74 @@
+#include "infer/draw.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "kernel/ops.h"
+
+namespace darkhorse {
+namespace {
+
+void Adjust(const GenerationRequest& request, std::span<const int32_t> completion,
+            std::span<float> logits) {
+  if (request.sampling.penalizes())
+    PenalizeLogits(logits, request.sampling, request.prompt, completion);
+  for (const auto& [token, bias] : request.logit_bias) logits[static_cast<size_t>(token)] += bias;
+}
+
+// The largest logits, ties by the lower id.
+std::vector<TokenLogp> MostProbable(std::span<const float> logits, int64_t most) {
+  std::vector<int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto count = std::min<size_t>(order.size(), static_cast<size_t>(most));
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+                    [&](int32_t a, int32_t b) {
+                      const float la = logits[static_cast<size_t>(a)];
+                      const float lb = logits[static_cast<size_t>(b)];
+                      return la != lb ? la > lb : a < b;
+                    });
+  std::vector<TokenLogp> top;
+  for (size_t i = 0; i < count; ++i)
+    top.push_back({order[i], logits[static_cast<size_t>(order[i])]});
+  return top;
+}
+
+}  // namespace
+
+std::optional<Drawn> Draw(const GenerationRequest& request, int64_t sample,
+                          std::span<const int32_t> completion, TokenMask* mask, ConstMatrix logits,
+                          Matrix scratch) {
+  CHECK(logits.rows == 1 && scratch.rows == 1 && scratch.cols == logits.cols);
+  const int64_t vocabulary = logits.cols;
+  const float temperature = request.sampling.temperature;
+  const float inverse = temperature > 0 ? 1 / temperature : 1.0f;
+  std::copy_n(logits.data, vocabulary, scratch.data);
+  const std::span<float> row(scratch.data, static_cast<size_t>(vocabulary));
+  Adjust(request, completion, row);
+  if (mask && !mask->Restrict(row, request.stop_tokens)) return std::nullopt;
+  for (float& logit : row) logit *= inverse;
+  SoftmaxRows(scratch, scratch);
+  if (request.never) {
+    for (const int32_t token : *request.never) row[static_cast<size_t>(token)] = 0;
+  }
+  const double u = RandomUniform(request.seed, RandomStream::kSample,
+                                 request.stream + static_cast<uint64_t>(sample),
+                                 static_cast<uint64_t>(completion.size()));
+  Drawn drawn;
+  drawn.token = SampleToken(row, request.sampling, u);
+  LogSoftmaxRows(logits, &drawn.token, &drawn.logp, nullptr);
+  if (!std::isfinite(drawn.logp))
+    Fail("the model's logits are not finite; take an earlier checkpoint or a sound copy");
+  if (request.top_logp > 0) {
+    drawn.top = MostProbable({logits.data, static_cast<size_t>(vocabulary)}, request.top_logp);
+    // Of all tokens the logarithm of the sum is the same.
+    const float normalizer = logits(0, drawn.token) - drawn.logp;
+    for (auto& [token, logp] : drawn.top)
+      logp = token == drawn.token ? drawn.logp : logp - normalizer;
+  }
+  return drawn;
+}
+
+}  // namespace darkhorse
