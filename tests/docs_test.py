@@ -19,7 +19,9 @@ def help_of(*words):
     run = subprocess.run([PROGRAM, *words, "--help"], capture_output=True, text=True, timeout=60, check=True)
     flags = set(re.findall(r"^ +(?:-h,)?(--[\w-]+)", run.stdout, re.M))
     listed = re.search(r"^Subcommands:\n((?:  .*\n?)*)", run.stdout, re.M)
-    return flags, re.findall(r"^  (\w+) ", listed[1], re.M) if listed else []
+    # A command such as `bench` takes words of its own, too, where none of its commands is named.
+    words = re.search(r"^Positionals:", run.stdout, re.M) is not None
+    return flags, re.findall(r"^  (\w+) ", listed[1], re.M) if listed else [], words
 
 
 def commands_in(text):
@@ -47,6 +49,8 @@ def problems_of(command):
             return []  # COMMAND, a version, a flag of the program itself
         if word == "help":
             return []
+        if word not in known and help_of(*words)[2]:
+            break
         if word not in known:
             return [f"no command '{' '.join([*words, word])}'"]
         words.append(word)
@@ -106,10 +110,12 @@ class Readers(unittest.TestCase):
                                  ("tokenizer trian x", "no command 'tokenizer trian'"),
                                  ("infer --model x", "no command 'infer'"),
                                  ("evaluate --model DIR --data DIR|--tusk NAME", "no flag --tusk of 'evaluate'"),
+                                 ("bench serve URL --round 2", "no flag --round of 'bench serve'"),
                                  ("pretrain R [--resum]", "no flag --resum of 'pretrain'")):
             self.assertEqual(problems_of(command), [problem])
         for command in ("pretrain R --data D [--resume] [--set a.b=c]", "COMMAND --help", "--version",
-                        "help task show", "task show sum --index 3 --threads 2"):
+                        "help task show", "task show sum --index 3 --threads 2", "bench tiny --rounds 2",
+                        "bench serve URL --clients 2"):
             self.assertEqual(problems_of(command), [])
 
     def test_rows_of_the_table_are_read_with_their_alternatives(self):

@@ -240,6 +240,17 @@ class Answers(Serving):
         self.assertEqual(self.server.post("/detokenize", {"tokens": ids})["content"], "make 3")
         self.assertEqual(self.server.text([0, *ids], max_tokens=6, seed=2)["choices"][0]["text"], first)
 
+    def test_an_answer_goes_on_where_the_model_would_end(self):
+        end = self.server.post("/tokenize", {"content": SPECIAL[1]})["tokens"]
+        fields = {"max_tokens": 5, "temperature": 0, "logit_bias": {str(end[0]): 100}}
+        for ignores, tokens, finish in ((False, 1, "stop"), (True, 5, "length")):
+            answer = self.server.text(**fields, ignore_eos=ignores)
+            self.assertEqual((answer["choices"][0]["text"], answer["choices"][0]["finish_reason"]), ("", finish))
+            self.assertEqual(answer["usage"]["completion_tokens"], tokens)
+        refused = self.server.ask("POST", "/v1/completions", {
+            "prompt": "a", "ignore_eos": True, "response_format": {"type": "json_object"}})
+        self.refused(refused, 400, "ends where the form does", "ignore_eos")
+
     def test_stops(self):
         text = self.server.text(max_tokens=40, temperature=0)["choices"][0]["text"]
         stop = text[5:8]

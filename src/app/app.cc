@@ -41,10 +41,8 @@ void AddHints(Program& program) {
     program.AddHint(name, "`pretrain` trains on text, `finetune` on chats, `reinforce` on rewards");
   for (const char* name : {"grpo", "rl", "ppo"})
     program.AddHint(name, "`reinforce` is reinforcement learning (GRPO)");
-  for (const char* name : {"serve", "server", "api"})
-    program.AddHint(name,
-                    "nothing is served over a network; `chat` answers lines of stdin, "
-                    "`generate` prompts");
+  for (const char* name : {"server", "api"})
+    program.AddHint(name, "`serve` answers over HTTP, `chat` in the terminal, `generate` prompts");
   for (const char* name : {"export", "quantize", "quantise"}) {
     program.AddHint(name,
                     "`convert` writes a model as Hugging Face's folder or as a GGUF file, in "

@@ -1,7 +1,7 @@
 // `darkhorse bench`: how fast a recipe's model trains and decodes here, beside what the machine can
 // do. Weights and tokens are random: speed does not depend on them, but for the balance of experts.
 // Given a checkpoint, how fast it is reinforced, which depends on what it says. Where a model is
-// named in place of a recipe, how fast that loads and runs.
+// named in place of a recipe, how fast that loads and runs. `bench serve` is in bench_serve.cc.
 #include <algorithm>
 #include <iterator>
 #include <optional>
@@ -9,6 +9,7 @@
 #include "app/app.h"
 #include "app/bench_model.h"
 #include "app/bench_sampling.h"
+#include "app/bench_serve.h"
 #include "app/bench_training.h"
 #include "app/flags.h"
 #include "app/live.h"
@@ -115,6 +116,7 @@ Json BenchModel(const BenchOptions& options) {
 }
 
 void Run(const BenchOptions& options) {
+  if (options.recipe.recipe.empty()) FailUsage("bench: name a recipe or a model to measure");
   if (IsModelPath(options.recipe.recipe)) return PrintResult(BenchModel(options), options.json);
   if (!options.prompt_file.empty())
     FailUsage("--prompt-file is continued by a model, and {} is none", options.recipe.recipe);
@@ -155,7 +157,7 @@ void RegisterBench(Command app) {
                                    "a model loads and runs");
   options->recipe.Register(
       command, [](const RecipeContents& c) { return TakesPretraining(c) || TakesReinforcement(c); },
-      "model.hidden_size=512");
+      "model.hidden_size=512", /*required=*/false);
   command.Add(
       "--model", options->model,
       fmt::format("{}: measures a step of the recipe's reinforcement learning on it instead",
@@ -186,6 +188,7 @@ void RegisterBench(Command app) {
       .Within(8, INT32_MAX);
   AddJsonFlag(command, &options->json);
   command.Runs([options] { Run(*options); });
+  RegisterBenchServe(command);
 }
 
 }  // namespace darkhorse

@@ -1,8 +1,9 @@
 // `darkhorse chat`: one question a line, the answer as it is thought.
+#include "app/chat.h"
+
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 
 #include "app/app.h"
@@ -11,6 +12,7 @@
 #include "app/input_lines.h"
 #include "app/output.h"
 #include "app/speculate_flag.h"
+#include "app/speech.h"
 #include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -20,32 +22,12 @@
 #include "pipeline/recipe_around.h"
 #include "text/conversation.h"
 #include "text/stream.h"
-#include "text/thoughts.h"
 
 namespace darkhorse {
 namespace {
 
-struct ChatFlags {
-  std::string model;
-  WeightsFlag weights;
-  std::optional<int64_t> max_tokens;  // none: what the context leaves
-  int64_t context = kStandardContext;
-  SamplingParams sampling = {.temperature = 0.6f};
-  uint64_t seed = 0;
-  SpeculateFlag speculate;
-  std::optional<std::string> system;  // none: as in the run that the model lies in
-  std::string thinking = "auto";
-  std::string color = "auto";
-  bool json = false;
-};
-
 // Of the conversation before, latents are computed again but for whole chunks of so many tokens.
 constexpr int64_t kPrefillRows = 64;
-
-void Write(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-}
 
 const char* Describe(FinishReason reason) {
   if (reason == FinishReason::kCancelled) return "interrupted";
@@ -67,72 +49,13 @@ Conversation::Options TalkOf(const ChatFlags& flags, const LoadedModel& loaded) 
   return talk;
 }
 
-// An answer as it is said: shown, thoughts dimmed, and kept in the parts that a conversation
-// remembers.
-class Speech {
- public:
-  Speech(const Conversation& talk, bool color, bool shown)
-      : splits_(talk.remembers()),
-        color_(color),
-        shown_(shown),
-        spoken_(color),
-        splitter_({}, talk.remembers() && talk.begins_in_thought()) {}
-
-  void Say(const std::string& piece) {
-    answer_ += piece;
-    if (splits_) {
-      Show(splitter_.Next(piece));
-    } else if (shown_) {
-      Write(spoken_.Next(EscapedForTerminal(piece)));
-    }
-  }
-  // The whole answer.
-  const std::string& End() {
-    if (splits_) {
-      Show(splitter_.End());
-      Dim(false);
-      if (shown_) Write("\n");
-    } else if (shown_) {
-      Write(spoken_.End() + "\n");
-    }
-    return answer_;
-  }
-  const std::string& thought() const { return thought_; }
-  const std::string& content() const { return content_; }
-
- private:
-  void Show(const ThoughtSplitter::Piece& piece) {
-    thought_ += piece.thought;
-    content_ += piece.content;
-    if (!shown_) return;
-    if (!piece.thought.empty()) {
-      Dim(true);
-      Write(EscapedForTerminal(piece.thought));
-    }
-    if (piece.content.empty()) return;
-    if (!thought_.empty() && content_.size() == piece.content.size()) Write("\n\n");
-    Dim(false);
-    Write(EscapedForTerminal(piece.content));
-  }
-  void Dim(bool dim) {
-    if (shown_ && color_ && dim != dim_) Write(dim ? "\x1b[2m" : "\x1b[0m");
-    dim_ = dim;
-  }
-
-  bool splits_, color_, shown_;
-  bool dim_ = false;
-  SpokenText spoken_;  // of models whose thoughts are tags in what they say
-  ThoughtSplitter splitter_;
-  std::string answer_, thought_, content_;
-};
-
 constexpr CacheForm kForm = CacheForm::kLatent;
 
 int64_t ContextOf(const ChatFlags& flags, const ModelConfig& config) {
-  return std::min(flags.context, config.max_position_embeddings);
+  return std::min(flags.context.value_or(kStandardContext), config.max_position_embeddings);
 }
 
-class Chat {
+class Chat : public ChatPartner {
  public:
   Chat(const ChatFlags& options, const LoadedModel& loaded, Speculation& speculation)
       : options_(options),
@@ -141,12 +64,11 @@ class Chat {
         engine_(loaded.model(), loaded.weights(), kForm, 1, context(), kPrefillRows,
                 /*remember=*/true, speculation.Make(loaded, kForm, 1, context())) {}
 
-  bool remembers() const { return talk_.remembers(); }
-  void Clear() { talk_.Clear(); }
+  bool remembers() const override { return talk_.remembers(); }
+  void Clear() override { talk_.Clear(); }
 
-  // Answers one question; each is drawn from a random stream of its own, so that the same questions
-  // in the same order get the same answers.
-  void Answer(const std::string& question, uint64_t turn) {
+  // Each answer is drawn from a random stream of its own.
+  void Answer(const std::string& question, uint64_t turn) override {
     GenerationRequest request;
     const int64_t forgotten = talk_.forgotten();
     // Room for the answer, at most half of the context: older turns are forgotten for it.
@@ -163,7 +85,10 @@ class Chat {
     request.stop_tokens = StopTokens(loaded_.config());
     request.never = loaded_.silent_tokens();
     TextStream text(loaded_.tokenizer());  // special tokens are shown, the end mark is not
-    Speech speech(talk_, Colored(), !options_.json);
+    Speech speech({.splits = talk_.remembers(),
+                   .in_thought = talk_.remembers() && talk_.begins_in_thought(),
+                   .color = options_.Colored(),
+                   .shown = !options_.json});
     if (talk_.remembers()) speech.Say(talk_.prefill());
     const auto keep_going = [&](const Completion& c) {
       if (c.finish != FinishReason::kStop) speech.Say(text.Next(c.tokens.back()));
@@ -186,16 +111,13 @@ class Chat {
       exchange.update(Json{{"answer", talk_.remembers() ? speech.content() : answer},
                            {"tokens", completion.tokens.size()},
                            {"finish", Describe(completion.finish)}});
-      Write(ResultText(exchange, true));
+      WriteNow(ResultText(exchange, true));
     }
     if (completion.finish == FinishReason::kLength) TellOfTheCut(question, completion);
   }
 
  private:
   int64_t context() const { return ContextOf(options_, loaded_.config()); }
-  bool Colored() const {
-    return options_.color == "always" || (options_.color == "auto" && isatty(STDOUT_FILENO));
-  }
 
   void TellOfTheCut(const std::string& question, const Completion& completion) const {
     const bool asked = options_.max_tokens &&
@@ -221,17 +143,8 @@ void Greet(const std::string& model, bool remembers) {
                    example.empty() ? "" : fmt::format(", such as: {}", example)));
 }
 
-void Run(const ChatFlags& options) {
-  Validate(options.sampling);
-  OpenedModel opened(options.model);
-  Speculation speculation(options.speculate, opened);
-  const CacheNeed need = speculation.With({.form = kForm,
-                                           .sequences = 1,
-                                           .tokens = ContextOf(options, opened.config()),
-                                           .smaller_cache = "lower --context",
-                                           .smaller_weights = kSmallerWeights});
-  const LoadedModel loaded(std::move(opened), options.weights.Of(options.model), need);
-  Chat chat(options, loaded, speculation);
+// Asks what is typed or piped in until it ends.
+void Talk(const ChatFlags& options, ChatPartner& chat) {
   CatchInterrupts();
   InputLines lines;
   if (lines.terminal()) Greet(options.model, chat.remembers());
@@ -250,11 +163,12 @@ void Run(const ChatFlags& options) {
       continue;
     }
     // What nobody typed stands with its answer, or the answers would not tell what they answer.
-    if (!lines.terminal() && !options.json) Write("> " + EscapedForTerminal(question) + "\n");
+    if (!lines.terminal() && !options.json) WriteNow("> " + EscapedForTerminal(question) + "\n");
     try {
       chat.Answer(question, turn++);
     } catch (const Error& error) {  // a question too long; the next may be shorter
-      if (options.json) Write(ResultText({{"question", question}, {"error", error.what()}}, true));
+      if (options.json)
+        WriteNow(ResultText({{"question", question}, {"error", error.what()}}, true));
       Note(error.what());
       ++unanswered;
     }
@@ -263,13 +177,48 @@ void Run(const ChatFlags& options) {
     Fail("questions without an answer: {}; see above", unanswered);
 }
 
+void CheckFlags(const ChatFlags& options) {
+  Validate(options.sampling);
+  if (options.url.empty()) {
+    if (options.model.empty()) FailUsage("chat: name a model, or with --url a server that has one");
+    if (!options.key_file.empty())
+      FailUsage("--key-file is for a server's key; name it with --url");
+    return;
+  }
+  if (options.weights.given()) FailUsage("--weights: with --url the server has the model loaded");
+  if (options.context) FailUsage("--context: with --url it is the server's own");
+}
+
+void Run(const ChatFlags& options) {
+  CheckFlags(options);
+  if (!options.url.empty()) return Talk(options, *MakeRemoteChat(options));
+  OpenedModel opened(options.model);
+  Speculation speculation(options.speculate, opened);
+  const CacheNeed need = speculation.With({.form = kForm,
+                                           .sequences = 1,
+                                           .tokens = ContextOf(options, opened.config()),
+                                           .smaller_cache = "lower --context",
+                                           .smaller_weights = kSmallerWeights});
+  const LoadedModel loaded(std::move(opened), options.weights.Of(options.model), need);
+  Chat chat(options, loaded, speculation);
+  Talk(options, chat);
+}
+
 }  // namespace
+
+bool ChatFlags::Colored() const {
+  return color == "always" || (color == "auto" && isatty(STDOUT_FILENO));
+}
 
 void RegisterChat(Command app) {
   const auto options = std::make_shared<ChatFlags>();
   Command command =
       app.AddCommand("chat", "Ask a model in the terminal, its thoughts shown dimmed");
-  command.Add("model,--model", options->model, kModelFiles).Required();
+  command.Add("model,--model", options->model,
+              fmt::format("{}; with --url the name of one of the server's", kModelFiles));
+  command.Add("--url", options->url,
+              "a server of OpenAI's API that answers instead, as in http://127.0.0.1:8080");
+  command.Add("--key-file", options->key_file, "file whose first line is the server's key");
   options->weights.Register(command, kTrainedWeights);
   command
       .Add(
@@ -278,7 +227,9 @@ void RegisterChat(Command app) {
           "it")
       .Within(1, INT32_MAX);
   command
-      .Add("--context", options->context, "longest conversation, tokens; the model's own if less")
+      .Add("--context", options->context,
+           fmt::format("longest conversation, tokens; by default {}; the model's own if less",
+                       kStandardContext))
       .Within(1, INT32_MAX);
   AddSamplingFlags(command, &options->sampling);
   command.AddFunction(

@@ -185,7 +185,11 @@ void Command::NeedsCommand() { app_->require_subcommand(1); }
 
 void Command::Footer(const std::string& text) { app_->footer(text); }
 
-void Command::Runs(std::function<void()> run) { app_->callback(std::move(run)); }
+void Command::Runs(std::function<void()> run) {
+  app_->callback([app = app_, run = std::move(run)] {
+    if (app->get_subcommands().empty()) run();
+  });
+}
 
 std::vector<Command> Command::Commands() const {
   std::vector<Command> commands;

@@ -55,7 +55,7 @@ class Command {
   Command AddCommand(const std::string& name, const std::string& help);
   void NeedsCommand();  // one of those added must be given
   void Footer(const std::string& text);
-  void Runs(std::function<void()> run);
+  void Runs(std::function<void()> run);  // unless one of the commands added is given
   std::vector<Command> Commands() const;
 
  private:

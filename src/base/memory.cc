@@ -26,6 +26,12 @@ int64_t PhysicalMemoryBytes(const std::vector<std::string>& limits) {
   return held;
 }
 
+int64_t ResidentMemoryBytes() {
+  int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages >> pages;  // all pages, then those in memory
+  return pages * static_cast<int64_t>(sysconf(_SC_PAGESIZE));
+}
+
 void RequireMemory(double bytes, std::string_view what, std::string_view cure) {
   const auto held = static_cast<double>(PhysicalMemoryBytes());
   if (bytes <= held) return;

@@ -18,6 +18,9 @@ inline const std::vector<std::string> kContainerLimits = {
 // DARKHORSE_MEMORY replaces both.
 int64_t PhysicalMemoryBytes(const std::vector<std::string>& limits = kContainerLimits);
 
+// Bytes of this process that are in the machine's memory now.
+int64_t ResidentMemoryBytes();
+
 // Error "<what> needs 3.10 TiB of memory, this machine has 62.7 GiB; <cure>" if it has less than
 // `bytes`.
 void RequireMemory(double bytes, std::string_view what, std::string_view cure);

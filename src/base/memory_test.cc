@@ -44,5 +44,12 @@ TEST(Memory, MayBeLessThanTheMachineS) {
   unsetenv("DARKHORSE_MEMORY");
 }
 
+TEST(Memory, OfTheProcessGrowsWithWhatItTouches) {
+  const int64_t before = ResidentMemoryBytes();
+  EXPECT_GT(before, 0);
+  const std::vector<char> touched(64 << 20, 1);
+  EXPECT_GE(ResidentMemoryBytes(), before + (48 << 20)) << touched.size();
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -138,6 +138,7 @@ void ParseShared(const Json& object, const SamplingParams& standard, const Reque
     throw ApiError(400, what, what.substr(0, what.find(' ')));
   }
   fields->seed = Seed(object);
+  fields->ignore_eos = Bool(object, "ignore_eos", false);
   fields->stop = Stops(object, limits);
   fields->logit_bias = LogitBias(object, limits);
   fields->schema = ResponseSchema(object);

@@ -26,6 +26,7 @@ struct CompletionFields {
   SamplingParams sampling;
   std::optional<uint64_t> seed;
   std::vector<std::string> stop;
+  bool ignore_eos = false;              // goes on where the model would end, up to max_tokens
   std::optional<int64_t> top_logprobs;  // none: no logprobs at all
   std::vector<std::pair<int32_t, float>> logit_bias;
   nlohmann::ordered_json schema;  // a JSON Schema that the answer must satisfy; null: none

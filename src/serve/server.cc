@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "infer/engine.h"
 #include "serve/answer_forms.h"
 #include "serve/api_error.h"
@@ -249,6 +250,10 @@ class Server::Impl {
                 const AnswerText::Options& text, bool one_call, const ConstraintPtr& constraint,
                 const Reply& reply) {
     CheckModel(fields.model);
+    if (fields.ignore_eos && constraint) {
+      throw ApiError(400, "'ignore_eos': an answer of a form ends where the form does",
+                     "ignore_eos");
+    }
     std::vector<CompletionJob::Part> parts;
     std::vector<GenerationRequest> requests;
     const uint64_t seed = fields.seed ? *fields.seed : FreshBits();
@@ -262,7 +267,7 @@ class Server::Impl {
       request.sampling = fields.sampling;
       request.seed = seed;
       request.stream = static_cast<uint64_t>(p) * static_cast<uint64_t>(fields.n);
-      request.stop_tokens = StopTokens(loaded_.config());
+      if (!fields.ignore_eos) request.stop_tokens = StopTokens(loaded_.config());
       for (const std::string& stop : fields.stop) {  // of a special token no text shows
         const auto id = loaded_.tokenizer().TokenId(stop);
         if (id && IsHiddenFromPeople(loaded_.tokenizer(), *id)) request.stop_tokens.push_back(*id);
@@ -365,6 +370,11 @@ class Server::Impl {
     add("gauge", "completions_waiting", "Completions that wait for a slot.", stats.waiting);
     add("gauge", "slots", "Completions that can be computed at once.", options_.slots);
     add("gauge", "connections", "Open connections.", http_.connections());
+    // As Prometheus' own clients name it.
+    text += fmt::format(
+        "# HELP process_resident_memory_bytes Memory of the process that is in RAM.\n"
+        "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {}\n",
+        ResidentMemoryBytes());
     reply->Send(200, "text/plain; version=0.0.4", text);
   }
 
