@@ -63,4 +63,3 @@ target_precompile_headers(dh_app PRIVATE <fmt/format.h> <nlohmann/json.hpp>)
 target_compile_options(dh_app PRIVATE -fpch-preprocess)  # what ccache asks for
 add_executable(darkhorse ${CMAKE_SOURCE_DIR}/src/app/main.cc)
 target_link_libraries(darkhorse PRIVATE dh_app)
-install(TARGETS darkhorse)
