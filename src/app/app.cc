@@ -42,7 +42,7 @@ void AddHints(Program& program) {
   for (const char* name : {"grpo", "rl", "ppo"})
     program.AddHint(name, "`reinforce` is reinforcement learning (GRPO)");
   for (const char* name : {"server", "api"})
-    program.AddHint(name, "`serve` answers over HTTP, `chat` in the terminal, `generate` prompts");
+    program.AddHint(name, "`serve` answers over HTTP, as OpenAI's API does");
   for (const char* name : {"export", "quantize", "quantise"}) {
     program.AddHint(name,
                     "`convert` writes a model as Hugging Face's folder or as a GGUF file, in "
@@ -74,6 +74,7 @@ void RegisterAll(Command app) {
   RegisterEvaluate(app);
   RegisterBench(app);
   RegisterReport(app);
+  RegisterWatch(app);
   RegisterConvert(app);
   AddThreads(app);
 }

@@ -40,6 +40,7 @@ void RegisterChat(Command app);
 void RegisterEvaluate(Command app);
 void RegisterBench(Command app);
 void RegisterReport(Command app);
+void RegisterWatch(Command app);
 void RegisterConvert(Command app);
 void RegisterServe(Command app);
 

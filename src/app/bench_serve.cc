@@ -7,7 +7,7 @@
 #include "app/output.h"
 #include "base/error.h"
 #include "base/interrupt.h"
-#include "serve/access.h"
+#include "serve/api_client.h"
 
 namespace darkhorse {
 namespace {
@@ -55,7 +55,7 @@ Json Describe(const LoadResult& result, const LoadOptions& options) {
 }
 
 void Run(BenchServeFlags& flags) {
-  if (!flags.key_file.empty()) flags.load.key = ReadKeys(flags.key_file).front();
+  if (!flags.key_file.empty()) flags.load.key = KeyOfFile(flags.key_file);
   CatchInterrupts();
   flags.load.stop = Interrupted;
   LoadResult result;

@@ -6,7 +6,6 @@
 #include "app/speech.h"
 #include "base/error.h"
 #include "base/interrupt.h"
-#include "serve/access.h"
 #include "serve/api_client.h"
 
 namespace darkhorse {
@@ -98,7 +97,7 @@ class RemoteChat : public ChatPartner {
 }  // namespace
 
 std::unique_ptr<ChatPartner> MakeRemoteChat(const ChatFlags& flags) {
-  const std::string key = flags.key_file.empty() ? "" : ReadKeys(flags.key_file).front();
+  const std::string key = flags.key_file.empty() ? "" : KeyOfFile(flags.key_file);
   return std::make_unique<RemoteChat>(flags, key);
 }
 

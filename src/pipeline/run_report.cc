@@ -98,6 +98,13 @@ std::string DescribeModel(const ModelConfig& config) {
   return text + ".";
 }
 
+ReportOptions OptionsOf(const std::string& run, double price_per_core_hour) {
+  return {.price_per_core_hour = price_per_core_hour,
+          .stages = NamesIn(run),
+          .describe_model = DescribeModelOf,
+          .describe_corpus = DescribeCorpusOf};
+}
+
 }  // namespace
 
 std::string DescribeModelOf(const std::string& pretrain_recipe) {
@@ -134,10 +141,11 @@ void WriteSampleText(const std::string& run, const std::string& checkpoint) {
 }
 
 std::string ReportRun(const std::string& run, double price_per_core_hour) {
-  return WriteReport(run, {.price_per_core_hour = price_per_core_hour,
-                           .stages = NamesIn(run),
-                           .describe_model = DescribeModelOf,
-                           .describe_corpus = DescribeCorpusOf});
+  return WriteReport(run, OptionsOf(run, price_per_core_hour));
+}
+
+std::string RunPage(const std::string& run) {
+  return RenderReport(run, OptionsOf(run, ReportOptions().price_per_core_hour));
 }
 
 bool HasReport(const std::string& run) {

@@ -8,6 +8,9 @@ namespace darkhorse {
 // WriteReport (report/report.h) for a run of one stage or of all. Returns the path of the page.
 std::string ReportRun(const std::string& run);
 std::string ReportRun(const std::string& run, double price_per_core_hour);
+// The page alone, as text, of a run as it is now; nothing is written. Error: it has measured
+// nothing yet, or is none.
+std::string RunPage(const std::string& run);
 
 // Whether a run of stages has anything to report: one of those that its report is about has begun.
 bool HasReport(const std::string& run);

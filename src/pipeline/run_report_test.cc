@@ -64,8 +64,10 @@ TEST(ReportRun, KnowsWhereTheStagesLie) {
   scratch.Write("run/reinforced/metrics.jsonl", "{\"step\":1,\"reward\":0.5}\n");
   scratch.Write("run/reinforced.json", "[{\"task\":\"sum\",\"pass@1\":0.75}]");
   EXPECT_TRUE(HasReport(scratch / "run"));
+  std::string page = RunPage(scratch / "run");
+  EXPECT_FALSE(FileExists(scratch / "run/report.html"));
   EXPECT_EQ(ReportRun(scratch / "run"), scratch / "run/report.html");
-  std::string page = ReadFile(scratch / "run/report.html");
+  EXPECT_EQ(ReadFile(scratch / "run/report.html"), page);
   for (const char* says : {"25.0 % → 75.0 %", "(base → reinforced)", "<h2>Pretraining</h2>",
                            "<h2>Reinforcement learning</h2>", "parameters, ",
                            "The corpus has 100000 documents", "<b>$0.10</b>"})

@@ -28,6 +28,10 @@ std::vector<std::string> ReportFiles() {
           kTextFile,    kPage,        kFigures,     kTensorBoard};
 }
 
+std::string RenderReport(const std::string& run_directory, const ReportOptions& options) {
+  return ReportPage(ReadReportData(run_directory, options.stages), options);
+}
+
 std::string WriteReport(const std::string& run_directory, const ReportOptions& options) {
   const ReportData data = ReadReportData(run_directory, options.stages);
   const std::string figures = run_directory + "/" + kFigures;

@@ -31,4 +31,7 @@ std::vector<std::string> ReportFiles();
 // path of the page. Error: the directory holds no run.
 std::string WriteReport(const std::string& run_directory, const ReportOptions& options);
 
+// The page alone, as text; nothing is written.
+std::string RenderReport(const std::string& run_directory, const ReportOptions& options);
+
 }  // namespace darkhorse

@@ -1,9 +1,11 @@
 #include "serve/api_client.h"
 
 #include <cstdlib>
+#include <sstream>
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "serve/api_error.h"
 #include "serve/event_stream.h"
@@ -14,6 +16,7 @@ namespace {
 using Json = ApiClient::Json;
 
 constexpr int kJsonDepth = 64;
+constexpr int64_t kMostKeyFileBytes = 1 << 20;
 constexpr size_t kMostTold = 400;  // bytes of what a server says that went wrong
 
 HttpUrl RootOf(const std::string& url) {
@@ -145,6 +148,15 @@ StreamEnd ApiClient::Stream(const std::string& route, Json request,
     Fail("the server answers with no stream of events");
   if (!stream.done) Fail("the stream ended before its end was told");
   return stream.end;
+}
+
+std::string KeyOfFile(const std::string& path) {
+  std::istringstream lines(ReadFileOrPipe(path, kMostKeyFileBytes));
+  for (std::string line; std::getline(lines, line);) {
+    std::string key;
+    if (std::istringstream(line) >> key && !key.starts_with('#')) return key;
+  }
+  Fail("{}: it has no key; write one on a line", path);
 }
 
 std::optional<double> MetricOf(std::string_view metrics, std::string_view name) {

@@ -49,6 +49,10 @@ class ApiClient {
   HttpClient::Headers headers_;
 };
 
+// The key to send: the first word of the file's first line that is neither empty nor begins with #,
+// so that a server's own file of keys will do. Error: there is none.
+std::string KeyOfFile(const std::string& path);
+
 // The value of the measurement of that name among Metrics(), which has no labels; none: there is no
 // such measurement.
 std::optional<double> MetricOf(std::string_view metrics, std::string_view name);

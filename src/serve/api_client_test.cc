@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/scratch_testing.h"
 #include "serve/api_error.h"
 #include "serve/http.h"
 
@@ -66,6 +67,13 @@ TEST_F(ApiClientTest, AsksForModelsTokensAndMeasurements) {
   EXPECT_EQ(MetricOf(Client().Metrics(), "a_b"), 2);
   EXPECT_EQ(MetricOf(Client().Metrics(), "b"), std::nullopt);
   EXPECT_EQ(MetricOf("a", "a"), std::nullopt);
+}
+
+TEST(KeyOfFile, IsTheFirstWordThatIsNoComment) {
+  const ScratchDirectory scratch;
+  EXPECT_EQ(KeyOfFile(scratch.Write("a", "# mine\n\n  sk-1 name=me\r\nsk-2\n")), "sk-1");
+  EXPECT_EQ(KeyOfFile(scratch.Write("b", "sk-3")), "sk-3");
+  EXPECT_THROW(KeyOfFile(scratch.Write("c", "# none\n \n")), Error);
 }
 
 TEST_F(ApiClientTest, DoesWithoutWhatAServerDoesNotHave) {
