@@ -102,6 +102,19 @@ class Loaded(serve_test.Serving):
             self.assertGreater(server.metric("clients_left_total"), 0)
             server.wait_for("completions_running", 0)
 
+    def test_each_request_is_a_line_of_the_log(self):
+        log = self.folder / "requests.jsonl"
+        with Server(self.model, "--log", log) as server:
+            server.text("a secret", max_tokens=2)
+            server.ask("GET", "/nowhere?a-secret")
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(server.process.wait(PATIENCE), 0)
+        text = log.read_text()
+        self.assertNotIn("secret", text)
+        self.assertEqual([(line["method"], line["path"], line["status"], line["client"], line["left"])
+                          for line in map(json.loads, text.splitlines())],
+                         [("POST", "/v1/completions", 200, "127.0.0.1", False), ("GET", "/nowhere", 404, "127.0.0.1", False)])
+
     def test_a_server_that_ends_under_load_ends_every_stream(self):
         with Server(self.model, "--slots", 2, "--queue", 64, "--grace", 600) as server:
             with concurrent.futures.ThreadPoolExecutor(12) as clients:

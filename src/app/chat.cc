@@ -185,6 +185,8 @@ void CheckFlags(const ChatFlags& options) {
       FailUsage("--key-file is for a server's key; name it with --url");
     return;
   }
+  if (options.speculate.name != "auto")
+    FailUsage("--speculate: with --url the server guesses for itself");
   if (options.weights.given()) FailUsage("--weights: with --url the server has the model loaded");
   if (options.context) FailUsage("--context: with --url it is the server's own");
 }

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "app/app.h"
 #include "app/flags.h"
@@ -11,6 +12,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "pipeline/loaded_model.h"
+#include "serve/request_log.h"
 #include "serve/server.h"
 
 namespace darkhorse {
@@ -21,7 +23,7 @@ struct ServeFlags {
   WeightsFlag weights;
   CacheFlag cache;
   SpeculateFlag speculate;
-  std::string key_file;
+  std::string key_file, log;
   bool no_key = false;
   double grace = 30;
   ServeOptions serve;
@@ -59,6 +61,11 @@ void Run(ServeFlags& flags) {
                                            .smaller_cache = "lower --slots or --context",
                                            .smaller_weights = kSmallerWeights});
   const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need);
+  std::optional<RequestLog> log;
+  if (!flags.log.empty()) {
+    log.emplace(flags.log);
+    flags.serve.http.log = [&log](const HttpEvent& event) { log->Add(event); };
+  }
   Server server(loaded, flags.serve,
                 speculation.Make(loaded, flags.serve.form, flags.serve.slots, context));
   const std::string& host = flags.serve.http.address;
@@ -106,6 +113,8 @@ void RegisterServe(Command app) {
       .OneValueEachTime();
   command.Add("--max-body", http.max_body, "largest request, bytes").Within(1024, 1 << 30);
   command.Add("--max-connections", http.max_connections, "open at once").Within(1, 1 << 16);
+  command.Add("--log", flags->log,
+              "file to append a line of JSON to for each request, without its text; -: stderr");
   command.Add("--grace", flags->grace, "seconds that answers have to finish when the server ends")
       .WithinReals(0, 86400);
   command.Footer(

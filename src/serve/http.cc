@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "base/ascii.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace darkhorse {
@@ -43,6 +44,13 @@ constexpr int64_t kMostBodies = 16;
 // What is still read, for so long, of a request that was refused: closing at once would throw the
 // answer away before the client has read it.
 constexpr double kLingerSeconds = 2;
+
+// Of who is at the other end; "" where they have gone already.
+std::string AddressOf(const Tcp::socket& socket) {
+  error_code gone;
+  const auto end = socket.remote_endpoint(gone);
+  return gone ? "" : end.address().to_string();
+}
 
 class Connection;
 
@@ -71,7 +79,10 @@ struct Shared {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(Shared& shared, Tcp::socket socket)
-      : shared_(shared), stream_(std::move(socket)), heartbeat_timer_(shared.io) {
+      : shared_(shared),
+        stream_(std::move(socket)),
+        client_(AddressOf(stream_.socket())),
+        heartbeat_timer_(shared.io) {
     shared_.connections.insert(this);
     const std::lock_guard lock(shared_.mutex);
     ++shared_.count;
@@ -96,6 +107,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Send(uint64_t serial, int status, const std::string& type, const std::string& body,
             const HttpReply::Headers& headers) {
     if (!Answers(serial)) return;
+    event_.status = status;
     std::string head = Head(status, type, headers);
     head += fmt::format("Content-Length: {}\r\n\r\n", body.size());
     Queue(head + (head_only_ ? std::string() : body));
@@ -103,6 +115,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
   void Begin(uint64_t serial, int status, const std::string& type, std::string heartbeat) {
     if (!Answers(serial)) return;
+    event_.status = status;
     keep_alive_ &= chunked_;
     std::string head = Head(status, type, {{"Cache-Control", "no-cache"}});
     if (chunked_) head += "Transfer-Encoding: chunked\r\n";
@@ -163,6 +176,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     request_.method = std::string(head.method_string());
     const std::string target(head.target());
     request_.path = target.substr(0, target.find_first_of("?#"));
+    event_.method = request_.method;
+    event_.path = request_.path;
     for (const auto& field : head)
       request_.headers.emplace(LowerAscii(std::string(field.name_string())), field.value());
     const auto length = parser_->content_length();
@@ -202,6 +217,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
     if (error) return Refuse(400, "the request's body is not valid HTTP");
     request_.body = std::move(parser_->get().body());
+    event_.bytes = static_cast<int64_t>(request_.body.size());
     parser_.reset();
     asio::post(shared_.workers, [handler = &shared_.handler, request = std::move(request_),
                                  reply = BeginReply()]() mutable {
@@ -313,6 +329,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void LeaveRequest() {
     shared_.body_bytes -= std::exchange(reserved_, 0);
     if (!replying_) return;
+    if (shared_.options.log) {
+      event_.seconds = SteadySeconds() - began_;
+      event_.left = gone_;
+      shared_.options.log(std::exchange(event_, {}));
+    }
     replying_ = false;
     ended_ = false;
     const std::lock_guard lock(shared_.mutex);
@@ -338,6 +359,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   HttpRequest request_;
+  const std::string client_;
+  HttpEvent event_;       // of the request, for the log
+  double began_ = 0;      // when its reply was
   int64_t reserved_ = 0;  // bytes of body_bytes
   std::string continue_;
 
@@ -400,6 +424,8 @@ class ConnectionReply : public HttpReply {
 std::shared_ptr<HttpReply> Connection::BeginReply() {
   replying_ = true;
   ended_ = false;
+  began_ = SteadySeconds();
+  event_.client = client_;
   ++serial_;
   const std::lock_guard lock(shared_.mutex);
   ++shared_.replying;

@@ -48,6 +48,16 @@ class HttpReply {
   virtual void OnGone(std::function<void()> gone) = 0;
 };
 
+// What became of a request, for whoever keeps a log.
+struct HttpEvent {
+  std::string client;        // its address
+  std::string method, path;  // without the query; "" of a head refused unread
+  int status = 0;            // of the reply; 0: the client left before there was one
+  int64_t bytes = 0;         // of the body that it sent
+  double seconds = 0;        // from when it had come, or was refused, until the reply was sent
+  bool left = false;         // the client left before the reply had ended
+};
+
 struct HttpOptions {
   std::string address = "127.0.0.1";  // numeric
   int port = 8080;                    // 0: any that is free
@@ -59,6 +69,9 @@ struct HttpOptions {
   double head_seconds = 30, body_seconds = 60, write_seconds = 30;
   double heartbeat_seconds = 15;
   int workers = 4;  // threads that handlers run on
+  // Told of every request that was answered or whose client left, one after the other; must not
+  // wait.
+  std::function<void(const HttpEvent&)> log;
 };
 
 // Refuses a request when only its head has come, so that nothing is read of who may not ask. Must

@@ -334,5 +334,40 @@ TEST_F(Http, AnAddressThatCannotBeHad) {
   EXPECT_THROW(HttpServer({.address = "example.com"}, {}, handler_), UsageError);
 }
 
+TEST_F(Http, TellsWhatBecameOfEachRequest) {
+  std::mutex mutex;
+  std::string told;
+  options_.log = [&](const HttpEvent& event) {
+    EXPECT_EQ(event.client, "127.0.0.1");
+    EXPECT_GE(event.seconds, 0);
+    const std::lock_guard lock(mutex);
+    told += fmt::format("{} {} {} {} {}\n", event.method, event.path, event.status, event.bytes,
+                        event.left);
+  };
+  options_.max_body = 10;
+  std::shared_ptr<HttpReply> held;
+  handler_ = [&](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+    if (request.path != "/stream") return reply->Send(404, "text/plain", "none");
+    reply->OnGone([&] { gone.Set(); });
+    reply->Begin(200, "text/plain", "");
+    reply->Write("begun");
+    held = reply;
+  };
+  Serve();
+  {
+    Client client = Connect();
+    client.Send("POST /a?secret HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody");
+    EXPECT_FALSE(client.Receive("none").ends_with("<closed>"));
+    client.Send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_FALSE(client.Receive("begun").ends_with("<closed>"));
+  }
+  EXPECT_TRUE(gone.Wait());
+  held.reset();
+  EXPECT_EQ(Status("POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n"), "413");
+  EXPECT_EQ(Status("no HTTP\r\n\r\n"), "400");
+  server_->Stop(60);
+  EXPECT_EQ(told, "POST /a 404 4 false\nGET /stream 200 0 true\n  413 0 false\n  400 0 false\n");
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -1,0 +1,61 @@
+#include "serve/request_log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <ctime>
+
+#include "base/error.h"
+#include "serve/api_response.h"
+
+namespace darkhorse {
+namespace {
+
+constexpr size_t kMostPath = 200;  // bytes told of a path
+
+std::string Spell(double time) {
+  auto milliseconds = static_cast<int64_t>(std::floor(time * 1000));
+  const auto seconds = static_cast<time_t>(milliseconds / 1000);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900,
+                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                     milliseconds % 1000);
+}
+
+}  // namespace
+
+std::string LogLine(const HttpEvent& event, double time) {
+  return DumpJson({{"time", Spell(time)},
+                   {"client", event.client},
+                   {"method", Printable(event.method, kMostPath)},
+                   {"path", Printable(event.path, kMostPath)},
+                   {"status", event.status},
+                   {"bytes", event.bytes},
+                   {"seconds", std::round(event.seconds * 1e6) / 1e6},
+                   {"left", event.left}}) +
+         "\n";
+}
+
+RequestLog::RequestLog(const std::string& path)
+    : file_(path == "-" ? STDERR_FILENO
+                        : open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640)) {
+  if (file_ < 0) Fail("{}: cannot append to it: {}", Printable(path), std::strerror(errno));
+}
+
+RequestLog::~RequestLog() {
+  if (file_ != STDERR_FILENO) close(file_);
+}
+
+void RequestLog::Add(const HttpEvent& event) const {
+  using std::chrono::system_clock;
+  const double now = std::chrono::duration<double>(system_clock::now().time_since_epoch()).count();
+  const std::string line = LogLine(event, now);
+  (void)!write(file_, line.data(), line.size());
+}
+
+}  // namespace darkhorse
