@@ -4,6 +4,7 @@ hostile requests, keys, and how it ends.
 
 serve_test.py PROGRAM"""
 
+import base64
 import concurrent.futures
 import http.client
 import json
@@ -11,6 +12,7 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -361,6 +363,56 @@ class Answers(Serving):
         self.assertIn('<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>\n[tool]3\n[assistant]', prompt)
         without = self.server.post("/apply-template", {"messages": talk, "tools": [add], "tool_choice": "none"})["prompt"]
         self.assertTrue(without.startswith("[user]"), without)
+
+    def test_embeddings(self):
+        def embed(given, **fields):
+            return self.server.post("/v1/embeddings", {"input": given, **fields})
+
+        texts = ["make 3", "make 3 from 1 2 0", "<think>", "make 4 " * 30]
+        answer = embed(texts, model="chatty")
+        self.assertEqual((answer["object"], answer["model"]), ("list", "chatty"))
+        self.assertEqual([(one["object"], one["index"]) for one in answer["data"]], [("embedding", i) for i in range(4)])
+        vectors = [one["embedding"] for one in answer["data"]]
+        for vector in vectors:
+            self.assertEqual(len(vector), len(vectors[0]))
+            self.assertAlmostEqual(sum(x * x for x in vector), 1, places=5)
+        self.assertNotEqual(vectors[0], vectors[1])
+        # Each alone, and as the tokens that the server makes of it: special tokens are text.
+        ids = [[0, *self.server.post("/tokenize", {"content": text, "parse_special": False})["tokens"]] for text in texts]
+        for text, tokens, vector in zip(texts, ids, vectors):
+            self.assertEqual(embed(text)["data"][0]["embedding"], vector)
+            self.assertEqual(embed(tokens)["data"][0]["embedding"], vector)
+        self.assertEqual([one["embedding"] for one in embed(ids)["data"]], vectors)
+        total = sum(map(len, ids))
+        self.assertEqual(answer["usage"], {"prompt_tokens": total, "total_tokens": total})
+        packed = embed(texts, encoding_format="base64", dimensions=len(vectors[0]))["data"]
+        for one, vector in zip(packed, vectors):
+            data = base64.b64decode(one["embedding"], validate=True)
+            self.assertEqual(list(struct.unpack(f"<{len(vector)}f", data)), vector)
+
+        def refused(body, says, param=None):
+            self.refused(self.server.ask("POST", "/v1/embeddings", body), 400, says, param)
+
+        refused({"input": "a", "dimensions": 3}, "this model's embeddings have", "dimensions")
+        refused({"input": ""}, "an empty text", "input")
+        refused({"input": list(range(CONTEXT + 1))}, "outside the model's vocabulary")
+        refused({"input": [5] * (CONTEXT + 1)}, f"may have {CONTEXT}; shorten it")
+        self.refused(self.server.ask("POST", "/v1/embeddings", {"input": "a", "model": "gpt"}), 404, "there is no model", "model")
+
+    def test_openais_client(self):
+        try:
+            import openai
+        except ImportError:
+            self.skipTest("the package openai is not installed")
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{self.server.port}/v1", api_key="none", timeout=PATIENCE)
+        self.assertEqual([model.id for model in client.models.list()], ["chatty"])
+        embedded = client.embeddings.create(model="chatty", input=["make 3", "make 4"])
+        ours = self.server.post("/v1/embeddings", {"input": ["make 3", "make 4"]})
+        # The client asks for base64 and makes floats of it, in single precision.
+        self.assertEqual([[*one.embedding] for one in embedded.data], [one["embedding"] for one in ours["data"]])
+        self.assertEqual(embedded.usage.prompt_tokens, ours["usage"]["prompt_tokens"])
+        text = client.completions.create(model="chatty", prompt="make 3", max_tokens=5, seed=1)
+        self.assertEqual(text.choices[0].text, self.server.text("make 3", max_tokens=5, seed=1)["choices"][0]["text"])
 
     def test_a_last_message_is_continued(self):
         messages = [{"role": "user", "content": "make 3"}, {"role": "assistant", "content": "it is", "prefix": True}]

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -16,23 +15,6 @@ void Adjust(const GenerationRequest& request, std::span<const int32_t> completio
   if (request.sampling.penalizes())
     PenalizeLogits(logits, request.sampling, request.prompt, completion);
   for (const auto& [token, bias] : request.logit_bias) logits[static_cast<size_t>(token)] += bias;
-}
-
-// The largest logits, ties by the lower id.
-std::vector<TokenLogp> MostProbable(std::span<const float> logits, int64_t most) {
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto count = std::min<size_t>(order.size(), static_cast<size_t>(most));
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
-                    [&](int32_t a, int32_t b) {
-                      const float la = logits[static_cast<size_t>(a)];
-                      const float lb = logits[static_cast<size_t>(b)];
-                      return la != lb ? la > lb : a < b;
-                    });
-  std::vector<TokenLogp> top;
-  for (size_t i = 0; i < count; ++i)
-    top.push_back({order[i], logits[static_cast<size_t>(order[i])]});
-  return top;
 }
 
 }  // namespace
@@ -62,11 +44,8 @@ std::optional<Drawn> Draw(const GenerationRequest& request, int64_t sample,
   if (!std::isfinite(drawn.logp))
     Fail("the model's logits are not finite; take an earlier checkpoint or a sound copy");
   if (request.top_logp > 0) {
-    drawn.top = MostProbable({logits.data, static_cast<size_t>(vocabulary)}, request.top_logp);
-    // Of all tokens the logarithm of the sum is the same.
-    const float normalizer = logits(0, drawn.token) - drawn.logp;
-    for (auto& [token, logp] : drawn.top)
-      logp = token == drawn.token ? drawn.logp : logp - normalizer;
+    drawn.top = MostProbable({logits.data, static_cast<size_t>(vocabulary)}, request.top_logp,
+                             {drawn.token, drawn.logp});
   }
   return drawn;
 }

@@ -53,7 +53,8 @@ void Engine::Check(const GenerationRequest& request, const std::string& name) co
   Validate(request.sampling);
   if (request.prompt.empty())
     Fail("{}: it has no tokens; give at least one (a beginning-of-sentence token will do)", name);
-  if (static_cast<int64_t>(request.prompt.size()) >= Room()) {
+  const int64_t room_to_begin = Room() - (request.max_tokens > 0 ? 1 : 0);
+  if (static_cast<int64_t>(request.prompt.size()) > room_to_begin) {
     Fail("{}: it has {} tokens, but prompt and completion together may have {}; shorten it", name,
          request.prompt.size(), Room());
   }
@@ -76,7 +77,7 @@ void Engine::Check(const GenerationRequest& request, const std::string& name) co
 }
 
 void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name) {
-  if (request.max_tokens <= 0) {
+  if (request.max_tokens <= 0 && !request.of_prompt.any()) {
     for (int64_t sample = 0; sample < request.samples; ++sample)
       ended_.push_back({id, {.request = name, .sample = sample}});
   } else if (request.samples > 0) {
@@ -163,7 +164,7 @@ void Engine::Admit() {
     if (sibling != running_.end() && shareable > 0) {
       if (sibling->computed < shareable) return;
       source = {sibling->slot, shareable, /*running=*/true};
-    } else if (remember_) {
+    } else if (remember_ && !(next->asked.of_prompt.any() && next->admitted == 0)) {
       source = LongestCommon(next->asked.prompt);
     }
     Begin(next, source);
@@ -239,6 +240,7 @@ bool Engine::Step(const EngineSink& sink) {
     std::vector<Planned> plan;
     const TokenBatch batch = PlanStep(plan);
     const ConstMatrix hidden = model_.Forward(weights_, batch, &cache_, arena_, nullptr);
+    ReadPrompts(plan, hidden);
     DrawStep(plan, hidden);
     const EngineStep step = Commit(plan, hidden);
     if (sink.on_step) sink.on_step(step);

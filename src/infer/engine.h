@@ -145,6 +145,7 @@ class Engine {
   std::vector<int64_t> PromptRows() const;
   void Guess(std::vector<int64_t>& rows, std::vector<std::vector<int32_t>>& guesses) const;
   TokenBatch PlanStep(std::vector<Planned>& plan);
+  void ReadPrompts(std::vector<Planned>& plan, ConstMatrix hidden);
   void DrawRows(Planned& planned, ConstMatrix logits, Matrix scratch) const;
   void DrawStep(std::vector<Planned>& plan, ConstMatrix hidden);
   EngineStep Commit(std::vector<Planned>& plan, ConstMatrix hidden);

@@ -55,6 +55,7 @@ struct Engine::Planned {
   int64_t sampled = 0;              // its last rows, those that a token may be drawn behind
   std::vector<int32_t> guess = {};  // what the rows after the first sampled one hold; where none
                                     // are computed, at most one token that is only to be judged
+  PromptTold told = {};             // of the prompt, these rows
   std::vector<Drawn> drawn = {};
   int64_t right = 0;                            // tokens of the guess that were drawn
   bool wrong = false;                           // the next one was not

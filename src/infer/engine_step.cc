@@ -107,11 +107,26 @@ TokenBatch Engine::PlanStep(std::vector<Planned>& plan) {
     batch.tokens.insert(batch.tokens.end(), planned.guess.begin(),
                         planned.guess.begin() + guessed[i]);
     planned.rows = batch.rows() - planned.first;
-    planned.sampled = known == left ? 1 + guessed[i] : 0;
+    const bool follows = sequence.request->asked.max_tokens > 0;
+    planned.sampled = known == left && follows ? 1 + guessed[i] : 0;
     batch.segments.push_back({planned.first, planned.rows, sequence.computed, sequence.slot});
     plan.push_back(std::move(planned));
   }
   return batch;
+}
+
+// Guesses follow only what has been said, so all rows of a sequence that has said nothing are its
+// prompt's.
+void Engine::ReadPrompts(std::vector<Planned>& plan, ConstMatrix hidden) {
+  for (Planned& planned : plan) {
+    const Sequence& sequence = *planned.sequence;
+    const GenerationRequest& request = sequence.request->asked;
+    const Completion& completion = sequence.completion;
+    if (!request.of_prompt.any() || completion.sample > 0 || !completion.tokens.empty()) continue;
+    planned.told.hidden_sum = completion.prompt.hidden_sum;  // which goes on
+    ReadPrompt(request.prompt, sequence.computed, hidden.Rows(planned.first, planned.rows),
+               request.of_prompt, request.top_logp, weights_.lm_head, arena_, &planned.told);
+  }
 }
 
 // Draws from the rows of one sequence in order: a guessed row is the model's next one if the token
@@ -207,7 +222,11 @@ EngineStep Engine::Commit(std::vector<Planned>& plan, ConstMatrix hidden) {
     step.guessed += guessed;
     step.accepted += accepted;
     sequence.computed += kept;
-    if (planned.sampled == 0) continue;
+    sequence.completion.prompt.Append(std::move(planned.told));
+    if (planned.sampled == 0) {
+      sequence.done = sequence.computed == sequence.length();  // nothing is asked for behind it
+      continue;
+    }
     sequence.acceptance.Judge(planned.right, planned.wrong);
     sequence.done = planned.done;
     sequence.finish = planned.finish;

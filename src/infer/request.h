@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "infer/prompt_told.h"
 #include "infer/sampler.h"
 #include "infer/token_mask.h"
 
@@ -28,6 +29,9 @@ struct GenerationRequest {
   std::vector<std::pair<int32_t, float>> logit_bias;
   int64_t top_logp =
       0;  // how many of the most probable tokens a completion tells at each of its own
+  // What the first sample tells of the prompt, all of which is computed for it, whatever is there
+  // already. With this, and max_tokens 0, the prompt is all that is computed.
+  PromptWish of_prompt;
   // What a completion must be; null: anything. Tokens that cannot come next are never drawn, and a
   // stop token is drawn where the completion may end, and only there.
   std::shared_ptr<const TokenConstraint> constraint;
@@ -38,13 +42,6 @@ struct GenerationRequest {
 void SeparateStreams(std::vector<GenerationRequest>& requests, uint64_t first = 0);
 
 using RequestId = size_t;
-
-// A token and its log-probability under the model's own distribution.
-struct TokenLogp {
-  int32_t token;
-  float logp;
-  bool operator==(const TokenLogp&) const = default;
-};
 
 enum class FinishReason { kStop, kLength, kCancelled };
 
@@ -57,6 +54,7 @@ struct Completion {
   std::vector<std::vector<TokenLogp>>
       top;             // of each token, where asked for; the most probable first
   int64_t cached = 0;  // tokens of the prompt that others had computed
+  PromptTold prompt;   // where asked for, of the first sample
   // A completion that its last token ended is kStop or kLength, whatever the callback said of it.
   FinishReason finish = FinishReason::kLength;
 };

@@ -174,6 +174,31 @@ Json ParseBody(const std::string& body, const RequestLimits& limits) {
   return *std::move(value);
 }
 
+std::vector<TextOrTokens> ParseTexts(const Json& object, const std::string& field) {
+  constexpr const char* kMust = "must be a string, an array of strings, or token ids";
+  std::vector<TextOrTokens> texts;
+  const Json* value = Find(object, field);
+  if (!value) Refuse(field, "is missing; add it");
+  if (value->is_string()) {
+    texts.emplace_back(value->get<std::string>());
+  } else if (!value->is_array() || value->empty()) {
+    Refuse(field, kMust);
+  } else if (value->front().is_number()) {
+    texts.emplace_back(TokenIds(*value, field));
+  } else {
+    for (const Json& one : *value) {
+      if (one.is_string()) {
+        texts.emplace_back(one.get<std::string>());
+      } else if (one.is_array() && !one.empty()) {
+        texts.emplace_back(TokenIds(one, field));
+      } else {
+        Refuse(field, kMust);
+      }
+    }
+  }
+  return texts;
+}
+
 Json ParseMessages(const Json& object, const RequestLimits& limits) {
   const Json* value = Find(object, "messages");
   if (!value || !value->is_array() || value->empty())
@@ -278,26 +303,7 @@ TextRequest ParseTextRequest(const std::string& body, const SamplingParams& stan
   request.top_logprobs = Integer(object, "logprobs", 0, limits.top_logprobs);
   if (request.echo && request.top_logprobs)
     Refuse("echo", "together with 'logprobs' is not supported by this server", "unsupported");
-  const auto ids = [](const Json& value) { return TokenIds(value, "prompt"); };
-  const Json* prompt = Find(object, "prompt");
-  if (!prompt) Refuse("prompt", "is missing; add it");
-  if (prompt->is_string()) {
-    request.prompts.emplace_back(prompt->get<std::string>());
-  } else if (!prompt->is_array() || prompt->empty()) {
-    Refuse("prompt", "must be a string, an array of strings, or token ids");
-  } else if (prompt->front().is_number()) {
-    request.prompts.emplace_back(ids(*prompt));
-  } else {
-    for (const Json& one : *prompt) {
-      if (one.is_string()) {
-        request.prompts.emplace_back(one.get<std::string>());
-      } else if (one.is_array() && !one.empty()) {
-        request.prompts.emplace_back(ids(one));
-      } else {
-        Refuse("prompt", "must be a string, an array of strings, or token ids");
-      }
-    }
-  }
+  request.prompts = ParseTexts(object, "prompt");
   if (const auto best = Integer(object, "best_of", 1, limits.completions);
       best && *best != request.n)
     Refuse("best_of", "is not supported by this server, but as many as n", "unsupported");

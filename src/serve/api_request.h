@@ -41,8 +41,11 @@ struct ChatRequest : CompletionFields {
   bool continue_final_message = false;
 };
 
+// A text, or the tokens of one.
+using TextOrTokens = std::variant<std::string, std::vector<int32_t>>;
+
 struct TextRequest : CompletionFields {
-  std::vector<std::variant<std::string, std::vector<int32_t>>> prompts;
+  std::vector<TextOrTokens> prompts;
   bool echo = false;
 };
 
@@ -63,6 +66,10 @@ std::vector<int32_t> ParseDetokenizeRequest(const std::string& body, const Reque
 
 // The object that `body` holds. ApiError 400.
 nlohmann::ordered_json ParseBody(const std::string& body, const RequestLimits& limits);
+
+// A member that is a text, token ids, or an array of either. ApiError 400.
+std::vector<TextOrTokens> ParseTexts(const nlohmann::ordered_json& object,
+                                     const std::string& field);
 
 // The member `messages` as a chat template takes it. ApiError 400.
 nlohmann::ordered_json ParseMessages(const nlohmann::ordered_json& object,

@@ -115,7 +115,6 @@ TEST(ApiRequest, WhatTheServerCannotDoIsRefused) {
   EXPECT_EQ(ChatRefusal(R"(,"functions":[{"name":"f"}])"),
             "functions: 'functions' is not supported by this server; use 'tools'");
   EXPECT_EQ(ChatRefusal(R"(,"functions":[])"), "taken");
-  EXPECT_NE(TextRefusal(R"(,"prompt":"a","suffix":"b")"), "taken");
   EXPECT_NE(TextRefusal(R"(,"prompt":"a","best_of":2)"), "taken");
   EXPECT_EQ(TextRefusal(R"(,"prompt":"a","best_of":2,"n":2)"), "taken");
 }

@@ -11,6 +11,7 @@ namespace darkhorse {
 // How large what a client asks for may be.
 struct RequestLimits {
   int64_t completions = 128;  // of one request: prompts times n
+  int64_t inputs = 2048;      // texts to embed
   int64_t stops = 16;
   int64_t stop_bytes = 256;
   int64_t top_logprobs = 20;

@@ -14,6 +14,7 @@
 #include "serve/api_error.h"
 #include "serve/api_response.h"
 #include "serve/completion_job.h"
+#include "serve/embeddings.h"
 #include "serve/page.h"
 #include "serve/scheduler.h"
 #include "text/chat_prompt.h"
@@ -111,6 +112,7 @@ class Server::Impl {
         {"/v1/models", {"GET", &Impl::Models}},
         {"/v1/chat/completions", {"POST", &Impl::ChatCompletions}},
         {"/v1/completions", {"POST", &Impl::Completions}},
+        {"/v1/embeddings", {"POST", &Impl::Embeddings}},
         {"/tokenize", {"POST", &Impl::Tokenize}},
         {"/detokenize", {"POST", &Impl::Detokenize}},
         {"/apply-template", {"POST", &Impl::ApplyTemplate}},
@@ -183,18 +185,42 @@ class Server::Impl {
     std::vector<std::vector<int32_t>> prompts;
     std::vector<std::string> echoes;
     for (const auto& prompt : request.prompts) {
-      const auto* ids = std::get_if<std::vector<int32_t>>(&prompt);
-      const auto* words = std::get_if<std::string>(&prompt);
-      if (words) CheckLength(words->size());
       // A prompt is the client's own text from its first byte: special tokens in it are meant.
-      prompts.push_back(ids ? *ids : loaded_.PromptTokens(*words, /*special=*/true));
-      echoes.push_back(!request.echo ? "" : words ? *words : loaded_.tokenizer().Decode(*ids));
+      prompts.push_back(TokensOf(prompt, /*special=*/true));
+      const auto* words = std::get_if<std::string>(&prompt);
+      echoes.push_back(!request.echo ? ""
+                       : words       ? *words
+                                     : loaded_.tokenizer().Decode(prompts.back()));
     }
     const AnswerText::Options text{.splits = false, .stops = request.stop};
     AnswerForms::Form form;
     form.schema = request.schema;
     Complete(ApiResponse::Kind::kText, request, std::move(prompts), std::move(echoes), text,
              /*one_call=*/false, Constraint(form, ""), reply);
+  }
+
+  void Embeddings(const HttpRequest& http, const Reply& reply) {
+    const EmbeddingRequest request =
+        ParseEmbeddingRequest(http.body, loaded_.config().hidden_size, options_.limits);
+    CheckModel(request.model);
+    std::vector<GenerationRequest> requests;
+    std::vector<int64_t> tokens;
+    for (const TextOrTokens& input : request.inputs) {
+      // Documents come from anywhere: special tokens in them are text.
+      requests.push_back(EmbeddingOf(TokensOf(input, /*special=*/false)));
+      tokens.push_back(static_cast<int64_t>(requests.back().prompt.size()));
+    }
+    Submit(std::move(requests),
+           std::make_shared<EmbeddingJob>(reply, options_.name, request.base64, tokens,
+                                          [this] { ++answered_; }),
+           reply);
+  }
+
+  std::vector<int32_t> TokensOf(const TextOrTokens& text, bool special) const {
+    if (const auto* ids = std::get_if<std::vector<int32_t>>(&text)) return *ids;
+    const auto& words = std::get<std::string>(text);
+    CheckLength(words.size());
+    return loaded_.PromptTokens(words, special);
   }
 
   using ConstraintPtr = std::shared_ptr<const TokenConstraint>;
@@ -284,6 +310,12 @@ class Server::Impl {
         loaded_.tokenizer(), std::move(parts),
         CompletionJob::Options{fields.stream, fields.include_usage, with_chances, one_call},
         [this] { ++answered_; });
+    Submit(std::move(requests), std::move(job), reply);
+  }
+
+  // Hands requests to the engine, for as long as the client is there. ApiError 429, 503.
+  void Submit(std::vector<GenerationRequest> requests, std::shared_ptr<Job> job,
+              const Reply& reply) {
     Scheduler::Refusal refusal{};
     const auto ticket = scheduler_.Submit(std::move(requests), std::move(job), &refusal);
     if (!ticket && refusal == Scheduler::Refusal::kClosed)
