@@ -126,25 +126,37 @@ class Serving(unittest.TestCase):
         def program(*arguments):
             subprocess.run([PROGRAM, *map(str, arguments)], cwd=cls.folder, check=True, capture_output=True)
 
-        program("data", "prepare", "--generate", "countdown:1", "--documents", 400, "--tokenizer",
-                cls.make_tokenizer(program), "--out", "data", "--recognise-special")
-        settings = {"train.steps": 3, "train.tokens_per_step": 1024, "train.sequence_length": 64,
-                    "train.evaluate_every": 0, "model.vocab_size": 300, "model.num_nextn_predict_layers": 0,
-                    "model.max_position_embeddings": CONTEXT, "train.checkpoint_every": 3}
-        sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-        program("pretrain", "tiny", "--data", "data", "--out", "base", *sets)
-        cls.plain = cls.folder / "base/checkpoints/step-00000003"
+        cls.make_data("data", cls.make_tokenizer())
+        cls.plain = cls.make_base("base")
         cls.model = cls.folder / "chatty"
         cls.model.symlink_to(cls.plain)  # the same, called otherwise
         (cls.plain / "chat_template.jinja").write_text(TEMPLATE)
 
     @classmethod
-    def make_tokenizer(cls, program):
+    def program(cls, *arguments):
+        subprocess.run([PROGRAM, *map(str, arguments)], cwd=cls.folder, check=True, capture_output=True)
+
+    @classmethod
+    def make_data(cls, name, tokenizer):
+        cls.program("data", "prepare", "--generate", "countdown:1", "--documents", 400, "--tokenizer", tokenizer,
+                    "--out", name, "--recognise-special")
+
+    @classmethod
+    def make_base(cls, name, settings=None, data="data"):
+        """A model that has hardly been trained."""
+        settings = {"train.steps": 3, "train.tokens_per_step": 1024, "train.sequence_length": 64,
+                    "train.evaluate_every": 0, "model.vocab_size": 300, "model.num_nextn_predict_layers": 0,
+                    "model.max_position_embeddings": CONTEXT, "train.checkpoint_every": 3, **(settings or {})}
+        sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        cls.program("pretrain", "tiny", "--data", data, "--out", name, *sets)
+        return cls.folder / name / "checkpoints/step-00000003"
+
+    @classmethod
+    def make_tokenizer(cls, name="tokenizer.json", special=SPECIAL):
         rows = [json.dumps({"text": f"make {a + b} from {a} {b} 0\n"}) for a in range(1, 9) for b in range(1, 9)]
         (cls.folder / "corpus.jsonl").write_text("\n".join(rows) + "\n")
-        program("tokenizer", "train", "corpus.jsonl", "--out", "tokenizer.json", "--vocab-size", 300,
-                "--special-tokens", *SPECIAL)
-        return "tokenizer.json"
+        cls.program("tokenizer", "train", "corpus.jsonl", "--out", name, "--vocab-size", 300, "--special-tokens", *special)
+        return name
 
     def refused(self, answer, status, says, param=None):
         self.assertEqual(answer[0], status, answer[2])
@@ -275,6 +287,61 @@ class Answers(Serving):
                          chat["message"]["content"])
         self.assertEqual([len(entry["top_logprobs"]) for entry in content], [3] * 4)
         self.assertEqual(content[0]["top_logprobs"][0]["logprob"], content[0]["logprob"])
+
+    def test_probabilities_of_prompts(self):
+        # What lm-evaluation-harness asks: how probable the last tokens of prompts are.
+        drawn = self.server.text(max_tokens=12, seed=3, logprobs=2, logit_bias={"1": -100})["choices"][0]
+        ids = [0, *self.server.post("/tokenize", {"content": "make 3" + drawn["text"]})["tokens"]]
+        fields = {"temperature": 0, "max_tokens": 1, "logprobs": 1, "seed": 1234, "echo": True}
+        answer = self.server.text([ids, ids[:5]], **fields)
+        for choice, prompt in zip(answer["choices"], (ids, ids[:5])):
+            told = choice["logprobs"]
+            self.assertEqual(set(told), {"tokens", "token_logprobs", "top_logprobs", "text_offset"})
+            for values in told.values():
+                self.assertEqual(len(values), len(prompt) + 1)
+            text = self.server.post("/detokenize", {"tokens": prompt})["content"]
+            self.assertTrue(choice["text"].startswith(text))
+            self.assertIsNone(told["token_logprobs"][0])
+            self.assertIsNone(told["top_logprobs"][0])
+            for logprob, top in zip(told["token_logprobs"][1:], told["top_logprobs"][1:]):
+                self.assertEqual(len(top), 1)
+                self.assertLessEqual(logprob, *top.values())
+            self.assertEqual(told["token_logprobs"][-1], *told["top_logprobs"][-1].values())  # greedy
+            for token, offset in zip(told["tokens"][:-1], told["text_offset"]):
+                self.assertTrue(choice["text"][offset:].startswith(token), (token, offset))
+            self.assertEqual(told["text_offset"][-1], len(text))
+        # What was drawn is as probable in a prompt, where it is the same tokens again.
+        told = answer["choices"][0]["logprobs"]
+        if told["tokens"][-1 - len(drawn["logprobs"]["tokens"]):-1] == drawn["logprobs"]["tokens"]:
+            self.assertEqual(told["token_logprobs"][-1 - len(drawn["logprobs"]["tokens"]):-1],
+                             drawn["logprobs"]["token_logprobs"])
+        # Of a string the mark that the server puts before it counts among the tokens, but is no text.
+        string = self.server.text("make 3" + drawn["text"], **fields)["choices"][0]
+        self.assertEqual({**string["logprobs"], "text_offset": None}, {**told, "text_offset": None})
+        self.assertEqual(string["logprobs"]["text_offset"][:2], [0, 0])
+        self.assertEqual(string["logprobs"]["text_offset"][-1], len("make 3" + drawn["text"]))
+        # The prompt alone; several answers; a stream.
+        alone = self.server.text(ids, **{**fields, "max_tokens": 0})
+        self.assertEqual(alone["choices"][0]["logprobs"], {k: v[:-1] for k, v in told.items()})
+        self.assertEqual(alone["choices"][0]["finish_reason"], "length")
+        self.assertEqual(alone["usage"]["completion_tokens"], 0)
+        for most in (0, 1, 5):
+            several = self.server.text(ids, **{**fields, "max_tokens": most, "temperature": 1}, n=3)["choices"]
+            for choice in several:
+                self.assertEqual(choice["logprobs"]["token_logprobs"][:len(ids)], told["token_logprobs"][:-1])
+            chunks = events(self.server.text(ids, **{**fields, "max_tokens": most, "temperature": 1}, n=3, stream=True))
+            for i, choice in enumerate(several):
+                parts = [c for chunk in chunks for c in chunk["choices"] if c["index"] == i]
+                self.assertEqual("".join(part["text"] for part in parts), choice["text"])
+                for name, values in choice["logprobs"].items():
+                    self.assertEqual(sum((part["logprobs"][name] for part in parts), []), values)
+        # The token that ends a text is told of, as all are that were drawn.
+        ended = self.server.text(ids, **{**fields, "max_tokens": 5}, logit_bias={"1": 100})["choices"][0]
+        self.assertEqual(ended["finish_reason"], "stop")
+        self.assertEqual(ended["logprobs"]["tokens"][len(ids):], ["<｜end▁of▁sentence｜>"])
+        self.assertEqual(ended["logprobs"]["token_logprobs"][:-1], told["token_logprobs"][:-1])
+        self.refused(self.server.ask("POST", "/v1/completions", {"prompt": "a", "suffix": "b"}), 400,
+                     "knows no tokens for filling in", "suffix")
 
     def test_answers_of_a_form(self):
         # An untrained model would write no JSON. What ends strings, lists and thoughts is made likely, so that it comes to an end.
@@ -535,6 +602,27 @@ class Answers(Serving):
                     answer += piece
                 self.assertTrue(answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer)
         self.assertEqual(self.server.get("/health"), {"status": "ok"})
+
+
+class FillingIn(Serving):
+    def test_a_text_between_two(self):
+        marks = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>"]
+        self.make_data("filled", self.make_tokenizer("filling.json", [*SPECIAL, *marks]))
+        with Server(self.make_base("filling", data="filled"), "--slots", 2) as server:
+            fields = {"max_tokens": 9, "seed": 3}
+            between = server.text(["make ", "make 3"], suffix=" 0\n", **fields)
+            for choice, before in zip(between["choices"], ("make ", "make 3")):
+                self.assertEqual(choice["index"], 0 if before == "make " else 1)
+            composed = server.text("<|fim_prefix|>make <|fim_suffix|> 0\n<|fim_middle|>", **fields)
+            self.assertEqual(between["choices"][0], composed["choices"][0])
+            self.assertNotEqual(composed["choices"][0]["text"], server.text("make ", **fields)["choices"][0]["text"])
+            self.assertEqual(server.text("make ", suffix="", **fields)["choices"], server.text("make ", **fields)["choices"])
+            (pad,) = server.post("/tokenize", {"content": "<|fim_pad|>"})["tokens"]
+            ended = server.text("make ", suffix=" 0", **fields, logit_bias={str(pad): 100})["choices"][0]
+            self.assertEqual((ended["text"], ended["finish_reason"]), ("", "stop"))
+            for body, says in (({"prompt": [1, 2], "suffix": "a"}, "prompts that are strings"),
+                               ({"prompt": "a", "suffix": "a", "echo": True}, "together with 'echo'")):
+                self.refused(server.ask("POST", "/v1/completions", body), 400, says, "suffix")
 
 
 class Limits(Serving):

@@ -107,7 +107,7 @@ Json ResponseSchema(const Json& object) {
 }
 
 void ParseShared(const Json& object, const SamplingParams& standard, const RequestLimits& limits,
-                 CompletionFields* fields) {
+                 int64_t least_tokens, CompletionFields* fields) {
   RefuseWhatIsNotThere(object);
   fields->model = String(object, "model");
   fields->stream = Bool(object, "stream", false);
@@ -118,7 +118,8 @@ void ParseShared(const Json& object, const SamplingParams& standard, const Reque
   }
   fields->n = Integer(object, "n", 1, limits.completions).value_or(1);
   for (const char* field : {"max_tokens", "max_completion_tokens"}) {
-    if (const auto most = Integer(object, field, 1, INT32_MAX)) fields->max_tokens = most;
+    if (const auto most = Integer(object, field, least_tokens, INT32_MAX))
+      fields->max_tokens = most;
   }
   SamplingParams& sampling = fields->sampling;
   sampling = standard;
@@ -279,7 +280,7 @@ ChatRequest ParseChatRequest(const std::string& body, const SamplingParams& stan
                              const RequestLimits& limits) {
   const Json object = ParseBody(body, limits);
   ChatRequest request;
-  ParseShared(object, standard, limits, &request);
+  ParseShared(object, standard, limits, /*least_tokens=*/1, &request);
   request.messages = ParseMessages(object, limits);
   request.tools = ParseTools(object, limits);
   request.continue_final_message = ContinuesFinalMessage(object);
@@ -297,13 +298,19 @@ TextRequest ParseTextRequest(const std::string& body, const SamplingParams& stan
                              const RequestLimits& limits) {
   const Json object = ParseBody(body, limits);
   TextRequest request;
-  ParseShared(object, standard, limits, &request);
+  // With 'echo' a prompt alone may be asked about.
+  ParseShared(object, standard, limits, /*least_tokens=*/0, &request);
   request.echo = Bool(object, "echo", false);
-  if (Find(object, "suffix")) Refuse("suffix", "is not supported by this server", "unsupported");
   request.top_logprobs = Integer(object, "logprobs", 0, limits.top_logprobs);
-  if (request.echo && request.top_logprobs)
-    Refuse("echo", "together with 'logprobs' is not supported by this server", "unsupported");
   request.prompts = ParseTexts(object, "prompt");
+  request.suffix = String(object, "suffix");
+  if (!request.suffix.empty()) {
+    if (request.echo) Refuse("suffix", "cannot be had together with 'echo'", "unsupported");
+    for (const TextOrTokens& prompt : request.prompts) {
+      if (!std::holds_alternative<std::string>(prompt))
+        Refuse("suffix", "needs prompts that are strings, not token ids", "unsupported");
+    }
+  }
   if (const auto best = Integer(object, "best_of", 1, limits.completions);
       best && *best != request.n)
     Refuse("best_of", "is not supported by this server, but as many as n", "unsupported");

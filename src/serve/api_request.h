@@ -46,7 +46,9 @@ using TextOrTokens = std::variant<std::string, std::vector<int32_t>>;
 
 struct TextRequest : CompletionFields {
   std::vector<TextOrTokens> prompts;
-  bool echo = false;
+  bool echo = false;  // the texts begin with the prompts
+  std::string
+      suffix;  // what the texts are followed by, where the prompts are strings; may be empty
 };
 
 // The request that `body` holds. `standard`: what is sampled with where it says nothing. ApiError

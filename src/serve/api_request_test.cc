@@ -257,6 +257,26 @@ TEST(ApiRequest, PromptsAreTextsOrIds) {
   EXPECT_NE(TextRefusal(R"(,"prompt":["a","b"],"n":65)"), "taken");
 }
 
+TEST(ApiRequest, PromptsAloneMayBeAskedAbout) {
+  const TextRequest request = Text(R"(,"prompt":"a","echo":true,"logprobs":1,"max_tokens":0)");
+  EXPECT_TRUE(request.echo);
+  EXPECT_EQ(request.top_logprobs, 1);
+  EXPECT_EQ(request.max_tokens, 0);
+  EXPECT_NE(ChatRefusal(R"(,"max_tokens":0)"), "taken");
+  EXPECT_NE(TextRefusal(R"(,"prompt":"a","max_tokens":-1)"), "taken");
+}
+
+TEST(ApiRequest, ASuffixFollowsStrings) {
+  EXPECT_EQ(Text(R"(,"prompt":["a","b"],"suffix":"c")").suffix, "c");
+  EXPECT_EQ(Text(R"(,"prompt":[1,2],"suffix":"","echo":true)").suffix, "");
+  EXPECT_EQ(Text(R"(,"prompt":[1,2],"suffix":null)").suffix, "");
+  EXPECT_EQ(TextRefusal(R"(,"prompt":[1,2],"suffix":"a")"),
+            "suffix: 'suffix' needs prompts that are strings, not token ids");
+  EXPECT_EQ(TextRefusal(R"(,"prompt":"a","suffix":"a","echo":true)"),
+            "suffix: 'suffix' cannot be had together with 'echo'");
+  EXPECT_NE(TextRefusal(R"(,"prompt":"a","suffix":1)"), "taken");
+}
+
 TEST(ApiRequest, BodiesAreStrictJsonOfLimitedDepth) {
   const auto refusal = [](const std::string& body) {
     return Refusal([&] { ParseBody(body, {}); });

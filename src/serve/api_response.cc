@@ -87,7 +87,7 @@ Json ApiResponse::Chances(const std::vector<TokenChance>& chances) const {
   if (kind_ == Kind::kChat) {
     Json content = Json::array();
     for (const TokenChance& chance : chances) {
-      Json entry = ChanceJson(tokenizer_, chance.token, chance.logp);
+      Json entry = ChanceJson(tokenizer_, chance.token, chance.logp.value());
       entry["top_logprobs"] = Json::array();
       for (const auto& [token, logp] : chance.top)
         entry["top_logprobs"].push_back(ChanceJson(tokenizer_, token, logp));
@@ -96,15 +96,24 @@ Json ApiResponse::Chances(const std::vector<TokenChance>& chances) const {
     return {{"content", std::move(content)}};
   }
   Json tokens = Json::array(), logps = Json::array(), tops = Json::array();
+  Json offsets = Json::array();
   for (const TokenChance& chance : chances) {
     tokens.push_back(std::string(tokenizer_.TokenBytes(chance.token)));
-    logps.push_back(chance.logp);
+    logps.push_back(chance.logp ? Json(*chance.logp) : Json());
+    offsets.push_back(chance.offset);
+    if (!chance.logp) {
+      tops.push_back(nullptr);
+      continue;
+    }
     Json top = Json::object();
     for (const auto& [token, logp] : chance.top)
       top.emplace(ValidText(tokenizer_.TokenBytes(token)), logp);
     tops.push_back(std::move(top));
   }
-  return {{"tokens", tokens}, {"token_logprobs", logps}, {"top_logprobs", tops}};
+  return {{"tokens", tokens},
+          {"token_logprobs", logps},
+          {"top_logprobs", tops},
+          {"text_offset", offsets}};
 }
 
 std::string ApiResponse::Whole(const std::vector<ChoicePart>& choices, const Usage& usage) const {

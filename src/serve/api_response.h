@@ -24,8 +24,9 @@ struct Usage {
 // A token of the content and how probable it and the likeliest others were.
 struct TokenChance {
   int32_t token;
-  float logp;
+  std::optional<float> logp;  // none: nothing stood before it
   std::vector<TokenLogp> top;
+  int64_t offset = 0;  // of a text, in which of its characters the token begins
 };
 
 // What a chunk of a stream, or a whole answer, says of one choice.

@@ -1,8 +1,11 @@
 #include "serve/completion_job.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/error.h"
 #include "serve/api_error.h"
+#include "text/stream.h"
 
 namespace darkhorse {
 
@@ -11,7 +14,9 @@ CompletionJob::CompletionJob(std::shared_ptr<HttpReply> reply, ApiResponse respo
                              std::function<void()> on_end)
     : reply_(std::move(reply)),
       response_(std::move(response)),
+      tokenizer_(tokenizer),
       parts_(std::move(parts)),
+      told_(parts_.size()),
       options_(options),
       on_end_(std::move(on_end)) {
   for (const Part& part : parts_) {
@@ -36,19 +41,50 @@ CompletionJob::Choice& CompletionJob::ChoiceOf(size_t part, const Completion& co
   return choices_[first_[part] + static_cast<size_t>(completion.sample)];
 }
 
+void CompletionJob::TellPrompt(size_t part, const Completion& completion, Choice& choice) {
+  if (std::exchange(choice.begun, true)) return;
+  const std::vector<int32_t>& prompt = parts_[part].told_prompt;
+  if (prompt.empty()) return;
+  // The first sample is the first to be heard of.
+  PromptTold& told = told_[part];
+  if (completion.sample == 0) told = completion.prompt;
+  CHECK(told.logp.size() + 1 == prompt.size());
+  // A mark that the server put there is not in the text.
+  const bool begins = parts_[part].echo.starts_with(tokenizer_.TokenBytes(prompt[0]));
+  AddChance(choice, {prompt[0], std::nullopt, {}}, begins);
+  for (size_t i = 1; i < prompt.size(); ++i) {
+    AddChance(choice,
+              {prompt[i], told.logp[i - 1],
+               told.top.empty() ? std::vector<TokenLogp>() : told.top[i - 1]},
+              /*shown=*/true);
+  }
+}
+
+void CompletionJob::AddChance(Choice& choice, TokenChance chance, bool shown) {
+  const std::string_view bytes = shown ? tokenizer_.TokenBytes(chance.token) : std::string_view();
+  const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; };
+  // A token may begin amid a character, which tokens before it began.
+  const bool amid = !bytes.empty() && !begins(bytes[0]) && choice.characters > 0;
+  chance.offset = choice.characters - amid;
+  choice.characters += std::ranges::count_if(bytes, begins);
+  choice.said.chances.push_back(std::move(chance));
+}
+
 bool CompletionJob::OnToken(size_t part, const Completion& so_far) {
   Choice& choice = ChoiceOf(part, so_far);
+  TellPrompt(part, so_far, choice);
+  TokenChance chance{so_far.tokens.back(), so_far.logp.back(),
+                     so_far.top.empty() ? std::vector<TokenLogp>() : so_far.top.back()};
   if (so_far.finish == FinishReason::kStop) {  // its end mark, which is no text
     choice.text.EndToken();
+    if (options_.with_chances && options_.end_chance)
+      AddChance(choice, std::move(chance), /*shown=*/false);
     return true;
   }
   const bool in_thought = choice.text.in_thought();
   AnswerText::Piece piece = choice.text.Next(so_far.tokens.back());
-  if (options_.with_chances && !in_thought && !choice.text.in_thought()) {
-    choice.said.chances.push_back(
-        {so_far.tokens.back(), so_far.logp.back(),
-         so_far.top.empty() ? std::vector<TokenLogp>() : so_far.top.back()});
-  }
+  if (options_.with_chances && !in_thought && !choice.text.in_thought())
+    AddChance(choice, std::move(chance), !IsHiddenFromPeople(tokenizer_, so_far.tokens.back()));
   Say(choice, std::move(piece));
   choice.stopped_by_text = choice.text.stopped();
   return !choice.stopped_by_text;
@@ -71,6 +107,7 @@ void CompletionJob::Say(Choice& choice, AnswerText::Piece piece) {
 
 void CompletionJob::OnFinished(size_t part, Completion completion) {
   Choice& choice = ChoiceOf(part, completion);
+  TellPrompt(part, completion, choice);
   Say(choice, choice.text.End());
   const bool stop = choice.stopped_by_text || completion.finish == FinishReason::kStop;
   choice.said.finish = !stop ? "length" : choice.calls > 0 ? "tool_calls" : "stop";

@@ -18,6 +18,7 @@
 #include "serve/page.h"
 #include "serve/scheduler.h"
 #include "text/chat_prompt.h"
+#include "text/fill_in.h"
 #include "text/tags.h"
 
 namespace darkhorse {
@@ -69,6 +70,7 @@ class Server::Impl {
         context_(std::min(options.context, loaded.config().max_position_embeddings)),
         most_bytes_(context_ * LongestToken(loaded.tokenizer())),
         started_(std::time(nullptr)),
+        fill_in_(FillInMarksOf(loaded.tokenizer())),
         prompter_(loaded.tokenizer(), loaded.chat_format(), DocumentStartToken(loaded.config()),
                   loaded.path()),
         call_format_(ToolCallFormatOf(loaded.chat_format().chat_template)),
@@ -176,27 +178,43 @@ class Server::Impl {
       text.shown = call_marks_;
       for (const Tool& tool : tools.tools) text.tools.push_back(tool.name);
     }
-    Complete(ApiResponse::Kind::kChat, request, {prompt.tokens}, {""}, text, !tools.several,
-             Constraint(request, prompt), reply);
+    Complete(request,
+             {.kind = ApiResponse::Kind::kChat,
+              .prompts = {prompt.tokens},
+              .echoes = {""},
+              .text = text,
+              .one_call = !tools.several,
+              .constraint = Constraint(request, prompt)},
+             reply);
   }
 
   void Completions(const HttpRequest& http, const Reply& reply) {
     const TextRequest request = ParseTextRequest(http.body, options_.sampling, options_.limits);
-    std::vector<std::vector<int32_t>> prompts;
-    std::vector<std::string> echoes;
-    for (const auto& prompt : request.prompts) {
-      // A prompt is the client's own text from its first byte: special tokens in it are meant.
-      prompts.push_back(TokensOf(prompt, /*special=*/true));
-      const auto* words = std::get_if<std::string>(&prompt);
-      echoes.push_back(!request.echo ? ""
-                       : words       ? *words
-                                     : loaded_.tokenizer().Decode(prompts.back()));
-    }
-    const AnswerText::Options text{.splits = false, .stops = request.stop};
     AnswerForms::Form form;
     form.schema = request.schema;
-    Complete(ApiResponse::Kind::kText, request, std::move(prompts), std::move(echoes), text,
-             /*one_call=*/false, Constraint(form, ""), reply);
+    Work work{.kind = ApiResponse::Kind::kText,
+              .text = {.splits = false, .stops = request.stop},
+              .tells_prompts = request.echo && request.top_logprobs,
+              .constraint = Constraint(form, "")};
+    const bool fills = !request.suffix.empty();
+    if (fills && !fill_in_) {
+      throw ApiError(400,
+                     "'suffix': this model knows no tokens for filling in, such as <|fim_prefix|>; "
+                     "take one that was trained for it",
+                     "suffix", "unsupported");
+    }
+    if (fills) work.ends = fill_in_->ends;
+    for (const TextOrTokens& prompt : request.prompts) {
+      // A prompt is the client's own text from its first byte: special tokens in it are meant.
+      const auto* words = std::get_if<std::string>(&prompt);
+      work.prompts.push_back(
+          TokensOf(fills ? FillInPrompt(*fill_in_, *words, request.suffix) : prompt,
+                   /*special=*/true));
+      work.echoes.push_back(!request.echo ? ""
+                            : words       ? *words
+                                          : loaded_.tokenizer().Decode(work.prompts.back()));
+    }
+    Complete(request, std::move(work), reply);
   }
 
   void Embeddings(const HttpRequest& http, const Reply& reply) {
@@ -271,44 +289,61 @@ class Server::Impl {
     if (!as_text) SpellOutArguments(messages);
   }
 
-  void Complete(ApiResponse::Kind kind, const CompletionFields& fields,
-                std::vector<std::vector<int32_t>> prompts, std::vector<std::string> echoes,
-                const AnswerText::Options& text, bool one_call, const ConstraintPtr& constraint,
-                const Reply& reply) {
+  // What a request for completions becomes.
+  struct Work {
+    ApiResponse::Kind kind;
+    std::vector<std::vector<int32_t>> prompts;
+    std::vector<std::string> echoes;  // what the texts of each begin with
+    AnswerText::Options text;
+    bool one_call = false;
+    bool tells_prompts = false;  // how probable their tokens are
+    std::vector<int32_t> ends;   // tokens that end an answer, beside the model's own
+    ConstraintPtr constraint;
+  };
+
+  void Complete(const CompletionFields& fields, Work work, const Reply& reply) {
     CheckModel(fields.model);
-    if (fields.ignore_eos && constraint) {
+    if (fields.ignore_eos && work.constraint) {
       throw ApiError(400, "'ignore_eos': an answer of a form ends where the form does",
                      "ignore_eos");
     }
+    GenerationRequest request;
+    request.samples = fields.n;
+    request.max_tokens = fields.max_tokens.value_or(context_);
+    request.sampling = fields.sampling;
+    request.seed = fields.seed ? *fields.seed : FreshBits();
+    if (!fields.ignore_eos) {
+      request.stop_tokens = StopTokens(loaded_.config());
+      request.stop_tokens.insert(request.stop_tokens.end(), work.ends.begin(), work.ends.end());
+    }
+    for (const std::string& stop : fields.stop) {  // of a special token no text shows
+      const auto id = loaded_.tokenizer().TokenId(stop);
+      if (id && IsHiddenFromPeople(loaded_.tokenizer(), *id)) request.stop_tokens.push_back(*id);
+    }
+    request.never = loaded_.silent_tokens();
+    request.logit_bias = fields.logit_bias;
+    request.top_logp = fields.top_logprobs.value_or(0);
+    request.of_prompt.logp = work.tells_prompts;
+    request.constraint = work.constraint;
     std::vector<CompletionJob::Part> parts;
     std::vector<GenerationRequest> requests;
-    const uint64_t seed = fields.seed ? *fields.seed : FreshBits();
-    for (size_t p = 0; p < prompts.size(); ++p) {
-      parts.push_back(
-          {static_cast<int64_t>(prompts[p].size()), fields.n, std::move(echoes[p]), text});
-      GenerationRequest request;
-      request.prompt = std::move(prompts[p]);
-      request.samples = fields.n;
-      request.max_tokens = fields.max_tokens.value_or(context_);
-      request.sampling = fields.sampling;
-      request.seed = seed;
+    for (size_t p = 0; p < work.prompts.size(); ++p) {
+      std::vector<int32_t>& prompt = work.prompts[p];
+      parts.push_back({static_cast<int64_t>(prompt.size()), fields.n, std::move(work.echoes[p]),
+                       work.tells_prompts ? prompt : std::vector<int32_t>(), work.text});
+      request.prompt = std::move(prompt);
       request.stream = static_cast<uint64_t>(p) * static_cast<uint64_t>(fields.n);
-      if (!fields.ignore_eos) request.stop_tokens = StopTokens(loaded_.config());
-      for (const std::string& stop : fields.stop) {  // of a special token no text shows
-        const auto id = loaded_.tokenizer().TokenId(stop);
-        if (id && IsHiddenFromPeople(loaded_.tokenizer(), *id)) request.stop_tokens.push_back(*id);
-      }
-      request.never = loaded_.silent_tokens();
-      request.logit_bias = fields.logit_bias;
-      request.top_logp = fields.top_logprobs.value_or(0);
-      request.constraint = constraint;
-      requests.push_back(std::move(request));
+      requests.push_back(request);
     }
     const bool with_chances = fields.top_logprobs.has_value();
     auto job = std::make_shared<CompletionJob>(
-        reply, ApiResponse(kind, options_.name, loaded_.tokenizer(), with_chances),
+        reply, ApiResponse(work.kind, options_.name, loaded_.tokenizer(), with_chances),
         loaded_.tokenizer(), std::move(parts),
-        CompletionJob::Options{fields.stream, fields.include_usage, with_chances, one_call},
+        CompletionJob::Options{.stream = fields.stream,
+                               .include_usage = fields.include_usage,
+                               .with_chances = with_chances,
+                               .one_call = work.one_call,
+                               .end_chance = work.kind == ApiResponse::Kind::kText},
         [this] { ++answered_; });
     Submit(std::move(requests), std::move(job), reply);
   }
@@ -415,6 +450,7 @@ class Server::Impl {
   const int64_t context_;
   const int64_t most_bytes_;  // of a text that can fit in the context
   const int64_t started_;
+  const std::optional<FillInMarks> fill_in_;  // none: the model does not fill in
   std::atomic<bool> closing_ = false;
   std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0;
   const ChatPrompter prompter_;
