@@ -123,9 +123,6 @@ def joined(chunks, field, index=0):
 class Serving(unittest.TestCase):
     @classmethod
     def make_model(cls):
-        def program(*arguments):
-            subprocess.run([PROGRAM, *map(str, arguments)], cwd=cls.folder, check=True, capture_output=True)
-
         cls.make_data("data", cls.make_tokenizer())
         cls.plain = cls.make_base("base")
         cls.model = cls.folder / "chatty"
@@ -648,6 +645,40 @@ class Limits(Serving):
                 self.refused(server.ask("POST", "/v1/completions", b"a" * 1000000, headers), 401, "a key is needed")
             for headers in ({"Authorization": "Bearer sk-right"}, {"X-Api-Key": "sk-right"}):
                 self.assertEqual(server.ask("GET", "/v1/models", headers=headers)[0], 200)
+
+    def test_keys_have_limits(self):
+        keys = self.folder / "limited"
+        keys.write_text("sk-ann name=ann concurrent=1\nsk-bob name=bob tokens-per-minute=40\nsk-free\n")
+        with Server(self.model, "--key-file", keys, "--slots", 3) as server:
+            def ask(key, path="/v1/completions", **fields):
+                return server.ask("POST", path, {"prompt": "make 3", "max_tokens": 1, **fields}, {"X-Api-Key": key})
+
+            def refused(answer, says, wait):
+                self.refused(answer, 429, says)
+                self.assertEqual((answer[2]["error"]["type"], answer[2]["error"]["code"]), ("rate_limit_error", "rate_limit_exceeded"))
+                self.assertIn(int(answer[1]["Retry-After"]), wait)
+
+            connection = server.connect()
+            body = {"prompt": "make 3", "stream": True, "max_tokens": CONTEXT - 100, "logit_bias": {"1": -100}}
+            connection.request("POST", "/v1/completions", json.dumps(body), {"X-Api-Key": "sk-ann"})
+            response = connection.getresponse()
+            response.readline()
+            refused(ask("sk-ann"), "key 'ann' may have 1 requests at once", [1])
+            refused(ask("sk-ann", "/v1/embeddings", input="make 3"), "at once", [1])
+            self.assertEqual(ask("sk-free")[0], 200)
+            self.assertEqual(server.ask("GET", "/v1/models", headers={"X-Api-Key": "sk-ann"})[0], 200)
+            response.close()
+            connection.close()
+            deadline = time.monotonic() + PATIENCE
+            while ask("sk-ann")[0] != 200:  # once the server has seen that the client has left
+                self.assertLess(time.monotonic(), deadline)
+            # More than the minute's tokens: those after it wait for a minute or more.
+            self.assertEqual(ask("sk-bob", prompt=[5] * 100)[0], 200)
+            used = [line for line in server.ask("GET", "/metrics", headers={"X-Api-Key": "sk-free"})[2].splitlines()
+                    if line.startswith('darkhorse_key_tokens_total{key="bob"}')]
+            self.assertEqual([float(line.split()[1]) for line in used], [101])
+            refused(ask("sk-bob"), "key 'bob' may use 40 tokens a minute", range(60, 95))
+            self.assertEqual(ask("sk-free")[0], 200)
 
     def test_what_is_open_to_all_must_be_asked_for(self):
         def run(*flags):

@@ -105,7 +105,9 @@ void RegisterServe(Command app) {
                         "expanded: training's bits; latent: small memory, for long contexts");
   flags->speculate.Register(command);
   AddSamplingFlags(command, &flags->serve.sampling);
-  command.Add("--key-file", flags->key_file, "file of keys, one a line, of which clients send one");
+  command.Add("--key-file", flags->key_file,
+              "file of keys, one a line, of which clients send one; \"KEY name=NAME concurrent=N "
+              "tokens-per-minute=N\" limits one");
   command.Add("--no-key", flags->no_key, "listen beyond this machine without keys");
   command
       .Add("--host-name", flags->serve.access.host_names,

@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
+#include <system_error>
 
 #include "base/ascii.h"
 #include "base/error.h"
@@ -13,6 +15,7 @@ namespace darkhorse {
 namespace {
 
 constexpr int64_t kMaxKeyFileBytes = 1 << 20;
+constexpr int64_t kMostLimit = 1'000'000'000'000;
 
 // "name:port" without the port, "[::1]:8080" without brackets too.
 std::string HostName(std::string_view host) {
@@ -27,6 +30,62 @@ bool IsNumericAddress(const std::string& name) {
          inet_pton(AF_INET6, name.c_str(), &six) == 1;
 }
 
+// What blanks part.
+std::vector<std::string_view> Words(std::string_view line) {
+  constexpr std::string_view kBlanks = " \t\r";
+  std::vector<std::string_view> words;
+  for (size_t at = line.find_first_not_of(kBlanks); at != line.npos;) {
+    const size_t end = std::min(line.find_first_of(kBlanks, at), line.size());
+    words.push_back(line.substr(at, end - at));
+    at = line.find_first_not_of(kBlanks, end);
+  }
+  return words;
+}
+
+int64_t LimitOf(std::string_view text, std::string_view name, const std::string& place) {
+  int64_t limit = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
+  if (error != std::errc() || end != text.data() + text.size() || limit < 1 || limit > kMostLimit)
+    Fail("{}: {} is '{}'; it must be a number from 1 to {}", place, name, Printable(text, 40),
+         kMostLimit);
+  return limit;
+}
+
+bool IsNameCharacter(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+         c == '_' || c == '-' || c == '@';
+}
+
+AccessKey ReadKey(const std::vector<std::string_view>& words, const std::string& place) {
+  AccessKey key;
+  key.key = words[0];
+  if (key.key.size() > kMostKeyBytes)
+    Fail("{}: the key is longer than {} bytes", place, kMostKeyBytes);
+  if (std::any_of(key.key.begin(), key.key.end(), [](char c) { return c <= ' ' || c > '~'; }))
+    Fail("{}: a key may only have printable ASCII without spaces", place);
+  for (size_t i = 1; i < words.size(); ++i) {
+    const size_t equals = words[i].find('=');
+    const std::string_view name = words[i].substr(0, equals);
+    const std::string_view value =
+        equals == words[i].npos ? std::string_view() : words[i].substr(equals + 1);
+    const bool known = name == "name" || name == "concurrent" || name == "tokens-per-minute";
+    if (!known || value.empty()) {
+      Fail("{}: '{}' behind a key must be name=NAME, concurrent=N or tokens-per-minute=N", place,
+           Printable(words[i], 40));
+    }
+    if (name == "name") {
+      key.name = value;
+      if (key.name.size() > 64 || !std::ranges::all_of(key.name, IsNameCharacter))
+        Fail("{}: a key's name may have 64 letters, digits, '.', '_', '-' and '@'", place);
+    } else if (name == "concurrent") {
+      key.concurrent = LimitOf(value, name, place);
+    } else {
+      key.tokens_per_minute = LimitOf(value, name, place);
+    }
+  }
+  return key;
+}
+
 std::string_view GivenKey(const HttpRequest& request) {
   constexpr std::string_view kBearer = "bearer ";
   const std::string_view authorization = request.Header("authorization");
@@ -37,40 +96,47 @@ std::string_view GivenKey(const HttpRequest& request) {
 
 }  // namespace
 
-std::vector<std::string> ReadKeys(const std::string& path) {
+std::vector<AccessKey> ReadKeys(const std::string& path) {
   const std::string text = ReadFileOrPipe(path, kMaxKeyFileBytes);
-  std::vector<std::string> keys;
+  std::vector<AccessKey> keys;
   int64_t line = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string key = text.substr(begin, end - begin);
+    const std::string_view whole = std::string_view(text).substr(begin, end - begin);
     begin = end + 1;
     ++line;
-    if (key.ends_with('\r')) key.pop_back();
-    if (key.empty() || key.starts_with('#')) continue;
-    if (key.size() > kMostKeyBytes)
-      Fail("{}: line {}: the key is longer than {} bytes", path, line, kMostKeyBytes);
-    if (std::any_of(key.begin(), key.end(), [](char c) { return c <= ' ' || c > '~'; }))
-      Fail("{}: line {}: a key may only have printable ASCII without spaces", path, line);
+    const std::vector<std::string_view> words = Words(whole);
+    if (words.empty() || words[0].starts_with('#')) continue;
+    AccessKey key = ReadKey(words, fmt::format("{}: line {}", path, line));
+    for (const AccessKey& other : keys) {
+      if (other.key == key.key) Fail("{}: line {}: the key is there twice", path, line);
+      if (!key.name.empty() && other.name == key.name)
+        Fail("{}: line {}: two keys are called '{}'", path, line, key.name);
+    }
     keys.push_back(std::move(key));
   }
   if (keys.empty()) Fail("{}: it has no keys; write one a line", path);
   return keys;
 }
 
-bool IsKey(const std::vector<std::string>& keys, std::string_view given) {
+std::optional<size_t> FindKey(const std::vector<AccessKey>& keys, std::string_view given) {
   // All keys are compared, each over the longest length there may be.
-  unsigned found = 0;
-  for (const std::string& key : keys) {
+  std::optional<size_t> found;
+  for (size_t which = 0; which < keys.size(); ++which) {
+    const std::string& key = keys[which].key;
     unsigned different = key.size() != given.size();
     for (size_t i = 0; i < kMostKeyBytes; ++i) {
       const auto a = static_cast<unsigned char>(i < key.size() ? key[i] : 0);
       const auto b = static_cast<unsigned char>(i < given.size() ? given[i] : 0);
       different |= static_cast<unsigned>(a ^ b);
     }
-    found |= different == 0;
+    if (different == 0) found = which;
   }
-  return found != 0;
+  return found;
+}
+
+std::optional<size_t> FindKey(const AccessOptions& options, const HttpRequest& request) {
+  return FindKey(options.keys, GivenKey(request));
 }
 
 std::optional<ApiError> RefuseAccess(const AccessOptions& options, const HttpRequest& request) {
@@ -91,7 +157,7 @@ std::optional<ApiError> RefuseAccess(const AccessOptions& options, const HttpReq
       return ApiError(403, "pages of other sites may not ask this server");
   }
   if (options.keys.empty() || request.path == "/health" || request.path == "/") return std::nullopt;
-  if (IsKey(options.keys, GivenKey(request))) return std::nullopt;
+  if (FindKey(options, request)) return std::nullopt;
   return ApiError(401, "a key is needed: send 'Authorization: Bearer KEY' with one that is valid",
                   "", "invalid_api_key");
 }

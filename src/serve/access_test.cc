@@ -20,7 +20,7 @@ int Status(const AccessOptions& options, const std::string& path,
 }
 
 TEST(Access, AKeyOpensEveryRouteButHealthAndPageWhichNeedNone) {
-  const AccessOptions options{.keys = {"sk-one", "sk-two"}};
+  const AccessOptions options{.keys = {{"sk-one"}, {"sk-two"}}};
   EXPECT_EQ(Status(options, "/v1/models", {}), 401);
   EXPECT_EQ(Status(options, "/metrics", {}), 401);
   EXPECT_EQ(Status(options, "/nowhere", {}), 401);
@@ -39,10 +39,12 @@ TEST(Access, AKeyOpensEveryRouteButHealthAndPageWhichNeedNone) {
 
 TEST(Access, KeysAreComparedWhole) {
   const std::string longest(kMostKeyBytes, 'a');
-  EXPECT_TRUE(IsKey({longest}, longest));
-  EXPECT_FALSE(IsKey({longest}, longest + "a"));
-  EXPECT_FALSE(IsKey({"a"}, std::string("a\0", 2)));
-  EXPECT_FALSE(IsKey({}, ""));
+  const std::vector<AccessKey> keys = {{"a"}, {longest}};
+  EXPECT_EQ(FindKey(keys, longest), 1u);
+  EXPECT_EQ(FindKey(keys, "a"), 0u);
+  EXPECT_EQ(FindKey(keys, longest + "a"), std::nullopt);
+  EXPECT_EQ(FindKey(keys, std::string("a\0", 2)), std::nullopt);
+  EXPECT_EQ(FindKey({}, ""), std::nullopt);
 }
 
 TEST(Access, TheServerAnswersToItsOwnNamesAlone) {
@@ -75,13 +77,53 @@ TEST(Access, KeyFiles) {
     return scratch / "keys";
   };
   EXPECT_EQ(ReadKeys(write("# mine\nsk-one\r\n\nsk-two")),
-            (std::vector<std::string>{"sk-one", "sk-two"}));
+            (std::vector<AccessKey>{{"sk-one"}, {"sk-two"}}));
   const std::string longest(kMostKeyBytes, '~');
-  EXPECT_EQ(ReadKeys(write("!\n" + longest)), (std::vector<std::string>{"!", longest}));
+  EXPECT_EQ(ReadKeys(write("!\n" + longest)), (std::vector<AccessKey>{{"!"}, {longest}}));
   EXPECT_THROW(ReadKeys(write("# none\n\n")), Error);
   EXPECT_THROW(ReadKeys(write("a b\n")), Error);
   EXPECT_THROW(ReadKeys(write(std::string(kMostKeyBytes + 1, 'a'))), Error);
   EXPECT_THROW(ReadKeys(scratch / "none"), Error);
+}
+
+TEST(Access, KeysHaveNamesAndLimits) {
+  ScratchDirectory scratch;
+  const auto read = [&](const std::string& text) {
+    std::ofstream(scratch / "keys") << text;
+    return ReadKeys(scratch / "keys");
+  };
+  EXPECT_EQ(read("sk-one name=ann concurrent=2 tokens-per-minute=6000\r\n"
+                 "  sk-two\ttokens-per-minute=1  \n"
+                 "sk=three name=a.b_c-d@E9\n"),
+            (std::vector<AccessKey>{{"sk-one", "ann", 2, 6000},
+                                    {"sk-two", "", std::nullopt, 1},
+                                    {"sk=three", "a.b_c-d@E9", std::nullopt, std::nullopt}}));
+  const auto message = [&](const std::string& text) {
+    try {
+      read("# of tests\n" + text);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("taken");
+  };
+  EXPECT_TRUE(message("a").ends_with("taken"));
+  for (const char* wrong : {"a b", "a name", "a name=", "a Name=b", "a =b", "a rpm=3"}) {
+    EXPECT_TRUE(message(wrong).ends_with(
+        "behind a key must be name=NAME, concurrent=N or tokens-per-minute=N"))
+        << wrong;
+  }
+  for (const char* wrong : {"0", "-1", "1.5", "x", "3x", "1000000000001", "99999999999999999999"}) {
+    EXPECT_TRUE(message(std::string("a concurrent=") + wrong).find("line 2: concurrent is '") !=
+                std::string::npos)
+        << wrong;
+    EXPECT_NE(message(std::string("a tokens-per-minute=") + wrong), "taken") << wrong;
+  }
+  for (const std::string wrong : {"a=b", "a\"", "a\\", "\xc3\xa9"})
+    EXPECT_TRUE(message("a name=" + wrong).find("may have 64 letters") != std::string::npos);
+  EXPECT_EQ(message("a name=" + std::string(64, 'a')), "taken");
+  EXPECT_NE(message("a name=" + std::string(65, 'a')), "taken");
+  EXPECT_TRUE(message("a\na name=b").ends_with("line 3: the key is there twice"));
+  EXPECT_TRUE(message("a name=x\nb name=x").ends_with("line 3: two keys are called 'x'"));
 }
 
 TEST(Access, Loopback) {

@@ -2,6 +2,7 @@
 // error object.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/error.h"
@@ -16,10 +17,14 @@ class ApiError : public Error {
   int status() const { return status_; }
   const std::string& param() const { return param_; }
   const std::string& code() const { return code_; }
+  // After how many seconds the same may be had, where the status is 429 or 503.
+  int64_t retry_after() const { return retry_after_; }
+  void set_retry_after(int64_t seconds) { retry_after_ = seconds; }
 
  private:
   int status_;
   std::string param_, code_;
+  int64_t retry_after_ = 1;
 };
 
 // {"error": {"message", "type", "param", "code"}} as text. The type follows from the status.

@@ -15,6 +15,7 @@
 #include "serve/api_response.h"
 #include "serve/completion_job.h"
 #include "serve/embeddings.h"
+#include "serve/key_limits.h"
 #include "serve/page.h"
 #include "serve/scheduler.h"
 #include "text/chat_prompt.h"
@@ -27,13 +28,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Reply = std::shared_ptr<HttpReply>;
 
-// What a client that is told to come again is told to wait, seconds.
-constexpr const char* kRetryAfter = "1";
-
 void SendError(const Reply& reply, const ApiError& error) {
   HttpReply::Headers headers;
   if (error.status() == 429 || error.status() == 503)
-    headers.emplace_back("Retry-After", kRetryAfter);
+    headers.emplace_back("Retry-After", std::to_string(error.retry_after()));
   if (error.status() == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
   reply->Send(error.status(), "application/json", ErrorBody(error), headers);
 }
@@ -70,6 +68,7 @@ class Server::Impl {
         context_(std::min(options.context, loaded.config().max_position_embeddings)),
         most_bytes_(context_ * LongestToken(loaded.tokenizer())),
         started_(std::time(nullptr)),
+        key_limits_(options.access.keys),
         fill_in_(FillInMarksOf(loaded.tokenizer())),
         prompter_(loaded.tokenizer(), loaded.chat_format(), DocumentStartToken(loaded.config()),
                   loaded.path()),
@@ -178,7 +177,7 @@ class Server::Impl {
       text.shown = call_marks_;
       for (const Tool& tool : tools.tools) text.tools.push_back(tool.name);
     }
-    Complete(request,
+    Complete(http, request,
              {.kind = ApiResponse::Kind::kChat,
               .prompts = {prompt.tokens},
               .echoes = {""},
@@ -214,7 +213,7 @@ class Server::Impl {
                             : words       ? *words
                                           : loaded_.tokenizer().Decode(work.prompts.back()));
     }
-    Complete(request, std::move(work), reply);
+    Complete(http, request, std::move(work), reply);
   }
 
   void Embeddings(const HttpRequest& http, const Reply& reply) {
@@ -228,7 +227,7 @@ class Server::Impl {
       requests.push_back(EmbeddingOf(TokensOf(input, /*special=*/false)));
       tokens.push_back(static_cast<int64_t>(requests.back().prompt.size()));
     }
-    Submit(std::move(requests),
+    Submit(http, std::move(requests),
            std::make_shared<EmbeddingJob>(reply, options_.name, request.base64, tokens,
                                           [this] { ++answered_; }),
            reply);
@@ -301,7 +300,8 @@ class Server::Impl {
     ConstraintPtr constraint;
   };
 
-  void Complete(const CompletionFields& fields, Work work, const Reply& reply) {
+  void Complete(const HttpRequest& http, const CompletionFields& fields, Work work,
+                const Reply& reply) {
     CheckModel(fields.model);
     if (fields.ignore_eos && work.constraint) {
       throw ApiError(400, "'ignore_eos': an answer of a form ends where the form does",
@@ -345,12 +345,15 @@ class Server::Impl {
                                .one_call = work.one_call,
                                .end_chance = work.kind == ApiResponse::Kind::kText},
         [this] { ++answered_; });
-    Submit(std::move(requests), std::move(job), reply);
+    Submit(http, std::move(requests), std::move(job), reply);
   }
 
-  // Hands requests to the engine, for as long as the client is there. ApiError 429, 503.
-  void Submit(std::vector<GenerationRequest> requests, std::shared_ptr<Job> job,
-              const Reply& reply) {
+  // Hands requests to the engine, for as long as the client is there and as far as its key goes.
+  // ApiError 429, 503.
+  void Submit(const HttpRequest& http, std::vector<GenerationRequest> requests,
+              std::shared_ptr<Job> job, const Reply& reply) {
+    if (const auto key = FindKey(options_.access, http))
+      job = key_limits_.Metered(*key, requests, std::move(job));
     Scheduler::Refusal refusal{};
     const auto ticket = scheduler_.Submit(std::move(requests), std::move(job), &refusal);
     if (!ticket && refusal == Scheduler::Refusal::kClosed)
@@ -411,6 +414,23 @@ class Server::Impl {
     SendJson(reply, {{"prompt", prompter_.Render(messages, how).bytes()}});
   }
 
+  // Of those that have names.
+  std::string KeyMetrics() const {
+    std::string text;
+    const std::vector<AccessKey>& keys = options_.access.keys;
+    for (size_t key = 0; key < keys.size(); ++key) {
+      if (keys[key].name.empty()) continue;
+      if (text.empty()) {
+        text =
+            "# HELP darkhorse_key_tokens_total Tokens of prompts and answers that a key has used.\n"
+            "# TYPE darkhorse_key_tokens_total counter\n";
+      }
+      text += fmt::format("darkhorse_key_tokens_total{{key=\"{}\"}} {}\n", keys[key].name,
+                          key_limits_.used(key));
+    }
+    return text;
+  }
+
   void Metrics(const HttpRequest&, const Reply& reply) {
     const SchedulerStats stats = scheduler_.stats();
     std::string text;
@@ -442,6 +462,7 @@ class Server::Impl {
         "# HELP process_resident_memory_bytes Memory of the process that is in RAM.\n"
         "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {}\n",
         ResidentMemoryBytes());
+    text += KeyMetrics();
     reply->Send(200, "text/plain; version=0.0.4", text);
   }
 
@@ -450,6 +471,7 @@ class Server::Impl {
   const int64_t context_;
   const int64_t most_bytes_;  // of a text that can fit in the context
   const int64_t started_;
+  KeyLimits key_limits_;
   const std::optional<FillInMarks> fill_in_;  // none: the model does not fill in
   std::atomic<bool> closing_ = false;
   std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0;
