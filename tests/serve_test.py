@@ -4,7 +4,6 @@ hostile requests, keys, and how it ends.
 
 serve_test.py PROGRAM"""
 
-import base64
 import concurrent.futures
 import http.client
 import json
@@ -12,7 +11,6 @@ import os
 import pathlib
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -285,61 +283,6 @@ class Answers(Serving):
         self.assertEqual([len(entry["top_logprobs"]) for entry in content], [3] * 4)
         self.assertEqual(content[0]["top_logprobs"][0]["logprob"], content[0]["logprob"])
 
-    def test_probabilities_of_prompts(self):
-        # What lm-evaluation-harness asks: how probable the last tokens of prompts are.
-        drawn = self.server.text(max_tokens=12, seed=3, logprobs=2, logit_bias={"1": -100})["choices"][0]
-        ids = [0, *self.server.post("/tokenize", {"content": "make 3" + drawn["text"]})["tokens"]]
-        fields = {"temperature": 0, "max_tokens": 1, "logprobs": 1, "seed": 1234, "echo": True}
-        answer = self.server.text([ids, ids[:5]], **fields)
-        for choice, prompt in zip(answer["choices"], (ids, ids[:5])):
-            told = choice["logprobs"]
-            self.assertEqual(set(told), {"tokens", "token_logprobs", "top_logprobs", "text_offset"})
-            for values in told.values():
-                self.assertEqual(len(values), len(prompt) + 1)
-            text = self.server.post("/detokenize", {"tokens": prompt})["content"]
-            self.assertTrue(choice["text"].startswith(text))
-            self.assertIsNone(told["token_logprobs"][0])
-            self.assertIsNone(told["top_logprobs"][0])
-            for logprob, top in zip(told["token_logprobs"][1:], told["top_logprobs"][1:]):
-                self.assertEqual(len(top), 1)
-                self.assertLessEqual(logprob, *top.values())
-            self.assertEqual(told["token_logprobs"][-1], *told["top_logprobs"][-1].values())  # greedy
-            for token, offset in zip(told["tokens"][:-1], told["text_offset"]):
-                self.assertTrue(choice["text"][offset:].startswith(token), (token, offset))
-            self.assertEqual(told["text_offset"][-1], len(text))
-        # What was drawn is as probable in a prompt, where it is the same tokens again.
-        told = answer["choices"][0]["logprobs"]
-        if told["tokens"][-1 - len(drawn["logprobs"]["tokens"]):-1] == drawn["logprobs"]["tokens"]:
-            self.assertEqual(told["token_logprobs"][-1 - len(drawn["logprobs"]["tokens"]):-1],
-                             drawn["logprobs"]["token_logprobs"])
-        # Of a string the mark that the server puts before it counts among the tokens, but is no text.
-        string = self.server.text("make 3" + drawn["text"], **fields)["choices"][0]
-        self.assertEqual({**string["logprobs"], "text_offset": None}, {**told, "text_offset": None})
-        self.assertEqual(string["logprobs"]["text_offset"][:2], [0, 0])
-        self.assertEqual(string["logprobs"]["text_offset"][-1], len("make 3" + drawn["text"]))
-        # The prompt alone; several answers; a stream.
-        alone = self.server.text(ids, **{**fields, "max_tokens": 0})
-        self.assertEqual(alone["choices"][0]["logprobs"], {k: v[:-1] for k, v in told.items()})
-        self.assertEqual(alone["choices"][0]["finish_reason"], "length")
-        self.assertEqual(alone["usage"]["completion_tokens"], 0)
-        for most in (0, 1, 5):
-            several = self.server.text(ids, **{**fields, "max_tokens": most, "temperature": 1}, n=3)["choices"]
-            for choice in several:
-                self.assertEqual(choice["logprobs"]["token_logprobs"][:len(ids)], told["token_logprobs"][:-1])
-            chunks = events(self.server.text(ids, **{**fields, "max_tokens": most, "temperature": 1}, n=3, stream=True))
-            for i, choice in enumerate(several):
-                parts = [c for chunk in chunks for c in chunk["choices"] if c["index"] == i]
-                self.assertEqual("".join(part["text"] for part in parts), choice["text"])
-                for name, values in choice["logprobs"].items():
-                    self.assertEqual(sum((part["logprobs"][name] for part in parts), []), values)
-        # The token that ends a text is told of, as all are that were drawn.
-        ended = self.server.text(ids, **{**fields, "max_tokens": 5}, logit_bias={"1": 100})["choices"][0]
-        self.assertEqual(ended["finish_reason"], "stop")
-        self.assertEqual(ended["logprobs"]["tokens"][len(ids):], ["<｜end▁of▁sentence｜>"])
-        self.assertEqual(ended["logprobs"]["token_logprobs"][:-1], told["token_logprobs"][:-1])
-        self.refused(self.server.ask("POST", "/v1/completions", {"prompt": "a", "suffix": "b"}), 400,
-                     "knows no tokens for filling in", "suffix")
-
     def test_answers_of_a_form(self):
         # An untrained model would write no JSON. What ends strings, lists and thoughts is made likely, so that it comes to an end.
         likely = {str(t): 9 for sign in ('"', "}", "]", "</think>") for t in self.server.post("/tokenize", {"content": sign})["tokens"]}
@@ -427,56 +370,6 @@ class Answers(Serving):
         self.assertIn('<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>\n[tool]3\n[assistant]', prompt)
         without = self.server.post("/apply-template", {"messages": talk, "tools": [add], "tool_choice": "none"})["prompt"]
         self.assertTrue(without.startswith("[user]"), without)
-
-    def test_embeddings(self):
-        def embed(given, **fields):
-            return self.server.post("/v1/embeddings", {"input": given, **fields})
-
-        texts = ["make 3", "make 3 from 1 2 0", "<think>", "make 4 " * 30]
-        answer = embed(texts, model="chatty")
-        self.assertEqual((answer["object"], answer["model"]), ("list", "chatty"))
-        self.assertEqual([(one["object"], one["index"]) for one in answer["data"]], [("embedding", i) for i in range(4)])
-        vectors = [one["embedding"] for one in answer["data"]]
-        for vector in vectors:
-            self.assertEqual(len(vector), len(vectors[0]))
-            self.assertAlmostEqual(sum(x * x for x in vector), 1, places=5)
-        self.assertNotEqual(vectors[0], vectors[1])
-        # Each alone, and as the tokens that the server makes of it: special tokens are text.
-        ids = [[0, *self.server.post("/tokenize", {"content": text, "parse_special": False})["tokens"]] for text in texts]
-        for text, tokens, vector in zip(texts, ids, vectors):
-            self.assertEqual(embed(text)["data"][0]["embedding"], vector)
-            self.assertEqual(embed(tokens)["data"][0]["embedding"], vector)
-        self.assertEqual([one["embedding"] for one in embed(ids)["data"]], vectors)
-        total = sum(map(len, ids))
-        self.assertEqual(answer["usage"], {"prompt_tokens": total, "total_tokens": total})
-        packed = embed(texts, encoding_format="base64", dimensions=len(vectors[0]))["data"]
-        for one, vector in zip(packed, vectors):
-            data = base64.b64decode(one["embedding"], validate=True)
-            self.assertEqual(list(struct.unpack(f"<{len(vector)}f", data)), vector)
-
-        def refused(body, says, param=None):
-            self.refused(self.server.ask("POST", "/v1/embeddings", body), 400, says, param)
-
-        refused({"input": "a", "dimensions": 3}, "this model's embeddings have", "dimensions")
-        refused({"input": ""}, "an empty text", "input")
-        refused({"input": list(range(CONTEXT + 1))}, "outside the model's vocabulary")
-        refused({"input": [5] * (CONTEXT + 1)}, f"may have {CONTEXT}; shorten it")
-        self.refused(self.server.ask("POST", "/v1/embeddings", {"input": "a", "model": "gpt"}), 404, "there is no model", "model")
-
-    def test_openais_client(self):
-        try:
-            import openai
-        except ImportError:
-            self.skipTest("the package openai is not installed")
-        client = openai.OpenAI(base_url=f"http://127.0.0.1:{self.server.port}/v1", api_key="none", timeout=PATIENCE)
-        self.assertEqual([model.id for model in client.models.list()], ["chatty"])
-        embedded = client.embeddings.create(model="chatty", input=["make 3", "make 4"])
-        ours = self.server.post("/v1/embeddings", {"input": ["make 3", "make 4"]})
-        # The client asks for base64 and makes floats of it, in single precision.
-        self.assertEqual([[*one.embedding] for one in embedded.data], [one["embedding"] for one in ours["data"]])
-        self.assertEqual(embedded.usage.prompt_tokens, ours["usage"]["prompt_tokens"])
-        text = client.completions.create(model="chatty", prompt="make 3", max_tokens=5, seed=1)
-        self.assertEqual(text.choices[0].text, self.server.text("make 3", max_tokens=5, seed=1)["choices"][0]["text"])
 
     def test_a_last_message_is_continued(self):
         messages = [{"role": "user", "content": "make 3"}, {"role": "assistant", "content": "it is", "prefix": True}]
@@ -601,27 +494,6 @@ class Answers(Serving):
         self.assertEqual(self.server.get("/health"), {"status": "ok"})
 
 
-class FillingIn(Serving):
-    def test_a_text_between_two(self):
-        marks = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>"]
-        self.make_data("filled", self.make_tokenizer("filling.json", [*SPECIAL, *marks]))
-        with Server(self.make_base("filling", data="filled"), "--slots", 2) as server:
-            fields = {"max_tokens": 9, "seed": 3}
-            between = server.text(["make ", "make 3"], suffix=" 0\n", **fields)
-            for choice, before in zip(between["choices"], ("make ", "make 3")):
-                self.assertEqual(choice["index"], 0 if before == "make " else 1)
-            composed = server.text("<|fim_prefix|>make <|fim_suffix|> 0\n<|fim_middle|>", **fields)
-            self.assertEqual(between["choices"][0], composed["choices"][0])
-            self.assertNotEqual(composed["choices"][0]["text"], server.text("make ", **fields)["choices"][0]["text"])
-            self.assertEqual(server.text("make ", suffix="", **fields)["choices"], server.text("make ", **fields)["choices"])
-            (pad,) = server.post("/tokenize", {"content": "<|fim_pad|>"})["tokens"]
-            ended = server.text("make ", suffix=" 0", **fields, logit_bias={str(pad): 100})["choices"][0]
-            self.assertEqual((ended["text"], ended["finish_reason"]), ("", "stop"))
-            for body, says in (({"prompt": [1, 2], "suffix": "a"}, "prompts that are strings"),
-                               ({"prompt": "a", "suffix": "a", "echo": True}, "together with 'echo'")):
-                self.refused(server.ask("POST", "/v1/completions", body), 400, says, "suffix")
-
-
 class Limits(Serving):
     def test_a_full_queue_is_told(self):
         with Server(self.model, "--slots", 1, "--queue", 0) as server:
@@ -645,40 +517,6 @@ class Limits(Serving):
                 self.refused(server.ask("POST", "/v1/completions", b"a" * 1000000, headers), 401, "a key is needed")
             for headers in ({"Authorization": "Bearer sk-right"}, {"X-Api-Key": "sk-right"}):
                 self.assertEqual(server.ask("GET", "/v1/models", headers=headers)[0], 200)
-
-    def test_keys_have_limits(self):
-        keys = self.folder / "limited"
-        keys.write_text("sk-ann name=ann concurrent=1\nsk-bob name=bob tokens-per-minute=40\nsk-free\n")
-        with Server(self.model, "--key-file", keys, "--slots", 3) as server:
-            def ask(key, path="/v1/completions", **fields):
-                return server.ask("POST", path, {"prompt": "make 3", "max_tokens": 1, **fields}, {"X-Api-Key": key})
-
-            def refused(answer, says, wait):
-                self.refused(answer, 429, says)
-                self.assertEqual((answer[2]["error"]["type"], answer[2]["error"]["code"]), ("rate_limit_error", "rate_limit_exceeded"))
-                self.assertIn(int(answer[1]["Retry-After"]), wait)
-
-            connection = server.connect()
-            body = {"prompt": "make 3", "stream": True, "max_tokens": CONTEXT - 100, "logit_bias": {"1": -100}}
-            connection.request("POST", "/v1/completions", json.dumps(body), {"X-Api-Key": "sk-ann"})
-            response = connection.getresponse()
-            response.readline()
-            refused(ask("sk-ann"), "key 'ann' may have 1 requests at once", [1])
-            refused(ask("sk-ann", "/v1/embeddings", input="make 3"), "at once", [1])
-            self.assertEqual(ask("sk-free")[0], 200)
-            self.assertEqual(server.ask("GET", "/v1/models", headers={"X-Api-Key": "sk-ann"})[0], 200)
-            response.close()
-            connection.close()
-            deadline = time.monotonic() + PATIENCE
-            while ask("sk-ann")[0] != 200:  # once the server has seen that the client has left
-                self.assertLess(time.monotonic(), deadline)
-            # More than the minute's tokens: those after it wait for a minute or more.
-            self.assertEqual(ask("sk-bob", prompt=[5] * 100)[0], 200)
-            used = [line for line in server.ask("GET", "/metrics", headers={"X-Api-Key": "sk-free"})[2].splitlines()
-                    if line.startswith('darkhorse_key_tokens_total{key="bob"}')]
-            self.assertEqual([float(line.split()[1]) for line in used], [101])
-            refused(ask("sk-bob"), "key 'bob' may use 40 tokens a minute", range(60, 95))
-            self.assertEqual(ask("sk-free")[0], 200)
 
     def test_what_is_open_to_all_must_be_asked_for(self):
         def run(*flags):
