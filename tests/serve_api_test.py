@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""`darkhorse serve` beyond answers: embeddings, probabilities of prompts, filling in, keys with limits, and OpenAI's own client.
+"""`darkhorse serve` beyond answers: embeddings, probabilities of prompts, filling in, adapters that requests choose, keys
+with limits, and OpenAI's own client.
 
 serve_api_test.py PROGRAM"""
 
 import base64
+import concurrent.futures
 import json
+import random
 import struct
+import subprocess
 import time
 import unittest
 
@@ -146,6 +150,116 @@ class FillingIn(Serving):
             for body, says in (({"prompt": [1, 2], "suffix": "a"}, "prompts that are strings"),
                                ({"prompt": "a", "suffix": "a", "echo": True}, "together with 'echo'")):
                 self.refused(server.ask("POST", "/v1/completions", body), 400, says, "suffix")
+
+
+class Adapters(Serving):
+    """Adapters that requests choose by the model's name."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.grouped = {f"model.{name}": 0 for name in ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
+                                                       "n_shared_experts", "first_k_dense_replace")}
+        cls.grouped |= {"model.model_type": "qwen3_moe", "model.num_key_value_heads": 2, "model.head_dim": 16,
+                        "model.qk_norm": "true", "model.rope_interleave": "false", "model.scoring_func": "softmax",
+                        "model.topk_method": "greedy", "model.routed_scaling_factor": 1}
+        cls.base = cls.make_base("grouped", cls.grouped)
+        for seed, name in enumerate(("law", "verse")):
+            cls.make_adapter(cls.folder / name, cls.base, seed)
+        (cls.folder / "verse/chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}!{% endfor %}")
+        cls.flags = ["--adapter", f"law={cls.folder / 'law'}", "--adapter", f"verse={cls.folder / 'verse'}"]
+
+    @classmethod
+    def make_adapter(cls, folder, base, seed, rank=4):
+        """As PEFT writes one, of numbers large enough to change every answer."""
+        folder.mkdir()
+        config = json.loads((base / "config.json").read_text())
+        hidden, keys = config["hidden_size"], 2 * config["head_dim"]
+        random_numbers, shapes = random.Random(seed), {}
+        for layer in range(config["num_hidden_layers"]):
+            names = [("self_attn.k_proj", keys, hidden)]
+            names += [(f"mlp.experts.{e}.up_proj", config["moe_intermediate_size"], hidden)
+                      for e in range(config["num_experts"])]
+            for name, out, into in names:
+                stem = f"base_model.model.model.layers.{layer}.{name}.lora_"
+                shapes[stem + "A.weight"], shapes[stem + "B.weight"] = (rank, into), (out, rank)
+        header, data = {}, b""
+        for name, shape in shapes.items():
+            numbers = [random_numbers.gauss(0, 0.5) for _ in range(shape[0] * shape[1])]
+            packed = struct.pack(f"<{len(numbers)}f", *numbers)
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
+            data += packed
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        (folder / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+        (folder / "adapter_config.json").write_text(json.dumps({
+            "peft_type": "LORA", "base_model_name_or_path": str(base), "r": rank, "lora_alpha": rank}))
+
+    def test_each_request_gets_what_its_model_alone_gives(self):
+        def asks(ask):
+            return [ask(prompt=[2, 30 + i, 40, *range(50, 50 + 9 * i)], max_tokens=20, seed=i, logprobs=2) for i in range(4)]
+
+        def told(answer):
+            return answer["choices"]
+
+        alone = {}
+        for name, path in (("grouped", self.base), ("grouped:law", self.folder / "law"), ("grouped:verse", self.folder / "verse")):
+            with Server(path) as server:
+                alone[name] = [told(server.text(**fields)) for fields in asks(dict)]
+        self.assertNotEqual(alone["grouped"], alone["grouped:law"])
+        self.assertNotEqual(alone["grouped:verse"], alone["grouped:law"])
+        with Server(self.base, "--slots", 6, "--name", "grouped", *self.flags) as server:
+            models = server.get("/v1/models")["data"]
+            self.assertEqual([m["id"] for m in models], list(alone))
+            self.assertEqual([m.get("parent") for m in models], [None, "grouped", "grouped"])
+            requests = [(name, fields) for fields in asks(dict) for name in alone]
+            # All at once, then with what is remembered.
+            for _ in range(2):
+                with concurrent.futures.ThreadPoolExecutor(len(requests)) as clients:
+                    answers = list(clients.map(lambda r: server.text(model=r[0], **r[1]), requests))
+                for (name, fields), answer in zip(requests, answers):
+                    self.assertEqual(told(answer), alone[name][fields["seed"]], name)
+                    self.assertEqual(answer["model"], name)
+            self.assertEqual(told(server.text(**asks(dict)[1])), alone["grouped"][1])  # who names none
+            self.refused(server.ask("POST", "/v1/completions", {"prompt": "a", "model": "grouped:ode"}), 404,
+                         "this server has 'grouped', 'grouped:law', 'grouped:verse'", "model")
+
+    def test_what_one_computed_serves_no_other(self):
+        with Server(self.base, "--slots", 8, "--name", "grouped", *self.flags) as server:
+            def cached(name):
+                usage = server.text(model=name, prompt=list(range(20, 60)), max_tokens=1)["usage"]
+                return usage["prompt_cache_hit_tokens"]
+
+            names = ["grouped", "grouped:law", "grouped:verse"]
+            self.assertEqual([cached(name) for name in names], [0, 0, 0])
+            self.assertEqual([cached(name) for name in names], [39, 39, 39])
+
+    def test_an_adapter_may_have_a_template_of_its_own(self):
+        with Server(self.base, "--name", "grouped", *self.flags) as server:
+            messages = [{"role": "user", "content": "make 3"}]
+            prompts = [server.post("/apply-template", {"messages": messages, "model": name})["prompt"]
+                       for name in ("grouped", "grouped:law", "grouped:verse")]
+            self.assertEqual(prompts, [prompts[0], prompts[0], "make 3!"])
+            self.assertNotEqual(prompts[0], prompts[2])
+
+    def test_wrong_ones(self):
+        def says(*flags, model=self.base):
+            run = subprocess.run([PROGRAM, "serve", model, "--port", "0", *map(str, flags)], capture_output=True,
+                                 text=True, timeout=PATIENCE)
+            return run.returncode, run.stderr
+
+        for flag in ("law", "=law", "law=", "a law=x"):
+            code, error = says("--adapter", flag)
+            self.assertEqual(code, 2)
+            self.assertIn("must be NAME=FOLDER", error)
+        code, error = says(*self.flags, "--adapter", f"law={self.folder / 'verse'}")
+        self.assertEqual((code, "two are called 'law'" in error), (2, True), error)
+        code, error = says("--adapter", f"x={self.base}")
+        self.assertEqual((code, "is no adapter's folder" in error), (1, True), error)
+        code, error = says(*self.flags, model=self.model)
+        self.assertEqual((code, "latent attention" in error), (1, True), error)
+        other = self.make_base("narrower", {**self.grouped, "model.num_key_value_heads": 1})
+        code, error = says(*self.flags, model=other)
+        self.assertEqual((code, "it is an adapter of another model" in error), (1, True), error)
 
 
 class Keys(Serving):

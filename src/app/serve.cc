@@ -1,6 +1,7 @@
 // `darkhorse serve`: a model behind HTTP.
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -23,6 +24,7 @@ struct ServeFlags {
   WeightsFlag weights;
   CacheFlag cache;
   SpeculateFlag speculate;
+  std::vector<std::string> adapters;  // "NAME=FOLDER"
   std::string key_file, log;
   bool no_key = false;
   double grace = 30;
@@ -34,6 +36,28 @@ std::string NameOf(const std::string& path) {
   std::filesystem::path last(path);
   if (!last.has_filename()) last = last.parent_path();
   return last.extension() == ".gguf" ? last.stem().string() : last.filename().string();
+}
+
+// The folders of the adapters, whose names go to the options.
+std::vector<std::string> AdapterFolders(const std::vector<std::string>& flags,
+                                        std::vector<std::string>* names) {
+  std::vector<std::string> folders;
+  for (const std::string& flag : flags) {
+    const size_t equals = flag.find('=');
+    const std::string name = flag.substr(0, equals);
+    const bool plain = std::ranges::all_of(name, [](char c) { return c > ' ' && c <= '~'; });
+    if (equals == flag.npos || equals + 1 == flag.size() || name.empty() || !plain) {
+      FailUsage(
+          "--adapter '{}' must be NAME=FOLDER, such as --adapter law=runs/law, the name of "
+          "printable ASCII without spaces",
+          flag);
+    }
+    if (std::ranges::find(*names, name) != names->end())
+      FailUsage("--adapter: two are called '{}'; give each a name of its own", name);
+    names->push_back(name);
+    folders.push_back(flag.substr(equals + 1));
+  }
+  return folders;
 }
 
 void CheckReach(const ServeFlags& flags) {
@@ -49,6 +73,7 @@ void Run(ServeFlags& flags) {
   Validate(flags.serve.sampling);
   if (!flags.key_file.empty()) flags.serve.access.keys = ReadKeys(flags.key_file);
   CheckReach(flags);
+  const std::vector<std::string> folders = AdapterFolders(flags.adapters, &flags.serve.adapters);
   flags.serve.form = flags.cache.form();
   if (flags.serve.name.empty()) flags.serve.name = NameOf(flags.model);
   CatchInterrupts();
@@ -60,7 +85,7 @@ void Run(ServeFlags& flags) {
                                            .tokens = context,
                                            .smaller_cache = "lower --slots or --context",
                                            .smaller_weights = kSmallerWeights});
-  const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need);
+  const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need, folders);
   std::optional<RequestLog> log;
   if (!flags.log.empty()) {
     log.emplace(flags.log);
@@ -87,6 +112,11 @@ void RegisterServe(Command app) {
   Command command = app.AddCommand("serve", "Serve a model over HTTP, as OpenAI's API has it");
   command.Add("model,--model", flags->model, kModelFiles).Required();
   flags->weights.Register(command, kTrainedWeights);
+  command
+      .Add(
+          "--adapter", flags->adapters,
+          "NAME=FOLDER: also serve the model with this adapter, called MODEL:NAME; may be repeated")
+      .OneValueEachTime();
   command.Add("--host", http.address, "numeric address to listen on");
   command.Add("--port", http.port, "0: any that is free").Within(0, 65535);
   command.Add("--name", flags->serve.name, "what the model is called; else its file's name");

@@ -186,67 +186,70 @@ void WriteAdapter(const std::string& directory, const AdapterFiles& adapter,
   writer.Commit();
 }
 
-std::unique_ptr<AdapterSource> AdapterSource::Open(const std::string& directory) {
+AdapterPairs ReadAdapter(const std::string& directory, const ModelSource& base) {
+  if (!IsAdapterFolder(directory))
+    Fail("{}: is no adapter's folder, which holds {} and {}", directory, kAdapterConfig + 1,
+         kAdapterTensors + 1);
   VerifyChecksums(directory, Verify::kModel);
   AdapterFiles files = ReadAdapterConfig(directory);
-  const std::string path = FindBase(directory, files.base);
-  if (IsAdapterFolder(path))
-    Fail("{}{}: its base {} is an adapter itself; merge that into its own base first", directory,
-         kAdapterConfig, path);
   const SafetensorsFile tensors(directory + kAdapterTensors);
-  RequireBase(tensors, path);
-  files.base = path;
-  std::unique_ptr<ModelSource> base = OpenModel(path);
-  ParamLayout layout = LayoutOf(tensors, base->config(), files.dora);
-  return std::unique_ptr<AdapterSource>(
-      new AdapterSource(directory, std::move(base), std::move(files), std::move(layout), tensors));
-}
-
-AdapterSource::AdapterSource(std::string directory, std::unique_ptr<ModelSource> base,
-                             AdapterFiles files, ParamLayout layout, const SafetensorsFile& tensors)
-    : ModelSource(std::move(directory), base->config()),
-      base_(std::move(base)),
-      files_(std::move(files)),
-      layout_(std::move(layout)),
-      values_(static_cast<size_t>(layout_.buffer_size())) {
-  for (const ParamInfo& param : layout_.params()) {
-    const std::span<float> out(values_.data() + param.offset, static_cast<size_t>(param.size));
+  RequireBase(tensors, base.path());
+  files.base = base.path();
+  ParamLayout layout = LayoutOf(tensors, base.config(), files.dora);
+  AdapterPairs pairs{std::move(files), std::move(layout), {}};
+  pairs.values.resize(static_cast<size_t>(pairs.layout.buffer_size()));
+  for (const ParamInfo& param : pairs.layout.params()) {
+    const std::span<float> out(pairs.values.data() + param.offset, static_cast<size_t>(param.size));
     ReadFloats(*tensors.Find(param.name), tensors.path(), out);
     if (!std::ranges::all_of(out, [](float x) { return std::isfinite(x); }))
       Fail("{}: {} holds numbers that are not finite; take an earlier checkpoint or a sound copy",
            tensors.path(), param.name);
   }
+  return pairs;
+}
+
+ChatFormat AdapterChatFormat(const std::string& directory, const ModelSource& base) {
+  ChatFormat format = base.ReadChatFormat();
+  if (const std::string own = directory + "/chat_template.jinja"; FileExists(own))
+    format.chat_template = ReadFile(own, kMaxJsonBytes);
+  return format;
+}
+
+std::unique_ptr<AdapterSource> AdapterSource::Open(const std::string& directory) {
+  VerifyChecksums(directory, Verify::kModel);
+  const std::string path = FindBase(directory, ReadAdapterConfig(directory).base);
+  if (IsAdapterFolder(path))
+    Fail("{}{}: its base {} is an adapter itself; merge that into its own base first", directory,
+         kAdapterConfig, path);
+  std::unique_ptr<ModelSource> base = OpenModel(path);
+  AdapterPairs pairs = ReadAdapter(directory, *base);
+  return std::unique_ptr<AdapterSource>(
+      new AdapterSource(directory, std::move(base), std::move(pairs)));
 }
 
 void AdapterSource::ReadValues(float* values) const {
-  std::copy(values_.begin(), values_.end(), values);
+  std::copy(pairs_.values.begin(), pairs_.values.end(), values);
 }
 
 int64_t AdapterSource::file_bytes() const {
-  return base_->file_bytes() + static_cast<int64_t>(values_.size() * sizeof(float));
-}
-
-ChatFormat AdapterSource::ReadChatFormat() const {
-  ChatFormat format = base_->ReadChatFormat();
-  if (const std::string own = path() + "/chat_template.jinja"; FileExists(own))
-    format.chat_template = ReadFile(own, kMaxJsonBytes);
-  return format;
+  return base_->file_bytes() + static_cast<int64_t>(pairs_.values.size() * sizeof(float));
 }
 
 void AdapterSource::ReadRows(const ParamSpec& param, int64_t begin, int64_t count,
                              float* out) const {
   base_->ReadRows(param, begin, count, out);
   if (param.kind != ParamKind::kMatrix) return;
-  const ParamInfo* a = layout_.Find(LoraName(param.name, 'A'));
+  const ParamInfo* a = pairs_.layout.Find(LoraName(param.name, 'A'));
   if (!a) return;
-  const ParamInfo* b = layout_.Find(LoraName(param.name, 'B'));
+  const ParamInfo* b = pairs_.layout.Find(LoraName(param.name, 'B'));
+  const std::vector<float>& values = pairs_.values;
   const int64_t rank = a->shape[0], in = param.shape[1];
-  const auto scale = static_cast<float>(files_.scale());
-  const ParamInfo* magnitude = layout_.Find(MagnitudeName(param.name));
+  const auto scale = static_cast<float>(pairs_.files.scale());
+  const ParamInfo* magnitude = pairs_.layout.Find(MagnitudeName(param.name));
   for (int64_t i = 0; i < count; ++i) {
-    const float* b_row = values_.data() + b->offset + (begin + i) * rank;
+    const float* b_row = values.data() + b->offset + (begin + i) * rank;
     for (int64_t r = 0; r < rank; ++r) {
-      const float* a_row = values_.data() + a->offset + r * in;
+      const float* a_row = values.data() + a->offset + r * in;
       const float factor = scale * b_row[r];
       for (int64_t k = 0; k < in; ++k) out[i * in + k] += factor * a_row[k];
     }
@@ -254,13 +257,13 @@ void AdapterSource::ReadRows(const ParamSpec& param, int64_t begin, int64_t coun
     float* row = out + i * in;
     const auto norm = static_cast<float>(std::sqrt(SumSquares(row, in)));
     const float gain =
-        norm > 0 ? values_[static_cast<size_t>(magnitude->offset + begin + i)] / norm : 0;
+        norm > 0 ? values[static_cast<size_t>(magnitude->offset + begin + i)] / norm : 0;
     for (int64_t k = 0; k < in; ++k) row[k] *= gain;
   }
 }
 
 StoredRows AdapterSource::Rows(const ParamSpec& param) const {
-  if (param.kind == ParamKind::kMatrix && layout_.Find(LoraName(param.name, 'A'))) return {};
+  if (param.kind == ParamKind::kMatrix && pairs_.layout.Find(LoraName(param.name, 'A'))) return {};
   return base_->Rows(param);
 }
 

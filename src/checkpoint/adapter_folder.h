@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/model_source.h"
@@ -21,18 +23,31 @@ bool IsAdapterFolder(const std::string& directory);
 void WriteAdapter(const std::string& directory, const AdapterFiles& adapter,
                   const ParamLayout& layout, const float* values);
 
+// What a folder holds, read for a base.
+struct AdapterPairs {
+  AdapterFiles files;
+  ParamLayout layout;
+  std::vector<float> values;  // a buffer of the layout
+};
+
+// Reads an adapter of this base, whatever path its folder names. Error naming the file, what is
+// wrong and the cure: another base's, a kind of adapter that is not read (biases, trained copies of
+// modules), a tensor of another shape, numbers that are not finite.
+AdapterPairs ReadAdapter(const std::string& directory, const ModelSource& base);
+// The chat template of the folder, or where it has none the base's.
+ChatFormat AdapterChatFormat(const std::string& directory, const ModelSource& base);
+
 // A base model and an adapter of it. As a ParamSource it is the model with the adapter's products
 // in its weights: W + scale * B . A, in f32, with DoRA each row then brought to its magnitude.
 class AdapterSource : public ModelSource {
  public:
-  // Error naming the file, what is wrong and the cure: a base that is not there or another model, a
-  // kind of adapter that is not read (biases, trained copies of modules), a tensor of another
-  // shape.
+  // Error as ReadAdapter's, and where the base that the folder names is not there.
   static std::unique_ptr<AdapterSource> Open(const std::string& directory);
 
   const ModelSource& base() const { return *base_; }
-  const AdapterFiles& files() const { return files_; }
-  const ParamLayout& layout() const { return layout_; }
+  const AdapterPairs& pairs() const { return pairs_; }
+  const AdapterFiles& files() const { return pairs_.files; }
+  const ParamLayout& layout() const { return pairs_.layout; }
   void ReadValues(float* values) const;  // a buffer of the layout
 
   const AdapterSource* adapter() const override { return this; }
@@ -44,18 +59,18 @@ class AdapterSource : public ModelSource {
   ModelConfig TextConfig(const Tokenizer& tokenizer) const override {
     return base_->TextConfig(tokenizer);
   }
-  ChatFormat ReadChatFormat() const override;
+  ChatFormat ReadChatFormat() const override { return AdapterChatFormat(path(), *base_); }
   void ReadRows(const ParamSpec& param, int64_t begin, int64_t count, float* out) const override;
   StoredRows Rows(const ParamSpec& param) const override;
 
  private:
-  AdapterSource(std::string directory, std::unique_ptr<ModelSource> base, AdapterFiles files,
-                ParamLayout layout, const SafetensorsFile& tensors);
+  AdapterSource(std::string directory, std::unique_ptr<ModelSource> base, AdapterPairs pairs)
+      : ModelSource(std::move(directory), base->config()),
+        base_(std::move(base)),
+        pairs_(std::move(pairs)) {}
 
   std::unique_ptr<ModelSource> base_;
-  AdapterFiles files_;
-  ParamLayout layout_;
-  std::vector<float> values_;
+  AdapterPairs pairs_;
 };
 
 }  // namespace darkhorse

@@ -93,6 +93,30 @@ TEST_F(AdapterFolderTest, AnEmptyPairIsRefused) {
   EXPECT_TRUE(Says(Message(), "it is an adapter of another model"));
 }
 
+// Of a base that is there already the path that the folder names is not asked for.
+TEST_F(AdapterFolderTest, IsReadForABase) {
+  WithConfig([](json& config) { config["base_model_name_or_path"] = "someone/somewhere"; });
+  const std::unique_ptr<ModelSource> source = OpenModel(base());
+  const AdapterPairs pairs = ReadAdapter(folder(), *source);
+  EXPECT_EQ(pairs.files.base, base());
+  EXPECT_EQ(pairs.files.scale(), 2);
+  EXPECT_EQ(pairs.values, values_);
+  EXPECT_EQ(AdapterChatFormat(folder(), *source).chat_template,
+            source->ReadChatFormat().chat_template);
+  WriteFileAtomically(folder() + "/chat_template.jinja", "own");
+  EXPECT_EQ(AdapterChatFormat(folder(), *source).chat_template, "own");
+  // But it must be that base.
+  weights_[0] += 1;
+  files_.adapter.reset();
+  PublishPlain(dir_ / "other");
+  const std::unique_ptr<ModelSource> other = OpenModel(dir_ / "other");
+  const auto message = [&](const std::string& directory) {
+    return MessageOf([&] { ReadAdapter(directory, *other); });
+  };
+  EXPECT_TRUE(Says(message(folder()), "was trained on another model than"));
+  EXPECT_TRUE(Says(message(base()), "is no adapter's folder"));
+}
+
 TEST_F(AdapterFolderTest, ComesBackAsItWent) {
   PublishAdapter();
   EXPECT_TRUE(IsAdapterFolder(folder()));

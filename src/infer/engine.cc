@@ -37,7 +37,8 @@ Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm 
       prefill_rows_(prefill_rows),
       remember_(remember),
       proposer_(std::move(proposer)),
-      held_(static_cast<size_t>(slots)) {
+      held_(static_cast<size_t>(slots)),
+      held_adapter_(static_cast<size_t>(slots)) {
   CHECK(prefill_rows >= 1);
   running_.reserve(static_cast<size_t>(slots));  // a plan points into it
   for (int64_t slot = slots; slot-- > 0;) free_slots_.push_back(slot);
@@ -102,7 +103,8 @@ int64_t Engine::Shareable(int64_t computed, int64_t prompt) const {
 }
 
 // The slot that holds most of a prompt's beginning, of several one that is free.
-Engine::Source Engine::LongestCommon(const std::vector<int32_t>& prompt) const {
+Engine::Source Engine::LongestCommon(const GenerationRequest& request) const {
+  const std::vector<int32_t>& prompt = request.prompt;
   Source best;
   const auto consider = [&](int64_t slot, bool running, int64_t shareable, const auto& token) {
     const int64_t most = std::min(shareable, static_cast<int64_t>(prompt.size()) - 1);
@@ -112,11 +114,13 @@ Engine::Source Engine::LongestCommon(const std::vector<int32_t>& prompt) const {
     if (common > best.tokens) best = {slot, common, running};
   };
   for (const int64_t slot : free_slots_) {
+    if (held_adapter_[static_cast<size_t>(slot)] != request.adapter) continue;
     const std::vector<int32_t>& held = held_[static_cast<size_t>(slot)];
     consider(slot, false, static_cast<int64_t>(held.size()),
              [&](int64_t i) { return held[static_cast<size_t>(i)]; });
   }
   for (const Sequence& sequence : running_) {
+    if (sequence.request->asked.adapter != request.adapter) continue;
     const auto prompt_size = static_cast<int64_t>(sequence.request->asked.prompt.size());
     consider(sequence.slot, true, Shareable(sequence.computed, prompt_size),
              [&](int64_t i) { return sequence.token(i); });
@@ -165,7 +169,7 @@ void Engine::Admit() {
       if (sibling->computed < shareable) return;
       source = {sibling->slot, shareable, /*running=*/true};
     } else if (remember_ && !(next->asked.of_prompt.any() && next->admitted == 0)) {
-      source = LongestCommon(next->asked.prompt);
+      source = LongestCommon(next->asked);
     }
     Begin(next, source);
     if (next->admitted == next->asked.samples) waiting_.pop_front();
@@ -180,6 +184,7 @@ void Engine::Remember(const Sequence& sequence) {
   const int64_t computed = std::min(sequence.computed, sequence.length() - 1);
   const int64_t shareable = Shareable(computed, prompt);
   for (int64_t i = 0; i < shareable; ++i) tokens.push_back(sequence.token(i));
+  held_adapter_[static_cast<size_t>(sequence.slot)] = sequence.request->asked.adapter;
 }
 
 // Moves what has ended out of its slot.

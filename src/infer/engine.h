@@ -139,7 +139,7 @@ class Engine {
   struct Source;
   void Admit();
   void Begin(const std::shared_ptr<Request>& request, const Source& source);
-  Source LongestCommon(const std::vector<int32_t>& prompt) const;
+  Source LongestCommon(const GenerationRequest& request) const;
   int64_t Shareable(int64_t computed, int64_t prompt) const;
   void Remember(const Sequence& sequence);
   std::vector<int64_t> PromptRows() const;
@@ -168,7 +168,8 @@ class Engine {
   std::vector<int64_t> free_slots_;               // the one freed last at the end
   // By slot: of those that are free, the tokens that another sequence may begin with.
   std::vector<std::vector<int32_t>> held_;
-  std::deque<Ended> ended_;  // completions to hand out
+  std::vector<int32_t> held_adapter_;  // and what they were computed with
+  std::deque<Ended> ended_;            // completions to hand out
   GenerationStats stats_;
 };
 

@@ -1,5 +1,6 @@
 // What a step computes, and what is drawn from it.
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -95,7 +96,12 @@ TokenBatch Engine::PlanStep(std::vector<Planned>& plan) {
   std::vector<int64_t> guessed(running_.size());
   std::vector<std::vector<int32_t>> guesses(running_.size());
   Guess(guessed, guesses);
-  for (size_t i = 0; i < running_.size(); ++i) {
+  // Rows that take the same adapter lie together, for their products are computed together.
+  std::vector<size_t> order(running_.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto adapter = [&](size_t i) { return running_[i].request->asked.adapter; };
+  std::ranges::stable_sort(order, {}, adapter);
+  for (const size_t i : order) {
     Sequence& sequence = running_[i];
     const int64_t known = to_compute[i], left = sequence.length() - sequence.computed;
     if (known == 0) continue;
@@ -109,7 +115,11 @@ TokenBatch Engine::PlanStep(std::vector<Planned>& plan) {
     planned.rows = batch.rows() - planned.first;
     const bool follows = sequence.request->asked.max_tokens > 0;
     planned.sampled = known == left && follows ? 1 + guessed[i] : 0;
-    batch.segments.push_back({planned.first, planned.rows, sequence.computed, sequence.slot});
+    batch.segments.push_back({.row = planned.first,
+                              .rows = planned.rows,
+                              .position = sequence.computed,
+                              .slot = sequence.slot,
+                              .adapter = adapter(i)});
     plan.push_back(std::move(planned));
   }
   return batch;

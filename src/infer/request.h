@@ -14,6 +14,7 @@ namespace darkhorse {
 
 struct GenerationRequest {
   std::vector<int32_t> prompt;  // at least one token
+  int32_t adapter = 0;          // of those that the weights have (Segment::adapter)
   int64_t samples = 1;          // completions of this prompt
   int64_t max_tokens = 256;     // per completion; less where the cache's capacity ends first
   SamplingParams sampling;

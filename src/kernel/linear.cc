@@ -61,7 +61,8 @@ thread_local SharedMemory t_shared;
 
 }  // namespace
 
-LinearInput::LinearInput(ConstMatrix x, bool shared) : x_(x), shared_(shared) {
+LinearInput::LinearInput(ConstMatrix x, AdapterOfRow adapter_of_row, bool shared)
+    : x_(x), adapter_of_row_(adapter_of_row), shared_(shared) {
   CHECK(!t_shared.taken);
   t_shared.taken = true;
 }
@@ -158,7 +159,22 @@ Matrix Reduced(const LinearInput& x, const LowRank& adapter) {
 }
 
 void AdapterForward(const LinearInput& x, const LowRank& adapter, Matrix y) {
-  PlainForward(Reduced(x, adapter), adapter.b, y, /*accumulate=*/true);
+  if (adapter.present()) PlainForward(Reduced(x, adapter), adapter.b, y, /*accumulate=*/true);
+}
+
+// What each row's adapter adds to y: rows beside each other that take the same one, at once.
+void AdaptersForward(const LinearInput& x, std::span<const LowRank> adapters, Matrix y) {
+  if (adapters.empty()) return;
+  const AdapterOfRow chosen = x.adapter_of_row();
+  if (chosen.empty()) return AdapterForward(x, adapters.front(), y);
+  CHECK(static_cast<int64_t>(chosen.size()) == y.rows);
+  for (size_t begin = 0, end = 0; begin < chosen.size(); begin = end) {
+    while (end < chosen.size() && chosen[end] == chosen[begin]) ++end;
+    const auto which = static_cast<size_t>(chosen[begin]);
+    CHECK(which < adapters.size());
+    const auto first = static_cast<int64_t>(begin), rows = static_cast<int64_t>(end - begin);
+    AdapterForward(x.f32().Rows(first, rows), adapters[which], y.Rows(first, rows));
+  }
 }
 
 // dx += the gradient through the adapter.
@@ -197,6 +213,13 @@ void MagnitudeBackward(ConstMatrix dy, ConstMatrix z, const float* inverse_norm,
   });
 }
 
+// What the outputs of a weight with its adapter are multiplied by; null: nothing.
+const float* GainOf(const Weight& weight) {
+  const float* gain = weight.adapters.empty() ? nullptr : weight.adapters.front().gain;
+  CHECK(!gain || weight.adapters.size() == 1);
+  return gain;
+}
+
 // Groups of rows, one after the other.
 template <typename Body>
 void ForEachGroup(std::span<const int64_t> row_begin, const Body& body) {
@@ -212,21 +235,21 @@ Matrix RowsOf(Matrix x, int64_t begin, int64_t count) {
 }  // namespace
 
 void LinearForward(const LinearInput& x, const Weight& weight, Matrix y, bool accumulate) {
-  const LowRank* adapter = weight.adapter;
-  const bool gained = adapter && adapter->gain;
+  const float* gain = GainOf(weight);
   Matrix z = y;
-  if (gained && accumulate) {  // what y holds is not multiplied
+  if (gain && accumulate) {  // what y holds is not multiplied
     thread_local Scratch<float> scratch;
     z = {scratch.Get(y.rows * y.cols), y.rows, y.cols};
   }
-  PlainForward(x, weight, z, accumulate && !gained);
-  if (adapter) AdapterForward(x, *adapter, z);
-  if (gained) MultiplyByGain(z, adapter->gain, y, accumulate);
+  PlainForward(x, weight, z, accumulate && !gain);
+  AdaptersForward(x, weight.adapters, z);
+  if (gain) MultiplyByGain(z, gain, y, accumulate);
 }
 
 void LinearBackward(ConstMatrix dy, const LinearInput& x, const Weight& weight, Matrix dx,
                     bool add_to_dx, const WeightGradient& dw) {
-  const LowRank* adapter = weight.adapter;
+  const LowRank* adapter = weight.adapters.empty() ? nullptr : &weight.adapters.front();
+  CHECK(!adapter || (weight.adapters.size() == 1 && x.adapter_of_row().empty()));
   if (adapter && adapter->gain) {
     thread_local Scratch<float> scratch;
     const Matrix z(scratch.Get(dy.rows * dy.cols), dy.rows, dy.cols);
@@ -243,7 +266,7 @@ void LinearBackward(ConstMatrix dy, const LinearInput& x, const Weight& weight, 
 }
 
 void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
-                    std::span<const Weight> weights, Matrix y) {
+                    std::span<const Weight> weights, Matrix y, AdapterOfRow adapter_of_row) {
   const Format format = weights.empty() ? Format::kF32 : weights.front().format;
   if (format == Format::kBf16) {
     GroupedBf16GemmNT(x, row_begin, Operands(weights, OperandNT), y);
@@ -253,11 +276,13 @@ void GroupedForward(ConstMatrix x, std::span<const int64_t> row_begin,
     GroupedGemmNT(x, row_begin, weights, y);
   }
   ForEachGroup(row_begin, [&](size_t g, int64_t begin, int64_t rows) {
-    const LowRank* adapter = weights[g].adapter;
-    if (!adapter) return;
-    const Matrix own = y.Rows(begin, rows);
-    AdapterForward(x.Rows(begin, rows), *adapter, own);
-    if (adapter->gain) MultiplyByGain(own, adapter->gain, own, false);
+    const AdapterOfRow own =
+        adapter_of_row.empty()
+            ? AdapterOfRow()
+            : adapter_of_row.subspan(static_cast<size_t>(begin), static_cast<size_t>(rows));
+    const Matrix out = y.Rows(begin, rows);
+    AdaptersForward({x.Rows(begin, rows), own}, weights[g].adapters, out);
+    if (const float* gain = GainOf(weights[g])) MultiplyByGain(out, gain, out, false);
   });
 }
 
@@ -265,7 +290,7 @@ void GroupedBackward(ConstMatrix dy, ConstMatrix x, std::span<const int64_t> row
                      std::span<const Weight> weights, Matrix dx, bool add_to_dx,
                      std::span<const WeightGradient> dw) {
   if (weights.empty()) return;
-  if (weights.front().adapter || !HasNN(weights.front())) {
+  if (!weights.front().adapters.empty() || !HasNN(weights.front())) {
     ForEachGroup(row_begin, [&](size_t g, int64_t begin, int64_t rows) {
       LinearBackward(dy.Rows(begin, rows), x.Rows(begin, rows), weights[g], RowsOf(dx, begin, rows),
                      add_to_dx, dw[g]);

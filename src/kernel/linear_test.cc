@@ -173,7 +173,7 @@ struct AdaptedLayer {
         a(TestMatrix::Random(seed + 1, rank, kIn, 2)),
         b(TestMatrix::Random(seed + 2, kOut, rank)),
         adapter{{a.view(), format}, {b.view(), format}, 0.75f} {
-    base.weight.adapter = &adapter;
+    base.weight.adapters = {&adapter, 1};
   }
   Format format() const { return base.weight.format; }
   // u = scale * (x . A^T)
@@ -269,6 +269,48 @@ TEST_P(Linear, GroupsHaveAdaptersOfTheirOwn) {
     EXPECT_TRUE(SameBits(y.all(), want_y.all())) << add;
     EXPECT_TRUE(SameBits(dx.all(), want_dx.all())) << add;
   }
+}
+
+// Rows that take adapters of their own, by turns and in stretches, one of which is absent.
+TEST_P(Linear, EveryRowTakesItsAdapter) {
+  const TestMatrix x = TestMatrix::Random(1, kRows, kIn, 1);
+  const AdaptedLayer first(GetParam(), 3, 5), third(GetParam(), 3, 8);  // of one base
+  const std::vector<LowRank> adapters = {first.adapter, {}, third.adapter};
+  Weight weight = first.base.weight;
+  weight.adapters = adapters;
+  const std::vector<Weight> weights(kGroups.size() - 1, weight);
+  std::vector<int32_t> chosen(kRows, 1);
+  for (size_t row = 0; row < 12; ++row) chosen[row] = static_cast<int32_t>(row % 3);
+  std::fill_n(chosen.begin() + 15, 12, 2);
+  const auto defined = [&](const TestMatrix& y0, bool add) {
+    TestMatrix y = y0;
+    for (int64_t row = 0; row < kRows; ++row) {
+      const auto own = [&](auto& m) { return m.view().Rows(row, 1); };
+      const int32_t which = chosen[static_cast<size_t>(row)];
+      if (which == 1) {
+        Define(GetParam(), own(x), false, first.base.matrix, true, own(y), add);
+      } else {
+        (which == 0 ? first : third).DefineForward(own(x), own(y), add);
+      }
+    }
+    return y;
+  };
+  const TestMatrix y0 = TestMatrix::Random(4, kRows, kOut);
+  for (const bool add : {false, true}) {
+    TestMatrix y = y0, of_shared = y0;
+    LinearForward({x.view(), chosen}, weight, y, add);
+    LinearForward(LinearInput::Shared(x.view(), chosen), weight, of_shared, add);
+    EXPECT_TRUE(SameBits(y.all(), defined(y0, add).all())) << add;
+    EXPECT_TRUE(SameBits(of_shared.all(), y.all())) << add;
+  }
+  TestMatrix grouped = y0;
+  GroupedForward(x, kGroups, weights, grouped, chosen);
+  EXPECT_TRUE(SameBits(grouped.all(), defined(y0, false).all()));
+  // Rows that choose nothing take the first.
+  TestMatrix y = y0, want = y0;
+  LinearForward(x, weight, y);
+  first.DefineForward(x, want, false);
+  EXPECT_TRUE(SameBits(y.all(), want.all()));
 }
 
 // Of weights in integers the input gradient is the bf16 product with the numbers that they stand

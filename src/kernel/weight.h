@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/matrix.h"
 #include "kernel/ggml_blocks.h"
@@ -45,15 +46,16 @@ struct Weight {
   const std::byte* stored = nullptr;
   const GgmlTypeInfo* stored_type = nullptr;
 
-  // What products add to it; null: nothing. Outlives the weight.
-  const LowRank* adapter = nullptr;
+  // What products add to it: of these each row takes one (kernel/linear.h), the first where it says
+  // nothing. Empty: nothing is added to any row. Outlive the weight.
+  std::span<const LowRank> adapters = {};
 
   bool present() const { return w.data || forward || stored; }
   int64_t out() const { return w.rows; }
   int64_t in() const { return w.cols; }
   // Some of the outputs. q8 and q4 exist packed only, so of such a weight these are the f32 numbers
   // that it was made from; of blocks too, where there are such numbers, else `begin` is a multiple
-  // of 16. Its adapter is no part of them.
+  // of 16. Its adapters are no part of them.
   Weight Rows(int64_t begin, int64_t count) const;
 };
 
@@ -66,8 +68,12 @@ struct LowRank {
   // DoRA (Liu et al. 2024): the rows of W + scale * B . A have magnitudes that are trained, in the
   // place of the norms they would have, so y = gain * (all of the above), gain = magnitude / norm.
   // For gradients the norms are constants (section 4.3 there). Null: the sum as it is.
+  // An adapter that has them is its weight's only one.
   const float* gain = nullptr;          // [out]
   const float* inverse_norm = nullptr;  // [out]
+
+  // One that is absent adds nothing.
+  bool present() const { return a.present(); }
 };
 
 // Where the gradient of a weight goes; what is null is not wanted.

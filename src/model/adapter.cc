@@ -86,7 +86,7 @@ void BaseRows(const Weight& weight, int64_t begin, Matrix out) {
 // norm[o] = that of row o of W + scale * B . A: the sum in f32, its squares in double.
 void RowNorms(const Weight& weight, float* norm) {
   constexpr int64_t kRows = 16 * kUnpackedRows;
-  const LowRank& adapter = *weight.adapter;
+  const LowRank& adapter = weight.adapters.front();
   const int64_t rank = adapter.a.out(), in = weight.in();
   std::vector<float> numbers(static_cast<size_t>(kRows * (in + rank)));
   for (int64_t begin = 0; begin < weight.out(); begin += kRows) {
@@ -215,31 +215,45 @@ ModelGradients BindAdapterGradients(const ModelConfig& config, const ParamLayout
 }
 
 AdaptedWeights::AdaptedWeights(const ModelConfig& config, const ModelWeights& base,
-                               const ParamLayout& layout, double scale, float* values,
-                               Format format)
-    : model_(base), packed_(Bytes(layout, format) / static_cast<int64_t>(sizeof(float))) {
-  adapters_.reserve(layout.params().size() / 2);
+                               const std::vector<AdapterValues>& adapters, Format format)
+    : model_(base) {
+  int64_t bytes = 0, most = 0;
+  std::vector<PairsInOrder> pairs;
+  const ParamLayout none(std::vector<ParamSpec>{});
+  for (const AdapterValues& adapter : adapters) {
+    const ParamLayout& layout = adapter.layout ? *adapter.layout : none;
+    pairs.emplace_back(layout);
+    bytes += Bytes(layout, format);
+    most += static_cast<int64_t>(layout.params().size() / 2 * adapters.size());
+  }
+  packed_ = FloatBuffer(bytes / static_cast<int64_t>(sizeof(float)));
+  adapters_.reserve(static_cast<size_t>(most));
   float* packed = packed_.data();
-  const auto weight_of = [&](const ParamInfo& param) {
+  const auto weight_of = [&](const ParamInfo& param, float* values) {
     Weight weight{MatrixOf(param, values), format, packed};
     packed += PackedFloats(param, format);
     return weight;
   };
-  PairsInOrder pairs(layout);
   ListAdaptable(config, model_, [&](Weight& weight, const ParamSpec& spec) {
-    const Pair pair = pairs.Take(spec);
-    if (!pair.a) return;
-    adapters_.push_back({weight_of(*pair.a), weight_of(*pair.b), static_cast<float>(scale)});
-    LowRank& adapter = adapters_.back();
-    weight.adapter = &adapter;
-    if (!pair.magnitude) return;
-    magnitudes_.push_back(
-        {&weight, values + pair.magnitude->offset, packed, packed + weight.out()});
-    packed += PackedFloats(*pair.magnitude, format);
-    adapter.gain = magnitudes_.back().gain;
-    adapter.inverse_norm = magnitudes_.back().inverse_norm;
+    std::vector<LowRank> own(adapters.size());
+    for (size_t i = 0; i < adapters.size(); ++i) {
+      const Pair pair = pairs[i].Take(spec);
+      if (!pair.a) continue;
+      own[i] = {weight_of(*pair.a, adapters[i].values), weight_of(*pair.b, adapters[i].values),
+                static_cast<float>(adapters[i].scale)};
+      if (!pair.magnitude) continue;
+      CHECK(adapters.size() == 1);
+      magnitudes_.push_back(
+          {&weight, adapters[i].values + pair.magnitude->offset, packed, packed + weight.out()});
+      packed += PackedFloats(*pair.magnitude, format);
+      own[i].gain = magnitudes_.back().gain;
+      own[i].inverse_norm = magnitudes_.back().inverse_norm;
+    }
+    if (std::ranges::none_of(own, &LowRank::present)) return;
+    weight.adapters = {adapters_.data() + adapters_.size(), own.size()};
+    adapters_.insert(adapters_.end(), own.begin(), own.end());
   });
-  CHECK(pairs.all_taken());
+  for (const PairsInOrder& one : pairs) CHECK(one.all_taken());
   Repack();
 }
 
@@ -247,7 +261,7 @@ void AdaptedWeights::Repack() {
   ParallelFor(2 * static_cast<int64_t>(adapters_.size()), [&](int64_t i) {
     const LowRank& adapter = adapters_[static_cast<size_t>(i / 2)];
     const Weight& weight = i % 2 == 0 ? adapter.a : adapter.b;
-    PackForward(weight, const_cast<void*>(weight.forward));
+    if (weight.present()) PackForward(weight, const_cast<void*>(weight.forward));
   });
   ParallelFor(static_cast<int64_t>(magnitudes_.size()), [&](int64_t i) {
     const Magnitudes& m = magnitudes_[static_cast<size_t>(i)];

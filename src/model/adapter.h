@@ -46,13 +46,24 @@ void InitializeAdapter(const ParamLayout& layout, uint64_t seed, float* values);
 ModelGradients BindAdapterGradients(const ModelConfig& config, const ParamLayout& layout,
                                     float* gradients);
 
-// A base model with adapters.
+// An adapter's numbers, in memory of someone else's.
+struct AdapterValues {
+  const ParamLayout* layout = nullptr;  // null: an adapter without pairs, which is the base
+  double scale = 1;
+  float* values = nullptr;  // the pairs, a buffer of the layout
+};
+
+// A base model with an adapter, or with several of which each row of a batch takes one
+// (Segment::adapter counts them). Of several none has magnitudes.
 class AdaptedWeights {
  public:
-  // `values`: the pairs, a buffer of `layout`. Base and values must outlive this, and the values
-  // not change without Repack. `format`: of the pairs' products.
+  // Base, layouts and values must outlive this, and the values not change without Repack.
+  // `format`: of the pairs' products.
+  AdaptedWeights(const ModelConfig& config, const ModelWeights& base,
+                 const std::vector<AdapterValues>& adapters, Format format);
   AdaptedWeights(const ModelConfig& config, const ModelWeights& base, const ParamLayout& layout,
-                 double scale, float* values, Format format);
+                 double scale, float* values, Format format)
+      : AdaptedWeights(config, base, {{&layout, scale, values}}, format) {}
   AdaptedWeights(const AdaptedWeights&) = delete;
   AdaptedWeights& operator=(const AdaptedWeights&) = delete;
 
@@ -76,7 +87,8 @@ class AdaptedWeights {
   };
 
   ModelWeights model_;
-  std::vector<LowRank> adapters_;  // as many as there are pairs; they do not move
+  // By weight that any has a pair of, then by adapter; they do not move.
+  std::vector<LowRank> adapters_;
   std::vector<Magnitudes> magnitudes_;
   FloatBuffer packed_;
 };

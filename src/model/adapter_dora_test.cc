@@ -120,7 +120,7 @@ TEST(Dora, ValuesAndGradientsAreThoseOfTheMergedModel) {
 const LowRank& FirstAdapter(const ModelWeights& model) {
   const LayerWeights& layer = model.layers.front();
   const Weight& weight = layer.mla.o_proj.present() ? layer.mla.o_proj : layer.gqa.o_proj;
-  return *weight.adapter;
+  return weight.adapters.front();
 }
 
 // A fresh one multiplies by 1: a norm divided by itself. Of layers of more outputs than are taken

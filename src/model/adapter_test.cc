@@ -118,6 +118,62 @@ TEST(Adapter, AFrozenBaseIsReadFromItsPackedForm) {
   }
 }
 
+std::vector<float> Hidden(const ModelConfig& config, const ModelWeights& weights,
+                          const TokenBatch& batch) {
+  Arena arena;
+  const Matrix hidden = Transformer(config).Forward(weights, batch, nullptr, arena, nullptr);
+  return {hidden.data, hidden.data + hidden.size()};
+}
+
+// Documents that take different adapters in one batch get what each alone gives, to the bit; one
+// adapter has pairs where another has none.
+TEST(Adapter, EveryDocumentTakesItsOwn) {
+  for (const Format format : {Format::kF32, Format::kBf16}) {
+    for (const ReferenceCase& reference_case : ReferenceCases()) {
+      SCOPED_TRACE(reference_case.name);
+      AdaptedCase all(reference_case, Options(3));
+      AdaptedCase few(reference_case, Options(2, {"o_proj", "down_proj"}));
+      const ModelConfig& config = all.base.config;
+      const ParamLayout whole(config);
+      const ModelWeights base = Bind(config, whole, all.base.weights.data(), format);
+      const std::vector<AdapterValues> adapters = {
+          {}, {&all.layout, all.scale, all.values.data()}, {&few.layout, 3, few.values.data()}};
+      const AdaptedWeights together(config, base, adapters, format);
+      TokenBatch batch = all.base.batch;
+      // Each document three times, one with every adapter, so that neighbours differ.
+      const TokenBatch once = batch;
+      for (int copies = 1; copies < 3; ++copies) {
+        for (Segment segment : once.segments) {
+          segment.row += copies * once.rows();
+          batch.segments.push_back(segment);
+        }
+        batch.tokens.insert(batch.tokens.end(), once.tokens.begin(), once.tokens.end());
+      }
+      for (size_t s = 0; s < batch.segments.size(); ++s)
+        batch.segments[s].adapter =
+            static_cast<int32_t>((s + s / once.segments.size()) % adapters.size());
+      const std::vector<float> got = Hidden(config, together.model(), batch);
+      std::vector<std::vector<float>> alone;
+      for (const AdapterValues& adapter : adapters) {
+        alone.push_back(
+            Hidden(config, AdaptedWeights(config, base, {adapter}, format).model(), once));
+      }
+      EXPECT_EQ(alone[0], Hidden(config, base, once));
+      EXPECT_NE(alone[1], alone[0]);
+      EXPECT_NE(alone[2], alone[0]);
+      for (const Segment& segment : batch.segments) {
+        const auto& want = alone[static_cast<size_t>(segment.adapter)];
+        const int64_t from = segment.row % once.rows();
+        EXPECT_EQ(std::memcmp(got.data() + segment.row * config.hidden_size,
+                              want.data() + from * config.hidden_size,
+                              static_cast<size_t>(segment.rows * config.hidden_size) * 4),
+                  0)
+            << segment.row;
+      }
+    }
+  }
+}
+
 TEST(Adapter, TargetsAreTheLayersNamed) {
   const ModelConfig config = ReferenceCases().front().config;
   const ParamLayout some = AdapterLayout(config, Options(2, {"o_proj", "down_proj"}));

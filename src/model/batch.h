@@ -18,6 +18,7 @@ struct Segment {
   int64_t position = 0;  // document position of the first row
   int64_t slot = -1;     // cache slot, or -1: no cache
   int64_t prefix = -1;   // the row, before `row`, of this document's position 0; -1: none
+  int32_t adapter = 0;   // of those beside the weights (model/adapter.h), which its rows take
   // How many rows elsewhere belong to it, where there is no cache.
   int64_t prefix_rows() const { return prefix < 0 ? 0 : position; }
 };

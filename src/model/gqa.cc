@@ -71,7 +71,7 @@ void GqaForward(const PassContext& pass, const GqaWeights& w, int64_t layer, Con
   s.heads_out = pass.arena.NewMatrix(x.rows, w.q_proj.out());
   s.lse = saved ? pass.arena.Floats(pass.config.num_attention_heads * x.rows) : nullptr;
   {
-    const LinearInput in = LinearInput::Shared(x);
+    const LinearInput in = LinearInput::Shared(x, pass.adapter_of_row);
     const Rotated q = ProjectAndRotate(pass, in, w.q_proj, w.q_bias, w.q_norm);
     const Rotated k = ProjectAndRotate(pass, in, w.k_proj, w.k_bias, w.k_norm);
     s.q_in = q.in, s.q_inv_rms = q.inv_rms, s.q = q.out;
@@ -85,7 +85,7 @@ void GqaForward(const PassContext& pass, const GqaWeights& w, int64_t layer, Con
   } else {
     AttendOwnRows(pass, pass.batch.segments, Heads(pass, s), AttentionFormat(w.o_proj));
   }
-  LinearForward(s.heads_out, w.o_proj, y, /*accumulate=*/true);
+  LinearForward({s.heads_out, pass.adapter_of_row}, w.o_proj, y, /*accumulate=*/true);
   for (int64_t row = 0; w.o_bias && row < y.rows; ++row) {
     for (int64_t i = 0; i < y.cols; ++i) y.Row(row)[i] += w.o_bias[i];
   }

@@ -53,7 +53,7 @@ void Queries(const PassContext& pass, const MlaWeights& w, const LinearInput& x,
     LinearForward(x, w.q_a_proj, s.q_a);
     RmsNormForward(s.q_a, w.q_a_layernorm, static_cast<float>(pass.config.rms_norm_eps),
                    s.q_a_normed, s.q_a_inv_rms);
-    LinearForward(s.q_a_normed, w.q_b_proj, s.q);
+    LinearForward({s.q_a_normed, pass.adapter_of_row}, w.q_b_proj, s.q);
   } else {
     LinearForward(x, w.q_proj, s.q);
   }
@@ -78,7 +78,7 @@ void Expand(const PassContext& pass, const MlaWeights& w, MlaSaved& s) {
   const int64_t rows = s.latent.rows;
   s.kv = pass.arena.NewMatrix(rows, d.heads * (d.nope + d.value));
   s.k = pass.arena.NewMatrix(rows, d.heads * d.query);
-  LinearForward(s.latent, w.kv_b_proj, s.kv);
+  LinearForward({s.latent, pass.adapter_of_row}, w.kv_b_proj, s.kv);
   ParallelForRange(rows, kCopyRows, [&](int64_t begin, int64_t end) {
     for (int64_t head = 0; head < d.heads; ++head) {
       const Matrix key = d.Query(s.k, head).Rows(begin, end - begin);
@@ -167,7 +167,7 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
   s.heads_out = pass.arena.NewMatrix(x.rows, d.heads * d.value);
   s.lse = saved ? pass.arena.Floats(d.heads * x.rows) : nullptr;
   {
-    const LinearInput in = LinearInput::Shared(x);
+    const LinearInput in = LinearInput::Shared(x, pass.adapter_of_row);
     Queries(pass, w, in, s);
     Latents(pass, w, in, s);
   }
@@ -192,7 +192,7 @@ void MlaForward(const PassContext& pass, const MlaWeights& w, int64_t layer, Con
     }
     AttendLatentCache(pass, w, layer, continued, s);
   }
-  LinearForward(s.heads_out, w.o_proj, y, /*accumulate=*/true);
+  LinearForward({s.heads_out, pass.adapter_of_row}, w.o_proj, y, /*accumulate=*/true);
 }
 
 void MlaBackward(const PassContext& pass, const MlaWeights& w, const MlaSaved& s, ConstMatrix dy,

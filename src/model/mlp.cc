@@ -14,12 +14,12 @@ void MlpForward(const PassContext& pass, const MlpWeights& w, ConstMatrix x, Mat
   s.up = pass.arena.NewMatrix(x.rows, intermediate);
   s.activated = pass.arena.NewMatrix(x.rows, intermediate);
   {
-    const LinearInput in = LinearInput::Shared(x);
+    const LinearInput in = LinearInput::Shared(x, pass.adapter_of_row);
     LinearForward(in, w.gate_proj, s.gate);
     LinearForward(in, w.up_proj, s.up);
   }
   SwiGluForward(s.gate, s.up, s.activated);
-  LinearForward(s.activated, w.down_proj, y, /*accumulate=*/true);
+  LinearForward({s.activated, pass.adapter_of_row}, w.down_proj, y, /*accumulate=*/true);
 }
 
 void MlpBackward(const PassContext& pass, const MlpWeights& w, const MlpSaved& s, ConstMatrix dy,

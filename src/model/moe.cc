@@ -28,6 +28,15 @@ Dispatch SortByExpert(const PassContext& pass, const Routing& routing, int64_t r
   return dispatch;
 }
 
+// Of every visit to an expert the adapter of its row.
+AdapterOfRow VisitAdapters(const PassContext& pass, const Dispatch& dispatch, int64_t visits) {
+  if (pass.adapter_of_row.empty()) return {};
+  int32_t* adapter = pass.arena.Ints(visits);
+  for (int64_t i = 0; i < visits; ++i)
+    adapter[i] = pass.adapter_of_row[static_cast<size_t>(dispatch.source[i])];
+  return {adapter, static_cast<size_t>(visits)};
+}
+
 }  // namespace
 
 void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Matrix y,
@@ -48,10 +57,11 @@ void MoeForward(const PassContext& pass, const MoeWeights& w, ConstMatrix x, Mat
   s.activated = pass.arena.NewMatrix(visits, intermediate);
   s.out = pass.arena.NewMatrix(visits, x.cols);
   GatherRows(x, {s.dispatch.source, static_cast<size_t>(visits)}, s.x);
-  GroupedForward(s.x, s.dispatch.row_begin, w.gate_proj, s.gate);
-  GroupedForward(s.x, s.dispatch.row_begin, w.up_proj, s.up);
+  const AdapterOfRow adapters = VisitAdapters(pass, s.dispatch, visits);
+  GroupedForward(s.x, s.dispatch.row_begin, w.gate_proj, s.gate, adapters);
+  GroupedForward(s.x, s.dispatch.row_begin, w.up_proj, s.up, adapters);
   SwiGluForward(s.gate, s.up, s.activated);
-  GroupedForward(s.activated, s.dispatch.row_begin, w.down_proj, s.out);
+  GroupedForward(s.activated, s.dispatch.row_begin, w.down_proj, s.out, adapters);
   CombineRows(s.out, s.dispatch.slot, s.routing.weight, k, y, /*add_to_y=*/true);
   if (w.shared.gate_proj.present()) MlpForward(pass, w.shared, x, y, &s.shared);
 }

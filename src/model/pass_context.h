@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "kernel/linear.h"
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
@@ -18,6 +19,7 @@ struct PassContext {
   KvCache* cache;           // null in training
   Arena& arena;             // buffers that outlive the call are the caller's to release
   PartClock* clock;         // null: nobody asks where the time goes
+  AdapterOfRow adapter_of_row = {};
   int64_t rows() const { return batch.rows(); }
 };
 

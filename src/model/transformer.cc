@@ -1,5 +1,6 @@
 #include "model/transformer.h"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -81,6 +82,20 @@ const int32_t* RowPositions(const TokenBatch& batch, const ModelConfig& config, 
   return position;
 }
 
+namespace {
+
+// Which adapter each row takes, in `arena`; empty where all take the first.
+AdapterOfRow RowAdapters(const TokenBatch& batch, Arena& arena) {
+  if (std::ranges::all_of(batch.segments, [](const Segment& s) { return s.adapter == 0; }))
+    return {};
+  int32_t* adapter = arena.Ints(batch.rows());
+  for (const Segment& segment : batch.segments)
+    std::fill_n(adapter + segment.row, segment.rows, segment.adapter);
+  return {adapter, static_cast<size_t>(batch.rows())};
+}
+
+}  // namespace
+
 Transformer::Transformer(const ModelConfig& config, Activations activations)
     : config_(config), activations_(activations), rope_(config), cost_(config) {}
 
@@ -96,7 +111,7 @@ Matrix Transformer::Forward(const ModelWeights& weights, const TokenBatch& batch
   const PassContext pass{config_, rope_.table(batch.positions()),
                          batch,   RowPositions(batch, config_, arena),
                          cache,   arena,
-                         clock};
+                         clock,   RowAdapters(batch, arena)};
 
   GatherRows(weights.embed_tokens, batch.tokens, x);
   if (saved) saved->layers.assign(weights.layers.size(), {});

@@ -29,6 +29,15 @@ const ModelSource& BaseOf(const ModelSource& source) {
   return adapter ? adapter->base() : source;
 }
 
+// Of several adapters none may have magnitudes (kernel/weight.h).
+void RefuseMagnitudes(const AdapterPairs& pairs, const std::string& folder) {
+  if (!pairs.files.dora) return;
+  Fail(
+      "{}: is an adapter with DoRA's magnitudes, which is not loaded beside its base or others; "
+      "load it by its own folder, or train one without (adapter.dora = false)",
+      folder);
+}
+
 // Multi-token-prediction modules are for training, but for the first, which may guess.
 ModelConfig MainModel(ModelConfig config, bool module = false) {
   config.num_nextn_predict_layers = std::min<int64_t>(config.num_nextn_predict_layers, module);
@@ -91,17 +100,31 @@ OpenedModel::OpenedModel(const std::string& path)
       config_(source_->TextConfig(tokenizer_)),
       silent_(tokenizer_.SilentIds(config_.vocab_size)) {}
 
-LoadedModel::LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need)
+LoadedModel::LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need,
+                         const std::vector<std::string>& adapters)
     : OpenedModel(std::move(opened)),
       model_(Fitting(*this, format, need)),
       weights_(MainModel(config(), need.module), BaseOf(source()),
                Chooser(BaseOf(source()), format)) {
-  const AdapterSource* adapter = AdapterApart(source());
-  if (!adapter) return;
-  adapter_ = FloatBuffer(adapter->layout().buffer_size());
-  adapter->ReadValues(adapter_.data());
-  adapted_.emplace(MainModel(config()), weights_.model(), adapter->layout(),
-                   adapter->files().scale(), adapter_.data(), Format::kF32);
+  const AdapterSource* own = AdapterApart(source());
+  if (!own && adapters.empty()) return;
+  if (config().latent_attention()) {
+    Fail("{}: has latent attention, beside which adapters cannot be loaded; load {} by itself",
+         path(), adapters.front());
+  }
+  const ModelSource& base = BaseOf(source());
+  // The first is what requests take that ask for none: the one that was opened, or nothing.
+  if (own) pairs_.push_back(own->pairs());
+  if (own && !adapters.empty()) RefuseMagnitudes(own->pairs(), path());
+  for (const std::string& folder : adapters) {
+    pairs_.push_back(ReadAdapter(folder, base));
+    RefuseMagnitudes(pairs_.back(), folder);
+    adapters_.push_back({folder, AdapterChatFormat(folder, base)});
+  }
+  std::vector<AdapterValues> values(own ? 0 : 1);
+  for (AdapterPairs& pairs : pairs_)
+    values.push_back({&pairs.layout, pairs.files.scale(), pairs.values.data()});
+  adapted_.emplace(MainModel(config()), weights_.model(), values, Format::kF32);
 }
 
 std::vector<int32_t> OpenedModel::PromptTokens(std::string_view text, bool special) const {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/adapter_folder.h"
 #include "checkpoint/model_source.h"
 #include "model/adapter.h"
 #include "model/kv_cache.h"
@@ -78,13 +79,23 @@ class OpenedModel {
   std::shared_ptr<const std::vector<int32_t>> silent_;
 };
 
+// An adapter of a model that is loaded beside it, of which each request to an engine takes one
+// (GenerationRequest::adapter).
+struct LoadedAdapter {
+  std::string folder;
+  ChatFormat chat_format;  // its own, or the model's
+};
+
 class LoadedModel : public OpenedModel {
  public:
   // `format`: what its linear layers compute in; none: in what the files hold (WeightStore). An
   // adapter's products are f32 beside those of its base, as in training, but with latent attention,
   // whose cache reads whole weights: there they are added to the base's. Error: this machine has no
   // memory for the weights and the cache that will be needed, told before any of it is taken.
-  LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need = {});
+  // `adapters`: folders of others' adapters of the same base, which are its second, third and so
+  // on. Error: one that is not of it or has magnitudes (DoRA), or latent attention.
+  LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need = {},
+              const std::vector<std::string>& adapters = {});
   explicit LoadedModel(const std::string& path, std::optional<Format> format = Format::kF32)
       : LoadedModel(OpenedModel(path), format) {}
   LoadedModel(const LoadedModel&) = delete;
@@ -93,11 +104,13 @@ class LoadedModel : public OpenedModel {
   const Transformer& model() const { return model_; }
   const ModelWeights& weights() const { return adapted_ ? adapted_->model() : weights_.model(); }
   int64_t weight_bytes() const { return weights_.bytes(); }
+  const std::vector<LoadedAdapter>& adapters() const { return adapters_; }
 
  private:
   Transformer model_;
   WeightStore weights_;
-  FloatBuffer adapter_;  // and, where there is one, an adapter's values
+  std::vector<LoadedAdapter> adapters_;
+  std::vector<AdapterPairs> pairs_;  // of adapters, one that was opened with the model first
   std::optional<AdaptedWeights> adapted_;
 };
 

@@ -160,7 +160,7 @@ TEST(LoadedModel, AnAdapterIsBesideItsBaseOrInIt) {
     PublishCheckpoint(scratch / "adapter", config, pairs, values.data(), files, nullptr);
 
     const LoadedModel base(scratch / "base"), loaded(scratch / "adapter");
-    const TokenBatch batch{{5, 9, 2, 30}, {{0, 4, 0, 0}}};
+    TokenBatch batch{{5, 9, 2, 30}, {{0, 4, 0, 0}}};
     const auto hidden = [&](const LoadedModel& model, const ModelWeights& w) {
       Arena arena;
       KvCache cache(config, latent ? CacheForm::kLatent : CacheForm::kExpanded, 1, 8);
@@ -181,10 +181,42 @@ TEST(LoadedModel, AnAdapterIsBesideItsBaseOrInIt) {
     EXPECT_GT(effect, 1e-2);
     if (latent) {
       EXPECT_EQ(apart, 0);
-      EXPECT_EQ(loaded.weights().layers[0].mla.o_proj.adapter, nullptr);
+      EXPECT_TRUE(loaded.weights().layers[0].mla.o_proj.adapters.empty());
+      EXPECT_TRUE(Says(MessageOf([&] {
+                         LoadedModel(OpenedModel(scratch / "base"), Format::kF32, {},
+                                     {scratch / "adapter"});
+                       }),
+                       "has latent attention"));
     } else {
       EXPECT_LT(apart, 1e-4 * effect);
-      EXPECT_NE(loaded.weights().layers[0].gqa.o_proj.adapter, nullptr);
+      // Beside the base that rows may take as it is, to the bit.
+      const LoadedModel both(OpenedModel(scratch / "base"), Format::kF32, {},
+                             {scratch / "adapter"});
+      EXPECT_EQ(both.adapters().size(), 1u);
+      EXPECT_EQ(hidden(both, both.weights()), without);
+      // Beside another that was opened with its base.
+      const LoadedModel twice(OpenedModel(scratch / "adapter"), Format::kF32, {},
+                              {scratch / "adapter"});
+      EXPECT_EQ(hidden(twice, twice.weights()), got);
+      batch.segments[0].adapter = 1;
+      EXPECT_EQ(hidden(both, both.weights()), got);
+      EXPECT_EQ(hidden(twice, twice.weights()), got);
+      EXPECT_EQ(loaded.weights().layers[0].gqa.o_proj.adapters.size(), 1u);
+      // One with magnitudes is loaded alone, or not at all.
+      options.dora = true;
+      const ParamLayout magnitudes = AdapterLayout(config, options);
+      FloatBuffer more(magnitudes.buffer_size());
+      for (int64_t i = 0; i < more.size(); ++i) more[i] = 0.5f;
+      files.adapter->dora = true;
+      PublishCheckpoint(scratch / "dora", config, magnitudes, more.data(), files, nullptr);
+      EXPECT_TRUE(LoadedModel(scratch / "dora").weights().layers[0].gqa.o_proj.adapters[0].gain);
+      for (const auto& [first, second] :
+           {std::pair("base", "dora"), std::pair("dora", "adapter")}) {
+        EXPECT_TRUE(Says(MessageOf([&, opened = scratch / first, beside = scratch / second] {
+                           LoadedModel(OpenedModel(opened), Format::kF32, {}, {beside});
+                         }),
+                         "dora: is an adapter with DoRA's magnitudes"));
+      }
     }
   }
 }

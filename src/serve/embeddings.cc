@@ -41,9 +41,10 @@ EmbeddingRequest ParseEmbeddingRequest(const std::string& body, int64_t width,
   return request;
 }
 
-GenerationRequest EmbeddingOf(std::vector<int32_t> tokens) {
+GenerationRequest EmbeddingOf(std::vector<int32_t> tokens, int32_t adapter) {
   GenerationRequest request;
   request.prompt = std::move(tokens);
+  request.adapter = adapter;
   request.max_tokens = 0;
   request.of_prompt.hidden = true;
   return request;

@@ -27,7 +27,7 @@ EmbeddingRequest ParseEmbeddingRequest(const std::string& body, int64_t width,
                                        const RequestLimits& limits);
 
 // What an engine is asked for a text's embedding.
-GenerationRequest EmbeddingOf(std::vector<int32_t> tokens);
+GenerationRequest EmbeddingOf(std::vector<int32_t> tokens, int32_t adapter);
 // The embedding that it answers: hidden_sum by its Euclidean norm. All 0 where that is 0.
 std::vector<float> Embedding(const Completion& completion);
 

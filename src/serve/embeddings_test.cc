@@ -103,7 +103,7 @@ TEST(Embeddings, AreTheMeanOfTheHiddenStates) {
     std::vector<int64_t> tokens;
     int64_t all = 0;
     for (const GenerationRequest& text : texts) {
-      requests.push_back(EmbeddingOf(text.prompt));
+      requests.push_back(EmbeddingOf(text.prompt, 0));
       tokens.push_back(static_cast<int64_t>(text.prompt.size()));
       all += tokens.back();
     }

@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "infer/engine.h"
-#include "serve/answer_forms.h"
 #include "serve/api_error.h"
 #include "serve/api_response.h"
 #include "serve/completion_job.h"
@@ -18,9 +17,9 @@
 #include "serve/key_limits.h"
 #include "serve/page.h"
 #include "serve/scheduler.h"
-#include "text/chat_prompt.h"
+#include "serve/served_model.h"
 #include "text/fill_in.h"
-#include "text/tags.h"
+#include "text/stream.h"
 
 namespace darkhorse {
 namespace {
@@ -44,14 +43,18 @@ int64_t LongestToken(const Tokenizer& tokenizer) {
   return static_cast<int64_t>(longest);
 }
 
-// The tokens among the marks of calls.
-std::vector<int32_t> MarksOf(const Tokenizer& tokenizer, std::optional<ToolCallFormat> format) {
-  std::vector<int32_t> marks;
-  if (!format) return marks;
-  for (const std::string& mark : ToolCallMarks(*format)) {
-    if (const auto id = tokenizer.TokenId(mark)) marks.push_back(*id);
+std::vector<std::unique_ptr<ServedModel>> ServedModels(const LoadedModel& loaded,
+                                                       const ServeOptions& options) {
+  std::vector<std::unique_ptr<ServedModel>> served;
+  served.push_back(
+      std::make_unique<ServedModel>(loaded, options.name, /*adapter=*/0, loaded.chat_format()));
+  CHECK(options.adapters.size() == loaded.adapters().size());
+  for (size_t i = 0; i < options.adapters.size(); ++i) {
+    served.push_back(std::make_unique<ServedModel>(loaded, options.name + ":" + options.adapters[i],
+                                                   static_cast<int32_t>(i + 1),
+                                                   loaded.adapters()[i].chat_format));
   }
-  return marks;
+  return served;
 }
 
 void SendJson(const Reply& reply, const Json& json) {
@@ -70,11 +73,7 @@ class Server::Impl {
         started_(std::time(nullptr)),
         key_limits_(options.access.keys),
         fill_in_(FillInMarksOf(loaded.tokenizer())),
-        prompter_(loaded.tokenizer(), loaded.chat_format(), DocumentStartToken(loaded.config()),
-                  loaded.path()),
-        call_format_(ToolCallFormatOf(loaded.chat_format().chat_template)),
-        call_marks_(MarksOf(loaded.tokenizer(), call_format_)),
-        forms_(loaded.tokenizer(), StopTokens(loaded.config()), call_marks_),
+        served_(ServedModels(loaded, options)),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
                 options.prefill_rows, /*remember=*/true, std::move(proposer)),
         scheduler_(engine_, options.slots + options.queue),
@@ -154,47 +153,51 @@ class Server::Impl {
   }
 
   void Models(const HttpRequest&, const Reply& reply) {
-    SendJson(reply, {{"object", "list"},
-                     {"data", Json::array({{{"id", options_.name},
-                                            {"object", "model"},
-                                            {"created", started_},
-                                            {"owned_by", "darkhorse"},
-                                            {"context_length", context_}}})}});
+    Json list = Json::array();
+    for (const auto& model : served_) {
+      list.push_back({{"id", model->name()},
+                      {"object", "model"},
+                      {"created", started_},
+                      {"owned_by", "darkhorse"},
+                      {"context_length", context_}});
+      if (model != served_.front()) list.back()["parent"] = served_.front()->name();
+    }
+    SendJson(reply, {{"object", "list"}, {"data", std::move(list)}});
   }
 
   void ChatCompletions(const HttpRequest& http, const Reply& reply) {
     ChatRequest request = ParseChatRequest(http.body, options_.sampling, options_.limits);
+    ServedModel& model = Find(request.model);
     CheckLength(request.messages);
     const ToolFields& tools = request.tools;
-    SpellForTemplate(&request.messages, tools);
-    const ChatPrompt prompt = prompter_.Prompt(
+    model.SpellForTemplate(&request.messages, tools);
+    const ChatPrompt prompt = model.prompter().Prompt(
         request.messages,
         {request.variables, tools.offered, request.continue_final_message, LocalNow()});
     AnswerText::Options text{
         .splits = true, .in_thought = prompt.begins_in_thought, .stops = request.stop};
     if (tools.choice != ToolFields::Choice::kNone) {
-      text.calls = call_format_;
-      text.shown = call_marks_;
+      text.calls = model.call_format();
+      text.shown = model.call_marks();
       for (const Tool& tool : tools.tools) text.tools.push_back(tool.name);
     }
-    Complete(http, request,
+    Complete(http, model, request,
              {.kind = ApiResponse::Kind::kChat,
               .prompts = {prompt.tokens},
               .echoes = {""},
               .text = text,
               .one_call = !tools.several,
-              .constraint = Constraint(request, prompt)},
+              .constraint = model.ConstraintOf(request, prompt)},
              reply);
   }
 
   void Completions(const HttpRequest& http, const Reply& reply) {
     const TextRequest request = ParseTextRequest(http.body, options_.sampling, options_.limits);
-    AnswerForms::Form form;
-    form.schema = request.schema;
+    ServedModel& model = Find(request.model);
     Work work{.kind = ApiResponse::Kind::kText,
               .text = {.splits = false, .stops = request.stop},
               .tells_prompts = request.echo && request.top_logprobs,
-              .constraint = Constraint(form, "")};
+              .constraint = model.ConstraintOf(request)};
     const bool fills = !request.suffix.empty();
     if (fills && !fill_in_) {
       throw ApiError(400,
@@ -213,22 +216,22 @@ class Server::Impl {
                             : words       ? *words
                                           : loaded_.tokenizer().Decode(work.prompts.back()));
     }
-    Complete(http, request, std::move(work), reply);
+    Complete(http, model, request, std::move(work), reply);
   }
 
   void Embeddings(const HttpRequest& http, const Reply& reply) {
     const EmbeddingRequest request =
         ParseEmbeddingRequest(http.body, loaded_.config().hidden_size, options_.limits);
-    CheckModel(request.model);
+    const ServedModel& model = Find(request.model);
     std::vector<GenerationRequest> requests;
     std::vector<int64_t> tokens;
     for (const TextOrTokens& input : request.inputs) {
       // Documents come from anywhere: special tokens in them are text.
-      requests.push_back(EmbeddingOf(TokensOf(input, /*special=*/false)));
+      requests.push_back(EmbeddingOf(TokensOf(input, /*special=*/false), model.adapter()));
       tokens.push_back(static_cast<int64_t>(requests.back().prompt.size()));
     }
     Submit(http, std::move(requests),
-           std::make_shared<EmbeddingJob>(reply, options_.name, request.base64, tokens,
+           std::make_shared<EmbeddingJob>(reply, model.name(), request.base64, tokens,
                                           [this] { ++answered_; }),
            reply);
   }
@@ -240,54 +243,6 @@ class Server::Impl {
     return loaded_.PromptTokens(words, special);
   }
 
-  using ConstraintPtr = std::shared_ptr<const TokenConstraint>;
-
-  // Of answers that must be of a form; `begun`: what of it the prompt has.
-  ConstraintPtr Constraint(const AnswerForms::Form& form, const std::string& begun) {
-    if (form.schema.is_null() && form.tools.empty()) return nullptr;
-    try {
-      auto constraint =
-          std::make_shared<const TokenConstraint>(TokenConstraint{forms_.Make(form), begun});
-      if (!TokenMask(*constraint).dead()) return constraint;
-    } catch (const Error& error) {
-      throw ApiError(400, error.what(), form.schema.is_null() ? "tools" : "response_format");
-    }
-    throw ApiError(400, "the message to be continued does not begin as the answer must",
-                   "messages");
-  }
-  ConstraintPtr Constraint(const ChatRequest& request, const ChatPrompt& prompt) {
-    const auto asked = request.variables.find("enable_thinking");
-    const bool thinks = asked == request.variables.end() || *asked != false;
-    const bool begun = request.continue_final_message && !prompt.begins_in_thought;
-    const bool knows = loaded_.tokenizer().TokenId(kThinkOpen).has_value();
-    AnswerForms::Form form;
-    form.thought = prompt.begins_in_thought    ? AnswerThought::kOpen
-                   : thinks && knows && !begun ? AnswerThought::kAllowed
-                                               : AnswerThought::kNone;
-    // A call that is asked for is the answer; one that may be made may be made instead of it.
-    const bool required = request.tools.choice == ToolFields::Choice::kRequired;
-    if (!required) form.schema = request.schema;
-    if (required || (!form.schema.is_null() && request.tools.choice == ToolFields::Choice::kAuto)) {
-      form.tools = request.tools.tools;
-      form.format = *call_format_;
-      form.several_calls = request.tools.several;
-    }
-    return Constraint(form, begun ? request.messages.back().at("content").get<std::string>() : "");
-  }
-
-  // Calls and tools as the model's chat template takes them.
-  void SpellForTemplate(Json* messages, const ToolFields& tools) const {
-    if (tools.choice != ToolFields::Choice::kNone && !call_format_) {
-      throw ApiError(400,
-                     "'tools': this model's chat template shows no tools, or no form of calls that "
-                     "this server reads",
-                     "tools", "unsupported");
-    }
-    const bool as_text =
-        call_format_ == ToolCallFormat::kDeepSeek || call_format_ == ToolCallFormat::kDeepSeekPlain;
-    if (!as_text) SpellOutArguments(messages);
-  }
-
   // What a request for completions becomes.
   struct Work {
     ApiResponse::Kind kind;
@@ -297,17 +252,17 @@ class Server::Impl {
     bool one_call = false;
     bool tells_prompts = false;  // how probable their tokens are
     std::vector<int32_t> ends;   // tokens that end an answer, beside the model's own
-    ConstraintPtr constraint;
+    ServedModel::Constraint constraint;
   };
 
-  void Complete(const HttpRequest& http, const CompletionFields& fields, Work work,
-                const Reply& reply) {
-    CheckModel(fields.model);
+  void Complete(const HttpRequest& http, const ServedModel& model, const CompletionFields& fields,
+                Work work, const Reply& reply) {
     if (fields.ignore_eos && work.constraint) {
       throw ApiError(400, "'ignore_eos': an answer of a form ends where the form does",
                      "ignore_eos");
     }
     GenerationRequest request;
+    request.adapter = model.adapter();
     request.samples = fields.n;
     request.max_tokens = fields.max_tokens.value_or(context_);
     request.sampling = fields.sampling;
@@ -337,7 +292,7 @@ class Server::Impl {
     }
     const bool with_chances = fields.top_logprobs.has_value();
     auto job = std::make_shared<CompletionJob>(
-        reply, ApiResponse(work.kind, options_.name, loaded_.tokenizer(), with_chances),
+        reply, ApiResponse(work.kind, model.name(), loaded_.tokenizer(), with_chances),
         loaded_.tokenizer(), std::move(parts),
         CompletionJob::Options{.stream = fields.stream,
                                .include_usage = fields.include_usage,
@@ -383,11 +338,17 @@ class Server::Impl {
     CheckLength(bytes);
   }
 
-  void CheckModel(const std::string& name) const {
-    if (name.empty() || name == options_.name) return;
+  // The model of a request, by its field `model`. ApiError 404.
+  ServedModel& Find(const std::string& name) {
+    if (name.empty()) return *served_.front();
+    std::vector<std::string_view> names;
+    for (const auto& model : served_) {
+      if (model->name() == name) return *model;
+      names.push_back(model->name());
+    }
     throw ApiError(404,
                    fmt::format("there is no model '{}'; this server has '{}'", Printable(name, 100),
-                               options_.name),
+                               fmt::join(names, "', '")),
                    "model", "model_not_found");
   }
 
@@ -407,11 +368,12 @@ class Server::Impl {
   void ApplyTemplate(const HttpRequest& http, const Reply& reply) {
     const Json object = ParseBody(http.body, options_.limits);
     Json messages = ParseMessages(object, options_.limits);
+    const ServedModel& model = Find(request_field::String(object, "model"));
     const ToolFields tools = ParseTools(object, options_.limits);
-    SpellForTemplate(&messages, tools);
+    model.SpellForTemplate(&messages, tools);
     const ChatPrompter::Options how{ParseTemplateVariables(object), tools.offered,
                                     ContinuesFinalMessage(object), LocalNow()};
-    SendJson(reply, {{"prompt", prompter_.Render(messages, how).bytes()}});
+    SendJson(reply, {{"prompt", model.prompter().Render(messages, how).bytes()}});
   }
 
   // Of those that have names.
@@ -475,10 +437,8 @@ class Server::Impl {
   const std::optional<FillInMarks> fill_in_;  // none: the model does not fill in
   std::atomic<bool> closing_ = false;
   std::atomic<int64_t> answered_ = 0, refused_ = 0, left_ = 0;
-  const ChatPrompter prompter_;
-  const std::optional<ToolCallFormat> call_format_;  // none: the model calls no tools
-  const std::vector<int32_t> call_marks_;            // tokens
-  AnswerForms forms_;
+  // The one that requests without a name are for first.
+  const std::vector<std::unique_ptr<ServedModel>> served_;
   Engine engine_;
   Scheduler scheduler_;
   HttpServer http_;  // last: its handlers use the rest

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "infer/proposer.h"
 #include "infer/sampler.h"
@@ -19,7 +20,9 @@ struct ServeOptions {
   HttpOptions http;
   AccessOptions access;
   RequestLimits limits;
-  std::string name;         // what the model is called
+  std::string name;  // what the model is called
+  // Of each adapter that is loaded beside it: with it the model is called "name:adapter".
+  std::vector<std::string> adapters;
   SamplingParams sampling;  // where a request says nothing
   CacheForm form = CacheForm::kExpanded;
   int64_t slots = 8;                   // completions computed at once
