@@ -27,27 +27,13 @@ TEST(Adapter, ValuesAndGradientsAreThoseOfTheMergedModel) {
     const ParamLayout whole(c.base.config);
     const Trained run =
         RunAdapted(c, Bind(c.base.config, whole, c.base.weights.data()), Format::kF32);
-    {
-      const TapedForward forward(c.base.config, whole, c.merged.weights, c.merged.input());
-      ASSERT_GT(forward.output().margin, 0);
-      for (size_t i = 0; i < run.logp.size(); ++i) {
-        if (c.base.target[i] < 0) continue;
-        const auto& want = forward.output().logp[i];
-        EXPECT_LE(std::abs(run.logp[i] - want.value()), 2 * forward.Bound(want)) << i;
-      }
-    }
-    const TapedGradient gradient(c.base.config, whole, c.merged.weights, c.merged.input());
+    const MergedOracle oracle(c, run, /*bounds=*/2);
     int64_t compared = 0;
     c.ForEachPair([&](const ParamInfo& weight, const ParamInfo& a, const ParamInfo& b) {
       const int64_t out = weight.shape[0], in = weight.shape[1], rank = a.shape[0];
       const auto check = [&](const ParamInfo& param, int64_t index,
                              const std::vector<double>& of_weight) {
-        double want = 0;
-        for (int64_t i = 0; i < weight.size; ++i)
-          want += of_weight[static_cast<size_t>(i)] * gradient.value(weight.offset + i);
-        const double got = run.gradient[static_cast<size_t>(param.offset + index)];
-        EXPECT_LE(std::abs(got - want), 2 * gradient.Bound(weight.offset, of_weight))
-            << param.name << "[" << index << "]";
+        oracle.Check(param, index, weight, of_weight);
         ++compared;
       };
       // A bound takes a sweep over the tape: the last element of each is one that every row enters.

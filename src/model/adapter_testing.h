@@ -1,7 +1,10 @@
 // Tests only: small models with adapters whose products f32 holds exactly.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +14,7 @@
 #include "model/adapter.h"
 #include "model/loss.h"
 #include "model/reference_cases_testing.h"
+#include "model/reference_gradient_testing.h"
 #include "model/transformer.h"
 
 namespace darkhorse {
@@ -89,5 +93,45 @@ inline Trained RunAdapted(AdaptedCase& c, const ModelWeights& base, Format forma
       BindAdapterGradients(c.base.config, c.layout, run.gradient.data()), run.logp.data());
   return run;
 }
+
+// What the run says and its gradients are compared with those of the case's merged model: within
+// `bounds` of the tape's.
+class MergedOracle {
+ public:
+  MergedOracle(const AdaptedCase& c, const Trained& run, double bounds)
+      : run_(run), bounds_(bounds), whole_(c.base.config) {
+    CompareLogps(c);  // one tape after the other
+    gradient_.emplace(c.base.config, whole_, c.merged.weights, c.merged.input());
+  }
+
+  // One element, where it is that combination of the weight's gradients. A bound takes a sweep over
+  // the tape. Returns the element.
+  double Check(const ParamInfo& param, int64_t index, const ParamInfo& weight,
+               const std::vector<double>& of_weight) const {
+    double want = 0;
+    for (int64_t i = 0; i < weight.size; ++i)
+      want += of_weight[static_cast<size_t>(i)] * gradient_->value(weight.offset + i);
+    const double got = run_.gradient[static_cast<size_t>(param.offset + index)];
+    EXPECT_LE(std::abs(got - want), bounds_ * gradient_->Bound(weight.offset, of_weight))
+        << param.name << "[" << index << "]";
+    return got;
+  }
+
+ private:
+  void CompareLogps(const AdaptedCase& c) const {
+    const TapedForward forward(c.base.config, whole_, c.merged.weights, c.merged.input());
+    EXPECT_GT(forward.output().margin, 0);
+    for (size_t i = 0; i < run_.logp.size(); ++i) {
+      if (c.base.target[i] < 0) continue;
+      const auto& want = forward.output().logp[i];
+      EXPECT_LE(std::abs(run_.logp[i] - want.value()), bounds_ * forward.Bound(want)) << i;
+    }
+  }
+
+  const Trained& run_;
+  double bounds_;
+  ParamLayout whole_;
+  std::optional<TapedGradient> gradient_;
+};
 
 }  // namespace darkhorse

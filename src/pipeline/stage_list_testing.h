@@ -8,15 +8,8 @@
 
 namespace darkhorse {
 
-// Every kind of stage, in about a second.
-inline constexpr char kList[] = R"(
-vocab_size = 300
-digits_per_token = 3
-seed = 5
-[corpus]
-tasks = ["sum:1"]
-documents = 300
-[[stage]]
+// A stage of pretraining that takes a moment. Lines may follow: they are of its stage.train.
+inline constexpr char kTinyBase[] = R"([[stage]]
 kind = "pretrain"
 name = "base"
 [stage.model]
@@ -38,7 +31,17 @@ tokens_per_step = 256
 micro_batch_tokens = 256
 sequence_length = 128
 checkpoint_every = 2
-[[stage]]
+)";
+
+// Every kind of stage, in about a second.
+inline const std::string kList = R"(
+vocab_size = 300
+digits_per_token = 3
+seed = 5
+[corpus]
+tasks = ["sum:1"]
+documents = 300
+)" + std::string(kTinyBase) + R"([[stage]]
 kind = "evaluate"
 tasks = ["sum:1"]
 [stage.evaluation]

@@ -86,9 +86,8 @@ class Reader {
     read();
     // For what has none of its own; an override, also for what the text gives one.
     all_.corpus.seed = all_.seed;
-    const uint64_t seed = all_.seed;
     read();
-    if (IsOverridden("seed") && !IsOverridden("corpus.seed")) all_.corpus.seed = seed;
+    if (IsOverridden("seed") && !IsOverridden("corpus.seed")) all_.corpus.seed = all_.seed;
     AtPlaces(places, darkhorse::FieldsOf(all_), [&] {
       if (set_problems) set_problems(&all_.problems);
       Validate(all_);
@@ -234,8 +233,8 @@ class Reader {
   // An override of what ties stages together.
   void RefuseHead(const std::string& override) const {
     for (const StageRecipe& stage : all_.stages) {
-      const auto own = Own(override, stage.head.name);
-      if (!own || !IsHead(*own)) continue;
+      const auto by_name = Own(override, stage.head.name), by_kind = Own(override, stage.head.kind);
+      if (!(by_name && IsHead(*by_name)) && !(by_kind && IsHead(*by_kind))) continue;
       FailUsage("setting {}: kind, name, from, data and teacher are changed in the recipe itself",
                 override);
     }

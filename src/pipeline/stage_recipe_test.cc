@@ -89,6 +89,9 @@ TEST(ParseStagesRecipe, ImpossibleValuesOfTheListAreToldWithTheirPlace) {
   EXPECT_EQ(MessageOf([] { List("vocab_size = 300\n"); }),
             "list.toml: has no stage; a run is a list of [[stage]], each with its kind "
             "(docs/recipes.md)");
+  EXPECT_EQ(refused("pretrain.name=other"),
+            "setting pretrain.name=other: kind, name, from, data and teacher are changed in the "
+            "recipe itself");
   EXPECT_EQ(refused("reinforce.from=base"),
             "setting reinforce.from=base: kind, name, from, data and teacher are changed in the "
             "recipe itself");

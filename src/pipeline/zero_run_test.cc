@@ -11,41 +11,21 @@
 #include "pipeline/loaded_model.h"
 #include "pipeline/run_report.h"
 #include "pipeline/stage_list.h"
+#include "pipeline/stage_list_testing.h"
 
 namespace darkhorse {
 namespace {
 
 // All stages in about a second.
-constexpr char kRecipe[] = R"(
+const std::string kRecipe = R"(
 vocab_size = 300
 digits_per_token = 3
 [corpus]
 tasks = ["sum:1"]
 documents = 400
 seed = 77
-[[stage]]
-kind = "pretrain"
-name = "base"
-[stage.model]
-hidden_size = 16
-num_hidden_layers = 1
-first_k_dense_replace = 1
-num_attention_heads = 2
-kv_lora_rank = 8
-qk_nope_head_dim = 8
-qk_rope_head_dim = 8
-v_head_dim = 8
-intermediate_size = 32
-n_routed_experts = 0
-max_position_embeddings = 128
-tie_word_embeddings = true
-[stage.train]
-steps = 4
-tokens_per_step = 256
-micro_batch_tokens = 256
-sequence_length = 128
-checkpoint_every = 2
-evaluate_every = 2
+)" + std::string(kTinyBase) +
+                            R"(evaluate_every = 2
 evaluate_tokens = 256
 [[stage]]
 kind = "evaluate"
