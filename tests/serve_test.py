@@ -247,6 +247,8 @@ class Answers(Serving):
                           for p in ("make 3", "make 4")])
         ids = self.server.post("/tokenize", {"content": "make 3"})["tokens"]
         self.assertEqual(self.server.post("/detokenize", {"tokens": ids})["content"], "make 3")
+        foreign = self.server.ask("POST", "/detokenize", {"tokens": [ids[0], 1 << 20]})
+        self.refused(foreign, 400, "1048576 is no token: the vocabulary has", "tokens")
         self.assertEqual(self.server.text([0, *ids], max_tokens=6, seed=2)["choices"][0]["text"], first)
 
     def test_an_answer_goes_on_where_the_model_would_end(self):
@@ -573,9 +575,16 @@ class Ending(Serving):
     def test_grace_ends(self):
         with Server(self.model, "--slots", 1, "--grace", 0) as server:
             connection, response = server.begin_stream()
+            whole = server.connect()
+            whole.request("POST", "/v1/completions", json.dumps({"prompt": "make 3", "max_tokens": 8000}))
+            server.wait_for("completions_waiting", 1)
             server.process.send_signal(signal.SIGINT)
             self.assertIn("shutting down", response.read().decode())
+            refusal = whole.getresponse()
+            self.assertEqual(refusal.status, 503)
+            self.assertIn("shutting down", refusal.read().decode())
             connection.close()
+            whole.close()
             self.assertEqual(server.process.wait(PATIENCE), 0)
 
 

@@ -169,8 +169,8 @@ std::string ApiResponse::UsageChunk(const Usage& usage) const {
   return Event(chunk);
 }
 
-std::string ApiResponse::ErrorEvent(const std::string& why) {
-  return "data: " + ErrorBody(ApiError(500, why)) + "\n\n";
+std::string ApiResponse::ErrorEvent(const ApiError& why) {
+  return "data: " + ErrorBody(why) + "\n\n";
 }
 
 std::string ApiResponse::Done() { return "data: [DONE]\n\n"; }

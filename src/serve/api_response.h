@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "infer/engine.h"
+#include "serve/api_error.h"
 #include "text/tokenizer.h"
 #include "text/tool_calls.h"
 
@@ -54,7 +55,7 @@ class ApiResponse {
   std::string Chunk(const ChoicePart& part) const;
   std::string UsageChunk(const Usage& usage) const;
   // An event that says that the answer cannot go on, and the one that ends every stream.
-  static std::string ErrorEvent(const std::string& why);
+  static std::string ErrorEvent(const ApiError& why);
   static std::string Done();
 
  private:

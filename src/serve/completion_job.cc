@@ -131,12 +131,12 @@ void CompletionJob::End() {
   on_end_();
 }
 
-void CompletionJob::OnFailed(const std::string& why) {
+void CompletionJob::OnFailed(const ApiError& why) {
   if (options_.stream) {
     reply_->Write(ApiResponse::ErrorEvent(why));
     reply_->End();
   } else {
-    reply_->Send(500, "application/json", ErrorBody(ApiError(500, why)));
+    reply_->Send(why.status(), "application/json", ErrorBody(why));
   }
 }
 

@@ -39,7 +39,7 @@ class CompletionJob : public Job {
   void OnAccepted() override;
   bool OnToken(size_t part, const Completion& so_far) override;
   void OnFinished(size_t part, Completion completion) override;
-  void OnFailed(const std::string& why) override;
+  void OnFailed(const ApiError& why) override;
 
  private:
   struct Choice {

@@ -89,8 +89,8 @@ void EmbeddingJob::OnFinished(size_t part, Completion completion) {
   on_end_();
 }
 
-void EmbeddingJob::OnFailed(const std::string& why) {
-  reply_->Send(500, "application/json", ErrorBody(ApiError(500, why)));
+void EmbeddingJob::OnFailed(const ApiError& why) {
+  reply_->Send(why.status(), "application/json", ErrorBody(why));
 }
 
 }  // namespace darkhorse

@@ -39,7 +39,7 @@ class EmbeddingJob : public Job {
 
   bool OnToken(size_t, const Completion&) override { return true; }
   void OnFinished(size_t part, Completion completion) override;
-  void OnFailed(const std::string& why) override;
+  void OnFailed(const ApiError& why) override;
 
  private:
   std::shared_ptr<HttpReply> reply_;

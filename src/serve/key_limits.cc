@@ -35,7 +35,7 @@ class KeyLimits::MeteredJob : public Job {
     if (--left_ == 0) End();
     job_->OnFinished(part, std::move(completion));
   }
-  void OnFailed(const std::string& why) override {
+  void OnFailed(const ApiError& why) override {
     End();
     job_->OnFailed(why);
   }

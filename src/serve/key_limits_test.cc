@@ -18,7 +18,7 @@ class Heard : public Job {
     return goes_on;
   }
   void OnFinished(size_t, Completion) override { ++finished; }
-  void OnFailed(const std::string& why) override { failed = why; }
+  void OnFailed(const ApiError& why) override { failed = why.what(); }
   int accepted = 0, tokens = 0, finished = 0;
   bool goes_on = true;
   std::string failed;
@@ -80,7 +80,7 @@ TEST_F(KeyLimitsTest, APlaceIsFreeWhenTheAnswerIsThere) {
       Heard::OnFinished(part, std::move(completion));
       waits.push_back(Refused(limits_, 0, "at once"));
     }
-    void OnFailed(const std::string&) override { waits.push_back(Refused(limits_, 0, "at once")); }
+    void OnFailed(const ApiError&) override { waits.push_back(Refused(limits_, 0, "at once")); }
     std::vector<int64_t> waits;
 
    private:
@@ -95,7 +95,7 @@ TEST_F(KeyLimitsTest, APlaceIsFreeWhenTheAnswerIsThere) {
   auto next = limits.Metered(0, requests, asks);
   job.reset();  // which has given its place back already
   EXPECT_EQ(Refused(limits, 0, "at once"), 1);
-  next->OnFailed("no more");
+  next->OnFailed(ApiError(503, "no more"));
   EXPECT_EQ(asks->waits.back(), 0);
 }
 
@@ -135,7 +135,7 @@ TEST_F(KeyLimitsTest, AnswersCountAsTheyCome) {
   EXPECT_EQ(Refused(limits, 0, "tokens"), 1);
   EXPECT_EQ(limits.used(0), 60);
   job->OnFinished(0, {});
-  job->OnFailed("no more");
+  job->OnFailed(ApiError(503, "no more"));
   EXPECT_EQ(heard->accepted, 1);
   EXPECT_EQ(heard->tokens, 50);
   EXPECT_EQ(heard->finished, 1);

@@ -81,7 +81,7 @@ void Scheduler::Loop() {
       if (stopping_) {
         lock.unlock();
         Take(std::move(submitted), cancelled);
-        return FailAll("the server is shutting down");
+        return FailAll(ApiError(503, "the server is shutting down"));
       }
     }
     Take(std::move(submitted), cancelled);
@@ -122,7 +122,7 @@ void Scheduler::Drop(Ticket ticket) {
   if (outstanding_ == 0) idle_.notify_all();
 }
 
-void Scheduler::FailAll(const std::string& why) {
+void Scheduler::FailAll(const ApiError& why) {
   while (!running_.empty()) {
     const auto [ticket, running] = *running_.begin();
     running.job->OnFailed(why);
@@ -132,7 +132,7 @@ void Scheduler::FailAll(const std::string& why) {
 
 void Scheduler::Step() {
   const auto failed = [this](Ticket ticket, const std::string& why) {
-    running_.at(ticket).job->OnFailed(why);
+    running_.at(ticket).job->OnFailed(ApiError(500, why));
     Drop(ticket);
   };
   // A job that fails fails alone.
@@ -168,7 +168,7 @@ void Scheduler::Step() {
   try {
     engine_.Step(sink);
   } catch (const std::exception& error) {  // of the pass itself: nothing of it can go on
-    FailAll(error.what());
+    FailAll(ApiError(500, error.what()));
   }
   const double seconds = SteadySeconds() - begin;
   const std::lock_guard lock(mutex_);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "infer/engine.h"
+#include "serve/api_error.h"
 
 namespace darkhorse {
 
@@ -26,7 +27,7 @@ class Job {
   virtual bool OnToken(size_t part, const Completion& so_far) = 0;
   virtual void OnFinished(size_t part, Completion completion) = 0;
   // Instead of all that was still to come.
-  virtual void OnFailed(const std::string& why) = 0;
+  virtual void OnFailed(const ApiError& why) = 0;
 };
 
 struct SchedulerStats {
@@ -82,7 +83,7 @@ class Scheduler {
   void Take(std::vector<Submitted> submitted, const std::vector<Ticket>& cancelled);
   void Step();
   void Drop(Ticket ticket);
-  void FailAll(const std::string& why);
+  void FailAll(const ApiError& why);
 
   Engine& engine_;
   const int64_t most_;

@@ -35,10 +35,10 @@ class Listener : public Job {
     over_ = --left_ == 0;
     changed_.notify_all();
   }
-  void OnFailed(const std::string& why) override {
+  void OnFailed(const ApiError& why) override {
     const std::lock_guard lock(mutex_);
     EXPECT_FALSE(over_);
-    why_ = why;
+    why_ = fmt::format("{} {}", why.status(), why.what());
     over_ = true;
     changed_.notify_all();
   }
@@ -183,8 +183,8 @@ TEST_F(SchedulerTest, StoppingEndsWhatRunsAndWaits) {
     EXPECT_FALSE(scheduler.WaitIdle(0));
     EXPECT_EQ(scheduler.stats().waiting, 1);
   }
-  EXPECT_EQ(runs->why(), "the server is shutting down");
-  EXPECT_EQ(waits->why(), "the server is shutting down");
+  EXPECT_EQ(runs->why(), "503 the server is shutting down");
+  EXPECT_EQ(waits->why(), "503 the server is shutting down");
   EXPECT_TRUE(engine.idle());
 }
 
@@ -203,7 +203,7 @@ TEST_F(SchedulerTest, AJobThatFailsFailsAlone) {
   Scheduler::Refusal refusal{};
   ASSERT_TRUE(scheduler.Submit({Endless()}, failing, &refusal));
   const auto other = Submit(scheduler, requests_[1]);
-  EXPECT_EQ(failing->why(), "no more");
+  EXPECT_EQ(failing->why(), "500 no more");
   ExpectSame(other->Wait(), NewEngine(1).Generate({requests_[1]}));
   EXPECT_TRUE(scheduler.WaitIdle(60));
 }

@@ -362,6 +362,12 @@ class Server::Impl {
 
   void Detokenize(const HttpRequest& http, const Reply& reply) {
     const std::vector<int32_t> ids = ParseDetokenizeRequest(http.body, options_.limits);
+    const int64_t known = loaded_.config().vocab_size;
+    for (const int32_t id : ids) {
+      if (id >= known)
+        throw ApiError(400, fmt::format("{} is no token: the vocabulary has {}", id, known),
+                       "tokens");
+    }
     SendJson(reply, {{"content", loaded_.tokenizer().Decode(ids)}});
   }
 
