@@ -62,9 +62,9 @@ Json BenchBase(const BenchOptions& options) {
     FailUsage("bench: --prompt-tokens and --new-tokens exceed max_position_embeddings = {}",
               recipe.model.max_position_embeddings);
   }
-  RequireTrainingMemory(recipe.model, recipe.train.micro_batch_tokens,
-                        FormatOf(recipe.train.precision), Activations::kKept,
-                        FormatOf(recipe.optimizer.moments));
+  RequireTrainingMemory(recipe.model, {.micro_batch_tokens = recipe.train.micro_batch_tokens,
+                                       .format = FormatOf(recipe.train.precision),
+                                       .moments = FormatOf(recipe.optimizer.moments)});
   std::vector<int64_t> batches = options.batches;
   if (batches.empty()) batches.assign(std::begin(kRecipeBatches), std::end(kRecipeBatches));
   for (const int64_t batch : batches) {

@@ -76,8 +76,13 @@ std::unique_ptr<Learner> Learner::From(const ReinforceRecipe& recipe, const Trai
   // What cannot fit is refused before any of it is allocated. No micro-batch has more rows than a
   // step.
   const int64_t step_rows = rl.prompts_per_step * rl.group_size * config.max_position_embeddings;
-  const Activations activations = start.Fit(std::min(rl.micro_batch_tokens, step_rows),
-                                            rl.recompute, FormatOf(recipe.optimizer.moments));
+  const std::string& teacher = recipe.teacher.model;
+  const Activations activations =
+      start.Fit({.micro_batch_tokens = std::min(rl.micro_batch_tokens, step_rows),
+                 .moments = FormatOf(recipe.optimizer.moments),
+                 .copies = recipe.grpo.kl_beta > 0,
+                 .beside = teacher.empty() ? 0 : static_cast<double>(Teacher::Bytes(teacher))},
+                rl.recompute);
   // Problems that cannot work are better known now than after hours.
   Prompter prompter(
       {start.path(), start.tokenizer(), DocumentStartToken(config), start.chat_format()},
@@ -264,7 +269,9 @@ void Learner::Train(const std::vector<Sample>& collected, ReinforceMetrics& metr
   const ReinforceOptions& rl = recipe_.rl;
   std::vector<PolicySample> samples = WithAdvantages(collected);
   AddLogps(samples);
-  metrics.flops += ForwardPasses(recipe_) * ForwardFlops(cost(), PackSamples(samples, Packing(rl)));
+  const std::vector<PolicyBatch> batches = PackSamples(samples, Packing(rl));
+  metrics.flops += ForwardPasses(recipe_) * ForwardFlops(cost(), batches);
+  if (teacher_) metrics.flops += ForwardFlops(teacher_->cost(), batches);
   const double lr_factor = LearningRateFactor(recipe_.schedule, progress_.completed, rl.steps);
   metrics.learning_rate = recipe_.optimizer.learning_rate * lr_factor;
   UpdateSums sums;
@@ -347,7 +354,8 @@ ReinforceMetrics Learner::Step(const StopRequest& stop) {
 
 ProbeReport Learner::Probe(const StopRequest& stop) {
   ReleaseEngine();
-  return darkhorse::Probe(recipe_, *trained_, SamplingWeights(), prompter_, environment_, stop);
+  return darkhorse::Probe(recipe_, *trained_, SamplingWeights(), teacher_ ? &*teacher_ : nullptr,
+                          prompter_, environment_, stop);
 }
 
 std::vector<TaskEvaluation> Learner::Evaluate(const StopRequest& stop) {

@@ -171,7 +171,7 @@ TEST_F(LearnerAdapterTest, ActivationsBeyondHalfTheMemoryAreRecomputed) {
   const int64_t kept = ModelCost(start.config()).Training(4096).activations;
   const auto fit = [&](int64_t memory, const std::string& recompute) {
     setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
-    const Activations activations = start.Fit(4096, recompute, Format::kF32);
+    const Activations activations = start.Fit({.micro_batch_tokens = 4096}, recompute);
     unsetenv("DARKHORSE_MEMORY");
     return activations;
   };
@@ -188,6 +188,30 @@ TEST_F(LearnerAdapterTest, ARunTooLargeForTheMachineIsRefused) {
   const std::string message = MessageOf([&] { Make(recipe, environment); });
   unsetenv("DARKHORSE_MEMORY");
   ExpectMessage(message, {"training an adapter of", "micro_batch_tokens"});
+}
+
+// What a run holds beside the model that it trains: the reference of its KL term, its teacher.
+TEST_F(LearnerAdapterTest, WhatStaysBesideTheTrainingCounts) {
+  ReinforceRecipe recipe = Adapted("q8");
+  Scripted environment({{"all", 1}}, ByPlace);
+  // The least memory that From takes.
+  const auto least = [&] {
+    int64_t refused = 1, enough = int64_t{1} << 32;
+    while (enough - refused > 1) {
+      const int64_t memory = (refused + enough) / 2;
+      setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
+      (MessageOf([&] { Make(recipe, environment); }).empty() ? enough : refused) = memory;
+      unsetenv("DARKHORSE_MEMORY");
+    }
+    return enough;
+  };
+  const int64_t alone = least();
+  recipe.grpo.kl_beta = 0.1;
+  const int64_t with_reference = least();
+  const auto values = ValuesOf(*Make(recipe, environment));
+  EXPECT_EQ(with_reference - alone, static_cast<int64_t>(values.size() * sizeof(float)));
+  recipe.teacher.model = Base();
+  EXPECT_EQ(least() - with_reference, Teacher::Bytes(Base()));
 }
 
 }  // namespace

@@ -88,7 +88,7 @@ Typical TypicalOf(const std::vector<PartProbe>& parts) {
   return typical;
 }
 
-double RunSeconds(const ReinforceRecipe& recipe, const ModelConfig& config,
+double RunSeconds(const ReinforceRecipe& recipe, const ModelCost& cost, const Teacher* teacher,
                   const ProbeReport& report, const Typical& typical) {
   const ReinforceOptions& rl = recipe.rl;
   // Each round draws anew what the ones before it left without a signal.
@@ -104,12 +104,13 @@ double RunSeconds(const ReinforceRecipe& recipe, const ModelConfig& config,
   const double sharing = std::clamp(
       std::floor((Count(rl.micro_batch_tokens) - typical.prompt) / std::max(1.0, typical.length)),
       1.0, most);
-  const ModelCost cost(config);
-  const double prompt = typical.prompt * cost.ForwardFlopsPerToken((typical.prompt + 1) / 2);
-  const double completion =
-      typical.length * cost.ForwardFlopsPerToken(typical.prompt + (typical.length + 1) / 2);
-  const double trained =
-      samples * (1 - missing) * ForwardPasses(recipe) * (prompt / sharing + completion);
+  const auto pass = [&](const ModelCost& model) {
+    return typical.prompt * model.ForwardFlopsPerToken((typical.prompt + 1) / 2) / sharing +
+           typical.length * model.ForwardFlopsPerToken(typical.prompt + (typical.length + 1) / 2);
+  };
+  const double of_a_sample =
+      ForwardPasses(recipe) * pass(cost) + (teacher ? pass(teacher->cost()) : 0);
+  const double trained = samples * (1 - missing) * of_a_sample;
   const int64_t evaluations =
       rl.evaluate_every > 0 ? 1 + (rl.steps + rl.evaluate_every - 1) / rl.evaluate_every : 0;
   const double evaluated = Count(evaluations) * Count(static_cast<int64_t>(report.parts.size())) *
@@ -229,8 +230,8 @@ int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config
 }
 
 ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
-                  const ModelWeights& packed_weights, const Prompter& prompter,
-                  Environment& environment, const StopRequest& stop) {
+                  const ModelWeights& packed_weights, const Teacher* teacher,
+                  const Prompter& prompter, Environment& environment, const StopRequest& stop) {
   CHECK(recipe.probe.problems > 0);
   const ReinforceOptions& rl = recipe.rl;
   const ModelConfig& config = trained.config();
@@ -271,13 +272,16 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
   }
   Diagnose(recipe, &report);
   Typical typical = TypicalOf(report.parts);
-  report.seconds = RunSeconds(recipe, config, report, typical);
+  const ModelCost& cost = trained.model().cost();
+  report.seconds = RunSeconds(recipe, cost, teacher, report, typical);
   typical.length = Count(std::min(rl.max_tokens, capacity));
-  report.seconds_longest = RunSeconds(recipe, config, report, typical);
+  report.seconds_longest = RunSeconds(recipe, cost, teacher, report, typical);
   size_t held_out = 0;
   for (const auto& part : environment.HeldOut(rl.evaluate_problems))
     held_out = std::max(held_out, part.size());
-  report.memory_bytes = ReinforceMemory(recipe, config, trained.bytes(), trained.activations(),
+  TrainedBytes bytes = trained.bytes();
+  if (teacher) bytes.beside += teacher->bytes();
+  report.memory_bytes = ReinforceMemory(recipe, config, bytes, trained.activations(),
                                         longest_prompt, static_cast<int64_t>(held_out));
   if (report.memory_bytes > PhysicalMemoryBytes()) {
     report.findings.push_back(

@@ -10,6 +10,7 @@
 
 #include "rl/evaluate.h"
 #include "rl/recipe.h"
+#include "rl/teacher.h"
 #include "train/trained_model.h"
 
 namespace darkhorse {
@@ -37,10 +38,10 @@ struct ProbeReport {
   int64_t memory_bytes = 0;
 };
 
-// Interruption.
+// teacher: of on-policy distillation, or null. Interruption.
 ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
-                  const ModelWeights& packed_weights, const Prompter& prompter,
-                  Environment& environment, const StopRequest& stop);
+                  const ModelWeights& packed_weights, const Teacher* teacher,
+                  const Prompter& prompter, Environment& environment, const StopRequest& stop);
 
 // What can be said from the counts alone: fills cause and cure of the parts, findings and hopeless.
 void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report);

@@ -1,7 +1,6 @@
 #include "rl/teacher.h"
 
 #include "base/error.h"
-#include "base/memory.h"
 
 namespace darkhorse {
 namespace {
@@ -15,11 +14,8 @@ WeightStore::Choose AsStored(const ModelSource& source) {
   return [&source](const ParamSpec& param) { return WeightStore::AsStored(source, param); };
 }
 
-const ModelSource& Fitting(const ModelSource& source) {
-  RequireMemory(
-      static_cast<double>(WeightStore::Bytes(MainModel(source.config()), source, AsStored(source))),
-      source.path() + ": the teacher", "choose a smaller one");
-  return source;
+int64_t BytesOf(const ModelSource& source) {
+  return WeightStore::Bytes(MainModel(source.config()), source, AsStored(source));
 }
 
 std::string Shown(const Tokenizer& tokenizer, int32_t id) {
@@ -43,6 +39,10 @@ void RequireSameVocabulary(const Tokenizer& teacher, const std::string& teacher_
   }
 }
 
+int64_t Teacher::Bytes(const std::string& path) { return BytesOf(*OpenModel(path)); }
+
+int64_t Teacher::bytes() const { return BytesOf(*source_); }
+
 Teacher::Teacher(const std::string& path, const Tokenizer& student, const std::string& student_name)
     : path_(path),
       source_([&] {
@@ -50,7 +50,7 @@ Teacher::Teacher(const std::string& path, const Tokenizer& student, const std::s
         RequireSameVocabulary(source->ReadTokenizer(), path, student, student_name);
         return source;
       }()),
-      model_(MainModel(Fitting(*source_).config())),
+      model_(MainModel(source_->config())),
       weights_(model_.config(), *source_, AsStored(*source_)) {}
 
 std::vector<std::vector<float>> Teacher::Logps(std::span<const PolicySample> samples,

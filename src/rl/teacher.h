@@ -23,6 +23,9 @@ void RequireSameVocabulary(const Tokenizer& teacher, const std::string& teacher_
 
 class Teacher {
  public:
+  // What a teacher, the model at `path`, takes of memory. Error: what opening it throws.
+  static int64_t Bytes(const std::string& path);
+
   // The model at `path`, its weights in the formats of its files, an adapter's in them. Error:
   // what opening it throws; another vocabulary than the student's.
   Teacher(const std::string& path, const Tokenizer& student, const std::string& student_name);
@@ -31,6 +34,9 @@ class Teacher {
   // context does not hold.
   std::vector<std::vector<float>> Logps(std::span<const PolicySample> samples,
                                         const Packing& packing);
+
+  const ModelCost& cost() const { return model_.cost(); }
+  int64_t bytes() const;
 
  private:
   const std::string path_;

@@ -195,6 +195,33 @@ TEST_F(TeacherTest, RewardsCountAsMuchAsIsAsked) {
   EXPECT_NE(moved(2, 1, Differing), moved(1, 1, Differing));
 }
 
+// One forward pass of its own beside the policy's three, and the bytes of its weights.
+TEST_F(TeacherTest, CountsInOperationsSecondsAndMemory) {
+  Scripted environment({{"all", 1}}, Differing);
+  const auto measured = [&](const std::string& teacher) {
+    ReinforceRecipe recipe = TaughtBy(teacher);
+    recipe.rl.evaluate_every = 0;
+    recipe.probe.problems = 2;
+    recipe.rl.minibatches = recipe.rl.inner_epochs = 1;
+    const auto learner = Make(recipe, environment);
+    double sampling = 0;
+    learner->on_engine_step = [&](const EngineStep& pass) {
+      sampling += Flops(learner->cost(), pass);
+    };
+    const ProbeReport report = learner->Probe({});
+    const double sampled =
+        static_cast<double>(recipe.rl.steps * recipe.rl.prompts_per_step * recipe.rl.group_size) *
+        report.parts[0].evaluation.mean_length / report.tokens_per_second;
+    return std::tuple((report.seconds - sampled) * report.training_flops_per_second,
+                      report.memory_bytes, learner->Step({}).flops - sampling);
+  };
+  const auto [alone, alone_bytes, alone_step] = measured("");
+  const auto [taught, taught_bytes, taught_step] = measured(Base());
+  EXPECT_NEAR(taught / alone, 4.0 / 3, 1e-6);
+  EXPECT_NEAR(taught_step / alone_step, 4.0 / 3, 1e-6);
+  EXPECT_EQ(taught_bytes - alone_bytes, Teacher::Bytes(Base()));
+}
+
 TEST_F(TeacherTest, ARunRecordsItsTeacherAndResumesExactly) {
   ReinforceRecipe recipe = TaughtBy(Changed("teacher"));
   recipe.probe.problems = 4;  // it looks at rewards, of which this run makes nothing

@@ -306,7 +306,8 @@ FinetuneResult Finetune(const FinetuneRecipe& recipe, const std::string& model,
     const int64_t rows = std::min(std::max(recipe.finetune.micro_batch_tokens, samples.longest),
                                   recipe.finetune.samples_per_step * samples.longest);
     const Activations activations =
-        start.Fit(rows, recipe.finetune.recompute, FormatOf(recipe.optimizer.moments));
+        start.Fit({.micro_batch_tokens = rows, .moments = FormatOf(recipe.optimizer.moments)},
+                  recipe.finetune.recompute);
     loop.emplace(recipe, start, activations, std::move(samples), model, run, callbacks);
     if (!lock) lock.emplace(run);
     if (latest) {

@@ -94,8 +94,9 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   Validate(recipe);
   RequireWritable(recipe.model);
   const PretrainOptions& options = recipe.train;
-  RequireTrainingMemory(recipe.model, options.micro_batch_tokens, FormatOf(options.precision),
-                        Activations::kKept, FormatOf(recipe.optimizer.moments));
+  RequireTrainingMemory(recipe.model, {.micro_batch_tokens = options.micro_batch_tokens,
+                                       .format = FormatOf(options.precision),
+                                       .moments = FormatOf(recipe.optimizer.moments)});
   const Loader loader(train, data + "/" + kTrainShard,
                       {.seed = options.seed,
                        .sequence_length = options.sequence_length,

@@ -88,24 +88,20 @@ void TrainingStart::RefuseMovingBiases(const std::string& field, double gamma) c
       field, gamma);
 }
 
-Activations TrainingStart::Fit(int64_t micro_batch_tokens, const std::string& recompute,
-                               Format moments) const {
-  Activations activations = recompute == "yes" ? Activations::kRecomputed : Activations::kKept;
+Activations TrainingStart::Fit(TrainingNeed need, const std::string& recompute) const {
+  need.format = format_;
+  need.activations = recompute == "yes" ? Activations::kRecomputed : Activations::kKept;
   if (recompute == "auto") {
-    const int64_t kept = ModelCost(config_).Training(micro_batch_tokens, format_).activations;
-    if (kept > PhysicalMemoryBytes() / 2) activations = Activations::kRecomputed;
+    const int64_t kept = ModelCost(config_).Training(need.micro_batch_tokens, format_).activations;
+    if (kept > PhysicalMemoryBytes() / 2) need.activations = Activations::kRecomputed;
   }
-  RequireMemory(micro_batch_tokens, activations, moments);
-  return activations;
-}
-
-void TrainingStart::RequireMemory(int64_t micro_batch_tokens, Activations activations,
-                                  Format moments) const {
-  if (!adapter_)
-    return RequireTrainingMemory(config_, micro_batch_tokens, format_, activations, moments);
-  RequireAdapterMemory(config_, adapter_->layout,
-                       WeightStore::Bytes(config_, *source_, adapter_->weights), micro_batch_tokens,
-                       format_, activations, moments);
+  if (adapter_) {
+    RequireAdapterMemory(config_, adapter_->layout,
+                         WeightStore::Bytes(config_, *source_, adapter_->weights), need);
+  } else {
+    RequireTrainingMemory(config_, need);
+  }
+  return need.activations;
 }
 
 bool TrainingStart::StopAt(int32_t token) {

@@ -33,9 +33,9 @@ class TrainingStart {
   // UsageError where an adapter is trained and `gamma`, which the user knows as `field`, asks for
   // the router's biases to move, for they are its base's.
   void RefuseMovingBiases(const std::string& field, double gamma) const;
-  // What the training keeps of activations, computing so many tokens at once; `recompute` as in
-  // kRecomputeHelp, `moments` the optimizer's format. Error if this machine cannot hold it.
-  Activations Fit(int64_t micro_batch_tokens, const std::string& recompute, Format moments) const;
+  // What a training that needs so much keeps of activations; `recompute` as in kRecomputeHelp.
+  // need.format and need.activations are set here. Error if this machine cannot hold it.
+  Activations Fit(TrainingNeed need, const std::string& recompute) const;
   // The token is to end texts, too. False, and nothing has changed, for an adapter: what ends texts
   // is in its base's files.
   bool StopAt(int32_t token);
@@ -46,8 +46,6 @@ class TrainingStart {
                                      uint64_t seed) const;
 
  private:
-  void RequireMemory(int64_t micro_batch_tokens, Activations activations, Format moments) const;
-
   std::string path_;
   std::shared_ptr<const ModelSource> source_;  // where an adapter is trained, its base
   std::shared_ptr<const ModelSource> begun_;   // the adapter that goes on; null: a fresh one

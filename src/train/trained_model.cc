@@ -41,17 +41,24 @@ bool SameTensors(const ParamLayout& a, const ParamLayout& b) {
   });
 }
 
+constexpr char kSmallerBeside[] = "choose a smaller teacher";
+
+std::string Beside(const TrainingNeed& need) {
+  return need.beside > 0 ? fmt::format(", beside a teacher of {}", FormatBytes(need.beside)) : "";
+}
+
 }  // namespace
 
-void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens, Format format,
-                           Activations kept, Format moments) {
+void RequireTrainingMemory(const ModelConfig& config, const TrainingNeed& need) {
   const ModelCost cost(config);
-  const double rotations = RopeCache::Bytes(config, micro_batch_tokens);
+  const double rotations = RopeCache::Bytes(config, need.micro_batch_tokens);
   double state = 4 * static_cast<double>(cost.WeightBytes());
   double activations = 0;
   if (state < 1e15) {  // the estimate counts in integers, which this keeps small
-    const TrainingMemory memory = cost.Training(micro_batch_tokens, format, kept, moments);
-    state = static_cast<double>(memory.weights + memory.gradients + memory.moments + memory.packed);
+    const TrainingMemory memory =
+        cost.Training(need.micro_batch_tokens, need.format, need.activations, need.moments);
+    state = static_cast<double>(memory.weights + memory.gradients + memory.moments + memory.packed +
+                                need.copies * memory.weights);
     activations = static_cast<double>(memory.activations);
   }
   // What takes most is what is worth lowering.
@@ -61,41 +68,44 @@ void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens
                ? "lower vocab_size, hidden_size, num_hidden_layers, n_routed_experts or "
                  "moe_intermediate_size"
                : "lower vocab_size, hidden_size, num_hidden_layers or intermediate_size";
-    if (moments == Format::kF32) cure = "set optimizer.moments to bf16, or " + cure;
+    if (need.moments == Format::kF32) cure = "set optimizer.moments to bf16, or " + cure;
   }
-  RequireMemory(
-      state + activations + rotations,
-      fmt::format("training a model of {} parameters, in micro-batches of {} tokens,",
-                  FormatCount(static_cast<double>(cost.parameters())), micro_batch_tokens),
-      cure);
+  if (need.beside > state + activations) cure = kSmallerBeside;
+  RequireMemory(state + activations + rotations + need.beside,
+                fmt::format("training a model of {} parameters, in micro-batches of {} tokens{},",
+                            FormatCount(static_cast<double>(cost.parameters())),
+                            need.micro_batch_tokens, Beside(need)),
+                cure);
 }
 
 void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter, int64_t base_bytes,
-                          int64_t micro_batch_tokens, Format format, Activations kept,
-                          Format moments) {
+                          const TrainingNeed& need) {
   const ModelCost cost(config);
-  constexpr double kCopies = 2;  // values, gradients
-  const double trained = kCopies * static_cast<double>(adapter.buffer_size()) * sizeof(float) +
-                         static_cast<double>(Moments::Bytes(adapter.buffer_size(), moments)) +
-                         static_cast<double>(AdaptedWeights::Bytes(adapter, format));
-  auto activations =
-      static_cast<double>(cost.Training(micro_batch_tokens, Format::kF32, kept).activations);
+  const int64_t copies = 2 + need.copies;  // values, gradients
+  const double trained = static_cast<double>(copies * adapter.buffer_size()) * sizeof(float) +
+                         static_cast<double>(Moments::Bytes(adapter.buffer_size(), need.moments)) +
+                         static_cast<double>(AdaptedWeights::Bytes(adapter, need.format));
+  auto activations = static_cast<double>(
+      cost.Training(need.micro_batch_tokens, Format::kF32, need.activations).activations);
   // With DoRA a layer's product, forward and backward, before it is multiplied (kernel/linear.cc).
   int64_t widest = 0;
   for (const ParamInfo& param : adapter.params()) {
     if (param.shape.size() == 1) widest = std::max(widest, param.size);
   }
-  activations += 2 * static_cast<double>(widest * micro_batch_tokens) * sizeof(float);
+  activations += 2 * static_cast<double>(widest * need.micro_batch_tokens) * sizeof(float);
+  const auto base = static_cast<double>(base_bytes);
+  std::string cure = "set adapter.weights to q8 or q4, or choose a smaller model";
+  if (activations > base) cure = "lower micro_batch_tokens";
+  if (need.beside > std::max(activations, base)) cure = kSmallerBeside;
   RequireMemory(
-      static_cast<double>(base_bytes) + trained + activations +
-          RopeCache::Bytes(config, micro_batch_tokens),
+      base + trained + activations + RopeCache::Bytes(config, need.micro_batch_tokens) +
+          need.beside,
       fmt::format("training an adapter of {} parameters of a model of {}, in micro-batches of {} "
-                  "tokens,",
+                  "tokens{},",
                   FormatCount(static_cast<double>(adapter.parameter_count())),
-                  FormatCount(static_cast<double>(cost.parameters())), micro_batch_tokens),
-      activations > static_cast<double>(base_bytes)
-          ? "lower micro_batch_tokens"
-          : "set adapter.weights to q8 or q4, or choose a smaller model");
+                  FormatCount(static_cast<double>(cost.parameters())), need.micro_batch_tokens,
+                  Beside(need)),
+      cure);
 }
 
 TrainedBytes BytesOfAllWeights(const ModelCost& cost, Format format, Format moments) {

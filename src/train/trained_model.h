@@ -23,17 +23,24 @@
 
 namespace darkhorse {
 
-// Error if this machine cannot hold the training of such a model, computing so many tokens at once;
-// to be asked before the TrainedModel is made.
-void RequireTrainingMemory(const ModelConfig& config, int64_t micro_batch_tokens,
-                           Format format = Format::kF32,
-                           Activations activations = Activations::kKept,
-                           Format moments = Format::kF32);
+// What decides how much memory a training takes, beside its model.
+struct TrainingNeed {
+  int64_t micro_batch_tokens = 0;  // tokens computed at once
+  Format format = Format::kF32;    // of the products
+  Activations activations = Activations::kKept;
+  Format moments = Format::kF32;
+  int64_t copies = 0;  // of what is trained, beyond values and gradients
+  // Of another model, such as a teacher, in bytes.
+  double beside = 0;
+};
+
+// Error if this machine cannot hold the training of such a model; to be asked before the
+// TrainedModel is made.
+void RequireTrainingMemory(const ModelConfig& config, const TrainingNeed& need);
 
 // The same of the training of an adapter, whose base takes `base_bytes` in memory.
 void RequireAdapterMemory(const ModelConfig& config, const ParamLayout& adapter, int64_t base_bytes,
-                          int64_t micro_batch_tokens, Format format, Activations activations,
-                          Format moments = Format::kF32);
+                          const TrainingNeed& need);
 
 // What a model in training takes of memory, but for activations, in bytes.
 struct TrainedBytes {

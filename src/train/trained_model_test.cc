@@ -18,27 +18,36 @@ namespace {
 // what takes most.
 TEST(RequireTrainingMemory, IsMetExactlyAndNamesWhatHelps) {
   Format moments = Format::kF32;
+  int64_t copies = 0, teacher = 0;
   const auto expect = [&](const ModelConfig& config, int64_t tokens, const std::string& cure) {
     const ModelCost cost(config);
     const int64_t all =
         cost.Training(tokens, Format::kF32, Activations::kKept, moments).total() +
         4 * std::min(config.max_position_embeddings, (tokens + 1023) / 1024 * 1024) *
-            config.qk_rope_head_dim;
+            config.qk_rope_head_dim +
+        copies * cost.WeightBytes() + teacher;
+    const std::string beside = teacher > 0 ? fmt::format(", beside a teacher of {}",
+                                                         FormatBytes(static_cast<double>(teacher)))
+                                           : "";
     const auto message = [&](int64_t memory) {
       setenv("DARKHORSE_MEMORY", std::to_string(memory).c_str(), 1);
       const std::string text = MessageOf([&] {
-        RequireTrainingMemory(config, tokens, Format::kF32, Activations::kKept, moments);
+        RequireTrainingMemory(config, {.micro_batch_tokens = tokens,
+                                       .moments = moments,
+                                       .copies = copies,
+                                       .beside = static_cast<double>(teacher)});
       });
       unsetenv("DARKHORSE_MEMORY");
       return text;
     };
     EXPECT_EQ(message(all), "");
-    EXPECT_EQ(message(all - 1),
-              fmt::format("training a model of {} parameters, in micro-batches of {} tokens, needs "
-                          "{} of memory, this machine has {}; {}",
-                          FormatCount(static_cast<double>(cost.parameters())), tokens,
-                          FormatBytes(static_cast<double>(all)),
-                          FormatBytes(static_cast<double>(all - 1)), cure));
+    EXPECT_EQ(
+        message(all - 1),
+        fmt::format("training a model of {} parameters, in micro-batches of {} tokens{}, needs "
+                    "{} of memory, this machine has {}; {}",
+                    FormatCount(static_cast<double>(cost.parameters())), tokens, beside,
+                    FormatBytes(static_cast<double>(all)),
+                    FormatBytes(static_cast<double>(all - 1)), cure));
   };
   ModelConfig config = TinyConfig();
   expect(config, 1,
@@ -55,6 +64,12 @@ TEST(RequireTrainingMemory, IsMetExactlyAndNamesWhatHelps) {
   EXPECT_EQ(ModelCost(dense).Training(1, Format::kF32, Activations::kKept, moments).moments,
             ModelCost(dense).WeightBytes());
   expect(dense, 1, "lower vocab_size, hidden_size, num_hidden_layers or intermediate_size");
+  copies = 1;
+  teacher = 1000;
+  expect(dense, 10000, "lower micro_batch_tokens");
+  teacher = 1 << 30;
+  expect(dense, 1, "choose a smaller teacher");
+  copies = teacher = 0;
   config.max_position_embeddings = 1 << 24;  // positions count where they are used
   expect(config, 10000, "lower micro_batch_tokens");
 }
