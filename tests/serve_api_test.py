@@ -19,6 +19,42 @@ from serve_test import CONTEXT, PATIENCE, PROGRAM, SPECIAL, Server, Serving, eve
 setUpModule = serve_test.setUpModule
 
 
+class Teachers(Serving):
+    def test_a_teacher_behind_a_url_says_what_it_says_here(self):
+        problems = self.folder / "problems.jsonl"
+        problems.write_text("".join(json.dumps({"problem": f"make {i}", "answer": str(i)}) + "\n" for i in range(6)))
+
+        def sample(teacher, out, *more):
+            command = [PROGRAM, "sample", "--model", teacher, "--problems", problems, "--rule", "numeric", "--out", self.folder / out,
+                       "--set", "problems.held_out_share=0", "--set", "sample.samples=2", "--set", "sample.temperature=0",
+                       "--set", "sample.max_tokens=24", "--json", *more]
+            return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=PATIENCE)
+
+        def answers(out):
+            lines = (self.folder / out / "samples.jsonl").read_text().splitlines()
+            return [(line["asked"], [(a["text"].replace("</think>", ""), a["tokens"], a["cut_off"]) for a in line["samples"]])
+                    for line in map(json.loads, lines)]
+
+        self.assertEqual(sample(self.model, "here").returncode, 0)
+        key = self.folder / "key"
+        key.write_text("sk-right\n")
+        with Server(self.model, "--slots", 2, "--queue", 2, "--key-file", key) as server:  # a short queue: it is asked again
+            url = f"http://127.0.0.1:{server.port}/v1"
+            there = sample(url, "there", "--set", f"sample.key_file={key}")
+            self.assertEqual(there.returncode, 0, there.stderr)
+            self.assertEqual(answers("there"), answers("here"))
+            self.assertEqual(len(answers("there")), 6)
+            refused = sample(url, "refused")
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(f"{url}: HTTP 401: ", refused.stderr)
+            self.assertNotIn("again", refused.stderr)
+        away = sample(url, "away", "--set", "sample.key_file=" + str(key))
+        self.assertEqual(away.returncode, 1)
+        self.assertIn(f"cannot reach http://127.0.0.1:{server.port}", away.stderr.splitlines()[-1])
+        self.assertIn("asked 3 times in vain", away.stderr.splitlines()[-1])
+        self.assertFalse((self.folder / "away").exists())
+
+
 class Prompts(Serving):
     @classmethod
     def setUpClass(cls):

@@ -62,7 +62,9 @@ void RegisterDistil(Command app) {
       "distil", "A student learns what a teacher answers rightly: `sample`, then `finetune`");
   const auto arguments = std::make_shared<DistilArguments>();
   arguments->recipe.Register(command, TakesDistilling, "sample.max_tokens=512", /*required=*/false);
-  command.Add("--teacher", arguments->teacher, kModelFiles).Required();
+  command
+      .Add("--teacher", arguments->teacher, fmt::format("{}, or the URL of a server", kModelFiles))
+      .Required();
   command.Add("--student", arguments->student, kModelFiles).Required();
   command.Add("--task", arguments->tasks, "built-in task: name or name:level; may be repeated");
   arguments->problems.Register(command);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/remote_teacher.h"
 #include "base/format.h"
 #include "base/interrupt.h"
 #include "base/parallel.h"
@@ -137,6 +138,7 @@ SampleCallbacks SampleView::Callbacks() {
               },
           .on_note = Note,
           .on_faults = [](const ScoringFaults& faults) { Note(DescribeFaults(faults)); },
+          .teachers = {.connect = ConnectToServer},
           .stop = Interrupted};
 }
 

@@ -83,10 +83,7 @@ class RemoteChat : public ChatPartner {
     say("presence_penalty", sampling.presence_penalty, off.presence_penalty);
     say("frequency_penalty", sampling.frequency_penalty, off.frequency_penalty);
     if (flags_.max_tokens) request_["max_tokens"] = *flags_.max_tokens;
-    if (flags_.thinking == "auto") return;
-    const bool thinks = flags_.thinking == "on";
-    request_["thinking"] = {{"type", thinks ? "enabled" : "disabled"}};  // DeepSeek's word for it
-    request_["chat_template_kwargs"] = {{"enable_thinking", thinks}};    // llama.cpp's and vLLM's
+    if (flags_.thinking != "auto") AskForThinking(flags_.thinking == "on", &request_);
   }
 
   const ChatFlags& flags_;

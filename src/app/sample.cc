@@ -71,7 +71,10 @@ void RegisterSample(Command app) {
       "sample", "A teacher answers problems; what is right of it is kept, as chats to learn from");
   const auto arguments = std::make_shared<SampleArguments>();
   arguments->recipe.Register(command, TakesSampling, "sample.max_tokens=512", /*required=*/false);
-  command.Add("--model", arguments->model, fmt::format("teacher: {}", kModelFiles)).Required();
+  command
+      .Add("--model", arguments->model,
+           fmt::format("teacher: {}, or the URL of a server", kModelFiles))
+      .Required();
   command.Add("--task", arguments->tasks, "built-in task: name or name:level; may be repeated");
   arguments->problems.Register(command);
   command.Add("--samples", arguments->samples, "answers to each problem").Within(1, 1 << 20);

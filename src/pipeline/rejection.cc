@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "rl/log.h"
-#include "rl/sample_metrics.h"
 #include "text/thoughts.h"
 
 namespace darkhorse {
@@ -18,25 +17,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The last 64 tokens before the end mark, if the model wrote one.
-bool RepeatsItself(const Sample& sample) {
-  const std::span<const int32_t> tokens = sample.completion;
-  return EndsInRepetition(sample.truncated || tokens.empty() ? tokens
-                                                             : tokens.first(tokens.size() - 1));
-}
-
-Json Describe(const Sample& sample) {
-  const Score& score = sample.score;
-  Json json{{"text", sample.text},
-            {"tokens", sample.completion.size()},
+Json Describe(const WrittenAnswer& answer) {
+  const Score& score = answer.score;
+  Json json{{"text", answer.text},
+            {"tokens", answer.tokens},
             {"reward", score.value},
             {"correct", score.correct}};
   if (score.lenient) json["lenient"] = score.lenient->correct;
   for (const auto& [name, value] : score.parts) {
     if (name == "script") json["script"] = value;
   }
-  json["cut_off"] = sample.truncated;
-  json["readable"] = IsReadable(sample.text) && !RepeatsItself(sample);
+  json["cut_off"] = answer.truncated;
+  json["readable"] = IsReadable(answer.text) && !answer.repeats;
   if (score.failed) json["failed"] = true;
   return json;
 }
@@ -123,7 +115,7 @@ bool IsReadable(std::string_view text) {
 }
 
 Json AnswersLine(int64_t step, const Problem& problem, const Json& asked,
-                 const std::vector<Sample>& answers) {
+                 std::span<const WrittenAnswer> answers) {
   Json line{{"step", step},
             {"task",
              problem.level > 0 ? fmt::format("{}:{}", problem.task, problem.level) : problem.task},
@@ -131,7 +123,7 @@ Json AnswersLine(int64_t step, const Problem& problem, const Json& asked,
             {"answer", problem.answer},
             {"asked", asked},
             {"samples", Json::array()}};
-  for (const Sample& answer : answers) line["samples"].push_back(Describe(answer));
+  for (const WrittenAnswer& answer : answers) line["samples"].push_back(Describe(answer));
   return line;
 }
 

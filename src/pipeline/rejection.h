@@ -4,19 +4,29 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "pipeline/sample_recipe.h"
-#include "rl/rollout.h"
+#include "task/task.h"
 
 namespace darkhorse {
+
+// An answer to a problem, before anyone has chosen.
+struct WrittenAnswer {
+  std::string text;
+  int64_t tokens = 0;      // the end mark included
+  bool truncated = false;  // ran out of room
+  bool repeats = false;    // its end repeats itself
+  Score score;
+};
 
 // A problem with the answers to it, as samples.jsonl has them: a line of the number `step`, from 1.
 // asked: messages, as chats have them.
 nlohmann::ordered_json AnswersLine(int64_t step, const Problem& problem,
                                    const nlohmann::ordered_json& asked,
-                                   const std::vector<Sample>& answers);
+                                   std::span<const WrittenAnswer> answers);
 
 // Whether people, and what is to learn from it, can read the text: it is UTF-8, says something and
 // closes the thought that it begins with.
@@ -27,7 +37,7 @@ struct Rejections {
   int64_t unscored = 0;    // their scorer failed
   int64_t wrong = 0;       // or right where strictness does not look
   int64_t cut_off = 0;     // right from here on
-  int64_t unreadable = 0;  // IsReadable, or the end repeats itself
+  int64_t unreadable = 0;  // not IsReadable, or the end repeats itself
   int64_t too_short = 0, too_long = 0;
   int64_t other_script = 0;
   int64_t repeated = 0;  // the text of an answer to the same problem that passed

@@ -55,12 +55,10 @@ TEST(IsReadable, ThoughtsAreClosedAndSomethingIsSaid) {
 }
 
 // A right answer of 40 tokens.
-Sample Right(const std::string& text) {
-  Sample sample;
-  sample.text = text;
-  for (int32_t i = 0; i < 40; ++i) sample.completion.push_back(i);
-  sample.score = {.value = 1, .correct = true, .parts = {{"answer", 1}, {"script", 1}}};
-  return sample;
+WrittenAnswer Right(const std::string& text) {
+  return {.text = text,
+          .tokens = 40,
+          .score = {.value = 1, .correct = true, .parts = {{"answer", 1}, {"script", 1}}}};
 }
 
 class SelectAnswersTest : public testing::Test {
@@ -75,7 +73,7 @@ class SelectAnswersTest : public testing::Test {
     problem_.answer = "5";
   }
 
-  Selection Select(const std::vector<std::vector<Sample>>& problems) {
+  Selection Select(const std::vector<std::vector<WrittenAnswer>>& problems) {
     std::string lines;
     int64_t step = 0;
     for (const auto& answers : problems)
@@ -90,7 +88,7 @@ class SelectAnswersTest : public testing::Test {
       rows_.push_back(*TryParseJson<Json>(text.substr(begin, end - begin)));
     return selection;
   }
-  Selection SelectOne(const Sample& sample) { return Select({{sample}}); }
+  Selection SelectOne(const WrittenAnswer& sample) { return Select({{sample}}); }
   std::string Said(size_t row) const { return rows_[row]["messages"].back()["content"]; }
 
   ScratchDirectory scratch_;
@@ -112,7 +110,7 @@ TEST_F(SelectAnswersTest, ARowIsAChatWithItsOrigin) {
 
 TEST_F(SelectAnswersTest, EachReasonIsCountedAloneAndOnce) {
   const auto rejects = [&](int64_t Rejections::*reason, auto&& spoil) {
-    Sample sample = Right("5");
+    WrittenAnswer sample = Right("5");
     spoil(sample);
     const Selection selection = SelectOne(sample);
     EXPECT_EQ(selection.kept, 0);
@@ -121,29 +119,24 @@ TEST_F(SelectAnswersTest, EachReasonIsCountedAloneAndOnce) {
     EXPECT_EQ(selection.rejected.*reason, 1);
     return selection.right;
   };
-  EXPECT_EQ(rejects(&Rejections::unscored, [](Sample& s) { s.score.failed = true; }), 0);
-  EXPECT_EQ(rejects(&Rejections::wrong, [](Sample& s) { s.score.correct = false; }), 0);
-  EXPECT_EQ(rejects(&Rejections::cut_off, [](Sample& s) { s.truncated = true; }), 1);
-  EXPECT_EQ(rejects(&Rejections::unreadable, [](Sample& s) { s.text = "<think>5"; }), 1);
-  EXPECT_EQ(rejects(&Rejections::too_short, [](Sample& s) { s.completion.resize(9); }), 1);
-  EXPECT_EQ(rejects(&Rejections::too_long, [](Sample& s) { s.completion.resize(51); }), 1);
-  EXPECT_EQ(rejects(&Rejections::other_script, [](Sample& s) { s.score.parts[1].second = 0.9; }),
-            1);
-  // The end repeats itself, the end mark behind it aside.
+  EXPECT_EQ(rejects(&Rejections::unscored, [](WrittenAnswer& s) { s.score.failed = true; }), 0);
+  EXPECT_EQ(rejects(&Rejections::wrong, [](WrittenAnswer& s) { s.score.correct = false; }), 0);
+  EXPECT_EQ(rejects(&Rejections::cut_off, [](WrittenAnswer& s) { s.truncated = true; }), 1);
+  EXPECT_EQ(rejects(&Rejections::unreadable, [](WrittenAnswer& s) { s.text = "<think>5"; }), 1);
+  EXPECT_EQ(rejects(&Rejections::too_short, [](WrittenAnswer& s) { s.tokens = 9; }), 1);
+  EXPECT_EQ(rejects(&Rejections::too_long, [](WrittenAnswer& s) { s.tokens = 51; }), 1);
+  EXPECT_EQ(
+      rejects(&Rejections::other_script, [](WrittenAnswer& s) { s.score.parts[1].second = 0.9; }),
+      1);
   recipe_.sample.max_length = 0;
-  EXPECT_EQ(rejects(&Rejections::unreadable,
-                    [](Sample& s) {
-                      s.completion.assign(65, 3);
-                      s.completion.back() = 1;
-                    }),
-            1);
-  Sample at_the_bounds = Right("5");
-  at_the_bounds.completion.resize(10);
+  EXPECT_EQ(rejects(&Rejections::unreadable, [](WrittenAnswer& s) { s.repeats = true; }), 1);
+  WrittenAnswer at_the_bounds = Right("5");
+  at_the_bounds.tokens = 10;
   EXPECT_EQ(SelectOne(at_the_bounds).kept, 1);
 }
 
 TEST_F(SelectAnswersTest, StrictnessAsksForThePlace) {
-  Sample elsewhere = Right("5");
+  WrittenAnswer elsewhere = Right("5");
   elsewhere.score.correct = false;
   elsewhere.score.lenient = LenientScore{.correct = true};
   EXPECT_EQ(SelectOne(elsewhere).rejected.wrong, 1);
@@ -154,7 +147,7 @@ TEST_F(SelectAnswersTest, StrictnessAsksForThePlace) {
 }
 
 TEST_F(SelectAnswersTest, TheFirstDifferentOnesOfEachProblemAreKept) {
-  Sample wrong = Right("x");
+  WrittenAnswer wrong = Right("x");
   wrong.score.correct = false;
   const Selection s =
       Select({{wrong, Right("a"), Right("a "), Right("b"), Right("c")}, {wrong}, {Right("a")}});

@@ -5,16 +5,8 @@
 
 #include <filesystem>
 
-#include "base/checksum.h"
-#include "checkpoint/checksums.h"
-
 namespace darkhorse {
 namespace {
-
-std::string LastPart(const std::string& path) {
-  const std::filesystem::path whole = path;
-  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
-}
 
 double Share(int64_t part, int64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -27,10 +19,11 @@ std::string CountLine(const std::string& what, int64_t count) {
 
 }  // namespace
 
-std::string SampleCard(const SampleRecipe& recipe, const std::string& model, const Selection& s) {
+std::string SampleCard(const SampleRecipe& recipe, const std::string& model,
+                       const std::string& shown, const Selection& s) {
   const std::string asked = recipe.problems.file.empty()
                                 ? fmt::format("{}", fmt::join(recipe.sample.tasks, ", "))
-                                : LastPart(recipe.problems.file);
+                                : std::filesystem::path(recipe.problems.file).filename().string();
   std::string card = "---\nconfigs:\n- config_name: default\n  data_files: chats.jsonl\n---\n";
   card += fmt::format(
       "# Right answers of {} to {}\n\n"
@@ -38,10 +31,9 @@ std::string SampleCard(const SampleRecipe& recipe, const std::string& model, con
       "them the `problem`, the reference `answer`, the `task`, the `reward`, how many `tokens` "
       "were said, and which draw it was (`seed`, the problem's `number`, the `sample`). "
       "`samples.jsonl` has all answers, wrong ones too.\n\n",
-      LastPart(model), asked);
+      model, asked);
   card += "| | |\n|---|---|\n";
-  card += fmt::format("| model | {}, fingerprint {} |\n", LastPart(model),
-                      HexU64(CheckpointFingerprint(model)));
+  card += fmt::format("| model | {} |\n", shown);
   card += fmt::format("| problems | {}, of which {} were solved and {} are here |\n", s.problems,
                       s.solved, s.covered);
   card += fmt::format("| answers | {}, of which {} ({:.1f} %) are right |\n", s.answers, s.right,
@@ -63,9 +55,9 @@ std::string SampleCard(const SampleRecipe& recipe, const std::string& model, con
           CountLine("in another script", r.other_script) +
           CountLine("the same text as another answer to the problem", r.repeated) +
           CountLine("more than are kept of a problem", r.surplus);
-  SampleRecipe shown = recipe;  // the same wherever the file lies
-  shown.problems.file = recipe.problems.file.empty() ? "" : asked;
-  return card + "\nSettings:\n\n```toml\n" + ToToml(shown) + "```\n";
+  SampleRecipe settings = recipe;  // the same wherever the file lies
+  settings.problems.file = recipe.problems.file.empty() ? "" : asked;
+  return card + "\nSettings:\n\n```toml\n" + ToToml(settings) + "```\n";
 }
 
 }  // namespace darkhorse

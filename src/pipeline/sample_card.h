@@ -9,8 +9,9 @@
 namespace darkhorse {
 
 // Markdown behind the YAML that Hugging Face's `datasets` reads: what was asked of which model,
-// what became of its answers, all fields of the recipe. Error: the model's files cannot be read.
+// what became of its answers, all fields of the recipe. `model`: its name; `shown`: what tells it
+// from others.
 std::string SampleCard(const SampleRecipe& recipe, const std::string& model,
-                       const Selection& selection);
+                       const std::string& shown, const Selection& selection);
 
 }  // namespace darkhorse

@@ -38,6 +38,10 @@ void ListFields(SampleOptions& o, FieldList& list) {
            fmt::format("number format of the teacher's weights: {}; auto: as the run that it lies "
                        "in trained them, else as its files hold them",
                        fmt::join(RunFormatNames(), ", ")));
+  list.Add("served_model", o.served_model,
+           "of a teacher behind a URL: the model's name there; empty: the first that it has");
+  list.Add("key_file", o.key_file,
+           "of a teacher behind a URL: a file with the key to send; empty: none");
   list.Add("seed", o.seed, "of problems and answers");
   list.Add("keep", o.keep, "of a problem's right answers, the first so many that pass the filters");
   list.Add("strict", o.strict,

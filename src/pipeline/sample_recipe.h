@@ -22,6 +22,8 @@ struct SampleOptions {
   int64_t slots = kSlots;
   int64_t problems_at_once = 32;  // between two writes
   std::string weights = "auto";   // pipeline/run_format.h
+  // Of a teacher behind a URL (pipeline/remote_teacher.h's TeacherPlace).
+  std::string served_model, key_file;
   uint64_t seed = 1;
   // What is kept of the right answers.
   int64_t keep = 2;  // of a problem, at most

@@ -11,12 +11,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/random.h"
-#include "checkpoint/checksums.h"
 #include "checkpoint/run_directory.h"
-#include "infer/engine.h"
-#include "pipeline/loaded_model.h"
-#include "pipeline/run_format.h"
+#include "pipeline/answer_writer.h"
 #include "pipeline/sample_card.h"
 #include "rl/answers.h"
 #include "rl/log.h"
@@ -54,69 +50,55 @@ int64_t WholeLinesIn(const std::string& path) {
 
 class SamplingRun {
  public:
-  SamplingRun(const SampleRecipe& recipe, OpenedModel opened, const std::string& out,
+  SamplingRun(const SampleRecipe& recipe, const std::string& model, const std::string& out,
               const SampleCallbacks& callbacks)
-      : recipe_(recipe),
-        options_(recipe.sample),
-        problems_options_(Decided(recipe, opened)),
-        out_(out),
-        callbacks_(callbacks),
-        prompter_(opened.Asked(), recipe.prompt, InstructionOf(problems_options_)),
-        environment_(MakeEnvironment(
-            options_.tasks, problems_options_, [this](const std::string& text) { Note(text); },
-            callbacks.stop)),
-        problems_(Draw()),
-        format_(FormatFor(opened)),
-        need_(Need(opened)),
-        opened_(std::move(opened)) {
-    if (writes_traces() && prompter_.chats()) {
-      FailUsage("sample.writer is traces, which {} cannot be asked for: it has a chat template",
-                opened_.path());
-    }
-    const auto problems = static_cast<int64_t>(problems_.size());
-    if (writes_traces() || LinesIn(out + "/" + sample_files::kSamples) >= problems) return;
-    model_.emplace(OpenedModel(opened_.path()), format_, need_);
-    engine_.emplace(model_->model(), model_->weights(), CacheForm::kExpanded, need_.sequences,
-                    need_.tokens);
-  }
+      : SamplingRun(recipe, model,
+                    IsUrl(model) ? std::nullopt : std::optional<OpenedModel>(std::in_place, model),
+                    out, callbacks) {}
 
   void Record(bool goes_on);
   SampleResult Loop();
 
  private:
-  static ProblemsOptions Decided(const SampleRecipe& recipe, const OpenedModel& opened) {
-    const bool chats = GoesThroughTemplate(recipe.prompt, opened.chat_format(), opened.path());
+  SamplingRun(const SampleRecipe& recipe, const std::string& model,
+              std::optional<OpenedModel> opened, const std::string& out,
+              const SampleCallbacks& callbacks)
+      : recipe_(recipe),
+        options_(recipe.sample),
+        decided_(Decided(recipe, opened)),
+        out_(out),
+        callbacks_(callbacks),
+        environment_(MakeEnvironment(
+            options_.tasks, decided_, [this](const std::string& text) { Note(text); },
+            callbacks.stop)),
+        problems_(Draw()),
+        writer_(MakeWriter(model, std::move(opened))) {
+    const auto problems = static_cast<int64_t>(problems_.size());
+    if (LinesIn(out + "/" + sample_files::kSamples) < problems) writer_->Prepare();
+  }
+
+  static ProblemsOptions Decided(const SampleRecipe& recipe,
+                                 const std::optional<OpenedModel>& opened) {
+    const bool chats =
+        !opened || GoesThroughTemplate(recipe.prompt, opened->chat_format(), opened->path());
     return DecidedFor(recipe.problems, recipe.sample.tasks, chats);
   }
   void Note(const std::string& text) const {
     if (callbacks_.on_note) callbacks_.on_note(text);
   }
-  std::optional<Format> FormatFor(const OpenedModel& opened) const {
-    if (options_.weights != "auto") return ParseRunFormat(options_.weights);
-    return TrainedFormat(opened.path(), "sample.weights = \"f32\"",
-                         [this](const std::string& text) { Note(text); });
-  }
-  CacheNeed Need(const OpenedModel& opened) const;
   std::vector<Problem> Draw() const;
-  Json Asked(const Problem& problem) const;
-  bool writes_traces() const { return options_.writer == "traces"; }
-  std::vector<Sample> Answers(const std::vector<Problem>& problems);
-  std::vector<Sample> Traces(const std::vector<Problem>& problems);
+  std::unique_ptr<AnswerWriter> MakeWriter(const std::string& model,
+                                           std::optional<OpenedModel> opened);
   void SampleSome(JsonLinesFile& file);
 
   const SampleRecipe& recipe_;  // as it was given, and is recorded
   const SampleOptions& options_;
-  const ProblemsOptions problems_options_;  // with all that they leave to the model said
+  const ProblemsOptions decided_;  // with all that they leave to the model said
   const std::string out_;
   const SampleCallbacks& callbacks_;
-  const Prompter prompter_;
   const std::unique_ptr<Environment> environment_;
   const std::vector<Problem> problems_;
-  const std::optional<Format> format_;  // of the weights
-  const CacheNeed need_;
-  const OpenedModel opened_;
-  std::optional<LoadedModel> model_;  // where there is something for it to answer
-  std::optional<Engine> engine_;
+  const std::unique_ptr<AnswerWriter> writer_;
   SampleProgress progress_;
 };
 
@@ -147,31 +129,25 @@ std::vector<Problem> SamplingRun::Draw() const {
   return problems;
 }
 
-CacheNeed SamplingRun::Need(const OpenedModel& opened) const {
-  const int64_t context = opened.config().max_position_embeddings;
-  std::vector<const Problem*> all;
-  for (const Problem& problem : problems_) all.push_back(&problem);
-  const int64_t longest = LongestPrompt(prompter_, all, context);
-  if (const std::string note =
-          ContextNote("sample.max_tokens", options_.max_tokens, longest, context);
-      !note.empty())
-    Note(note);
-  return {.sequences = SlotsFor(options_.problems_at_once, options_.samples, options_.slots),
-          .tokens = CapacityFor(longest, options_.max_tokens, context),
-          .smaller_cache = "lower sample.slots or sample.max_tokens",
-          .smaller_weights = "sample.weights = \"q4\""};
-}
-
-Json SamplingRun::Asked(const Problem& problem) const {
-  Json messages = Json::array();
-  if (!recipe_.prompt.system.empty())
-    messages.push_back({{"role", "system"}, {"content", recipe_.prompt.system}});
-  messages.push_back({{"role", "user"}, {"content", prompter_.Worded(problem)}});
-  return messages;
+std::unique_ptr<AnswerWriter> SamplingRun::MakeWriter(const std::string& model,
+                                                      std::optional<OpenedModel> opened) {
+  const AnswerWork work{recipe_,
+                        decided_,
+                        problems_,
+                        *environment_,
+                        [this](const std::string& text) { Note(text); },
+                        [this](int64_t tokens) {
+                          progress_.tokens += tokens;
+                          if (callbacks_.on_tokens) callbacks_.on_tokens(progress_.tokens);
+                        },
+                        callbacks_.stop};
+  if (!opened) return MakeRemoteWriter(work, model, callbacks_.teachers);
+  if (options_.writer == "traces") return MakeTraceWriter(work, *std::move(opened));
+  return MakeModelWriter(work, *std::move(opened));
 }
 
 void SamplingRun::Record(bool goes_on) {
-  RunInputs inputs = {{"model", CheckpointFingerprint(opened_.path())}};
+  RunInputs inputs = {{"model", writer_->Fingerprint()}};
   if (!recipe_.problems.file.empty())
     inputs.emplace_back("problems", StableHash(environment_->Fingerprint()));
   // A new run has its recipe before anything else; of one that goes on nothing is written where
@@ -181,65 +157,22 @@ void SamplingRun::Record(bool goes_on) {
   if (goes_on) RecordRecipe(out_, ToToml(recipe_));
 }
 
-std::vector<Sample> SamplingRun::Answers(const std::vector<Problem>& problems) {
-  const StepCallback on_step = [&](const EngineStep& step) {
-    progress_.tokens += step.sampled;
-    if (callbacks_.on_tokens) callbacks_.on_tokens(progress_.tokens);
-  };
-  return Rollout(*engine_, prompter_, StopTokens(opened_.config()), problems, *environment_,
-                 {.samples = options_.samples,
-                  .max_tokens = options_.max_tokens,
-                  .sampling = options_.sampling(),
-                  .seed = options_.seed,
-                  .stream = static_cast<uint64_t>(progress_.done * options_.samples),
-                  .on_step = on_step},
-                 callbacks_.stop);
-}
-
-// What the corpus has of such problems, but for those that give up, and in the order in which
-// nothing need be remembered.
-std::vector<Sample> SamplingRun::Traces(const std::vector<Problem>& problems) {
-  TraceStyle style;
-  style.give_up = {0};
-  style.max_attempts = 1000;
-  style.ordered = 1;
-  style.straight = 0;
-  std::vector<Sample> samples;
-  std::vector<Answer> answers;
-  for (size_t p = 0; p < problems.size(); ++p) {
-    for (int64_t i = 0; i < options_.samples; ++i) {
-      const int64_t draw = (progress_.done + static_cast<int64_t>(p)) * options_.samples + i;
-      RandomSequence random(options_.seed, RandomStream::kSample, static_cast<uint64_t>(draw));
-      Sample sample{.problem = p};
-      sample.text = FindTask(problems[p].task).WorkedTrace(problems[p], style, random);
-      sample.completion = opened_.tokenizer().EncodeDocument(-1, sample.text, /*special=*/true);
-      sample.completion.push_back(static_cast<int32_t>(opened_.config().eos_token_id));
-      sample.truncated = static_cast<int64_t>(sample.completion.size()) > options_.max_tokens;
-      progress_.tokens += static_cast<int64_t>(sample.completion.size());
-      samples.push_back(std::move(sample));
-    }
-  }
-  for (const Sample& sample : samples) answers.push_back({&problems[sample.problem], sample.text});
-  std::vector<Score> scores = environment_->ScoreAll(answers, callbacks_.stop);
-  for (size_t i = 0; i < samples.size(); ++i) samples[i].score = std::move(scores[i]);
-  return samples;
-}
-
 void SamplingRun::SampleSome(JsonLinesFile& file) {
   const double start = SteadySeconds();
-  const auto begin = problems_.begin() + progress_.done;
-  const std::vector<Problem> some(
-      begin, begin + std::min(options_.problems_at_once, progress_.problems - progress_.done));
-  const std::vector<Sample> samples = writes_traces() ? Traces(some) : Answers(some);
-  for (size_t p = 0; p < some.size(); ++p) {
-    const auto first = samples.begin() + static_cast<int64_t>(p) * options_.samples;
-    const std::vector<Sample> own(first, first + options_.samples);
-    for (const Sample& sample : own) progress_.right += sample.score.correct;
-    file.AppendLine(JsonLine(AnswersLine(++progress_.done, some[p], Asked(some[p]), own)));
+  const int64_t first = progress_.done;
+  const int64_t count = std::min(options_.problems_at_once, progress_.problems - first);
+  const std::vector<WrittenAnswer> answers = writer_->Answer(first, count);
+  const auto samples = static_cast<size_t>(options_.samples);
+  for (const WrittenAnswer& answer : answers) progress_.right += answer.score.correct;
+  for (int64_t p = 0; p < count; ++p) {
+    const Problem& problem = problems_[static_cast<size_t>(first + p)];
+    file.AppendLine(JsonLine(
+        AnswersLine(++progress_.done, problem, MessagesOf(recipe_.prompt, writer_->Worded(problem)),
+                    std::span(answers).subspan(static_cast<size_t>(p) * samples, samples))));
   }
   file.Sync();
-  progress_.here += static_cast<int64_t>(some.size());
-  progress_.samples += static_cast<int64_t>(samples.size());
+  progress_.here += count;
+  progress_.samples += static_cast<int64_t>(answers.size());
   progress_.seconds += SteadySeconds() - start;
   if (const ScoringFaults faults = environment_->TakeFaults();
       faults.samples > 0 && callbacks_.on_faults)
@@ -267,7 +200,7 @@ SampleResult SamplingRun::Loop() {
     result.chats = out_ + "/" + sample_files::kChats;
     result.selection = SelectAnswers(recipe_, path, result.chats);
     WriteFileAtomically(out_ + "/" + sample_files::kCard,
-                        SampleCard(recipe_, opened_.path(), result.selection));
+                        SampleCard(recipe_, writer_->Name(), writer_->Shown(), result.selection));
     result.finished = true;
   } catch (const Interruption&) {
     Note(fmt::format("stopped; the answers to {} of {} problems are saved", progress_.done,
@@ -291,10 +224,10 @@ SampleResult SampleAnswers(const SampleRecipe& recipe, const std::string& model,
   if (goes_on) may_grow.push_back({"sample.problems", LinesIn(samples)});
   CheckRecipe(out, ToToml(recipe), goes_on,
               {sample_files::kSamples, sample_files::kChats, sample_files::kCard}, may_grow,
-              {"problems.file"});
+              {"problems.file", "sample.key_file"});
   std::optional<SamplingRun> run;
   try {
-    run.emplace(recipe, OpenedModel(model), out, callbacks);
+    run.emplace(recipe, model, out, callbacks);
     if (!lock) lock.emplace(out);
     run->Record(goes_on);
   } catch (const Interruption&) {

@@ -9,6 +9,7 @@
 
 #include "base/interrupt.h"
 #include "pipeline/rejection.h"
+#include "pipeline/remote_teacher.h"
 #include "pipeline/sample_recipe.h"
 #include "rl/environment.h"
 
@@ -34,6 +35,7 @@ struct SampleCallbacks {
   std::function<void(int64_t tokens)> on_tokens;           // generated, after each forward pass
   std::function<void(const std::string&)> on_note;
   std::function<void(const ScoringFaults&)> on_faults;  // of the reward program, where it has some
+  RemoteTeachers teachers;                              // for a URL
   StopRequest stop;  // asked after every token: true saves and returns
 };
 
@@ -44,12 +46,12 @@ struct SampleResult {
   std::string chats;    // likewise: the file
 };
 
-// The model at `model` answers the recipe's problems into the folder `out`. A folder that holds
-// samples is refused unless `resume`; resuming goes on behind the last whole line and ends in the
-// same bytes as a run never interrupted, however many problems are sampled at once. Another recipe,
-// model or file of problems is refused, but that sample.problems may become more. Error: what
-// loading the model throws, problems whose prompts leave no room in its context, a full disk; what
-// was written stays.
+// The model at `model`, a path or a URL, answers the recipe's problems into the folder `out`. A
+// folder that holds samples is refused unless `resume`; resuming goes on behind the last whole line
+// and ends in the same bytes as a run never interrupted, however many problems are sampled at once.
+// Another recipe, model or file of problems is refused, but that sample.problems may become more.
+// Error: what loading the model throws, problems whose prompts leave no room in its context, a full
+// disk; what was written stays.
 SampleResult SampleAnswers(const SampleRecipe& recipe, const std::string& model,
                            const std::string& out, bool resume, const SampleCallbacks& callbacks);
 

@@ -236,12 +236,20 @@ class StageRun {
     return first != recipe_.stages.end() && &*first == &stage;
   }
 
+  // Whether the field names who answers, which may be a server.
+  static bool AsksTeacher(const StageRecipe& stage, std::string_view field) {
+    return std::holds_alternative<SampleRecipe>(stage.recipe)
+               ? field == "from"
+               : std::holds_alternative<DistilRecipe>(stage.recipe) && field == "teacher";
+  }
+
   // What a late stage reads is better missed before the first.
   void RequirePaths() const {
     const auto require = [&](const StageRecipe& stage, const char* field, const std::string& path) {
       const bool is_stage = std::ranges::any_of(
           recipe_.stages, [&](const StageRecipe& other) { return other.head.name == path; });
       if (path.empty() || is_stage || path == kGivenModel || FileExists(path)) return;
+      if (IsUrl(path) && AsksTeacher(stage, field)) return;
       Fail(
           "stage {}: {} is {}, and there is no such file or folder; paths are seen from where the "
           "program runs",

@@ -27,13 +27,31 @@ bool GoesThroughTemplate(const PromptOptions& options, const ChatFormat& format,
   return false;
 }
 
+std::string InstructionFor(const PromptOptions& options, bool chats, const std::string& automatic) {
+  if (options.instruction != "auto") return options.instruction;
+  return chats ? automatic : "";
+}
+
+std::string Worded(const Problem& problem, const std::string& instruction) {
+  const std::string& prompt = problem.prompt;  // ends with a newline
+  return instruction.empty() ? prompt.substr(0, prompt.size() - 1) : prompt + instruction;
+}
+
+nlohmann::ordered_json MessagesOf(const PromptOptions& options, const std::string& question) {
+  auto messages = nlohmann::ordered_json::array();
+  if (!options.system.empty())
+    messages.push_back({{"role", "system"}, {"content", options.system}});
+  messages.push_back({{"role", "user"}, {"content", question}});
+  return messages;
+}
+
 Prompter::Prompter(AskedModel model, const PromptOptions& options, const std::string& instruction,
                    const std::vector<Problem>& shots)
     : model_(std::move(model)),
       talk_(model_.tokenizer,
             GoesThroughTemplate(options, model_.format, model_.name) ? model_.format : ChatFormat{},
             model_.bos, model_.name, TalkOf(options)) {
-  instruction_ = options.instruction != "auto" ? options.instruction : chats() ? instruction : "";
+  instruction_ = InstructionFor(options, chats(), instruction);
   CHECK(shots.empty() || chats());
   for (const Problem& shot : shots) {
     talk_.Ask(Worded(shot));
@@ -51,11 +69,6 @@ Prompter::Prompt Prompter::Of(const Problem& problem) const {
     if (problem.where.empty()) throw;
     Fail("{}: {}", problem.where, error.what());
   }
-}
-
-std::string Prompter::Worded(const Problem& problem) const {
-  const std::string& prompt = problem.prompt;  // ends with a newline
-  return instruction_.empty() ? prompt.substr(0, prompt.size() - 1) : prompt + instruction_;
 }
 
 }  // namespace darkhorse

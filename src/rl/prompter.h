@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,16 @@ Conversation::Options TalkOf(const PromptOptions& options);
 bool GoesThroughTemplate(const PromptOptions& options, const ChatFormat& format,
                          const std::string& model);
 
+// What follows each question: what the options say, or `automatic` where they leave that open and
+// the model is asked through a chat template.
+std::string InstructionFor(const PromptOptions& options, bool chats, const std::string& automatic);
+
+// The user's message of a problem: the instruction behind the question, no end of line.
+std::string Worded(const Problem& problem, const std::string& instruction);
+
+// A system message where the options have one, and the user's.
+nlohmann::ordered_json MessagesOf(const PromptOptions& options, const std::string& question);
+
 // Each problem a conversation of its own. Immutable; may be asked from many threads at once.
 class Prompter {
  public:
@@ -39,16 +50,17 @@ class Prompter {
   };
 
   // As the options say: without a template [bos] prompt, and the completion begins where the
-  // corpus' does. `instruction` follows a question where the options leave that open and a template
-  // is used. `shots`: problems whose answers stand before each question, in a chat alone.
-  // UsageError as of GoesThroughTemplate; Error: a template that cannot be read.
+  // corpus' does. `instruction`: InstructionFor's `automatic`. `shots`: problems whose answers
+  // stand before each question, in a chat alone. UsageError as of GoesThroughTemplate; Error: a
+  // template that cannot be read.
   explicit Prompter(AskedModel model, const PromptOptions& options = {},
                     const std::string& instruction = "", const std::vector<Problem>& shots = {});
 
   // Error naming the problem: the template refuses it.
   Prompt Of(const Problem& problem) const;
-  // The user's message of it, the instruction behind the question; no end of line.
-  std::string Worded(const Problem& problem) const;
+  std::string Worded(const Problem& problem) const {
+    return darkhorse::Worded(problem, instruction_);
+  }
   const Tokenizer& tokenizer() const { return model_.tokenizer; }
   // Through a chat template.
   bool chats() const { return talk_.remembers(); }

@@ -150,6 +150,11 @@ StreamEnd ApiClient::Stream(const std::string& route, Json request,
   return stream.end;
 }
 
+void AskForThinking(bool thinks, ApiClient::Json* request) {
+  (*request)["thinking"] = {{"type", thinks ? "enabled" : "disabled"}};
+  (*request)["chat_template_kwargs"] = {{"enable_thinking", thinks}};
+}
+
 std::string KeyOfFile(const std::string& path) {
   std::istringstream lines(ReadFileOrPipe(path, kMostKeyFileBytes));
   for (std::string line; std::getline(lines, line);) {

@@ -49,6 +49,10 @@ class ApiClient {
   HttpClient::Headers headers_;
 };
 
+// Says in a request of a chat completion whether the model is to think, in DeepSeek's words and in
+// llama.cpp's and vLLM's.
+void AskForThinking(bool thinks, ApiClient::Json* request);
+
 // The key to send: the first word of the file's first line that is neither empty nor begins with #,
 // so that a server's own file of keys will do. Error: there is none.
 std::string KeyOfFile(const std::string& path);
