@@ -91,7 +91,7 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
   learner->Step({});
   std::vector<EngineStep> passes;  // of one round
   learner->on_engine_step = [&](const EngineStep& pass) { passes.push_back(pass); };
-  std::vector<double> seconds, sample, score, train, length, speed, share;
+  std::vector<double> seconds, sample, tail, score, train, length, speed, share;
   for (int64_t round = 0; round < rounds; ++round) {
     passes.clear();
     const int64_t before = learner->progress().generated;
@@ -100,6 +100,7 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
     const double whole = m.sample_seconds + m.score_seconds + m.train_seconds;
     seconds.push_back(whole);
     sample.push_back(m.sample_seconds);
+    tail.push_back(m.tail_seconds);
     score.push_back(m.score_seconds);
     train.push_back(m.train_seconds);
     length.push_back(m.mean_length);
@@ -114,6 +115,7 @@ Json BenchReinforcement(const ReinforceRecipe& recipe, const std::string& model_
           {"mean_length", Median(length)},
           {"sampled_tokens_per_second", Median(speed)},
           {"sampling_share_of_roofline", Median(share)},
+          {"tail", Median(tail) / Median(seconds)},
           {"where_time_goes",
            {{"sample", Median(sample) / parts},
             {"score", Median(score) / parts},

@@ -172,6 +172,8 @@ Cost CostOf(const std::vector<Json>& timings) {
     const double seconds = count(NumberAt(line, "seconds"));
     cost.flops += count(NumberAt(line, "flops"));
     cost.seconds += seconds;
+    cost.sample_seconds += count(NumberAt(line, "sample_seconds"));
+    cost.tail_seconds += count(NumberAt(line, "tail_seconds"));
     cost.core_seconds += seconds * count(NumberAt(line, "threads"));
   }
   return cost;

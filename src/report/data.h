@@ -72,6 +72,9 @@ Interval ShareAt(const Json& task, const std::string& field);
 
 struct Cost {
   double flops = 0, seconds = 0, core_seconds = 0;
+  // Where the run tells them, of `seconds`: sampling, and the part of it that waits for the longest
+  // answers.
+  double sample_seconds = 0, tail_seconds = 0;
 };
 Cost CostOf(const std::vector<Json>& timings);
 

@@ -130,12 +130,19 @@ TEST(Curve, LinesWithoutTheFieldAreLeftOut) {
 }
 
 TEST(CostOf, CoreSecondsAreOfEachStepsOwnThreads) {
-  const Cost cost = CostOf({{{"step", 1}, {"seconds", 2}, {"flops", 3e9}, {"threads", 4}},
+  const Cost cost = CostOf({{{"step", 1},
+                             {"seconds", 2},
+                             {"flops", 3e9},
+                             {"threads", 4},
+                             {"sample_seconds", 1.5},
+                             {"tail_seconds", 0.5}},
                             {{"step", 2}, {"seconds", 5}, {"flops", 4e9}, {"threads", 1}},
                             {{"step", 3}, {"seconds", "x"}, {"threads", 8}},
                             {{"step", 4}, {"seconds", 1}}});
   EXPECT_EQ(cost.flops, 7e9);
   EXPECT_EQ(cost.seconds, 8);
+  EXPECT_EQ(cost.sample_seconds, 1.5);
+  EXPECT_EQ(cost.tail_seconds, 0.5);
   EXPECT_EQ(cost.core_seconds, 13);  // 2 * 4 + 5 * 1
 }
 

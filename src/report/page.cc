@@ -229,6 +229,7 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
   Table table({"stage", "steps", "operations", "time", "GFLOP/s", "core-hours", "money"});
   Cost total;
   int rows = 0;
+  std::string tail;
   const auto add = [&](const std::string& name, const std::string& steps, const Cost& cost) {
     table.Add({name, steps, Flops(cost.flops), FormatDuration(cost.seconds),
                OrDash(cost.flops / cost.seconds * 1e-9, 1), OrDash(cost.core_seconds / 3600, 4),
@@ -243,6 +244,13 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
     total.flops += cost.flops;
     total.seconds += cost.seconds;
     total.core_seconds += cost.core_seconds;
+    if (cost.sample_seconds > 0) {
+      tail = fmt::format(
+          "<p>Of the time of reinforcement {:.0f} % was sampling, and {:.0f} % its tail: fewer "
+          "than "
+          "half of the sequences were still running, for the longest answers are waited for.</p>\n",
+          100 * cost.sample_seconds / cost.seconds, 100 * cost.tail_seconds / cost.seconds);
+    }
   }
   if (rows == 0) return "";
   if (rows > 1) add("both", "", total);
@@ -253,7 +261,7 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
                          "are those of the steps, evaluations included. Money at ${:g} a core "
                          "an hour; a report can be made at another price.",
                          options.price_per_core_hour)) +
-         table.Html();
+         table.Html() + tail;
 }
 
 std::string Recipes(const ReportData& data) {

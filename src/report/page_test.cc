@@ -79,6 +79,13 @@ TEST(ReportPage, WhatStagesCost) {
       Json{{"step", 0}, {"seconds", 60}, {"flops", 0}, {"threads", 4}});
   EXPECT_EQ(RowsOf(ReportPage(data, {}), "reinforcement")[0][1], "10");
   EXPECT_EQ(RowsOf(ReportPage(data, {}), "reinforcement")[0][3], "6:00");
+  EXPECT_TRUE(Matches(ReportPage(data, {}), "(tail)").empty());
+  for (Json& line : data.reinforcement.timings) {
+    line["sample_seconds"] = 12;
+    line["tail_seconds"] = 3;
+  }
+  // 11 lines, 360 seconds.
+  EXPECT_EQ(Matches(ReportPage(data, {}), "(37 % was sampling, and 9 % its tail)").size(), 1u);
   data.reinforcement = {};
   const auto operations = [&](double flops) {
     data.pretraining = Timed(1, 60, flops, 2);

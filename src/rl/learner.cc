@@ -161,6 +161,7 @@ std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64
     }
   }
   metrics.sample_seconds += cost.sample_seconds;
+  metrics.tail_seconds += cost.tail_seconds;
   metrics.score_seconds += cost.score_seconds;
   metrics.flops += Flops(trained_->model().cost(), cost.work);
   return samples;

@@ -62,6 +62,7 @@ struct ReinforceMetrics {
   // Timings, in timings.jsonl instead of metrics.jsonl.
   double flops = 0;  // the model's own operations, sampling and training
   double sample_seconds = 0, score_seconds = 0, train_seconds = 0, evaluate_seconds = 0;
+  double tail_seconds = 0;          // of sample_seconds: RolloutCost's
   double generated_per_second = 0;  // sampled and scored
 };
 

@@ -231,7 +231,10 @@ void ReinforcementRun::Finish(StepLines lines, ReinforceMetrics& metrics) {
   timings_->Append(metrics.step,
                    metrics.sample_seconds + metrics.score_seconds + metrics.train_seconds +
                        metrics.evaluate_seconds,
-                   metrics.flops);
+                   metrics.flops,
+                   {{"sample_seconds", metrics.sample_seconds},
+                    {"tail_seconds", metrics.tail_seconds},
+                    {"train_seconds", metrics.train_seconds}});
   const bool ends = last || !metrics.stopped.empty();
   if (ends || metrics.step % rl.checkpoint_every == 0) Save();
   if (!metrics.stopped.empty())

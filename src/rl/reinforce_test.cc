@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -391,10 +392,12 @@ TEST_F(ReinforceTest, AnEvaluationKilledWhereItWentOnIsWrittenOnce) {
 // A report's cost is of these lines.
 TEST_F(ReinforceTest, TimingsAreOfAllThatAStepTook) {
   std::map<int64_t, std::pair<double, double>> expected;  // seconds and operations
+  std::map<int64_t, std::array<double, 3>> parts;
   const ReinforceCallbacks callbacks = {
       .on_step =
           [&](const ReinforceMetrics& m) {
             expected[m.step] = {m.sample_seconds + m.score_seconds + m.train_seconds, m.flops};
+            parts[m.step] = {m.sample_seconds, m.tail_seconds, m.train_seconds};
             EXPECT_GT(m.flops, 0);
           },
       .on_evaluation =
@@ -409,6 +412,13 @@ TEST_F(ReinforceTest, TimingsAreOfAllThatAStepTook) {
     EXPECT_NEAR(timing["seconds"], expected[step].first, 0.6e-6);
     EXPECT_NEAR(timing["flops"], expected[step].second, 1e-6 * expected[step].second);
     EXPECT_EQ(timing["threads"], NumThreads());
+    if (step == 0) {
+      EXPECT_FALSE(timing.contains("tail_seconds"));
+      continue;
+    }
+    EXPECT_NEAR(timing["sample_seconds"], parts[step][0], 0.6e-6);
+    EXPECT_NEAR(timing["tail_seconds"], parts[step][1], 0.6e-6);
+    EXPECT_NEAR(timing["train_seconds"], parts[step][2], 0.6e-6);
   }
   EXPECT_EQ(step, 8);
 }

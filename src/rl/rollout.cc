@@ -71,9 +71,15 @@ std::vector<Sample> Rollout(Engine& engine, const Prompter& prompter,
     return true;
   };
   EngineStep work;
+  double tail = 0, pass_start = start;
+  int64_t most_running = 0;
   std::vector<Completion> completions =
       engine.Generate(requests, keep_going, [&](const EngineStep& step) {
         work += step;
+        most_running = std::max(most_running, engine.running());
+        const double now = SteadySeconds();
+        if (2 * engine.running() < most_running) tail += now - pass_start;
+        pass_start = now;
         if (options.on_step) options.on_step(step);
       });
   std::vector<Sample> samples(completions.size());
@@ -93,7 +99,7 @@ std::vector<Sample> Rollout(Engine& engine, const Prompter& prompter,
   for (const Sample& sample : samples) answers.push_back({&problems[sample.problem], sample.text});
   const double sampled = SteadySeconds();
   std::vector<Score> scores = environment.ScoreAll(answers, stop);
-  if (cost) *cost = {sampled - start, SteadySeconds() - sampled, work};
+  if (cost) *cost = {sampled - start, SteadySeconds() - sampled, tail, work};
   for (size_t i = 0; i < samples.size(); ++i) samples[i].score = std::move(scores[i]);
   return samples;
 }

@@ -36,6 +36,9 @@ struct RolloutOptions {
 // Where a rollout's time went.
 struct RolloutCost {
   double sample_seconds = 0, score_seconds = 0;
+  // Of sample_seconds: passes that ran fewer than half of the sequences that ran at most, for the
+  // longest answers are waited for.
+  double tail_seconds = 0;
   EngineStep work;  // summed over the forward passes
 };
 

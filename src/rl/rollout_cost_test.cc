@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "base/scratch_testing.h"
 #include "model/params.h"
@@ -56,6 +58,32 @@ TEST_F(RolloutTest, CostsAreThoseOfItsOwnPasses) {
     EXPECT_EQ(cost.work.attended, heard.attended);
     EXPECT_EQ(cost.work.cached, heard.cached);
   }
+}
+
+// Nine sequences in eight slots: the ninth is waited for. What sleeps takes at least its sleep.
+TEST_F(RolloutTest, TheTailIsWhereFewStillRun) {
+  constexpr double kSleep = 0.05;
+  options_.samples = 3;
+  int64_t asleep_at = 0;  // while so many sequences run, once all slots were full
+  bool full = false;
+  options_.on_step = [&](const EngineStep& step) {
+    full = full || step.sampled == 8;
+    if (!full || step.sampled != asleep_at) return;
+    asleep_at = -1;
+    std::this_thread::sleep_for(std::chrono::duration<double>(kSleep));
+  };
+  const auto cost_of = [&](int64_t running) {
+    asleep_at = running;
+    full = false;
+    RolloutCost cost;
+    Run(problems_, &cost);
+    EXPECT_EQ(asleep_at, -1);
+    EXPECT_LE(cost.tail_seconds, cost.sample_seconds);
+    return cost;
+  };
+  EXPECT_GE(cost_of(1).tail_seconds, kSleep);
+  const RolloutCost cost = cost_of(8);
+  EXPECT_GE(cost.sample_seconds - cost.tail_seconds, kSleep);
 }
 
 // The model embeds eight ids more than the tokenizer has.

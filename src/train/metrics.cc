@@ -68,9 +68,13 @@ StepMetrics ReadLastMetrics(const std::string& path) {
   return m;
 }
 
-void TimingsFile::Append(int64_t step, double seconds, double flops) {
-  AppendLine(fmt::format(R"({{"step": {}, "seconds": {:.6f}, "flops": {:.6e}, "threads": {}}})",
-                         step, seconds, flops, NumThreads()));
+void TimingsFile::Append(int64_t step, double seconds, double flops,
+                         const std::vector<std::pair<const char*, double>>& parts) {
+  std::string line =
+      fmt::format(R"({{"step": {}, "seconds": {:.6f}, "flops": {:.6e}, "threads": {})", step,
+                  seconds, flops, NumThreads());
+  for (const auto& [name, value] : parts) line += fmt::format(R"(, "{}": {:.6f})", name, value);
+  AppendLine(line + "}");
 }
 
 }  // namespace darkhorse

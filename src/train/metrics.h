@@ -65,7 +65,9 @@ class TimingsFile : public JsonLinesFile {
  public:
   using JsonLinesFile::JsonLinesFile;
   // `seconds` of wall-clock on NumThreads() threads; `flops`: the model's own operations.
-  void Append(int64_t step, double seconds, double flops);
+  // parts: what else is told of the seconds, by name.
+  void Append(int64_t step, double seconds, double flops,
+              const std::vector<std::pair<const char*, double>>& parts = {});
 };
 
 }  // namespace darkhorse
