@@ -54,7 +54,6 @@ class RoundsAtOnce {
     SamplingRound told;
     std::vector<std::unique_ptr<Group>> groups;
     int64_t first = 0;   // number of its first problem among the step's
-    size_t certain = 0;  // groups from the beginning of which it is known whether they teach
     bool whole = false;  // has all the groups it will ever have
   };
 
@@ -157,27 +156,25 @@ class RoundsAtOnce {
     SubmitWaiting();
   }
 
-  // Opens what has become certain: of a round the groups in order, for the first that teaches
-  // nothing is replaced by the next round's first.
+  // Opens what has become certain: a round has a problem for each group of the round before it that
+  // teaches nothing, whichever these are.
   void Advance() {
     for (size_t r = 0; r < rounds_.size(); ++r) {
-      while (rounds_[r].certain < rounds_[r].groups.size()) {
-        const Group& group = *rounds_[r].groups[rounds_[r].certain];
-        if (!group.teaches && group.judged < size_) break;
-        if (!group.teaches && static_cast<int64_t>(r) + 1 < work_.most_rounds) {
-          // The numbers of its problems follow those of this round.
-          if (!rounds_[r].whole) break;
-          if (r + 1 == rounds_.size()) {
-            rounds_.emplace_back();
-            rounds_[r + 1].first =
-                rounds_[r].first + static_cast<int64_t>(rounds_[r].groups.size());
-          }
-          Open(r + 1);
-        }
-        ++rounds_[r].certain;
+      size_t flat = 0, known = 0;
+      for (const auto& group : rounds_[r].groups) {
+        const bool ended = group->judged == size_;
+        flat += ended && !group->teaches;
+        known += ended || group->teaches;
       }
-      const bool done = rounds_[r].whole && rounds_[r].certain == rounds_[r].groups.size();
-      if (done && r + 1 < rounds_.size()) rounds_[r + 1].whole = true;
+      // The numbers of the next round's problems follow those of this one.
+      if (!rounds_[r].whole || flat == 0 || static_cast<int64_t>(r) + 1 == work_.most_rounds)
+        return;
+      if (r + 1 == rounds_.size()) {
+        rounds_.emplace_back();
+        rounds_[r + 1].first = rounds_[r].first + std::ssize(rounds_[r].groups);
+      }
+      while (rounds_[r + 1].groups.size() < flat) Open(r + 1);
+      rounds_[r + 1].whole = known == rounds_[r].groups.size();
     }
   }
 

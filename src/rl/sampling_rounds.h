@@ -47,9 +47,9 @@ struct RoundsWork {
 // One round after the other. Interruption.
 std::vector<SamplingRound> SampleRounds(const RoundsWork& work, RolloutCost* cost);
 
-// The same samples in less time: a problem of the next round begins as soon as it is certain which
-// it is, so that the longest answers of a round are not waited for alone. Samples are scored as
-// they come, a few at a time.
+// The same samples in less time: as soon as some groups certainly teach nothing, as many problems
+// of the next round begin, so that the longest answers of a round are not waited for alone. Samples
+// are scored as they come, a few at a time.
 std::vector<SamplingRound> SampleRoundsAtOnce(const RoundsWork& work, RolloutCost* cost);
 
 }  // namespace darkhorse
