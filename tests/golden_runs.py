@@ -14,8 +14,9 @@ A session is a file of tests/golden_runs/, run by bash in an empty folder, comma
       | a line of its stdout
       ! a line of its stderr
       exit 1
-      + file 123 bytes 0123456789ab (what it wrote, with its digest; a line with - is of a removed one)
-      : a line of a short text file, told once in a session
+      - folder/ files that it removed
+      + folder/ files that it wrote and their digests, once in a session
+      : a line of a short text file among them
 
 What is indented is recorded, --update writes it anew. Of commands that do not name darkhorse
 nothing is: they make inputs. --whole writes the sessions without digests in the place of long texts
@@ -33,8 +34,9 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent / "golden_runs"
-LONGEST = 1500  # bytes of a text that is recorded as it is
-SHOWN = 500  # of the first and the last line of a longer one
+LONGEST = 2500  # bytes of a text that is recorded as it is
+LONGEST_FILE = 500  # of a file's
+SHOWN = 300  # of the last line of a longer one
 
 # All that differs between two runs of a command, and what stands in its place. Each pattern names
 # what is around the number, so that it hides no other.
@@ -44,9 +46,13 @@ RULES = [(re.compile(pattern, re.MULTILINE), instead) for pattern, instead in [
     (r"^(?:count|merge|\d\d? %) .*\n", ""),
     (r"\bETA [\d:]+", "ETA …"),
     (r"\b[\d.]+[kMG]? (tokens|bytes|merges|GFLOP)/s( \(\d+ % of peak\))?", r"… \1/s"),
+    (r"^(darkhorse: probe): .* tokens/s; at this speed .* and (.* of memory)", r"\1: … and \2"),
+    (r'"(tokens_per_second|\w+_flops_per_second|seconds\w*)": ?[\d.e+-]+', r'"\1":…'),
     # Of the build.
     (r"\bdarkhorse \d+\.\d+\.\d+\S*", "darkhorse VERSION"),
 ]]
+# A status line comes when it must and goes to the end.
+STATUS = re.compile(rb"(step|problem) \d+/|\d+ % |count |merge ")
 # Files of which only the name is recorded: times, pages with times in them (a session sets the times and
 # makes those anew), and checksums of files that are recorded themselves.
 UNREAD = ("timings.jsonl", "report.html", "checksums.json")
@@ -54,17 +60,6 @@ UNREAD = ("timings.jsonl", "report.html", "checksums.json")
 
 def digest(content):
     return hashlib.sha256(content).hexdigest()[:12]
-
-
-def normal(content):
-    """Without what differs between runs, where it is text; and whether it is."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return content, False
-    for pattern, instead in RULES:
-        text = pattern.sub(instead, text)
-    return text.encode(), "\0" not in text
 
 
 class Player:
@@ -113,35 +108,60 @@ class Player:
         if "darkhorse" not in command:
             assert done.returncode == 0, f"{command}\n{done.stderr.decode()}"
             return files
-        self.tell("|", *normal(done.stdout), lines)
-        self.tell("!", *normal(done.stderr), lines)
+        self.tell("|", *self.normal(done.stdout), lines)
+        self.tell("!", *self.normal(b"".join(sorted(done.stderr.splitlines(True), key=lambda line: bool(STATUS.match(line))))), lines)
         if done.returncode != 0:
             lines.append(f"  exit {done.returncode}")
-        lines += [f"  - {name}" for name in before if name not in files]
-        for name, content in files.items():
-            if before.get(name) == content:
-                continue
-            if pathlib.Path(name).name in UNREAD:
-                lines.append(f"  + {name}")
-                continue
-            content, is_text = normal(content)
-            lines.append(f"  + {name} {len(content)} bytes {digest(content)}")
-            is_short = len(content) <= self.longest or name.endswith(".jsonl")
-            if is_text and is_short and content not in told:
-                told.add(content)
-                self.tell(":", content, is_text, lines)
+        for place in sorted({str(pathlib.Path(name).parent) for name in {*before, *files}}):
+            self.tell_folder(place, before, files, lines, told)
         return files
 
+    def tell_folder(self, place, before, files, lines, told):
+        """What of a folder's own files is gone or new: one line of names and digests, then texts."""
+        def own(names):
+            return [name for name in names if str(pathlib.Path(name).parent) == place]
+        names, texts = [], []
+        for name in own(files):
+            path = pathlib.Path(name)
+            if before.get(name) == files[name]:
+                continue
+            if path.name in UNREAD:
+                names.append(path.name)
+                continue
+            content, is_text = self.normal(files[name])
+            if (path.name, content) in told:
+                continue
+            told.add((path.name, content))
+            names.append(f"{path.name} {digest(content)}")
+            if path.suffix == ".json":  # a line is enough
+                content = re.sub(rb"\n *", b"", content)
+            if is_text and (len(content) <= LONGEST_FILE or path.suffix == ".jsonl"):
+                texts.append(content)
+        gone = [pathlib.Path(name).name for name in own(before) if name not in files]
+        lines += [f"  - {place}/ {', '.join(gone)}"] * bool(gone)
+        lines += [f"  + {place}/ {', '.join(names)}"] * bool(names)
+        for content in texts:
+            self.tell(":", content, True, lines)
+
     def tell(self, mark, content, is_text, lines):
+        text = content.decode().splitlines() if is_text else []
         if not is_text:
-            lines.append(f"  {mark} … {len(content)} bytes {digest(content)}")
-            return
-        text = content.decode().splitlines()
-        if len(content) > self.longest:
-            text = [text[0][:SHOWN], f"… {len(text)} lines {digest(content)}", text[-1][:SHOWN]]
+            text = [f"… {len(content)} bytes {digest(content)}"]
+        elif len(content) > self.longest:
+            text = [f"… {len(text)} lines {digest(content)}, the last: {text[-1][:SHOWN]}"]
         lines += [f"  {mark} {line}".rstrip() for line in text]
-        if content and not content.endswith(b"\n"):
+        if is_text and content and not content.endswith(b"\n") and mark != ":":
             lines.append(f"  {mark}… without a newline")
+
+    def normal(self, content):
+        """Without what differs between runs, where it is text; and whether it is."""
+        try:
+            text = content.decode().replace(str(self.scratch), "SCRATCH")
+        except UnicodeDecodeError:
+            return content, False
+        for pattern, instead in RULES:
+            text = pattern.sub(instead, text)
+        return text.encode(), "\0" not in text
 
 
 def contents(folder):
@@ -156,7 +176,7 @@ def main():
     parser.add_argument("sessions", nargs="*")
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--whole", type=pathlib.Path)
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     differ = []
     with tempfile.TemporaryDirectory() as scratch:
         player = Player(asked.program, pathlib.Path(scratch), 1 << 40 if asked.whole else LONGEST)
