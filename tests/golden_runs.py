@@ -34,9 +34,10 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent / "golden_runs"
-LONGEST = 2500  # bytes of a text that is recorded as it is
-LONGEST_FILE = 500  # of a file's
-SHOWN = 300  # of the last line of a longer one
+LONGEST = 6000  # bytes of an output that is recorded as it is
+LONGEST_FILE = 300  # of a file
+LONGEST_LINES = 600  # of a file of JSON lines; of a longer one the last is told
+SHOWN = 300  # of the last line of what is longer
 
 # All that differs between two runs of a command, and what stands in its place. Each pattern names
 # what is around the number, so that it hides no other.
@@ -48,6 +49,8 @@ RULES = [(re.compile(pattern, re.MULTILINE), instead) for pattern, instead in [
     (r"\b[\d.]+[kMG]? (tokens|bytes|merges|GFLOP)/s( \(\d+ % of peak\))?", r"… \1/s"),
     (r"^(darkhorse: probe): .* tokens/s; at this speed .* and (.* of memory)", r"\1: … and \2"),
     (r'"(tokens_per_second|\w+_flops_per_second|seconds\w*)": ?[\d.e+-]+', r'"\1":…'),
+    # A digest of an adapter's folder, which names its base's path.
+    (r'("best": ")[0-9a-f]{16}"', r'\1…"'),
     # Of the build.
     (r"\bdarkhorse \d+\.\d+\.\d+\S*", "darkhorse VERSION"),
 ]]
@@ -65,8 +68,8 @@ def digest(content):
 class Player:
     """Plays sessions in folders of their own; what another begins with is played once."""
 
-    def __init__(self, program, scratch, longest):
-        self.scratch, self.longest, self.played = scratch, longest, {}
+    def __init__(self, program, scratch, whole):
+        self.scratch, self.whole, self.played = scratch, whole, {}
         (scratch / "bin").mkdir()
         (scratch / "bin/darkhorse").symlink_to(program.resolve())
         self.environment = {
@@ -135,19 +138,19 @@ class Player:
             names.append(f"{path.name} {digest(content)}")
             if path.suffix == ".json":  # a line is enough
                 content = re.sub(rb"\n *", b"", content)
-            if is_text and (len(content) <= LONGEST_FILE or path.suffix == ".jsonl"):
+            if is_text and (len(content) <= LONGEST_FILE or self.whole or path.suffix == ".jsonl"):
                 texts.append(content)
         gone = [pathlib.Path(name).name for name in own(before) if name not in files]
         lines += [f"  - {place}/ {', '.join(gone)}"] * bool(gone)
         lines += [f"  + {place}/ {', '.join(names)}"] * bool(names)
         for content in texts:
-            self.tell(":", content, True, lines)
+            self.tell(":", content, True, lines, LONGEST_LINES)
 
-    def tell(self, mark, content, is_text, lines):
+    def tell(self, mark, content, is_text, lines, longest=LONGEST):
         text = content.decode().splitlines() if is_text else []
         if not is_text:
             text = [f"… {len(content)} bytes {digest(content)}"]
-        elif len(content) > self.longest:
+        elif len(content) > longest and not self.whole:
             text = [f"… {len(text)} lines {digest(content)}, the last: {text[-1][:SHOWN]}"]
         lines += [f"  {mark} {line}".rstrip() for line in text]
         if is_text and content and not content.endswith(b"\n") and mark != ":":
@@ -178,8 +181,9 @@ def main():
     parser.add_argument("--whole", type=pathlib.Path)
     asked = parser.parse_intermixed_args()
     differ = []
-    with tempfile.TemporaryDirectory() as scratch:
-        player = Player(asked.program, pathlib.Path(scratch), 1 << 40 if asked.whole else LONGEST)
+    memory = "/dev/shm"  # nothing has to reach a disk
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as scratch:
+        player = Player(asked.program, pathlib.Path(scratch), asked.whole)
         for name in asked.sessions or sorted(path.stem for path in HERE.glob("*.txt")):
             path, now = HERE / f"{name}.txt", player.play(name)
             if asked.whole:
