@@ -43,19 +43,19 @@ SHOWN = 300  # of the last line of what is longer
 # what is around the number, so that it hides no other.
 RULES = [(re.compile(pattern, re.MULTILINE), instead) for pattern, instead in [
     # Status lines come by the clock, but the last of a loop always; all but its speed is kept.
-    (r"^(?:step|problem) (\d+)/(?!\1 )\d+ · .*\n", ""),
-    (r"^(?:count|merge|\d\d? %) .*\n", ""),
+    (r"^(?:step|problem|question|window) (\d+)/(?!\1 )\d+ · .*\n", ""),
+    (r"^(?:(?:count|merge|\d\d? %) .*|\d+ tokens generated)\n", ""),
     (r"\bETA [\d:]+", "ETA …"),
     (r"\b[\d.]+[kMG]? (tokens|bytes|merges|GFLOP)/s( \(\d+ % of peak\))?", r"… \1/s"),
     (r"^(darkhorse: probe): .* tokens/s; at this speed .* and (.* of memory)", r"\1: … and \2"),
-    (r'"(tokens_per_second|\w+_flops_per_second|seconds\w*)": ?[\d.e+-]+', r'"\1":…'),
+    (r'(_per_second"?:? *|"seconds\w*": ?)[\d.e+-]+', r"\1…"),
     # A digest of an adapter's folder, which names its base's path.
     (r'("best": ")[0-9a-f]{16}"', r'\1…"'),
     # Of the build.
     (r"\bdarkhorse \d+\.\d+\.\d+\S*", "darkhorse VERSION"),
 ]]
 # A status line comes when it must and goes to the end.
-STATUS = re.compile(rb"(step|problem) \d+/|\d+ % |count |merge ")
+STATUS = re.compile(rb"(step|problem|question|window) \d+/|\d+ % |count |merge ")
 # Files of which only the name is recorded: times, pages with times in them (a session sets the times and
 # makes those anew), and checksums of files that are recorded themselves.
 UNREAD = ("timings.jsonl", "report.html", "checksums.json")
@@ -158,13 +158,12 @@ class Player:
 
     def normal(self, content):
         """Without what differs between runs, where it is text; and whether it is."""
-        try:
-            text = content.decode().replace(str(self.scratch), "SCRATCH")
-        except UnicodeDecodeError:
+        if b"\0" in content:
             return content, False
+        text = content.decode(errors="backslashreplace").replace(str(self.scratch), "SCRATCH")
         for pattern, instead in RULES:
             text = pattern.sub(instead, text)
-        return text.encode(), "\0" not in text
+        return text.encode(), True
 
 
 def contents(folder):
