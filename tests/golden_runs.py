@@ -106,7 +106,7 @@ class Player:
         """Adds what the command did to `lines`; the files that there are now."""
         folder.mkdir(exist_ok=True)
         done = subprocess.run(["bash", "-c", command], cwd=folder, env=self.environment,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=1200)
         files = contents(folder)
         if not re.search(r"darkhorse|\bserved\b", command):
             assert done.returncode == 0, f"{command}\n{done.stderr.decode()}"
