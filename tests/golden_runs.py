@@ -56,8 +56,8 @@ RULES = [(re.compile(pattern, re.MULTILINE), instead) for pattern, instead in [
 ]]
 # A status line comes when it must and goes to the end.
 STATUS = re.compile(rb"(step|problem|question|window) \d+/|\d+ % |count |merge ")
-# Files of which only the name is recorded: times, pages with times in them (a session sets the times and
-# makes those anew), and checksums of files that are recorded themselves.
+# Files of which only the name is recorded: times, pages with times in them (a session sets the times
+# and makes those anew), and checksums of files that are recorded themselves.
 UNREAD = ("timings.jsonl", "report.html", "checksums.json")
 
 
@@ -112,7 +112,8 @@ class Player:
             assert done.returncode == 0, f"{command}\n{done.stderr.decode()}"
             return files
         self.tell("|", *self.normal(done.stdout), lines)
-        self.tell("!", *self.normal(b"".join(sorted(done.stderr.splitlines(True), key=lambda line: bool(STATUS.match(line))))), lines)
+        notes = sorted(done.stderr.splitlines(True), key=lambda line: bool(STATUS.match(line)))
+        self.tell("!", *self.normal(b"".join(notes)), lines)
         if done.returncode != 0:
             lines.append(f"  exit {done.returncode}")
         for place in sorted({str(pathlib.Path(name).parent) for name in {*before, *files}}):
@@ -198,7 +199,8 @@ def main():
                     path.read_text().splitlines(True), now.splitlines(True),
                     f"{name} as recorded", f"{name} now", n=1))
     if differ:
-        sys.exit(f"not as recorded: {', '.join(differ)}; docs/architecture.md, Recorded runs, says what to do")
+        sys.exit(f"not as recorded: {', '.join(differ)}; "
+                 "docs/architecture.md, Recorded runs, says what to do")
 
 
 if __name__ == "__main__":
