@@ -24,11 +24,11 @@ TEST(ReadRecipe, IsABuiltInOneOrAFile) {
   EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("countdwn"); }), "did you mean 'countdown'?"));
 }
 
-// 3e-4 took a base of a user's from 0.278 to 0.104 in ten steps.
+// 3e-4 took a base of a user's from 0.278 to 0.104 in ten steps, and lets one with 0.09 stand still.
 TEST(ReadRecipe, TheRateForModelsThatAreNotKnownIsLowAndWarmsUp) {
   const ReinforceRecipe own =
       ReadReinforceRecipe({"own", {"problems.file=x", "problems.rule=exact"}});
-  EXPECT_LE(own.optimizer.learning_rate, 1e-4);
+  EXPECT_LE(own.optimizer.learning_rate, 2e-4);
   EXPECT_EQ(own.schedule.warmup_steps, own.rl.steps / 10);
 }
 
