@@ -28,7 +28,7 @@ TEST(ReadRecipe, IsABuiltInOneOrAFile) {
 TEST(ReadRecipe, TheRateForModelsThatAreNotKnownIsLowAndWarmsUp) {
   const ReinforceRecipe own =
       ReadReinforceRecipe({"own", {"problems.file=x", "problems.rule=exact"}});
-  EXPECT_LE(own.optimizer.learning_rate, 2e-4);
+  EXPECT_LE(own.optimizer.learning_rate, 1e-4);
   EXPECT_EQ(own.schedule.warmup_steps, own.rl.steps / 10);
 }
 
