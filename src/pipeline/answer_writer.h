@@ -25,7 +25,7 @@ struct AnswerWork {
   const std::vector<Problem>& problems;
   Environment& environment;                         // of the problems
   std::function<void(const std::string&)> on_note;  // not null, as the next
-  std::function<void(int64_t tokens)> on_tokens;    // hears how many more there are
+  std::function<void(int64_t tokens)> on_tokens;    // generated: how many more
   StopRequest stop;
 };
 

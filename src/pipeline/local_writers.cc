@@ -47,7 +47,13 @@ class LocalWriter : public AnswerWriter {
       : work_(work),
         options_(work.recipe.sample),
         prompter_(opened.Asked(), work.recipe.prompt, InstructionOf(work.decided)),
-        opened_(std::move(opened)) {}
+        opened_(std::move(opened)),
+        longest_(LongestOf()) {
+    if (const std::string note = ContextNote("sample.max_tokens", options_.max_tokens, longest_,
+                                             opened_.config().max_position_embeddings);
+        !note.empty())
+      work_.on_note(note);
+  }
 
   uint64_t Fingerprint() const override { return CheckpointFingerprint(opened_.path()); }
   std::string Name() const override {
@@ -64,6 +70,14 @@ class LocalWriter : public AnswerWriter {
   const SampleOptions& options_;
   const Prompter prompter_;
   const OpenedModel opened_;
+  const int64_t longest_;  // prompt, in tokens
+
+ private:
+  int64_t LongestOf() const {
+    std::vector<const Problem*> all;
+    for (const Problem& problem : work_.problems) all.push_back(&problem);
+    return LongestPrompt(prompter_, all, opened_.config().max_position_embeddings);
+  }
 };
 
 class ModelWriter : public LocalWriter {
@@ -101,16 +115,9 @@ class ModelWriter : public LocalWriter {
     return TrainedFormat(opened_.path(), "sample.weights = \"f32\"", work_.on_note);
   }
   CacheNeed Need() const {
-    const int64_t context = opened_.config().max_position_embeddings;
-    std::vector<const Problem*> all;
-    for (const Problem& problem : work_.problems) all.push_back(&problem);
-    const int64_t longest = LongestPrompt(prompter_, all, context);
-    if (const std::string note =
-            ContextNote("sample.max_tokens", options_.max_tokens, longest, context);
-        !note.empty())
-      work_.on_note(note);
     return {.sequences = SlotsFor(options_.problems_at_once, options_.samples, options_.slots),
-            .tokens = CapacityFor(longest, options_.max_tokens, context),
+            .tokens = CapacityFor(longest_, options_.max_tokens,
+                                  opened_.config().max_position_embeddings),
             .smaller_cache = "lower sample.slots or sample.max_tokens",
             .smaller_weights = "sample.weights = \"q4\""};
   }
@@ -149,7 +156,6 @@ class TraceWriter : public LocalWriter {
         answer.tokens = static_cast<int64_t>(tokens.size()) + 1;  // the end mark
         answer.truncated = answer.tokens > options_.max_tokens;
         answer.repeats = EndsInRepetition(tokens);
-        work_.on_tokens(answer.tokens);
         answers.push_back(std::move(answer));
       }
     }

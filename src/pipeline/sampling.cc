@@ -100,6 +100,7 @@ class SamplingRun {
   const std::vector<Problem> problems_;
   const std::unique_ptr<AnswerWriter> writer_;
   SampleProgress progress_;
+  int64_t generated_ = 0;  // tokens, while answers are written
 };
 
 // Each problem once: of a file the rows to learn from, in an order of the seed's; of tasks as they
@@ -137,8 +138,8 @@ std::unique_ptr<AnswerWriter> SamplingRun::MakeWriter(const std::string& model,
                         *environment_,
                         [this](const std::string& text) { Note(text); },
                         [this](int64_t tokens) {
-                          progress_.tokens += tokens;
-                          if (callbacks_.on_tokens) callbacks_.on_tokens(progress_.tokens);
+                          generated_ += tokens;
+                          if (callbacks_.on_tokens) callbacks_.on_tokens(generated_);
                         },
                         callbacks_.stop};
   if (!opened) return MakeRemoteWriter(work, model, callbacks_.teachers);
@@ -163,7 +164,10 @@ void SamplingRun::SampleSome(JsonLinesFile& file) {
   const int64_t count = std::min(options_.problems_at_once, progress_.problems - first);
   const std::vector<WrittenAnswer> answers = writer_->Answer(first, count);
   const auto samples = static_cast<size_t>(options_.samples);
-  for (const WrittenAnswer& answer : answers) progress_.right += answer.score.correct;
+  for (const WrittenAnswer& answer : answers) {
+    progress_.right += answer.score.correct;
+    progress_.tokens += answer.tokens;
+  }
   for (int64_t p = 0; p < count; ++p) {
     const Problem& problem = problems_[static_cast<size_t>(first + p)];
     file.AppendLine(JsonLine(
