@@ -57,7 +57,8 @@ endif()
 page_write(katex.css "${text}")
 
 # highlight.js with some of its languages.
-page_read(${page_highlight}/highlight.js text)
+page_read(${page_highlight}/highlight.js core)
+set(text "var hljs = (module => {\n${core}\nreturn module.exports;\n})({});\n")
 foreach(language ${page_languages})
   page_read(${page_highlight}/languages/${language}.js rules)
   string(APPEND text "\n(module => {\n${rules}\nhljs.registerLanguage(\"${language}\", module.exports);\n})({});\n")

@@ -91,11 +91,15 @@ export function fill(holder, text) {
   }
 }
 
+// Mathematics that KaTeX cannot read, or not yet, stays as it was written.
 function setMath(span) {
-  const tex = span.textContent;
-  katex.render(tex, span, {
-    displayMode: span.classList.contains("math-block"), throwOnError: false, trust: false, maxSize: 20, maxExpand: 500,
-  });
+  const displayMode = span.classList.contains("math-block"), tex = span.textContent;
+  try {
+    katex.render(tex, span, { displayMode, strict: "ignore", trust: false, maxSize: 20, maxExpand: 500 });
+  } catch {
+    span.className = "math-source";
+    span.textContent = displayMode ? `$$${tex}$$` : `$${tex}$`;
+  }
 }
 
 function setCode(code) {

@@ -36,7 +36,8 @@ export function turnView(chat, place, acts) {
   const thought = make("details", "thought", summary, inner);
   const content = make("div", turn.role === "user" ? "plain" : "markdown");
   const note = make("div", "note"), tools = make("div", "tools");
-  box.append(thought, content, note, tools);
+  if (turn.role === "assistant") box.append(thought);
+  box.append(content, note, tools);
   thought.ontoggle = () => { if (thought.open) fill(inner, turn.thought ?? ""); };
 
   const edit = () => box.replaceWith(editor(turn, box, text => acts.edit(place, text)));
