@@ -4,7 +4,7 @@ const drawings = {
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   download: "M12 4v11m-5-5 5 5 5-5M4 20h16",
   edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
-  gear: "M12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6zM12 2v4M12 18v4M2 12h4M18 12h4M5 5l2.8 2.8M16.2 16.2 19 19M19 5l-2.8 2.8M7.8 16.2 5 19",
+  gear: "M4 7h9M17 7h3M15 5v4M4 17h3M11 17h9M9 15v4",
   left: "M14 6l-6 6 6 6",
   menu: "M4 6h16M4 12h16M4 18h16",
   plus: "M12 5v14M5 12h14",
