@@ -110,9 +110,9 @@ class Browser:
         return [element[ELEMENT] for element in found]
 
     def complaints(self):
-        """What the browser's console had to say against the page since it was asked last."""
+        """What the browser held against the page: errors, and what its policy forbade, since it was asked last."""
         log = self.here("POST", "/se/log", {"type": "browser"})
-        return [entry["message"] for entry in log if entry["level"] in ("SEVERE", "WARNING")]
+        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
 
     def addresses(self):
         """What was asked for over the network since this was asked last."""

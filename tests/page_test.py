@@ -3,7 +3,7 @@
 
 page_test.py PROGRAM [--pictures FOLDER]    # with it, also writes the pictures of docs/serve.md there"""
 
-import functools
+import concurrent.futures
 import json
 import pathlib
 import sys
@@ -382,6 +382,17 @@ class Chats(PageCase):
         prompt = self.page.run("return window.asked.at(-1).prompt")
         self.assertTrue(prompt.endswith("[user]and now\n[assistant]<think>hm" + 9 * " well" + "\n</think>\n\n"), prompt)
 
+    def test_a_prompt_that_has_its_beginning_mark_gets_no_second(self):
+        self.set("budget", "3")
+        mark = serve_test.SPECIAL[0]
+        self.page.run("""const plain = window.fetch;
+            window.fetch = (path, how) => path === "apply-template"
+                ? Promise.resolve(Response.json({ prompt: arguments[0] + "make" })) : plain(path, how)""", mark)
+        self.answers(*[{"reasoning_content": "3"}] * 5, {"content": "So."})
+        self.send("q")
+        tokens = self.server.post("/tokenize", {"content": mark + "make<think>\n333\n</think>\n\n"})["tokens"]
+        self.assertEqual(self.page.run("return window.asked.at(-1).prompt"), tokens)
+
     def test_an_error_is_told_and_can_be_retried(self):
         self.set("temperature", "1e9")
         self.send("q")
@@ -500,6 +511,52 @@ class Keys(PageCase):
         self.page.wait("return document.querySelector('.keys')?.innerText.includes('ann')")
 
 
+
+
+ASKED = "What is the sum of the first n numbers? Show me in Python, too."
+SHOWN = r"""Pair the first with the last: each of the $\frac{n}{2}$ pairs has the sum $n + 1$, so
+
+$$\sum_{i=1}^{n} i = \frac{n(n+1)}{2}.$$
+
+```python
+def sum_to(n):
+    return n * (n + 1) // 2  # no loop
+```
+"""
+
+
+@unittest.skipUnless(PICTURES, "no pictures were asked for")
+class Pictures(PageCase):
+    """What docs/serve.md shows: of a made-up answer, and of a server at work."""
+
+    def setUp(self):
+        super().setUp()
+        self.page.command("Emulation.setDeviceMetricsOverride", width=960, height=620, deviceScaleFactor=1, mobile=False)
+
+    def test_chat(self):
+        self.answers(*[{"reasoning_content": "Add the first and the last. "}] * 20, {"content": SHOWN}, pause=40)
+        self.send(ASKED)
+        self.press_on(1, "Retry")
+        self.settle()
+        self.page.run("document.activeElement.blur()")
+        self.page.picture(PICTURES / "page-chat.png")
+
+    def test_server(self):
+        self.page.click("#tab-server")
+
+        until = time.monotonic() + 45
+
+        def ask(seed):
+            while time.monotonic() < until:
+                self.server.text("make 3 from 1 2 0 " * seed, max_tokens=700 * seed, seed=seed, ignore_eos=True)
+                time.sleep(seed)
+
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            for seed in range(1, 6):
+                pool.submit(ask, seed)
+            time.sleep(40)
+            self.page.run("document.activeElement.blur()")
+            self.page.picture(PICTURES / "page-server.png")
 
 
 if __name__ == "__main__":

@@ -108,13 +108,13 @@ async function think(turn, messages, measure, signal, changed) {
 async function goOn(turn, messages, measure, signal, changed) {
   const { model } = fields();
   const response = await ask("apply-template", { body: { messages, model, ...thinking() }, signal });
-  const { prompt } = await response.json();
-  const opened = /<think>\s*$/.test(prompt) ? prompt : prompt + "<think>\n";
+  const before = (await response.json()).prompt;
+  const opened = /<think>\s*$/.test(before) ? before : before + "<think>\n";
   const used = measure.stats.tokens, given = fields();
   if (given.max_tokens !== undefined) given.max_tokens = Math.max(1, given.max_tokens - used);
-  const text = `${opened}${turn.thought.trimEnd()}\n</think>\n\n`;
+  const prompt = await promptOf(`${opened}${turn.thought.trimEnd()}\n</think>\n\n`, signal);
   let usage = null;
-  for await (const event of stream("v1/completions", { prompt: text, ...given }, signal)) {
+  for await (const event of stream("v1/completions", { prompt, ...given }, signal)) {
     usage = event.usage ?? usage;
     const choice = event.choices[0];
     if (!choice) continue;
@@ -124,4 +124,11 @@ async function goOn(turn, messages, measure, signal, changed) {
     changed();
   }
   measure.conclude(usage, used);
+}
+
+// A text as /v1/completions is to be given it. The server puts a beginning mark before a string; one
+// whose template has written the mark itself goes as tokens.
+async function promptOf(text, signal) {
+  if (!/^<(?:[|｜](?:begin|start)|s>|bos>)/.test(text)) return text;
+  return (await (await ask("tokenize", { body: { content: text }, signal })).json()).tokens;
 }

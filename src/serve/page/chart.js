@@ -2,7 +2,7 @@
 import { make } from "./dom.js";
 import { say } from "./words.js";
 
-const kWide = 300, kHigh = 60;
+const kWide = 300, kHigh = 60, kLeastPlaces = 30;
 const svgElement = tag => document.createElementNS("http://www.w3.org/2000/svg", tag);
 
 // A chart called by a word, and `draw`, which takes a list of numbers for each line (NaN: not known)
@@ -14,12 +14,12 @@ export function chart(word) {
   svg.setAttribute("role", "img");
   return {
     element: make("figure", "chart", title, svg, range),
-    draw(lines, written, places) {
+    draw(lines, written) {
       const known = lines.flat().filter(Number.isFinite), most = Math.max(0, ...known);
       svg.replaceChildren(...lines.map((line, which) => {
         const path = svgElement("path");
         path.setAttribute("class", "line line-" + which);
-        path.setAttribute("d", pathOf(line, most || 1, places));
+        path.setAttribute("d", pathOf(line, most || 1));
         return path;
       }));
       const last = lines[0].at(-1);
@@ -30,7 +30,8 @@ export function chart(word) {
   };
 }
 
-function pathOf(line, most, places) {
+function pathOf(line, most) {
+  const places = Math.max(kLeastPlaces, line.length);
   let d = "", pen = "M";
   line.forEach((value, i) => {
     if (!Number.isFinite(value)) {

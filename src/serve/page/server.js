@@ -67,7 +67,7 @@ function draw() {
   const last = samples.length - 1, { values } = samples[last];
   tiles.replaceChildren(...kTiles.map(([word, written]) => make("div", "tile", make("dt", "", say(word)), make("dd", "", written(values, last)))));
   kCharts.forEach(([, written, lines], which) => {
-    charts[which].draw(lines.map(line => samples.map((_, i) => line(i))), written, kPlaces);
+    charts[which].draw(lines.map(line => samples.map((_, i) => line(i))), written);
   });
   const rows = [...values].flatMap(([name, value]) => {
     const match = /^key_tokens_total\{key="(.*)"\}$/.exec(name);
