@@ -98,20 +98,25 @@ foreach(pair ${page_files})
   string(SUBSTRING ${tag} 0 16 tag)
   get_filename_component(kind ${file} LAST_EXT)
   set(n ${page_number})
-  string(APPEND page_asm "page_begin_${n}: .incbin \\\"${file}\\\"\\npage_end_${n}:\\n\"\n    \"")
-  string(APPEND page_symbols "extern const char kBegin${n}[] asm(\"page_begin_${n}\"), kEnd${n}[] asm(\"page_end_${n}\");\n")
-  string(APPEND page_rows "      {\"${path}\", \"${kind}\", \"\\\"${tag}\\\"\", {kBegin${n}, static_cast<size_t>(kEnd${n} - kBegin${n})}},\n")
+  string(APPEND page_asm "    PAGE_FILE(\"page_${n}\", \"${file}\")\n")
+  string(APPEND page_symbols "HIDDEN extern const char page_${n}[], page_${n}_end[];\n")
+  string(APPEND page_rows "      {\"${path}\", \"${kind}\", \"\\\"${tag}\\\"\", {page_${n}, static_cast<size_t>(page_${n}_end - page_${n})}},\n")
   math(EXPR page_number "${page_number} + 1")
 endforeach()
 file(WRITE ${CMAKE_BINARY_DIR}/embedded_page.new
 "#include \"serve/page.h\"
 
+#define HIDDEN __attribute__((visibility(\"hidden\")))
+#define PAGE_SYMBOL(name) \".globl \" name \"\\n.hidden \" name \"\\n\" name \":\\n\"
+#define PAGE_FILE(name, path) PAGE_SYMBOL(name) \".incbin \\\"\" path \"\\\"\\n\" PAGE_SYMBOL(name \"_end\")
+
 asm(\".pushsection .rodata\\n\"
-    \"${page_asm}.popsection\\n\");
+${page_asm}    \".popsection\\n\");
+
+extern \"C\" {
+${page_symbols}}
 
 namespace darkhorse {
-namespace {
-${page_symbols}}  // namespace
 std::span<const PageFile> PageFiles() {
   static const PageFile files[] = {
 ${page_rows}  };
