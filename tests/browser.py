@@ -21,7 +21,7 @@ def missing():
 class Browser:
     """One window, in an empty profile below `folder`, where its downloads go, too."""
 
-    def __init__(self, folder, language="en-US", size=(1200, 900), dark=False):
+    def __init__(self, folder, language="en-US", size=(1200, 900)):
         self.folder = pathlib.Path(folder)
         self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for line in self.driver.stdout:
@@ -33,8 +33,6 @@ class Browser:
         arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", f"--lang={language}",
                      f"--accept-lang={language}", f"--user-data-dir={self.folder / 'profile'}", f"--window-size={size[0]},{size[1]}",
                      "--disable-background-networking", "--force-prefers-reduced-motion"]
-        if dark:
-            arguments.append("--force-dark-mode")
         options = {"args": arguments, "prefs": {"intl.accept_languages": language, "download.default_directory": str(self.folder)}}
         self.session = ""
         capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}

@@ -365,6 +365,30 @@ class Chats(PageCase):
         self.page.run("const f = document.getElementById('set-theme'); f.value = 'light'; f.dispatchEvent(new Event('change'))")
         self.assertEqual(self.page.run("return getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
 
+    def test_light_and_dark_are_the_systems(self):
+        for scheme, colour in (("dark", "rgb(22, 24, 28)"), ("light", "rgb(255, 255, 255)")):
+            self.page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            self.assertEqual(self.page.run("return getComputedStyle(document.body).backgroundColor"), colour)
+        self.page.command("Emulation.setEmulatedMedia", features=[])
+
+    def test_of_several_models_one_is_chosen(self):
+        self.page.run("""const plain = window.fetch;
+            window.fetch = (path, how) => path === "v1/models"
+                ? Promise.resolve(Response.json({ data: [{ id: "one" }, { id: "one:law" }] })) : plain(path, how)""")
+        change = """const field = document.getElementById("set-" + arguments[0]);
+            field.value = arguments[1]; field.dispatchEvent(new Event("change"))"""
+        self.page.click("#gear")
+        self.page.run(change, "key", "")  # another key may see others
+        self.page.wait("return document.getElementById('model').innerText === 'one'")
+        self.page.press("Escape")
+        self.page.click("#gear")
+        self.page.run(change, "model", "one:law")
+        self.page.press("Escape")
+        self.assertEqual(self.page.text("#model"), "one:law")
+        self.answers({"content": "yes"})
+        self.send("q")
+        self.assertEqual(self.page.run("return window.asked[0].model"), "one:law")
+
     def test_a_thought_ends_at_its_budget(self):
         self.set("budget", "10")
         self.set("max_tokens", "30")

@@ -83,7 +83,7 @@ export function showList(on) {
 
 export function startChats() {
   onChatChanged(chat => {
-    chats = [chat, ...chats.filter(other => other !== chat)];
+    chats = [chat, ...chats.filter(other => other !== chat)].sort((a, b) => b.updated - a.updated);
     redrawList();
   });
   onOtherWindow(() => {
