@@ -19,7 +19,7 @@ function parse(text) {
 }
 
 const whole = number => Math.round(number).toLocaleString();
-const tenths = number => number.toLocaleString(undefined, { maximumFractionDigits: number < 100 ? 1 : 0 });
+const tenths = number => Number.isFinite(number) ? number.toLocaleString(undefined, { maximumFractionDigits: number < 100 ? 1 : 0 }) : "–";
 const percent = share => Number.isFinite(share) ? `${Math.round(100 * share)} %` : "–";
 const bytes = number => number < 2 ** 30 ? `${whole(number / 2 ** 20)} MiB` : `${(number / 2 ** 30).toFixed(2)} GiB`;
 
@@ -40,7 +40,7 @@ const kTiles = [
   ["busy", (v, i) => percent(Math.min(1, rate("step_seconds_total", i)))],
   ["running", v => say("of", v.get("completions_running"), v.get("slots"))],
   ["queue", v => whole(v.get("completions_waiting"))],
-  ["generatedRate", (v, i) => Number.isFinite(rate("generated_tokens_total", i)) ? tenths(rate("generated_tokens_total", i)) : "–"],
+  ["generatedRate", (v, i) => tenths(rate("generated_tokens_total", i))],
   ["generated", v => whole(v.get("generated_tokens_total"))],
   ["cacheHits", v => percent(cacheShare(v))],
   ["accepted", v => percent(v.get("accepted_tokens_total") / v.get("guessed_tokens_total"))],
@@ -65,7 +65,8 @@ const tiles = make("dl", "tiles"), failure = make("p", "error"), keys = make("ta
 function draw() {
   if (!samples.length) return;
   const last = samples.length - 1, { values } = samples[last];
-  tiles.replaceChildren(...kTiles.map(([word, written]) => make("div", "tile", make("dt", "", say(word)), make("dd", "", written(values, last)))));
+  const tile = (word, text) => make("div", "tile", make("dt", "", say(word)), make("dd", "", text));
+  tiles.replaceChildren(...kTiles.map(([word, written]) => tile(word, written(values, last))));
   kCharts.forEach(([, written, lines], which) => {
     charts[which].draw(lines.map(line => samples.map((_, i) => line(i))), written);
   });
