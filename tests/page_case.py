@@ -2,11 +2,25 @@
 
 import json
 import pathlib
+import sys
 import tempfile
 import unittest
 
+PICTURES = None
+if "--pictures" in sys.argv:
+    at = sys.argv.index("--pictures")
+    PICTURES = pathlib.Path(sys.argv[at + 1])
+    del sys.argv[at:at + 2]
+
 import browser
-import serve_test
+import serve_test  # takes the program from the command line
+
+
+def setUpModule():
+    if missing := browser.missing():
+        raise unittest.SkipTest(f"no {', '.join(missing)} here, so the page was not opened (Debian: chromium chromium-driver)")
+    serve_test.setUpModule()
+
 
 # In the place of the model's answer: events as the server sends them, at a pace.
 ANSWERS = """

@@ -3,70 +3,14 @@
 
 page_test.py PROGRAM [--pictures FOLDER]    # with it, also writes the pictures of docs/serve.md there"""
 
-import concurrent.futures
 import json
-import pathlib
-import sys
-import tempfile
 import time
 import unittest
 
-PICTURES = None
-if "--pictures" in sys.argv:
-    at = sys.argv.index("--pictures")
-    PICTURES = pathlib.Path(sys.argv[at + 1])
-    del sys.argv[at:at + 2]
-
 import browser
-import serve_test  # takes the program from the command line
-from page_case import PageCase
-
-THOUGHT = "Let me add: $1+2$."
-SAID = r"""Here is **the sum** of $a_1$ and \(b_2\), for $5 or $6, not $\frac{$:
-
-$$
-\sum_{i=1}^{n} i
-= \frac{n(n+1)}{2}
-$$
-
-\[ x^2 \]
-
-```python
-def add(a, b):
-    return a + b  # a sum
-```
-
-| a | b |
-|---|---|
-| 1 | 2 |
-"""
-HOSTILE = r"""<img src=x onerror="window.harmed = 1"> <script>window.harmed = 2</script>
-
-<script>window.harmed = 3</script>
-
-<svg onload="window.harmed = 4"><script>window.harmed = 5</script></svg>
-
-<iframe src="javascript:parent.harmed = 6"></iframe> <a href="javascript:window.harmed=7" id="log">html</a>
-
-[a](javascript:window.harmed=8) [b](data:text/html,<script>window.harmed=9</script>) [c](JaVaScRiPt:window.harmed=10)
-[d](vbscript:x) ![p](https://example.org/p.png) ![q](x" onerror="window.harmed=11) <https://example.org/ok>
-
-<style>body { display: none }</style><form action="https://example.org"><input name=q></form>
-
-$\href{javascript:window.harmed=12}{x}$ $\includegraphics{https://example.org/k.png}$ $\htmlData{a=b}{x}$ $<img src=x onerror=window.harmed=13>$
-
-```html"onmouseover="window.harmed=14
-<img src=x onerror="window.harmed=15">
-```
-
-<span class="math">\href{javascript:window.harmed=16}{x}</span> <details open ontoggle="window.harmed=17">d</details>
-"""
-
-
-def setUpModule():
-    if missing := browser.missing():
-        raise unittest.SkipTest(f"no {', '.join(missing)} here, so the page was not opened (Debian: chromium chromium-driver)")
-    serve_test.setUpModule()
+from page_case import PageCase, serve_test, setUpModule  # noqa: F401; takes the program from the command line
+from page_pictures import Pictures  # noqa: F401, which has tests of its own
+from page_texts import HOSTILE, SAID, THOUGHT
 
 
 class Chats(PageCase):
@@ -430,52 +374,6 @@ class Keys(PageCase):
         self.page.wait("return document.querySelector('.keys')?.innerText.includes('ann')")
 
 
-
-
-ASKED = "What is the sum of the first n numbers? Show me in Python, too."
-SHOWN = r"""Pair the first with the last: each of the $\frac{n}{2}$ pairs has the sum $n + 1$, so
-
-$$\sum_{i=1}^{n} i = \frac{n(n+1)}{2}.$$
-
-```python
-def sum_to(n):
-    return n * (n + 1) // 2  # no loop
-```
-"""
-
-
-@unittest.skipUnless(PICTURES, "no pictures were asked for")
-class Pictures(PageCase):
-    """What docs/serve.md shows: of a made-up answer, and of a server at work."""
-
-    def setUp(self):
-        super().setUp()
-        self.page.command("Emulation.setDeviceMetricsOverride", width=960, height=620, deviceScaleFactor=1, mobile=False)
-
-    def test_chat(self):
-        self.answers(*[{"reasoning_content": "Add the first and the last. "}] * 20, {"content": SHOWN}, pause=40)
-        self.send(ASKED)
-        self.press_on(1, "Retry")
-        self.settle()
-        self.page.run("document.activeElement.blur()")
-        self.page.picture(PICTURES / "page-chat.png")
-
-    def test_server(self):
-        self.page.click("#tab-server")
-
-        until = time.monotonic() + 45
-
-        def ask(seed):
-            while time.monotonic() < until:
-                self.server.text("make 3 from 1 2 0 " * seed, max_tokens=700 * seed, seed=seed, ignore_eos=True)
-                time.sleep(seed)
-
-        with concurrent.futures.ThreadPoolExecutor(5) as pool:
-            for seed in range(1, 6):
-                pool.submit(ask, seed)
-            time.sleep(40)
-            self.page.run("document.activeElement.blur()")
-            self.page.picture(PICTURES / "page-server.png")
 
 
 if __name__ == "__main__":
