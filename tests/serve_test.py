@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -171,10 +172,35 @@ class Answers(Serving):
         self.assertEqual(self.server.get("/health"), {"status": "ok"})
         models = self.server.get("/v1/models")
         self.assertEqual([(m["id"], m["context_length"]) for m in models["data"]], [("chatty", CONTEXT)])
-        page = self.server.get("/")
+
+    def test_the_page_and_its_files(self):
+        status, headers, page = self.server.ask("GET", "/")
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
         self.assertTrue(page.startswith("<!doctype html>"))
-        self.assertNotIn("http://", page.replace("http://www.w3.org", ""))
-        self.assertNotIn("https://", page)
+        self.assertIn("default-src 'none'; script-src 'self'; style-src 'self';", headers["Content-Security-Policy"])
+        self.assertNotIn("://", page)
+        files = set(re.findall(r'(?:src|href)="(page/[^"]+)"', page))
+        scripts = {name for name in files if name.endswith(".js")}
+        # Modules bring others.
+        while more := {f"page/{other}" for name in scripts for other in re.findall(r'from "./(.+?)"', self.server.get(f"/{name}"))} - scripts:
+            scripts |= more
+        files |= scripts
+        self.assertGreater(len(files), 20)
+        total = len(page)
+        for name in files:
+            status, headers, text = self.server.ask("GET", f"/{name}")
+            kind = {"js": "text/javascript", "css": "text/css", "txt": "text/plain"}[name.rsplit(".", 1)[1]]
+            self.assertEqual((status, headers["Content-Type"]), (200, f"{kind}; charset=utf-8"), name)
+            total += len(text.encode())
+            # A browser that has it is not sent it again.
+            status, again, nothing = self.server.ask("GET", f"/{name}", headers={"If-None-Match": headers["ETag"]})
+            self.assertEqual((status, nothing, again["ETag"], again["Content-Length"]), (304, "", headers["ETag"], None), name)
+            self.assertEqual(self.server.ask("GET", f"/{name}", headers={"If-None-Match": '"other"'})[0], 200)
+        self.assertLess(total, 1_500_000)
+        self.assertEqual(self.server.ask("HEAD", "/page/main.js")[0], 200)
+        self.refused(self.server.ask("POST", "/page/main.js", "{}"), 405, "takes GET")
+        for wrong in ("/page/", "/page/none.js", "/page/../server.cc"):
+            self.refused(self.server.ask("GET", wrong), 404, "there is no")
 
     def test_a_chat_answer(self):
         fields = {"max_tokens": 12, "seed": 5, "model": "chatty"}

@@ -63,5 +63,21 @@ class Setup(unittest.TestCase):
         self.assertIn(ADVICE, run.stderr)
 
 
+class PageLibraries(unittest.TestCase):
+    """What the page of `serve` is built with (cmake/page.cmake)."""
+
+    def test_a_build_without_them_says_which_to_install(self):
+        with tempfile.TemporaryDirectory() as name:
+            run = subprocess.run(["cmake", f"-DDARKHORSE_WEB={name}", "-P", SETUP.parent.parent / "cmake/page.cmake"],
+                                 cwd=name, capture_output=True, text=True)
+        self.assertNotEqual(run.returncode, 0)
+        advice = "apt-get install -y --no-install-recommends "
+        named = run.stderr.split(advice)[1].splitlines()[0].split()
+        self.assertGreater(len(named), 4)
+        # And setup installs them.
+        words = SETUP.read_text().split("packages=(")[1].split("\n)")[0].split()
+        self.assertEqual([package for package in named if package not in words], [])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -156,7 +156,9 @@ std::optional<ApiError> RefuseAccess(const AccessOptions& options, const HttpReq
     if (scheme == origin.npos || LowerAscii(origin.substr(scheme + 3)) != LowerAscii(host))
       return ApiError(403, "pages of other sites may not ask this server");
   }
-  if (options.keys.empty() || request.path == "/health" || request.path == "/") return std::nullopt;
+  const bool is_open =
+      request.path == "/health" || request.path == "/" || request.path.starts_with("/page/");
+  if (options.keys.empty() || is_open) return std::nullopt;
   if (FindKey(options, request)) return std::nullopt;
   return ApiError(401, "a key is needed: send 'Authorization: Bearer KEY' with one that is valid",
                   "", "invalid_api_key");

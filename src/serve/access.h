@@ -40,7 +40,7 @@ std::optional<size_t> FindKey(const std::vector<AccessKey>& keys, std::string_vi
 std::optional<size_t> FindKey(const AccessOptions& options, const HttpRequest& request);
 
 // Why a request is refused, if it is; by its head alone. A key comes as "Authorization: Bearer KEY"
-// or "X-Api-Key: KEY"; /health and the page at / need none. Host must be a name that is the
+// or "X-Api-Key: KEY"; /health and the page (/, /page/) need none. Host must be a name that is the
 // server's, or another site could point its own at this machine and read along (DNS rebinding);
 // and Origin, which browsers send for a page's requests, the same as Host.
 std::optional<ApiError> RefuseAccess(const AccessOptions& options, const HttpRequest& request);

@@ -26,6 +26,8 @@ TEST(Access, AKeyOpensEveryRouteButHealthAndPageWhichNeedNone) {
   EXPECT_EQ(Status(options, "/nowhere", {}), 401);
   EXPECT_EQ(Status(options, "/health", {}), 200);
   EXPECT_EQ(Status(options, "/", {}), 200);
+  EXPECT_EQ(Status(options, "/page/main.js", {}), 200);
+  EXPECT_EQ(Status(options, "/page", {}), 401);
   EXPECT_EQ(Status(options, "/v1/models", {{"authorization", "Bearer sk-two"}}), 200);
   EXPECT_EQ(Status(options, "/v1/models", {{"authorization", "bearer sk-one"}}), 200);
   EXPECT_EQ(Status(options, "/v1/models", {{"x-api-key", "sk-one"}}), 200);

@@ -109,7 +109,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!Answers(serial)) return;
     event_.status = status;
     std::string head = Head(status, type, headers);
-    head += fmt::format("Content-Length: {}\r\n\r\n", body.size());
+    // "Not modified" would tell the length of what it stands for.
+    if (status != 304) head += fmt::format("Content-Length: {}\r\n", body.size());
+    head += "\r\n";
     Queue(head + (head_only_ ? std::string() : body));
     Ended();
   }

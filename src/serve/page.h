@@ -1,16 +1,28 @@
-// The page at /: a chat in one HTML file, which loads nothing from elsewhere.
+// The page at /: a chat and a view of the server, in files that the program holds
+// (src/serve/page/, cmake/page.cmake). It loads nothing from elsewhere, and is told to.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string_view>
+
+#include "serve/http.h"
 
 namespace darkhorse {
 
-std::string_view PageHtml();
+struct PageFile {
+  std::string_view path;  // "/page/main.js"
+  std::string_view kind;  // ".js"
+  const char* tag;        // of its bytes, with quotes, as ETag has it
+  std::string_view bytes;
+};
 
-// What a browser is told to allow it.
-inline constexpr char kPagePolicy[] =
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src "
-    "'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+std::span<const PageFile> PageFiles();
+
+// The file that is asked for; null: none.
+const PageFile* FindPageFile(std::string_view path);
+
+// Sends a file of the page, or says that the browser has it already.
+void SendPageFile(const PageFile& file, const HttpRequest& request, HttpReply* reply);
 
 }  // namespace darkhorse

@@ -106,7 +106,6 @@ class Server::Impl {
 
   static const std::map<std::string, Method>& Routes() {
     static const std::map<std::string, Method> routes = {
-        {"/", {"GET", &Impl::Page}},
         {"/health", {"GET", &Impl::Health}},
         {"/metrics", {"GET", &Impl::Metrics}},
         {"/v1/models", {"GET", &Impl::Models}},
@@ -123,15 +122,18 @@ class Server::Impl {
   void Handle(const HttpRequest& request, const Reply& reply) {
     try {
       const auto found = Routes().find(request.path);
-      if (found == Routes().end()) {
+      const PageFile* file = FindPageFile(request.path);
+      if (found == Routes().end() && file == nullptr) {
         throw ApiError(
             404, fmt::format("there is no {}; see docs/serve.md", Printable(request.path, 100)));
       }
       const std::string method = request.method == "HEAD" ? "GET" : request.method;
-      if (method != found->second.name) {
-        throw ApiError(405, fmt::format("{} takes {}, not {}", request.path, found->second.name,
+      const char* takes = file ? "GET" : found->second.name;
+      if (method != takes) {
+        throw ApiError(405, fmt::format("{} takes {}, not {}", request.path, takes,
                                         Printable(request.method, 20)));
       }
+      if (file) return SendPageFile(*file, request, reply.get());
       (this->*found->second.route)(request, reply);
     } catch (const ApiError& error) {
       SendError(reply, error);
@@ -140,11 +142,6 @@ class Server::Impl {
     } catch (const std::exception& error) {
       SendError(reply, ApiError(500, error.what()));
     }
-  }
-
-  void Page(const HttpRequest&, const Reply& reply) {
-    reply->Send(200, "text/html; charset=utf-8", std::string(PageHtml()),
-                {{"Content-Security-Policy", kPagePolicy}});
   }
 
   void Health(const HttpRequest&, const Reply& reply) {
