@@ -24,7 +24,7 @@ TEST(ReadRecipe, IsABuiltInOneOrAFile) {
   EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("countdwn"); }), "did you mean 'countdown'?"));
 }
 
-// 3e-4 took a base of a user's from 0.278 to 0.104 in ten steps, and lets one with 0.09 stand still.
+// 3e-4 took a base of a user's from 0.278 to 0.104 in ten steps.
 TEST(ReadRecipe, TheRateForModelsThatAreNotKnownIsLowAndWarmsUp) {
   const ReinforceRecipe own =
       ReadReinforceRecipe({"own", {"problems.file=x", "problems.rule=exact"}});
