@@ -3,12 +3,11 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "base/base64.h"
-#include "base/checksum.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "pipeline/answer_writer.h"
@@ -37,8 +36,9 @@ class RemoteWriter : public AnswerWriter {
             InstructionFor(work.recipe.prompt, /*chats=*/true, InstructionOf(work.decided))) {
     RefuseWhatServersLack();
     // Another model is another teacher, wherever the server is.
-    place_.model = WithPatience(std::min(teachers_.tries, kFirstTries), work_.stop,
-                                [&] { return teachers_.connect(place_, work_.stop)->model(); });
+    place_.model =
+        WithPatience({std::min(teachers_.tries, kFirstTries), "", work_.stop, work_.on_note},
+                     [&] { return teachers_.connect(place_, work_.stop)->model(); });
   }
 
   uint64_t Fingerprint() const override { return StableHash(place_.model); }
@@ -54,14 +54,21 @@ class RemoteWriter : public AnswerWriter {
     std::atomic<int64_t> next{0}, tokens{0};
     std::atomic<bool> leave{false};
     std::exception_ptr failure;
-    std::mutex mutex;  // of `failure`
+    std::vector<std::string> notes;
+    std::mutex mutex;  // of `failure` and `notes`
     std::atomic<int64_t> working{std::min({wanted, options_.slots, kMostAtOnce})};
     const auto work = [&] {
       try {
         std::unique_ptr<RemoteTeacher> teacher;
         const auto stop = [&] { return leave.load(); };
+        const Patience patience{teachers_.tries,
+                                "; what was answered is saved, and resuming goes on", stop,
+                                [&](const std::string& note) {
+                                  const std::lock_guard lock(mutex);
+                                  notes.push_back(note);
+                                }};
         for (int64_t i; !leave && (i = next++) < wanted;) {
-          answers[static_cast<size_t>(i)] = WithPatience(teachers_.tries, stop, [&] {
+          answers[static_cast<size_t>(i)] = WithPatience(patience, [&] {
             if (!teacher) teacher = teachers_.connect(place_, stop);
             try {
               return Ask(*teacher, first + i / options_.samples, i % options_.samples);
@@ -78,18 +85,27 @@ class RemoteWriter : public AnswerWriter {
       }
       --working;
     };
+    // What the caller gave is called on this thread alone.
+    const auto tell = [&] {
+      if (const int64_t more = tokens.exchange(0); more > 0) work_.on_tokens(more);
+      std::vector<std::string> said;
+      {
+        const std::lock_guard lock(mutex);
+        said.swap(notes);
+      }
+      for (const std::string& note : said) Tell(note);
+    };
     {
       std::vector<std::jthread> threads;
       for (int64_t i = working; i > 0; --i) threads.emplace_back(work);
-      // Whether to stop is asked on this thread alone.
       for (; working > 0; Sleep(0.01)) {
         if (work_.stop && work_.stop()) leave = true;
-        if (const int64_t more = tokens.exchange(0); more > 0) work_.on_tokens(more);
+        tell();
       }
     }
+    tell();
     if (failure) std::rethrow_exception(failure);
     if (leave) throw Interruption();
-    if (tokens > 0) work_.on_tokens(tokens);
     ScoreAnswers(work_, first, &answers);
     return answers;
   }
@@ -124,22 +140,26 @@ class RemoteWriter : public AnswerWriter {
     return answer;
   }
 
+  struct Patience {
+    int most;           // tries
+    std::string saved;  // what an error adds
+    StopRequest stop;   // asked while it waits
+    std::function<void(const std::string&)> on_note;
+  };
   // What `ask` returns, once the teacher is there. Error: it was away too long.
   template <typename Ask>
-  auto WithPatience(int most, const StopRequest& stop, const Ask& ask) -> decltype(ask()) {
+  auto WithPatience(const Patience& patience, const Ask& ask) const -> decltype(ask()) {
     double wait = teachers_.first_wait;
     for (int tries = 1;; ++tries, wait = std::min(2 * wait, kLongestWait)) {
       try {
         return ask();
       } catch (const TeacherAway& away) {
-        if (tries >= most) {
-          Fail("{}; asked {} times in vain; what was answered is saved, and resuming goes on",
-               away.what(), tries);
-        }
+        if (tries >= patience.most)
+          Fail("{}; asked {} times in vain{}", away.what(), tries, patience.saved);
         const double seconds = std::min(std::max(wait, away.seconds()), kLongestWait);
-        Tell(fmt::format("{}; asked again in {:.0f} s", away.what(), seconds));
+        patience.on_note(fmt::format("{}; asked again in {:.0f} s", away.what(), seconds));
         for (double left = seconds; left > 0; left -= 0.1) {
-          LeaveIfAsked(stop);
+          LeaveIfAsked(patience.stop);
           Sleep(std::min(left, 0.1));
         }
       }
@@ -148,7 +168,6 @@ class RemoteWriter : public AnswerWriter {
 
   // Many requests fail alike.
   void Tell(const std::string& what) {
-    const std::lock_guard lock(telling_);
     if (what == told_) return;
     told_ = what;
     work_.on_note(what);
@@ -159,7 +178,6 @@ class RemoteWriter : public AnswerWriter {
   TeacherPlace place_;
   const RemoteTeachers teachers_;
   const std::string instruction_;
-  std::mutex telling_;
   std::string told_;
 };
 

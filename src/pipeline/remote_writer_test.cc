@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "base/json.h"
 #include "data/chat_rows.h"
@@ -52,8 +53,16 @@ class RemoteWriterTest : public ReinforceTest {
   SampleResult Sample(const std::string& name, const FakeTeacher::Answers& answers = BySeed,
                       const StopRequest& stop = {}) {
     SampleCallbacks callbacks;
-    callbacks.on_note = [this](const std::string& note) { notes_.push_back(note); };
-    callbacks.on_tokens = [this](int64_t tokens) { tokens_ = tokens; };
+    // Callers need not bear several threads.
+    const auto caller = std::this_thread::get_id();
+    callbacks.on_note = [this, caller](const std::string& note) {
+      EXPECT_EQ(std::this_thread::get_id(), caller);
+      notes_.push_back(note);
+    };
+    callbacks.on_tokens = [this, caller](int64_t tokens) {
+      EXPECT_EQ(std::this_thread::get_id(), caller);
+      tokens_ = tokens;
+    };
     callbacks.stop = stop;
     callbacks.teachers = {.connect =
                               [this, answers](const TeacherPlace& place, const StopRequest&) {

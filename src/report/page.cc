@@ -247,8 +247,8 @@ std::string Costs(const ReportData& data, const ReportOptions& options) {
     if (cost.sample_seconds > 0) {
       tail = fmt::format(
           "<p>Of the time of reinforcement {:.0f} % was sampling, and {:.0f} % its tail: fewer "
-          "than "
-          "half of the sequences were still running, for the longest answers are waited for.</p>\n",
+          "than half of the sequences were still running, for the longest answers are waited "
+          "for.</p>\n",
           100 * cost.sample_seconds / cost.seconds, 100 * cost.tail_seconds / cost.seconds);
     }
   }

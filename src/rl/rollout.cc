@@ -54,7 +54,7 @@ RolloutCost& RolloutCost::operator+=(const RolloutCost& other) {
 
 AskedProblem AskedOf(const Prompter& prompter, const Problem& problem,
                      const RolloutOptions& options, const std::vector<int32_t>& stop_tokens,
-                     int64_t embedded) {
+                     std::shared_ptr<const std::vector<int32_t>> never) {
   Prompter::Prompt prompt = prompter.Of(problem);
   AskedProblem asked{.request = {}, .opening = std::move(prompt.opening)};
   asked.request.prompt = std::move(prompt.tokens);
@@ -64,7 +64,7 @@ AskedProblem AskedOf(const Prompter& prompter, const Problem& problem,
   asked.request.seed = options.seed;
   asked.request.stream = options.stream;
   asked.request.stop_tokens = stop_tokens;
-  asked.request.never = prompter.tokenizer().SilentIds(embedded);
+  asked.request.never = std::move(never);
   return asked;
 }
 
@@ -86,10 +86,11 @@ std::vector<Sample> Rollout(Engine& engine, const Prompter& prompter,
                             const RolloutOptions& options, const StopRequest& stop,
                             RolloutCost* cost) {
   const double start = SteadySeconds();
+  const auto silent = prompter.tokenizer().SilentIds(engine.config().vocab_size);
   std::vector<AskedProblem> asked;
   std::vector<GenerationRequest> requests;
   for (const Problem& problem : problems) {
-    asked.push_back(AskedOf(prompter, problem, options, stop_tokens, engine.config().vocab_size));
+    asked.push_back(AskedOf(prompter, problem, options, stop_tokens, silent));
     requests.push_back(asked.back().request);
   }
   SeparateStreams(requests, options.stream);

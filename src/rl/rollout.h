@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -59,14 +60,14 @@ int64_t LongestPrompt(const Prompter& prompter, const std::vector<const Problem*
 std::string ContextNote(const std::string& name, int64_t max_tokens, int64_t longest_prompt,
                         int64_t context);
 
-// A problem as an engine is asked it. `embedded`: ids that the model embeds.
+// A problem as an engine is asked it; `never`: GenerationRequest's.
 struct AskedProblem {
   GenerationRequest request;
   std::string opening;  // Prompter::Prompt's
 };
 AskedProblem AskedOf(const Prompter& prompter, const Problem& problem,
                      const RolloutOptions& options, const std::vector<int32_t>& stop_tokens,
-                     int64_t embedded);
+                     std::shared_ptr<const std::vector<int32_t>> never);
 // What became of it; not scored.
 Sample SampleOf(const AskedProblem& asked, Completion completion, const Tokenizer& tokenizer);
 

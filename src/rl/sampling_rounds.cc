@@ -83,13 +83,14 @@ class RoundsAtOnce {
       std::vector<Problem> problems;
       for (const Group* group : waiting_) problems.push_back(ProblemOf(*group));
       engine_ = &work_.engine(problems);
+      if (!silent_) silent_ = work_.prompter.tokenizer().SilentIds(engine_->config().vocab_size);
     }
     std::erase_if(waiting_, [&](Group* group) {
       if (!work_.fits(ProblemOf(*group))) return false;
       RolloutOptions options = work_.options;
       options.stream = work_.stream(static_cast<int64_t>(group->round)) + group->place * size_;
-      group->asked = AskedOf(work_.prompter, ProblemOf(*group), options, work_.stop_tokens,
-                             engine_->config().vocab_size);
+      group->asked =
+          AskedOf(work_.prompter, ProblemOf(*group), options, work_.stop_tokens, silent_);
       running_[engine_->Submit(group->asked.request)] = group;
       return true;
     });
@@ -184,8 +185,9 @@ class RoundsAtOnce {
   std::deque<Round> rounds_;
   std::vector<Group*> waiting_;  // that the engine does not have yet
   Engine* engine_ = nullptr;
-  std::map<RequestId, Group*> running_;  // those that ended among them
-  std::vector<Completion> pending_;      // without a score
+  std::shared_ptr<const std::vector<int32_t>> silent_;  // ids without a text
+  std::map<RequestId, Group*> running_;                 // those that ended among them
+  std::vector<Completion> pending_;                     // without a score
   int64_t most_running_ = 0;
   bool few_run_ = false;
 };
