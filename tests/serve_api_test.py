@@ -44,6 +44,24 @@ class Teachers(Serving):
             self.assertEqual(there.returncode, 0, there.stderr)
             self.assertEqual(answers("there"), answers("here"))
             self.assertEqual(len(answers("there")), 6)
+            # A stage of a run, too.
+            recipe = self.folder / "list.toml"
+            recipe.write_text(f"""[[stage]]
+kind = "sample"
+from = "{url}"
+[stage.sample]
+samples = 2
+temperature = 0
+max_tokens = 24
+key_file = "{key}"
+[stage.problems]
+file = "{problems}"
+rule = "numeric"
+held_out_share = 0
+""")
+            run = subprocess.run([PROGRAM, "run", recipe, "--out", self.folder / "list"], capture_output=True, text=True, timeout=PATIENCE)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertEqual(answers("list/sample"), answers("here"))
             refused = sample(url, "refused")
             self.assertEqual(refused.returncode, 1)
             self.assertIn(f"{url}: HTTP 401: ", refused.stderr)

@@ -43,8 +43,6 @@ class TaskEnvironment : public Environment {
     return held_out;
   }
 
-  bool ScoresAtOnce() const override { return true; }
-
   std::vector<Score> ScoreAll(std::span<const Answer> answers, const StopRequest&) override {
     std::vector<Score> scores(answers.size());
     ParallelFor(static_cast<int64_t>(answers.size()), [&](int64_t i) {

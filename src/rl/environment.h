@@ -50,9 +50,6 @@ class Environment {
   // One score per answer, in order. Interruption.
   virtual std::vector<Score> ScoreAll(std::span<const Answer> answers, const StopRequest& stop) = 0;
 
-  // Whether scoring takes so little time that answers may be scored as they come, a few at a time.
-  virtual bool ScoresAtOnce() const { return false; }
-
   // Every problem there is, where that is a list; empty where problems are made as they are asked.
   virtual std::vector<const Problem*> AllProblems() const { return {}; }
   // Names the content of that list: a run goes on only with the one that it began with.

@@ -126,13 +126,9 @@ void Learner::ReleaseEngine() {
   capacity_ = 0;
 }
 
-int64_t Learner::CapacityOf(const std::vector<Problem>& problems) const {
-  return RolloutCapacity(prompter_, problems, recipe_.rl.max_tokens,
-                         config_.max_position_embeddings);
-}
-
 Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
-  const int64_t needed = CapacityOf(problems);
+  const int64_t needed =
+      RolloutCapacity(prompter_, problems, recipe_.rl.max_tokens, config_.max_position_embeddings);
   if (needed > capacity_) {
     // Steps of this size spare a new cache for every prompt that is a little longer.
     constexpr int64_t kGrowth = 64;
@@ -145,6 +141,32 @@ Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
   return *engine_;
 }
 
+std::vector<Sample> Learner::Sampled(const std::vector<Problem>& problems, int64_t round,
+                                     const StopRequest& stop, ReinforceMetrics& metrics) {
+  RolloutOptions options;
+  options.samples = recipe_.rl.group_size;
+  options.max_tokens = recipe_.rl.max_tokens;
+  options.sampling.temperature = static_cast<float>(recipe_.rl.temperature);
+  options.seed = recipe_.rl.seed;
+  options.stream = StreamOf(progress_.completed, round);
+  options.on_step = on_engine_step;
+  RolloutCost cost;
+  std::vector<Sample> samples = Rollout(EngineFor(problems), prompter_, StopTokens(config_),
+                                        problems, environment_, options, stop, &cost);
+  if (recipe_.rl.random_rewards) {
+    for (size_t i = 0; i < samples.size(); ++i) {
+      const double lot = RandomUniform(recipe_.rl.seed, RandomStream::kReward, options.stream, i);
+      samples[i].score.value = lot < 0.5 ? 0 : 1;
+      samples[i].score.failed = false;
+    }
+  }
+  metrics.sample_seconds += cost.sample_seconds;
+  metrics.tail_seconds += cost.tail_seconds;
+  metrics.score_seconds += cost.score_seconds;
+  metrics.flops += Flops(trained_->model().cost(), cost.work);
+  return samples;
+}
+
 // A teacher has something to say of every token, whatever the rewards.
 bool Learner::Teaches(std::span<const Sample> group) const {
   if (!teacher_) return HasSignal(recipe_.rl, group);
@@ -152,82 +174,53 @@ bool Learner::Teaches(std::span<const Sample> group) const {
                              [&](const Sample& sample) { return !IsMasked(recipe_.rl, sample); });
 }
 
-// Rounds of samples, in which groups that teach nothing are replaced.
-std::vector<SamplingRound> Learner::SampledRounds(const std::vector<double>& weights,
-                                                  const StopRequest& stop,
-                                                  ReinforceMetrics& metrics) {
-  const ReinforceOptions& rl = recipe_.rl;
-  const std::vector<int32_t> stop_tokens = StopTokens(config_);
-  RoundsWork work{.prompter = prompter_,
-                  .stop_tokens = stop_tokens,
-                  .environment = environment_,
-                  .options = {.samples = rl.group_size,
-                              .max_tokens = rl.max_tokens,
-                              .sampling = {.temperature = static_cast<float>(rl.temperature)},
-                              .seed = rl.seed,
-                              .on_step = on_engine_step},
-                  .groups = rl.prompts_per_step,
-                  .most_rounds = 1 + rl.max_refills,
-                  .stop = stop};
-  work.draw = [&](int64_t number) {
-    const auto index = static_cast<uint64_t>(progress_.next_problem + number);
-    const size_t part = DrawPart(weights, rl.seed, index);
-    return DrawnProblem{environment_.TrainingProblemOf(part, rl.seed, index), part};
-  };
-  work.stream = [&](int64_t round) { return StreamOf(progress_.completed, round); };
-  if (rl.random_rewards) {
-    work.rescore = [&](uint64_t stream, size_t index, Score& score) {
-      score.value = RandomUniform(rl.seed, RandomStream::kReward, stream, index) < 0.5 ? 0 : 1;
-      score.failed = false;
-    };
-  }
-  work.teaches = [&](std::span<const Sample> group) { return Teaches(group); };
-  work.engine = [&](const std::vector<Problem>& problems) -> Engine& {
-    return EngineFor(problems);
-  };
-  work.fits = [&](const Problem& problem) { return CapacityOf({problem}) <= capacity_; };
-  RolloutCost cost;
-  std::vector<SamplingRound> rounds =
-      environment_.ScoresAtOnce() ? SampleRoundsAtOnce(work, &cost) : SampleRounds(work, &cost);
-  metrics.sample_seconds += cost.sample_seconds;
-  metrics.tail_seconds += cost.tail_seconds;
-  metrics.score_seconds += cost.score_seconds;
-  metrics.flops += Flops(trained_->model().cost(), cost.work);
-  return rounds;
-}
-
 std::vector<Sample> Learner::Collect(const StopRequest& stop, ReinforceMetrics& metrics) {
+  // Metrics describe the first round, an unbiased sample of the problems; refills replace its
+  // groups without a signal.
+  std::vector<Sample> kept;
+  const int64_t wanted = recipe_.rl.prompts_per_step;
   const size_t group = static_cast<size_t>(recipe_.rl.group_size);
   const std::vector<double> weights =
       CurriculumWeights(recipe_.curriculum, parts_, progress_.success);
-  std::vector<SamplingRound> rounds = SampledRounds(weights, stop, metrics);
-  // Metrics describe the first round, an unbiased sample of the problems.
-  const SamplingRound& first = rounds.front();
-  DescribeSamples(recipe_.rl, first.samples, metrics);
-  metrics.shown = first.samples.front();
-  metrics.shown_problem = first.drawn.front().problem;
-  if (prompter_.chats()) metrics.shown_asked = prompter_.tokenizer().Decode(metrics.shown.prompt);
-  metrics.refills = std::ssize(rounds) - 1;
-  int64_t flat = 0;
-  for (size_t p = 0; p < first.drawn.size(); ++p)
-    flat += !RewardsDiffer(recipe_.rl, std::span(first.samples).subspan(p * group, group));
-  metrics.frac_reward_zero_std =
-      static_cast<double>(flat) / static_cast<double>(first.drawn.size());
-  std::vector<Sample> kept;
   std::vector<PartOutcome> outcomes(parts_.size());
-  for (SamplingRound& round : rounds) {
-    progress_.next_problem += std::ssize(round.drawn);
-    for (const Sample& sample : round.samples) {
-      progress_.generated += std::ssize(sample.completion);
-      if (sample.score.failed) continue;
-      PartOutcome& outcome = outcomes[round.drawn[sample.problem].part];
+  for (int64_t round = 0; round <= recipe_.rl.max_refills; ++round) {
+    const int64_t missing = wanted - static_cast<int64_t>(kept.size() / group);
+    if (missing <= 0) break;
+    std::vector<Problem> problems;
+    std::vector<size_t> part_of;
+    for (int64_t i = 0; i < missing; ++i) {
+      const uint64_t index = static_cast<uint64_t>(progress_.next_problem++);
+      part_of.push_back(DrawPart(weights, recipe_.rl.seed, index));
+      problems.push_back(environment_.TrainingProblemOf(part_of.back(), recipe_.rl.seed, index));
+    }
+    std::vector<Sample> samples = Sampled(problems, round, stop, metrics);
+    for (const Sample& s : samples)
+      progress_.generated += static_cast<int64_t>(s.completion.size());
+    for (const Sample& s : samples) {
+      if (s.score.failed) continue;
+      PartOutcome& outcome = outcomes[part_of[s.problem]];
       ++outcome.samples;
-      outcome.right += sample.score.correct;
+      outcome.right += s.score.correct;
     }
-    for (size_t p = 0; p < round.drawn.size(); ++p) {
-      const auto own = std::span(round.samples).subspan(p * group, group);
-      if (Teaches(own)) std::ranges::move(own, std::back_inserter(kept));
+    if (round == 0) {
+      DescribeSamples(recipe_.rl, samples, metrics);
+      metrics.shown = samples.front();
+      metrics.shown_problem = problems.front();
+      if (prompter_.chats())
+        metrics.shown_asked = prompter_.tokenizer().Decode(metrics.shown.prompt);
+    } else {
+      ++metrics.refills;
     }
+    int64_t flat = 0;
+    for (size_t p = 0; p < problems.size(); ++p) {
+      const auto own = std::span(samples).subspan(p * group, group);
+      flat += !RewardsDiffer(recipe_.rl, own);
+      if (!Teaches(own)) continue;
+      std::ranges::move(own, std::back_inserter(kept));
+    }
+    if (round == 0)
+      metrics.frac_reward_zero_std =
+          static_cast<double>(flat) / static_cast<double>(problems.size());
   }
   if (recipe_.curriculum.by_success) {
     UpdateSuccess(recipe_.curriculum, outcomes, progress_.success);

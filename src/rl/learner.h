@@ -16,7 +16,6 @@
 #include "rl/probe.h"
 #include "rl/recipe.h"
 #include "rl/rollout.h"
-#include "rl/sampling_rounds.h"
 #include "rl/teacher.h"
 #include "train/start.h"
 #include "train/trained_model.h"
@@ -79,10 +78,8 @@ class Learner {
   const ModelWeights& SamplingWeights();
   void ReleaseEngine();
   Engine& EngineFor(const std::vector<Problem>& problems);
-  // Tokens of a sequence that hold all of these problems.
-  int64_t CapacityOf(const std::vector<Problem>& problems) const;
-  std::vector<SamplingRound> SampledRounds(const std::vector<double>& weights,
-                                           const StopRequest& stop, ReinforceMetrics& metrics);
+  std::vector<Sample> Sampled(const std::vector<Problem>& problems, int64_t round,
+                              const StopRequest& stop, ReinforceMetrics& metrics);
   // Whether a group of samples teaches anything.
   bool Teaches(std::span<const Sample> group) const;
   // What a step trains on: groups, one after the other, that teach something.

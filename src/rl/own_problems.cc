@@ -86,7 +86,6 @@ class OwnEnvironment : public Environment {
   }
   std::string Fingerprint() const override { return fingerprint_; }
   bool CanFail() const override { return program_.has_value(); }
-  bool ScoresAtOnce() const override { return !program_; }
   ScoringFaults TakeFaults() override {
     if (!program_) return {};
     const int64_t before = std::exchange(faults_reported_, program_->failures());

@@ -44,54 +44,26 @@ int64_t RolloutCapacity(const Prompter& prompter, const std::vector<Problem>& pr
   return CapacityFor(LongestPrompt(prompter, all, context), max_tokens, context);
 }
 
-RolloutCost& RolloutCost::operator+=(const RolloutCost& other) {
-  sample_seconds += other.sample_seconds;
-  score_seconds += other.score_seconds;
-  tail_seconds += other.tail_seconds;
-  work += other.work;
-  return *this;
-}
-
-AskedProblem AskedOf(const Prompter& prompter, const Problem& problem,
-                     const RolloutOptions& options, const std::vector<int32_t>& stop_tokens,
-                     std::shared_ptr<const std::vector<int32_t>> never) {
-  Prompter::Prompt prompt = prompter.Of(problem);
-  AskedProblem asked{.request = {}, .opening = std::move(prompt.opening)};
-  asked.request.prompt = std::move(prompt.tokens);
-  asked.request.samples = options.samples;
-  asked.request.max_tokens = options.max_tokens;
-  asked.request.sampling = options.sampling;
-  asked.request.seed = options.seed;
-  asked.request.stream = options.stream;
-  asked.request.stop_tokens = stop_tokens;
-  asked.request.never = std::move(never);
-  return asked;
-}
-
-Sample SampleOf(const AskedProblem& asked, Completion completion, const Tokenizer& tokenizer) {
-  Sample sample;
-  sample.prompt = asked.request.prompt;
-  sample.completion = std::move(completion.tokens);
-  sample.logp = std::move(completion.logp);
-  sample.truncated = completion.finish == FinishReason::kLength;
-  std::vector<int32_t> text = sample.completion;
-  if (completion.finish == FinishReason::kStop) text.pop_back();
-  sample.text = asked.opening + tokenizer.Decode(text);
-  return sample;
-}
-
 std::vector<Sample> Rollout(Engine& engine, const Prompter& prompter,
                             const std::vector<int32_t>& stop_tokens,
                             const std::vector<Problem>& problems, Environment& environment,
                             const RolloutOptions& options, const StopRequest& stop,
                             RolloutCost* cost) {
   const double start = SteadySeconds();
-  const auto silent = prompter.tokenizer().SilentIds(engine.config().vocab_size);
-  std::vector<AskedProblem> asked;
-  std::vector<GenerationRequest> requests;
-  for (const Problem& problem : problems) {
-    asked.push_back(AskedOf(prompter, problem, options, stop_tokens, silent));
-    requests.push_back(asked.back().request);
+  const Tokenizer& tokenizer = prompter.tokenizer();
+  const auto silent = tokenizer.SilentIds(engine.config().vocab_size);
+  std::vector<GenerationRequest> requests(problems.size());
+  std::vector<std::string> openings(problems.size());
+  for (size_t p = 0; p < problems.size(); ++p) {
+    Prompter::Prompt prompt = prompter.Of(problems[p]);
+    requests[p].prompt = std::move(prompt.tokens);
+    openings[p] = std::move(prompt.opening);
+    requests[p].samples = options.samples;
+    requests[p].max_tokens = options.max_tokens;
+    requests[p].sampling = options.sampling;
+    requests[p].seed = options.seed;
+    requests[p].stop_tokens = stop_tokens;
+    requests[p].never = silent;
   }
   SeparateStreams(requests, options.stream);
   const auto keep_going = [&](const Completion&) {
@@ -114,9 +86,14 @@ std::vector<Sample> Rollout(Engine& engine, const Prompter& prompter,
   ParallelFor(static_cast<int64_t>(samples.size()), [&](int64_t i) {
     Completion& completion = completions[static_cast<size_t>(i)];
     Sample& sample = samples[static_cast<size_t>(i)];
-    const size_t problem = completion.request;
-    sample = SampleOf(asked[problem], std::move(completion), prompter.tokenizer());
-    sample.problem = problem;
+    sample.problem = completion.request;
+    sample.prompt = requests[completion.request].prompt;
+    sample.completion = std::move(completion.tokens);
+    sample.logp = std::move(completion.logp);
+    sample.truncated = completion.finish == FinishReason::kLength;
+    std::vector<int32_t> text = sample.completion;
+    if (completion.finish == FinishReason::kStop) text.pop_back();
+    sample.text = openings[completion.request] + tokenizer.Decode(text);
   });
   std::vector<Answer> answers;
   for (const Sample& sample : samples) answers.push_back({&problems[sample.problem], sample.text});

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -41,8 +40,6 @@ struct RolloutCost {
   // longest answers are waited for.
   double tail_seconds = 0;
   EngineStep work;  // summed over the forward passes
-
-  RolloutCost& operator+=(const RolloutCost& other);
 };
 
 // The tokens of a sequence that leave every completion its max_tokens: the longest prompt's and
@@ -59,17 +56,6 @@ int64_t LongestPrompt(const Prompter& prompter, const std::vector<const Problem*
 // `name`: how much room is left. "": it holds them.
 std::string ContextNote(const std::string& name, int64_t max_tokens, int64_t longest_prompt,
                         int64_t context);
-
-// A problem as an engine is asked it; `never`: GenerationRequest's.
-struct AskedProblem {
-  GenerationRequest request;
-  std::string opening;  // Prompter::Prompt's
-};
-AskedProblem AskedOf(const Prompter& prompter, const Problem& problem,
-                     const RolloutOptions& options, const std::vector<int32_t>& stop_tokens,
-                     std::shared_ptr<const std::vector<int32_t>> never);
-// What became of it; not scored.
-Sample SampleOf(const AskedProblem& asked, Completion completion, const Tokenizer& tokenizer);
 
 // Ordered by problem, then sample; scored by the environment that the problems are of. A completion
 // ends with any of the stop tokens (model/config.h's StopTokens).
