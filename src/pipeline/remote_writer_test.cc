@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <mutex>
 #include <set>
@@ -71,7 +72,7 @@ class RemoteWriterTest : public ReinforceTest {
                                     place.model.empty() ? model_ : place.model, answers);
                               },
                           .tries = 3,
-                          .first_wait = 1e-3};
+                          .first_wait = first_wait_};
     return SampleAnswers(recipe_, kUrl, RunPath(name), /*resume=*/true, callbacks);
   }
   static std::string File(const std::string& name, const std::string& file) {
@@ -82,6 +83,7 @@ class RemoteWriterTest : public ReinforceTest {
   std::string model_ = "sage";
   std::vector<std::string> notes_;
   int64_t tokens_ = 0;
+  double first_wait_ = 1e-3;
 };
 
 TEST_F(RemoteWriterTest, AsksAChatForEachAnswerAndKeepsWhatIsRight) {
@@ -129,8 +131,9 @@ TEST_F(RemoteWriterTest, HowManyAtOnceAndWhoIsInterruptedChangeNothing) {
   recipe_.sample.slots = 5;
   recipe_.sample.problems_at_once = 3;
   std::atomic<int> asked{0};
+  // Slow enough to be stopped in the middle of a batch.
   const auto counted = [&](const Json& request) {
-    ++asked;
+    if (++asked > 15) std::this_thread::sleep_for(std::chrono::milliseconds(100));
     return BySeed(request);
   };
   EXPECT_FALSE(Sample("parts", counted, [&] { return asked > 15; }).finished);
@@ -158,9 +161,16 @@ TEST_F(RemoteWriterTest, OneThatIsAwayIsAskedAgainAndWhatWasAnsweredStays) {
   EXPECT_EQ(std::ranges::count(File("sleeps", "samples.jsonl"), '\n'), 3);
   EXPECT_TRUE(Sample("sleeps").finished);
   EXPECT_EQ(File("sleeps", "samples.jsonl"), File("whole", "samples.jsonl"));
+  // Each wait is twice the one before.
+  notes_.clear();
+  first_wait_ = 0.3;
+  recipe_.sample.slots = 1;
+  asked = 0;
+  EXPECT_TRUE(Sample("waits", away_at(1, 3)).finished);
+  EXPECT_EQ(notes_, (std::vector<std::string>{"the sage sleeps; asked again in 0 s",
+                                              "the sage sleeps; asked again in 1 s"}));
   // What no other try would mend is asked once.
   asked = 0;
-  recipe_.sample.slots = 1;
   EXPECT_EQ(MessageOf([&] {
               Sample("refused", [&](const Json&) -> RemoteAnswer {
                 ++asked;

@@ -190,6 +190,14 @@ TEST_F(LearnerAdapterTest, ARunTooLargeForTheMachineIsRefused) {
   ExpectMessage(message, {"training an adapter of", "micro_batch_tokens"});
 }
 
+TEST_F(LearnerAdapterTest, ATeacherThatTakesMostIsWhatToChange) {
+  AdapterOptions adapter;
+  adapter.kind = "lora";
+  const TrainingStart start(Base(), adapter, Format::kF32);
+  ExpectMessage(MessageOf([&] { start.Fit({.micro_batch_tokens = 1, .beside = 1e18}, "no"); }),
+                {"training an adapter of", "beside a teacher of", "choose a smaller teacher"});
+}
+
 // What a run holds beside the model that it trains: the reference of its KL term, its teacher.
 TEST_F(LearnerAdapterTest, WhatStaysBesideTheTrainingCounts) {
   ReinforceRecipe recipe = Adapted("q8");

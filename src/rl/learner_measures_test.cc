@@ -308,5 +308,12 @@ TEST_F(LearnerTest, SecondsAreOfWhatTookThem) {
   EXPECT_GE(step().sample_seconds, kSleep);
 }
 
+TEST_F(LearnerTest, TheTailIsTheRollouts) {
+  Scripted environment({{"all", 1}}, ByPlace);
+  ReinforceRecipe recipe = Still();
+  recipe.rl.slots = 15;  // of 32 sequences two are left for the end
+  EXPECT_GT(Make(recipe, environment)->Step({}).tail_seconds, 0);
+}
+
 }  // namespace
 }  // namespace darkhorse
