@@ -1,6 +1,7 @@
 // Sums of products of integers in sixteen lanes, as plain loops: the definition that the vector
 // forms must match bit for bit. Included once, in an anonymous namespace, after simd_scalar.inl and
-// kernel/quant_loops.h.
+// kernel/quant_loops.h. What the products repeat most is not inlined, here and in simd_scalar.inl:
+// with every loop unrolled into every tile this row alone took minutes to compile.
 //
 // A weight vector W holds four numbers for each of 16 columns, an activation vector X four numbers
 // of one row. kSignedOffset is what LoadSigned adds to each number (for instructions that want one
@@ -25,7 +26,7 @@ inline I IntSet1(int32_t x) {
 }
 // 64 bytes. Those of 0 ... 15 become a table's.
 typedef uint64_t Line __attribute__((vector_size(64), may_alias));
-inline Line LookUp(const uint8_t* table, Line index) {
+[[gnu::noinline]] Line LookUp(const uint8_t* table, Line index) {
   uint8_t bytes[64];
   __builtin_memcpy(bytes, &index, sizeof(bytes));
   for (int i = 0; i < 64; ++i) bytes[i] = table[bytes[i]];
@@ -38,7 +39,7 @@ inline W LoadSigned(const uint8_t* p) {
   for (int i = 0; i < 64; ++i) w.number[i] = static_cast<int8_t>(p[i]);
   return w;
 }
-inline W FromLine(const Line& line) {
+[[gnu::noinline]] W FromLine(const Line& line) {
   uint8_t bytes[64];
   __builtin_memcpy(bytes, &line, sizeof(bytes));
   W w;
@@ -53,13 +54,13 @@ inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
 }
 inline X LoadFour(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
 // sum[j] + the products of column j.
-inline I Dot(I sum, const W& w, const X& x) {
+[[gnu::noinline]] I Dot(I sum, const W& w, const X& x) {
   for (int i = 0; i < 16; ++i) {
     for (int k = 0; k < 4; ++k) sum.lane[i] += w.number[4 * i + k] * x.number[k];
   }
   return sum;
 }
-inline V ToFloats(I a) {
+[[gnu::noinline]] V ToFloats(I a) {
   V r;
   for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(a.lane[i]);
   return r;
@@ -78,7 +79,7 @@ inline V FloatsOfSigned(const uint8_t* p) {
 inline void StoreBytes(int8_t* p, V x) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x.lane[i]);
 }
-inline V LoadHalfs(const F16* p) {
+[[gnu::noinline]] V LoadHalfs(const F16* p) {
   V r;
   for (int i = 0; i < 16; ++i) r.lane[i] = ToFloat(p[i]);
   return r;

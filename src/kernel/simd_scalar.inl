@@ -59,7 +59,7 @@ inline void StoreBf16(void* p, V x) {
   }
   __builtin_memcpy(p, rounded, sizeof(rounded));
 }
-inline V Fma(V a, V b, V c) {
+[[gnu::noinline]] V Fma(V a, V b, V c) {
   V r;
   DH_LANES r.lane[i] = __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]);
   return r;
