@@ -26,7 +26,7 @@ def setUpModule():
 ANSWERS = """
   window.asked ??= [];
   window.realFetch ??= window.fetch;
-  const pieces = arguments[0], pause = arguments[1];
+  const pieces = arguments[0], pause = arguments[1], thoughtTokens = arguments[2];
   window.fetch = async (path, how) => {
     if (!/completions$/.test(path)) return window.realFetch(path, how);
     window.asked.push(JSON.parse(how.body));
@@ -42,7 +42,7 @@ ANSWERS = """
         }
         out.enqueue(event({ model: "m", choices: [{ index: 0, delta: {}, text: "", finish_reason: "stop" }] }));
         out.enqueue(event({ choices: [], usage: { prompt_tokens: 20, completion_tokens: 77,
-          prompt_tokens_details: { cached_tokens: 16 }, completion_tokens_details: { reasoning_tokens: 33 } } }));
+          prompt_tokens_details: { cached_tokens: 16 }, completion_tokens_details: { reasoning_tokens: thoughtTokens } } }));
         out.enqueue(encoder.encode("data: [DONE]\\n\\n"));
         out.close();
       },
@@ -88,8 +88,8 @@ class PageCase(unittest.TestCase):
             ...JSON.parse(localStorage.getItem("darkhorse.settings") ?? "{}"), [arguments[0]]: arguments[1] }))""", name, value)
         self.page.reload()
 
-    def answers(self, *pieces, pause=1):
-        self.page.run(ANSWERS, list(pieces), pause)
+    def answers(self, *pieces, pause=1, thought_tokens=33):
+        self.page.run(ANSWERS, list(pieces), pause, thought_tokens)
 
     def go_on_and_on(self):
         """Lets the model's answers end by their length alone."""

@@ -239,22 +239,17 @@ class Chats(PageCase):
         self.assertTrue(turn["content"])
         self.assertLessEqual(turn["stats"]["thoughtTokens"], 12)
         self.assertLessEqual(turn["stats"]["tokens"], 31)
-        self.answers({"reasoning_content": "hm "}, *[{"reasoning_content": "well "}] * 20, {"content": "So."})
+        self.assertEqual(self.page.run("return window.asked.at(-1).max_reasoning_tokens"), 10)
+        self.answers({"reasoning_content": "hm"}, {"content": "So."}, thought_tokens=12)
         self.send("and now")
         self.assertIn("its thought was ended at the budget", self.texts(".assistant .note")[1])
-        prompt = self.page.run("return window.asked.at(-1).prompt")
-        self.assertTrue(prompt.endswith("[user]and now\n[assistant]<think>hm" + 9 * " well" + "\n</think>\n\n"), prompt)
-
-    def test_a_prompt_that_has_its_beginning_mark_gets_no_second(self):
-        self.set("budget", "3")
-        mark = serve_test.SPECIAL[0]
-        self.page.run("""const plain = window.fetch;
-            window.fetch = (path, how) => path === "apply-template"
-                ? Promise.resolve(Response.json({ prompt: arguments[0] + "make" })) : plain(path, how)""", mark)
-        self.answers(*[{"reasoning_content": "3"}] * 5, {"content": "So."})
-        self.send("q")
-        tokens = self.server.post("/tokenize", {"content": mark + "make<think>\n333\n</think>\n\n"})["tokens"]
-        self.assertEqual(self.page.run("return window.asked.at(-1).prompt"), tokens)
+        self.answers({"reasoning_content": "hm"}, {"content": "So."}, thought_tokens=11)
+        self.send("once more")  # a thought that ended by itself
+        self.assertEqual(len(self.texts(".assistant .note")), 2)
+        self.set("thinking", "off")
+        self.answers({"content": "So."})
+        self.send("without")
+        self.assertNotIn("max_reasoning_tokens", self.page.run("return window.asked.at(-1)"))
 
     def test_an_error_is_told_and_can_be_retried(self):
         self.set("temperature", "1e9")

@@ -39,8 +39,8 @@ def setUpModule():
 class Server:
     """A running server; its address is read from what it says."""
 
-    def __init__(self, model, *flags):
-        command = [PROGRAM, "serve", model, "--port", "0", "--context", CONTEXT, *flags]
+    def __init__(self, model, *flags, context=CONTEXT):
+        command = [PROGRAM, "serve", model, "--port", "0", "--context", context, *flags]
         self.process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
         line = self.process.stderr.readline()
         if "http://" not in line:
@@ -237,6 +237,31 @@ class Answers(Serving):
             self.assertNotIn("reasoning_content", message)
             self.assertTrue(message["content"])
 
+    def test_a_thought_ends_at_its_budget(self):
+        tag = self.server.post("/tokenize", {"content": "</think>"})["tokens"][0]
+        fields = {"max_tokens": 40, "seed": 5, "ignore_eos": True, "logit_bias": {str(tag): -100}}
+        free = self.server.chat(**fields)["choices"][0]["message"]
+        self.assertEqual(free["content"], "")
+        close = len(self.server.post("/tokenize", {"content": "\n</think>"})["tokens"])
+        for budget in (0, 7):
+            answer = self.server.chat(**fields, max_reasoning_tokens=budget)
+            message = answer["choices"][0]["message"]
+            self.assertTrue(free["reasoning_content"].startswith(message.get("reasoning_content", "")))
+            self.assertTrue(message["content"])
+            self.assertEqual(answer["usage"]["completion_tokens_details"]["reasoning_tokens"], budget + close)
+            stream = self.server.chat(**fields, max_reasoning_tokens=budget, stream=True)
+            self.assertEqual(joined(events(stream), "content"), message["content"])
+        self.assertEqual(self.server.chat(**fields, max_reasoning_tokens=40)["choices"][0]["message"], free)
+        # The model may open the thought, too, and an answer may be held to a form behind it.
+        opens = self.server.post("/tokenize", {"content": "<think>"})["tokens"][0]
+        for seed in range(4):
+            answer = self.server.chat(max_tokens=60, seed=seed, logit_bias={str(opens): 100}, thinking={"type": "enabled"},
+                                      response_format={"type": "json_object"}, max_reasoning_tokens=4,
+                                      chat_template_kwargs={"enable_thinking": seed % 2 == 0})
+            if seed % 2 == 0:
+                self.assertEqual(answer["usage"]["completion_tokens_details"]["reasoning_tokens"], 4 + close)
+            self.assertTrue(answer["choices"][0]["message"]["content"].lstrip().startswith("{"), answer)
+
     def test_a_stream_says_what_an_answer_does(self):
         for thinking in ("enabled", "disabled"):
             fields = {"max_tokens": 30, "seed": 3, "n": 2, "thinking": {"type": thinking}}
@@ -431,6 +456,18 @@ class Answers(Serving):
             fresh = server.post("/v1/chat/completions", {"messages": talk, "max_tokens": 6, "seed": 1,
                                                          "thinking": {"type": "disabled"}})
             self.assertEqual(fresh["choices"][0]["message"]["content"], goes_on)
+
+    def test_a_small_cache_changes_no_answer(self):
+        requests = [{"prompt": f"make {i} from 1 2", "max_tokens": 200, "seed": i, "ignore_eos": True, "logprobs": 1} for i in range(6)]
+        alone = [self.server.post("/v1/completions", request)["choices"] for request in requests]
+        with Server(self.model, "--slots", 4, "--cache-tokens", 400, context=240) as server:
+            with concurrent.futures.ThreadPoolExecutor(6) as pool:
+                answers = list(pool.map(lambda request: server.post("/v1/completions", request)["choices"], requests))
+            self.assertEqual(answers, alone)
+            self.assertGreater(server.metric("preempted_total"), 0)
+        refused = subprocess.run([PROGRAM, "serve", self.model, "--context", "99", "--cache-tokens", "98"], capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("give as many at least, or lower --context", refused.stderr)
 
     def test_guesses_change_no_answer(self):
         # Where it says the same word again and again, what comes next is easily looked up.

@@ -80,11 +80,18 @@ void Run(ServeFlags& flags) {
   OpenedModel opened(flags.model);
   Speculation speculation(flags.speculate, opened);
   const int64_t context = std::min(flags.serve.context, opened.config().max_position_embeddings);
-  const CacheNeed need = speculation.With({.form = flags.serve.form,
-                                           .sequences = flags.serve.slots,
-                                           .tokens = context,
-                                           .smaller_cache = "lower --slots or --context",
-                                           .smaller_weights = kSmallerWeights});
+  if (flags.serve.cache_tokens > 0 && flags.serve.cache_tokens < context) {
+    FailUsage(
+        "--cache-tokens {}: one answer may have {}; give as many at least, or lower --context",
+        flags.serve.cache_tokens, context);
+  }
+  const CacheNeed need =
+      speculation.With({.form = flags.serve.form,
+                        .sequences = flags.serve.slots,
+                        .tokens = context,
+                        .in_all = flags.serve.cache_tokens,
+                        .smaller_cache = "lower --slots or --context, or give --cache-tokens",
+                        .smaller_weights = kSmallerWeights});
   const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need, folders);
   std::optional<RequestLog> log;
   if (!flags.log.empty()) {
@@ -125,6 +132,10 @@ void RegisterServe(Command app) {
            "longest prompt and answer together, tokens; the model's own if less")
       .Within(2, INT32_MAX);
   command.Add("--slots", flags->serve.slots, "answers computed at once").Within(1, kMaxBatch);
+  command
+      .Add("--cache-tokens", flags->serve.cache_tokens,
+           "tokens of all answers at once and of what is remembered; 0: as many as all slots hold")
+      .Within(0, INT64_MAX);
   command.Add("--queue", flags->serve.queue, "answers that may wait; further ones are refused")
       .Within(0, 1 << 20);
   command

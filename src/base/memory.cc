@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,6 +38,15 @@ void RequireMemory(double bytes, std::string_view what, std::string_view cure) {
   if (bytes <= held) return;
   Fail("{} needs {} of memory, this machine has {}; {}", what, FormatBytes(bytes),
        FormatBytes(held), cure);
+}
+
+void DropPages(void* data, size_t bytes) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t first = (begin + page - 1) / page * page;
+  const uintptr_t behind = (begin + bytes) / page * page;
+  if (first < behind)
+    CHECK(madvise(reinterpret_cast<void*>(first), behind - first, MADV_DONTNEED) == 0);
 }
 
 }  // namespace darkhorse

@@ -2,6 +2,7 @@
 // would kill the process.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -24,5 +25,9 @@ int64_t ResidentMemoryBytes();
 // Error "<what> needs 3.10 TiB of memory, this machine has 62.7 GiB; <cure>" if it has less than
 // `bytes`.
 void RequireMemory(double bytes, std::string_view what, std::string_view cure);
+
+// Gives the system back the pages that lie wholly within these bytes of an anonymous mapping: they
+// hold zeros until they are written again.
+void DropPages(void* data, size_t bytes);
 
 }  // namespace darkhorse

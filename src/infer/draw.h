@@ -20,7 +20,8 @@ struct Drawn {
 
 // Token completion.size() of that sample of the request, given those before. logits [1,
 // vocabulary]; scratch of the same shape is overwritten. mask: of the request's constraint, having
-// read the completion; null: anything may come. None: no token may. Error: the logits are not
+// read the completion; null: anything may come. Where the request's budget of thought is spent the
+// token is not drawn but given. None: no token may. Error: the logits are not
 // finite.
 std::optional<Drawn> Draw(const GenerationRequest& request, int64_t sample,
                           std::span<const int32_t> completion, TokenMask* mask, ConstMatrix logits,

@@ -18,11 +18,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/arena.h"
+#include "infer/cache_budget.h"
 #include "infer/proposer.h"
 #include "infer/request.h"
 #include "model/kv_cache.h"
@@ -66,6 +68,7 @@ struct GenerationStats {
   int64_t prompt_tokens = 0;  // rows computed for prompts
   int64_t generated_tokens = 0;
   int64_t shared_tokens = 0;  // prompt rows that were there already
+  int64_t preempted = 0;      // times that a sequence gave way, to be computed again
 };
 
 // How large an engine has to be. Slots for so many requests of `samples` each, of which `most` may
@@ -85,15 +88,18 @@ class Engine {
   // packed (model/packed_weights.h). prefill_rows: prompt rows computed in one step beside the
   // decoding ones. remember: what a slot holds stays when its sequence has ended, until another
   // needs the slot, and serves prompts that begin alike; the weights must never change. proposer:
-  // null: one token of each sequence in a step.
+  // null: one token of each sequence in a step. cache_tokens: what all slots may hold together, at
+  // least the capacity; 0: no limit. Where they would hold more, what is remembered goes first;
+  // then the sequence admitted last gives way, and is computed again once there is room. (From a
+  // latent cache none gives way: a sequence is admitted when all of it will have room.)
   Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
          int64_t capacity, int64_t prefill_rows = 1024, bool remember = false,
-         std::unique_ptr<Proposer> proposer = nullptr);
+         std::unique_ptr<Proposer> proposer = nullptr, int64_t cache_tokens = 0);
   ~Engine();
 
   // The bits of a completion depend on its request and sample alone, and with a latent cache on
   // prefill_rows: not on the other requests, their order, what is cancelled, what is remembered,
-  // the slots, the threads or the proposer.
+  // what gave way, the slots, the threads or the proposer.
 
   // Error: what Submit would say of this request. Any thread may ask, while another steps.
   void Check(const GenerationRequest& request) const { Check(request, "the prompt"); }
@@ -135,11 +141,18 @@ class Engine {
   struct Ended;
   void Check(const GenerationRequest& request, const std::string& name) const;
   int64_t Room() const;  // tokens that a prompt and its completion may have together
+  int64_t Longest(const GenerationRequest& request) const;  // of those, with this one
   void Enqueue(GenerationRequest request, RequestId id, RequestId name);
   struct Source;
   void Admit();
-  void Begin(const std::shared_ptr<Request>& request, const Source& source);
-  Source LongestCommon(const GenerationRequest& request) const;
+  bool Begin(const std::shared_ptr<Request>& request, Source source);
+  bool Resume();
+  int64_t TakeSlot(Source* source, int64_t tokens);
+  void ReleaseSlot(int64_t slot);
+  bool MakeRoom(int64_t pages, int64_t spared, int64_t also_spared);
+  void MakeRoomToGrow();
+  void GiveWay();
+  Source LongestCommon(std::span<const int32_t> tokens, int32_t adapter) const;
   int64_t Shareable(int64_t computed, int64_t prompt) const;
   void Remember(const Sequence& sequence);
   std::vector<int64_t> PromptRows() const;
@@ -157,6 +170,7 @@ class Engine {
   const Transformer& model_;
   const ModelWeights& weights_;
   KvCache cache_;
+  CacheBudget budget_;
   int64_t prefill_rows_;
   bool remember_;
   std::unique_ptr<Proposer> proposer_;  // null: nothing is guessed
@@ -165,6 +179,7 @@ class Engine {
   bool stepping_ = false, generating_ = false;
   std::deque<std::shared_ptr<Request>> waiting_;  // those with samples that had no slot yet
   std::vector<Sequence> running_;                 // one per slot in use, in order of admission
+  std::deque<Sequence> gave_way_;                 // in order of admission
   std::vector<int64_t> free_slots_;               // the one freed last at the end
   // By slot: of those that are free, the tokens that another sequence may begin with.
   std::vector<std::vector<int32_t>> held_;

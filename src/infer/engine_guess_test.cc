@@ -25,6 +25,10 @@ std::vector<GenerationRequest> Various(const ModelConfig& config) {
   }
   requests[0].sampling.temperature = 0;
   requests[0].top_logp = 3;
+  requests[1].thought = {
+      .tokens = 20, .begun = true, .close = "x", .ending = {3, 4, 3}, .bytes = [](int32_t token) {
+        return token == 4 ? "x" : "-";
+      }};
   requests[2].sampling = {.temperature = 0.7f, .top_k = 20, .top_p = 0.9f, .min_p = 0.01f};
   requests[2].stop_tokens = {9, 30, 47};
   requests[3].sampling = {

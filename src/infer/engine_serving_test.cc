@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/memory.h"
 #include "infer/engine_testing.h"
 #include "infer/oracle_testing.h"
 
@@ -71,11 +72,20 @@ struct Served {
 
 class Serving : public testing::TestWithParam<Served> {
  protected:
-  Engine NewEngine(int64_t slots, int64_t prefill_rows = 50, bool remember = false) {
+  Engine NewEngine(int64_t slots, int64_t prefill_rows = 50, bool remember = false,
+                   int64_t cache_tokens = 0) {
     const auto [form, guesses] = GetParam();
-    return Engine(
-        m_.transformer, weights_, form, slots, 400, prefill_rows, remember,
-        guesses ? MakeOracle(m_.transformer, weights_, form, 400, prefill_rows) : nullptr);
+    return Engine(m_.transformer, weights_, form, slots, 400, prefill_rows, remember,
+                  guesses ? MakeOracle(m_.transformer, weights_, form, 400, prefill_rows) : nullptr,
+                  cache_tokens);
+  }
+  // Of a cache with less room than its slots: of latents none gives way.
+  void ExpectPreemption(const Engine& engine) const {
+    if (GetParam().form == CacheForm::kLatent) {
+      EXPECT_EQ(engine.stats().preempted, 0);
+    } else {
+      EXPECT_GT(engine.stats().preempted, 0);
+    }
   }
   std::vector<Completion> Alone(const GenerationRequest& request, int64_t prefill_rows = 50) {
     return Engine(m_.transformer, weights_, GetParam().form, 1, 400, prefill_rows)
@@ -87,8 +97,10 @@ class Serving : public testing::TestWithParam<Served> {
 };
 
 TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
-  for (const int64_t slots : {1, 3, 15}) {
-    Engine engine = NewEngine(slots);
+  // All that 15 slots hold is 60 pages of 128 tokens; 4 are one sequence.
+  const std::pair<int64_t, int64_t> sizes[] = {{1, 0}, {3, 0}, {15, 0}, {3, 400}, {15, 900}};
+  for (const auto& [slots, cache_tokens] : sizes) {
+    Engine engine = NewEngine(slots, 50, /*remember=*/false, cache_tokens);
     Listener listener;
     const EngineSink sink = listener.Sink();
     std::map<RequestId, size_t> kept;  // which request an id is
@@ -118,7 +130,7 @@ TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
     EXPECT_TRUE(engine.idle());
     EXPECT_EQ(listener.heard(first_victim) + listener.heard(never), 0);
     EXPECT_EQ(listener.heard(victim), heard);
-    EXPECT_TRUE(slots < 15 || heard > 0);  // some of it had been told
+    EXPECT_TRUE(slots < 15 || cache_tokens > 0 || heard > 0);  // some of it had been told
     for (const auto& [id, r] : kept) {
       std::vector<Completion> alone = Alone(requests_[r]);
       ASSERT_EQ(alone.size(), 3u);
@@ -132,16 +144,18 @@ TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
       e.Generate(requests_, {}, [&](const EngineStep&) { ++count; });
       return count;
     };
-    Engine fresh = NewEngine(slots);
+    Engine fresh = NewEngine(slots, 50, /*remember=*/false, cache_tokens);
     EXPECT_EQ(passes(engine), passes(fresh));
+    if (cache_tokens > 0) ExpectPreemption(engine);
   }
 }
 
 // Conversations that go on, beginnings that are shared, prompts that come again, some cancelled
 // amid their prompt or their answer, in an engine that remembers and has too few slots for all.
 TEST_P(Serving, WhatIsRememberedDoesNotChangeABit) {
-  for (const int64_t slots : {1, 2, 5}) {
-    Engine engine = NewEngine(slots, 25, /*remember=*/true);
+  const std::pair<int64_t, int64_t> sizes[] = {{1, 0}, {2, 0}, {5, 0}, {2, 400}, {5, 700}};
+  for (const auto& [slots, cache_tokens] : sizes) {
+    Engine engine = NewEngine(slots, 25, /*remember=*/true, cache_tokens);
     Listener listener;
     const EngineSink sink = listener.Sink();
     std::map<RequestId, GenerationRequest> asked;
@@ -179,6 +193,102 @@ TEST_P(Serving, WhatIsRememberedDoesNotChangeABit) {
     }
     EXPECT_GT(engine.stats().shared_tokens, 500) << slots;
   }
+}
+
+// Three that do not have room together: those that began last give way, keep what they have said,
+// and come back in their order when there is room, before others begin. One that is cancelled
+// meanwhile leaves nothing.
+TEST_P(Serving, WhatGaveWayGoesOnWhereItWas) {
+  if (GetParam().form == CacheForm::kLatent) return;
+  GenerationRequest request = requests_[1];
+  request.samples = 1;
+  request.max_tokens = 390;
+  request.stop_tokens.clear();
+  for (const bool cancelled : {false, true}) {
+    Engine engine = NewEngine(4, 50, /*remember=*/false, 400);
+    Listener listener;
+    const EngineSink sink = listener.Sink();
+    std::vector<RequestId> ids;
+    std::vector<GenerationRequest> asked(3, request);
+    for (size_t i = 0; i < 3; ++i) {
+      asked[i].stream = 77 * i;
+      ids.push_back(engine.Submit(asked[i]));
+    }
+    while (engine.stats().preempted < 2) ASSERT_TRUE(engine.Step(sink));
+    EXPECT_EQ(engine.running(), 1);
+    const int64_t heard = listener.heard(ids[1]);
+    EXPECT_GT(heard, 100);
+    if (cancelled) {
+      EXPECT_TRUE(engine.Cancel(ids[1]));
+      EXPECT_FALSE(engine.Cancel(ids[1]));
+    }
+    GenerationRequest brief = requests_[0];
+    brief.samples = 1;
+    brief.max_tokens = 3;
+    const RequestId last = engine.Submit(brief);
+    engine.Step(sink);
+    EXPECT_EQ(listener.heard(ids[1]), heard);
+    EXPECT_EQ(listener.heard(last), 0);
+    RunOut(engine, sink);
+    EXPECT_TRUE(engine.idle());
+    std::vector<Key> order = {{ids[0], 0}, {ids[1], 0}, {ids[2], 0}};
+    if (cancelled) order.erase(order.begin() + 1);
+    std::vector<Key> ended = listener.order();
+    std::erase(ended, Key(last, 0));
+    EXPECT_EQ(ended, order);
+    for (size_t i = 0; i < 3; ++i) {
+      if (!cancelled || i != 1) ExpectSame(listener.Of(ids[i]), Alone(asked[i]));
+    }
+    EXPECT_EQ(listener.heard(ids[1]), cancelled ? heard : 390);
+    ExpectSame(listener.Of(last), Alone(brief));
+  }
+}
+
+// What is told of a prompt is told once, though it is computed twice.
+TEST_P(Serving, APromptThatGaveWayIsToldOnce) {
+  if (GetParam().form == CacheForm::kLatent) return;
+  Engine engine = NewEngine(2, 10, /*remember=*/false, 400);
+  GenerationRequest runs = requests_[4];
+  runs.samples = 1;
+  runs.max_tokens = 250;
+  runs.stop_tokens.clear();
+  GenerationRequest told = runs;
+  told.prompt.insert(told.prompt.end(), runs.prompt.begin(), runs.prompt.end() - 10);
+  told.max_tokens = 9;
+  told.of_prompt = {.logp = true, .hidden = true};
+  Listener listener;
+  const RequestId first = engine.Submit(runs);
+  while (listener.heard(first) < 115) ASSERT_TRUE(engine.Step(listener.Sink()));
+  const RequestId id = engine.Submit(told);  // the first needs a third page amid its prompt
+  while (engine.stats().preempted == 0) ASSERT_TRUE(engine.Step(listener.Sink()));
+  EXPECT_EQ(listener.heard(id), 0);
+  RunOut(engine, listener.Sink());
+  const Completion got = listener.Of(id).at(0), alone = Alone(told, 10).at(0);
+  EXPECT_EQ(got.tokens, alone.tokens);
+  EXPECT_EQ(got.prompt.logp, alone.prompt.logp);
+  EXPECT_EQ(got.prompt.hidden_sum, alone.prompt.hidden_sum);
+}
+
+// Memory that slots hold is given back, not only counted.
+TEST(SmallCache, TakesTheMemoryOfItsTokens) {
+  ModelConfig config = SmallGroupedConfig();
+  config.num_hidden_layers = 1;
+  config.head_dim = 64;
+  config.max_position_embeddings = 8192;
+  Model m(config);
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 3, 8192, 512, /*remember=*/true,
+                nullptr, 8192);
+  GenerationRequest request;
+  request.max_tokens = 1;
+  const auto ask = [&](int32_t token) {
+    request.prompt.assign(8000, token);
+    engine.Generate({request});
+    return ResidentMemoryBytes();
+  };
+  const int64_t first = ask(1);
+  constexpr int64_t kBytes = int64_t{2 * 2 * 64 * 4} * 8000;  // of one prompt
+  EXPECT_LT(ask(2) + ask(3), 2 * first + kBytes);
 }
 
 class Remembering : public testing::Test {

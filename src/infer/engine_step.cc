@@ -113,6 +113,8 @@ TokenBatch Engine::PlanStep(std::vector<Planned>& plan) {
     batch.tokens.insert(batch.tokens.end(), planned.guess.begin(),
                         planned.guess.begin() + guessed[i]);
     planned.rows = batch.rows() - planned.first;
+    CHECK(budget_.Needs(sequence.slot, sequence.computed + planned.rows) == 0 ||
+          !budget_.limited());
     const bool follows = sequence.request->asked.max_tokens > 0;
     planned.sampled = known == left && follows ? 1 + guessed[i] : 0;
     batch.segments.push_back({.row = planned.first,

@@ -65,6 +65,35 @@ TEST(Engine, TokensThatAreNeverToBeSaidAreNot) {
   EXPECT_GT(same, 0);
 }
 
+// What is said up to there and each token's logp are the model's; what comes behind goes on from
+// it.
+TEST(Engine, AThoughtEndsAtItsBudget) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  GenerationRequest request = Requests(m.config)[0];
+  request.max_tokens = 30;
+  request.stop_tokens.clear();
+  const std::vector<int32_t> free = engine.Generate({request})[0].tokens;
+  request.thought = {
+      .tokens = 12, .begun = true, .close = "!", .ending = {3, 4, 3}, .bytes = [](int32_t) {
+        return "-";
+      }};
+  const Completion bound = engine.Generate({request})[0];
+  std::vector<int32_t> expected(free.begin(), free.begin() + 12);
+  expected.insert(expected.end(), {3, 4, 3});
+  ASSERT_EQ(bound.tokens.size(), 30u);
+  EXPECT_EQ(std::vector<int32_t>(bound.tokens.begin(), bound.tokens.begin() + 15), expected);
+
+  GenerationRequest told = request;
+  told.thought.reset();
+  told.prompt.insert(told.prompt.end(), bound.tokens.begin(), bound.tokens.end());
+  told.max_tokens = 0;
+  told.of_prompt.logp = true;
+  const std::vector<float> logp = engine.Generate({told})[0].prompt.logp;
+  EXPECT_EQ(std::vector<float>(logp.end() - 30, logp.end()), bound.logp);
+}
+
 TEST(Engine, EveryStopTokenStops) {
   Model m;
   auto requests = Requests(m.config);

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "infer/prompt_told.h"
 #include "infer/sampler.h"
+#include "infer/thought_budget.h"
 #include "infer/token_mask.h"
 
 namespace darkhorse {
@@ -36,6 +38,9 @@ struct GenerationRequest {
   // What a completion must be; null: anything. Tokens that cannot come next are never drawn, and a
   // stop token is drawn where the completion may end, and only there.
   std::shared_ptr<const TokenConstraint> constraint;
+  // How long it may think; none: as long as it likes. Tokens that end a thought then are the
+  // completion's like others, and their logp the model's.
+  std::optional<ThoughtBudget> thought;
 };
 
 // Gives each request random numbers of its own: streams first, first + 1, … in the order of the

@@ -53,32 +53,35 @@ int64_t CacheShape::bytes() const {
 }
 
 KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
-                 Format format)
+                 Format format, int64_t tokens)
     : form_(FormOf(config, form)),
       shape_(config, form, format),
       layers_(config.num_hidden_layers),
       slots_(slots),
-      capacity_(capacity) {
+      capacity_(capacity),
+      limited_(tokens > 0) {
   CHECK(slots >= 1 && capacity >= 1);
   padded_ = Padded(shape_, capacity);
   const int64_t per_float = shape_.format == Format::kBf16 ? 2 : 1;
   keys_ = padded_ * shape_.key / per_float;
   unit_ = keys_ + padded_ * shape_.value / per_float;
-  RequireMemory(Bytes(config, form, slots, capacity, format),
-                fmt::format("the cache of {} sequences of {} tokens", slots, capacity),
+  RequireMemory(Bytes(config, form, slots, capacity, format, tokens),
+                limited_ ? fmt::format("a cache of {} tokens", tokens)
+                         : fmt::format("the cache of {} sequences of {} tokens", slots, capacity),
                 "run fewer at once, or shorter ones");
   // Of a slot as large as huge pages a short sequence would take all of each: of a slot for 8192
   // tokens, hundreds of MiB at its first.
   const bool large = shape_.heads * unit_ * static_cast<int64_t>(sizeof(float)) >= kHugePage;
   const int64_t numbers = layers_ * slots_ * shape_.heads * unit_;
-  data_ = large ? FloatBuffer::Sparse(numbers) : FloatBuffer(numbers);
+  data_ = large || limited_ ? FloatBuffer::Sparse(numbers) : FloatBuffer(numbers);
 }
 
 double KvCache::Bytes(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
-                      Format format) {
+                      Format format, int64_t tokens) {
   const CacheShape shape(config, form, format);
-  return static_cast<double>(config.num_hidden_layers * shape.bytes()) *
-         static_cast<double>(slots) * static_cast<double>(Padded(shape, capacity));
+  const double all = static_cast<double>(slots) * static_cast<double>(Padded(shape, capacity));
+  const double held = tokens > 0 ? std::min(all, static_cast<double>(tokens)) : all;
+  return static_cast<double>(config.num_hidden_layers * shape.bytes()) * held;
 }
 
 float* KvCache::KeyPanels(int64_t layer, int64_t slot, int64_t head) {
@@ -122,6 +125,13 @@ void KvCache::CopyPrefix(int64_t from, int64_t to, int64_t positions) {
          KeyPanelSize(positions, shape_.key));
     copy(Values(layer, to, head).data, Values(layer, from, head).data, positions * shape_.value);
   });
+}
+
+void KvCache::Release(int64_t slot) {
+  if (!limited_) return;
+  const auto bytes = static_cast<size_t>(shape_.heads * unit_) * sizeof(float);
+  for (int64_t layer = 0; layer < layers_; ++layer)
+    DropPages(data_.data() + Offset(layer, slot, 0), bytes);
 }
 
 }  // namespace darkhorse

@@ -31,14 +31,15 @@ struct CacheShape {
 class KvCache {
  public:
   // Room for `slots` sequences of up to `capacity` tokens in each of the main model's layers, in
-  // that form if the model has it. The latent form is f32 whatever the format. Error: this machine
-  // cannot hold it.
+  // that form if the model has it. The latent form is f32 whatever the format. tokens: what the
+  // slots will hold together, for which there must be memory; 0: all of them may be full. Error:
+  // this machine cannot hold it.
   KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
-          Format format = Format::kF32);
+          Format format = Format::kF32, int64_t tokens = 0);
 
   // What that takes, in bytes; 0 for no slots. Exact below 2^53, so never an overflow.
   static double Bytes(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
-                      Format format);
+                      Format format, int64_t tokens = 0);
 
   CacheForm form() const { return form_; }
   Format format() const { return shape_.format; }
@@ -65,6 +66,9 @@ class KvCache {
   // of samples.
   void CopyPrefix(int64_t from, int64_t to, int64_t positions);
 
+  // What a slot holds is lost, and its memory the system's again; only where `tokens` is given.
+  void Release(int64_t slot);
+
  private:
   int64_t Offset(int64_t layer, int64_t slot, int64_t head) const {
     return ((layer * slots_ + slot) * shape_.heads + head) * unit_;
@@ -73,6 +77,7 @@ class KvCache {
   CacheForm form_;
   CacheShape shape_;
   int64_t layers_, slots_, capacity_, padded_;
+  bool limited_;
   int64_t keys_;  // floats of the keys of one (layer, slot, head)
   int64_t unit_;  // and of its keys and values
   FloatBuffer data_;

@@ -67,8 +67,9 @@ const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> form
   std::string what = fmt::format("{}: the model, with weights of {}", opened.path(),
                                  FormatBytes(memory.weights + memory.rotations));
   if (memory.cache > 0)
-    what += fmt::format(" and a cache of {} for {} x {} tokens", FormatBytes(memory.cache),
-                        need.sequences, need.tokens);
+    what += fmt::format(" and a cache of {} for {} tokens", FormatBytes(memory.cache),
+                        need.in_all > 0 ? fmt::to_string(need.in_all)
+                                        : fmt::format("{} x {}", need.sequences, need.tokens));
   if (need.beside > 0) what += fmt::format(" and {} beside it", FormatBytes(need.beside));
   RequireMemory(total, what + ",", Cure(opened.source(), memory, need));
   return opened.config();
@@ -85,7 +86,8 @@ RunningMemory MemoryToRun(const ModelSource& opened, std::optional<Format> forma
   memory.weights = static_cast<double>(WeightStore::Bytes(config, source, choose));
   memory.rotations = RopeCache::Bytes(config, need.tokens);
   const Format format_of_cache = WeightStore::AttentionFormat(config, source, choose);
-  memory.cache = KvCache::Bytes(config, need.form, need.sequences, need.tokens, format_of_cache);
+  memory.cache =
+      KvCache::Bytes(config, need.form, need.sequences, need.tokens, format_of_cache, need.in_all);
   if (config.num_nextn_predict_layers > 0) {
     memory.cache +=
         MtpProposer::Bytes(config, need.form, need.sequences, need.tokens, format_of_cache);

@@ -27,6 +27,7 @@ struct CacheNeed {
   CacheForm form = CacheForm::kExpanded;
   int64_t sequences = 0;  // at once; 0: not known yet
   int64_t tokens = 0;     // of each
+  int64_t in_all = 0;     // of all of them at most; 0: no limit
   bool module = false;    // the first module for multi-token prediction runs, too
   double beside = 0;      // what something else takes beside the model, bytes
   // What a caller's user can do about it, for errors: "lower --context", "--weights q4".

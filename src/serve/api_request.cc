@@ -285,6 +285,7 @@ ChatRequest ParseChatRequest(const std::string& body, const SamplingParams& stan
   request.tools = ParseTools(object, limits);
   request.continue_final_message = ContinuesFinalMessage(object);
   request.variables = ParseTemplateVariables(object);
+  request.max_reasoning_tokens = Integer(object, "max_reasoning_tokens", 0, INT32_MAX);
   const auto top = Integer(object, "top_logprobs", 0, limits.top_logprobs);
   if (Bool(object, "logprobs", false)) {
     request.top_logprobs = top.value_or(0);

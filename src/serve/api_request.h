@@ -39,6 +39,7 @@ struct ChatRequest : CompletionFields {
   ToolFields tools;
   nlohmann::ordered_json variables;  // of the template; an object
   bool continue_final_message = false;
+  std::optional<int64_t> max_reasoning_tokens;  // a thought is ended then
 };
 
 // A text, or the tokens of one.

@@ -242,6 +242,16 @@ TEST(ApiRequest, ThinkingIsSwitchedByEveryNameOfIt) {
       false);
 }
 
+TEST(ApiRequest, AThoughtMayHaveABudget) {
+  EXPECT_EQ(Chat("").max_reasoning_tokens, std::nullopt);
+  EXPECT_EQ(Chat(R"(,"max_reasoning_tokens":null)").max_reasoning_tokens, std::nullopt);
+  EXPECT_EQ(Chat(R"(,"max_reasoning_tokens":0)").max_reasoning_tokens, 0);
+  EXPECT_EQ(Chat(R"(,"max_reasoning_tokens":512)").max_reasoning_tokens, 512);
+  for (const char* wrong : {"-1", "1.5", "\"1\"", "true"}) {
+    EXPECT_NE(ChatRefusal(std::string(R"(,"max_reasoning_tokens":)") + wrong), "taken") << wrong;
+  }
+}
+
 TEST(ApiRequest, PromptsAreTextsOrIds) {
   using Prompts = decltype(TextRequest::prompts);
   EXPECT_EQ(Text(R"(,"prompt":"a")").prompts, Prompts{"a"});

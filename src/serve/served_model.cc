@@ -25,6 +25,7 @@ ServedModel::ServedModel(const OpenedModel& model, std::string name, int32_t ada
                          const ChatFormat& chat_format)
     : name_(std::move(name)),
       adapter_(adapter),
+      tokenizer_(model.tokenizer()),
       knows_thoughts_(model.tokenizer().TokenId(kThinkOpen).has_value()),
       prompter_(model.tokenizer(), chat_format, DocumentStartToken(model.config()), model.path()),
       call_format_(ToolCallFormatOf(chat_format.chat_template)),
@@ -81,6 +82,20 @@ ServedModel::Constraint ServedModel::ConstraintOf(const ChatRequest& request,
     form.several_calls = request.tools.several;
   }
   return ConstraintOf(form, begun ? request.messages.back().at("content").get<std::string>() : "");
+}
+
+std::optional<ThoughtBudget> ServedModel::BudgetOf(const ChatRequest& request,
+                                                   const ChatPrompt& prompt) const {
+  if (!request.max_reasoning_tokens) return std::nullopt;
+  ThoughtBudget budget{
+      .tokens = *request.max_reasoning_tokens,
+      .begun = prompt.begins_in_thought,
+      .open = std::string(kThinkOpen),
+      .close = std::string(kThinkClose),
+      .bytes = [tokenizer = tokenizer_](int32_t token) { return tokenizer.TokenBytes(token); }};
+  // On lines of its own, as models learn to end a thought.
+  tokenizer_.Encode(fmt::format("\n{}\n\n", kThinkClose), &budget.ending, /*special=*/true);
+  return budget;
 }
 
 }  // namespace darkhorse

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "infer/thought_budget.h"
 #include "infer/token_mask.h"
 #include "pipeline/loaded_model.h"
 #include "serve/answer_forms.h"
@@ -40,12 +41,16 @@ class ServedModel {
   Constraint ConstraintOf(const ChatRequest& request, const ChatPrompt& prompt);
   Constraint ConstraintOf(const TextRequest& request);
 
+  // How long the answer may think, as the request says it.
+  std::optional<ThoughtBudget> BudgetOf(const ChatRequest& request, const ChatPrompt& prompt) const;
+
  private:
   // `begun`: what of the answer the prompt has.
   Constraint ConstraintOf(const AnswerForms::Form& form, const std::string& begun);
 
   const std::string name_;
   const int32_t adapter_;
+  const Tokenizer tokenizer_;
   const bool knows_thoughts_;  // has a token that opens one
   const ChatPrompter prompter_;
   const std::optional<ToolCallFormat> call_format_;

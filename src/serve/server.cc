@@ -75,7 +75,7 @@ class Server::Impl {
         fill_in_(FillInMarksOf(loaded.tokenizer())),
         served_(ServedModels(loaded, options)),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
-                options.prefill_rows, /*remember=*/true, std::move(proposer)),
+                options.prefill_rows, /*remember=*/true, std::move(proposer), options.cache_tokens),
         scheduler_(engine_, options.slots + options.queue),
         http_(
             options.http,
@@ -184,7 +184,8 @@ class Server::Impl {
               .echoes = {""},
               .text = text,
               .one_call = !tools.several,
-              .constraint = model.ConstraintOf(request, prompt)},
+              .constraint = model.ConstraintOf(request, prompt),
+              .thought = model.BudgetOf(request, prompt)},
              reply);
   }
 
@@ -250,6 +251,7 @@ class Server::Impl {
     bool tells_prompts = false;  // how probable their tokens are
     std::vector<int32_t> ends;   // tokens that end an answer, beside the model's own
     ServedModel::Constraint constraint;
+    std::optional<ThoughtBudget> thought;
   };
 
   void Complete(const HttpRequest& http, const ServedModel& model, const CompletionFields& fields,
@@ -277,6 +279,7 @@ class Server::Impl {
     request.top_logp = fields.top_logprobs.value_or(0);
     request.of_prompt.logp = work.tells_prompts;
     request.constraint = work.constraint;
+    request.thought = work.thought;
     std::vector<CompletionJob::Part> parts;
     std::vector<GenerationRequest> requests;
     for (size_t p = 0; p < work.prompts.size(); ++p) {
@@ -416,6 +419,8 @@ class Server::Impl {
         stats.engine.work.guessed);
     add("counter", "accepted_tokens_total", "Those of them that were right.",
         stats.engine.work.accepted);
+    add("counter", "preempted_total", "Times that an answer gave way for want of cache.",
+        stats.engine.preempted);
     add("counter", "steps_total", "Forward passes.", stats.steps);
     add("counter", "step_seconds_total", "Seconds in forward passes.", stats.step_seconds);
     add("gauge", "completions_running", "Completions that are being computed.", stats.running);

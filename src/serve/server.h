@@ -27,6 +27,7 @@ struct ServeOptions {
   CacheForm form = CacheForm::kExpanded;
   int64_t slots = 8;                   // completions computed at once
   int64_t context = kStandardContext;  // tokens of prompt and completion; the model's own if less
+  int64_t cache_tokens = 0;            // of all slots together; 0: all may be full
   int64_t prefill_rows = 128;          // of prompts, in one step
   int64_t queue = 64;  // completions that wait for a slot; further requests are told 429
 };
