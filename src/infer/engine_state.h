@@ -1,4 +1,5 @@
-// What an engine knows of the requests it works on, for its own files (engine.cc, engine_step.cc).
+// What an engine knows of the requests it works on, for its own files (engine.cc, engine_slots.cc,
+// engine_step.cc).
 #pragma once
 
 #include <deque>
