@@ -5,6 +5,7 @@ hostile requests, keys, and how it ends.
 serve_test.py PROGRAM"""
 
 import concurrent.futures
+import datetime
 import http.client
 import json
 import os
@@ -355,6 +356,15 @@ class Answers(Serving):
             for friend in value["friends"]:
                 check_person(friend)
 
+        spelt = {"type": "object", "required": ["day", "code"], "additionalProperties": False,
+                 "properties": {"day": {"type": "string", "format": "date"}, "code": {"type": "string", "pattern": "^[A-Z]{2,3}-\\d+$", "maxLength": 9}}}
+        for seed in range(4):
+            answer = self.server.chat(max_tokens=80, seed=seed, temperature=1, thinking={"type": "disabled"}, response_format={
+                "type": "json_schema", "json_schema": {"name": "spelt", "schema": spelt}})
+            value = json.loads(answer["choices"][0]["message"]["content"])
+            self.assertRegex(value["code"], r"\A[A-Z]{2,3}-[0-9]+\Z")
+            datetime.date.fromisoformat(value["day"])
+
         ended = 0
         for seed in range(8):
             for thinking in ("enabled", "disabled"):
@@ -520,10 +530,10 @@ class Answers(Serving):
         self.refused(post({"messages": hi, "model": "gpt"}), 404, "this server has 'chatty'", "model")
         self.refused(post({"messages": hi, "tools": [{}]}), 400, "must hold", "tools")
         self.refused(post({"messages": hi, "response_format": {"type": "json_schema", "json_schema": {"schema": {"items": {
-            "pattern": "a"}}}}}), 400, "at #/items: 'pattern' is not supported", "response_format")
+            "pattern": "a\\b"}}}}}), 400, "at #/items: 'pattern' has '\\b' at character 3", "response_format")
         unsuitable = [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"format": "x"}}}}}]
         self.refused(post({"messages": hi, "tools": unsuitable, "tool_choice": "required"}), 400,
-                     "the parameters of 'f' at #/properties/a: 'format' is not supported", "tools")
+                     "the parameters of 'f' at #/properties/a: 'format' is 'x', which is not supported", "tools")
         self.refused(post({"messages": [{"role": "user", "content": "make 3 " * CONTEXT}]}), 400, f"may have {CONTEXT}; shorten it")
         # What cannot fit is not tokenized first.
         long = "a" * (3 << 20)

@@ -10,6 +10,8 @@
 
 #include "base/ascii.h"
 #include "base/error.h"
+#include "text/pattern_grammar.h"
+#include "text/string_formats.h"
 
 namespace darkhorse {
 namespace {
@@ -27,9 +29,7 @@ constexpr const char* kNotes[] = {
     "title",    "description", "default",     "examples",   "example",  "$schema",  "$id",
     "$comment", "$defs",       "definitions", "deprecated", "readOnly", "writeOnly"};
 // Keywords that do, and are not supported.
-constexpr const char* kUnsupported[] = {"pattern",
-                                        "format",
-                                        "multipleOf",
+constexpr const char* kUnsupported[] = {"multipleOf",
                                         "contains",
                                         "minContains",
                                         "maxContains",
@@ -60,7 +60,7 @@ const std::vector<Type>& Types() {
   static const std::vector<Type> types = {
       {"object", {"properties", "required", "additionalProperties"}},
       {"array", {"items", "prefixItems", "minItems", "maxItems"}},
-      {"string", {"minLength", "maxLength"}},
+      {"string", {"minLength", "maxLength", "pattern", "format"}},
       {"number", kBounds},
       {"integer", kBounds},
       {"boolean", {}},
@@ -270,14 +270,39 @@ class Reader {
   Rule OfType(const std::string& type, const Json& schema, const std::string& at) {
     if (type == "object") return ObjectOf(schema, at);
     if (type == "array") return ArrayOf(schema, at);
-    if (type == "string") {
-      const auto [least, most] = Counts(schema, at, "minLength", "maxLength");
-      return json_.String(least, most);
-    }
+    if (type == "string") return StringOf(schema, at);
     if (type == "number") return NumberOf(schema, at);
     if (type == "integer") return IntegerOf(schema, at);
     if (type == "boolean") return json_.Boolean();
     return type == "null" ? json_.Null() : json_.Value();
+  }
+
+  Rule StringOf(const Json& schema, const std::string& at) {
+    const auto [least, most] = Counts(schema, at, "minLength", "maxLength");
+    const bool has_pattern = schema.contains("pattern");
+    if (!has_pattern && !schema.contains("format")) return json_.String(least, most);
+    const char* keyword = has_pattern ? "pattern" : "format";
+    if (has_pattern && schema.contains("format"))
+      Refuse(at, "format", "beside 'pattern' is not supported; leave it out");
+    if (!schema[keyword].is_string()) Refuse(at, keyword, "must be a string");
+    std::string pattern = schema[keyword].get<std::string>();
+    if (!has_pattern) pattern = FormatPattern(pattern, at);
+    try {
+      return AddPatternString(&json_.grammar(), pattern, least, most, kMostSchemaNodes);
+    } catch (const Error& error) {
+      Refuse(at, keyword, error.what());
+    }
+  }
+
+  std::string FormatPattern(const std::string& format, const std::string& at) const {
+    std::vector<std::string_view> known;
+    for (const auto& [name, pattern] : StringFormats()) {
+      if (name == format) return pattern;
+      known.push_back(name);
+    }
+    Refuse(at, "format",
+           fmt::format("is '{}', which is not supported; leave it out, or take one of {}",
+                       Printable(format, 40), fmt::join(known, ", ")));
   }
 
   std::optional<double> Bound(const Json& schema, const std::string& at,
