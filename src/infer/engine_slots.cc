@@ -117,7 +117,8 @@ bool Engine::Resume() {
   std::vector<int32_t> tokens;
   for (int64_t i = 0; i < sequence.length(); ++i) tokens.push_back(sequence.token(i));
   Source source;
-  if (remember_) source = LongestCommon(tokens, sequence.request->asked.adapter);
+  if (remember_ && !sequence.tells_prompt())
+    source = LongestCommon(tokens, sequence.request->asked.adapter);
   const int64_t slot = TakeSlot(&source, sequence.length());
   if (slot < 0) return false;
   sequence.slot = slot;
@@ -158,7 +159,7 @@ void Engine::GiveWay() {
   free_slots_.push_back(sequence.slot);
   ReleaseSlot(sequence.slot);
   sequence.slot = -1;
-  if (sequence.completion.tokens.empty()) sequence.completion.prompt = {};  // told again
+  if (sequence.tells_prompt()) sequence.completion.prompt = {};  // told again
   gave_way_.push_front(std::move(sequence));
   running_.pop_back();
   ++stats_.preempted;

@@ -107,29 +107,36 @@ TEST_P(Slots, WhatGaveWayGoesOnWhereItWas) {
   }
 }
 
-// What is told of a prompt is told once, though it is computed twice.
+// What is told of a prompt is told once, though it is computed twice, and all of it, whatever is
+// there already.
 TEST_P(Slots, APromptThatGaveWayIsToldOnce) {
   if (GetParam().form == CacheForm::kLatent) return;
-  Engine engine = NewEngine(2, 10, /*remember=*/false, 400);
   GenerationRequest runs = requests_[4];
   runs.samples = 1;
-  runs.max_tokens = 250;
   runs.stop_tokens.clear();
-  GenerationRequest told = runs;
-  told.prompt.insert(told.prompt.end(), runs.prompt.begin(), runs.prompt.end() - 10);
+  runs.max_tokens = 100;  // two pages
+  GenerationRequest grows = runs;
+  grows.prompt.assign(100, 1);  // one, then two
+  grows.max_tokens = 60;
+  GenerationRequest told = runs;  // two
+  told.prompt.insert(told.prompt.end(), runs.prompt.begin(), runs.prompt.begin() + 110);
   told.max_tokens = 9;
   told.of_prompt = {.logp = true, .hidden = true};
-  Listener listener;
-  const RequestId first = engine.Submit(runs);
-  while (listener.heard(first) < 115) ASSERT_TRUE(engine.Step(listener.Sink()));
-  const RequestId id = engine.Submit(told);  // the first needs a third page amid its prompt
-  while (engine.stats().preempted == 0) ASSERT_TRUE(engine.Step(listener.Sink()));
-  EXPECT_EQ(listener.heard(id), 0);
-  RunOut(engine, listener.Sink());
-  const Completion got = listener.Of(id).at(0), alone = Alone(told, 10).at(0);
-  EXPECT_EQ(got.tokens, alone.tokens);
-  EXPECT_EQ(got.prompt.logp, alone.prompt.logp);
-  EXPECT_EQ(got.prompt.hidden_sum, alone.prompt.hidden_sum);
+  for (const bool remember : {false, true}) {
+    Engine engine = NewEngine(3, 10, remember, 5 * 128);
+    Listener listener;
+    engine.Submit(runs);
+    const RequestId other = engine.Submit(grows);
+    while (listener.heard(other) < 15) ASSERT_TRUE(engine.Step(listener.Sink()));
+    const RequestId id = engine.Submit(told);
+    while (engine.stats().preempted == 0) ASSERT_TRUE(engine.Step(listener.Sink()));
+    EXPECT_EQ(listener.heard(id), 0);
+    RunOut(engine, listener.Sink());
+    const Completion got = listener.Of(id).at(0), alone = Alone(told, 10).at(0);
+    EXPECT_EQ(got.tokens, alone.tokens);
+    EXPECT_EQ(got.prompt.logp, alone.prompt.logp);
+    EXPECT_EQ(got.prompt.hidden_sum, alone.prompt.hidden_sum);
+  }
 }
 
 // Memory that slots hold is given back, not only counted.

@@ -40,6 +40,10 @@ struct Engine::Sequence {
     const auto i = static_cast<size_t>(position);
     return i < prompt.size() ? prompt[i] : completion.tokens[i - prompt.size()];
   }
+  // Whether it has still to tell of its prompt, so that all of that is to be computed.
+  bool tells_prompt() const {
+    return request->asked.of_prompt.any() && completion.sample == 0 && completion.tokens.empty();
+  }
   // A mask that has read what has been told.
   void MakeMask() {
     if (!request->asked.constraint) return;

@@ -134,7 +134,7 @@ void Engine::ReadPrompts(std::vector<Planned>& plan, ConstMatrix hidden) {
     const Sequence& sequence = *planned.sequence;
     const GenerationRequest& request = sequence.request->asked;
     const Completion& completion = sequence.completion;
-    if (!request.of_prompt.any() || completion.sample > 0 || !completion.tokens.empty()) continue;
+    if (!sequence.tells_prompt()) continue;
     planned.told.hidden_sum = completion.prompt.hidden_sum;  // which goes on
     ReadPrompt(request.prompt, sequence.computed, hidden.Rows(planned.first, planned.rows),
                request.of_prompt, request.top_logp, weights_.lm_head, arena_, &planned.told);
