@@ -263,6 +263,18 @@ class Answers(Serving):
                 self.assertEqual(answer["usage"]["completion_tokens_details"]["reasoning_tokens"], 4 + close)
             self.assertTrue(answer["choices"][0]["message"]["content"].lstrip().startswith("{"), answer)
 
+    def test_a_chat_in_the_terminal_has_the_budget_too(self):
+        def chat(*flags):
+            result = subprocess.run([PROGRAM, "chat", "--json", "--max-tokens", "40", "--seed", "5", *map(str, flags)], input="make 3\n",
+                                    capture_output=True, text=True, check=True)
+            return json.loads(result.stdout)
+
+        for whom in ([self.model], ["--url", f"http://127.0.0.1:{self.server.port}"]):
+            self.assertGreater(len(chat(*whom)["thought"].encode()), 10)
+            brief = chat(*whom, "--max-reasoning-tokens", 0)
+            self.assertNotIn("thought", brief)
+            self.assertTrue(brief["answer"])
+
     def test_a_stream_says_what_an_answer_does(self):
         for thinking in ("enabled", "disabled"):
             fields = {"max_tokens": 30, "seed": 3, "n": 2, "thinking": {"type": thinking}}

@@ -20,6 +20,7 @@
 #include "infer/engine.h"
 #include "pipeline/loaded_model.h"
 #include "pipeline/recipe_around.h"
+#include "pipeline/thinking_budget.h"
 #include "text/conversation.h"
 #include "text/stream.h"
 
@@ -84,6 +85,11 @@ class Chat : public ChatPartner {
     request.stream = turn;
     request.stop_tokens = StopTokens(loaded_.config());
     request.never = loaded_.silent_tokens();
+    if (options_.max_reasoning_tokens) {
+      request.thought =
+          MakeThoughtBudget(loaded_.tokenizer(), *options_.max_reasoning_tokens,
+                            talk_.remembers() && talk_.begins_in_thought(), talk_.remembers());
+    }
     TextStream text(loaded_.tokenizer());  // special tokens are shown, the end mark is not
     Speech speech({.splits = talk_.remembers(),
                    .in_thought = talk_.remembers() && talk_.begins_in_thought(),
@@ -228,6 +234,10 @@ void RegisterChat(Command app) {
           "longest answer, thoughts included; by default what the context leaves, at least half of "
           "it")
       .Within(1, INT32_MAX);
+  command
+      .Add("--max-reasoning-tokens", options->max_reasoning_tokens,
+           "longest thought; one that takes longer is ended, and the answer follows")
+      .Within(0, INT32_MAX);
   command
       .Add("--context", options->context,
            fmt::format("longest conversation, tokens; by default {}; the model's own if less",

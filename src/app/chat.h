@@ -18,7 +18,8 @@ struct ChatFlags {
   std::string url, key_file;
   WeightsFlag weights;
   std::optional<int64_t> max_tokens;  // none: what the context leaves
-  std::optional<int64_t> context;     // none: kStandardContext
+  std::optional<int64_t> max_reasoning_tokens;
+  std::optional<int64_t> context;  // none: kStandardContext
   SamplingParams sampling = {.temperature = 0.6f};
   uint64_t seed = 0;
   SpeculateFlag speculate;

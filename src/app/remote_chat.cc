@@ -83,6 +83,8 @@ class RemoteChat : public ChatPartner {
     say("presence_penalty", sampling.presence_penalty, off.presence_penalty);
     say("frequency_penalty", sampling.frequency_penalty, off.frequency_penalty);
     if (flags_.max_tokens) request_["max_tokens"] = *flags_.max_tokens;
+    if (flags_.max_reasoning_tokens)
+      request_["max_reasoning_tokens"] = *flags_.max_reasoning_tokens;
     if (flags_.thinking != "auto") AskForThinking(flags_.thinking == "on", &request_);
   }
 

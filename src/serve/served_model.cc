@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "pipeline/thinking_budget.h"
 #include "serve/api_error.h"
 #include "text/tags.h"
 
@@ -27,6 +28,7 @@ ServedModel::ServedModel(const OpenedModel& model, std::string name, int32_t ada
       adapter_(adapter),
       tokenizer_(model.tokenizer()),
       knows_thoughts_(model.tokenizer().TokenId(kThinkOpen).has_value()),
+      has_template_(!chat_format.chat_template.empty()),
       prompter_(model.tokenizer(), chat_format, DocumentStartToken(model.config()), model.path()),
       call_format_(ToolCallFormatOf(chat_format.chat_template)),
       call_marks_(MarksOf(model.tokenizer(), call_format_)),
@@ -87,15 +89,8 @@ ServedModel::Constraint ServedModel::ConstraintOf(const ChatRequest& request,
 std::optional<ThoughtBudget> ServedModel::BudgetOf(const ChatRequest& request,
                                                    const ChatPrompt& prompt) const {
   if (!request.max_reasoning_tokens) return std::nullopt;
-  ThoughtBudget budget{
-      .tokens = *request.max_reasoning_tokens,
-      .begun = prompt.begins_in_thought,
-      .open = std::string(kThinkOpen),
-      .close = std::string(kThinkClose),
-      .bytes = [tokenizer = tokenizer_](int32_t token) { return tokenizer.TokenBytes(token); }};
-  // On lines of its own, as models learn to end a thought.
-  tokenizer_.Encode(fmt::format("\n{}\n\n", kThinkClose), &budget.ending, /*special=*/true);
-  return budget;
+  return MakeThoughtBudget(tokenizer_, *request.max_reasoning_tokens, prompt.begins_in_thought,
+                           has_template_);
 }
 
 }  // namespace darkhorse
