@@ -79,11 +79,11 @@ std::vector<int32_t> TokenIds(const Json& value, const std::string& field) {
   return tokens;
 }
 
-// Fields that change what an answer must look like. To ignore them would be to answer wrongly.
-void RefuseWhatIsNotThere(const Json& object) {
-  const Json* value = Find(object, "functions");
-  if (value && !(value->is_array() && value->empty()))
-    Refuse("functions", "is not supported by this server; use 'tools'", "unsupported");
+// What tools and their calls were before they were called so. To ignore it would be to answer
+// wrongly. `field` names the place, `now` what it is called there.
+void RefuseOld(const Json& object, const char* old, const std::string& field, const char* now) {
+  if (!Find(object, old)) return;
+  Refuse(field, fmt::format("is not supported by this server; use '{}'", now), "unsupported");
 }
 
 // The JSON Schema of what is to be answered; null: anything may be.
@@ -108,7 +108,8 @@ Json ResponseSchema(const Json& object) {
 
 void ParseShared(const Json& object, const SamplingParams& standard, const RequestLimits& limits,
                  int64_t least_tokens, CompletionFields* fields) {
-  RefuseWhatIsNotThere(object);
+  RefuseOld(object, "functions", "functions", "tools");
+  RefuseOld(object, "function_call", "function_call", "tool_choice");
   fields->model = String(object, "model");
   fields->stream = Bool(object, "stream", false);
   if (const Json* options = Find(object, "stream_options")) {
@@ -225,6 +226,7 @@ Json ParseMessages(const Json& object, const RequestLimits& limits) {
         {"role", role},
         {"content",
          content == message.end() ? std::string() : ContentText(*content, field + ".content")}};
+    RefuseOld(message, "function_call", field + ".function_call", "tool_calls");
     if (role == "assistant") AddCallsOf(message, field, &rendered);
     for (const char* of_tool : {"tool_call_id", "name"}) {
       if (role == "tool" && Find(message, of_tool)) rendered[of_tool] = String(message, of_tool);

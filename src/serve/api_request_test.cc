@@ -114,13 +114,31 @@ TEST(ApiRequest, WrongValuesAreRefusedByName) {
 TEST(ApiRequest, WhatTheServerCannotDoIsRefused) {
   EXPECT_EQ(ChatRefusal(R"(,"functions":[{"name":"f"}])"),
             "functions: 'functions' is not supported by this server; use 'tools'");
-  EXPECT_EQ(ChatRefusal(R"(,"functions":[])"), "taken");
+  EXPECT_EQ(ChatRefusal(R"(,"functions":[])"),
+            "functions: 'functions' is not supported by this server; use 'tools'");
+  EXPECT_EQ(ChatRefusal(R"(,"function_call":"none")"),
+            "function_call: 'function_call' is not supported by this server; use 'tool_choice'");
+  EXPECT_EQ(TextRefusal(R"(,"prompt":"a","functions":{})"),
+            "functions: 'functions' is not supported by this server; use 'tools'");
+  EXPECT_EQ(ChatRefusal(R"(,"functions":null,"function_call":null)"), "taken");
   EXPECT_NE(TextRefusal(R"(,"prompt":"a","best_of":2)"), "taken");
   EXPECT_EQ(TextRefusal(R"(,"prompt":"a","best_of":2,"n":2)"), "taken");
 }
 
 std::string MessagesRefusal(const std::string& messages) {
   return Refusal([&] { ParseChatRequest(R"({"messages":)" + messages + "}", kStandard, {}); });
+}
+
+TEST(ApiRequest, ACallAsItWasBeforeToolsIsRefused) {
+  const auto refusal = [](const std::string& call) {
+    return MessagesRefusal(
+        R"([{"role":"user","content":"a"},{"role":"assistant","content":null,"function_call":)" +
+        call + "}]");
+  };
+  EXPECT_EQ(refusal(R"({"name":"f","arguments":"{}"})"),
+            "messages[1].function_call: 'messages[1].function_call' is not supported by this "
+            "server; use 'tool_calls'");
+  EXPECT_EQ(refusal("null"), "taken");
 }
 
 TEST(ApiRequest, MessagesBecomeWhatATemplateTakes) {
