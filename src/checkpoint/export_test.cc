@@ -94,6 +94,13 @@ std::map<std::string, ModelConfig> Models() {
   ModelConfig& tied = models["llama3 tied with biases"] = Grouped("llama");
   tied.tie_word_embeddings = tied.attention_bias = tied.attention_output_bias = true;
   tied.rope_scaling = {"llama3", 8, 8192};
+  // Two that are not as published: what GGUF has no key for.
+  models["llama3 of a short context"] = models["llama3 of other bounds"] = Grouped("llama");
+  models["llama3 of a short context"].rope_scaling = {"llama3", 4, 64};
+  RopeScaling& bounds = models["llama3 of other bounds"].rope_scaling;
+  bounds = {"llama3", 8, 8192};
+  bounds.low_freq_factor = 2;
+  bounds.high_freq_factor = 6;
   models["qwen2 yarn"] = Grouped("qwen2");
   models["qwen2 yarn"].rope_scaling = {"yarn", 4, 32};
   models["qwen3 linear"] = Grouped("qwen3");
@@ -293,6 +300,11 @@ TEST_F(ExportTest, WhatCannotBeWrittenIsNamed) {
   config = Grouped("qwen2");
   config.rope_scaling = {"llama3", 8, 8192};
   EXPECT_TRUE(Says(error(Publish("qwen llama3", config)), "rope_scaling.type is llama3"));
+  // Of so few frequencies none is slow enough.
+  config = Grouped("llama");
+  config.rope_scaling = {"llama3", 8, 900'000};
+  EXPECT_TRUE(Says(error(Publish("quick", config)),
+                   "quick: rope_scaling.factor is 8, by which no frequency is divided whole"));
   // This program's own way to cut text into words.
   const Tokenizer own = TrainTokenizer({"a b c"}, {.vocab_size = 260});
   EXPECT_TRUE(Says(error(Publish("own", Grouped("llama"), own.ToJson())),

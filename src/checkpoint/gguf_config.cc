@@ -65,10 +65,13 @@ class Keys {
   const GgufArchitecture& architecture_;
 };
 
-// Llama 3's scaling has no keys: the divisors of the frequencies are a tensor. Of what gives them
-// only the factor differs between the published models.
+// Llama 3's scaling is told by the divisors of the frequencies, a tensor. Of what gives them only
+// the factor differs between the published models; where the rest does, this program's exports say
+// so in keys, which other programs pass over.
 json Llama3Scaling(const Keys& keys, const GgufTensor& tensor, int64_t dim, double theta) {
-  constexpr double kLow = 1, kHigh = 4, kOriginal = 8192;
+  const double low = keys.Number("rope.scaling.low_freq_factor", 1),
+               high = keys.Number("rope.scaling.high_freq_factor", 4);
+  const int64_t original = keys.Int("rope.scaling.original_context_length", 8192);
   const std::string where = fmt::format("{}: tensor '{}'", keys.file(), kRopeFreqs);
   if (tensor.type != &InfoOf(GgmlType::kF32) || tensor.shape != std::vector<int64_t>{dim / 2} ||
       tensor.bytes.empty()) {
@@ -78,9 +81,9 @@ json Llama3Scaling(const Keys& keys, const GgufTensor& tensor, int64_t dim, doub
   tensor.type->decode(tensor.bytes.data(), dim / 2, divisors.data());
   const double factor = *std::max_element(divisors.begin(), divisors.end());
   for (size_t j = 0; j < divisors.size(); ++j) {
-    const double turns = kOriginal / (2 * std::numbers::pi) *
+    const double turns = static_cast<double>(original) / (2 * std::numbers::pi) *
                          std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(dim));
-    const double kept = std::clamp((turns - kLow) / (kHigh - kLow), 0.0, 1.0);
+    const double kept = std::clamp((turns - low) / (high - low), 0.0, 1.0);
     const double expected = 1 / ((1 - kept) / factor + kept);
     // They were computed in f32. A frequency is wrong by about ln(theta) 2^-24 of itself, 1e-6,
     // `kept` by 4/3 of that, and so the divisor by up to `factor` times as much: 32, of the known
@@ -95,9 +98,9 @@ json Llama3Scaling(const Keys& keys, const GgufTensor& tensor, int64_t dim, doub
   if (factor == 1) return nullptr;
   return {{"rope_type", "llama3"},
           {"factor", factor},
-          {"low_freq_factor", kLow},
-          {"high_freq_factor", kHigh},
-          {"original_max_position_embeddings", static_cast<int64_t>(kOriginal)}};
+          {"low_freq_factor", low},
+          {"high_freq_factor", high},
+          {"original_max_position_embeddings", original}};
 }
 
 json YarnScaling(const Keys& keys, double factor) {

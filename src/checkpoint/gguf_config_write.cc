@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -96,7 +97,7 @@ class ConfigWriter {
     if (scaling.type.empty()) return {};
     if (scaling.type == "llama3") {
       Require(architecture_.name == "llama", "rope_scaling.type", scaling.type);
-      return Divisors();
+      return WriteLlama3Scaling();
     }
     head_->String(Key("rope.scaling.type"), scaling.type);
     Number("rope.scaling.factor", scaling.factor);
@@ -119,6 +120,28 @@ class ConfigWriter {
       Require(scaling.mscale == 1, "rope_scaling.mscale", scaling.mscale);
     }
     return {};
+  }
+
+  std::vector<float> WriteLlama3Scaling() {
+    const RopeScaling& scaling = config_.rope_scaling;
+    // As GgufConfig reads them where nothing is said.
+    const RopeScaling standard{.original_max_position_embeddings = 8192};
+    if (scaling.original_max_position_embeddings != standard.original_max_position_embeddings)
+      Int("rope.scaling.original_context_length", scaling.original_max_position_embeddings);
+    if (scaling.low_freq_factor != standard.low_freq_factor)
+      Number("rope.scaling.low_freq_factor", scaling.low_freq_factor);
+    if (scaling.high_freq_factor != standard.high_freq_factor)
+      Number("rope.scaling.high_freq_factor", scaling.high_freq_factor);
+    std::vector<float> divisors = Divisors();
+    // The factor is told by the largest divisor, which of few frequencies may be none of the whole.
+    const float most = *std::ranges::max_element(divisors);
+    if (most != 1 && most != static_cast<float>(scaling.factor)) {
+      Fail(
+          "{}: rope_scaling.factor is {}, by which no frequency is divided whole, so a GGUF file "
+          "could not tell it; take --to hf-f32 or hf-bf16",
+          name_, scaling.factor);
+    }
+    return divisors;
   }
 
   // By which each plain frequency is divided.
