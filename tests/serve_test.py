@@ -6,6 +6,7 @@ serve_test.py PROGRAM"""
 
 import concurrent.futures
 import datetime
+import gzip
 import http.client
 import json
 import os
@@ -198,10 +199,21 @@ class Answers(Serving):
             self.assertEqual((status, nothing, again["ETag"], again["Content-Length"]), (304, "", headers["ETag"], None), name)
             self.assertEqual(self.server.ask("GET", f"/{name}", headers={"If-None-Match": '"other"'})[0], 200)
         self.assertLess(total, 1_500_000)
+        self.check_that_it_comes_compressed("/page/main.js")
         self.assertEqual(self.server.ask("HEAD", "/page/main.js")[0], 200)
         self.refused(self.server.ask("POST", "/page/main.js", "{}"), 405, "takes GET")
         for wrong in ("/page/", "/page/none.js", "/page/../server.cc"):
             self.refused(self.server.ask("GET", wrong), 404, "there is no")
+
+    def check_that_it_comes_compressed(self, name):
+        text = self.server.get(name)
+        connection = self.server.connect()
+        connection.request("GET", name, headers={"Accept-Encoding": "deflate, gzip, br"})
+        response = connection.getresponse()
+        packed = response.read()
+        connection.close()
+        self.assertEqual((response.headers["Content-Encoding"], response.headers["Vary"]), ("gzip", "Accept-Encoding"))
+        self.assertEqual(gzip.decompress(packed).decode(), text)
 
     def test_a_chat_answer(self):
         fields = {"max_tokens": 12, "seed": 5, "model": "chatty"}

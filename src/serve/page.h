@@ -22,7 +22,11 @@ std::span<const PageFile> PageFiles();
 // The file that is asked for; null: none.
 const PageFile* FindPageFile(std::string_view path);
 
-// Sends a file of the page, or says that the browser has it already.
+// Whether a request's Accept-Encoding takes gzip.
+bool TakesGzip(std::string_view accept_encoding);
+
+// Sends a file of the page, compressed where the browser takes it so, or says that it has it
+// already.
 void SendPageFile(const PageFile& file, const HttpRequest& request, HttpReply* reply);
 
 }  // namespace darkhorse
