@@ -334,7 +334,7 @@ class Keys(Serving):
             connection.request("POST", "/v1/completions", json.dumps(body), {"X-Api-Key": "sk-ann"})
             response = connection.getresponse()
             response.readline()
-            refused(ask("sk-ann"), "key 'ann' may have 1 requests at once", [1])
+            refused(ask("sk-ann"), "key 'ann' may have 1 request at once", [1])
             refused(ask("sk-ann", "/v1/embeddings", input="make 3"), "at once", [1])
             self.assertEqual(ask("sk-free")[0], 200)
             self.assertEqual(server.ask("GET", "/v1/models", headers={"X-Api-Key": "sk-ann"})[0], 200)

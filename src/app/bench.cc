@@ -20,6 +20,7 @@
 #include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
@@ -70,7 +71,8 @@ Json BenchBase(const BenchOptions& options) {
   for (const int64_t batch : batches) {
     RequireMemory(KvCache::Bytes(recipe.model, decoding.form, batch, decoding.capacity(),
                                  decoding.weights == Format::kBf16 ? Format::kBf16 : Format::kF32),
-                  fmt::format("the cache of {} sequences of {} tokens", batch, decoding.capacity()),
+                  fmt::format("the cache of {} of {}", Counted(batch, "sequence"),
+                              Counted(decoding.capacity(), "token")),
                   "lower --batches or --prompt-tokens");
   }
   TrainedModel trained(recipe.model, recipe.optimizer, FormatOf(recipe.train.precision));
@@ -82,7 +84,7 @@ Json BenchBase(const BenchOptions& options) {
                              decoding.weights);
   Json speeds, shares;
   for (const int64_t batch : batches) {
-    Note(fmt::format("decoding {} sequences", batch));
+    Note("decoding " + Counted(batch, "sequence"));
     decoding.sequences = batch;
     const DecodingSpeed speed = BenchDecoding(trained.model(), packed.model(), decoding);
     speeds[std::to_string(batch)] = speed.tokens_per_second;

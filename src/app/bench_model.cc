@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "checkpoint/model_source.h"
@@ -105,8 +106,8 @@ GenerationRequest TextRequest(const OpenedModel& opened, const ModelBench& optio
   request.max_tokens = 1 + options.new_tokens;
   const int64_t context = opened.config().max_position_embeddings;
   if (static_cast<int64_t>(request.prompt.size()) + request.max_tokens > context) {
-    FailUsage("bench: the text of {} tokens and --new-tokens {} exceed the model's context of {}",
-              request.prompt.size(), options.new_tokens, context);
+    FailUsage("bench: the text of {} and --new-tokens {} exceed the model's context of {}",
+              Counted(std::ssize(request.prompt), "token"), options.new_tokens, context);
   }
   return request;
 }
@@ -138,7 +139,8 @@ Json BenchModel(const std::string& path, const ModelBench& options) {
   std::vector<double> prefill;
   Json decoding, shares;
   for (const int64_t batch : options.batches) {
-    Note(fmt::format("{} tokens of context, {} sequences", options.prompt_tokens, batch));
+    Note(fmt::format("{} of context, {}", Counted(options.prompt_tokens, "token"),
+                     Counted(batch, "sequence")));
     Engine engine(loaded.model(), loaded.weights(), options.form, batch, capacity);
     GenerationRequest request = RandomPrompt(config, options, batch);
     Speeds speeds, ignored;

@@ -117,10 +117,10 @@ void ExplainWhatIsMissing(const GenerateOptions& options, const LoadedModel& loa
   }
   if (empty > 0) {
     Note(
-        fmt::format("{} of {} texts ended at once: the first token was '{}'; a prompt should stop "
+        fmt::format("{} of {} ended at once: the first token was '{}'; a prompt should stop "
                     "where a token "
                     "of the training text does, often behind a newline",
-                    empty, completions.size(), end));
+                    empty, Counted(std::ssize(completions), "text"), end));
   }
   if (hidden && !options.special) Note("special tokens are not shown; --special shows them");
 }

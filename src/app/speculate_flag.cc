@@ -88,7 +88,8 @@ std::unique_ptr<Proposer> Speculation::Make(const LoadedModel& model, CacheForm 
 
 std::string TellOfGuesses(const EngineStep& work) {
   if (work.guessed == 0) return "";
-  return fmt::format("of {} guessed tokens {} were right", work.guessed, work.accepted);
+  return fmt::format("of {} {} {} right", Counted(work.guessed, "guessed token"), work.accepted,
+                     work.accepted == 1 ? "was" : "were");
 }
 
 }  // namespace darkhorse

@@ -43,7 +43,7 @@ TEST_F(SpeculateTest, TheTextIsTheSame) {
 TEST_F(SpeculateTest, WhatWasGuessedIsTold) {
   const auto told = [&](const std::string& guesser) {
     const auto command = With(Generate(Model(), guesser), {"--temperature", "0"});
-    return CallProgram(command).error.find(" guessed tokens ") != std::string::npos;
+    return CallProgram(command).error.find(" guessed token") != std::string::npos;
   };
   EXPECT_TRUE(told("auto"));
   EXPECT_FALSE(told("off"));

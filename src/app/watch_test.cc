@@ -48,7 +48,7 @@ TEST(RunWatch, ShowsARunAsItGrows) {
   const auto first = Ask(watch);
   EXPECT_EQ(first->status_, 200);
   EXPECT_EQ(first->type_, "text/html; charset=utf-8");
-  EXPECT_NE(first->body_.find("1 steps, 10 tokens"), std::string::npos) << first->body_;
+  EXPECT_NE(first->body_.find("1 step, 10 tokens"), std::string::npos) << first->body_;
   EXPECT_NE(first->headers_["Content-Security-Policy"].find("default-src 'none'"),
             std::string::npos);
   scratch.Write("metrics.jsonl", std::string(kStep) + R"({"step": 2, "loss": 2, "tokens": 20})"

@@ -39,6 +39,14 @@ std::string FormatBytes(double bytes) {
   return fmt::format("{} {}", ThreeDigits(bytes), kUnits[unit]);
 }
 
+std::string Plural(int64_t count, std::string_view one) {
+  return fmt::format("{}{}", one, count == 1 ? "" : "s");
+}
+
+std::string Counted(int64_t count, std::string_view one) {
+  return fmt::format("{} {}", count, Plural(count, one));
+}
+
 std::string FormatProgress(const Progress& progress, const std::string& unit) {
   const auto done = static_cast<double>(progress.done);
   const auto total = static_cast<double>(progress.total);

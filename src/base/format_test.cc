@@ -26,6 +26,12 @@ TEST(Progress, CountsAndBytes) {
   EXPECT_EQ(FormatBytes(1.5 * 1024 * 1024 * 1024), "1.50 GiB");
 }
 
+TEST(Progress, OneIsNoPlural) {
+  EXPECT_EQ(Counted(0, "token"), "0 tokens");
+  EXPECT_EQ(Counted(1, "token"), "1 token");
+  EXPECT_EQ(Counted(1000, "held-out problem"), "1000 held-out problems");
+}
+
 TEST(Progress, RateAndEta) {
   EXPECT_EQ(FormatProgress({25, 100, 5}, "steps"), "25 % · 25 of 100 steps · 5 steps/s · ETA 0:15");
   EXPECT_EQ(FormatProgress({100, 100, 5}, "steps"), "100 % · 100 of 100 steps · 20 steps/s");

@@ -1,6 +1,7 @@
 #include "base/row_faults.h"
 
 #include "base/error.h"
+#include "base/format.h"
 
 namespace darkhorse {
 
@@ -22,7 +23,9 @@ void RowFaults::Add(const std::string& where, std::string_view why) {
 
 void RowFaults::Raise() const {
   if (count_ == 1) Fail("{}", first_);
-  if (count_ > 1) Fail("{}; {} more rows cannot be used, of line{}", first_, count_ - 1, others_);
+  if (count_ > 1) {
+    Fail("{}; {} cannot be used, of line{}", first_, Counted(count_ - 1, "more row"), others_);
+  }
 }
 
 }  // namespace darkhorse

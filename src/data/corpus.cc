@@ -84,8 +84,8 @@ void ListFields(CorpusOptions& options, FieldList& list) {
 
 std::string FirstSkipped(const CorpusReport& report) {
   if (report.first_malformed.empty()) return "";
-  return fmt::format("; {} were skipped, the first: {}", report.malformed,
-                     report.first_malformed.front());
+  return fmt::format("; {} {} skipped, the first: {}", report.malformed,
+                     report.malformed == 1 ? "was" : "were", report.first_malformed.front());
 }
 
 CorpusFiles FindCorpusFiles(const std::vector<std::string>& paths) {

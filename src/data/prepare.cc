@@ -196,7 +196,7 @@ class Preparer {
     const bool no_train = statistics_.train_documents == 0;
     if (no_train || (validation_ && statistics_.validation_documents == 0)) {
       Fail(
-          "none of the {} documents fell to the {} split; {} validation_fraction = {}, or make "
+          "none of the documents ({}) fell to the {} split; {} validation_fraction = {}, or make "
           "more documents (split_text cuts a text)",
           statistics_.documents, no_train ? "training" : "validation",
           no_train ? "lower" : "raise (or set to 0)", options_.validation_fraction);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernel/attention.h"
@@ -66,8 +67,9 @@ KvCache::KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64
   keys_ = padded_ * shape_.key / per_float;
   unit_ = keys_ + padded_ * shape_.value / per_float;
   RequireMemory(Bytes(config, form, slots, capacity, format, tokens),
-                limited_ ? fmt::format("a cache of {} tokens", tokens)
-                         : fmt::format("the cache of {} sequences of {} tokens", slots, capacity),
+                limited_ ? "a cache of " + Counted(tokens, "token")
+                         : fmt::format("the cache of {} of {}", Counted(slots, "sequence"),
+                                       Counted(capacity, "token")),
                 "run fewer at once, or shorter ones");
   // Of a slot as large as huge pages a short sequence would take all of each: of a slot for 8192
   // tokens, hundreds of MiB at its first.

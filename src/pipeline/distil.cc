@@ -45,9 +45,9 @@ DistilResult Distil(const DistilRecipe& recipe, const std::string& teacher,
   if (!result.sampling.finished) return result;
   if (result.sampling.selection.kept == 0) {
     Fail(
-        "{}: none of the {} answers of {} was kept, so there is nothing to learn; its README.md "
+        "{}: none of the answers of {} ({}) was kept, so there is nothing to learn; its README.md "
         "counts why",
-        out + "/" + distil_files::kSamples, result.sampling.selection.answers, teacher);
+        out + "/" + distil_files::kSamples, teacher, result.sampling.selection.answers);
   }
   result.finetuning =
       Finetune(recipe.finetuning, student, {result.sampling.chats},

@@ -85,11 +85,10 @@ std::string DescribeModel(const ModelConfig& config) {
           ? std::max<int64_t>(0, config.num_hidden_layers - config.first_k_dense_replace)
           : 0;
   const ModelCost cost(config);
-  std::string text =
-      fmt::format("{} parameters, {} of them active for a token: {} layers of width {}",
-                  FormatCount(static_cast<double>(cost.parameters())),
-                  FormatCount(static_cast<double>(cost.active_parameters())),
-                  config.num_hidden_layers, config.hidden_size);
+  std::string text = fmt::format("{} parameters, {} of them active for a token: {} of width {}",
+                                 FormatCount(static_cast<double>(cost.parameters())),
+                                 FormatCount(static_cast<double>(cost.active_parameters())),
+                                 Counted(config.num_hidden_layers, "layer"), config.hidden_size);
   if (moe_layers > 0) {
     text +=
         fmt::format(", {} of them with {} routed experts ({} chosen) and {} shared", moe_layers,
@@ -117,9 +116,10 @@ std::string DescribeCorpusOf(const std::string& run_recipe) {
   if (!recipe) return "";
   const GeneratedCorpus& corpus = recipe->corpus;
   return fmt::format(
-      "The corpus has {} documents: {} work a problem, {} are sheets of arithmetic, the rest "
+      "The corpus has {}: {} work a problem, {} are sheets of arithmetic, the rest "
       "guesses.",
-      corpus.documents, Percent(corpus.shares.worked_share), Percent(corpus.shares.facts_share));
+      Counted(corpus.documents, "document"), Percent(corpus.shares.worked_share),
+      Percent(corpus.shares.facts_share));
 }
 
 void WriteSampleText(const std::string& run, const std::string& checkpoint) {

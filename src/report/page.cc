@@ -187,7 +187,7 @@ std::string Pretraining(const RunRecord& run) {
   if (!run.present()) return "";
   const double tokens = LastOf(run, "tokens");
   return ReportSection(run.is_finetuning() ? "Fine-tuning" : "Pretraining",
-                       fmt::format("{} steps, {} tokens.", run.steps(),
+                       fmt::format("{}, {} tokens.", Counted(run.steps(), "step"),
                                    FormatCount(std::isfinite(tokens) ? tokens : 0))) +
          DrawCharts(PretrainingCharts(run)) + WrittenText(run.text);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/format.h"
 #include "report/markup.h"
 #include "report/parts.h"
 
@@ -27,10 +28,10 @@ std::string Curves(const RunRecord& run) {
   }();
   return ReportSection(
              "Reinforcement learning",
-             fmt::format("{} steps. Points are steps, the strong line is their moving average; "
+             fmt::format("{}. Points are steps, the strong line is their moving average; "
                          "hover for values. Largest difference between the log-probability of "
                          "a token as sampled and as trained on: {:.3g}.",
-                         run.steps(), gap)) +
+                         Counted(run.steps(), "step"), gap)) +
          DrawCharts(ReinforcementCharts(run));
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/format.h"
 #include "base/random.h"
 #include "model/cost.h"
 #include "rl/answers.h"
@@ -383,9 +384,9 @@ std::string Learner::Save(const std::string& run, const std::string& json) {
 void Learner::Resume(const std::string& directory, const RunProgress& progress) {
   if (progress.success.size() != parts_.size()) {
     Fail(
-        "{}: its trainer state is of a mixture of {} tasks, the recipe's has {}; choose another "
+        "{}: its trainer state is of a mixture of {}, the recipe's has {}; choose another "
         "run directory",
-        directory, progress.success.size(), parts_.size());
+        directory, Counted(std::ssize(progress.success), "task"), parts_.size());
   }
   trained_->Load(directory);
   progress_ = progress;

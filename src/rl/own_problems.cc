@@ -7,6 +7,7 @@
 
 #include "base/byte_source.h"
 #include "base/error.h"
+#include "base/format.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "rl/answers.h"
@@ -44,7 +45,8 @@ class OwnEnvironment : public Environment {
     split_ = SplitByPrompt(std::move(problems), options.held_out_share);
     if (options.held_out_share > 0 && split_.held_out.empty()) {
       Fail(
-          "{}: none of its {} problems falls into the held-out share of {}; add problems or raise "
+          "{}: none of its problems ({}) falls into the held-out share of {}; add problems or "
+          "raise "
           "problems.held_out_share",
           file_, rows, options.held_out_share);
     }
@@ -57,7 +59,7 @@ class OwnEnvironment : public Environment {
   Problem TrainingProblemOf(size_t, uint64_t seed, uint64_t index) override {
     if (split_.train.empty()) {
       Fail(
-          "{}: all {} of its problems are held out, so there is none to train on; add problems or "
+          "{}: all its problems ({}) are held out, so there is none to train on; add problems or "
           "lower problems.held_out_share",
           file_, split_.held_out.size());
     }
@@ -94,13 +96,13 @@ class OwnEnvironment : public Environment {
 
   // What a user should know before hours of work: see MakeOwnEnvironment.
   void Introduce(const std::function<void(const std::string&)>& note, const StopRequest& stop) {
-    note(fmt::format("{}: {} problems to train on, {} held out", file_, split_.train.size(),
-                     split_.held_out.size()));
+    note(fmt::format("{}: {} to train on, {} held out", file_,
+                     Counted(std::ssize(split_.train), "problem"), split_.held_out.size()));
     constexpr size_t kFew = 20;
     if (!split_.held_out.empty() && split_.held_out.size() < kFew) {
-      note(fmt::format(
-          "{} held-out problems measure coarsely: raise problems.held_out_share or add problems",
-          split_.held_out.size()));
+      note(fmt::format("{} {} coarsely: raise problems.held_out_share or add problems",
+                       Counted(std::ssize(split_.held_out), "held-out problem"),
+                       split_.held_out.size() == 1 ? "measures" : "measure"));
     }
     if (program_) TryProgram(note, stop);
   }
@@ -136,8 +138,10 @@ class OwnEnvironment : public Environment {
     const std::vector<Score> scores = ScoreByProgram(answers, stop);
     const ScoringFaults faults = TakeFaults();
     if (faults.samples == static_cast<int64_t>(answers.size())) {
-      Fail("the reward program fails on every one of {} samples that it was tried on: {}",
-           answers.size(), faults.last);
+      Fail("the reward program fails on {} that it was tried on: {}",
+           answers.size() == 1 ? "the one sample"
+                               : fmt::format("every one of {} samples", answers.size()),
+           faults.last);
     }
     if (!program_->isolated()) {
       note(

@@ -154,14 +154,14 @@ TEST_F(OwnProblemsTest, AProgramThatNeverWorksIsAnErrorAndAnOddOneIsTold) {
 }
 
 TEST_F(OwnProblemsTest, FewHeldOutProblemsAreToldOf) {
-  for (const int count : {19, 20}) {
+  for (const int count : {1, 19, 20}) {
     ProblemsOptions options = Rows(count);
     options.held_out_share = 1;
     Make(options);
-    EXPECT_EQ(notes_.find(fmt::format("{} held-out problems measure coarsely", count)) !=
-                  std::string::npos,
-              count < 20)
-        << notes_;
+    const std::string note = count == 1
+                                 ? "1 held-out problem measures coarsely"
+                                 : fmt::format("{} held-out problems measure coarsely", count);
+    EXPECT_EQ(notes_.find(note) != std::string::npos, count < 20) << notes_;
   }
 }
 

@@ -299,13 +299,13 @@ std::vector<std::string> DescribeProbe(const ProbeReport& report) {
     const TaskEvaluation& e = part.evaluation;
     lines.push_back(fmt::format(
         "probe of {}: pass@1 {:.3f}, pass@{} {:.3f},{}{} cut off {:.0f} %, {:.0f} "
-        "tokens, a signal in {} of {} groups",
+        "tokens, a signal in {} of {}",
         part.name, e.pass_at_1.value, e.samples, part.pass_at_group,
         e.lenient ? fmt::format(" leniently {:.3f} and {:.3f},", e.lenient->pass_at_1.value,
                                 e.lenient->pass_at_k.back().second.value)
                   : "",
         e.format_rate ? fmt::format(" right form {:.0f} %,", 100 * *e.format_rate) : "",
-        100 * e.truncated_rate, e.mean_length, part.signal_groups, e.problems));
+        100 * e.truncated_rate, e.mean_length, part.signal_groups, Counted(e.problems, "group")));
   }
   lines.push_back(fmt::format(
       "probe: {} tokens/s; at this speed the run takes about {} ({} if all completions grow to "

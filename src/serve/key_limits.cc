@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "serve/api_error.h"
 
 namespace darkhorse {
@@ -75,8 +76,8 @@ std::shared_ptr<Job> KeyLimits::Metered(size_t key, const std::vector<Generation
   const std::string who = limits.name.empty() ? "this key" : fmt::format("key '{}'", limits.name);
   if (limits.concurrent && state.running >= *limits.concurrent) {
     throw ApiError(429,
-                   fmt::format("{} may have {} requests at once, and has as many; wait for one",
-                               who, *limits.concurrent),
+                   fmt::format("{} may have {} at once, and has as many; wait for one", who,
+                               Counted(*limits.concurrent, "request")),
                    "", "rate_limit_exceeded");
   }
   Refill(state);
@@ -84,8 +85,8 @@ std::shared_ptr<Job> KeyLimits::Metered(size_t key, const std::vector<Generation
     // Until one token is there.
     const double wait = (1 - state.left) * 60 / static_cast<double>(*limits.tokens_per_minute);
     ApiError refusal(429,
-                     fmt::format("{} may use {} tokens a minute, and has used them; wait", who,
-                                 *limits.tokens_per_minute),
+                     fmt::format("{} may use {} a minute, and has used them; wait", who,
+                                 Counted(*limits.tokens_per_minute, "token")),
                      "", "rate_limit_exceeded");
     refusal.set_retry_after(static_cast<int64_t>(std::ceil(wait)));
     throw refusal;

@@ -44,7 +44,7 @@ TEST(Choices, RowsThatCannotBeUsedAreNamed) {
   }
   EXPECT_TRUE(Says(message("[1]"), "c.jsonl:1: a JSON array, not an object"));
   EXPECT_TRUE(Says(message("7"), "not a JSON object; write {\"question\""));
-  EXPECT_TRUE(Says(message("{}\n{}"), "1 more rows cannot be used, of line 2"));
+  EXPECT_TRUE(Says(message("{}\n{}"), "1 more row cannot be used, of line 2"));
   EXPECT_EQ(message(""), "c.jsonl: no questions in it; write one JSON object a line");
 }
 

@@ -41,9 +41,10 @@ std::string Summary(const ChatCounts& counts, const FinetuneData& data) {
     tokens += static_cast<int64_t>(sample.tokens.size());
     learned += LearnedTokens(sample);
   }
-  return fmt::format("{} chats: {} samples of {} tokens, {} of them learned; {} samples held out",
-                     counts.chats, data.train.size(), FormatCount(static_cast<double>(tokens)),
-                     FormatCount(static_cast<double>(learned)), data.held_out.size());
+  return fmt::format(
+      "{}: {} of {} tokens, {} of them learned; {} held out", Counted(counts.chats, "chat"),
+      Counted(std::ssize(data.train), "sample"), FormatCount(static_cast<double>(tokens)),
+      FormatCount(static_cast<double>(learned)), Counted(std::ssize(data.held_out), "sample"));
 }
 
 }  // namespace
@@ -73,23 +74,21 @@ FinetuneData ReadFinetuneData(const std::vector<std::string>& paths, ChatEncoder
     }
   });
   if (counts.rows_without_answer > 0 || counts.wrong_answers > 0) {
-    data.notes.push_back(
-        fmt::format("{} generations that are wrong or cut off are left out; {} of {} rows have no "
-                    "right one",
-                    counts.wrong_answers, counts.rows_without_answer, counts.rows));
+    data.notes.push_back(fmt::format("{} left out, wrong or cut off; no right one in {} of {}",
+                                     Counted(counts.wrong_answers, "generation"),
+                                     counts.rows_without_answer, Counted(counts.rows, "row")));
   }
   if (too_long > 0) {
     data.notes.push_back(fmt::format(
-        "{} samples have more than {} tokens, {}: {}", too_long, longest,
+        "{} of more than {}, {}: {}", Counted(too_long, "sample"), Counted(longest, "token"),
         longest == context ? "what the model's context holds" : "finetune.max_tokens",
         options.too_long == "cut" ? "cut there, and left out where no answer begins before"
                                   : "left out (finetune.too_long = \"cut\" cuts them)"));
   }
   if (data.train.empty()) {
-    Fail(
-        "{}: no sample to learn from: of {} rows {} chats came, {} samples were too long, {} are "
-        "held out",
-        fmt::join(paths, ", "), counts.rows, counts.chats, too_long, data.held_out.size());
+    Fail("{}: no sample to learn from: {}, {}; {} too long, {} held out", fmt::join(paths, ", "),
+         Counted(counts.rows, "row"), Counted(counts.chats, "chat"), Counted(too_long, "sample"),
+         data.held_out.size());
   }
   data.notes.push_back(Summary(counts, data));
   if (data.held_out.empty()) {

@@ -245,7 +245,7 @@ TEST_F(FinetuneTest, SamplesThatAreTooLongAreLeftOutOrCut) {
   recipe.finetune.max_tokens = 28;
   std::string notes;
   Train(recipe, "out", false, Notes(&notes));
-  EXPECT_NE(notes.find("samples have more than 28 tokens, finetune.max_tokens: left out "
+  EXPECT_NE(notes.find(" samples of more than 28 tokens, finetune.max_tokens: left out "
                        "(finetune.too_long = \"cut\" cuts them)\n"),
             std::string::npos)
       << notes;
@@ -261,7 +261,7 @@ TEST_F(FinetuneTest, SamplesThatAreTooLongAreLeftOutOrCut) {
   EXPECT_GT(of(notes), left);
   recipe.finetune.max_tokens = 5;
   EXPECT_TRUE(Says(MessageOf([&] { Train(recipe, "none"); }),
-                   "no sample to learn from: of 60 rows 60 chats came, 60 samples were too long"));
+                   "no sample to learn from: 60 rows, 60 chats; 60 samples too long, 0 held out"));
   EXPECT_FALSE(fs::exists(Run("none")));
   recipe.finetune.max_tokens = 0;  // the model's context
   scratch_.Write("long.jsonl", "{\"prompt\": \"" + std::string(200, 'a') +
@@ -270,7 +270,7 @@ TEST_F(FinetuneTest, SamplesThatAreTooLongAreLeftOutOrCut) {
   notes.clear();
   recipe.finetune.held_out_share = 0;
   Finetune(recipe, model_, {scratch_ / "long.jsonl"}, Run("long"), false, Notes(&notes));
-  EXPECT_NE(notes.find("1 samples have more than 128 tokens, what the model's context holds: "),
+  EXPECT_NE(notes.find("1 sample of more than 128 tokens, what the model's context holds: "),
             std::string::npos)
       << notes;
 }
