@@ -135,6 +135,12 @@ void Validate(const AdapterOptions& options) {
     FailUsage("alpha is {}; it must be above 0 (twice the rank is usual)", options.alpha);
   if (options.dora && options.kind == "none")
     FailUsage("dora is true, but kind is none: there is no adapter; set kind to lora");
+  if (options.weights != "auto" && options.kind == "none") {
+    FailUsage(
+        "weights is '{}', but kind is none: no weights stay as they are; set kind to lora, or "
+        "weights to auto",
+        options.weights);
+  }
   if (options.targets.empty())
     FailUsage("targets is empty; name linear layers, or all (kind = \"none\" trains all weights)");
 }

@@ -25,7 +25,7 @@ void ListFields(MeasureRecipe& r, FieldList& list) {
 void Validate(const MeasureRecipe& r) {
   if (r.tasks.empty() == r.problems.file.empty())
     FailUsage("an evaluation takes built-in tasks (tasks) or a file (problems.file): one of them");
-  if (!r.tasks.empty()) ParseMixture(r.tasks);
+  if (!r.tasks.empty()) CheckTasks(r.tasks, "tasks");
   Validate(r.evaluation);
   Validate(r.problems);
   Validate(r.prompt);

@@ -4,6 +4,7 @@
 
 #include "base/fields_testing.h"
 #include "base/scratch_testing.h"
+#include "pipeline/stage_recipe.h"
 
 namespace darkhorse {
 namespace {
@@ -71,6 +72,60 @@ TEST(Recipes, ImpossibleValuesAreToldWithTheirPlace) {
               ParsePretrainRecipe({"r.toml", kRun, {"train.steps=0"}});
             }),
             "setting train.steps=0: train.steps is 0; it must be at least 1");
+}
+
+// A field that would do nothing is told: whoever set it thinks that it does something.
+TEST(Recipes, FieldsThatNeedAnotherAreToldWhereItIsMissing) {
+  const auto reinforce = [](const std::string& toml) {
+    return MessageOf([&] { ParseReinforceRecipe({"r.toml", toml, {}}); });
+  };
+  EXPECT_EQ(
+      reinforce("[rl]\nreference_every = 3\n"),
+      "r.toml:2: rl.reference_every is 3, but grpo.kl_beta is 0, so there is no reference; set "
+      "grpo.kl_beta above 0, or rl.reference_every to 0");
+  EXPECT_EQ(reinforce("[rl]\nreference_every = 3\n[grpo]\nkl_beta = 0.1\n"), "");
+  EXPECT_EQ(reinforce("[distil]\nreward_weight = 1\n"),
+            "r.toml:2: distil.reward_weight is 1, but there is no teacher; name one, or leave "
+            "distil.reward_weight at 0");
+  EXPECT_EQ(reinforce("[distil]\nweight = 2\n"),
+            "r.toml:2: distil.weight is 2, but there is no teacher; name one, or leave "
+            "distil.weight at 1");
+  EXPECT_EQ(reinforce("[distil]\nteacher = 'm'\nweight = 2\nreward_weight = 1\n"), "");
+  EXPECT_EQ(reinforce("[adapter]\nkind = 'none'\nweights = 'q8'\n"),
+            "r.toml:3: adapter.weights is 'q8', but kind is none: no weights stay as they are; set "
+            "kind to lora, or weights to auto");
+  EXPECT_EQ(reinforce("[adapter]\nkind = 'none'\nweights = 'auto'\n"), "");
+  const std::string stages =
+      "[[stage]]\nkind = 'reinforce'\nfrom = './m'\nteacher = './t'\n[stage.distil]\n";
+  const auto run = [](const std::string& toml) {
+    return MessageOf([&] { ParseStagesRecipe({"r.toml", toml, {}}); });
+  };
+  EXPECT_EQ(run(stages + "reward_weight = 1\n"), "");
+  EXPECT_EQ(
+      run(stages + "teacher = 'other'\n"),
+      "r.toml:6: distil.teacher is 'other', but the stage's teacher is ./t; leave one of them "
+      "out");
+}
+
+TEST(Recipes, ATaskIsListedOnce) {
+  const std::string why =
+      " is not understood: sum:2 is listed twice; list it once, with the weight that it is to have";
+  const std::string tasks = "tasks = ['sum:2', 'sum:3', 'sum:2=0.5']\n";
+  EXPECT_EQ(MessageOf([&] {
+              ParseReinforceRecipe({"r.toml", "[rl]\n" + tasks, {}});
+            }),
+            "r.toml:2: rl.tasks" + why);
+  EXPECT_EQ(MessageOf([&] {
+              ParseSampleRecipe({"r.toml", "[sample]\n" + tasks, {}}, {});
+            }),
+            "r.toml:2: sample.tasks" + why);
+  const auto run = [](const std::string& toml) {
+    return MessageOf([&] { ParseStagesRecipe({"r.toml", toml, {}}); });
+  };
+  const std::string stage = "[[stage]]\nkind = 'evaluate'\nname = 'x'\nfrom = './m'\n";
+  EXPECT_EQ(run(stage + tasks), "r.toml:5: tasks" + why);
+  EXPECT_EQ(run("[corpus]\n" + tasks + stage), "r.toml:2: corpus.tasks" + why);
+  EXPECT_EQ(run(stage + "tasks = ['sum:2', 'sum:3', 'gcd:2']\n"), "");
 }
 
 TEST(ParsePretrainRecipe, IsARecipeOfItsOwnOrTheFirstSuchStageOfARun) {

@@ -91,7 +91,7 @@ void Validate(const SampleRecipe& r) {
         "{}; name built-in tasks (sample.tasks) or a file of problems (problems.file)",
         o.tasks.empty() ? "nothing to ask" : "problems of built-in tasks and of a file at once");
   }
-  if (!o.tasks.empty()) ParseMixture(o.tasks);
+  if (!o.tasks.empty()) CheckTasks(o.tasks, "sample.tasks");
   if (o.writer != "model" && o.writer != "traces")
     FailUsage("sample.writer is '{}'; it must be model or traces", o.writer);
   if (o.writer == "traces" && o.tasks.empty())

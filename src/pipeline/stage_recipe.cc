@@ -200,8 +200,22 @@ class Reader {
     }
   }
   static void ValidateStage(const FieldPlaces& places, StageRecipe* stage) {
-    AtPlaces(places, FieldsOf(*stage),
-             [&] { std::visit([](const auto& recipe) { Validate(recipe); }, stage->recipe); });
+    AtPlaces(places, FieldsOf(*stage), [&] {
+      const auto* reinforcement = std::get_if<ReinforceRecipe>(&stage->recipe);
+      if (reinforcement && !stage->head.teacher.empty()) {
+        ValidateTaught(*reinforcement, stage->head.teacher);
+      } else {
+        std::visit([](const auto& recipe) { Validate(recipe); }, stage->recipe);
+      }
+    });
+  }
+  static void ValidateTaught(ReinforceRecipe recipe, const std::string& teacher) {
+    if (!recipe.teacher.model.empty()) {
+      FailUsage("distil.teacher is '{}', but the stage's teacher is {}; leave one of them out",
+                recipe.teacher.model, teacher);
+    }
+    recipe.teacher.model = teacher;
+    Validate(recipe);
   }
 
   // Sets what overrides say of this stage, by its kind and then by its name. An evaluation and what
@@ -281,9 +295,7 @@ class Reader {
     const bool plain = std::ranges::all_of(
         head.name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_'; });
     if (!plain) FailUsage("{}: name is '{}'; letters, digits, - and _ make one", place, head.name);
-    const bool own =
-        std::ranges::count(std::vector<std::string>{"data", "tokenizer", "measured"}, head.name);
-    if (own) FailUsage("{}: name is '{}', which a run writes itself", place, head.name);
+    RefuseTaken(place, head.name);
     if (head.name == kGivenModel && head.kind != "evaluate")
       FailUsage("{}: name is '{}', which is that of the model that a run is given", place,
                 head.name);
@@ -309,6 +321,22 @@ class Reader {
     RefuseUnknown(place, "teacher", head.teacher, /*makes_model=*/true);
     for (const std::string& data : head.data)
       RefuseUnknown(place, "data", data, /*makes_model=*/false);
+  }
+
+  // Names that mean something else: in the run's folder, and in front of an override.
+  static void RefuseTaken(const std::string& place, const std::string& name) {
+    const std::vector<std::string> written = {"data",    "tokenizer",   "measured",
+                                              "figures", "tensorboard", "probe"};
+    if (std::ranges::count(written, name) > 0)
+      FailUsage("{}: name is '{}', which a run writes itself; choose another", place, name);
+    StagesRecipe list;
+    const FieldList fields = darkhorse::FieldsOf(list);
+    if (name == kGivenModel || !(fields.Find(name) || fields.IsSection(name))) return;
+    FailUsage(
+        "{}: name is '{}', which is a field or section of the whole run, so settings of the one "
+        "would "
+        "be taken for the other's; choose another",
+        place, name);
   }
 
   // A stage, or else a path, which has a slash or an end.

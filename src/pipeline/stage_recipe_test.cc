@@ -368,8 +368,19 @@ TEST(ParseStagesRecipe, NamesWhatIsWrongAndWhere) {
   EXPECT_NE(why(base + "[[stage]]\nkind = \"reinforce\"\nname = \"base\"\n")
                 .find("another stage is called base, too"),
             std::string::npos);
-  EXPECT_NE(why(base + "[[stage]]\nkind = \"reinforce\"\nname = \"data\"\n").find("name is 'data'"),
-            std::string::npos);
+  for (const char* name : {"data", "tokenizer", "measured", "figures", "tensorboard", "probe"}) {
+    EXPECT_EQ(why(base + "[[stage]]\nkind = \"reinforce\"\nname = \"" + name + "\"\n"),
+              fmt::format("list.toml: stage 2: name is '{}', which a run writes itself; choose "
+                          "another",
+                          name));
+  }
+  for (const char* name : {"corpus", "vocab_size", "seed", "precision", "problems", "prompt"}) {
+    EXPECT_EQ(why(base + "[[stage]]\nkind = \"evaluate\"\nname = \"" + name + "\"\n"),
+              fmt::format("list.toml: stage 2: name is '{}', which is a field or section of the "
+                          "whole run, so settings of the one would be taken for the other's; "
+                          "choose another",
+                          name));
+  }
   EXPECT_NE(why(base + "[[stage]]\nkind = \"reinforce\"\nname = \"../x\"\n").find("name is"),
             std::string::npos);
   EXPECT_NE(why(base + "[[stage]]\nkind = \"sample\"\nteacher = \"base\"\n")

@@ -89,18 +89,26 @@ Problem Environment::TrainingProblem(uint64_t seed, uint64_t index) {
 }
 
 std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks) {
+  if (tasks.empty()) FailUsage("no task is named; give at least one, as in countdown:1");
   std::vector<WeightedTask> mixture;
-  for (const std::string& entry : tasks) {
-    for (const TaskShare& share : ParseTaskShares(entry)) {
-      const Task& task = FindTask(share.task);
-      task.Make(0, 0, share.level);  // throws for a level the task does not have
-      if (!(share.weight > 0 && std::isfinite(share.weight)))
-        FailUsage("task {}: weight is {}; it must be a positive number", entry, share.weight);
-      mixture.push_back({&task, share.level, share.weight});
+  for (const TaskShare& share : ParseTaskShares(fmt::format("{}", fmt::join(tasks, ",")))) {
+    const Task& task = FindTask(share.task);
+    task.Make(0, 0, share.level);  // throws for a level the task does not have
+    if (!(share.weight > 0 && std::isfinite(share.weight))) {
+      FailUsage("task {}:{}: weight is {}; it must be a positive number", share.task, share.level,
+                share.weight);
     }
+    mixture.push_back({&task, share.level, share.weight});
   }
-  if (mixture.empty()) FailUsage("no task is named; give at least one, as in countdown:1");
   return mixture;
+}
+
+void CheckTasks(const std::vector<std::string>& tasks, const char* field) {
+  try {
+    ParseMixture(tasks);
+  } catch (const UsageError& error) {
+    FailUsage("{} is not understood: {}", field, error.what());
+  }
 }
 
 std::unique_ptr<Environment> MakeTaskEnvironment(const std::vector<std::string>& tasks,

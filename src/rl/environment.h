@@ -68,6 +68,8 @@ struct WeightedTask {
 // From "name:level" or "name:level=weight". UsageError naming an unknown task (and the nearest
 // known one) or level.
 std::vector<WeightedTask> ParseMixture(const std::vector<std::string>& tasks);
+// The same of a recipe's field, which the UsageError names.
+void CheckTasks(const std::vector<std::string>& tasks, const char* field);
 
 // A mixture of built-in tasks, each problem made from (seed, index). `options`, decided
 // (rl/answers.h), say how answers are read.

@@ -113,6 +113,7 @@ TEST_F(LearnerAdapterTest, AnAdapterGoesOn) {
   EXPECT_EQ(second->Step({}).sampling_gap, 0);
   // All weights of it: the two in one.
   recipe.adapter.kind = "none";
+  recipe.adapter.weights = "auto";
   Scripted third({{"all", 1}}, ByPlace);
   EXPECT_EQ(WeightsOf(*Of(recipe, directory, third)), [&] {
     std::vector<float> merged(static_cast<size_t>(trained_->layout().buffer_size()));
@@ -122,12 +123,16 @@ TEST_F(LearnerAdapterTest, AnAdapterGoesOn) {
 }
 
 TEST_F(LearnerAdapterTest, OfThisProgramsModelsAllWeightsAreTrained) {
-  ReinforceRecipe recipe = Adapted("f32");
+  ReinforceRecipe recipe = Adapted("auto");
   recipe.adapter.kind = "auto";
   Scripted environment({{"all", 1}}, ByPlace);
   const std::string directory = RunPath("auto");
   Make(recipe, environment)->PublishModel(directory);
   EXPECT_FALSE(IsAdapterFolder(directory));
+  recipe.adapter.weights = "q8";
+  ExpectMessage(MessageOf([&] { Make(recipe, environment); }),
+                {"adapter.weights is 'q8'", "set adapter.kind to lora"});
+  recipe.adapter.weights = "auto";
   recipe.adapter.dora = true;
   ExpectMessage(MessageOf([&] { Make(recipe, environment); }),
                 {"adapter.dora is true", "set adapter.kind to lora"});

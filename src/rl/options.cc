@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "task/reading.h"
 #include "task/rules.h"
 #include "text/script.h"
@@ -92,8 +94,8 @@ void Validate(const ReinforceOptions& o) {
     if (value < 0) FailUsage("rl.{} is {}; it cannot be negative", name, value);
   }
   if (o.minibatches > o.prompts_per_step)
-    FailUsage("rl.minibatches is {} but there are only {} groups", o.minibatches,
-              o.prompts_per_step);
+    FailUsage("rl.minibatches is {} but there is only {} a step", o.minibatches,
+              Counted(o.prompts_per_step, "group"));
   if (!(o.temperature > 0)) FailUsage("rl.temperature is {}; it must be positive", o.temperature);
   if (!(o.router_bias_gamma >= 0))
     FailUsage("rl.router_bias_gamma is {}; it cannot be negative", o.router_bias_gamma);
@@ -227,6 +229,14 @@ void Validate(const TeacherOptions& o) {
        {std::pair{"weight", o.weight}, {"reward_weight", o.reward_weight}}) {
     if (!(value >= 0 && std::isfinite(value)))
       FailUsage("distil.{} is {}; it must be a number of at least 0", name, value);
+  }
+  const TeacherOptions standard;
+  for (const auto& [name, value, unset] :
+       {std::tuple{"weight", o.weight, standard.weight},
+        {"reward_weight", o.reward_weight, standard.reward_weight}}) {
+    if (!o.model.empty() || value == unset) continue;
+    FailUsage("distil.{} is {}, but there is no teacher; name one, or leave distil.{} at {}", name,
+              value, name, unset);
   }
 }
 

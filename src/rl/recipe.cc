@@ -52,17 +52,19 @@ void Validate(const ReinforceRecipe& r) {
           "no task to practise: name a file of problems (problems.file, with problems.rule or "
           "problems.reward), or tasks in rl.tasks");
     }
-    try {
-      ParseMixture(o.tasks);
-    } catch (const UsageError& error) {
-      FailUsage("rl.tasks is not understood: {}", error.what());
-    }
+    CheckTasks(o.tasks, "rl.tasks");
   } else if (o.evaluate_every > 0 && r.problems.held_out_share == 0) {
     FailUsage(
         "problems.held_out_share is 0, so there is nothing to evaluate on; raise it or set "
         "rl.evaluate_every to 0");
   }
   Validate(o);
+  if (o.reference_every > 0 && r.grpo.kl_beta == 0) {
+    FailUsage(
+        "rl.reference_every is {}, but grpo.kl_beta is 0, so there is no reference; set "
+        "grpo.kl_beta above 0, or rl.reference_every to 0",
+        o.reference_every);
+  }
 }
 
 int64_t RolloutSlots(const ReinforceOptions& o) {

@@ -118,6 +118,13 @@ std::vector<TaskShare> ParseTaskShares(std::string_view text) {
     if (colon != entry.npos) parse(colon + 1, equals, share.level);
     if (equals != entry.npos) parse(equals + 1, entry.npos, share.weight);
     FindTask(share.task);
+    const bool twice = std::ranges::any_of(shares, [&](const TaskShare& other) {
+      return other.task == share.task && other.level == share.level;
+    });
+    if (twice) {
+      FailUsage("{}:{} is listed twice; list it once, with the weight that it is to have",
+                share.task, share.level);
+    }
     shares.push_back(share);
     if (comma == text.npos) return shares;
     text.remove_prefix(comma + 1);

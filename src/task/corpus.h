@@ -36,7 +36,8 @@ std::string CorpusDocument(const CorpusMix& mix, uint64_t seed, uint64_t index);
 // Throws what CorpusDocument would.
 void CheckMix(const CorpusMix& mix);
 
-// "countdown:1=0.7,sum:2=0.3"; level and weight may be left out (1 and 1). Throws UsageError.
+// "countdown:1=0.7,sum:2=0.3"; level and weight may be left out (1 and 1). Throws UsageError, for a
+// task that is named twice with one level, too.
 std::vector<TaskShare> ParseTaskShares(std::string_view text);
 
 }  // namespace darkhorse

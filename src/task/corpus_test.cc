@@ -240,8 +240,8 @@ TEST(CorpusTest, TaskSharesAreRead) {
   EXPECT_EQ(shares[0].weight, 0.7);
   EXPECT_EQ(shares[1].task, "gcd");
   EXPECT_EQ(shares[1].level, 1);
-  for (const char* text :
-       {"", "countdown:", "countdown:x", "countdown=", "countdown=1x", "chess", ","}) {
+  for (const char* text : {"", "countdown:", "countdown:x", "countdown=", "countdown=1x", "chess",
+                           ",", "gcd,gcd:1=2"}) {
     EXPECT_THROW(ParseTaskShares(text), UsageError) << text;
   }
 }

@@ -61,6 +61,12 @@ TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& opti
           "adapter.dora is true, but all weights of {} are trained; set adapter.kind to lora, or "
           "dora to false",
           path);
+    if (options.weights != "auto") {
+      FailUsage(
+          "adapter.weights is '{}', but all weights of {} are trained; set adapter.kind to lora, "
+          "or weights to auto",
+          options.weights, path);
+    }
     RequireWritable(config_);
     return;  // of a model with an adapter, the two in one
   }
