@@ -13,6 +13,7 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "checkpoint/checksums.h"
 
@@ -86,7 +87,7 @@ std::string CheckpointsBeside(const std::string& directory) {
   std::ranges::sort(names);
   const size_t left_out = names.size() - std::min(names.size(), kMost);
   return fmt::format(
-      "{}{}", left_out == 0 ? "" : fmt::format("{} others, ", left_out),
+      "{}{}", left_out == 0 ? "" : Counted(static_cast<int64_t>(left_out), "other") + ", ",
       fmt::join(names.begin() + static_cast<ptrdiff_t>(left_out), names.end(), ", "));
 }
 
@@ -171,6 +172,28 @@ const RecipeField* FindField(const std::vector<RecipeField>& fields, const Recip
   return found == fields.end() ? nullptr : &*found;
 }
 
+// What a run is by a section of its recipe that no other kind's has.
+constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+    {"[[stage]]", "a run of several stages"},
+    {"[train]", "a pretraining run"},
+    {"[finetune]", "a fine-tuning run"},
+    {"[rl]", "a run of reinforcement learning"},
+    {"[sample]", "answers of a teacher"}};
+
+std::string_view KindOf(const std::vector<RecipeField>& recipe) {
+  for (const auto& [section, kind] : kKinds) {
+    if (std::ranges::count(recipe, section, &RecipeField::section) > 0) return kind;
+  }
+  return "";
+}
+
+void RefuseAnotherKind(const std::string& run, const std::vector<RecipeField>& before,
+                       const std::vector<RecipeField>& now) {
+  const std::string_view was = KindOf(before), is = KindOf(now);
+  if (was.empty() || is.empty() || was == is) return;
+  Fail("{}: holds {}, by its recipe.toml, and cannot hold {}; choose another folder", run, was, is);
+}
+
 // Whether both are a path that ends in the same name. Values are quoted.
 bool IsMoved(const std::string& before, const std::string& now) {
   const auto name = [](const std::string& value) {
@@ -189,9 +212,11 @@ void RequireMoreThanDone(const std::string& path, const Growth& growth,
   std::from_chars(change.after.data(), change.after.data() + change.after.size(), steps);
   if (steps > growth.done) return;
   Fail(
-      "{}: {} was {} and is now {}, but {} steps are done; set it to more than that, or choose "
-      "another run directory",
-      path, change.field, change.before, change.after, growth.done);
+      "{}: {} was {} and is now {}, but {} {} done; set it to more than that, or choose another "
+      "run "
+      "directory",
+      path, change.field, change.before, change.after, Counted(growth.done, "step"),
+      growth.done == 1 ? "is" : "are");
 }
 
 bool KeepLine(std::string_view line, int64_t last_step) {
@@ -229,7 +254,8 @@ std::string RecipeChange::Describe() const {
 std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,
                                       const std::vector<std::string>& written,
                                       const std::vector<StepsField>& may_grow,
-                                      const std::vector<std::string>& may_move) {
+                                      const std::vector<std::string>& may_move,
+                                      const std::string& defaults) {
   const std::string path = RecipePath(run);
   if (!FileExists(path)) {
     RefuseFilesOfAnother(run, written);
@@ -237,7 +263,8 @@ std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string&
   }
   std::vector<RecipeChange> changes;
   const std::vector<RecipeField> before = FieldsOfRecipe(ReadFile(path)),
-                                 now = FieldsOfRecipe(toml);
+                                 now = FieldsOfRecipe(toml), standard = FieldsOfRecipe(defaults);
+  RefuseAnotherKind(run, before, now);
   const std::string_view whose = goes_on ? "was started" : "in this folder was started";
   // A recipe is written whole, so that only another version has other fields.
   const auto refuse_version = [&](const RecipeField& field, std::string_view had) {
@@ -257,10 +284,12 @@ std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string&
       changes.push_back({field.path(), then->value, field.value});
     } else if (std::ranges::count(may_move, field.path()) == 0 ||
                !IsMoved(then->value, field.value)) {
+      const RecipeField* unset = FindField(standard, field);
       Fail(
-          "{}: the run {} with '{} = {}'{}, now it is '{} = {}'; go on with the same recipe, or "
-          "choose another run directory",
-          path, whose, field.name, then->value, field.InSection(), field.name, field.value);
+          "{0}: the run {1} with '{2} = {3}'{4}, now it is '{2} = {5}'{6}; go on with the same "
+          "recipe, which {0} is, too, or choose another run directory",
+          path, whose, field.name, then->value, field.InSection(), field.value,
+          unset && unset->value == field.value ? ", the default" : "");
     }
   }
   for (const RecipeField& field : before) {
@@ -359,7 +388,7 @@ std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {
   }
   if (latest.warnings.empty()) return std::nullopt;
   Fail(
-      "{}: none of the {} checkpoints is sound; restore one from a copy or start a new run in "
+      "{}: none of the checkpoints ({}) is sound; restore one from a copy or start a new run in "
       "another directory (the newest: {})",
       CheckpointsOf(run), latest.warnings.size(), latest.warnings.front());
 }

@@ -84,13 +84,15 @@ struct RecipeChange {
 // A run is what its recipe says, from first step to last. Where <run>/recipe.toml is there, throws
 // an Error naming the first field that differs, but for those of `may_grow`, whose changes are
 // returned, and for a file of the name it had in another place where `may_move` names its field;
-// goes_on: it is this run's own, else that of whatever run lies there. Error too where the recipe
+// goes_on: it is this run's own, else that of whatever run lies there; defaults: a recipe with all
+// fields as they are where nobody sets them, for the error. Error too where the recipe
 // is missing but checkpoints, inputs, a tokenizer or one of the names in `written` are there: the
 // files of another, which the run would overwrite or take for its own.
 std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,
                                       const std::vector<std::string>& written,
                                       const std::vector<StepsField>& may_grow = {},
-                                      const std::vector<std::string>& may_move = {});
+                                      const std::vector<std::string>& may_move = {},
+                                      const std::string& defaults = "");
 
 // Writes <run>/recipe.toml, whole or not at all; to be called after CheckRecipe.
 void RecordRecipe(const std::string& run, const std::string& toml);

@@ -98,7 +98,7 @@ TEST(FindLatestCheckpointTest, OfNoneThatIsSoundTheNewestIsNamed) {
   MakeStep(dir.path(), 5, 0);
   const std::string newest = MakeStep(dir.path(), 10, 9);
   EXPECT_EQ(MessageOf([&] { FindLatestCheckpoint(dir.path()); }),
-            fmt::format("{}/checkpoints: none of the 2 checkpoints is sound; restore one from a "
+            fmt::format("{}/checkpoints: none of the checkpoints (2) is sound; restore one from a "
                         "copy or start a new run in another directory (the newest: {}: passed "
                         "over: checksums.json is missing)",
                         dir.path(), newest));
@@ -120,6 +120,30 @@ TEST(StepDirectoryTest, OnlyItsOwnSpellingIsACheckpoint) {
   }
 }
 
+TEST(RecordRecipeTest, SaysWhatTheFolderHoldsThatIsOfAnotherKind) {
+  const ScratchDirectory dir;
+  const auto why = [&](const std::string& before, const std::string& now) {
+    RecordRecipe(dir.path(), before);
+    return MessageOf([&] { CheckRecipe(dir.path(), now, false, {}); });
+  };
+  const std::string pretraining = "[model]\na = 1\n[train]\nb = 2\n",
+                    sampling = "[sample]\nc = 3\n",
+                    stages = "d = 4\n[[stage]]\ne = 5\n[stage.train]\nb = 2\n";
+  EXPECT_EQ(why(pretraining, sampling),
+            dir.path() +
+                ": holds a pretraining run, by its recipe.toml, and cannot hold answers of "
+                "a teacher; choose another folder");
+  EXPECT_EQ(why(stages, pretraining),
+            dir.path() +
+                ": holds a run of several stages, by its recipe.toml, and cannot hold a "
+                "pretraining run; choose another folder");
+  EXPECT_EQ(why("[rl]\na = 1\n", "[finetune]\na = 1\n"),
+            dir.path() +
+                ": holds a run of reinforcement learning, by its recipe.toml, and cannot "
+                "hold a fine-tuning run; choose another folder");
+  EXPECT_EQ(why(stages, stages), "");
+}
+
 TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   const ScratchDirectory dir;
   const auto record = [&](const std::string& toml, bool goes_on) {
@@ -131,15 +155,20 @@ TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   const auto differs = [&](const char* whose, const char* then, const char* section,
                            const char* now) {
     return fmt::format(
-        "{}/recipe.toml: the run {} with '{}'{}, now it is '{}'; go on with the same recipe, or "
-        "choose another run directory",
+        "{0}/recipe.toml: the run {1} with '{2}'{3}, now it is '{4}; go on with the same recipe, "
+        "which {0}/recipe.toml is, too, or choose another run directory",
         dir.path(), whose, then, section, now);
   };
   EXPECT_EQ(record("a = 1\n[b]\nc = 2\n", false), "");
   EXPECT_EQ(record("a = 1\n[b]\nc = 2\n", false), "");
-  EXPECT_EQ(record("a = 2\n[b]\nc = 2\n", true), differs("was started", "a = 1", "", "a = 2"));
+  EXPECT_EQ(record("a = 2\n[b]\nc = 2\n", true), differs("was started", "a = 1", "", "a = 2'"));
   EXPECT_EQ(record("a = 1\n[b]\nc = 3\n", false),
-            differs("in this folder was started", "c = 2", " in [b]", "c = 3"));
+            differs("in this folder was started", "c = 2", " in [b]", "c = 3'"));
+  EXPECT_EQ(MessageOf([&] {
+              CheckRecipe(dir.path(), "a = 1\n[b]\nc = 3\n", true, {}, {}, {},
+                          "a = 1\n[b]\nc = 3\n");
+            }),
+            differs("was started", "c = 2", " in [b]", "c = 3', the default"));
   const auto of_another_version = [&](const char* had) {
     return fmt::format(
         "{}/recipe.toml: the run was started by a version of this program whose recipes {} in [b]; "

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "checkpoint/run_directory.h"
 #include "pipeline/answer_writer.h"
@@ -126,7 +127,8 @@ std::vector<Problem> SamplingRun::Draw() const {
     Fail("{}: all its problems are held out; lower problems.held_out_share", recipe_.problems.file);
   const int64_t asked = options_.problems > 0 ? options_.problems : wanted;
   if (static_cast<int64_t>(problems.size()) < asked)
-    Note(fmt::format("there are {} different problems, {} were asked for", problems.size(), asked));
+    Note(fmt::format("found {}, {} were asked for",
+                     Counted(std::ssize(problems), "different problem"), asked));
   return problems;
 }
 
@@ -190,7 +192,8 @@ SampleResult SamplingRun::Loop() {
   progress_.problems = static_cast<int64_t>(problems_.size());
   SampleResult result{.problems = progress_.problems};
   if (progress_.done > 0)
-    Note(fmt::format("{} of {} problems are sampled already", progress_.done, progress_.problems));
+    Note(fmt::format("{} of {} {} sampled already", progress_.done,
+                     Counted(progress_.problems, "problem"), progress_.done == 1 ? "is" : "are"));
   try {
     if (progress_.done < progress_.problems) {
       // What it says of fewer problems is no longer so.
@@ -207,8 +210,8 @@ SampleResult SamplingRun::Loop() {
                         SampleCard(recipe_, writer_->Name(), writer_->Shown(), result.selection));
     result.finished = true;
   } catch (const Interruption&) {
-    Note(fmt::format("stopped; the answers to {} of {} problems are saved", progress_.done,
-                     progress_.problems));
+    Note(fmt::format("stopped; the answers to {} of {} are saved", progress_.done,
+                     Counted(progress_.problems, "problem")));
   }
   result.done = progress_.done;
   return result;
@@ -228,7 +231,7 @@ SampleResult SampleAnswers(const SampleRecipe& recipe, const std::string& model,
   if (goes_on) may_grow.push_back({"sample.problems", LinesIn(samples)});
   CheckRecipe(out, ToToml(recipe), goes_on,
               {sample_files::kSamples, sample_files::kChats, sample_files::kCard}, may_grow,
-              {"problems.file", "sample.key_file"});
+              {"problems.file", "sample.key_file"}, ToToml(SampleRecipe()));
   std::optional<SamplingRun> run;
   try {
     run.emplace(recipe, model, out, callbacks);

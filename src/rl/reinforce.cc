@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/run_directory.h"
@@ -110,8 +111,8 @@ void ReinforcementRun::Begin() {
     // They count for nothing of the run.
     const ScoringFaults faults = environment_->TakeFaults();
     if (faults.samples > 0)
-      Note(fmt::format("probe: {} samples could not be scored; the last: {}", faults.samples,
-                       faults.last));
+      Note(fmt::format("probe: {} could not be scored; the last: {}",
+                       Counted(faults.samples, "sample"), faults.last));
     if (probe->hopeless && recipe_.probe.stop_if_hopeless)
       Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe->findings.front());
   }
@@ -310,7 +311,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
   if (resume) may_grow.push_back({"rl.steps", latest ? latest->step : 0});
   const std::vector<RecipeChange> changes =
       CheckRecipe(run, ToToml(recipe), latest.has_value(), Written(callbacks), may_grow,
-                  {"problems.file", "distil.teacher"});
+                  {"problems.file", "distil.teacher"}, ToToml(ReinforceRecipe()));
   std::optional<ReinforcementRun> loop;
   try {
     loop.emplace(recipe, StartOf(recipe, model_directory), run, callbacks);

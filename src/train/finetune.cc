@@ -295,8 +295,8 @@ FinetuneResult Finetune(const FinetuneRecipe& recipe, const std::string& model,
   if (resume) may_grow.push_back({"finetune.steps", latest ? latest->step : 0});
   std::vector<std::string> written = {"metrics.jsonl", "timings.jsonl", "best"};
   written.insert(written.end(), callbacks.written.begin(), callbacks.written.end());
-  const std::vector<RecipeChange> changes =
-      CheckRecipe(run, ToToml(recipe), latest.has_value(), written, may_grow);
+  const std::vector<RecipeChange> changes = CheckRecipe(
+      run, ToToml(recipe), latest.has_value(), written, may_grow, {}, ToToml(FinetuneRecipe()));
   std::optional<FinetuningRun> loop;
   try {
     TrainingStart start(model, recipe.adapter, FormatOf(recipe.finetune.precision));
