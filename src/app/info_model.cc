@@ -105,6 +105,11 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
   if (context == 0) context = std::min(kStandardContext, config.max_position_embeddings);
   const RunningMemory memory = MemoryToRun(
       *source, std::nullopt, {.form = CacheForm::kLatent, .sequences = 1, .tokens = context});
+  Json memory_bytes{{"weights", Whole(memory.weights)},
+                    {"cache", Whole(memory.cache)},
+                    {"rotations", Whole(memory.rotations)}};
+  if (memory.adapters > 0) memory_bytes["adapters"] = Whole(memory.adapters);
+  memory_bytes["total"] = Whole(memory.total());
   const int threads = NumThreads();
   const double peak = MeasurePeakGflops(threads, integers ? Format::kQ8 : Format::kF32);
   const double bandwidth = MeasureBandwidthGBs(threads);
@@ -118,11 +123,7 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
               {"file_bytes", source->file_bytes()},
               {"formats", std::move(shares)},
               {"context", context},
-              {"memory_bytes",
-               {{"weights", Whole(memory.weights)},
-                {"cache", Whole(memory.cache)},
-                {"rotations", Whole(memory.rotations)},
-                {"total", Whole(memory.total())}}},
+              {"memory_bytes", std::move(memory_bytes)},
               {"fits", memory.total() <= static_cast<double>(PhysicalMemoryBytes())},
               {"expected_prefill_tokens_per_second", kOfPeak * peak * 1e9 / flops},
               {"expected_decoding_tokens_per_second", kOfBandwidth * bandwidth * 1e9 / read}};

@@ -186,10 +186,20 @@ void WriteAdapter(const std::string& directory, const AdapterFiles& adapter,
   writer.Commit();
 }
 
+static void RequireAdapterFolder(const std::string& directory) {
+  if (IsAdapterFolder(directory)) return;
+  Fail("{}: is no adapter's folder, which holds {} and {}", directory, kAdapterConfig + 1,
+       kAdapterTensors + 1);
+}
+
+ParamLayout ReadAdapterLayout(const std::string& directory, const ModelSource& base) {
+  RequireAdapterFolder(directory);
+  const SafetensorsFile tensors(directory + kAdapterTensors);
+  return LayoutOf(tensors, base.config(), ReadAdapterConfig(directory).dora);
+}
+
 AdapterPairs ReadAdapter(const std::string& directory, const ModelSource& base) {
-  if (!IsAdapterFolder(directory))
-    Fail("{}: is no adapter's folder, which holds {} and {}", directory, kAdapterConfig + 1,
-         kAdapterTensors + 1);
+  RequireAdapterFolder(directory);
   VerifyChecksums(directory, Verify::kModel);
   AdapterFiles files = ReadAdapterConfig(directory);
   const SafetensorsFile tensors(directory + kAdapterTensors);

@@ -34,6 +34,8 @@ struct AdapterPairs {
 // wrong and the cure: another base's, a kind of adapter that is not read (biases, trained copies of
 // modules), a tensor of another shape, numbers that are not finite.
 AdapterPairs ReadAdapter(const std::string& directory, const ModelSource& base);
+// Of which pairs it is; no number is read. Error as of the files' heads.
+ParamLayout ReadAdapterLayout(const std::string& directory, const ModelSource& base);
 // The chat template of the folder, or where it has none the base's.
 ChatFormat AdapterChatFormat(const std::string& directory, const ModelSource& base);
 

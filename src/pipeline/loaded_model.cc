@@ -18,6 +18,8 @@ WeightStore::Choose Chooser(const ModelSource& source, std::optional<Format> for
   };
 }
 
+constexpr Format kAdapterFormat = Format::kF32;  // of an adapter's products
+
 // The adapter, where its products stay apart from its base's.
 const AdapterSource* AdapterApart(const ModelSource& source) {
   return source.config().latent_attention() ? nullptr : source.adapter();
@@ -44,10 +46,16 @@ ModelConfig MainModel(ModelConfig config, bool module = false) {
   return config;
 }
 
+// Of an adapter's numbers, as they are read and as its products take them.
+double BytesOf(const ParamLayout& layout) {
+  return static_cast<double>(layout.buffer_size()) * sizeof(float) +
+         static_cast<double>(AdaptedWeights::Bytes(layout, kAdapterFormat));
+}
+
 // The cure that helps: of the weights where they are too much by themselves, else of the cache.
 std::string Cure(const ModelSource& source, const RunningMemory& memory, const CacheNeed& need) {
   const auto held = static_cast<double>(PhysicalMemoryBytes());
-  const double left = held - memory.weights - memory.rotations - need.beside;
+  const double left = held - memory.weights - memory.rotations - memory.adapters - need.beside;
   if (left > 0 && memory.cache > 0) {
     const double tokens = static_cast<double>(need.sequences) * static_cast<double>(need.tokens);
     return fmt::format("{}: there is room for {:.0f} tokens in all", need.smaller_cache,
@@ -60,8 +68,8 @@ std::string Cure(const ModelSource& source, const RunningMemory& memory, const C
 }
 
 const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> format,
-                           const CacheNeed& need) {
-  const RunningMemory memory = MemoryToRun(opened.source(), format, need);
+                           const CacheNeed& need, const std::vector<std::string>& adapters) {
+  const RunningMemory memory = MemoryToRun(opened.source(), format, need, adapters);
   const double total = memory.total() + need.beside;
   if (total <= static_cast<double>(PhysicalMemoryBytes())) return opened.config();
   std::string what = fmt::format("{}: the model, with weights of {}", opened.path(),
@@ -70,6 +78,7 @@ const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> form
     what += fmt::format(" and a cache of {} for {} tokens", FormatBytes(memory.cache),
                         need.in_all > 0 ? fmt::to_string(need.in_all)
                                         : fmt::format("{} x {}", need.sequences, need.tokens));
+  if (memory.adapters > 0) what += fmt::format(" and adapters of {}", FormatBytes(memory.adapters));
   if (need.beside > 0) what += fmt::format(" and {} beside it", FormatBytes(need.beside));
   RequireMemory(total, what + ",", Cure(opened.source(), memory, need));
   return opened.config();
@@ -78,7 +87,7 @@ const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> form
 }  // namespace
 
 RunningMemory MemoryToRun(const ModelSource& opened, std::optional<Format> format,
-                          const CacheNeed& need) {
+                          const CacheNeed& need, const std::vector<std::string>& adapters) {
   const ModelSource& source = BaseOf(opened);
   const ModelConfig config = MainModel(source.config(), need.module);
   const WeightStore::Choose choose = Chooser(source, format);
@@ -92,6 +101,13 @@ RunningMemory MemoryToRun(const ModelSource& opened, std::optional<Format> forma
     memory.cache +=
         MtpProposer::Bytes(config, need.form, need.sequences, need.tokens, format_of_cache);
   }
+  if (config.latent_attention()) return memory;           // an adapter is part of its weights
+  if (const AdapterSource* own = AdapterApart(opened)) {  // which its source keeps, too
+    memory.adapters +=
+        BytesOf(own->layout()) + static_cast<double>(own->layout().buffer_size()) * sizeof(float);
+  }
+  for (const std::string& folder : adapters)
+    memory.adapters += BytesOf(ReadAdapterLayout(folder, source));
   return memory;
 }
 
@@ -105,7 +121,7 @@ OpenedModel::OpenedModel(const std::string& path)
 LoadedModel::LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need,
                          const std::vector<std::string>& adapters)
     : OpenedModel(std::move(opened)),
-      model_(Fitting(*this, format, need)),
+      model_(Fitting(*this, format, need, adapters)),
       weights_(MainModel(config(), need.module), BaseOf(source()),
                Chooser(BaseOf(source()), format)) {
   const AdapterSource* own = AdapterApart(source());
@@ -126,7 +142,7 @@ LoadedModel::LoadedModel(OpenedModel opened, std::optional<Format> format, const
   std::vector<AdapterValues> values(own ? 0 : 1);
   for (AdapterPairs& pairs : pairs_)
     values.push_back({&pairs.layout, pairs.files.scale(), pairs.values.data()});
-  adapted_.emplace(MainModel(config()), weights_.model(), values, Format::kF32);
+  adapted_.emplace(MainModel(config()), weights_.model(), values, kAdapterFormat);
 }
 
 std::vector<int32_t> OpenedModel::PromptTokens(std::string_view text, bool special) const {

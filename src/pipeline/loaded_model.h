@@ -40,10 +40,12 @@ struct RunningMemory {
   double weights = 0;
   double rotations = 0;  // of the positions
   double cache = 0;
-  double total() const { return weights + rotations + cache; }
+  double adapters = 0;  // beside the weights
+  double total() const { return weights + rotations + cache + adapters; }
 };
+// `adapters`: folders, as LoadedModel's.
 RunningMemory MemoryToRun(const ModelSource& source, std::optional<Format> format,
-                          const CacheNeed& need);
+                          const CacheNeed& need, const std::vector<std::string>& adapters = {});
 
 // What the files say. No weights are read.
 class OpenedModel {

@@ -202,6 +202,25 @@ TEST(LoadedModel, AnAdapterIsBesideItsBaseOrInIt) {
       EXPECT_EQ(hidden(both, both.weights()), got);
       EXPECT_EQ(hidden(twice, twice.weights()), got);
       EXPECT_EQ(loaded.weights().layers[0].gqa.o_proj.adapters.size(), 1u);
+      // Its numbers, read and packed, are counted before anything is taken.
+      const int64_t numbers = pairs.buffer_size() * static_cast<int64_t>(sizeof(float));
+      const int64_t packed = AdaptedWeights::Bytes(pairs, Format::kF32);
+      const auto refusal = [&](int64_t bytes, const char* first) {
+        setenv("DARKHORSE_MEMORY", std::to_string(bytes).c_str(), 1);
+        const std::string message = MessageOf([&] {
+          LoadedModel(OpenedModel(scratch / first), Format::kF32, {}, {scratch / "adapter"});
+        });
+        unsetenv("DARKHORSE_MEMORY");
+        return message;
+      };
+      const int64_t one = base.weight_bytes() + numbers + packed;
+      const int64_t two = one + 2 * numbers + packed;
+      EXPECT_EQ(refusal(one, "base"), "");
+      EXPECT_TRUE(Says(
+          refusal(one - 1, "base"),
+          " and adapters of " + FormatBytes(static_cast<double>(numbers + packed)) + ", needs"));
+      EXPECT_EQ(refusal(two, "adapter"), "");
+      EXPECT_NE(refusal(two - 1, "adapter"), "");
       // One with magnitudes is loaded alone, or not at all.
       options.dora = true;
       const ParamLayout magnitudes = AdapterLayout(config, options);
