@@ -253,5 +253,18 @@ TEST(AddSamplingFlags, EachSetsItsParameter) {
   EXPECT_EQ(sampling.min_p, 0.125f);
 }
 
+// Fields are called by the flags that set them, where they are meant.
+TEST(WithFlags, NamesOfFieldsBecomeFlags) {
+  const std::map<std::string, std::string> flags = {
+      {"problems.rule", "--rule"}, {"split_text", "--split-text"}, {"format", "--format"}};
+  EXPECT_EQ(WithFlags("problems.rule is x, problems.rules is y; set split_text.", flags),
+            "--rule is x, problems.rules is y; set --split-text.");
+  EXPECT_EQ(WithFlags("format is x; the format of split_text.json and my_split_text", flags),
+            "--format is x; the format of split_text.json and my_split_text");
+  EXPECT_EQ(MessageOf([&] { TellingFlags(flags, [] { FailUsage("format is x"); }); }),
+            "--format is x");
+  EXPECT_THROW(TellingFlags(flags, [] { FailUsage("format is x"); }), UsageError);
+}
+
 }  // namespace
 }  // namespace darkhorse

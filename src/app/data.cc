@@ -28,8 +28,8 @@ struct DataOptions {
 
 std::string Describe(const PrepareProgress& progress) {
   std::string text = fmt::format(
-      "{:.0f} % · {} documents · {} tokens · {} tokens/s", 100 * progress.fraction,
-      FormatCount(static_cast<double>(progress.documents)),
+      "{:.0f} % · {} {} · {} tokens · {} tokens/s", 100 * progress.fraction,
+      FormatCount(static_cast<double>(progress.documents)), Plural(progress.documents, "document"),
       FormatCount(static_cast<double>(progress.tokens)), FormatCount(progress.tokens_per_second));
   if (progress.eta_seconds >= 0) text += " · ETA " + FormatDuration(progress.eta_seconds);
   return text;
@@ -108,7 +108,9 @@ void RegisterData(Command app) {
   AddFieldFlags(command, FieldsOf(options->corpus));
   AddFieldFlags(command, FieldsOf(options->prepare));
   AddJsonFlag(command, &options->json);
-  command.Runs([options] { Run(*options); });
+  std::map<std::string, std::string> names = FlagNames(FieldsOf(options->corpus));
+  names.merge(FlagNames(FieldsOf(options->prepare)));
+  command.Runs([options, names] { TellingFlags(names, [&] { Run(*options); }); });
 }
 
 }  // namespace darkhorse

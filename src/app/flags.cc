@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/output.h"
+#include "base/ascii.h"
 #include "base/file.h"
 
 namespace darkhorse {
@@ -27,6 +28,32 @@ std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fiel
     flags.emplace(field.path, std::visit(add, field.value));
   }
   return flags;
+}
+
+std::map<std::string, std::string> FlagNames(const FieldList& fields) {
+  std::map<std::string, std::string> names;
+  for (const Field& field : fields.fields()) names[field.path] = FlagName(field);
+  return names;
+}
+
+std::string WithFlags(const std::string& text, const std::map<std::string, std::string>& flags) {
+  const auto in_name = [](char c) {
+    return IsAsciiLetter(c) || (c >= '0' && c <= '9') || c == '_';
+  };
+  std::string told;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = begin;
+    while (end < text.size() && (in_name(text[end]) || (text[end] == '.' && end + 1 < text.size() &&
+                                                        in_name(text[end + 1]))))
+      ++end;
+    const std::string word = text.substr(begin, std::max<size_t>(end - begin, 1));
+    const auto flag = flags.find(word);
+    const bool is_name =
+        flag != flags.end() && (begin == 0 || word.find_first_of("_.") != std::string::npos);
+    told += is_name ? flag->second : word;
+    begin += word.size();
+  }
+  return told;
 }
 
 void AddJsonFlag(Command command, bool* json) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/command.h"
+#include "base/error.h"
 #include "base/fields.h"
 #include "infer/sampler.h"
 #include "model/kv_cache.h"
@@ -29,6 +30,26 @@ void AddJsonFlag(Command command, bool* json);
 // by field, so that a command can set limits. The struct must live until the command has run.
 std::map<std::string, Flag> AddFieldFlags(Command command, const FieldList& fields,
                                           const std::map<std::string, std::string>& names = {});
+
+// How the fields of a config struct are called by flags: what AddFieldFlags adds.
+std::map<std::string, std::string> FlagNames(const FieldList& fields);
+
+// The text with fields called by their flags: errors and notes know the names that recipes have,
+// and whoever typed flags has no recipe. A name of one plain word, such as strict, counts where the
+// text begins with it.
+std::string WithFlags(const std::string& text, const std::map<std::string, std::string>& flags);
+
+// Runs the body, whose Error or UsageError is told so.
+template <typename Body>
+void TellingFlags(const std::map<std::string, std::string>& flags, const Body& body) {
+  try {
+    body();
+  } catch (const UsageError& error) {
+    throw UsageError(WithFlags(error.what(), flags));
+  } catch (const Error& error) {
+    throw Error(WithFlags(error.what(), flags));
+  }
+}
 
 // --resume where nothing lies to go on with is told, for --out may be misspelt.
 void TellOfNoRun(const std::string& out, bool resume);

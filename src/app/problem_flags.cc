@@ -14,15 +14,30 @@ void ProblemFlags::Register(Command command) {
   const auto described = [](const char* what, const auto& value) {
     return fmt::format("{} (default: what a recipe says, else {})", what, value);
   };
-  command.Add("--held-out-share", held_out_share,
-              described("of --problems, by their prompts' hash: kept out of training, measured "
-                        "with",
-                        defaults.held_out_share));
-  command.Add("--reward-processes", reward_processes,
-              described("copies of the reward program, side by side", defaults.reward_processes));
+  command
+      .Add("--held-out-share", held_out_share,
+           described("of --problems, by their prompts' hash: kept out of training, measured "
+                     "with",
+                     defaults.held_out_share))
+      .WithinReals(0, 1);
+  command
+      .Add("--reward-processes", reward_processes,
+           described("copies of the reward program, side by side", defaults.reward_processes))
+      .Within(1, 1024);
   command.Add("--reward-seconds", reward_seconds,
               described("of the reward program for one sample, its start included",
                         defaults.reward_seconds));
+}
+
+const std::map<std::string, std::string>& ProblemFlags::Names() {
+  static const std::map<std::string, std::string> names = {
+      {"problems.file", "--problems"},
+      {"problems.rule", "--rule"},
+      {"problems.reward", "--reward"},
+      {"problems.held_out_share", "--held-out-share"},
+      {"problems.reward_processes", "--reward-processes"},
+      {"problems.reward_seconds", "--reward-seconds"}};
+  return names;
 }
 
 void ProblemFlags::Apply(ProblemsOptions* options) const {

@@ -1,6 +1,7 @@
 // --problems and how they are scored: problems of the user's, where a command can work on them.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,8 @@ struct ProblemFlags {
   void Register(Command command);
   // Over what a recipe says: a rule replaces its program, a program its rule. UsageError.
   void Apply(ProblemsOptions* options) const;
+  // The fields that they set, as they are called in errors and notes; for WithFlags.
+  static const std::map<std::string, std::string>& Names();
 };
 
 }  // namespace darkhorse

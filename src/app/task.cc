@@ -106,7 +106,8 @@ void Check(const CheckOptions& options) {
   ProblemsOptions problems;
   options.flags.Apply(&problems);
   if (problems.file.empty()) FailUsage("task check: give --problems, the file to check");
-  const std::unique_ptr<Environment> environment = MakeOwnEnvironment(problems, Note);
+  const std::unique_ptr<Environment> environment = MakeOwnEnvironment(
+      problems, [](const std::string& text) { Note(WithFlags(text, ProblemFlags::Names())); });
   const std::vector<const Problem*> all = environment->AllProblems();
   std::vector<std::string> completions;
   std::vector<Answer> answers;
@@ -174,7 +175,8 @@ void RegisterTask(Command app) {
       "check", "Read a file of your own problems and score its own answers, as training would");
   check_options->flags.Register(check);
   AddJsonFlag(check, &check_options->json);
-  check.Runs([check_options] { Check(*check_options); });
+  check.Runs(
+      [check_options] { TellingFlags(ProblemFlags::Names(), [&] { Check(*check_options); }); });
 }
 
 }  // namespace darkhorse

@@ -181,7 +181,9 @@ void RegisterTrain(Command parent) {
   AddFieldFlags(command, FieldsOf(options->tokenizer));
   AddFieldFlags(command, FieldsOf(options->corpus));
   AddJsonFlag(command, &options->json);
-  command.Runs([options] { Train(*options); });
+  std::map<std::string, std::string> names = FlagNames(FieldsOf(options->corpus));
+  names.merge(FlagNames(FieldsOf(options->tokenizer)));
+  command.Runs([options, names] { TellingFlags(names, [&] { Train(*options); }); });
 }
 
 }  // namespace

@@ -107,7 +107,7 @@ class FieldPicker : public nlohmann::json_sax<Json> {
 }  // namespace
 
 JsonTemplate JsonTemplate::Field(const std::string& name) {
-  if (name.empty()) FailUsage("data.field is empty; name the JSON field that holds the text");
+  if (name.empty()) FailUsage("field is empty; name the JSON field that holds the text");
   JsonTemplate result;
   result.literals_ = {"", ""};
   result.fields_ = {name};
@@ -131,21 +131,20 @@ JsonTemplate JsonTemplate::Parse(std::string_view text) {
       const std::string_view name = text.substr(i + 1, close - i - 1);
       if (close == std::string_view::npos || name.empty() || name.find('{') != name.npos) {
         FailUsage(
-            "template \"{}\": the brace at character {} opens no {{field}}; write {{{{ for a brace",
+            "format \"{}\": the brace at character {} opens no {{field}}; write {{{{ for a brace",
             text, i + 1);
       }
       result.literals_.push_back(std::exchange(literal, ""));
       result.fields_.emplace_back(name);
       i = close;
     } else if (c == '}') {
-      FailUsage("template \"{}\": stray brace at character {}; write }}}} for a brace", text,
-                i + 1);
+      FailUsage("format \"{}\": stray brace at character {}; write }}}} for a brace", text, i + 1);
     } else {
       literal += c;
     }
   }
   if (result.fields_.empty()) {
-    FailUsage("template \"{}\" names no field; write one as {{text}}", text);
+    FailUsage("format \"{}\" names no field; write one as {{text}}", text);
   }
   result.literals_.push_back(literal);
   return result;
