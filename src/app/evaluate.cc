@@ -18,6 +18,7 @@
 #include "app/weights_flag.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "checkpoint/run_directory.h"
 #include "data/prepare.h"
 #include "pipeline/loaded_model.h"
@@ -115,19 +116,17 @@ void TellFaults(Environment& environment, Json* result) {
   if (!environment.CanFail()) return;
   const ScoringFaults faults = environment.TakeFaults();
   (*result)["reward_program_failures"] = faults.samples;
-  if (faults.samples > 0) Note(DescribeFaults(faults));
+  if (faults.samples > 0) Note(WithFlags(DescribeFaults(faults), ProblemFlags::Names()));
 }
 
 void EvaluateOn(Environment& environment, const EvaluateOptions& options, const LoadedModel& loaded,
                 const Prompter& prompter, const ProblemsOptions& problems, Json* result) {
   NoteContext(environment, options, loaded, prompter);
   StatusLine status;
-  int64_t tokens = 0;
   for (const TaskEvaluation& evaluation :
        Evaluate(loaded.model(), loaded.weights(), prompter, environment, options.evaluation, {},
-                nullptr, nullptr, [&](const EngineStep& step) {
-                  status.Show(fmt::format("{} tokens generated", tokens += step.sampled));
-                })) {
+                nullptr, nullptr,
+                [&](const EvaluationProgress& progress) { status.Show(ProgressText(progress)); })) {
     Json task = ToJson(evaluation);
     if (evaluation.lenient) task["answer"] = problems.answer;
     (*result)["tasks"].push_back(std::move(task));
@@ -172,8 +171,8 @@ void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems, PromptOpti
   } else if (around && (!options.tasks.empty() || !problems.file.empty())) {
     options.evaluation.max_tokens = around->recipe.rl.max_tokens;
     options.tokens_from = fmt::format("rl.max_tokens of {}", around->path);
-    Note(fmt::format("completions have at most {} tokens, as {} has it",
-                     options.evaluation.max_tokens, around->path));
+    Note(fmt::format("completions have at most {}, as {} has it",
+                     Counted(options.evaluation.max_tokens, "token"), around->path));
   } else {
     options.tokens_from = "the default of --completion-tokens";
   }
@@ -199,7 +198,10 @@ void Run(EvaluateOptions options) {
   const Prompter prompter(opened.Asked(), prompt, InstructionOf(problems), options.ask.Shots());
   std::unique_ptr<Environment> tasks, rows;
   if (!options.tasks.empty()) tasks = MakeTaskEnvironment(options.tasks, problems);
-  if (own) rows = MakeOwnEnvironment(problems, Note);
+  if (own) {
+    rows = MakeOwnEnvironment(
+        problems, [](const std::string& text) { Note(WithFlags(text, ProblemFlags::Names())); });
+  }
   const CacheNeed need =
       NeedOf(options, {tasks.get(), rows.get()}, prompter, opened.config().max_position_embeddings);
   const LoadedModel loaded(std::move(opened), options.weights.Of(options.model), need);
@@ -259,7 +261,7 @@ void RegisterEvaluate(Command app) {
       .Within(1, INT32_MAX);
   flags.at("slots").Within(1, kMaxBatch);
   AddJsonFlag(command, &options->json);
-  command.Runs([options] { Run(*options); });
+  command.Runs([options] { TellingFlags(ProblemFlags::Names(), [&] { Run(*options); }); });
 }
 
 }  // namespace darkhorse

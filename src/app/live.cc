@@ -84,6 +84,10 @@ std::string StepText(const ReinforceMetrics& m, int64_t steps, double eta_second
   return text + fmt::format(" · {} tokens/s", FormatCount(m.generated_per_second));
 }
 
+std::string ProgressText(const EvaluationProgress& p) {
+  return fmt::format("sample {}/{} · {} generated", p.done, p.total, Counted(p.tokens, "token"));
+}
+
 void ReinforceView::Show(const ReinforceMetrics& m) {
   pace_.AddStep(m.sample_seconds + m.score_seconds + m.train_seconds);
   status_.Show(StepText(m, steps_, pace_.SecondsFor(steps_ - m.step)));
@@ -133,7 +137,7 @@ SampleCallbacks SampleView::Callbacks() {
               },
           .on_tokens =
               [this](int64_t tokens) {
-                tokens_ = fmt::format("{} tokens generated", tokens);
+                tokens_ = Counted(tokens, "token") + " generated";
                 Show();
               },
           .on_note = Note,
@@ -143,7 +147,8 @@ SampleCallbacks SampleView::Callbacks() {
 }
 
 std::string DescribeFaults(const ScoringFaults& faults) {
-  return fmt::format("{} samples could not be scored; the last: {}", faults.samples, faults.last);
+  return fmt::format("{} could not be scored; the last: {}", Counted(faults.samples, "sample"),
+                     faults.last);
 }
 
 std::string Describe(const TaskEvaluation& e) {

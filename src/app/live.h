@@ -37,6 +37,8 @@ class Pace {
 std::string StepText(const StepMetrics& metrics, int64_t steps, double eta_seconds,
                      double peak_gflops);
 std::string StepText(const ReinforceMetrics& metrics, int64_t steps, double eta_seconds);
+// The same of an evaluation: "sample 12/2048 · 3456 tokens generated".
+std::string ProgressText(const EvaluationProgress& progress);
 
 class PretrainView {
  public:

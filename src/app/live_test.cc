@@ -29,6 +29,12 @@ StepMetrics PretrainStep() {
   return m;
 }
 
+TEST(ProgressText, OfAnEvaluation) {
+  EXPECT_EQ(ProgressText({.done = 0, .total = 40, .tokens = 1}), "sample 0/40 · 1 token generated");
+  EXPECT_EQ(ProgressText({.done = 40, .total = 40, .tokens = 123456}),
+            "sample 40/40 · 123456 tokens generated");
+}
+
 TEST(StepText, OfPretraining) {
   const StepMetrics m = PretrainStep();
   EXPECT_EQ(StepText(m, 100, 3661, 200),

@@ -187,14 +187,17 @@ bool Engine::idle() const {
 int64_t Engine::running() const { return static_cast<int64_t>(running_.size()); }
 
 std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& requests,
-                                         const TokenCallback& on_token,
-                                         const StepCallback& on_step) {
+                                         const TokenCallback& on_token, const StepCallback& on_step,
+                                         const EndedCallback& on_ended) {
   CHECK(idle());
   for (size_t r = 0; r < requests.size(); ++r) Check(requests[r], fmt::format("prompt {}", r + 1));
   const RequestId first = next_id_;
   for (size_t r = 0; r < requests.size(); ++r) Enqueue(requests[r], next_id_++, r);
   std::vector<Completion> finished;
-  const auto keep = [&](Completion completion) { finished.push_back(std::move(completion)); };
+  const auto keep = [&](Completion completion) {
+    finished.push_back(std::move(completion));
+    if (on_ended) on_ended(finished.back());
+  };
   generating_ = true;
   try {
     while (Step({on_token, keep, on_step})) {

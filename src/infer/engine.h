@@ -52,6 +52,8 @@ double Flops(const ModelCost& cost, const EngineStep& step);
 using TokenCallback = std::function<bool(const Completion& so_far)>;
 // Called once per completion, when it has ended.
 using FinishedCallback = std::function<void(Completion)>;
+// The same, of one that is kept.
+using EndedCallback = std::function<void(const Completion&)>;
 // Called once per forward pass, before the callbacks of its tokens.
 using StepCallback = std::function<void(const EngineStep&)>;
 
@@ -129,7 +131,8 @@ class Engine {
   // request. What a callback throws cancels all of them and leaves the engine idle.
   std::vector<Completion> Generate(const std::vector<GenerationRequest>& requests,
                                    const TokenCallback& on_token = {},
-                                   const StepCallback& on_step = {});
+                                   const StepCallback& on_step = {},
+                                   const EndedCallback& on_ended = {});
 
   const ModelConfig& config() const { return model_.config(); }
   const GenerationStats& stats() const { return stats_; }

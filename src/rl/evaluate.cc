@@ -120,15 +120,30 @@ std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeight
                                      const Prompter& prompter, Environment& environment,
                                      const EvaluationOptions& o, const StopRequest& stop,
                                      std::vector<Sample>* kept, std::vector<Problem>* kept_problems,
-                                     const StepCallback& on_step) {
+                                     const EvaluationProgressCallback& on_progress) {
   Validate(o);
   const ModelConfig& config = model.config();
   SamplingParams sampling;
   sampling.temperature = o.temperature;
   std::vector<TaskEvaluation> evaluations;
   uint64_t stream = 0;
-  for (const std::vector<Problem>& problems : environment.HeldOut(o.problems)) {
-    const RolloutOptions rollout{o.samples, o.max_tokens, sampling, o.seed, stream, on_step};
+  const std::vector<std::vector<Problem>> held_out = environment.HeldOut(o.problems);
+  EvaluationProgress progress;
+  for (const std::vector<Problem>& problems : held_out) progress.total += std::ssize(problems);
+  progress.total *= o.samples;
+  const auto add = [&](int64_t samples, int64_t tokens) {
+    progress.done += samples;
+    progress.tokens += tokens;
+    if (on_progress) on_progress(progress);
+  };
+  for (const std::vector<Problem>& problems : held_out) {
+    const RolloutOptions rollout{.samples = o.samples,
+                                 .max_tokens = o.max_tokens,
+                                 .sampling = sampling,
+                                 .seed = o.seed,
+                                 .stream = stream,
+                                 .on_step = [&](const EngineStep& step) { add(0, step.sampled); },
+                                 .on_sample = [&] { add(1, 0); }};
     stream += uint64_t{1} << 32;
     Engine engine(
         model, weights, CacheForm::kExpanded,

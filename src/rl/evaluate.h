@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -49,13 +50,21 @@ TaskEvaluation Summarize(const std::vector<Problem>& problems, const std::vector
 // pass@1, the mean over tasks, whose problems are independent.
 Interval MeanAccuracy(const std::vector<TaskEvaluation>& evaluations);
 
+// How far an evaluation is.
+struct EvaluationProgress {
+  int64_t done = 0, total = 0;  // samples
+  int64_t tokens = 0;           // generated
+};
+using EvaluationProgressCallback = std::function<void(const EvaluationProgress&)>;
+
 // How good the model is at the environment's held-out problems: one evaluation a task and level.
-// kept, kept_problems: what it said to what; on_step hears of each forward pass. Interruption.
+// kept, kept_problems: what it said to what; on_progress hears after each forward pass and each
+// sample. Interruption.
 std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeights& packed_weights,
                                      const Prompter& prompter, Environment& environment,
                                      const EvaluationOptions& options, const StopRequest& stop,
                                      std::vector<Sample>* kept = nullptr,
                                      std::vector<Problem>* kept_problems = nullptr,
-                                     const StepCallback& on_step = {});
+                                     const EvaluationProgressCallback& on_progress = {});
 
 }  // namespace darkhorse

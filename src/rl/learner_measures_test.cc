@@ -57,6 +57,29 @@ TEST_F(LearnerTest, AnEvaluationsTemperatureAndSeedCount) {
   EXPECT_NE(MessageOf([&] { said(options); }).find("samples is 0"), std::string::npos);
 }
 
+TEST_F(LearnerTest, AnEvaluationTellsHowFarItIs) {
+  Scripted environment({{"all", 1}}, ByPlace);
+  const std::vector<Problem> two(2, environment.TrainingProblemOf(0, 0, 0));
+  environment.held_out = {two, {two.front()}};
+  const PackedWeights packed(trained_->config(), trained_->layout(), trained_->mutable_weights());
+  EvaluationOptions options;
+  options.samples = 3;
+  options.max_tokens = 8;
+  std::vector<EvaluationProgress> told;
+  std::vector<Sample> samples;
+  Evaluate(trained_->model(), packed.model(), Prompter({"", *tokenizer_, 0}), environment, options,
+           {}, &samples, nullptr, [&](const EvaluationProgress& p) { told.push_back(p); });
+  std::vector<int64_t> done;
+  for (const EvaluationProgress& p : told) {
+    EXPECT_EQ(p.total, 9);
+    if (p.done > (done.empty() ? 0 : done.back())) done.push_back(p.done);
+  }
+  EXPECT_EQ(done, (std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  int64_t tokens = 0;
+  for (const Sample& sample : samples) tokens += std::ssize(sample.completion);
+  EXPECT_EQ(told.back().tokens, tokens);
+}
+
 // Whatever the recipe says of training's randomness; only how long a completion may be is its own.
 TEST_F(LearnerTest, EvaluationsOfAllRunsAreComparable) {
   ReinforceRecipe recipe = Still();

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/format.h"
 #include "base/parallel.h"
 
 namespace darkhorse {
@@ -32,9 +33,9 @@ std::string ContextNote(const std::string& name, int64_t max_tokens, int64_t lon
                         int64_t context) {
   if (max_tokens <= context - longest_prompt) return "";
   return fmt::format(
-      "{} is {}, but the model's context holds {} tokens: behind the longest prompt, {} tokens "
+      "{} is {}, but the model's context holds {} tokens: behind the longest prompt, {} "
       "long, a completion has room for {}",
-      name, max_tokens, context, longest_prompt, context - longest_prompt);
+      name, max_tokens, context, Counted(longest_prompt, "token"), context - longest_prompt);
 }
 
 int64_t RolloutCapacity(const Prompter& prompter, const std::vector<Problem>& problems,
@@ -73,15 +74,18 @@ std::vector<Sample> Rollout(Engine& engine, const Prompter& prompter,
   EngineStep work;
   double tail = 0, pass_start = start;
   int64_t most_running = 0;
-  std::vector<Completion> completions =
-      engine.Generate(requests, keep_going, [&](const EngineStep& step) {
-        work += step;
-        most_running = std::max(most_running, engine.running());
-        const double now = SteadySeconds();
-        if (2 * engine.running() < most_running) tail += now - pass_start;
-        pass_start = now;
-        if (options.on_step) options.on_step(step);
-      });
+  const auto count = [&](const EngineStep& step) {
+    work += step;
+    most_running = std::max(most_running, engine.running());
+    const double now = SteadySeconds();
+    if (2 * engine.running() < most_running) tail += now - pass_start;
+    pass_start = now;
+    if (options.on_step) options.on_step(step);
+  };
+  const auto ended = [&](const Completion&) {
+    if (options.on_sample) options.on_sample();
+  };
+  std::vector<Completion> completions = engine.Generate(requests, keep_going, count, ended);
   std::vector<Sample> samples(completions.size());
   ParallelFor(static_cast<int64_t>(samples.size()), [&](int64_t i) {
     Completion& completion = completions[static_cast<size_t>(i)];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,9 @@ struct RolloutOptions {
   int64_t max_tokens = 1;  // of a completion
   SamplingParams sampling;
   uint64_t seed = 0;
-  uint64_t stream = 0;        // problem p's sample i draws from stream + p * samples + i
-  StepCallback on_step = {};  // hears of each forward pass; may be null
+  uint64_t stream = 0;                   // problem p's sample i draws from stream + p * samples + i
+  StepCallback on_step = {};             // hears of each forward pass; may be null
+  std::function<void()> on_sample = {};  // of each sample that has ended; may be null
 };
 
 // Where a rollout's time went.
