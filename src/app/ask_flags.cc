@@ -55,8 +55,9 @@ PromptOptions AskFlags::Prompt(PromptOptions prompt, const OpenedModel& model) c
   const bool has_one = !model.chat_format().chat_template.empty();
   if (chat == "on" && !has_one) FailUsage("--chat on: {} has no chat template", model.path());
   const bool chats = has_one && prompt.form != "plain";
-  if (!chats && !(shots.empty() && prompt.system.empty() && !instruction)) {
-    FailUsage("--shots, --system and --instruction are for a chat, but {}",
+  const bool told = !prompt.system.empty() || thinking != "auto" || instruction;
+  if (!chats && (told || !shots.empty())) {
+    FailUsage("--shots, --system, --thinking and --instruction are for a chat, but {}",
               has_one ? "--chat is off" : model.path() + " has no chat template");
   }
   return prompt;

@@ -15,6 +15,7 @@
 #include "app/speech.h"
 #include "app/weights_flag.h"
 #include "base/error.h"
+#include "base/format.h"
 #include "base/interrupt.h"
 #include "base/utf8.h"
 #include "infer/engine.h"
@@ -129,10 +130,10 @@ class Chat : public ChatPartner {
     const bool asked = options_.max_tokens &&
                        static_cast<int64_t>(completion.tokens.size()) >= *options_.max_tokens;
     const bool longer = context() < loaded_.config().max_position_embeddings;
-    const std::string why =
-        asked ? fmt::format("at {} tokens; --max-tokens gives more", *options_.max_tokens)
-              : fmt::format("where the context of {} tokens is full{}", context(),
-                            longer ? "; --context gives more" : "");
+    const std::string why = asked ? fmt::format("at {}; --max-tokens gives more",
+                                                Counted(*options_.max_tokens, "token"))
+                                  : fmt::format("where the context of {} tokens is full{}",
+                                                context(), longer ? "; --context gives more" : "");
     Note(fmt::format("the answer to '{}' is cut off {}", Printable(question, 60), why));
   }
 
@@ -197,10 +198,20 @@ void CheckFlags(const ChatFlags& options) {
   if (options.context) FailUsage("--context: with --url it is the server's own");
 }
 
+// Of what only a chat template has a place for.
+void CheckTemplate(const ChatFlags& options, const OpenedModel& opened) {
+  if (!opened.chat_format().chat_template.empty()) return;
+  const bool system = options.system && !options.system->empty();
+  if (!system && options.thinking == "auto") return;
+  FailUsage("{}: {} has no chat template, so it would not be told that; leave it out",
+            system ? "--system" : "--thinking", opened.path());
+}
+
 void Run(const ChatFlags& options) {
   CheckFlags(options);
   if (!options.url.empty()) return Talk(options, *MakeRemoteChat(options));
   OpenedModel opened(options.model);
+  CheckTemplate(options, opened);
   Speculation speculation(options.speculate, opened);
   const CacheNeed need = speculation.With({.form = kForm,
                                            .sequences = 1,

@@ -190,6 +190,8 @@ TEST_F(EvaluateTest, WithoutAChatQuestionsStandAlone) {
             std::string::npos);
   EXPECT_NE(ErrorOf(asked(Model(), {"--shots", Questions()})).find("has no chat template"),
             std::string::npos);
+  EXPECT_NE(ErrorOf(asked(Model(), {"--thinking", "off"})).find("has no chat template"),
+            std::string::npos);
   EXPECT_NE(ErrorOf(asked(Chatty(), {"--chat", "off", "--system", "s"})).find("--chat is off"),
             std::string::npos);
   const std::string long_row = scratch_->Write(

@@ -300,6 +300,23 @@ TEST_F(CommandsTest, ChatAnswersLineByLine) {
   EXPECT_EQ(outcome.code, 1);  // stdin is no terminal
 }
 
+TEST_F(CommandsTest, AChatTellsNothingToAModelWithoutATemplate) {
+  std::stringbuf input("1+2\n");
+  std::streambuf* before = std::cin.rdbuf(&input);
+  const auto expect = [&](std::vector<std::string> more, const std::string& flag) {
+    more.insert(more.begin(), {"chat", "--model", Model(), "--max-tokens", "1"});
+    const Outcome outcome = CallProgram(more);
+    EXPECT_EQ(outcome.code, flag.empty() ? 0 : 2) << outcome.error;
+    const std::string says = flag + ": " + Model() + " has no chat template";
+    EXPECT_EQ(outcome.error.find(says) != std::string::npos, !flag.empty()) << outcome.error;
+  };
+  expect({"--system", "Be brief."}, "--system");
+  expect({"--thinking", "on"}, "--thinking");
+  expect({"--system", "", "--thinking", "auto"}, "");
+  std::cin.rdbuf(before);
+  std::cin.clear();
+}
+
 // In the format that --weights names, and without it in that of the stage that the model lies in.
 TEST_F(CommandsTest, WeightsHaveTheFormatAskedForOrThatOfTheRun) {
   const std::string shard = *scratch_ / "data/val.bin";
