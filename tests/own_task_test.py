@@ -356,7 +356,7 @@ class BadInput(OwnTask):
         self.refuse(2, *self.check("rows.jsonl", "--rule", "numerc"), says="did you mean 'numeric'?")
         self.refuse(2, *self.check("rows.jsonl"), says="say how its answers are scored")
         self.refuse(2, *self.check("rows.jsonl", "--rule", "exact", "--reward", "cat"), says="only one of them")
-        self.refuse(2, "task", "check", "--rule", "exact", says="problems.file")
+        self.refuse(2, "task", "check", "--rule", "exact", says="--problems")
         self.refuse(2, "task", "check", says="--problems")
         self.refuse(2, *self.check("rows.jsonl", "--rule", "exact", "--held-out-share", 2), says="[0, 1]")
         rows = ("--problems", "rows.jsonl", "--rule", "exact")
@@ -377,7 +377,7 @@ class BadInput(OwnTask):
         self.refuse(1, *self.check(self.write("open.jsonl", row(prompt="p", answer="(")), "--rule", "regex"),
                     says="open.jsonl:1: the answer '('")
         self.write("one.jsonl", row(prompt="p", answer="1"))
-        self.refuse(1, *self.check("one.jsonl", *exact, "--held-out-share", 0.001), says="none of its 1 problems")
+        self.refuse(1, *self.check("one.jsonl", *exact, "--held-out-share", 0.001), says="none of its problems (1)")
         self.refuse(1, *self.reinforce("none", "--problems", "rows.jsonl", *exact, problems__held_out_share=1),
                     says="none to train on")
         self.write("long.jsonl", ROWS + row(prompt="x" * 3000, answer="1"))

@@ -192,7 +192,7 @@ class Report(unittest.TestCase):
         self.write("base.json", [], b"[{}, 3")
         self.write("base/recipe.toml", [], b"[model]\nhidden_size = 'wide'\n")
         page = self.report()
-        self.assertIn("1 steps", page.text)
+        self.assertIn("1 step, 0 tokens", page.text)
 
     def test_numbers_so_large_that_a_tick_is_lost_in_their_rounding(self):
         large = 2.0**60

@@ -64,7 +64,7 @@ TEST_F(CheckpointTest, LatestFallsBackFromADamagedOne) {
   ASSERT_EQ(latest->warnings.size(), 2u);
   EXPECT_TRUE(Says(latest->warnings[0], "optimizer.safetensors: damaged"));
   fs::remove(StepDirectory(run(), 5) + "/config.json");
-  EXPECT_TRUE(Says(MessageOf([&] { FindLatestCheckpoint(run()); }), "none of the 3"));
+  EXPECT_TRUE(Says(MessageOf([&] { FindLatestCheckpoint(run()); }), "none of the checkpoints (3)"));
 }
 
 TEST_F(CheckpointTest, FullDiskLeavesTheOldOnes) {

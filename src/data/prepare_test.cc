@@ -454,7 +454,8 @@ TEST(Prepare, ImpossibleWishesAreNamed) {
   options.validation_fraction = 1e-9;
   const auto one_sided = [](const char* split, const char* cure, double fraction) {
     return fmt::format(
-        "none of the 10 documents fell to the {} split; {} validation_fraction = {}, or make more "
+        "none of the documents (10) fell to the {} split; {} validation_fraction = {}, or make "
+        "more "
         "documents (split_text cuts a text)",
         split, cure, fraction);
   };

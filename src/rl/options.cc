@@ -94,7 +94,7 @@ void Validate(const ReinforceOptions& o) {
     if (value < 0) FailUsage("rl.{} is {}; it cannot be negative", name, value);
   }
   if (o.minibatches > o.prompts_per_step)
-    FailUsage("rl.minibatches is {} but there is only {} a step", o.minibatches,
+    FailUsage("rl.minibatches is {}, more than the {} of a step", o.minibatches,
               Counted(o.prompts_per_step, "group"));
   if (!(o.temperature > 0)) FailUsage("rl.temperature is {}; it must be positive", o.temperature);
   if (!(o.router_bias_gamma >= 0))

@@ -168,7 +168,7 @@ TEST_F(OwnProblemsTest, FewHeldOutProblemsAreToldOf) {
 TEST_F(OwnProblemsTest, EmptySharesAreErrors) {
   ProblemsOptions options = Rows(3);
   options.held_out_share = 1e-9;
-  EXPECT_NE(MessageOf([&] { Make(options); }).find("none of its 3 problems"), std::string::npos);
+  EXPECT_NE(MessageOf([&] { Make(options); }).find("none of its problems (3)"), std::string::npos);
   options.held_out_share = 1;
   const auto environment = Make(options);
   EXPECT_NE(MessageOf([&] { environment->TrainingProblem(1, 0); }).find("none to train on"),

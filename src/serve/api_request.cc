@@ -303,6 +303,10 @@ TextRequest ParseTextRequest(const std::string& body, const SamplingParams& stan
   TextRequest request;
   // With 'echo' a prompt alone may be asked about.
   ParseShared(object, standard, limits, /*least_tokens=*/0, &request);
+  if (Find(object, "max_reasoning_tokens")) {
+    Refuse("max_reasoning_tokens",
+           "is for /v1/chat/completions, which knows where a thought begins", "unsupported");
+  }
   request.echo = Bool(object, "echo", false);
   request.top_logprobs = Integer(object, "logprobs", 0, limits.top_logprobs);
   request.prompts = ParseTexts(object, "prompt");

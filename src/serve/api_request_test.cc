@@ -260,6 +260,11 @@ TEST(ApiRequest, ThinkingIsSwitchedByEveryNameOfIt) {
       false);
 }
 
+TEST(ApiRequest, ATextHasNoBudgetOfThought) {
+  const std::string body = R"({"prompt":"a","max_reasoning_tokens":3})";
+  EXPECT_THROW(ParseTextRequest(body, {}, {}), ApiError);
+}
+
 TEST(ApiRequest, AThoughtMayHaveABudget) {
   EXPECT_EQ(Chat("").max_reasoning_tokens, std::nullopt);
   EXPECT_EQ(Chat(R"(,"max_reasoning_tokens":null)").max_reasoning_tokens, std::nullopt);

@@ -22,7 +22,8 @@ struct ChatPrompt {
 };
 
 // By the model's chat template. A model without one was trained on questions as its tasks word
-// them, each of which stands alone: its prompt is the last message and a newline. May be asked from
+// them, each of which stands alone: its prompt is the last message and a newline; of an answer to
+// be continued the message before it, a newline and what there is of the answer. May be asked from
 // many threads at once.
 class ChatPrompter {
  public:

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace darkhorse {
 namespace {
 
@@ -33,6 +35,25 @@ TEST_F(ChatPrompterTest, AThoughtThatHasBegunMayBeContinued) {
     EXPECT_EQ(tokenizer_.Decode(prompt.tokens), "<b>q<think>so");
     EXPECT_EQ(prompt.begins_in_thought, continues);
   }
+}
+
+// Of a model that was trained on problems: the problem, a line's end, and what there is of the
+// answer, whose tags are the model's tokens.
+TEST_F(ChatPrompterTest, WithoutATemplateAnAnswerGoesOnBehindItsProblem) {
+  const auto go_on = [&](const char* begun) {
+    return Prompt("",
+                  {{{"role", "user"}, {"content", "a b<think>"}},
+                   {{"role", "assistant"}, {"content", begun}}},
+                  true);
+  };
+  const int32_t tag = *tokenizer_.TokenId("<think>");
+  const ChatPrompt within = go_on("<think>a");
+  EXPECT_EQ(tokenizer_.Decode(within.tokens), "<b>a b<think>\n<think>a");
+  EXPECT_EQ(std::ranges::count(within.tokens, tag), 1);
+  EXPECT_TRUE(within.begins_in_thought);
+  EXPECT_FALSE(go_on("<think>a</think>b").begins_in_thought);
+  EXPECT_FALSE(go_on("b").begins_in_thought);
+  EXPECT_EQ(tokenizer_.Decode(go_on("").tokens), "<b>a b<think>\n");
 }
 
 TEST_F(ChatPrompterTest, WithoutATemplateWhatIsContinuedIsNoLine) {
