@@ -44,7 +44,10 @@ TEST(Json, SaysWhereAndWhatToMend) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"{\"a\": NaN}", "at byte 7: NaN is no JSON; write a number, true"},
       {"{\"a\": -Infinity}", "at byte 8: -Infinity is no JSON"},
+      {"{\"a\": Infinity}", "at byte 7: Infinity is no JSON"},
+      {"{\"a\": None}", "at byte 7: None is no JSON"},
       {"{\"a\": True}", "at byte 7: True is no JSON"},
+      {"{\"a\": False}", "at byte 7: False is no JSON"},
       {R"({"a": "\ud800"})", "at byte 14: half of a character written as two \\u escapes"},
       {R"({"a": "\udc00"})", "half of a character"},
       {"{\"a\": \"\xe9t\xe9\"}", "at byte 8: the byte 0xE9 is not UTF-8; if the text is Latin-1"},

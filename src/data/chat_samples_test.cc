@@ -14,13 +14,14 @@ using nlohmann::json;
 using Json = nlohmann::ordered_json;
 using Ids = std::vector<int32_t>;
 
-enum : int32_t { kStart = 256, kEnd, kBos, kEos, kThink, kThinkEnd };
+enum : int32_t { kStart = 256, kEnd, kBos, kEos, kThink, kThinkEnd, kAnswer, kAnswerEnd };
 
-// Tags of thoughts are tokens, though none that ends anything.
+// Tags of thoughts and answers are tokens, though none that ends anything.
 Tokenizer ChatTokenizer() {
   json added = json::array();
   std::vector<std::string> extra;
-  for (const char* content : {"<|im_start|>", "<|im_end|>", "<s>", "</s>", "<think>", "</think>"}) {
+  for (const char* content : {"<|im_start|>", "<|im_end|>", "<s>", "</s>", "<think>", "</think>",
+                              "<answer>", "</answer>"}) {
     const auto id = static_cast<int32_t>(256 + extra.size());
     added.push_back(
         {{"id", id}, {"content", content}, {"special", id < kThink}, {"normalized", false}});
@@ -210,9 +211,12 @@ TEST_F(ChatSamplesTest, WithoutATemplateAChatIsAQuestionAndItsAnswer) {
   const Texts expected = {"<s>q\n[<think>t</think>a</s>]"};
   EXPECT_EQ(read({Said("user", "q"), Said("assistant", "<think>t</think>a")}), expected);
   EXPECT_EQ(read({Said("user", "q\n"), Thought("t", "a")}), expected);
-  const std::vector<ChatSample> samples = Encoder("").Encode(
-      {{Said("user", "<think>"), Said("assistant", "<think>t</think></s>")}, nullptr});
-  EXPECT_EQ(std::ranges::count(samples.at(0).tokens, kThink), 1);
+  const std::vector<ChatSample> samples =
+      Encoder("").Encode({{Said("user", "<think></answer>"),
+                           Said("assistant", "<think>t</think><answer>a</answer></s>")},
+                          nullptr});
+  for (const int32_t tag : {kThink, kThinkEnd, kAnswer, kAnswerEnd})
+    EXPECT_EQ(std::ranges::count(samples.at(0).tokens, tag), 1) << tag;
   EXPECT_EQ(std::ranges::count(samples[0].tokens, kEos), 1);
   for (const Json& chat : {Json{Said("system", "s"), Said("user", "q"), Said("assistant", "a")},
                            Json{Said("assistant", "a"), Said("user", "q")}}) {

@@ -335,6 +335,7 @@ TEST(Corpus, WhatIsWrongInAJsonFileIsNamedByLine) {
       {"[" + padded(40) + ",\n" + padded(41) + "]", "a.json:2: longer than max_document_bytes", 1},
       {"[" + good + "]\n}", "a.json:2: not valid JSON at byte 1", 1},
       {"word\n" + good, "a.json:1: not valid JSON at byte 1", 1},
+      {good + ",\n" + good, "a.json:1: not valid JSON at byte 1", 2},  // no array, no commas
   };
   for (const auto& [text, why, documents] : cases) {
     CorpusReader reader({folder.Write("a.json", text)}, options);

@@ -157,7 +157,9 @@ TEST(RulesTest, CompletionsScoreAsForBuiltInTasks) {
   const Score right = ScoreByRule(Rule::kNumeric, Completion("a", "72.0"), "72");
   EXPECT_EQ(right.value, 1);
   EXPECT_EQ(right.parsed, "72.0");
-  EXPECT_EQ(ScoreByRule(Rule::kNumeric, Completion("a", "71"), "72").value, kFormatCredit);
+  const Score wrong = ScoreByRule(Rule::kNumeric, Completion("a", "71"), "72");
+  EXPECT_EQ(wrong.value, kFormatCredit);
+  EXPECT_EQ(wrong.parts, (decltype(wrong.parts){{"answer", 0.0}, {"format", 1.0}}));
   EXPECT_EQ(ScoreByRule(Rule::kNumeric, Completion("a", "many"), "72").value, 0);
   EXPECT_EQ(ScoreByRule(Rule::kNumeric, "72", "72").value, 0);
 }

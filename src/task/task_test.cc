@@ -271,6 +271,20 @@ TEST(CountdownTest, AttemptsAreWorkedRightAndUseEveryNumber) {
   }
 }
 
+TEST(CountdownTest, AttemptsReachTheLargestValueAndNoFurther) {
+  Problem problem = FindTask("countdown").Make(3, 4, 1);
+  const auto largest = [&](std::vector<int64_t> numbers) {
+    problem.numbers = std::move(numbers);
+    int64_t value = 0;
+    for (const Attempt& attempt : AllAttempts(problem))
+      for (const Step& step : attempt.steps) value = std::max(value, step.result);
+    return value;
+  };
+  EXPECT_EQ(LevelOf(problem).max_value, 999);
+  EXPECT_EQ(largest({27, 36, 1}), 999);  // (36+1)*27
+  EXPECT_EQ(largest({25, 39, 1}), 976);  // 25*39+1, for (39+1)*25 is 1000
+}
+
 TEST(TaskTest, SolutionsMayBeSpacedAndNothingElse) {
   const Task& solve = FindTask("solve");
   uint64_t index = 0;

@@ -185,6 +185,7 @@ TEST(JsonSchema, WhatIsNotSupportedIsRefusedByNameAndPlace) {
   EXPECT_EQ(Documents::Refusal(R"({"type":"what"})"),
             "schema at #: 'type' must be of object, array, string, number, integer, boolean, null, "
             "one or a list of them");
+  EXPECT_EQ(Documents::Refusal(R"({"type":[]})"), "schema at #: 'type' is an empty list");
   EXPECT_EQ(Documents::Refusal(R"({"anyOf":[{}],"type":"object"})"),
             "schema at #: 'type' beside 'anyOf' is not supported; put it into the schema there");
   EXPECT_EQ(Documents::Refusal(R"({"$ref":"#/$defs/x"})"),

@@ -80,6 +80,7 @@ TEST(TemplateErrors, NameTheLineAndTheCause) {
             "t: line 1: found {% endif %} where {% endfor %} is expected");
   EXPECT_EQ(Fault("{% include 'etc' %}"),
             "t: line 1: the statement 'include' is not one that chat templates have");
+  EXPECT_EQ(Fault("{% 3 %}"), "t: line 1: expected the name of a statement, found '3'");
   EXPECT_EQ(Fault("{{ 'a\n }}"), "t: line 1: a string has no closing '");
   EXPECT_EQ(Fault("{{ (1] }}"), "t: line 1: unexpected ']', expected ')'");
   EXPECT_EQ(Fault("{{ [1] + 'a' }}"), "t: line 1: unsupported operands of +: 'list' and 'str'");
@@ -129,6 +130,7 @@ TEST(TemplateLimits, MemoryIsBounded) {
             memory);
   EXPECT_EQ(Fault("{{ ([1] * 10 ** 9) | length }}", Small()),
             "t: line 1: a list times 1000000000 is too long");
+  EXPECT_EQ(Fault("{{ ([1] * 10 ** 5) | length }}", Small()), memory);
   EXPECT_EQ(Fault("{{ [1] | tojson(indent=10 ** 10) }}", Small()), memory);
   EXPECT_EQ(Fault("{{ 'a' | indent(10 ** 10) }}", Small()), memory);
   EXPECT_EQ(Fault("{{ [1] | batch(10 ** 12, 1) | list }}", Small()), memory);
