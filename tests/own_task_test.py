@@ -358,7 +358,7 @@ class BadInput(OwnTask):
         self.refuse(2, *self.check("rows.jsonl", "--rule", "exact", "--reward", "cat"), says="only one of them")
         self.refuse(2, "task", "check", "--rule", "exact", says="--problems")
         self.refuse(2, "task", "check", says="--problems")
-        self.refuse(2, *self.check("rows.jsonl", "--rule", "exact", "--held-out-share", 2), says="[0, 1]")
+        self.refuse(2, *self.check("rows.jsonl", "--rule", "exact", "--held-out-share", 2), says="not in range")
         rows = ("--problems", "rows.jsonl", "--rule", "exact")
         self.refuse(2, *self.reinforce("none", *rows, rl__group_size=1), says="rl.group_size is 1")
         self.refuse(2, *self.reinforce("none", *rows, problems__held_out_share=0), says="rl.evaluate_every")
