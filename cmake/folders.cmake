@@ -2,8 +2,8 @@
 #   x.cc -> the library (but main.cc, which is a program's), x_avx2.cc / x_avx512.cc / x_amx.cc, ... -> compiled with that instruction set,
 #   x_test.cc and x_testing.cc (what tests share) -> the test program.
 
-# Headers that most files see, compiled once for `first` and used by every target after it. A build takes a third longer without
-# (-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON).
+# Headers that most files see, compiled once for `first` and used by every target after it; docs/LOG.md has what that saves
+# (CMAKE_DISABLE_PRECOMPILE_HEADERS does without).
 function(dh_precompile target first)
   if(target STREQUAL first)
     target_precompile_headers(${target} PRIVATE <algorithm> <cmath> <cstdint> <filesystem> <functional> <map> <memory> <optional> <set>

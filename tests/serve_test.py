@@ -492,13 +492,21 @@ class Answers(Serving):
             self.assertEqual(fresh["choices"][0]["message"]["content"], goes_on)
 
     def test_a_small_cache_changes_no_answer(self):
-        requests = [{"prompt": f"make {i} from 1 2", "max_tokens": 200, "seed": i, "ignore_eos": True, "logprobs": 1} for i in range(6)]
+        # Four answers of one request begin together, and grow to twice the pages that there are.
+        requests = [{"prompt": f"make {i} from 1 2", "max_tokens": 200, "seed": i, "n": 4, "ignore_eos": True, "logprobs": 1} for i in range(3)]
         alone = [self.server.post("/v1/completions", request)["choices"] for request in requests]
         with Server(self.model, "--slots", 4, "--cache-tokens", 400, context=240) as server:
-            with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            with concurrent.futures.ThreadPoolExecutor(3) as pool:
                 answers = list(pool.map(lambda request: server.post("/v1/completions", request)["choices"], requests))
             self.assertEqual(answers, alone)
             self.assertGreater(server.metric("preempted_total"), 0)
+        little = subprocess.run([PROGRAM, "serve", self.model, "--slots", "999", "--cache-tokens", "1000000"], capture_output=True,
+                                text=True, env={**os.environ, "DARKHORSE_MEMORY": "50000000"})
+        self.assertEqual(little.returncode, 1)
+        self.assertIn("for 1000000 tokens, needs", little.stderr)
+        self.assertIn("lower --slots, --context or --cache-tokens", little.stderr)
+        room = int(re.search(r"there is room for (\d+) tokens in all", little.stderr)[1])
+        self.assertLess(room, 50_000_000 / (977 * 1024**2 / 1_000_000))  # what fits without the weights
         refused = subprocess.run([PROGRAM, "serve", self.model, "--context", "99", "--cache-tokens", "98"], capture_output=True, text=True)
         self.assertEqual(refused.returncode, 2)
         self.assertIn("give as many at least, or lower --context", refused.stderr)

@@ -261,6 +261,9 @@ TEST(WithFlags, NamesOfFieldsBecomeFlags) {
             "--rule is x, problems.rules is y; set --split-text.");
   EXPECT_EQ(WithFlags("format is x; the format of split_text.json and my_split_text", flags),
             "--format is x; the format of split_text.json and my_split_text");
+  EXPECT_EQ(
+      WithFlags("split_text/a.jsonl: of texts/split_text and a-split_text: split_text", flags),
+      "split_text/a.jsonl: of texts/split_text and a-split_text: --split-text");
   EXPECT_EQ(MessageOf([&] { TellingFlags(flags, [] { FailUsage("format is x"); }); }),
             "--format is x");
   EXPECT_THROW(TellingFlags(flags, [] { FailUsage("format is x"); }), UsageError);

@@ -48,8 +48,12 @@ std::string WithFlags(const std::string& text, const std::map<std::string, std::
       ++end;
     const std::string word = text.substr(begin, std::max<size_t>(end - begin, 1));
     const auto flag = flags.find(word);
-    const bool is_name =
-        flag != flags.end() && (begin == 0 || word.find_first_of("_.") != std::string::npos);
+    const auto joined = [](char c) { return c == '/' || c == '-'; };  // a part of a path
+    const size_t behind = begin + word.size();
+    const bool apart = (begin == 0 || !joined(text[begin - 1])) &&
+                       (behind == text.size() || !joined(text[behind]));
+    const bool is_name = flag != flags.end() && apart &&
+                         (begin == 0 || word.find_first_of("_.") != std::string::npos);
     told += is_name ? flag->second : word;
     begin += word.size();
   }

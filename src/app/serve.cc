@@ -85,16 +85,17 @@ void Run(ServeFlags& flags) {
         "--cache-tokens {}: one answer may have {}; give as many at least, or lower --context",
         flags.serve.cache_tokens, context);
   }
-  const CacheNeed need = speculation.With(
-      {.form = flags.serve.form,
-       .sequences = flags.serve.slots,
-       .tokens = context,
-       .in_all =
-           flags.serve.cache_tokens < flags.serve.slots * context ? flags.serve.cache_tokens : 0,
-       .smaller_cache = flags.serve.cache_tokens > 0
-                            ? "lower --slots, --context or --cache-tokens"
-                            : "lower --slots or --context, or give --cache-tokens",
-       .smaller_weights = kSmallerWeights});
+  // As many as all slots hold are no limit.
+  if (flags.serve.cache_tokens >= flags.serve.slots * context) flags.serve.cache_tokens = 0;
+  const CacheNeed need =
+      speculation.With({.form = flags.serve.form,
+                        .sequences = flags.serve.slots,
+                        .tokens = context,
+                        .in_all = flags.serve.cache_tokens,
+                        .smaller_cache = flags.serve.cache_tokens > 0
+                                             ? "lower --slots, --context or --cache-tokens"
+                                             : "lower --slots or --context, or give --cache-tokens",
+                        .smaller_weights = kSmallerWeights});
   const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need, folders);
   std::optional<RequestLog> log;
   if (!flags.log.empty()) {

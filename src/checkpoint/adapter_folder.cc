@@ -148,6 +148,12 @@ ParamLayout LayoutOf(const SafetensorsFile& tensors, const ModelConfig& config, 
   return ParamLayout(pairs);
 }
 
+void RequireAdapterFolder(const std::string& directory) {
+  if (IsAdapterFolder(directory)) return;
+  Fail("{}: is no adapter's folder, which holds {} and {}", directory, kAdapterConfig + 1,
+       kAdapterTensors + 1);
+}
+
 }  // namespace
 
 double AdapterFiles::scale() const {
@@ -184,12 +190,6 @@ void WriteAdapter(const std::string& directory, const AdapterFiles& adapter,
   for (const ParamInfo& param : layout.params())
     writer.Append({values + param.offset, static_cast<size_t>(param.size)});
   writer.Commit();
-}
-
-static void RequireAdapterFolder(const std::string& directory) {
-  if (IsAdapterFolder(directory)) return;
-  Fail("{}: is no adapter's folder, which holds {} and {}", directory, kAdapterConfig + 1,
-       kAdapterTensors + 1);
 }
 
 ParamLayout ReadAdapterLayout(const std::string& directory, const ModelSource& base) {

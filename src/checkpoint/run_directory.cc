@@ -213,8 +213,7 @@ void RequireMoreThanDone(const std::string& path, const Growth& growth,
   if (steps > growth.done) return;
   Fail(
       "{}: {} was {} and is now {}, but {} {} done; set it to more than that, or choose another "
-      "run "
-      "directory",
+      "run directory",
       path, change.field, change.before, change.after, Counted(growth.done, "step"),
       growth.done == 1 ? "is" : "are");
 }
@@ -286,8 +285,8 @@ std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string&
                !IsMoved(then->value, field.value)) {
       const RecipeField* unset = FindField(standard, field);
       Fail(
-          "{0}: the run {1} with '{2} = {3}'{4}, now it is '{2} = {5}'{6}; go on with the same "
-          "recipe, which {0} is, too, or choose another run directory",
+          "{0}: the run {1} with '{2} = {3}'{4}, now it is '{2} = {5}'{6}; go on with the run's "
+          "own recipe, that file, or choose another run directory",
           path, whose, field.name, then->value, field.InSection(), field.value,
           unset && unset->value == field.value ? ", the default" : "");
     }

@@ -155,8 +155,8 @@ TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   const auto differs = [&](const char* whose, const char* then, const char* section,
                            const char* now) {
     return fmt::format(
-        "{0}/recipe.toml: the run {1} with '{2}'{3}, now it is '{4}; go on with the same recipe, "
-        "which {0}/recipe.toml is, too, or choose another run directory",
+        "{0}/recipe.toml: the run {1} with '{2}'{3}, now it is '{4}; go on with the run's own "
+        "recipe, that file, or choose another run directory",
         dir.path(), whose, then, section, now);
   };
   EXPECT_EQ(record("a = 1\n[b]\nc = 2\n", false), "");

@@ -57,7 +57,9 @@ std::string Cure(const ModelSource& source, const RunningMemory& memory, const C
   const auto held = static_cast<double>(PhysicalMemoryBytes());
   const double left = held - memory.weights - memory.rotations - memory.adapters - need.beside;
   if (left > 0 && memory.cache > 0) {
-    const double tokens = static_cast<double>(need.sequences) * static_cast<double>(need.tokens);
+    const double tokens =
+        need.in_all > 0 ? static_cast<double>(need.in_all)
+                        : static_cast<double>(need.sequences) * static_cast<double>(need.tokens);
     return fmt::format("{}: there is room for {:.0f} tokens in all", need.smaller_cache,
                        std::floor(left / memory.cache * tokens));
   }

@@ -333,8 +333,7 @@ class Reader {
     const FieldList fields = darkhorse::FieldsOf(list);
     if (name == kGivenModel || !(fields.Find(name) || fields.IsSection(name))) return;
     FailUsage(
-        "{}: name is '{}', which is a field or section of the whole run, so settings of the one "
-        "would "
+        "{}: name is '{}', which is a field or section of the whole run, so settings of one would "
         "be taken for the other's; choose another",
         place, name);
   }

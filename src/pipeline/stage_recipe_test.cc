@@ -377,7 +377,7 @@ TEST(ParseStagesRecipe, NamesWhatIsWrongAndWhere) {
   for (const char* name : {"corpus", "vocab_size", "seed", "precision", "problems", "prompt"}) {
     EXPECT_EQ(why(base + "[[stage]]\nkind = \"evaluate\"\nname = \"" + name + "\"\n"),
               fmt::format("list.toml: stage 2: name is '{}', which is a field or section of the "
-                          "whole run, so settings of the one would be taken for the other's; "
+                          "whole run, so settings of one would be taken for the other's; "
                           "choose another",
                           name));
   }

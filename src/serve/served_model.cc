@@ -28,7 +28,6 @@ ServedModel::ServedModel(const OpenedModel& model, std::string name, int32_t ada
       adapter_(adapter),
       tokenizer_(model.tokenizer()),
       knows_thoughts_(model.tokenizer().TokenId(kThinkOpen).has_value()),
-      has_template_(!chat_format.chat_template.empty()),
       prompter_(model.tokenizer(), chat_format, DocumentStartToken(model.config()), model.path()),
       call_format_(ToolCallFormatOf(chat_format.chat_template)),
       call_marks_(MarksOf(model.tokenizer(), call_format_)),
@@ -90,7 +89,7 @@ std::optional<ThoughtBudget> ServedModel::BudgetOf(const ChatRequest& request,
                                                    const ChatPrompt& prompt) const {
   if (!request.max_reasoning_tokens) return std::nullopt;
   return MakeThoughtBudget(tokenizer_, *request.max_reasoning_tokens, prompt.begins_in_thought,
-                           has_template_);
+                           prompter_.has_template());
 }
 
 }  // namespace darkhorse

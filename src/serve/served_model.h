@@ -52,7 +52,6 @@ class ServedModel {
   const int32_t adapter_;
   const Tokenizer tokenizer_;
   const bool knows_thoughts_;  // has a token that opens one
-  const bool has_template_;
   const ChatPrompter prompter_;
   const std::optional<ToolCallFormat> call_format_;
   const std::vector<int32_t> call_marks_;

@@ -75,8 +75,7 @@ class Server::Impl {
         fill_in_(FillInMarksOf(loaded.tokenizer())),
         served_(ServedModels(loaded, options)),
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
-                options.prefill_rows, /*remember=*/true, std::move(proposer),
-                options.cache_tokens < options.slots * context_ ? options.cache_tokens : 0),
+                options.prefill_rows, /*remember=*/true, std::move(proposer), options.cache_tokens),
         scheduler_(engine_, options.slots + options.queue),
         http_(
             options.http,

@@ -281,7 +281,7 @@ class Parser {
     return value;
   }
 
-  // \uXXXX, two of them where they are surrogates, or \u{X…}.
+  // Behind \u: four digits, twice where they are surrogates; or any number of them in braces.
   char32_t Unicode() {
     if (Takes('{')) {
       char32_t value = 0;
