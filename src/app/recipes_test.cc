@@ -131,6 +131,36 @@ TEST(ProblemFlags, WhatIsGivenGoesOverTheRecipe) {
   EXPECT_NE(MessageOf([&] { flags.Apply(&options); }), "");
 }
 
+// Each alone sets the field that it is named for, and none goes without a name.
+TEST(ProblemFlags, AreNamedByTheFieldsThatTheySet) {
+  const std::pair<const char*, const char*> flags[] = {
+      {"--problems", "own.jsonl"},   {"--rule", "numeric"},       {"--reward", "./reward"},
+      {"--held-out-share", "0.625"}, {"--reward-processes", "7"}, {"--reward-seconds", "8.5"}};
+  EXPECT_EQ(ProblemFlags::Names().size(), std::size(flags));
+  for (const auto& [flag, value] : flags) {
+    Program program("prog", "prog 1", "help");
+    Command command = program.command().AddCommand("make", "makes");
+    ProblemFlags given;
+    given.Register(command);
+    command.Runs([] {});
+    program.Run({"make", flag, value});
+    ProblemsOptions standard;
+    standard.file = "some.jsonl";
+    standard.rule = "exact";
+    ProblemsOptions options = standard;
+    given.Apply(&options);
+    const std::string now = ToToml(options), then = ToToml(standard);
+    for (const auto& [field, name] : ProblemFlags::Names()) {
+      if (field == "problems.rule" && name != flag && options.rule.empty()) continue;  // replaced
+      const auto line = [&](const std::string& toml) {
+        const size_t begin = toml.find("\n" + field.substr(field.find('.') + 1) + " = ");
+        return toml.substr(begin, toml.find('\n', begin + 1) - begin);
+      };
+      EXPECT_EQ(line("\n" + now) != line("\n" + then), name == flag) << field << " by " << flag;
+    }
+  }
+}
+
 int Exit(const std::vector<std::string>& arguments, std::string* out = nullptr,
          std::string* error = nullptr) {
   const Outcome outcome = CallProgram(arguments);
