@@ -1,8 +1,8 @@
 #include "infer/sampler.h"
 
 #include <algorithm>
-#include <numeric>
 #include <unordered_map>
+#include <vector>
 
 #include "base/error.h"
 
@@ -43,6 +43,55 @@ size_t PickByMass(size_t count, double u, const Probability& probability) {
   size_t last = count - 1;
   while (last > 0 && probability(last) <= 0) --last;
   return last;
+}
+
+// Those that top_k, top_p and min_p leave, the most probable first. Of a large vocabulary few are
+// probable: only those above a bound are sorted, which sinks until it lies below all that stay.
+std::vector<int32_t> MostProbable(std::span<const float> p, const SamplingParams& params) {
+  constexpr float kSink = 1.0f / 256;
+  const auto at = [p](size_t i) { return static_cast<double>(p[i]); };
+  const size_t top_k =
+      params.top_k > 0 ? std::min(p.size(), static_cast<size_t>(params.top_k)) : p.size();
+  const double all = Mass(0, p.size(), at);
+  const float best = *std::max_element(p.begin(), p.end());
+  // Whatever lies below goes in the end, but may count in the mass of the top_k.
+  const float least = params.top_k > 0 && params.top_p < 1 ? 0 : params.min_p * best;
+  std::vector<int32_t> order;
+  for (float bound = best * kSink;; bound *= kSink) {
+    bound = std::max(bound, least);
+    order.clear();
+    double mass = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+      if (p[i] < bound) continue;
+      order.push_back(static_cast<int32_t>(i));
+      mass += at(i);
+    }
+    if (order.size() >= top_k || bound <= least) break;
+    // Sums in another order may round differently.
+    if (params.top_k == 0 && mass * (1 - 1e-9) >= params.top_p * all) break;
+  }
+  const auto sorted = order.begin() + static_cast<int64_t>(std::min(order.size(), top_k));
+  std::partial_sort(order.begin(), sorted, order.end(), [p](int32_t a, int32_t b) {
+    const float pa = p[static_cast<size_t>(a)], pb = p[static_cast<size_t>(b)];
+    return pa != pb ? pa > pb : a < b;
+  });
+  order.erase(sorted, order.end());
+
+  const auto in_order = [&](size_t i) { return at(static_cast<size_t>(order[i])); };
+  if (params.top_p < 1) {
+    double kept = all;
+    if (params.top_k > 0) {
+      kept = 0;
+      for (size_t i = 0; i < order.size(); ++i) kept += in_order(i);
+    }
+    double sum = 0;
+    size_t n = 0;
+    while (n < order.size() && sum < params.top_p * kept) sum += in_order(n++);
+    order.resize(std::max<size_t>(n, 1));
+  }
+  while (order.size() > 1 && p[static_cast<size_t>(order.back())] < params.min_p * best)
+    order.pop_back();
+  return order;
 }
 
 }  // namespace
@@ -99,28 +148,10 @@ int32_t SampleToken(std::span<const float> p, const SamplingParams& params, doub
     return static_cast<int32_t>(
         PickByMass(p.size(), u, [&](size_t i) { return static_cast<double>(p[i]); }));
   }
-  std::vector<int32_t> order(p.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto more_probable = [&](int32_t a, int32_t b) {
-    const float pa = p[static_cast<size_t>(a)], pb = p[static_cast<size_t>(b)];
-    return pa != pb ? pa > pb : a < b;
-  };
-  std::sort(order.begin(), order.end(), more_probable);
-  size_t keep = params.top_k > 0 ? std::min<size_t>(order.size(), static_cast<size_t>(params.top_k))
-                                 : order.size();
-  double kept_mass = 0;
-  for (size_t i = 0; i < keep; ++i) kept_mass += p[static_cast<size_t>(order[i])];
-  if (params.top_p < 1) {
-    double sum = 0;
-    size_t n = 0;
-    while (n < keep && sum < params.top_p * kept_mass) sum += p[static_cast<size_t>(order[n++])];
-    keep = std::max<size_t>(n, 1);
-  }
-  while (keep > 1 &&
-         p[static_cast<size_t>(order[keep - 1])] < params.min_p * p[static_cast<size_t>(order[0])])
-    --keep;
-  return order[PickByMass(
-      keep, u, [&](size_t i) { return static_cast<double>(p[static_cast<size_t>(order[i])]); })];
+  const std::vector<int32_t> kept = MostProbable(p, params);
+  return kept[PickByMass(kept.size(), u, [&](size_t i) {
+    return static_cast<double>(p[static_cast<size_t>(kept[i])]);
+  })];
 }
 
 }  // namespace darkhorse

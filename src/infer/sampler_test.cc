@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -82,6 +83,53 @@ TEST(SampleToken, ADrawAtABorderTakesTheTokenBehindIt) {
   EXPECT_EQ(at(0.125), 1);
   EXPECT_EQ(at(0.625), 2);
   EXPECT_EQ(at(std::nextafter(1.0, 0.0)), 4);
+}
+
+// What is kept, by the definition: all tokens in order, then one bound after the other.
+std::vector<int32_t> KeptByDefinition(const std::vector<float>& p, const SamplingParams& params) {
+  std::vector<int32_t> order(p.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto at = [&](size_t i) { return p[static_cast<size_t>(order[i])]; };
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return p[static_cast<size_t>(a)] > p[static_cast<size_t>(b)];
+  });
+  if (params.top_k > 0) order.resize(std::min(order.size(), static_cast<size_t>(params.top_k)));
+  double mass = 0, sum = 0;
+  for (size_t i = 0; i < order.size(); ++i) mass += at(i);
+  size_t keep = 0;
+  while (keep < order.size() && (keep == 0 || sum < params.top_p * mass)) sum += at(keep++);
+  if (params.top_p < 1) order.resize(keep);
+  while (at(order.size() - 1) < params.min_p * at(0)) order.pop_back();
+  return order;
+}
+
+// Draws in the middle of each kept token's mass find the token, and so no other is kept.
+TEST(SampleToken, KeepsOfALargeVocabularyWhatTheDefinitionKeeps) {
+  for (uint64_t n = 0; n < 200; ++n) {
+    RandomSequence random(9, RandomStream::kTest, n);
+    std::vector<float> p(300 + random.Below(700));
+    const double steep = std::pow(2.0, 1 + static_cast<double>(random.Below(5)));
+    double total = 0;
+    for (float& x : p)
+      total += x = static_cast<float>(std::exp2(-steep * random.Uniform() * random.Uniform()));
+    for (float& x : p) x = static_cast<float>(x / total);
+    for (size_t i = 0; i < 20; ++i) p[random.Below(p.size())] = p[i];  // equals
+    SamplingParams params;
+    if (random.Below(2)) params.top_k = 1 + static_cast<int32_t>(random.Below(2 * p.size()));
+    if (random.Below(2)) params.top_p = 1 - static_cast<float>(random.Uniform() * random.Uniform());
+    if (random.Below(2)) params.min_p = static_cast<float>(std::exp2(-20 * random.Uniform()));
+    const std::vector<int32_t> kept = KeptByDefinition(p, params);
+    double mass = 0, sum = 0;
+    for (const int32_t token : kept) mass += p[static_cast<size_t>(token)];
+    const bool in_order = params.top_k > 0 || params.top_p < 1 || params.min_p > 0;
+    for (const int32_t token : kept) {
+      const double half = p[static_cast<size_t>(token)] / 2;
+      if (in_order) {
+        ASSERT_EQ(SampleToken(p, params, (sum + half) / mass), token) << n;
+      }
+      sum += 2 * half;
+    }
+  }
 }
 
 TEST(SampleToken, ZeroTemperatureTakesTheBestAndTheFirstOfEquals) {
