@@ -13,30 +13,32 @@ constexpr int64_t kGroupPanels = 6;
 constexpr int kBlockRows = kQuantSums < 12 ? kQuantRows : 4;
 constexpr int64_t kWidth = kGroupPanels * kQuantSide;
 
-// What rows add to the integer sums at first, and their own sums for the minima.
+// What rows add to the integer sums at first, and their own sums for the minima. Of two groups each
+// stands twice.
 struct RowSums {
-  int32_t start[kBlockRows][kUnits][4];
-  float sum[kBlockRows][kUnits][2];
+  alignas(64) int32_t start[kUnits][kBlockRows][4];
+  alignas(64) float sum[kUnits][kBlockRows][4];
 
-  I Start(int r, int64_t unit, int g) const { return IntSet1(start[r][unit][g]); }
-  V Sum(int r, int64_t unit, int g) const { return Set1(sum[r][unit][g]); }
+  I Start(int r, int64_t unit, int at) const { return IntSet1(start[unit][r][at]); }
+  V Sum(int r, int64_t unit, int at) const { return Set1(sum[unit][r][at]); }
 };
 
-template <int kGroups>
-inline int32_t SumOfGroup(const QuantBlock& block, int64_t row, int g) {
-  const int32_t* sums = block.sums[row];
-  return kGroups == 4 ? sums[g] : sums[2 * g] + sums[2 * g + 1];
-}
+typedef int32_t FourInts __attribute__((vector_size(16)));
+typedef float FourFloats __attribute__((vector_size(16)));
 
 template <int kGroups, bool kLeast>
 inline void FindSums(const QuantBlock* left, int64_t row, int64_t rows, int64_t units,
                      int32_t offset, RowSums* to) {
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t u = 0; u < units; ++u) {
-      for (int g = 0; g < kGroups; ++g) {
-        const int32_t sum = SumOfGroup<kGroups>(left[u], row + r, g);
-        to->start[r][u][g] = -offset * sum;
-        if constexpr (kLeast) to->sum[r][u][g] = static_cast<float>(sum);
+  for (int64_t u = 0; u < units; ++u) {
+    for (int64_t r = 0; r < rows; ++r) {
+      FourInts sums;
+      __builtin_memcpy(&sums, left[u].sums[row + r], sizeof(sums));
+      if constexpr (kGroups == 2) sums += __builtin_shuffle(sums, FourInts{1, 0, 3, 2});
+      const FourInts start = -offset * sums;
+      __builtin_memcpy(to->start[u][r], &start, sizeof(start));
+      if constexpr (kLeast) {
+        const auto floats = __builtin_convertvector(sums, FourFloats);
+        __builtin_memcpy(to->sum[u][r], &floats, sizeof(floats));
       }
     }
   }
@@ -48,12 +50,14 @@ struct FewSums {
   const QuantBlock* left;
   int64_t row;
 
-  I Start(int r, int64_t unit, int g) const {
-    return IntSet1(-Block::kOffset * SumOfGroup<Block::kGroups>(left[unit], row + r, g));
+  int32_t SumAt(int r, int64_t unit, int at) const {
+    const int32_t* sums = left[unit].sums[row + r];
+    return Block::kGroups == 4 ? sums[at] : sums[at] + sums[at + 1];
   }
-  V Sum(int r, int64_t unit, int g) const {
-    return Set1(static_cast<float>(SumOfGroup<Block::kGroups>(left[unit], row + r, g)));
+  I Start(int r, int64_t unit, int at) const {
+    return IntSet1(-Block::kOffset * SumAt(r, unit, at));
   }
+  V Sum(int r, int64_t unit, int at) const { return Set1(static_cast<float>(SumAt(r, unit, at))); }
 };
 
 // R rows from `row` on and P panels: sums += the products of one block of 64.
@@ -61,6 +65,7 @@ template <int R, int P, typename Block, typename Sums>
 inline void BlockUnit(const QuantBlock* left, int64_t row, const Sums& of_rows,
                       const Block (&right)[P], int64_t u, V (&sums)[R][P]) {
   constexpr int kLines = 16 / Block::kGroups;
+  constexpr int kStep = 4 / Block::kGroups;
   const int8_t* x = left[u].q[row];
   V total[R][P];
 #pragma GCC unroll 4
@@ -68,7 +73,7 @@ inline void BlockUnit(const QuantBlock* left, int64_t row, const Sums& of_rows,
     I dot[R][P];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const I start = of_rows.Start(r, u, g);
+      const I start = of_rows.Start(r, u, kStep * g);
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) dot[r][p] = start;
     }
@@ -93,7 +98,8 @@ inline void BlockUnit(const QuantBlock* left, int64_t row, const Sums& of_rows,
       if constexpr (Block::kLeast) {
         const V least = right[p].Least(u, g);
 #pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) total[r][p] = Fma(least, of_rows.Sum(r, u, g), total[r][p]);
+        for (int r = 0; r < R; ++r)
+          total[r][p] = Fma(least, of_rows.Sum(r, u, kStep * g), total[r][p]);
       }
     }
   }
@@ -107,41 +113,48 @@ inline void BlockUnit(const QuantBlock* left, int64_t row, const Sums& of_rows,
 
 template <int R, int P, typename Block>
 inline void BlockTile(const QuantBlock* left, int64_t row, const RowSums& of_rows,
-                      const Unpacked (*right)[kUnits], int64_t units, float (*c)[kWidth]) {
+                      const Unpacked (*right)[kUnits], int64_t units, float* c, int64_t c_stride,
+                      bool accumulate) {
   Block blocks[P];
   V sums[R][P];
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p) {
     blocks[p].units = right[p];
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) sums[r][p] = Load(c[r] + p * kQuantSide);
+    for (int r = 0; r < R; ++r)
+      sums[r][p] = accumulate ? Load(c + r * c_stride + p * kQuantSide) : Zero();
   }
   for (int64_t u = 0; u < units; ++u) BlockUnit(left, row, of_rows, blocks, u, sums);
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) Store(c[r] + p * kQuantSide, sums[r][p]);
+    for (int r = 0; r < R; ++r) Store(c + r * c_stride + p * kQuantSide, sums[r][p]);
   }
 }
 
 // The first R of `rows` rows, or all, against some unpacked panels.
 template <int R, typename Block>
 inline void BlockRows(const QuantBlock* left, int64_t row, int64_t rows, const RowSums& of_rows,
-                      const Unpacked (*right)[kUnits], int64_t panels, int64_t units,
-                      float (*c)[kWidth]) {
+                      const Unpacked (*right)[kUnits], int64_t panels, int64_t units, float* c,
+                      int64_t c_stride, bool accumulate) {
   if constexpr (R > 1) {
-    if (rows < R) return BlockRows<R - 1, Block>(left, row, rows, of_rows, right, panels, units, c);
+    if (rows < R) {
+      return BlockRows<R - 1, Block>(left, row, rows, of_rows, right, panels, units, c, c_stride,
+                                     accumulate);
+    }
   }
   constexpr int kFit = kQuantSums / R;
   constexpr int kPanels = kFit >= 3 ? 3 : 1;
-  const auto from = [c](int64_t p) {
-    return reinterpret_cast<float(*)[kWidth]>(c[0] + p * kQuantSide);
-  };
   int64_t p = 0;
-  for (; p + kPanels <= panels; p += kPanels)
-    BlockTile<R, kPanels, Block>(left, row, of_rows, right + p, units, from(p));
+  for (; p + kPanels <= panels; p += kPanels) {
+    BlockTile<R, kPanels, Block>(left, row, of_rows, right + p, units, c + p * kQuantSide, c_stride,
+                                 accumulate);
+  }
   if constexpr (kPanels > 1) {
-    for (; p < panels; ++p) BlockTile<R, 1, Block>(left, row, of_rows, right + p, units, from(p));
+    for (; p < panels; ++p) {
+      BlockTile<R, 1, Block>(left, row, of_rows, right + p, units, c + p * kQuantSide, c_stride,
+                             accumulate);
+    }
   }
 }
 
@@ -156,8 +169,6 @@ template <typename Block>
                                   Unpacked (*right)[kUnits], int32_t offset, int64_t cols,
                                   int64_t units, float* c, int64_t c_stride, bool accumulate) {
   const int64_t panels = (cols + kQuantSide - 1) / kQuantSide;
-  const int64_t whole = cols / kQuantSide * kQuantSide;
-  const int tail = static_cast<int>(cols - whole);
   for (int64_t row = 0; row < rows;) {
     const int64_t in_block = row % kQuantSide;
     int64_t height = rows - row < kBlockRows ? rows - row : kBlockRows;
@@ -165,19 +176,19 @@ template <typename Block>
     const QuantBlock* blocks = left + row / kQuantSide * left_stride;
     RowSums of_rows;
     FindSums<Block::kGroups, Block::kLeast>(blocks, in_block, height, units, offset, &of_rows);
-    alignas(64) float sums[kBlockRows][kWidth];
-    for (int64_t r = 0; r < height; ++r) {
-      const float* from = c + (row + r) * c_stride;
-      for (int64_t j = 0; j < panels * kQuantSide; j += kQuantSide) {
-        const V old = !accumulate ? Zero() : j < whole ? Load(from + j) : LoadN(from + j, tail);
-        Store(sums[r] + j, old);
-      }
-    }
-    BlockRows<kBlockRows, Block>(blocks, in_block, height, of_rows, right, panels, units, sums);
-    for (int64_t r = 0; r < height; ++r) {
-      float* to = c + (row + r) * c_stride;
-      for (int64_t j = 0; j < whole; j += kQuantSide) Store(to + j, Load(sums[r] + j));
-      if (tail > 0) StoreN(to + whole, Load(sums[r] + whole), tail);
+    float* to = c + row * c_stride;
+    if (cols % kQuantSide == 0) {
+      BlockRows<kBlockRows, Block>(blocks, in_block, height, of_rows, right, panels, units, to,
+                                   c_stride, accumulate);
+    } else {
+      // Whole panels, beside C.
+      alignas(64) float sums[kBlockRows][kWidth] = {};
+      const size_t bytes = static_cast<size_t>(cols) * sizeof(float);
+      for (int64_t r = 0; r < height && accumulate; ++r)
+        __builtin_memcpy(sums[r], to + r * c_stride, bytes);
+      BlockRows<kBlockRows, Block>(blocks, in_block, height, of_rows, right, panels, units, sums[0],
+                                   kWidth, accumulate);
+      for (int64_t r = 0; r < height; ++r) __builtin_memcpy(to + r * c_stride, sums[r], bytes);
     }
     row += height;
   }
