@@ -293,18 +293,19 @@ struct Bench {
     const std::string name =
         fmt::format("{} {} {}x{}x{}", set, format == Format::kQ8 ? "q8" : "q4", m, n, k);
     if (!Wanted(name)) return;
-    std::vector<float> a = Random(m * k), c = Random(m * n), d = c;
+    FloatBuffer a = Random(m * k), c = Random(m * n), d = Random(m * n);
     std::vector<int8_t> a8(static_cast<size_t>(m * k), 1), b8(static_cast<size_t>(n * k), 1);
     OneDnn theirs(m, n, k, false, true, a8.data(), b8.data(), d.data(), false,
                   dnnl::memory::data_type::s8);
     const int64_t bytes = QuantBytes(format, n, k);
     FloatBuffer packed(bytes / 4);
     {
-      const std::vector<float> b = Random(n * k);
+      const FloatBuffer b = Random(n * k);
       QuantizeWeights(format, ConstMatrix(b.data(), n, k), packed.data());
     }
-    const double flops =
-        2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+    const double flops = Flops(m, n, k);
+    const std::span<const float> in[] = {a, packed};
+    const double least = MemorySeconds(in, c, false);  // of reading alone
     const Result r = Race(
         rounds,
         [&] {
@@ -313,8 +314,10 @@ struct Bench {
         },
         [&] { theirs(); });
     ratios.push_back(r.theirs / r.ours);
-    Print(fmt::format("{} {:.1f} GB/s", name, static_cast<double>(bytes) / r.ours * 1e-9), flops,
-          r);
+    shares.push_back(least / r.ours);
+    Print(fmt::format("{} {:.1f} GB/s", name, static_cast<double>(bytes) / r.ours * 1e-9), flops, r,
+          least);
+    fmt::print("\n");
   }
 
   // Experts of unequal size; oneDNN runs them one after the other.
