@@ -500,6 +500,8 @@ class Answers(Serving):
                 answers = list(pool.map(lambda request: server.post("/v1/completions", request)["choices"], requests))
             self.assertEqual(answers, alone)
             self.assertGreater(server.metric("preempted_total"), 0)
+            self.assertEqual(server.metric("cache_tokens"), 400)
+            self.assertEqual(self.server.metric("cache_tokens"), 4 * CONTEXT)
         little = subprocess.run([PROGRAM, "serve", self.model, "--slots", "999", "--cache-tokens", "1000000"], capture_output=True,
                                 text=True, env={**os.environ, "DARKHORSE_MEMORY": "50000000"})
         self.assertEqual(little.returncode, 1)

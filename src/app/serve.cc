@@ -11,6 +11,7 @@
 #include "app/speculate_flag.h"
 #include "app/weights_flag.h"
 #include "base/error.h"
+#include "base/format.h"
 #include "base/interrupt.h"
 #include "pipeline/loaded_model.h"
 #include "serve/request_log.h"
@@ -106,11 +107,13 @@ void Run(ServeFlags& flags) {
                 speculation.Make(loaded, flags.serve.form, flags.serve.slots, context));
   const std::string& host = flags.serve.http.address;
   const bool six = host.find(':') != host.npos;
-  Note(fmt::format("serving {} at http://{}:{}/ · a context of {} tokens · Ctrl+C ends",
-                   flags.serve.name, six ? "[" + host + "]" : host, server.port(),
-                   server.context()));
+  Note(fmt::format(
+      "serving {} at http://{}:{}/ · {} at once of {} each{} · Ctrl+C ends", flags.serve.name,
+      six ? "[" + host + "]" : host, server.port(), Counted(flags.serve.slots, "answer"),
+      Counted(server.context(), "token"),
+      flags.serve.cache_tokens > 0 ? fmt::format(", {} together", flags.serve.cache_tokens) : ""));
   while (!Interrupted()) usleep(20'000);
-  Note(fmt::format("ending: what runs has {} s to finish", flags.grace));
+  Note(server.idle() ? "ending" : fmt::format("ending: what runs has {} s to finish", flags.grace));
   server.Stop(flags.grace);
 }
 

@@ -88,6 +88,7 @@ class Server::Impl {
 
   int port() const { return http_.port(); }
   int64_t context() const { return context_; }
+  bool idle() { return scheduler_.WaitIdle(0); }
 
   void Stop(double grace_seconds) {
     closing_ = true;
@@ -426,6 +427,8 @@ class Server::Impl {
     add("gauge", "completions_running", "Completions that are being computed.", stats.running);
     add("gauge", "completions_waiting", "Completions that wait for a slot.", stats.waiting);
     add("gauge", "slots", "Completions that can be computed at once.", options_.slots);
+    add("gauge", "cache_tokens", "Tokens that the cache holds of all completions together.",
+        options_.cache_tokens > 0 ? options_.cache_tokens : options_.slots * context_);
     add("gauge", "connections", "Open connections.", http_.connections());
     // As Prometheus' own clients name it.
     text += fmt::format(
@@ -458,6 +461,7 @@ Server::Server(const LoadedModel& loaded, const ServeOptions& options,
 Server::~Server() = default;
 int Server::port() const { return impl_->port(); }
 int64_t Server::context() const { return impl_->context(); }
+bool Server::idle() { return impl_->idle(); }
 void Server::Stop(double grace_seconds) { impl_->Stop(grace_seconds); }
 
 }  // namespace darkhorse

@@ -42,6 +42,8 @@ class Server {
 
   int port() const;
   int64_t context() const;
+  // Whether nothing is being answered.
+  bool idle();
   // Refuses new requests, gives those that run so many seconds to finish, ends the others.
   void Stop(double grace_seconds);
 
