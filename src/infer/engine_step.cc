@@ -19,10 +19,11 @@ constexpr size_t kTokensOfATrial = 16;
 }  // namespace
 
 // Rows to compute now of each sequence; 0: none in this step. Those that decode have their one. Of
-// the rows for prompts the oldest gets half, so that none waits for ever, and the shortest the
-// rest, so that none waits long for one that takes long. A latent cache's bits depend on the rows
-// computed together, so its chunks depend on the prompt alone: as large as a step allows or not at
-// all, in order, and the last row, which a sibling has to compute by itself, always by itself.
+// the rows for prompts the oldest gets three quarters, so that one that takes long takes hardly
+// longer beside others, and the shortest the rest, so that none waits long for it. A latent cache's
+// bits depend on the rows computed together, so its chunks depend on the prompt alone: as large as
+// a step allows or not at all, in order, and the last row, which a sibling has to compute by
+// itself, always by itself.
 std::vector<int64_t> Engine::PromptRows() const {
   std::vector<int64_t> rows, order;
   int64_t room = prefill_rows_;
@@ -47,7 +48,7 @@ std::vector<int64_t> Engine::PromptRows() const {
     }
     return rows;
   }
-  if (!order.empty()) give(order.front(), (room + 1) / 2);
+  if (!order.empty()) give(order.front(), room - room / 4);
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return left(a) < left(b); });
   for (const int64_t i : order) give(i, room);
