@@ -134,7 +134,22 @@ void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t lay
     CopyRows(d.Query(s.q, head).Cols(d.nope, d.rope), absorbed.Cols(head * width + d.rank, d.rope));
   }
   std::vector<AttentionJob> jobs;
+  // Of a token decoded, heads are rows that read the latents together: all of them, or as many as
+  // leave every thread a job.
+  const int64_t parts = (NumThreads() - 1) / static_cast<int64_t>(segments.size()) + 1;
+  const int64_t together = (d.heads - 1) / parts + 1;
   for (const Segment& segment : segments) {
+    if (segment.rows == 1) {
+      for (int64_t head = 0; head < d.heads; head += together) {
+        const int64_t heads = std::min(together, d.heads - head);
+        jobs.push_back({ConstMatrix(absorbed.Row(segment.row) + head * width, heads, width),
+                        pass.cache->LatentPanels(layer, segment.slot),
+                        pass.cache->Latents(layer, segment.slot).Rows(0, segment.position + 1),
+                        Matrix(context.Row(segment.row) + head * d.rank, heads, d.rank), nullptr,
+                        segment.position, /*one_position=*/true});
+      }
+      continue;
+    }
     for (int64_t head = 0; head < d.heads; ++head) {
       jobs.push_back(
           {absorbed.Cols(head * width, width).Rows(segment.row, segment.rows),
