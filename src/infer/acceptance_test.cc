@@ -20,6 +20,15 @@ TEST(Acceptance, ARowPaysWhereItIsLikelierRightThanItsCost) {
   EXPECT_EQ(half.Worth(2, 8, 0.2), 0);
 }
 
+TEST(Acceptance, ARowCostsLessWhereWeightsComeFromMemory) {
+  EXPECT_EQ(Acceptance::RowCost(0.99e9), 0.25);
+  EXPECT_EQ(Acceptance::RowCost(1.01e9), 0.125);
+  Acceptance half;
+  EXPECT_EQ(half.Worth(1, 8, 0, 0.125), 2);    // a quarter is more than an eighth, an eighth is not
+  EXPECT_EQ(half.Worth(1, 8, 0.3, 0.125), 1);  // and 0.3 on top
+  EXPECT_EQ(half.Worth(3, 8, 0, 0.125), 1);    // 0.375 / 1.25
+}
+
 TEST(Acceptance, TheMeanFollowsTheGuesses) {
   Acceptance good;
   good.Judge(8, false);

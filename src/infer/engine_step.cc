@@ -63,6 +63,7 @@ void Engine::Guess(std::vector<int64_t>& rows, std::vector<std::vector<int32_t>>
     return sequence.length() - sequence.computed == 1 && !sequence.completion.tokens.empty();
   };
   const int64_t decoding = std::count_if(running_.begin(), running_.end(), decodes);
+  const double row_cost = Acceptance::RowCost(model_.cost().ForwardFlopsPerToken(0) / 2);
   std::vector<size_t> of;
   std::vector<Proposal> proposals;
   for (size_t i = 0; i < running_.size(); ++i) {
@@ -74,8 +75,8 @@ void Engine::Guess(std::vector<int64_t>& rows, std::vector<std::vector<int32_t>>
     const int64_t room =
         std::min(asked.max_tokens - static_cast<int64_t>(said.size()), Room() - sequence.length()) -
         1;
-    const int64_t worth =
-        sequence.acceptance.Worth(decoding, std::min(room, Proposer::kMost), proposer_->cost());
+    const int64_t worth = sequence.acceptance.Worth(decoding, std::min(room, Proposer::kMost),
+                                                    proposer_->cost(), row_cost);
     const bool trial = proposer_->cost() == 0 || said.size() % kTokensOfATrial == 0;
     if (room < 1 || (worth == 0 && !trial)) continue;
     rows[i] = worth;
