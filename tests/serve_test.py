@@ -660,6 +660,25 @@ class Limits(Serving):
         finally:
             template.with_suffix(".aside").rename(template)
 
+    def test_templates_of_deepseek_get_arguments_as_their_text(self):
+        # They write it as it is; of an object they would write Python's spelling.
+        template = self.plain / "chat_template.jinja"
+        template.rename(template.with_suffix(".aside"))
+        talk = [{"role": "user", "content": "make 3"},
+                {"role": "assistant", "content": None, "tool_calls": [
+                    {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{\"a\": 1}"}}]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "3"}]
+        try:
+            for before, behind in (("function<｜tool▁sep｜>add\n```json\n", "\n```"), ("add<｜tool▁sep｜>", "")):
+                call = f"<｜tool▁call▁begin｜>{before}%s{behind}<｜tool▁call▁end｜>"
+                template.write_text("{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}" +
+                                    call % "{{ c.function.arguments }}" + "{% endfor %}{% endfor %}")
+                with Server(self.plain) as server:
+                    prompt = server.post("/apply-template", {"messages": talk})["prompt"]
+                self.assertIn(call % "{\"a\": 1}", prompt)
+        finally:
+            template.with_suffix(".aside").replace(template)
+
 
 class Ending(Serving):
     def test_what_runs_is_finished_and_nothing_new_begun(self):

@@ -62,7 +62,7 @@ TEST(RequireCheckpointTest, OfADirectoryThatIsNotThereNamesThoseBesideIt) {
   dir.Write("run/checkpoints/step-00000060/config.json", "{}");
   dir.Write("run/checkpoints/step-00000030/config.json", "{}");
   dir.Write("run/checkpoints/other/note.txt", "");
-  EXPECT_EQ(refusal(gone + "/"),
+  EXPECT_EQ(refusal(gone + "//"),
             fmt::format("{}: no such checkpoint; there are step-00000030, step-00000060, {}", gone,
                         best));
   const std::string none = dir / "run/last";

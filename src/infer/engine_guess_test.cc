@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "infer/engine_testing.h"
@@ -156,10 +158,11 @@ TEST_F(GuessRules, OnesThatBecomeRightAreTakenUpAgain) {
 TEST_F(GuessRules, DearOnesAreTriedNowAndThen) {
   class Dear : public Proposer {
    public:
-    explicit Dear(std::unique_ptr<Oracle> oracle, int64_t* asked)
+    // asked: behind how many tokens
+    explicit Dear(std::unique_ptr<Oracle> oracle, std::vector<size_t>* asked)
         : oracle_(std::move(oracle)), asked_(asked) {}
     void Propose(std::span<Proposal> proposals) override {
-      ++*asked_;
+      asked_->push_back(proposals[0].completion->size());
       oracle_->Propose(proposals);
     }
 
@@ -167,13 +170,15 @@ TEST_F(GuessRules, DearOnesAreTriedNowAndThen) {
 
    private:
     std::unique_ptr<Oracle> oracle_;
-    int64_t* asked_;
+    std::vector<size_t>* asked_;
   };
-  int64_t asked = 0;
+  std::vector<size_t> asked;
   Engine never = NewEngine(std::make_unique<Dear>(NewOracle([](size_t) { return true; }), &asked));
   never.Generate({Long()});
-  EXPECT_LT(asked, 10 + 300 / 16);
-  EXPECT_GT(asked, 300 / 16);
+  EXPECT_LT(asked.size(), 10u + 300 / 16);
+  EXPECT_GT(asked.size(), 300u / 16);
+  // Of the answer, wherever its prompt ends.
+  for (const size_t behind : std::span(asked).subspan(10)) EXPECT_EQ(behind % 16, 0u);
   const auto early = [](size_t index) { return index < 50; };
   Engine later = NewEngine(std::make_unique<Dear>(NewOracle(early), &asked));
   later.Generate({Long()});

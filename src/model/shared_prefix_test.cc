@@ -66,10 +66,10 @@ ReferenceCase Long(ReferenceCase c, int64_t prefix) {
   return c;
 }
 
-TEST_P(SharedPrefix, RowsHaveTheBitsOfWholeDocuments) {
+void ExpectTheBitsOfWholeDocuments(const ReferenceCase& of) {
   for (const Format format : {Format::kF32, Format::kBf16}) {
     for (const int64_t prefix : {1, 15, 16, 33, 63, 64, 65, 130}) {
-      const ReferenceCase c = Long(GetParam(), prefix);
+      const ReferenceCase c = Long(of, prefix);
       std::vector<int64_t> row_of;
       const ReferenceCase whole = Unshared(c, &row_of);
       const ParamLayout layout(c.config);
@@ -87,6 +87,17 @@ TEST_P(SharedPrefix, RowsHaveTheBitsOfWholeDocuments) {
       }
     }
   }
+}
+
+TEST_P(SharedPrefix, RowsHaveTheBitsOfWholeDocuments) { ExpectTheBitsOfWholeDocuments(GetParam()); }
+
+// As those of all models of use are: a tile of bf16's products has 16 columns.
+TEST(SharedPrefixes, RowsOfWideHeadsHaveTheBitsOfWholeDocuments) {
+  ReferenceCase c = SharedPrefixCases().front();
+  c.config.v_head_dim = 40;
+  c.config.qk_nope_head_dim = 38;
+  c.weights = RandomWeights(c.config, 1);
+  ExpectTheBitsOfWholeDocuments(c);
 }
 
 // The order that model/attention.h promises, to the bit: of the prefix its own share, then each

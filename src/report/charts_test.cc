@@ -76,6 +76,25 @@ TEST(PretrainingCharts, EachSeriesShowsItsField) {
                       {"grad_norm", "norm = grad_norm from zero"}}));
 }
 
+// A rate of 0 is worth seeing; of modules and experts that there are none of, 0 says nothing.
+TEST(PretrainingCharts, OnlyWhatAModelMayLackIsLeftOutWhereItIsZero) {
+  RunRecord run;
+  for (int step = 1; step <= 2; ++step) {
+    Json line{{"step", step}};
+    for (const char* field : {"loss", "mtp_loss", "max_violation", "learning_rate", "grad_norm"})
+      line[field] = 0;
+    run.metrics.push_back(line);
+  }
+  std::vector<std::string> shown;
+  for (const NamedChart& named : PretrainingCharts(run)) {
+    for (const Series& series : named.chart.series) {
+      if (!series.points.empty()) shown.push_back(named.name + ": " + series.name);
+    }
+  }
+  EXPECT_EQ(shown, (std::vector<std::string>{"loss: training", "learning_rate: learning rate",
+                                             "grad_norm: norm"}));
+}
+
 TEST(ReinforcementCharts, EachSeriesShowsItsField) {
   using Expected = std::map<std::string, std::string>;
   EXPECT_EQ(

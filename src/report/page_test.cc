@@ -251,7 +251,7 @@ TEST(ReinforcementSections, ProbeWarningsAndCurriculum) {
                  {{"step", 2},
                   {"reward", 0},
                   {"sampling/logp_gap_max", 0.125},
-                  {"warnings", {{{"text", "entropy is low"}}}},
+                  {"warnings", {{{"text", "entropy <is> low"}}}},
                   {"stopped", "solved"},
                   {"curriculum/gcd:1/share", 0.25},
                   {"curriculum/gcd:1/success", 0.75}}};
@@ -269,7 +269,7 @@ TEST(ReinforcementSections, ProbeWarningsAndCurriculum) {
                                          {"gcd:1", "12.5 %", "75.0 %", "50.0 %", "25.0 %"}}));
   EXPECT_EQ(Matches(page, "<p class=\"bad\">([^<]*)<"),
             (Rows{{"nothing to learn"},
-                  {"After step 2: entropy is low"},
+                  {"After step 2: entropy &lt;is&gt; low"},
                   {"After step 2: the run ended: solved"}}));
   EXPECT_EQ(Matches(page, "trained on: ([0-9.]+)\\."), (Rows{{"0.25"}}));
   EXPECT_EQ(Matches(page, "(\\d+) steps\\."), (Rows{{"2"}}));

@@ -242,8 +242,9 @@ TEST_F(ExternalRewardTest, RefusesWhatCannotWork) {
   ExternalReward missing("/nonexistent/program", {});
   ExpectFailure(missing.ScoreAll(Requests({"x"}))[0], "exit code 127");
   ExternalReward fine("cat", {});
-  const std::vector<RewardRequest> bad = {{"p", "c", "a", "{"}};
-  EXPECT_NE(MessageOf([&] { fine.ScoreAll(bad); }).find("not JSON"), std::string::npos);
+  const std::vector<RewardRequest> bad = {{"p", "c", "a"}, {"p", "c", "a", "{k:\n1}"}};
+  EXPECT_EQ(MessageOf([&] { fine.ScoreAll(bad); }),
+            "reward request 1: its meta is not JSON: {k:?1}");
 }
 
 // Majorities are counted over the answers, whatever the program made of them.

@@ -390,6 +390,7 @@ TEST(Grpo, RefusesWhatItDoesNotKnow) {
   refuses([](GrpoOptions& o) { o.normalization = "mean"; }, "token, sequence, constant");
   refuses([](GrpoOptions& o) { o.kl_beta = -1; }, "grpo.kl_beta is -1");
   refuses([](GrpoOptions& o) { o.clip_high = NAN; }, "grpo.clip_high is nan");
+  refuses([](GrpoOptions& o) { o.entropy_bonus = -INFINITY; }, "grpo.entropy_bonus is -inf");
 }
 
 TEST(Grpo, MetricsAddUpButTheGapIsTheLargest) {

@@ -143,6 +143,20 @@ TEST_F(OwnProblemsTest, FaultsAreCountedOnceAndKeepTheLastLine) {
   EXPECT_EQ(environment->TakeFaults().samples, 0);
 }
 
+TEST_F(OwnProblemsTest, AProgramIsToldARowsPromptAndItsAnswer) {
+  ProblemsOptions options = Scored(20, "{\\\"id\\\": $id, \\\"score\\\": $score}");
+  options.reward.insert(
+      options.reward.find("echo"),
+      R"(case "$line" in *'"prompt":"7+1\n","completion":"x","answer":"8",'*) score=1;; )"
+      "*) score=0;; esac; ");
+  const auto environment = Make(options);
+  std::vector<Answer> answers;
+  for (const Problem* problem : environment->AllProblems()) answers.push_back({problem, "x"});
+  const std::vector<Score> scores = environment->ScoreAll(answers, {});
+  for (size_t i = 0; i < answers.size(); ++i)
+    EXPECT_EQ(scores[i].value, answers[i].problem->prompt == "7+1\n") << scores[i].why;
+}
+
 TEST_F(OwnProblemsTest, AProgramThatNeverWorksIsAnErrorAndAnOddOneIsTold) {
   EXPECT_EQ(MessageOf([&] { Make(Scored(100, "2")); }),
             "the reward program fails on every one of 4 samples that it was tried on: the reward "

@@ -132,6 +132,31 @@ TEST_F(Http, AnswersOneRequestAfterTheOther) {
   EXPECT_TRUE(client.ReceiveAll().ends_with("GET/last:"));
 }
 
+// Also where the connection has answered others before.
+TEST_F(Http, WhatIsSentAheadWaitsForItsTurn) {
+  std::shared_ptr<HttpReply> held;
+  handler_ = [&](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+    if (request.path != "/held") return reply->Send(200, "text/plain", request.path);
+    held = reply;
+    begun.Set();
+  };
+  Serve();
+  Client client = Connect();
+  for (const char* first : {"/1", "/2"}) {
+    client.Send(fmt::format("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", first));
+    EXPECT_FALSE(client.Receive(first).ends_with("<closed>"));
+  }
+  client.Send("GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(begun.Wait());
+  client.Send("GET /ahead HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  usleep(100'000);  // the server has read it
+  held->Send(200, "text/plain", "/held");
+  held.reset();
+  const std::string got = client.ReceiveAll();
+  EXPECT_LT(got.find("/held"), got.find("/ahead")) << got;
+  EXPECT_TRUE(got.ends_with("/ahead")) << got;
+}
+
 TEST_F(Http, HeadsHaveNoBodyAndOldClientsAreClosed) {
   Serve();
   Client client = Connect();
@@ -222,6 +247,30 @@ TEST_F(Http, StreamsAreChunkedAndKeptAlive) {
   held.reset();
   client.Send("GET /a HTTP/1.0\r\nHost: x\r\n\r\n");  // no chunks for an old client
   EXPECT_FALSE(client.Receive("\r\n\r\none").ends_with("<closed>"));
+  held.reset();
+}
+
+// It would stand before the next reply's head.
+TEST_F(Http, NothingIsWrittenNowAndThenBehindAStream) {
+  options_.heartbeat_seconds = 0.05;
+  std::shared_ptr<HttpReply> held;
+  handler_ = [&](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+    if (request.path == "/whole") {
+      held = reply;
+      return begun.Set();
+    }
+    reply->Begin(200, "text/event-stream", ": still here\n\n");
+    reply->End();
+  };
+  Serve();
+  Client client = Connect();
+  client.Send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_FALSE(client.Receive("\r\n0\r\n\r\n").ends_with("<closed>"));
+  client.Send("GET /whole HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(begun.Wait());
+  usleep(250'000);  // five beats
+  held->Send(200, "text/plain", "at last");
+  EXPECT_TRUE(client.Receive("at last").starts_with("HTTP/1.1 200 OK\r\n"));
   held.reset();
 }
 

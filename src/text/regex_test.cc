@@ -28,6 +28,7 @@ TEST(Regex, WhiteSpaceIsOniguruma) {
   EXPECT_EQ(Matches("\\S+", text), (Strings{"a\xE1\xA0\x8E", "b"}));
   EXPECT_EQ(Matches("[^\\s]+", text), (Strings{"a\xE1\xA0\x8E", "b"}));
   EXPECT_EQ(Matches("[]\\s]+", "a] b"), Strings{"] "});
+  EXPECT_EQ(Matches("[^]\\s]+", "a] b"), (Strings{"a", "b"}));
   EXPECT_EQ(Matches("[[:digit:]\\s]+\\S", "a 1 2b"), Strings{" 1 2b"});
   EXPECT_EQ(Matches("\\\\s", "\\s s"), Strings{"\\s"});
 }

@@ -71,6 +71,8 @@ std::string Fault(const std::string& source, const ChatOptions& options = {}) {
 
 TEST(TemplateErrors, NameTheLineAndTheCause) {
   EXPECT_EQ(Fault("a\n\n{{ missing.x }}"), "t: line 3: 'missing' is undefined");
+  EXPECT_EQ(Fault("{{ missing() }}"), "t: line 1: 'missing' is undefined");
+  EXPECT_EQ(Fault("{{ 'x'() }}"), "t: line 1: 'str' object is not callable");
   EXPECT_EQ(Fault("{{ 'x' |\n trimm }}"), "t: line 2: no filter 'trimm'; did you mean 'trim'?");
   EXPECT_EQ(Fault("{{ 1 is strin }}"), "t: line 1: no test 'strin'; did you mean 'string'?");
   EXPECT_EQ(Fault("\n{{ raise_exception('Roles must\nalternate') }}"),
@@ -131,6 +133,9 @@ TEST(TemplateLimits, MemoryIsBounded) {
   EXPECT_EQ(Fault("{{ ([1] * 10 ** 9) | length }}", Small()),
             "t: line 1: a list times 1000000000 is too long");
   EXPECT_EQ(Fault("{{ ([1] * 10 ** 5) | length }}", Small()), memory);
+  // Where each character begins.
+  EXPECT_EQ(Fault("{{ ('a' * 150000)[::150000] }}", Small()), memory);
+  EXPECT_EQ(Fault("{{ ('a' * 100000)[::100000] }}", Small()), "rendered: a");
   EXPECT_EQ(Fault("{{ [1] | tojson(indent=10 ** 10) }}", Small()), memory);
   EXPECT_EQ(Fault("{{ 'a' | indent(10 ** 10) }}", Small()), memory);
   EXPECT_EQ(Fault("{{ [1] | batch(10 ** 12, 1) | list }}", Small()), memory);
