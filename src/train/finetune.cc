@@ -244,6 +244,7 @@ void FinetuningRun::Step() {
 
 FinetuneResult FinetuningRun::Loop() {
   for (const std::string& note : data_.notes) Note(note);
+  if (const std::string note = WarmupNote(recipe_.schedule, steps_); !note.empty()) Note(note);
   if (callbacks_.on_plan) callbacks_.on_plan(steps_);
   const bool begins = result_.checkpoint.empty();
   const int64_t written = begins ? -1 : trained_->optimizer().step();

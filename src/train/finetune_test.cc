@@ -158,6 +158,27 @@ TEST_F(FinetuneTest, AnAdapterLearnsResumesAndIsAskedWithItsBase) {
                    "finetune.router_bias_gamma is 0.1, but an adapter leaves the router"));
 }
 
+// Its warm-up is a tenth of the steps unless it is given.
+TEST_F(FinetuneTest, AShortRunReachesItsRate) {
+  FinetuneRecipe recipe = Recipe();
+  recipe.finetune.steps = 3;
+  recipe.schedule = FinetuneRecipe().schedule;
+  const auto highest = [&](const std::string& run, std::string* notes) {
+    FinetuneCallbacks callbacks = Notes(notes);
+    double rate = 0;
+    callbacks.on_step = [&](const StepMetrics& m) { rate = std::max(rate, m.learning_rate); };
+    Train(recipe, run, false, callbacks);
+    return rate / recipe.optimizer.learning_rate;
+  };
+  std::string notes;
+  EXPECT_EQ(highest("tenth", &notes), 1);
+  EXPECT_EQ(notes.find("only rises"), std::string::npos) << notes;
+  recipe.schedule.warmup_steps = 10;
+  EXPECT_NEAR(highest("long", &notes), 0.3, 1e-15);
+  EXPECT_NE(notes.find("schedule.warmup_steps is 10 and the run has 3 steps"), std::string::npos)
+      << notes;
+}
+
 // Killed behind the last checkpoint, when best/ was of a later step already.
 TEST_F(FinetuneTest, WhatAKilledRunWroteBehindItsCheckpointIsMadeAgain) {
   Train(Recipe(), "whole");
