@@ -158,6 +158,88 @@ TEST_F(FinetuneTest, AnAdapterLearnsResumesAndIsAskedWithItsBase) {
                    "finetune.router_bias_gamma is 0.1, but an adapter leaves the router"));
 }
 
+// What is set of an adapter that goes on is its own, or refused; what holds is recorded.
+TEST_F(FinetuneTest, AnAdapterThatGoesOnKeepsItsShape) {
+  FinetuneRecipe recipe = Recipe();
+  recipe.finetune.steps = 1;
+  recipe.adapter.kind = "lora";
+  recipe.adapter.rank = 4;
+  recipe.adapter.alpha = 6;
+  recipe.adapter.dora = true;
+  recipe.adapter.targets = {"o_proj", "down_proj"};
+  const std::string adapter = Train(recipe, "first").checkpoint;
+  const auto further = [&](const AdapterOptions& options, const std::string& run,
+                           bool resume = false, std::string* notes = nullptr) {
+    FinetuneRecipe other = recipe;
+    other.adapter = options;
+    std::string ignored;
+    return Finetune(other, adapter, {Data()}, Run(run), resume, Notes(notes ? notes : &ignored));
+  };
+  const auto recorded = [&](const std::string& run) {
+    FinetuneRecipe read;
+    ParseToml(Bytes(run, "recipe.toml"), "recipe.toml", FieldsOf(read));
+    return read.adapter;
+  };
+  // The defaults, which nobody gave, and its own.
+  std::string notes;
+  EXPECT_TRUE(further({}, "defaults", false, &notes).finished);
+  EXPECT_NE(notes.find("goes on as it is: rank 4, alpha 6, dora true, targets down_proj, o_proj\n"),
+            std::string::npos)
+      << notes;
+  notes.clear();
+  EXPECT_TRUE(further(recipe.adapter, "own", false, &notes).finished);
+  EXPECT_EQ(notes.find("goes on as it is"), std::string::npos) << notes;
+  for (const char* run : {"defaults", "own"}) {
+    const AdapterOptions held = recorded(run);
+    EXPECT_EQ(held.rank, 4);
+    EXPECT_EQ(held.alpha, 6);
+    EXPECT_TRUE(held.dora);
+    EXPECT_EQ(held.targets, (std::vector<std::string>{"down_proj", "o_proj"}));
+  }
+  EXPECT_EQ(recorded("first").targets, recipe.adapter.targets);
+  EXPECT_TRUE(further({}, "defaults", true).finished);
+  EXPECT_TRUE(further(recorded("defaults"), "defaults", true).finished);
+  // Others.
+  const auto refused = [&](const auto& set, const std::string& what) {
+    AdapterOptions options;
+    set(options);
+    EXPECT_TRUE(
+        Says(MessageOf([&] { further(options, "none"); }),
+             fmt::format("adapter.{}, but the adapter {} goes on as it is: rank 4, alpha 6, "
+                         "dora true, targets down_proj, o_proj; leave adapter.",
+                         what, adapter)));
+  };
+  refused([](AdapterOptions& o) { o.rank = 64; }, "rank is '64'");
+  refused([](AdapterOptions& o) { o.alpha = 1; }, "alpha is '1'");
+  refused([](AdapterOptions& o) { o.targets = {"o_proj"}; }, "targets is 'o_proj'");
+  recipe.adapter = {};
+  recipe.adapter.kind = "lora";
+  const std::string plain = Train(recipe, "plain").checkpoint;
+  recipe.adapter = {};
+  recipe.adapter.dora = true;
+  EXPECT_TRUE(Says(MessageOf([&] { Finetune(recipe, plain, {Data()}, Run("none"), false, {}); }),
+                   "adapter.dora is 'true', but the adapter "));
+  EXPECT_FALSE(fs::exists(Run("none")));
+}
+
+TEST_F(FinetuneTest, AShapeThatNoAdapterWillHaveIsRefused) {
+  const auto refused = [&](const auto& set, const std::string& what) {
+    for (const char* kind : {"auto", "none"}) {  // auto: for a model of this program the same
+      FinetuneRecipe recipe = Recipe();
+      recipe.adapter.kind = kind;
+      set(recipe.adapter);
+      EXPECT_TRUE(
+          Says(MessageOf([&] { Train(recipe, "none"); }),
+               fmt::format("adapter.{}, but all weights of {} are trained; set adapter.kind "
+                           "to lora, or leave adapter.",
+                           what, model_)));
+    }
+  };
+  refused([](AdapterOptions& o) { o.rank = 64; }, "rank is '64'");
+  refused([](AdapterOptions& o) { o.alpha = 1; }, "alpha is '1'");
+  refused([](AdapterOptions& o) { o.targets = {"o_proj"}; }, "targets is 'o_proj'");
+}
+
 // Its warm-up is a tenth of the steps unless it is given.
 TEST_F(FinetuneTest, AShortRunReachesItsRate) {
   FinetuneRecipe recipe = Recipe();
