@@ -2,19 +2,18 @@
 // fast it continues.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/output.h"
 #include "app/speculate_flag.h"
-#include "kernel/weight.h"
 #include "model/kv_cache.h"
+#include "pipeline/run_format.h"
 
 namespace darkhorse {
 
 struct ModelBench {
-  std::optional<Format> weights;  // none: as the files hold them
+  RunFormat weights;
   CacheForm form = CacheForm::kExpanded;
   std::vector<int64_t> batches = {1};
   int64_t prompt_tokens = 512, new_tokens = 64;  // of each sequence

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "checkpoint/model_source.h"
 #include "checkpoint/run_directory.h"
 #include "data/prepare.h"
 #include "pipeline/loaded_model.h"
@@ -134,6 +135,38 @@ void EvaluateOn(Environment& environment, const EvaluateOptions& options, const 
   TellFaults(environment, result);
 }
 
+// Which rows of --problems no training has seen. Of a model that was trained elsewhere all; of one
+// of this program those that its run holds out, or any run where it is not told.
+void TakeHeldOutShare(const EvaluateOptions& options, const std::optional<RecipeAround>& around,
+                      ProblemsOptions* problems) {
+  const ProblemFlags& flags = options.problem_flags;
+  if (flags.file.empty() || flags.held_out_share) return;
+  if (IsGgufPath(options.model) || !IsOwnFolder(options.model)) {
+    problems->held_out_share = 1;
+    return;
+  }
+  constexpr char kAll[] = "; --held-out-share 1 takes all";
+  if (!around || around->recipe.problems.file.empty()) {
+    Note(fmt::format(
+        "measuring on a share of {} of {}, which runs hold out by default: the model was trained "
+        "by this program, and no recipe around it tells on which problems{}",
+        problems->held_out_share, flags.file, kAll));
+    return;
+  }
+  const ProblemsOptions& run = around->recipe.problems;
+  if (run.held_out_share == 0) {
+    FailUsage("{}: holds no rows out (held_out_share = 0), so every one may have been trained on{}",
+              around->path, kAll);
+  }
+  problems->held_out_share = run.held_out_share;
+  std::error_code error;
+  const bool same = std::filesystem::equivalent(run.file, flags.file, error);
+  Note(fmt::format("measuring on a share of {} of {}, which {} holds out{}: other rows {}{}",
+                   run.held_out_share, flags.file, around->path,
+                   same ? "" : fmt::format(" of {}", run.file),
+                   same ? "were trained on" : "may have been trained on", same ? "" : kAll));
+}
+
 // What the command line leaves open is as in the run that the model lies in: the length of its
 // completions, how it is asked and, where nothing is named to measure on, its problems.
 void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems, PromptOptions& prompt) {
@@ -151,12 +184,14 @@ void TakeFromRun(EvaluateOptions& options, ProblemsOptions& problems, PromptOpti
   if (!named) {
     options.tasks = around->recipe.rl.tasks;
     problems = around->recipe.problems;
+    options.problem_flags.Apply(&problems);
     if (!problems.file.empty()) options.tasks.clear();
     Note(fmt::format(
         "measuring on {}, as {} has it",
         problems.file.empty() ? fmt::format("{}", fmt::join(options.tasks, ", ")) : problems.file,
         around->path));
   }
+  TakeHeldOutShare(options, around, &problems);
   if (around) {
     prompt = around->recipe.prompt;
     problems.answer = around->recipe.problems.answer;
@@ -191,9 +226,6 @@ void Run(EvaluateOptions options) {
   OpenedModel opened(options.model);
   prompt = options.ask.Prompt(prompt, opened);
   const bool chats = GoesThroughTemplate(prompt, opened.chat_format(), opened.path());
-  // A model that comes from elsewhere was trained on no share of the problems.
-  if (chats && !options.problem_flags.file.empty() && !options.problem_flags.held_out_share)
-    problems.held_out_share = 1;
   problems = DecidedFor(problems, options.tasks, chats);
   const Prompter prompter(opened.Asked(), prompt, InstructionOf(problems), options.ask.Shots());
   std::unique_ptr<Environment> tasks, rows;

@@ -7,6 +7,8 @@
 #include <filesystem>
 
 #include "app/commands_testing.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/model_source.h"
 #include "infer/continuations.h"
 #include "infer/engine.h"
 #include "pipeline/loaded_model.h"
@@ -14,6 +16,7 @@
 #include "rl/log.h"
 #include "task/answer_place.h"
 #include "task/choices.h"
+#include "task/jsonl.h"
 #include "task/reading.h"
 #include "task/rules.h"
 #include "train/window_loss.h"
@@ -84,9 +87,9 @@ TEST_F(EvaluateTest, QuestionsGoThroughTheTemplate) {
   const auto expect = [&](const std::vector<std::string>& more, const std::string& before,
                           const std::string& behind, AnswerPlace place) {
     std::vector<std::string> arguments = {
-        "evaluate", "--model", Chatty(), "--problems", Questions(), "--rule",
-        "numeric",  "--count", "2",      "--samples",  "3",         "--completion-tokens",
-        "9",        "--seed",  "5"};
+        "evaluate", "--model", Chatty(), "--problems",       Questions(), "--rule",
+        "numeric",  "--count", "2",      "--samples",        "3",         "--completion-tokens",
+        "9",        "--seed",  "5",      "--held-out-share", "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     std::vector<GenerationRequest> requests;
     for (const char* question : {"sum 1+2", "sum 2+2"}) {
@@ -152,6 +155,8 @@ TEST_F(EvaluateTest, AProgramScoresWhatWasSaid) {
                                               Chatty(),
                                               "--problems",
                                               Questions(),
+                                              "--held-out-share",
+                                              "1",
                                               "--count",
                                               "2",
                                               "--samples",
@@ -196,9 +201,70 @@ TEST_F(EvaluateTest, WithoutAChatQuestionsStandAlone) {
             std::string::npos);
   const std::string long_row = scratch_->Write(
       "long.jsonl", "{\"question\": \"" + std::string(200, '+') + "\", \"answer\": 4}\n");
-  EXPECT_NE(ErrorOf({"evaluate", "--model", Chatty(), "--problems", long_row, "--rule", "numeric"})
+  EXPECT_NE(ErrorOf({"evaluate", "--model", Chatty(), "--problems", long_row, "--rule", "numeric",
+                     "--held-out-share", "1"})
                 .find("long.jsonl:1: the prompt "),
             std::string::npos);
+}
+
+// Rows that a model was trained on are not measured on unless they are asked for.
+TEST_F(EvaluateTest, RowsOfTheRunAreHeldOutAsItSays) {
+  std::string rows;
+  for (int i = 0; i < 40; ++i)
+    rows += fmt::format("{{\"question\": \"sum 1+{}\", \"answer\": {}}}\n", i, i + 1);
+  const std::string file = scratch_->Write("forty.jsonl", rows);
+  std::filesystem::create_directories(*scratch_ / "taught/checkpoints");
+  const std::string model = Chatty("taught/checkpoints/step-1");
+  const auto measured = [&](const std::string& path, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {
+        "evaluate", "--model",   path, "--problems",          file, "--rule", "numeric", "--count",
+        "1",        "--samples", "1",  "--completion-tokens", "1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return ErrorOf(arguments);
+  };
+  const auto has = [](const std::string& told, const std::string& what) {
+    EXPECT_NE(told.find(what), std::string::npos) << what << "\n" << told;
+  };
+  const auto counts = [&](double share) {
+    const SplitProblems split = SplitByPrompt(ParseProblems(rows, file), share);
+    return fmt::format("{} problems to train on, {} held out", split.train.size(),
+                       split.held_out.size());
+  };
+  const auto run_of = [&](const std::string& problems, double share) {
+    return scratch_->Write("taught/recipe.toml",
+                           fmt::format("[problems]\nfile = \"{}\"\nrule = \"numeric\"\n"
+                                       "held_out_share = {}\n[rl]\nevaluate_every = 0\n",
+                                       problems, share));
+  };
+  // No run is known, but who trained it.
+  has(measured(model, {}), counts(0.0625));
+  has(measured(model, {}), "no recipe around it tells on which problems; --held-out-share 1");
+  std::string recipe = run_of(file, 0.3);
+  has(measured(model, {}), counts(0.3));
+  has(measured(model, {}), fmt::format("measuring on a share of 0.3 of {}, which {} holds out: "
+                                       "other rows were trained on\n",
+                                       file, recipe));
+  has(measured(model, {"--held-out-share", "0.5"}), counts(0.5));
+  recipe = run_of("others.jsonl", 0.3);
+  has(measured(model, {}), counts(0.3));
+  has(measured(model, {}), fmt::format("{} holds out of others.jsonl: other rows may have been "
+                                       "trained on; --held-out-share 1 takes all\n",
+                                       recipe));
+  recipe = run_of(file, 0);
+  has(measured(model, {}), fmt::format("{}: holds no rows out (held_out_share = 0)", recipe));
+  has(measured(model, {"--held-out-share", "1"}), counts(1));
+  // What another program made was trained on none of them.
+  const std::string foreign = *scratch_ / "foreign";
+  ModelFiles files;
+  files.tokenizer_json = ReadFile(model + "/tokenizer.json");
+  files.chat_template = kTemplate;
+  const ModelConfig config = LoadModelConfig(model);
+  const ParamLayout layout(config);
+  FloatBuffer weights(layout.buffer_size());
+  ReadWeights(*OpenModel(model), layout, weights.data());
+  PublishCheckpoint(foreign, config, layout, weights.data(), files, nullptr);
+  std::filesystem::remove(foreign + "/checksums.json");
+  has(measured(foreign, {}), counts(1));
 }
 
 TEST_F(EvaluateTest, ChoicesAreJudgedByTheirProbability) {

@@ -104,7 +104,7 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
 
   if (context == 0) context = std::min(kStandardContext, config.max_position_embeddings);
   const RunningMemory memory = MemoryToRun(
-      *source, std::nullopt, {.form = CacheForm::kLatent, .sequences = 1, .tokens = context});
+      *source, RunFormat(), {.form = CacheForm::kLatent, .sequences = 1, .tokens = context});
   Json memory_bytes{{"weights", Whole(memory.weights)},
                     {"cache", Whole(memory.cache)},
                     {"rotations", Whole(memory.rotations)}};

@@ -35,7 +35,7 @@ class Speculation {
   enum class Kind { kOff, kLookUp, kModule, kDraft };
   Kind kind_;
   std::optional<OpenedModel> opened_;  // the draft, until it is loaded
-  std::optional<Format> format_;       // of its weights
+  RunFormat format_;                   // what it computes in
   std::unique_ptr<LoadedModel> draft_;
 };
 

@@ -18,8 +18,8 @@ void WeightsFlag::Register(Command command, const std::string& standard) {
 
 Format WeightsFlag::Or(Format standard) const { return ParseRunFormat(name).value_or(standard); }
 
-std::optional<Format> WeightsFlag::Of(const std::string& model) const {
-  return given() ? ParseRunFormat(name) : TrainedFormat(model, "--weights f32", Note);
+RunFormat WeightsFlag::Of(const std::string& model) const {
+  return given() ? RunFormat(ParseRunFormat(name)) : TrainedFormat(model, "--weights f32", Note);
 }
 
 }  // namespace darkhorse

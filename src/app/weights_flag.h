@@ -6,6 +6,7 @@
 
 #include "app/command.h"
 #include "kernel/weight.h"
+#include "pipeline/run_format.h"
 
 namespace darkhorse {
 
@@ -22,10 +23,8 @@ struct WeightsFlag {
   // `standard`: what auto takes, for the help.
   void Register(Command command, const std::string& standard);
   bool given() const { return name != "auto"; }
-  // Auto: what the checkpoint was trained in, where the run it lies in tells, which it notes if
-  // that is not f32; f32 for other checkpoints of this program; none, for what the files hold,
-  // elsewhere.
-  std::optional<Format> Of(const std::string& model) const;
+  // Auto: TrainedFormat.
+  RunFormat Of(const std::string& model) const;
   Format Or(Format standard) const;
 };
 

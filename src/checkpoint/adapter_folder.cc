@@ -28,17 +28,6 @@ constexpr const char* kAdapterTensors = "/adapter_model.safetensors";
 // Under which name the tensors' file keeps the fingerprint of the base that they were trained on.
 constexpr const char* kBaseFingerprint = "base_xxh64";
 
-// PEFT's names of the layers, in the order of the list.
-std::vector<std::string> TargetModules(const ParamLayout& layout) {
-  std::vector<std::string> modules;
-  for (const ParamInfo& param : layout.params()) {
-    std::string module = param.name.substr(0, param.name.rfind(".lora_"));
-    module = module.substr(module.rfind('.') + 1);
-    if (std::ranges::find(modules, module) == modules.end()) modules.push_back(module);
-  }
-  return modules;
-}
-
 // Of adapter_config.json, what changes the numbers and is not read here.
 void RefuseOtherKinds(const json& config, const std::string& name) {
   const auto refuse = [&](const char* key, const std::string& what) {
@@ -163,6 +152,16 @@ double AdapterFiles::scale() const {
 
 bool IsAdapterFolder(const std::string& directory) {
   return FileExists(directory + kAdapterConfig) && FileExists(directory + kAdapterTensors);
+}
+
+std::vector<std::string> TargetModules(const ParamLayout& layout) {
+  std::vector<std::string> modules;
+  for (const ParamInfo& param : layout.params()) {
+    std::string module = param.name.substr(0, param.name.rfind(".lora_"));
+    module = module.substr(module.rfind('.') + 1);
+    if (std::ranges::find(modules, module) == modules.end()) modules.push_back(module);
+  }
+  return modules;
 }
 
 void WriteAdapter(const std::string& directory, const AdapterFiles& adapter,

@@ -19,6 +19,9 @@ inline constexpr const char* kAdapterConfig = "/adapter_config.json";
 // Whether the folder holds an adapter.
 bool IsAdapterFolder(const std::string& directory);
 
+// PEFT's names of the layers that have pairs, in the order of the layout.
+std::vector<std::string> TargetModules(const ParamLayout& layout);
+
 // Writes both files. `values` has the layout's buffer_size().
 void WriteAdapter(const std::string& directory, const AdapterFiles& adapter,
                   const ParamLayout& layout, const float* values);

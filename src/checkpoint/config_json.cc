@@ -252,13 +252,24 @@ const Null* FindNull(std::string_view field) {
   return found == std::end(kNulls) ? nullptr : found;
 }
 
-// One id or a list of them.
-std::vector<int64_t> ReadTokenIds(const Reader& read, const std::string& key) {
+// One id or a list of them, each of a vocabulary of that size.
+std::vector<int64_t> ReadTokenIds(const Reader& read, const std::string& key, int64_t vocab_size) {
   const json& value = *read.Find(key);
-  if (!value.is_array()) return {IntOf(value, key, read.name(), 0, INT32_MAX)};
-  if (value.empty()) Fail("{}: '{}' is an empty list", read.name(), key);
   std::vector<int64_t> ids;
-  for (const json& id : value) ids.push_back(IntOf(id, key, read.name(), 0, INT32_MAX));
+  const auto add = [&](const json& id) {
+    ids.push_back(IntOf(id, key, read.name(), 0, INT32_MAX));
+    if (ids.back() < vocab_size) return;
+    Fail(
+        "{}: '{}' is {}, but vocab_size is {}, so that ids end at {}; write the id that the token "
+        "has in tokenizer.json",
+        read.name(), key, ids.back(), vocab_size, vocab_size - 1);
+  };
+  if (!value.is_array()) {
+    add(value);
+  } else {
+    if (value.empty()) Fail("{}: '{}' is an empty list", read.name(), key);
+    for (const json& id : value) add(id);
+  }
   return ids;
 }
 
@@ -285,7 +296,7 @@ void ReadField(const Reader& read, const ModelTypeRules& type, const ModelConfig
   if (null && read.Has(field.path) && !read.Find(field.path)) {
     *std::get<int64_t*>(field.value) = null->value;
   } else if (read.Find(field.path) && field.path.ends_with("_token_id")) {
-    *std::get<int64_t*>(field.value) = ReadTokenIds(read, field.path).front();
+    *std::get<int64_t*>(field.value) = ReadTokenIds(read, field.path, config.vocab_size).front();
   } else if (rule && !read.Find(field.path)) {
     CHECK(AssignJson(field, rule->absent(config)));
   } else {
@@ -421,7 +432,8 @@ ModelConfig ParseConfigJson(std::string_view text, const std::string& name) {
     const bool of_this_file = field.path != "model_type" && field.path != "stop_token_ids";
     if (!of_section && of_this_file) ReadField(read, *type, config, field);
   }
-  if (read.Find("eos_token_id")) SetStopTokens(ReadTokenIds(read, "eos_token_id"), &config);
+  if (read.Find("eos_token_id"))
+    SetStopTokens(ReadTokenIds(read, "eos_token_id", config.vocab_size), &config);
   ReadRope(read, config);
   try {
     config.Validate();
@@ -488,7 +500,8 @@ std::string WriteConfigJson(const ModelConfig& config, std::string_view torch_dt
 void ReadGenerationConfigJson(std::string_view text, const std::string& name, ModelConfig* config) {
   const json object = ParseJsonObject(text, name);
   const Reader read(object, name);
-  if (read.Find("eos_token_id")) SetStopTokens(ReadTokenIds(read, "eos_token_id"), config);
+  if (read.Find("eos_token_id"))
+    SetStopTokens(ReadTokenIds(read, "eos_token_id", config->vocab_size), config);
 }
 
 std::string WriteGenerationConfigJson(const ModelConfig& config) {

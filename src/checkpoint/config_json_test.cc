@@ -446,6 +446,32 @@ TEST(ConfigJsonTest, EndTokensMayBeAList) {
   EXPECT_TRUE(Says(Refusal(With("eos_token_id", {7, -8})), "eos_token_id"));
 }
 
+TEST(ConfigJsonTest, TokensThatTheModelHasNotAreRefused) {
+  const ModelConfig sound = Read(Parsed(ModelConfig()));
+  const int64_t size = sound.vocab_size;
+  const auto refusal = [&](const char* file, const char* key) {
+    return fmt::format(
+        "{}: '{}' is {}, but vocab_size is {}, so that ids end at {}; write the id that the token "
+        "has in tokenizer.json",
+        file, key, size, size, size - 1);
+  };
+  for (const char* key : {"bos_token_id", "eos_token_id"}) {
+    EXPECT_EQ(Refusal(With(key, size - 1)), "") << key;
+    EXPECT_EQ(Refusal(With(key, size)), refusal("config.json", key));
+    EXPECT_EQ(Refusal(With(key, {0, size})), refusal("config.json", key));
+  }
+  const auto generation = [&](const json& value) {
+    ModelConfig config = sound;
+    return MessageOf([&] {
+      ReadGenerationConfigJson(json{{"eos_token_id", value}}.dump(), "generation_config.json",
+                               &config);
+    });
+  };
+  EXPECT_EQ(generation(size - 1), "");
+  EXPECT_EQ(generation(size), refusal("generation_config.json", "eos_token_id"));
+  EXPECT_EQ(generation({1, size}), refusal("generation_config.json", "eos_token_id"));
+}
+
 TEST(ConfigJsonTest, GenerationConfigIsBelievedAboutEnds) {
   const auto stops = [](const json& eos_of_config, const json& generation) {
     ModelConfig config = Read(With("eos_token_id", eos_of_config));

@@ -87,6 +87,9 @@ Json MessageOf(const Json& given) {
   if (content) message["content"] = TextOf(*content);
   if (const Json* thought = Find(given, kThoughtFields); thought && !thought->empty())
     message["reasoning_content"] = TextOf(*thought);
+  if (const Json* weight = Find(given, "weight"); weight && *weight != 0 && *weight != 1)
+    Fail("weight is {}; it must be 0, so that the turn is not learned, or 1",
+         Printable(weight->dump(), 40));
   for (const auto& [name, value] : given.items()) {
     const auto is = [&name = name](const char* other) { return name == other; };
     if (is("role") || is("from") || std::ranges::any_of(kContents, is) ||

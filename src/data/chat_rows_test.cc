@@ -150,6 +150,22 @@ TEST_F(ChatRowsTest, WhatIsNoChatIsNamed) {
   expect(R"({"tools": "f", "prompt": "x", "completion": "y"})", "tools is no list");
 }
 
+TEST_F(ChatRowsTest, AWeightIsNoughtOrOne) {
+  const auto row = [](const std::string& weight) {
+    return R"({"messages": [{"role": "user", "content": "q"},)"
+           R"( {"role": "assistant", "content": "a", "weight": )" +
+           weight + "}]}";
+  };
+  for (const char* sound : {"0", "1", "0.0", "1.0", "null"})
+    EXPECT_EQ(Messages(row(sound)).size(), 2u) << sound;
+  for (const char* bad : {"0.5", "2", "-1", "\"0\"", "false", "[0]"}) {
+    EXPECT_EQ(Fault(row(bad)),
+              fmt::format("messages[1]: weight is {}; it must be 0, so that the turn is "
+                          "not learned, or 1",
+                          bad));
+  }
+}
+
 TEST_F(ChatRowsTest, AllFaultsAreToldAtOnceAndFaultsOfTheReaderWithThem) {
   std::string text;
   for (int i = 0; i < 12; ++i) text += "{\"text\": 1}\n{\"prompt\": 1, \"completion\": 2}\n";

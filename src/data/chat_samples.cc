@@ -41,6 +41,11 @@ MarkedText WithTags(std::string_view text) {
   return marked;
 }
 
+bool IsLearned(const Json& message) {
+  const auto weight = message.find("weight");
+  return message["role"] == "assistant" && (weight == message.end() || *weight != 0);
+}
+
 }  // namespace
 
 ChatEncoder::ChatEncoder(const Tokenizer& tokenizer, ChatMarks marks, const std::string& name)
@@ -50,13 +55,14 @@ ChatEncoder::ChatEncoder(const Tokenizer& tokenizer, ChatMarks marks, const std:
 }
 
 std::vector<ChatSample> ChatEncoder::Encode(const Chat& chat) {
-  if (!template_) return {Plain(chat)};
   std::vector<ChatSample> samples;
+  if (!template_) {
+    ChatSample sample = Plain(chat);
+    if (IsLearned(chat.messages[1])) samples.push_back(std::move(sample));
+    return samples;
+  }
   for (size_t i = 0; i < chat.messages.size(); ++i) {
-    const Json& message = chat.messages[i];
-    if (message["role"] != "assistant") continue;
-    if (const auto weight = message.find("weight"); weight != message.end() && *weight == 0)
-      continue;
+    if (!IsLearned(chat.messages[i])) continue;
     const MarkedText prompt = Render(chat, i, /*ready=*/true);
     std::vector<int32_t> tokens = EncodeChat(tokenizer_, prompt, marks_.bos);
     if (tokens.empty()) Fail("the chat template writes nothing before the assistant's turn");

@@ -176,6 +176,7 @@ TEST_F(ChatSamplesTest, TurnsOfNoWeightAreContext) {
                     {Said("user", "q"), first, Said("user", "Q"), Said("assistant", "A")}),
             Texts{"<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"
                   "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n[A<|im_end|>]"});
+  EXPECT_EQ(Learned(Encoder(""), {Said("user", "q"), first}), Texts());
 }
 
 TEST_F(ChatSamplesTest, WhatEndsATurnWillStopTheModel) {

@@ -18,8 +18,6 @@ WeightStore::Choose Chooser(const ModelSource& source, std::optional<Format> for
   };
 }
 
-constexpr Format kAdapterFormat = Format::kF32;  // of an adapter's products
-
 // The adapter, where its products stay apart from its base's.
 const AdapterSource* AdapterApart(const ModelSource& source) {
   return source.config().latent_attention() ? nullptr : source.adapter();
@@ -47,9 +45,9 @@ ModelConfig MainModel(ModelConfig config, bool module = false) {
 }
 
 // Of an adapter's numbers, as they are read and as its products take them.
-double BytesOf(const ParamLayout& layout) {
+double BytesOf(const ParamLayout& layout, Format format) {
   return static_cast<double>(layout.buffer_size()) * sizeof(float) +
-         static_cast<double>(AdaptedWeights::Bytes(layout, kAdapterFormat));
+         static_cast<double>(AdaptedWeights::Bytes(layout, format));
 }
 
 // The cure that helps: of the weights where they are too much by themselves, else of the cache.
@@ -69,7 +67,7 @@ std::string Cure(const ModelSource& source, const RunningMemory& memory, const C
   return "choose a smaller model";
 }
 
-const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> format,
+const ModelConfig& Fitting(const OpenedModel& opened, const RunFormat& format,
                            const CacheNeed& need, const std::vector<std::string>& adapters) {
   const RunningMemory memory = MemoryToRun(opened.source(), format, need, adapters);
   const double total = memory.total() + need.beside;
@@ -88,11 +86,11 @@ const ModelConfig& Fitting(const OpenedModel& opened, std::optional<Format> form
 
 }  // namespace
 
-RunningMemory MemoryToRun(const ModelSource& opened, std::optional<Format> format,
-                          const CacheNeed& need, const std::vector<std::string>& adapters) {
+RunningMemory MemoryToRun(const ModelSource& opened, const RunFormat& format, const CacheNeed& need,
+                          const std::vector<std::string>& adapters) {
   const ModelSource& source = BaseOf(opened);
   const ModelConfig config = MainModel(source.config(), need.module);
-  const WeightStore::Choose choose = Chooser(source, format);
+  const WeightStore::Choose choose = Chooser(source, format.weights);
   RunningMemory memory;
   memory.weights = static_cast<double>(WeightStore::Bytes(config, source, choose));
   memory.rotations = RopeCache::Bytes(config, need.tokens);
@@ -105,11 +103,11 @@ RunningMemory MemoryToRun(const ModelSource& opened, std::optional<Format> forma
   }
   if (config.latent_attention()) return memory;           // an adapter is part of its weights
   if (const AdapterSource* own = AdapterApart(opened)) {  // which its source keeps, too
-    memory.adapters +=
-        BytesOf(own->layout()) + static_cast<double>(own->layout().buffer_size()) * sizeof(float);
+    memory.adapters += BytesOf(own->layout(), format.adapter) +
+                       static_cast<double>(own->layout().buffer_size()) * sizeof(float);
   }
   for (const std::string& folder : adapters)
-    memory.adapters += BytesOf(ReadAdapterLayout(folder, source));
+    memory.adapters += BytesOf(ReadAdapterLayout(folder, source), format.adapter);
   return memory;
 }
 
@@ -120,12 +118,12 @@ OpenedModel::OpenedModel(const std::string& path)
       config_(source_->TextConfig(tokenizer_)),
       silent_(tokenizer_.SilentIds(config_.vocab_size)) {}
 
-LoadedModel::LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need,
+LoadedModel::LoadedModel(OpenedModel opened, const RunFormat& format, const CacheNeed& need,
                          const std::vector<std::string>& adapters)
     : OpenedModel(std::move(opened)),
       model_(Fitting(*this, format, need, adapters)),
       weights_(MainModel(config(), need.module), BaseOf(source()),
-               Chooser(BaseOf(source()), format)) {
+               Chooser(BaseOf(source()), format.weights)) {
   const AdapterSource* own = AdapterApart(source());
   if (!own && adapters.empty()) return;
   if (config().latent_attention()) {
@@ -144,7 +142,7 @@ LoadedModel::LoadedModel(OpenedModel opened, std::optional<Format> format, const
   std::vector<AdapterValues> values(own ? 0 : 1);
   for (AdapterPairs& pairs : pairs_)
     values.push_back({&pairs.layout, pairs.files.scale(), pairs.values.data()});
-  adapted_.emplace(MainModel(config()), weights_.model(), values, kAdapterFormat);
+  adapted_.emplace(MainModel(config()), weights_.model(), values, format.adapter);
 }
 
 std::vector<int32_t> OpenedModel::PromptTokens(std::string_view text, bool special) const {

@@ -13,6 +13,7 @@
 #include "model/kv_cache.h"
 #include "model/transformer.h"
 #include "model/weight_store.h"
+#include "pipeline/run_format.h"
 #include "rl/prompter.h"
 #include "text/conversation.h"
 #include "text/tokenizer.h"
@@ -44,8 +45,8 @@ struct RunningMemory {
   double total() const { return weights + rotations + cache + adapters; }
 };
 // `adapters`: folders, as LoadedModel's.
-RunningMemory MemoryToRun(const ModelSource& source, std::optional<Format> format,
-                          const CacheNeed& need, const std::vector<std::string>& adapters = {});
+RunningMemory MemoryToRun(const ModelSource& source, const RunFormat& format, const CacheNeed& need,
+                          const std::vector<std::string>& adapters = {});
 
 // What the files say. No weights are read.
 class OpenedModel {
@@ -91,15 +92,14 @@ struct LoadedAdapter {
 
 class LoadedModel : public OpenedModel {
  public:
-  // `format`: what its linear layers compute in; none: in what the files hold (WeightStore). An
-  // adapter's products are f32 beside those of its base, as in training, but with latent attention,
+  // An adapter's products are beside those of its base, as in training, but with latent attention,
   // whose cache reads whole weights: there they are added to the base's. Error: this machine has no
   // memory for the weights and the cache that will be needed, told before any of it is taken.
   // `adapters`: folders of others' adapters of the same base, which are its second, third and so
   // on. Error: one that is not of it or has magnitudes (DoRA), or latent attention.
-  LoadedModel(OpenedModel opened, std::optional<Format> format, const CacheNeed& need = {},
+  LoadedModel(OpenedModel opened, const RunFormat& format, const CacheNeed& need = {},
               const std::vector<std::string>& adapters = {});
-  explicit LoadedModel(const std::string& path, std::optional<Format> format = Format::kF32)
+  explicit LoadedModel(const std::string& path, const RunFormat& format = Format::kF32)
       : LoadedModel(OpenedModel(path), format) {}
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;

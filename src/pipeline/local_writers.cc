@@ -110,7 +110,7 @@ class ModelWriter : public LocalWriter {
   }
 
  private:
-  std::optional<Format> ChooseFormat() const {
+  RunFormat ChooseFormat() const {
     if (options_.weights != "auto") return ParseRunFormat(options_.weights);
     return TrainedFormat(opened_.path(), "sample.weights = \"f32\"", work_.on_note);
   }
@@ -122,7 +122,7 @@ class ModelWriter : public LocalWriter {
             .smaller_weights = "sample.weights = \"q4\""};
   }
 
-  const std::optional<Format> format_;  // of the weights
+  const RunFormat format_;
   const CacheNeed need_;
   std::optional<LoadedModel> model_;
   std::optional<Engine> engine_;

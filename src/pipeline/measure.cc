@@ -31,8 +31,8 @@ void Validate(const MeasureRecipe& r) {
   Validate(r.prompt);
 }
 
-Json MeasureModel(const std::string& model, std::optional<Format> format,
-                  const MeasureRecipe& recipe, const MeasureCallbacks& tell) {
+Json MeasureModel(const std::string& model, const RunFormat& format, const MeasureRecipe& recipe,
+                  const MeasureCallbacks& tell) {
   constexpr size_t kThoughts = 3;
   const LoadedModel loaded(model, format);
   const ProblemsOptions decided =

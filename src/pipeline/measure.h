@@ -9,7 +9,7 @@
 
 #include "base/fields.h"
 #include "base/interrupt.h"
-#include "kernel/weight.h"
+#include "pipeline/run_format.h"
 #include "rl/evaluate.h"
 #include "rl/options.h"
 
@@ -37,7 +37,7 @@ struct MeasureCallbacks {
 
 // An object per task (rl/log.h). `format`: of the weights; none: as the files hold them. Error:
 // what loading the model throws. Interruption.
-nlohmann::ordered_json MeasureModel(const std::string& model, std::optional<Format> format,
+nlohmann::ordered_json MeasureModel(const std::string& model, const RunFormat& format,
                                     const MeasureRecipe& recipe, const MeasureCallbacks& tell);
 
 // What MeasureModel gave, from a file. Error: it is damaged.

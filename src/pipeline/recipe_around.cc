@@ -42,11 +42,17 @@ std::optional<PrecisionAround> FindPrecisionAround(const std::string& model) {
   return FindAround(model, [](const std::string& path, const std::string& text) -> Found {
     const RecipeContents contents = ContentsOf(text, path);
     if (contents.run) return std::nullopt;
-    const std::string precision =
-        contents.finetuning    ? ParseFinetuneRecipe({path, text, {}}).finetune.precision
-        : contents.pretraining ? ParsePretrainRecipe({path, text, {}}).train.precision
-                               : ParseReinforceRecipe({path, text, {}}).rl.precision;
-    return PrecisionAround{path, precision, FormatOf(precision)};
+    const auto found = [&](const std::string& precision, const AdapterOptions& adapter) {
+      return PrecisionAround{path, precision, FormatOf(precision), adapter.weights};
+    };
+    if (contents.finetuning) {
+      const FinetuneRecipe recipe = ParseFinetuneRecipe({path, text, {}});
+      return found(recipe.finetune.precision, recipe.adapter);
+    }
+    if (contents.pretraining)
+      return found(ParsePretrainRecipe({path, text, {}}).train.precision, {});
+    const ReinforceRecipe recipe = ParseReinforceRecipe({path, text, {}});
+    return found(recipe.rl.precision, recipe.adapter);
   });
 }
 

@@ -22,6 +22,7 @@ struct PrecisionAround {
   std::string path;       // of the recipe
   std::string precision;  // its train.precision, finetune.precision or rl.precision
   Format format;
+  std::string adapter_weights;  // its adapter.weights; "auto" of pretraining
 };
 
 // What the stage that the checkpoint lies in computed in. None where it lies in none.

@@ -106,7 +106,7 @@ TEST_F(LearnerAdapterTest, AnAdapterGoesOn) {
   learner->PublishModel(directory);
   EXPECT_FALSE(std::filesystem::exists(directory + "/model.safetensors"));
   recipe.adapter.kind = "auto";
-  recipe.adapter.rank = 16;
+  recipe.adapter.rank = AdapterOptions().rank;
   Scripted again({{"all", 1}}, ByPlace);
   const std::unique_ptr<Learner> second = Of(recipe, directory, again);
   EXPECT_EQ(ValuesOf(*second), ValuesOf(*learner));
@@ -125,6 +125,7 @@ TEST_F(LearnerAdapterTest, AnAdapterGoesOn) {
 TEST_F(LearnerAdapterTest, OfThisProgramsModelsAllWeightsAreTrained) {
   ReinforceRecipe recipe = Adapted("auto");
   recipe.adapter.kind = "auto";
+  recipe.adapter.rank = AdapterOptions().rank;
   Scripted environment({{"all", 1}}, ByPlace);
   const std::string directory = RunPath("auto");
   Make(recipe, environment)->PublishModel(directory);
@@ -135,7 +136,7 @@ TEST_F(LearnerAdapterTest, OfThisProgramsModelsAllWeightsAreTrained) {
   recipe.adapter.weights = "auto";
   recipe.adapter.dora = true;
   ExpectMessage(MessageOf([&] { Make(recipe, environment); }),
-                {"adapter.dora is true", "set adapter.kind to lora"});
+                {"adapter.dora is 'true'", "set adapter.kind to lora"});
 }
 
 TEST_F(LearnerAdapterTest, ARunWithAnAdapterGoesOnExactly) {
@@ -157,6 +158,29 @@ TEST_F(LearnerAdapterTest, ARunWithAnAdapterGoesOnExactly) {
     EXPECT_EQ(ReadFile(RunPath("whole") + "/" + file), ReadFile(RunPath("cut") + "/" + file))
         << file;
   }
+}
+
+// Another run from an adapter records the shape that it has, and refuses another.
+TEST_F(LearnerAdapterTest, ARunFromAnAdapterRecordsItsShape) {
+  ReinforceRecipe recipe = FullRecipe();
+  recipe.adapter.kind = "lora";
+  recipe.adapter.rank = 2;
+  recipe.rl.router_bias_gamma = 0;
+  recipe.rl.steps = 1;
+  const std::string adapter = Run(recipe, "first").checkpoint;
+  recipe.adapter = {};
+  std::string notes;
+  const ReinforceCallbacks callbacks = {
+      .on_note = [&](const std::string& note) { notes += note + "\n"; }};
+  EXPECT_TRUE(Reinforce(recipe, adapter, RunPath("second"), false, callbacks).finished);
+  ExpectMessage(notes, {"goes on as it is: rank 2, alpha 32, dora false, targets all\n"});
+  ReinforceRecipe recorded;
+  ParseToml(ReadFile(RunPath("second") + "/recipe.toml"), "recipe.toml", FieldsOf(recorded));
+  EXPECT_EQ(recorded.adapter.rank, 2);
+  recipe.adapter.rank = 8;
+  recipe.probe.problems = 2;
+  ExpectMessage(MessageOf([&] { ProbeModel(recipe, adapter, {}); }),
+                {"adapter.rank is '8'", "goes on as it is: rank 2"});
 }
 
 TEST_F(LearnerAdapterTest, AFrozenRoutersBiasesAreNotMoved) {

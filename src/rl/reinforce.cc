@@ -276,6 +276,8 @@ ReinforceResult ReinforcementRun::Loop() {
   TruncateJsonLines(run_ + "/timings.jsonl", written);
   timings_.emplace(run_ + "/timings.jsonl");
   if (written > 0) result_.last_line = LastLine(run_ + "/metrics.jsonl");
+  if (const std::string note = WarmupNote(recipe_.schedule, recipe_.rl.steps); !note.empty())
+    Note(note);
   try {
     if (begins && EvaluationDue(0)) MeasureStart();
     if (!unevaluated_.empty()) {
@@ -298,15 +300,18 @@ ReinforceResult ReinforcementRun::Loop() {
 
 }  // namespace
 
-ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& model_directory,
+ReinforceResult Reinforce(const ReinforceRecipe& asked, const std::string& model_directory,
                           const std::string& run, bool resume,
                           const ReinforceCallbacks& callbacks) {
-  Validate(recipe);
+  Validate(asked);
   std::optional<RunLock> lock;  // of a new run only when nothing is wrong with what it needs
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
-  // Before the model is read and problems are tried, which may take minutes.
+  const TrainingStart start = StartOf(asked, model_directory);
+  ReinforceRecipe recipe = asked;
+  recipe.adapter = start.options();
+  // Before weights are read and problems are tried, which may take minutes.
   std::vector<StepsField> may_grow;
   if (resume) may_grow.push_back({"rl.steps", latest ? latest->step : 0});
   const std::vector<RecipeChange> changes =
@@ -314,7 +319,8 @@ ReinforceResult Reinforce(const ReinforceRecipe& recipe, const std::string& mode
                   {"problems.file", "distil.teacher"}, ToToml(ReinforceRecipe()));
   std::optional<ReinforcementRun> loop;
   try {
-    loop.emplace(recipe, StartOf(recipe, model_directory), run, callbacks);
+    if (callbacks.on_note && !start.note().empty()) callbacks.on_note(start.note());
+    loop.emplace(recipe, start, run, callbacks);
     if (!lock) lock.emplace(run);
     if (latest) {
       loop->GoOn(*latest, changes);
@@ -337,6 +343,7 @@ ProbeReport ProbeModel(const ReinforceRecipe& recipe, const std::string& model_d
     if (callbacks.on_note && !message.empty()) callbacks.on_note(message);
   };
   const TrainingStart start = StartOf(recipe, model_directory);
+  note(start.note());
   const ReinforceRecipe used = Decided(recipe, start);
   const std::unique_ptr<Environment> environment =
       MakeEnvironment(used.rl.tasks, used.problems, note, callbacks.stop);

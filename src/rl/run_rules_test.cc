@@ -134,6 +134,19 @@ TEST_F(RunRulesTest, TheProbeMeasuresEveryPartAndWritesNothing) {
   ExpectMessage(MessageOf([&] { ProbeModel(recipe, Base(), {}); }), {"probe.problems is 0"});
 }
 
+TEST_F(RunRulesTest, AWarmUpThatNeverEndsIsTold) {
+  ReinforceRecipe recipe = Recipe();
+  recipe.rl.steps = 1;
+  recipe.schedule.warmup_steps = 4;
+  std::string notes;
+  Run(recipe, "long", false, Noting(&notes));
+  ExpectMessage(notes, {"schedule.warmup_steps is 4 and the run has 1 step: ", "to 25 % of"});
+  notes.clear();
+  recipe.schedule.warmup_steps = 1;
+  Run(recipe, "short", false, Noting(&notes));
+  EXPECT_EQ(notes.find("warmup_steps"), std::string::npos) << notes;
+}
+
 TEST_F(RunRulesTest, AHopelessRunIsWarnedOfOrRefused) {
   ReinforceRecipe recipe = Hopeless();
   recipe.rl.steps = 1;

@@ -244,6 +244,7 @@ void FinetuningRun::Step() {
 
 FinetuneResult FinetuningRun::Loop() {
   for (const std::string& note : data_.notes) Note(note);
+  if (const std::string note = WarmupNote(recipe_.schedule, steps_); !note.empty()) Note(note);
   if (callbacks_.on_plan) callbacks_.on_plan(steps_);
   const bool begins = result_.checkpoint.empty();
   const int64_t written = begins ? -1 : trained_->optimizer().step();
@@ -280,10 +281,10 @@ FinetuneResult FinetuningRun::Loop() {
 
 }  // namespace
 
-FinetuneResult Finetune(const FinetuneRecipe& recipe, const std::string& model,
+FinetuneResult Finetune(const FinetuneRecipe& asked, const std::string& model,
                         const std::vector<std::string>& data, const std::string& run, bool resume,
                         const FinetuneCallbacks& callbacks) {
-  Validate(recipe);
+  Validate(asked);
   const auto note = [&](const std::string& message) {
     if (callbacks.on_note) callbacks.on_note(message);
   };
@@ -291,6 +292,9 @@ FinetuneResult Finetune(const FinetuneRecipe& recipe, const std::string& model,
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
+  TrainingStart start(model, asked.adapter, FormatOf(asked.finetune.precision));
+  FinetuneRecipe recipe = asked;
+  recipe.adapter = start.options();
   std::vector<StepsField> may_grow;
   if (resume) may_grow.push_back({"finetune.steps", latest ? latest->step : 0});
   std::vector<std::string> written = {"metrics.jsonl", "timings.jsonl", "best"};
@@ -299,7 +303,7 @@ FinetuneResult Finetune(const FinetuneRecipe& recipe, const std::string& model,
       run, ToToml(recipe), latest.has_value(), written, may_grow, {}, ToToml(FinetuneRecipe()));
   std::optional<FinetuningRun> loop;
   try {
-    TrainingStart start(model, recipe.adapter, FormatOf(recipe.finetune.precision));
+    if (!start.note().empty()) note(start.note());
     start.RefuseMovingBiases("finetune.router_bias_gamma", recipe.finetune.router_bias_gamma);
     FinetuneData samples = ReadData(recipe, data, model, callbacks.stop, start);
     // No micro-batch has more rows than its limit or the longest sample, nor than a step.

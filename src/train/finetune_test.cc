@@ -158,6 +158,109 @@ TEST_F(FinetuneTest, AnAdapterLearnsResumesAndIsAskedWithItsBase) {
                    "finetune.router_bias_gamma is 0.1, but an adapter leaves the router"));
 }
 
+// What is set of an adapter that goes on is its own, or refused; what holds is recorded.
+TEST_F(FinetuneTest, AnAdapterThatGoesOnKeepsItsShape) {
+  FinetuneRecipe recipe = Recipe();
+  recipe.finetune.steps = 1;
+  recipe.adapter.kind = "lora";
+  recipe.adapter.rank = 4;
+  recipe.adapter.alpha = 6;
+  recipe.adapter.dora = true;
+  recipe.adapter.targets = {"o_proj", "down_proj"};
+  const std::string adapter = Train(recipe, "first").checkpoint;
+  const auto further = [&](const AdapterOptions& options, const std::string& run,
+                           bool resume = false, std::string* notes = nullptr) {
+    FinetuneRecipe other = recipe;
+    other.adapter = options;
+    std::string ignored;
+    return Finetune(other, adapter, {Data()}, Run(run), resume, Notes(notes ? notes : &ignored));
+  };
+  const auto recorded = [&](const std::string& run) {
+    FinetuneRecipe read;
+    ParseToml(Bytes(run, "recipe.toml"), "recipe.toml", FieldsOf(read));
+    return read.adapter;
+  };
+  // The defaults, which nobody gave, and its own.
+  std::string notes;
+  EXPECT_TRUE(further({}, "defaults", false, &notes).finished);
+  EXPECT_NE(notes.find("goes on as it is: rank 4, alpha 6, dora true, targets down_proj, o_proj\n"),
+            std::string::npos)
+      << notes;
+  notes.clear();
+  EXPECT_TRUE(further(recipe.adapter, "own", false, &notes).finished);
+  EXPECT_EQ(notes.find("goes on as it is"), std::string::npos) << notes;
+  for (const char* run : {"defaults", "own"}) {
+    const AdapterOptions held = recorded(run);
+    EXPECT_EQ(held.rank, 4);
+    EXPECT_EQ(held.alpha, 6);
+    EXPECT_TRUE(held.dora);
+    EXPECT_EQ(held.targets, (std::vector<std::string>{"down_proj", "o_proj"}));
+  }
+  EXPECT_EQ(recorded("first").targets, recipe.adapter.targets);
+  EXPECT_TRUE(further({}, "defaults", true).finished);
+  EXPECT_TRUE(further(recorded("defaults"), "defaults", true).finished);
+  // Others.
+  const auto refused = [&](const auto& set, const std::string& what) {
+    AdapterOptions options;
+    set(options);
+    EXPECT_TRUE(
+        Says(MessageOf([&] { further(options, "none"); }),
+             fmt::format("adapter.{}, but the adapter {} goes on as it is: rank 4, alpha 6, "
+                         "dora true, targets down_proj, o_proj; leave adapter.",
+                         what, adapter)));
+  };
+  refused([](AdapterOptions& o) { o.rank = 64; }, "rank is '64'");
+  refused([](AdapterOptions& o) { o.alpha = 1; }, "alpha is '1'");
+  refused([](AdapterOptions& o) { o.targets = {"o_proj"}; }, "targets is 'o_proj'");
+  recipe.adapter = {};
+  recipe.adapter.kind = "lora";
+  const std::string plain = Train(recipe, "plain").checkpoint;
+  recipe.adapter = {};
+  recipe.adapter.dora = true;
+  EXPECT_TRUE(Says(MessageOf([&] { Finetune(recipe, plain, {Data()}, Run("none"), false, {}); }),
+                   "adapter.dora is 'true', but the adapter "));
+  EXPECT_FALSE(fs::exists(Run("none")));
+}
+
+TEST_F(FinetuneTest, AShapeThatNoAdapterWillHaveIsRefused) {
+  const auto refused = [&](const auto& set, const std::string& what) {
+    for (const char* kind : {"auto", "none"}) {  // auto: for a model of this program the same
+      FinetuneRecipe recipe = Recipe();
+      recipe.adapter.kind = kind;
+      set(recipe.adapter);
+      EXPECT_TRUE(
+          Says(MessageOf([&] { Train(recipe, "none"); }),
+               fmt::format("adapter.{}, but all weights of {} are trained; set adapter.kind "
+                           "to lora, or leave adapter.",
+                           what, model_)));
+    }
+  };
+  refused([](AdapterOptions& o) { o.rank = 64; }, "rank is '64'");
+  refused([](AdapterOptions& o) { o.alpha = 1; }, "alpha is '1'");
+  refused([](AdapterOptions& o) { o.targets = {"o_proj"}; }, "targets is 'o_proj'");
+}
+
+// Its warm-up is a tenth of the steps unless it is given.
+TEST_F(FinetuneTest, AShortRunReachesItsRate) {
+  FinetuneRecipe recipe = Recipe();
+  recipe.finetune.steps = 3;
+  recipe.schedule = FinetuneRecipe().schedule;
+  const auto highest = [&](const std::string& run, std::string* notes) {
+    FinetuneCallbacks callbacks = Notes(notes);
+    double rate = 0;
+    callbacks.on_step = [&](const StepMetrics& m) { rate = std::max(rate, m.learning_rate); };
+    Train(recipe, run, false, callbacks);
+    return rate / recipe.optimizer.learning_rate;
+  };
+  std::string notes;
+  EXPECT_EQ(highest("tenth", &notes), 1);
+  EXPECT_EQ(notes.find("only rises"), std::string::npos) << notes;
+  recipe.schedule.warmup_steps = 10;
+  EXPECT_NEAR(highest("long", &notes), 0.3, 1e-15);
+  EXPECT_NE(notes.find("schedule.warmup_steps is 10 and the run has 3 steps"), std::string::npos)
+      << notes;
+}
+
 // Killed behind the last checkpoint, when best/ was of a later step already.
 TEST_F(FinetuneTest, WhatAKilledRunWroteBehindItsCheckpointIsMadeAgain) {
   Train(Recipe(), "whole");

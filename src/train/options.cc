@@ -54,7 +54,8 @@ void Validate(const OptimizerOptions& o) {
 
 void ListFields(ScheduleOptions& o, FieldList& list) {
   list.Add("schedule", o.schedule, "constant, cosine, or wsd (warm-up, stable, decay)");
-  list.Add("warmup_steps", o.warmup_steps, "steps over which the rate rises linearly");
+  list.Add("warmup_steps", o.warmup_steps,
+           "steps over which the rate rises linearly; -1: a tenth of all, at most 10");
   list.Add("decay_fraction", o.decay_fraction,
            "wsd: share of the steps, at the end, over which the rate falls linearly");
   list.Add("final_lr_fraction", o.final_lr_fraction,
@@ -65,7 +66,9 @@ void Validate(const ScheduleOptions& o) {
   if (o.schedule != "constant" && o.schedule != "cosine" && o.schedule != "wsd") {
     FailUsage("schedule is '{}'; it must be constant, cosine or wsd", o.schedule);
   }
-  if (o.warmup_steps < 0) FailUsage("warmup_steps is {}; it cannot be negative", o.warmup_steps);
+  if (o.warmup_steps < -1)
+    FailUsage("warmup_steps is {}; it is at least 0, or -1 for a tenth of the steps",
+              o.warmup_steps);
   if (!(o.decay_fraction >= 0 && o.decay_fraction <= 1))
     FailUsage("decay_fraction is {}; it must be in [0, 1]", o.decay_fraction);
   if (!(o.final_lr_fraction >= 0 && o.final_lr_fraction <= 1)) {

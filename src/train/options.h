@@ -39,8 +39,8 @@ void ListFields(OptimizerOptions& options, FieldList& list);
 void Validate(const OptimizerOptions& options);  // UsageError
 
 struct ScheduleOptions {
-  std::string schedule = "wsd";  // "constant", "cosine" or "wsd": warm-up, stable, decay
-  int64_t warmup_steps = 20;
+  std::string schedule = "wsd";    // "constant", "cosine" or "wsd": warm-up, stable, decay
+  int64_t warmup_steps = 20;       // -1: WarmupSteps, train/schedule.h
   double decay_fraction = 0.3;     // wsd: share of the steps, at the end, over which the rate falls
   double final_lr_fraction = 0.1;  // of the peak, at the last step (cosine and wsd)
 };

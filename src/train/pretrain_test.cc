@@ -140,6 +140,20 @@ TEST_F(PretrainTest, MeasuresWhenItIsDueAndAtTheEnd) {
   }
 }
 
+TEST_F(PretrainTest, AWarmUpThatNeverEndsIsTold) {
+  const auto told = [&](int64_t warmup) {
+    PretrainRecipe recipe = Recipe();
+    recipe.train.steps = 2;
+    recipe.schedule.warmup_steps = warmup;
+    std::string notes;
+    Pretrain(recipe, Data(), Run(fmt::format("warm{}", warmup)), false,
+             {.on_note = [&](const std::string& note) { notes += note; }});
+    return notes.find("schedule.warmup_steps is 4 and the run has 2 steps") != std::string::npos;
+  };
+  EXPECT_TRUE(told(4));
+  EXPECT_FALSE(told(1));
+}
+
 TEST_F(PretrainTest, AValidationShardIsOptional) {
   fs::remove(Data() + "/val.bin");
   std::string notes;

@@ -86,7 +86,7 @@ FinetuneRecipe::FinetuneRecipe() {
   optimizer.learning_rate = 2e-4;
   optimizer.weight_decay = 0;
   schedule.schedule = "cosine";
-  schedule.warmup_steps = 10;
+  schedule.warmup_steps = -1;
 }
 
 void ListFields(FinetuneRecipe& r, FieldList& list) {

@@ -1,5 +1,6 @@
 #include "train/start.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/checksum.h"
@@ -40,6 +41,82 @@ WeightStore::Choose ChooserOf(const std::string& weights, const ModelSource& sou
   return [format](const ParamSpec&) { return format; };
 }
 
+// visit(field, its value in options, in held, in the defaults) for each that shapes an adapter.
+template <typename Options, typename Visit>
+void ForEachShape(Options& options, const AdapterOptions& held, const Visit& visit) {
+  const AdapterOptions standard;
+  visit("rank", options.rank, held.rank, standard.rank);
+  visit("alpha", options.alpha, held.alpha, standard.alpha);
+  visit("dora", options.dora, held.dora, standard.dora);
+  visit("targets", options.targets, held.targets, standard.targets);
+}
+
+std::string Spelled(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+template <typename T>
+std::string Spelled(const T& value) {
+  return fmt::format("{}", value);
+}
+
+// What no adapter will use.
+void RefuseAll(const AdapterOptions& options, const std::string& path) {
+  const auto refuse = [&](const char* field, const auto& value, const auto&, const auto& standard) {
+    if (value == standard) return;
+    FailUsage(
+        "adapter.{0} is '{1}', but all weights of {2} are trained; set adapter.kind to lora, or "
+        "leave adapter.{0} out",
+        field, Spelled(value), path);
+  };
+  ForEachShape(options, options, refuse);
+  refuse("weights", options.weights, options.weights, AdapterOptions().weights);
+}
+
+// The layers that targets name, sorted; "all" alone where it is all.
+std::vector<std::string> Layers(const ModelConfig& config, const ParamLayout& layout) {
+  std::vector<std::string> names = TargetModules(layout);
+  std::ranges::sort(names);
+  std::vector<std::string> all = TargetModules(AdapterLayout(config, {}));
+  std::ranges::sort(all);
+  return names == all ? AdapterOptions().targets : names;
+}
+
+// The shape that the adapter has.
+AdapterOptions ShapeOf(const AdapterSource& adapter, const ModelConfig& config) {
+  AdapterOptions own;
+  own.rank = adapter.files().rank;
+  own.alpha = adapter.files().alpha;
+  own.dora = adapter.files().dora;
+  own.targets = Layers(config, adapter.layout());
+  return own;
+}
+
+// Options of an adapter that goes on, with its own shape. Those that are the defaults nobody need
+// have given: `note` tells where the shape is another.
+AdapterOptions GoingOn(AdapterOptions options, const AdapterSource& adapter,
+                       const ModelConfig& config, std::string* note) {
+  const AdapterOptions own = ShapeOf(adapter, config);
+  if (options.targets != AdapterOptions().targets)
+    options.targets = Layers(config, AdapterLayout(config, options));
+  const std::string shape = fmt::format("rank {}, alpha {}, dora {}, targets {}", own.rank,
+                                        own.alpha, own.dora, Spelled(own.targets));
+  bool differs = false;
+  ForEachShape(options, own,
+               [&](const char* field, auto& value, const auto& has, const auto& standard) {
+                 if (value == has) return;
+                 if (value != standard) {
+                   FailUsage(
+                       "adapter.{0} is '{1}', but the adapter {2} goes on as it is: {3}; leave "
+                       "adapter.{0} out, or begin another adapter, of its base {4}",
+                       field, Spelled(value), adapter.path(), shape, adapter.base().path());
+                 }
+                 value = has;
+                 differs = true;
+               });
+  if (differs) *note = fmt::format("the adapter {} goes on as it is: {}", adapter.path(), shape);
+  return options;
+}
+
 bool IsPublished(const ModelSource& source) {
   return IsGgufPath(source.path()) || !IsOwnFolder(source.path());
 }
@@ -48,6 +125,7 @@ bool IsPublished(const ModelSource& source) {
 
 TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& options, Format format)
     : path_(path),
+      options_(options),
       source_(OpenModel(path)),
       format_(format),
       tokenizer_(source_->ReadTokenizer()),
@@ -56,23 +134,14 @@ TrainingStart::TrainingStart(const std::string& path, const AdapterOptions& opti
   Validate(options);
   const AdapterSource* begun = source_->adapter();
   if (options.kind == "none" || (options.kind == "auto" && !begun && !IsPublished(*source_))) {
-    if (options.dora)
-      FailUsage(
-          "adapter.dora is true, but all weights of {} are trained; set adapter.kind to lora, or "
-          "dora to false",
-          path);
-    if (options.weights != "auto") {
-      FailUsage(
-          "adapter.weights is '{}', but all weights of {} are trained; set adapter.kind to lora, "
-          "or weights to auto",
-          options.weights, path);
-    }
+    RefuseAll(options, path);
     RequireWritable(config_);
     return;  // of a model with an adapter, the two in one
   }
   config_.num_nextn_predict_layers = 0;
   AdapterFiles files;
   if (begun) {
+    options_ = GoingOn(options, *begun, config_, &note_);
     files = begun->files();
     begun_ = source_;
     source_ = std::shared_ptr<const ModelSource>(begun_, &begun->base());

@@ -20,8 +20,9 @@ ModelConfig StartingConfig(const ModelSource& model, const ShardInfo& shard);
 // A model opened to be trained further: all its weights, or an adapter of it.
 class TrainingStart {
  public:
-  // Where an adapter lies at `path`, that is what goes on, of the rank it has. `format`: of the
-  // products. UsageError: options that do not fit the model. Error as OpenModel's, and for a model
+  // Where an adapter lies at `path`, that is what goes on, as it is. `format`: of the products.
+  // UsageError: options that do not fit the model, or that differ from the defaults and from what
+  // holds: nothing would come of them. Error as OpenModel's, and for a model
   // that could be trained but not written.
   TrainingStart(const std::string& path, const AdapterOptions& adapter, Format format);
 
@@ -30,6 +31,10 @@ class TrainingStart {
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const ChatFormat& chat_format() const { return chat_format_; }
   bool trains_adapter() const { return adapter_.has_value(); }
+  // The options as they hold: of an adapter that goes on its own rank, alpha, magnitudes, layers.
+  const AdapterOptions& options() const { return options_; }
+  // Tells of an adapter that goes on otherwise than the options say, "" where there is none.
+  const std::string& note() const { return note_; }
   // UsageError where an adapter is trained and `gamma`, which the user knows as `field`, asks for
   // the router's biases to move, for they are its base's.
   void RefuseMovingBiases(const std::string& field, double gamma) const;
@@ -47,6 +52,8 @@ class TrainingStart {
 
  private:
   std::string path_;
+  AdapterOptions options_;
+  std::string note_;
   std::shared_ptr<const ModelSource> source_;  // where an adapter is trained, its base
   std::shared_ptr<const ModelSource> begun_;   // the adapter that goes on; null: a fresh one
   const Format format_;
