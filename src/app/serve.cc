@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <optional>
 
@@ -78,6 +79,7 @@ void Run(ServeFlags& flags) {
   flags.serve.form = flags.cache.form();
   if (flags.serve.name.empty()) flags.serve.name = NameOf(flags.model);
   CatchInterrupts();
+  std::signal(SIGPIPE, SIG_IGN);  // of who reads the log and has gone: it is an error of write
   OpenedModel opened(flags.model);
   Speculation speculation(flags.speculate, opened);
   const int64_t context = std::min(flags.serve.context, opened.config().max_position_embeddings);
@@ -100,7 +102,7 @@ void Run(ServeFlags& flags) {
   const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need, folders);
   std::optional<RequestLog> log;
   if (!flags.log.empty()) {
-    log.emplace(flags.log);
+    log.emplace(flags.log, [](const std::string& what) { Note(what); });
     flags.serve.http.log = [&log](const HttpEvent& event) { log->Add(event); };
   }
   Server server(loaded, flags.serve,
