@@ -502,8 +502,8 @@ class Answers(Serving):
             self.assertGreater(server.metric("preempted_total"), 0)
             self.assertEqual(server.metric("cache_tokens"), 400)
             self.assertEqual(self.server.metric("cache_tokens"), 4 * CONTEXT)
-        little = subprocess.run([PROGRAM, "serve", self.model, "--slots", "999", "--cache-tokens", "1000000"], capture_output=True,
-                                text=True, env={**os.environ, "DARKHORSE_MEMORY": "50000000"})
+        little = subprocess.run([PROGRAM, "serve", self.model, "--port", "0", "--slots", "999", "--cache-tokens", "1000000"],
+                                capture_output=True, text=True, env={**os.environ, "DARKHORSE_MEMORY": "50000000"})
         self.assertEqual(little.returncode, 1)
         self.assertIn("for 1000000 tokens, needs", little.stderr)
         self.assertIn("lower --slots, --context or --cache-tokens", little.stderr)
@@ -590,6 +590,25 @@ class Answers(Serving):
         self.assertFalse([name for name in headers if name.lower().startswith("access-control")])
         self.assertEqual(self.server.get("/health"), {"status": "ok"})
 
+    def test_a_client_that_says_no_more_is_answered(self):
+        for version in (b"1.1", b"1.0"):
+            body = json.dumps({"prompt": "make 3", "max_tokens": 200, "ignore_eos": True}).encode()
+            with socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE) as raw:
+                raw.sendall(b"POST /v1/completions HTTP/%s\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (version, len(body), body))
+                raw.shutdown(socket.SHUT_WR)
+                response = http.client.HTTPResponse(raw)  # which reads over "100 Continue"
+                response.begin()
+                self.assertEqual(json.loads(response.read())["usage"]["completion_tokens"], 200)
+
+    def test_a_client_that_leaves_before_its_answer_frees_its_slot(self):
+        before = self.server.metric("clients_left_total")
+        connection = self.server.connect()
+        connection.request("POST", "/v1/completions", json.dumps({"prompt": "make 3", "max_tokens": CONTEXT - 100, "ignore_eos": True}))
+        self.server.wait_for("completions_running", 1)
+        connection.close()
+        self.server.wait_for("clients_left_total", before + 1)
+        self.server.wait_for("completions_running", 0)
+
     def test_garbage(self):
         for garbage in (b"\x00" * 1000, b"GET\r\n\r\n", b"\x16\x03\x01" * 50 + b"\r\n\r\n",
                         b"POST /v1/completions HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"):
@@ -615,6 +634,27 @@ class Limits(Serving):
             server.wait_for("completions_running", 0)
             server.text(max_tokens=1)
 
+    def test_many_answers_of_one_request_shut_nobody_out(self):
+        with Server(self.model, "--slots", 2, "--queue", 1) as server:
+            connection, response = server.begin_stream(n=128, max_tokens=500)
+            self.assertEqual(server.text(max_tokens=2, ignore_eos=True)["usage"]["completion_tokens"], 2)
+            server.wait_for("completions_running", 2)  # the others go on
+            response.close()
+            connection.close()
+
+    def test_a_log_that_cannot_be_written_is_told_once(self):
+        with Server(self.model, "--log", "/dev/full") as server:
+            for _ in range(3):
+                server.get("/health")
+            server.process.send_signal(signal.SIGTERM)
+            said = server.process.stderr.read()
+            self.assertEqual(said.count("/dev/full: cannot append to it: No space left on device"), 1, said)
+            self.assertEqual(server.process.wait(PATIENCE), 0)
+        with Server(self.model, "--log", "-") as server:
+            server.process.stderr.close()  # its reader has gone
+            for _ in range(3):
+                server.get("/health")
+
     def test_keys(self):
         keys = self.folder / "keys"
         keys.write_text("# of tests\nsk-right\n")
@@ -637,10 +677,10 @@ class Limits(Serving):
         self.assertIn("give --key-file, or --no-key", refused.stderr)
         with Server(self.model, "--host", "0.0.0.0", "--no-key") as server:
             self.assertEqual(server.get("/health"), {"status": "ok"})
-            taken = run("--port", server.port)
+            taken = run("--port", server.port, "--adapter", "x=nowhere")  # told before anything is loaded
             self.assertEqual(taken.returncode, 1)
             self.assertIn(f"cannot listen on 127.0.0.1 port {server.port}", taken.stderr)
-        large = run("--slots", 65536, "--context", CONTEXT)
+        large = run("--port", 0, "--slots", 65536, "--context", CONTEXT)
         self.assertEqual(large.returncode, 1)
         self.assertIn("lower --slots or --context", large.stderr)
         self.assertIn("no numeric address", run("--host", "localhost", "--no-key").stderr)

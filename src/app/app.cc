@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "app/cut_file.h"
 #include "app/output.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -100,6 +101,7 @@ int RunProgram(int argc, char** argv) {
   Program program("darkhorse", kVersion,
                   "Makes and runs small reasoning models the DeepSeek-R1 way, on CPUs.");
   if (argc > 0) g_program = argv[0];
+  TellOfCutFiles();
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error of write, which names the cure
   try {
     RegisterAll(program.command());

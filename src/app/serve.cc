@@ -2,8 +2,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "app/app.h"
 #include "app/flags.h"
@@ -78,6 +81,7 @@ void Run(ServeFlags& flags) {
   flags.serve.form = flags.cache.form();
   if (flags.serve.name.empty()) flags.serve.name = NameOf(flags.model);
   CatchInterrupts();
+  std::signal(SIGPIPE, SIG_IGN);  // of who reads the log and has gone: it is an error of write
   OpenedModel opened(flags.model);
   Speculation speculation(flags.speculate, opened);
   const int64_t context = std::min(flags.serve.context, opened.config().max_position_embeddings);
@@ -97,14 +101,17 @@ void Run(ServeFlags& flags) {
                                              ? "lower --slots, --context or --cache-tokens"
                                              : "lower --slots or --context, or give --cache-tokens",
                         .smaller_weights = kSmallerWeights});
-  const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need, folders);
   std::optional<RequestLog> log;
   if (!flags.log.empty()) {
-    log.emplace(flags.log);
+    log.emplace(flags.log, [](const std::string& what) { Note(what); });
     flags.serve.http.log = [&log](const HttpEvent& event) { log->Add(event); };
   }
+  // What cannot be had is told before the model is loaded, which takes long.
+  auto http = std::make_unique<HttpServer>(flags.serve.http);
+  const LoadedModel loaded(std::move(opened), flags.weights.Of(flags.model), need, folders);
   Server server(loaded, flags.serve,
-                speculation.Make(loaded, flags.serve.form, flags.serve.slots, context));
+                speculation.Make(loaded, flags.serve.form, flags.serve.slots, context),
+                std::move(http));
   const std::string& host = flags.serve.http.address;
   const bool six = host.find(':') != host.npos;
   Note(fmt::format(
@@ -143,7 +150,7 @@ void RegisterServe(Command app) {
       .Add("--cache-tokens", flags->serve.cache_tokens,
            "tokens of all answers at once and of what is remembered; 0: as many as all slots hold")
       .Within(0, INT64_MAX);
-  command.Add("--queue", flags->serve.queue, "answers that may wait; further ones are refused")
+  command.Add("--queue", flags->serve.queue, "requests that may wait; further ones are refused")
       .Within(0, 1 << 20);
   command
       .Add("--prefill-rows", flags->serve.prefill_rows,

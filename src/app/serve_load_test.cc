@@ -22,11 +22,11 @@ class ServeLoad : public testing::Test {
   void SetUp() override {
     HttpOptions options;
     options.port = 0;
-    server_.emplace(options, HttpGate(),
-                    [this](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
-                      Answer(request, reply);
-                    });
-    server_->Start();
+    server_.emplace(options);
+    server_->Start(HttpGate(),
+                   [this](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+                     Answer(request, reply);
+                   });
     options_.url = fmt::format("http://127.0.0.1:{}", server_->port());
     options_.clients = 3;
     options_.requests = 10;

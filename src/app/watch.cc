@@ -35,12 +35,11 @@ void Run(const WatchFlags& flags) {
   http.workers = 1;
   http.max_connections = 64;
   RunWatch watch(flags.run, static_cast<int>(flags.refresh));
-  HttpServer server(
-      http, [](const HttpRequest& request) { return RefuseAccess({}, request); },
-      [&](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
-        watch.Answer(request, reply);
-      });
-  server.Start();
+  HttpServer server(http);
+  server.Start([](const HttpRequest& request) { return RefuseAccess({}, request); },
+               [&](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+                 watch.Answer(request, reply);
+               });
   Note(fmt::format("{} is at http://{}:{}/ · Ctrl+C ends", Printable(flags.run), http.address,
                    server.port()));
   while (!Interrupted()) usleep(20'000);

@@ -84,20 +84,23 @@ void Engine::Check(const GenerationRequest& request, const std::string& name) co
   }
 }
 
-void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name) {
+void Engine::Enqueue(GenerationRequest request, RequestId id, RequestId name, uint64_t party) {
   if (request.max_tokens <= 0 && !request.of_prompt.any()) {
     for (int64_t sample = 0; sample < request.samples; ++sample)
       ended_.push_back({id, {.request = name, .sample = sample}});
   } else if (request.samples > 0) {
-    waiting_.push_back(std::make_shared<Request>(Request{std::move(request), id, name}));
+    const auto [of, is_new] = waiting_.try_emplace(party);
+    if (is_new) of->second.turn = next_turn_++;
+    of->second.waiting.push_back(
+        std::make_shared<Request>(Request{std::move(request), id, name, party}));
   }
 }
 
-RequestId Engine::Submit(GenerationRequest request) {
+RequestId Engine::Submit(GenerationRequest request, uint64_t party) {
   CHECK(!generating_);
   Check(request);
   const RequestId id = next_id_++;
-  Enqueue(std::move(request), id, id);
+  Enqueue(std::move(request), id, id, party);
   return id;
 }
 
@@ -171,7 +174,10 @@ bool Engine::Step(const EngineSink& sink) {
 
 bool Engine::Cancel(RequestId id) {
   CHECK(!generating_);
-  bool found = std::erase_if(waiting_, [&](const auto& r) { return r->id == id; }) > 0;
+  bool found = false;
+  for (auto& [party, of] : waiting_)
+    found |= std::erase_if(of.waiting, [&](const auto& r) { return r->id == id; }) > 0;
+  std::erase_if(waiting_, [](const auto& party) { return party.second.waiting.empty(); });
   found |= std::erase_if(gave_way_, [&](const Sequence& s) { return s.request->id == id; }) > 0;
   found |= std::erase_if(ended_, [&](const Ended& ended) { return ended.id == id; }) > 0;
   for (Sequence& sequence : running_) {
@@ -192,7 +198,7 @@ std::vector<Completion> Engine::Generate(const std::vector<GenerationRequest>& r
   CHECK(idle());
   for (size_t r = 0; r < requests.size(); ++r) Check(requests[r], fmt::format("prompt {}", r + 1));
   const RequestId first = next_id_;
-  for (size_t r = 0; r < requests.size(); ++r) Enqueue(requests[r], next_id_++, r);
+  for (size_t r = 0; r < requests.size(); ++r) Enqueue(requests[r], next_id_++, r, 0);
   std::vector<Completion> finished;
   const auto keep = [&](Completion completion) {
     finished.push_back(std::move(completion));

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -106,10 +107,12 @@ class Engine {
   // Error: what Submit would say of this request. Any thread may ask, while another steps.
   void Check(const GenerationRequest& request) const { Check(request, "the prompt"); }
 
-  // Queues a request behind those that wait. Its completions, as many as it has samples, come to
-  // the sinks of later Steps. Error: an empty prompt, one beyond the capacity, a token outside the
-  // vocabulary, a constraint without a token to stop with; UsageError: impossible sampling.
-  RequestId Submit(GenerationRequest request);
+  // Queues a request behind those of its party that wait. Its completions, as many as it has
+  // samples, come to the sinks of later Steps. Parties take turns: a slot goes to the one that has
+  // the fewest, of several to the one that has waited longest for one. Error: an empty prompt, one
+  // beyond the capacity, a token outside the vocabulary, a constraint without a token to stop with;
+  // UsageError: impossible sampling.
+  RequestId Submit(GenerationRequest request, uint64_t party = 0);
 
   // One forward pass: admits what waits into free slots, computes the next rows of every sequence,
   // samples. Returns whether work remains. What a callback throws passes through; it has then heard
@@ -139,15 +142,17 @@ class Engine {
 
  private:
   struct Request;
+  struct Party;
   struct Sequence;
   struct Planned;
   struct Ended;
   void Check(const GenerationRequest& request, const std::string& name) const;
   int64_t Room() const;  // tokens that a prompt and its completion may have together
   int64_t Longest(const GenerationRequest& request) const;  // of those, with this one
-  void Enqueue(GenerationRequest request, RequestId id, RequestId name);
+  void Enqueue(GenerationRequest request, RequestId id, RequestId name, uint64_t party);
   struct Source;
   void Admit();
+  std::map<uint64_t, Party>::iterator NextParty();
   bool Begin(const std::shared_ptr<Request>& request, Source source);
   bool Resume();
   int64_t TakeSlot(Source* source, int64_t tokens);
@@ -180,10 +185,11 @@ class Engine {
   Arena arena_;
   RequestId next_id_ = 0;
   bool stepping_ = false, generating_ = false;
-  std::deque<std::shared_ptr<Request>> waiting_;  // those with samples that had no slot yet
-  std::vector<Sequence> running_;                 // one per slot in use, in order of admission
-  std::deque<Sequence> gave_way_;                 // in order of admission
-  std::vector<int64_t> free_slots_;               // the one freed last at the end
+  std::map<uint64_t, Party> waiting_;  // those that wait for a slot
+  uint64_t next_turn_ = 0;
+  std::vector<Sequence> running_;    // one per slot in use, in order of admission
+  std::deque<Sequence> gave_way_;    // in order of admission
+  std::vector<int64_t> free_slots_;  // the one freed last at the end
   // By slot: of those that are free, the tokens that another sequence may begin with.
   std::vector<std::vector<int32_t>> held_;
   std::vector<int32_t> held_adapter_;  // and what they were computed with

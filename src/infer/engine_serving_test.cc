@@ -233,6 +233,32 @@ TEST(EngineServing, RequestsBeginInTheOrderInWhichTheyCame) {
   EXPECT_EQ(listener.order(), expected);
 }
 
+TEST(EngineServing, PartiesTakeTurns) {
+  Model m;
+  const ModelWeights weights = m.Bound();
+  GenerationRequest request = Requests(m.config)[0];
+  request.samples = 1;
+  request.max_tokens = 3;
+  request.stop_tokens.clear();
+  GenerationRequest many = request;
+  many.samples = 3;
+  for (const int64_t slots : {1, 2}) {
+    Engine engine(m.transformer, weights, CacheForm::kExpanded, slots, 400);
+    Listener listener;
+    std::map<RequestId, char> names;
+    for (int i = 0; i < 3; ++i) names[engine.Submit(request, 1)] = 'a';
+    names[engine.Submit(many, 1)] = 'a';
+    engine.Step(listener.Sink());
+    names[engine.Submit(many, 2)] = 'b';
+    names[engine.Submit(request, 3)] = 'c';
+    EXPECT_TRUE(engine.Cancel(engine.Submit(request, 4)));
+    RunOut(engine, listener.Sink());
+    std::string order;
+    for (const Key& key : listener.order()) order += names[key.first];
+    EXPECT_EQ(order, slots == 1 ? "aabcababaa" : "aaabcababa") << slots;
+  }
+}
+
 TEST(EngineServing, CancelFreesItsSlotsAndHandsNothingOut) {
   Model m;
   const ModelWeights weights = m.Bound();

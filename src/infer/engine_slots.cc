@@ -128,6 +128,16 @@ bool Engine::Resume() {
   return true;
 }
 
+// Whose turn it is. A party that asks for much gets no more slots than another that waits.
+std::map<uint64_t, Engine::Party>::iterator Engine::NextParty() {
+  const auto rank = [this](const auto& party) {
+    const auto slots = std::ranges::count_if(
+        running_, [&](const Sequence& s) { return s.request->party == party.first; });
+    return std::pair(slots, party.second.turn);
+  };
+  return std::ranges::min_element(waiting_, {}, rank);
+}
+
 void Engine::Admit() {
   while (!free_slots_.empty() && !gave_way_.empty()) {
     if (!Resume()) return;
@@ -135,7 +145,8 @@ void Engine::Admit() {
   // A sample whose sibling is still computing their prompt waits for it, and those behind it with
   // it: the wait is a few steps at most.
   while (!free_slots_.empty() && !waiting_.empty()) {
-    const std::shared_ptr<Request> next = waiting_.front();
+    const auto party = NextParty();
+    const std::shared_ptr<Request> next = party->second.waiting.front();
     const int64_t shareable = static_cast<int64_t>(next->asked.prompt.size()) -
                               1;  // the last token is computed to sample from
     const auto sibling = std::find_if(running_.begin(), running_.end(),
@@ -148,7 +159,9 @@ void Engine::Admit() {
       source = LongestCommon(next->asked.prompt, next->asked.adapter);
     }
     if (!Begin(next, source)) return;
-    if (next->admitted == next->asked.samples) waiting_.pop_front();
+    party->second.turn = next_turn_++;
+    if (next->admitted == next->asked.samples) party->second.waiting.pop_front();
+    if (party->second.waiting.empty()) waiting_.erase(party);
   }
 }
 

@@ -16,8 +16,14 @@ struct Engine::Request {
   GenerationRequest asked;
   RequestId id;          // unique in this engine
   RequestId name;        // what its completions bear
+  uint64_t party;        // whose it is
   int64_t admitted = 0;  // samples that have or had a slot
   bool cancelled = false;
+};
+
+struct Engine::Party {
+  uint64_t turn;                                 // when it came or was last given a slot
+  std::deque<std::shared_ptr<Request>> waiting;  // those with samples that had no slot yet
 };
 
 struct Engine::Sequence {

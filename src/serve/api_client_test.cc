@@ -20,16 +20,16 @@ class ApiClientTest : public testing::Test {
   void SetUp() override {
     HttpOptions options;
     options.port = 0;
-    server_.emplace(options, HttpGate(),
-                    [this](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
-                      key_ = request.Header("authorization");
-                      body_ = request.body;
-                      const auto found = answers_.find(request.path);
-                      if (found == answers_.end()) return reply->Send(404, "text/plain", "no page");
-                      const auto& [status, type, text] = found->second;
-                      reply->Send(status, type, text);
-                    });
-    server_->Start();
+    server_.emplace(options);
+    server_->Start(HttpGate(),
+                   [this](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+                     key_ = request.Header("authorization");
+                     body_ = request.body;
+                     const auto found = answers_.find(request.path);
+                     if (found == answers_.end()) return reply->Send(404, "text/plain", "no page");
+                     const auto& [status, type, text] = found->second;
+                     reply->Send(status, type, text);
+                   });
   }
   ApiClient Client(const std::string& base = "") {
     return ApiClient(fmt::format("http://127.0.0.1:{}{}", server_->port(), base), "sk-1");

@@ -220,6 +220,16 @@ TEST(ApiRequest, WrongToolsAreRefused) {
                             R"([{"type":"function","function":{"name":"f","parameters":1}}])"}) {
     EXPECT_NE(ChatRefusal(std::string(R"(,"tools":)") + tools), "taken") << tools;
   }
+  const auto refusal_of = [](const std::string& parameters) {
+    return ChatRefusal(R"(,"tools":[{"type":"function","function":{"name":"f","parameters":)" +
+                       parameters + "}}]");
+  };
+  EXPECT_EQ(refusal_of(R"({"type":"string"})"),
+            "tools: 'tools' has 'parameters' of 'f' that are of another type than \"object\"; a "
+            "call's arguments are an object");
+  EXPECT_NE(refusal_of(R"({"type":["object","null"]})"), "taken");
+  for (const char* parameters : {"{}", R"({"type":"object"})", R"({"properties":{}})"})
+    EXPECT_EQ(refusal_of(parameters), "taken") << parameters;
   EXPECT_EQ(ChatRefusal(R"(,"tool_choice":"required")"),
             "tool_choice: 'tool_choice' asks for a tool that 'tools' does not have");
   for (const char* choice : {R"("all")", "1", "{}", R"({"function":{"name":"g"}})"}) {

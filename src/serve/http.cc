@@ -56,15 +56,11 @@ class Connection;
 
 // What connections share. All of it, but for handlers, runs on one thread.
 struct Shared {
-  Shared(const HttpOptions& o, HttpGate g, HttpHandler h)
-      : options(o),
-        gate(std::move(g)),
-        handler(std::move(h)),
-        workers(static_cast<size_t>(o.workers)) {}
+  explicit Shared(const HttpOptions& o) : options(o), workers(static_cast<size_t>(o.workers)) {}
 
   const HttpOptions options;
-  const HttpGate gate;
-  const HttpHandler handler;
+  HttpGate gate;  // this and the handler are set before anything runs
+  HttpHandler handler;
   std::set<Connection*> connections;
   int64_t body_bytes = 0;  // of requests that are read or answered
   bool closing = false;    // no connection is kept for a next request
@@ -174,6 +170,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     head_only_ = head.method() == http::verb::head;
     chunked_ = head.version() >= 11;
     keep_alive_ = head.keep_alive();
+    // RFC 9112, section 3.2: another server on the way might have read the other one.
+    const size_t hosts = head.count(http::field::host);
+    if (hosts > 1) return Refuse(400, "the request has several Host headers");
+    if (hosts == 0 && head.version() >= 11) return Refuse(400, "the request has no Host header");
     request_ = {};
     request_.method = std::string(head.method_string());
     const std::string target(head.target());
@@ -232,6 +232,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   // Reads while a reply is on its way: what a client sends ahead, or that it has gone.
   void Watch() {
+    if (input_ended_) return Probe();
     if (watching_ || gone_ || buffer_.size() > kMostReadAhead) return;
     watching_ = true;
     stream_.expires_never();
@@ -243,9 +244,23 @@ class Connection : public std::enable_shared_from_this<Connection> {
     watching_ = false;
     if (gone_) return;
     buffer_.commit(size);
-    if (error && !(next_ && error == asio::error::operation_aborted)) return Gone();
+    input_ended_ = error == asio::error::eof;
+    if (error && !input_ended_ && !(next_ && error == asio::error::operation_aborted))
+      return Gone();
     if (next_) return Next();
     Watch();
+  }
+
+  // The client says no more, and perhaps still listens. One that does not has its system answer
+  // whatever is sent with a reset: a stream's heartbeat, or that the request goes on, which clients
+  // of HTTP/1.1 read over.
+  void Probe() {
+    stream_.socket().async_wait(Tcp::socket::wait_error,
+                                [self = shared_from_this()](error_code error) {
+                                  if (!error) self->Gone();
+                                });
+    if (event_.status != 0) return Write(serial_, heartbeat_);
+    if (chunked_) Queue("HTTP/1.1 100 Continue\r\n\r\n");
   }
 
   void RefuseBody() {
@@ -370,7 +385,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   uint64_t serial_ = 0;  // of the request
   bool replying_ = false, ended_ = false;
   bool keep_alive_ = false, chunked_ = true, head_only_ = false, linger_ = false;
-  bool watching_ = false, next_ = false, gone_ = false;
+  bool watching_ = false, next_ = false, input_ended_ = false, gone_ = false;
   bool write_pending_ = false;
   std::string unsent_, sent_;
   std::function<void()> on_gone_;
@@ -438,11 +453,8 @@ std::shared_ptr<HttpReply> Connection::BeginReply() {
 
 class HttpServer::Impl {
  public:
-  Impl(const HttpOptions& options, HttpGate gate, HttpHandler handler)
-      : shared_(options, std::move(gate), std::move(handler)),
-        acceptor_(shared_.io),
-        pause_(shared_.io) {
-    const std::string where = fmt::format("{} port {}", options.address, options.port);
+  explicit Impl(const HttpOptions& options)
+      : shared_(options), acceptor_(shared_.io), pause_(shared_.io) {
     error_code error;
     const auto address = asio::ip::make_address(options.address, error);
     if (error) FailUsage("'{}' is no numeric address; give one such as 127.0.0.1", options.address);
@@ -450,11 +462,15 @@ class HttpServer::Impl {
     acceptor_.open(endpoint.protocol(), error);
     if (!error) acceptor_.set_option(Tcp::acceptor::reuse_address(true), error);
     if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    if (error) Fail("cannot listen on {}: {}; choose another", where, error.message());
+    FailIf(error);
     port_ = acceptor_.local_endpoint().port();
   }
-  void Start() {
+  void Start(HttpGate gate, HttpHandler handler) {
+    shared_.gate = std::move(gate);
+    shared_.handler = std::move(handler);
+    error_code error;
+    acceptor_.listen(asio::socket_base::max_listen_connections, error);
+    FailIf(error);
     Accept();
     thread_ = std::thread([this] { shared_.io.run(); });
   }
@@ -489,6 +505,12 @@ class HttpServer::Impl {
   }
 
  private:
+  void FailIf(const error_code& error) const {
+    if (!error) return;
+    Fail("cannot listen on {} port {}: {}; choose another", shared_.options.address,
+         shared_.options.port, error.message());
+  }
+
   void Accept() {
     acceptor_.async_accept([this](error_code error, Tcp::socket socket) {
       if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
@@ -522,10 +544,11 @@ class HttpServer::Impl {
   std::thread thread_;
 };
 
-HttpServer::HttpServer(const HttpOptions& options, HttpGate gate, HttpHandler handler)
-    : impl_(std::make_unique<Impl>(options, std::move(gate), std::move(handler))) {}
+HttpServer::HttpServer(const HttpOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 HttpServer::~HttpServer() = default;
-void HttpServer::Start() { impl_->Start(); }
+void HttpServer::Start(HttpGate gate, HttpHandler handler) {
+  impl_->Start(std::move(gate), std::move(handler));
+}
 int HttpServer::port() const { return impl_->port(); }
 int64_t HttpServer::connections() const { return impl_->connections(); }
 void HttpServer::Stop(double seconds) { impl_->Stop(seconds); }

@@ -44,7 +44,8 @@ class HttpReply {
   virtual void Write(std::string piece) = 0;
   virtual void End() = 0;
   // Calls `gone` once if the client leaves before the reply has ended, or is too slow to read it;
-  // from the server's thread, where it must not wait.
+  // from the server's thread, where it must not wait. One that only says no more (a half-closed
+  // connection) has not left.
   virtual void OnGone(std::function<void()> gone) = 0;
 };
 
@@ -82,11 +83,12 @@ using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpReply>)>
 
 class HttpServer {
  public:
-  // Takes the address. Error: it cannot be had.
-  HttpServer(const HttpOptions& options, HttpGate gate, HttpHandler handler);
+  // Takes the address, at which nobody is answered yet. Error: it cannot be had.
+  explicit HttpServer(const HttpOptions& options);
   ~HttpServer();  // Stop
 
-  void Start();  // begins to answer
+  // Begins to answer. Error: another has begun to listen at the address.
+  void Start(HttpGate gate, HttpHandler handler);
 
   int port() const;
   int64_t connections() const;

@@ -65,11 +65,11 @@ class HttpClientTest : public testing::Test {
  protected:
   void Serve(HttpOptions options = {}) {
     options.port = 0;
-    server_.emplace(options, HttpGate(),
-                    [this](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
-                      handler_(request, reply);
-                    });
-    server_->Start();
+    server_.emplace(options);
+    server_->Start(HttpGate(),
+                   [this](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+                     handler_(request, reply);
+                   });
   }
   std::string Url() const { return fmt::format("http://127.0.0.1:{}", server_->port()); }
   static HttpClient Client(const std::string& url, HttpClient::Options options = {}) {

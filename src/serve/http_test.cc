@@ -56,6 +56,7 @@ class Client {
       got.append(piece, static_cast<size_t>(size));
     }
   }
+  void SayNoMore() { EXPECT_EQ(shutdown(socket_, SHUT_WR), 0); }
   void Close() {
     if (socket_ >= 0) close(socket_);
     socket_ = -1;
@@ -64,6 +65,17 @@ class Client {
  private:
   int socket_;
 };
+
+bool CanConnect(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int plug = socket(AF_INET, SOCK_STREAM, 0);
+  const bool can = connect(plug, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  close(plug);
+  return can;
+}
 
 // A flag that threads wait for.
 class Flag {
@@ -95,8 +107,8 @@ class Http : public testing::Test {
         reply->Send(200, "text/plain", request.method + request.path + ":" + request.body);
       };
     }
-    server_.emplace(options_, gate_, handler_);
-    server_->Start();
+    server_.emplace(options_);
+    server_->Start(gate_, handler_);
   }
   Client Connect() { return Client(server_->port()); }
   // The status of the answer to a request, on a connection that it ends.
@@ -180,21 +192,26 @@ TEST_F(Http, WhatIsTooLargeOrNoHttpIsRefused) {
   options_.max_body = 100;
   options_.max_header = 1000;
   Serve();
-  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + std::string(100, 'a')),
-            "200");
-  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nContent-Length: 101\r\n\r\n"), "413");
-  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nContent-Length: 99999999999999\r\n\r\n"), "413");
-  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" +
+  EXPECT_EQ(
+      Status("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + std::string(100, 'a')),
+      "200");
+  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n"), "413");
+  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999\r\n\r\n"), "413");
+  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n" +
                    std::string(255, 'a') + "\r\n0\r\n\r\n"),
             "413");
-  EXPECT_EQ(Status("GET /a HTTP/1.1\r\nX: " + std::string(2000, 'a') + "\r\n\r\n"), "431");
-  EXPECT_EQ(Status("GET /" + std::string(2000, 'a') + " HTTP/1.1\r\n\r\n"), "431");
+  EXPECT_EQ(Status("GET /a HTTP/1.1\r\nHost: x\r\nX: " + std::string(2000, 'a') + "\r\n\r\n"),
+            "431");
+  EXPECT_EQ(Status("GET /" + std::string(2000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n"), "431");
   EXPECT_EQ(Status("garbage\r\n\r\n"), "400");
   EXPECT_EQ(Status("GET /a HTTP/9.1\r\n\r\n"), "400");
   EXPECT_EQ(Status("GET /a HTTP/1.1\r\nno colon\r\n\r\n"), "400");
-  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nContent-Length: -1\r\n\r\n"), "400");
-  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), "400");
-  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n"), "400");
+  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"), "400");
+  EXPECT_EQ(
+      Status("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+      "400");
+  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n"),
+            "400");
   EXPECT_EQ(Status(std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11) + "\r\n\r\n"),
             "400");
 }
@@ -205,14 +222,15 @@ TEST_F(Http, BodiesInAllAreLimited) {
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 16; ++i) {
     clients.push_back(std::make_unique<Client>(server_->port()));
-    clients.back()->Send("POST /a HTTP/1.1\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
+    clients.back()->Send(
+        "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
     clients.back()->Receive("\r\n\r\n");
   }
-  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\na"), "503");
-  EXPECT_EQ(Status("GET /a HTTP/1.1\r\n\r\n"), "200");
+  EXPECT_EQ(Status("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na"), "503");
+  EXPECT_EQ(Status("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"), "200");
   clients.front()->Send(std::string(100, 'a'));
   clients.front()->Receive(std::string(100, 'a'));
-  while (Status("POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\na") != "200") usleep(1000);
+  while (Status("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na") != "200") usleep(1000);
 }
 
 TEST_F(Http, TheGateRefusesBeforeABodyComes) {
@@ -220,8 +238,8 @@ TEST_F(Http, TheGateRefusesBeforeABodyComes) {
     return request.path == "/closed" ? std::optional(ApiError(403, "no")) : std::nullopt;
   };
   Serve();
-  EXPECT_EQ(Status("POST /closed HTTP/1.1\r\nContent-Length: 100\r\n\r\n"), "403");
-  EXPECT_EQ(Status("GET /open HTTP/1.1\r\n\r\n"), "200");
+  EXPECT_EQ(Status("POST /closed HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"), "403");
+  EXPECT_EQ(Status("GET /open HTTP/1.1\r\nHost: x\r\n\r\n"), "200");
 }
 
 TEST_F(Http, StreamsAreChunkedAndKeptAlive) {
@@ -320,7 +338,7 @@ TEST_F(Http, SlowClientsAreDropped) {
   head.Send("GET /a HT");
   EXPECT_EQ(head.ReceiveAll(), "");
   Client body = Connect();
-  body.Send("POST /a HTTP/1.1\r\nContent-Length: 10\r\n\r\nab");
+  body.Send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab");
   EXPECT_EQ(body.ReceiveAll(), "");
   // A byte now and then does not help.
   Client drip = Connect();
@@ -344,7 +362,7 @@ TEST_F(Http, TooManyConnectionsAreTurnedAway) {
   first.Receive("GET/a:");
   EXPECT_EQ(Connect().Receive("\r\n"), "HTTP/1.1 503 Service Unavailable\r\n");
   first.Close();
-  while (Status("GET /a HTTP/1.1\r\n\r\n") != "200") usleep(1000);
+  while (Status("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") != "200") usleep(1000);
 }
 
 TEST_F(Http, AReplyThatIsNeverGivenEndsTheConnection) {
@@ -379,8 +397,101 @@ TEST_F(Http, AnAddressThatCannotBeHad) {
   Serve();
   HttpOptions taken;
   taken.port = server_->port();
-  EXPECT_THROW(HttpServer(taken, {}, handler_), Error);
-  EXPECT_THROW(HttpServer({.address = "example.com"}, {}, handler_), UsageError);
+  EXPECT_THROW(HttpServer{taken}, Error);
+  EXPECT_THROW(HttpServer{{.address = "example.com"}}, UsageError);
+}
+
+// It is told before anything else is made ready, and nobody waits at it meanwhile.
+TEST_F(Http, AnAddressIsTakenBeforeItIsAnsweredAt) {
+  options_.port = 0;
+  HttpServer server(options_);
+  EXPECT_GT(server.port(), 0);
+  EXPECT_FALSE(CanConnect(server.port()));
+  server.Start({}, [](const HttpRequest&, const std::shared_ptr<HttpReply>& reply) {
+    reply->Send(200, "text/plain", "here");
+  });
+  Client client(server.port());
+  client.Send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_FALSE(client.Receive("here").ends_with("<closed>"));
+}
+
+TEST_F(Http, OneHostIsAskedFor) {
+  gate_ = [](const HttpRequest&) { return ApiError(403, "no"); };
+  Serve();
+  EXPECT_EQ(Status("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"), "403");
+  EXPECT_EQ(Status("GET /a HTTP/1.0\r\n\r\n"), "403");
+  EXPECT_EQ(Status("GET /a HTTP/1.1\r\n\r\n"), "400");
+  EXPECT_EQ(Status("GET /a HTTP/1.1\r\nHost: x\r\nhost: y\r\n\r\n"), "400");
+  EXPECT_EQ(Status("GET /a HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n"), "400");
+}
+
+TEST_F(Http, AClientThatSaysNoMoreIsAnswered) {
+  Serve();
+  Client two = Connect();
+  two.Send(
+      "GET /1 HTTP/1.1\r\nHost: x\r\n\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: "
+      "2\r\n\r\nab");
+  two.SayNoMore();
+  const std::string both = two.ReceiveAll();
+  EXPECT_NE(both.find("GET/1:HTTP/1.1 "), both.npos) << both;
+  EXPECT_TRUE(both.ends_with("POST/2:ab")) << both;
+  Client old = Connect();
+  old.Send("GET /a HTTP/1.0\r\n\r\n");
+  old.SayNoMore();
+  const std::string one = old.ReceiveAll();
+  EXPECT_TRUE(one.starts_with("HTTP/1.1 200 ") && one.ends_with("GET/a:")) << one;
+  Client cut = Connect();
+  cut.Send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab");
+  cut.SayNoMore();
+  EXPECT_EQ(cut.ReceiveAll(), "");
+}
+
+// Before its answer, and amid a stream; and then it leaves.
+TEST_F(Http, AClientThatSaysNoMoreMayStillLeave) {
+  options_.heartbeat_seconds = 3600;
+  std::shared_ptr<HttpReply> held;
+  std::map<std::string, Flag> asked;
+  for (const char* path : {"/a", "/stream", "/gone"}) asked[path];
+  handler_ = [&](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
+    held = reply;
+    if (request.path == "/gone") reply->OnGone([&] { gone.Set(); });
+    if (request.path == "/stream") reply->Begin(200, "text/event-stream", ": beat\n");
+    asked[request.path].Set();
+  };
+  Serve();
+  {
+    Client client = Connect();
+    client.Send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.SayNoMore();
+    EXPECT_EQ(client.Receive("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    ASSERT_TRUE(asked["/a"].Wait());
+    held->Send(200, "text/plain", "late");
+    held.reset();
+    EXPECT_TRUE(client.ReceiveAll().ends_with("\r\n\r\nlate"));
+  }
+  {
+    Client client = Connect();
+    client.Send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_FALSE(client.Receive("\r\n\r\n").ends_with("<closed>"));
+    client.SayNoMore();
+    EXPECT_EQ(client.Receive("beat\n\r\n"), "7\r\n: beat\n\r\n");
+    ASSERT_TRUE(asked["/stream"].Wait());
+    held->End();
+    held.reset();
+    EXPECT_EQ(client.ReceiveAll(), "0\r\n\r\n");
+  }
+  {
+    Client client = Connect();
+    client.Send("GET /gone HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.SayNoMore();
+    EXPECT_EQ(client.Receive("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.Close();
+    ASSERT_TRUE(asked["/gone"].Wait());
+    held->Begin(200, "text/plain", "");  // what it is told now is answered with a reset
+    held->Write("a");
+    EXPECT_TRUE(gone.Wait());
+  }
+  held.reset();
 }
 
 TEST_F(Http, TellsWhatBecameOfEachRequest) {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "base/error.h"
 #include "serve/api_response.h"
@@ -41,8 +42,10 @@ std::string LogLine(const HttpEvent& event, double time) {
          "\n";
 }
 
-RequestLog::RequestLog(const std::string& path)
-    : file_(path == "-" ? STDERR_FILENO
+RequestLog::RequestLog(const std::string& path, std::function<void(const std::string&)> complain)
+    : path_(path == "-" ? "standard error" : Printable(path)),
+      complain_(std::move(complain)),
+      file_(path == "-" ? STDERR_FILENO
                         : open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640)) {
   if (file_ < 0) Fail("{}: cannot append to it: {}", Printable(path), std::strerror(errno));
 }
@@ -51,11 +54,22 @@ RequestLog::~RequestLog() {
   if (file_ != STDERR_FILENO) close(file_);
 }
 
-void RequestLog::Add(const HttpEvent& event) const {
+void RequestLog::Add(const HttpEvent& event) {
   using std::chrono::system_clock;
   const double now = std::chrono::duration<double>(system_clock::now().time_since_epoch()).count();
-  const std::string line = LogLine(event, now);
-  (void)!write(file_, line.data(), line.size());
+  const std::string line = (cut_ ? "\n" : "") + LogLine(event, now);
+  size_t put = 0;
+  while (put < line.size()) {
+    const ssize_t size = write(file_, line.data() + put, line.size() - put);
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    put += static_cast<size_t>(size);
+  }
+  const int why = errno;
+  if (put > 0) cut_ = put < line.size();
+  if (put == line.size() || std::exchange(complained_, true)) return;
+  complain_(fmt::format("{}: cannot append to it: {}; requests are missing in it until it can be",
+                        path_, std::strerror(why)));
 }
 
 }  // namespace darkhorse

@@ -22,10 +22,11 @@ std::optional<Scheduler::Ticket> Scheduler::Submit(std::vector<GenerationRequest
     completions += request.samples;
   }
   const std::lock_guard lock(mutex_);
-  if (closed_ || outstanding_ >= most_) {
+  if (closed_ || jobs_ >= most_) {
     *refusal = closed_ ? Refusal::kClosed : Refusal::kFull;
     return std::nullopt;
   }
+  ++jobs_;
   outstanding_ += completions;
   job->OnAccepted();
   const Ticket ticket = next_ticket_++;
@@ -97,7 +98,7 @@ void Scheduler::Take(std::vector<Submitted> submitted, const std::vector<Ticket>
     Running running{std::move(one.job), {}, 0};
     for (GenerationRequest& request : one.requests) {
       running.left += request.samples;
-      const RequestId id = engine_.Submit(std::move(request));
+      const RequestId id = engine_.Submit(std::move(request), one.ticket);
       parts_[id] = {one.ticket, running.ids.size()};
       running.ids.push_back(id);
     }
@@ -118,6 +119,7 @@ void Scheduler::Drop(Ticket ticket) {
   const int64_t left = found->second.left;
   running_.erase(found);
   const std::lock_guard lock(mutex_);
+  --jobs_;
   outstanding_ -= left;
   if (outstanding_ == 0) idle_.notify_all();
 }

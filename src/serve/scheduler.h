@@ -43,8 +43,8 @@ class Scheduler {
   using Ticket = uint64_t;
   enum class Refusal { kFull, kClosed };
 
-  // The engine is this thread's alone until Stop. Submit refuses while `most` completions or more
-  // run or wait.
+  // The engine is this thread's alone until Stop. Submit refuses while `most` jobs or more run or
+  // wait, whatever the number of their completions: jobs take turns for the engine's slots.
   Scheduler(Engine& engine, int64_t most);
   ~Scheduler();  // Stop
 
@@ -97,7 +97,8 @@ class Scheduler {
   std::vector<Submitted> submitted_;
   std::vector<Ticket> cancelled_;
   Ticket next_ticket_ = 1;
-  int64_t outstanding_ = 0;  // completions submitted and not ended
+  int64_t jobs_ = 0;         // submitted and not ended
+  int64_t outstanding_ = 0;  // their completions
   bool closed_ = false, stopping_ = false;
   SchedulerStats stats_;
   std::thread thread_;

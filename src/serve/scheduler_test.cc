@@ -172,6 +172,25 @@ TEST_F(SchedulerTest, RefusesWhenFullOrClosedAndWhatCannotBe) {
   EXPECT_FALSE(job->over());
 }
 
+// A job of many completions is one of those that may wait, and holds up no other.
+TEST_F(SchedulerTest, JobsTakeTurnsWhateverTheirSize) {
+  Engine engine = NewEngine(1);
+  Scheduler scheduler(engine, 2);
+  const auto large = std::make_shared<Listener>(12);
+  GenerationRequest several = Endless();
+  several.samples = 4;
+  Scheduler::Refusal refusal{};
+  ASSERT_TRUE(scheduler.Submit({several, several, several}, large, &refusal));
+  GenerationRequest one = requests_[1];
+  one.samples = 1;
+  const auto small = std::make_shared<Listener>(1);
+  ASSERT_TRUE(scheduler.Submit({one}, small, &refusal));
+  EXPECT_FALSE(scheduler.Submit({one}, std::make_shared<Listener>(1), &refusal));
+  EXPECT_EQ(refusal, Scheduler::Refusal::kFull);
+  small->Wait();
+  EXPECT_FALSE(large->over());
+}
+
 TEST_F(SchedulerTest, StoppingEndsWhatRunsAndWaits) {
   Engine engine = NewEngine(1);
   std::shared_ptr<Listener> runs, waits;

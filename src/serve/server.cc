@@ -65,7 +65,8 @@ void SendJson(const Reply& reply, const Json& json) {
 
 class Server::Impl {
  public:
-  Impl(const LoadedModel& loaded, const ServeOptions& options, std::unique_ptr<Proposer> proposer)
+  Impl(const LoadedModel& loaded, const ServeOptions& options, std::unique_ptr<Proposer> proposer,
+       std::unique_ptr<HttpServer> http)
       : loaded_(loaded),
         options_(options),
         context_(std::min(options.context, loaded.config().max_position_embeddings)),
@@ -77,16 +78,15 @@ class Server::Impl {
         engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
                 options.prefill_rows, /*remember=*/true, std::move(proposer), options.cache_tokens),
         scheduler_(engine_, options.slots + options.queue),
-        http_(
-            options.http,
-            [this](const HttpRequest& request) { return RefuseAccess(options_.access, request); },
-            [this](HttpRequest request, Reply reply) { Handle(request, reply); }) {
-    http_.Start();
+        http_(http ? std::move(http) : std::make_unique<HttpServer>(options.http)) {
+    http_->Start(
+        [this](const HttpRequest& request) { return RefuseAccess(options_.access, request); },
+        [this](HttpRequest request, Reply reply) { Handle(request, reply); });
   }
 
   ~Impl() { Stop(0); }
 
-  int port() const { return http_.port(); }
+  int port() const { return http_->port(); }
   int64_t context() const { return context_; }
   bool idle() { return scheduler_.WaitIdle(0); }
 
@@ -95,7 +95,7 @@ class Server::Impl {
     scheduler_.Close();
     scheduler_.WaitIdle(grace_seconds);
     scheduler_.Stop();
-    http_.Stop(/*seconds=*/2);
+    http_->Stop(/*seconds=*/2);
   }
 
  private:
@@ -429,7 +429,7 @@ class Server::Impl {
     add("gauge", "slots", "Completions that can be computed at once.", options_.slots);
     add("gauge", "cache_tokens", "Tokens that the cache holds of all completions together.",
         options_.cache_tokens > 0 ? options_.cache_tokens : options_.slots * context_);
-    add("gauge", "connections", "Open connections.", http_.connections());
+    add("gauge", "connections", "Open connections.", http_->connections());
     // As Prometheus' own clients name it.
     text += fmt::format(
         "# HELP process_resident_memory_bytes Memory of the process that is in RAM.\n"
@@ -452,12 +452,12 @@ class Server::Impl {
   const std::vector<std::unique_ptr<ServedModel>> served_;
   Engine engine_;
   Scheduler scheduler_;
-  HttpServer http_;  // last: its handlers use the rest
+  std::unique_ptr<HttpServer> http_;  // last: its handlers use the rest
 };
 
 Server::Server(const LoadedModel& loaded, const ServeOptions& options,
-               std::unique_ptr<Proposer> proposer)
-    : impl_(std::make_unique<Impl>(loaded, options, std::move(proposer))) {}
+               std::unique_ptr<Proposer> proposer, std::unique_ptr<HttpServer> http)
+    : impl_(std::make_unique<Impl>(loaded, options, std::move(proposer), std::move(http))) {}
 Server::~Server() = default;
 int Server::port() const { return impl_->port(); }
 int64_t Server::context() const { return impl_->context(); }

@@ -29,15 +29,16 @@ struct ServeOptions {
   int64_t context = kStandardContext;  // tokens of prompt and completion; the model's own if less
   int64_t cache_tokens = 0;            // of all slots together; 0: all may be full
   int64_t prefill_rows = 128;          // of prompts, in one step
-  int64_t queue = 64;  // completions that wait for a slot; further requests are told 429
+  int64_t queue = 64;  // requests that wait beside `slots` others; further ones are told 429
 };
 
 class Server {
  public:
-  // Serves from now on. proposer: what guesses tokens; null: nothing. Error: the address cannot be
-  // had, the cache does not fit in memory, the model's chat template cannot be read.
+  // Serves from now on. proposer: what guesses tokens; null: nothing. http: of options.http, where
+  // its address was taken before; null: it is taken now. Error: the address cannot be had, the
+  // cache does not fit in memory, the model's chat template cannot be read.
   Server(const LoadedModel& loaded, const ServeOptions& options,
-         std::unique_ptr<Proposer> proposer = nullptr);
+         std::unique_ptr<Proposer> proposer = nullptr, std::unique_ptr<HttpServer> http = nullptr);
   ~Server();  // Stop(0)
 
   int port() const;

@@ -34,6 +34,14 @@ Tool OneTool(const Json& tool) {
   if (const Json* parameters = Find(*function, "parameters")) {
     if (!parameters->is_object())
       Refuse("tools", fmt::format("has 'parameters' of '{}' that are no JSON Schema", made.name));
+    const Json* root = Find(*parameters, "type");
+    if (root && *root != "object") {
+      Refuse(
+          "tools",
+          fmt::format("has 'parameters' of '{}' that are of another type than \"object\"; a call's "
+                      "arguments are an object",
+                      made.name));
+    }
     made.parameters = *parameters;
   }
   return made;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/ascii.h"
+#include "base/byte_grammar_reader.h"
 #include "base/error.h"
 #include "text/pattern_grammar.h"
 #include "text/string_formats.h"
@@ -23,6 +24,9 @@ constexpr int32_t kMostCount = 1'000'000;  // of characters or items
 constexpr size_t kMostProperties = 200;    // of one object
 constexpr size_t kMostValues = 2'000;      // of one enum
 constexpr int kMostNested = 200;           // schemas in each other, references followed
+// Of what reads the strings of enums: states at once, and what it may take to find them, in all.
+constexpr size_t kMostStates = 1'000;
+constexpr int64_t kMostFound = 5'000'000;
 
 // Keywords that say nothing of what is valid.
 constexpr const char* kNotes[] = {
@@ -67,6 +71,9 @@ const std::vector<Type>& Types() {
       {"null", {}}};
   return types;
 }
+
+// Keywords whose schemas are of a value's parts: those of an 'enum' are not looked at with them.
+constexpr const char* kOfParts[] = {"properties", "additionalProperties", "items", "prefixItems"};
 
 bool Contains(const std::vector<std::string>& all, const std::string& one) {
   return std::find(all.begin(), all.end(), one) != all.end();
@@ -242,6 +249,11 @@ class Reader {
   }
 
   Rule Values(const Json& schema, const std::string& at) {
+    const char* keyword = schema.contains("const") ? "const" : "enum";
+    for (const char* other : kOfParts) {
+      if (schema.contains(other))
+        Refuse(at, other, fmt::format("beside '{}' is not supported; leave it out", keyword));
+    }
     Json values = Json::array();
     if (schema.contains("enum")) {
       values = schema["enum"];
@@ -256,15 +268,73 @@ class Reader {
       values = Json::array({value});
     }
     std::vector<std::string> texts;
-    const std::vector<std::string> types = TypesOf(schema, at);
-    for (const Json& value : values) {
-      const bool fits = !schema.contains("type") ||
-                        std::any_of(types.begin(), types.end(),
-                                    [&](const auto& type) { return IsOfType(value, type); });
-      if (fits) texts.push_back(value.dump());
-    }
-    if (texts.empty()) Refuse(at, "type", "is of none of the values");
+    for (const Json& value : AllowedOf(values, schema, at)) texts.push_back(value.dump());
+    if (texts.empty()) Refuse(at, keyword, "has no value that the keywords beside it allow");
     return json_.AnyOf(texts);
+  }
+
+  // Of the values, those that hold what the schema says beside them.
+  std::vector<Json> AllowedOf(const Json& values, const Json& schema, const std::string& at) {
+    const std::vector<std::string> types = TypesOf(schema, at);
+    const std::vector<std::string> names = Required(schema, at);
+    const Range items = Counts(schema, at, "minItems", "maxItems");
+    for (const char* keyword : kBounds) Bound(schema, at, keyword);
+    std::optional<ByteGrammarReader> strings;
+    for (const char* keyword : {"minLength", "maxLength", "pattern", "format"}) {
+      if (schema.contains(keyword) && !strings) strings.emplace(StringsAlone(schema, at));
+    }
+    std::vector<Json> allowed;
+    for (const Json& value : values) {
+      bool fits = !schema.contains("type") || std::ranges::any_of(types, [&](const auto& type) {
+        return IsOfType(value, type);
+      });
+      if (value.is_number()) fits &= IsWithin(value, schema);
+      if (value.is_string() && strings) fits &= Reads(&*strings, value.dump());
+      if (value.is_object()) {
+        fits &= std::ranges::all_of(names, [&](const auto& name) { return value.contains(name); });
+      }
+      if (value.is_array()) {
+        const auto count = static_cast<int64_t>(value.size());
+        fits &= items.least <= count && count <= items.most;
+      }
+      if (fits) allowed.push_back(value);
+    }
+    if (strings) strings_found_ += strings->found();
+    if (strings_found_ > kMostFound)
+      Refuse(at, "enum", "has too much text to look for the 'pattern' in; make it smaller");
+    return allowed;
+  }
+
+  static bool Reads(ByteGrammarReader* reader, std::string_view text) {
+    auto state = reader->Start();
+    for (const char byte : text) {
+      if (reader->found() > kMostFound) return false;  // the whole is refused
+      if (reader->states() > kMostStates) state = reader->Forget(state);
+      state = reader->Next(state, static_cast<uint8_t>(byte));
+    }
+    return reader->MayEnd(state);
+  }
+
+  static bool IsWithin(const Json& number, const Json& schema) {
+    // Holds 64 bits and doubles as they are.
+    const auto value = number.get<long double>();
+    const auto holds = [&](const char* keyword, auto compare) {
+      const auto found = schema.find(keyword);
+      return found == schema.end() || compare(value, found->get<long double>());
+    };
+    return holds("minimum", std::greater_equal()) && holds("exclusiveMinimum", std::greater()) &&
+           holds("maximum", std::less_equal()) && holds("exclusiveMaximum", std::less());
+  }
+
+  // A grammar of the strings that the schema allows and of nothing else.
+  std::shared_ptr<const ByteGrammar> StringsAlone(const Json& schema, const std::string& at) {
+    auto grammar = std::make_shared<ByteGrammar>();
+    JsonGrammar json(grammar.get());
+    grammar->Finish(Reader(&json, root_, name_).StringOf(schema, at));
+    strings_nodes_ += grammar->nodes();
+    if (strings_nodes_ > kMostSchemaNodes)
+      Fail("{}: the schema is too large; make it smaller", Where(at));
+    return grammar;
   }
 
   Rule OfType(const std::string& type, const Json& schema, const std::string& at) {
@@ -346,6 +416,20 @@ class Reader {
     return json_.Integer(least, most);
   }
 
+  // The names, each once.
+  std::vector<std::string> Required(const Json& schema, const std::string& at) const {
+    std::vector<std::string> names;
+    std::set<std::string> known;
+    const auto found = schema.find("required");
+    if (found == schema.end()) return names;
+    if (!found->is_array()) Refuse(at, "required", "must be an array of names");
+    for (const Json& name : *found) {
+      if (!name.is_string()) Refuse(at, "required", "must be an array of names");
+      if (known.insert(name.get<std::string>()).second) names.push_back(name);
+    }
+    return names;
+  }
+
   Rule ObjectOf(const Json& schema, const std::string& at) {
     const bool named = schema.contains("properties") || schema.contains("required");
     Rule more = named ? -1 : json_.Value();
@@ -353,15 +437,8 @@ class Reader {
       const bool none = found->is_boolean() && !found->get<bool>();
       more = none ? -1 : Read(*found, at + "/additionalProperties");
     }
-    std::set<std::string> required;
-    std::vector<std::string> order;
-    if (const auto found = schema.find("required"); found != schema.end()) {
-      if (!found->is_array()) Refuse(at, "required", "must be an array of names");
-      for (const Json& name : *found) {
-        if (!name.is_string()) Refuse(at, "required", "must be an array of names");
-        if (required.insert(name.get<std::string>()).second) order.push_back(name);
-      }
-    }
+    const std::vector<std::string> order = Required(schema, at);
+    std::set<std::string> required(order.begin(), order.end());
     std::vector<JsonGrammar::Member> members;
     if (const auto found = schema.find("properties"); found != schema.end()) {
       if (!found->is_object()) Refuse(at, "properties", "must be an object");
@@ -412,6 +489,9 @@ class Reader {
   const std::string name_;
   std::map<std::string, Rule> made_;
   int nested_ = 0;
+  // Of what reads the strings of enums.
+  size_t strings_nodes_ = 0;
+  int64_t strings_found_ = 0;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <regex>
 #include <set>
 #include <string>
 #include <utility>
@@ -49,7 +50,9 @@ class Slow {
       return ends;
     }
     if (schema.contains("enum")) {
-      for (const Json& value : schema["enum"]) add(Word(value.dump(), at));
+      for (const Json& value : schema["enum"]) {
+        if (Holds(value, schema)) add(Word(value.dump(), at));
+      }
       return ends;
     }
     Json types = schema.contains("type") ? schema["type"] : Json{"object", "array",   "string",
@@ -64,6 +67,44 @@ class Slow {
       if (type == "integer" || type == "number") add(Number(type == "integer", at));
     }
     return ends;
+  }
+
+  // Of a value, whether all of the schema but its 'enum' allows it.
+  static bool Holds(const Json& value, const Json& schema) {
+    for (const auto& [keyword, said] : schema.items()) {
+      if (keyword == "type") {
+        const Json types = said.is_array() ? said : Json::array({said});
+        const std::string type = value.is_number_integer() ? "integer" : value.type_name();
+        const bool is_number =
+            value.is_number() && std::find(types.begin(), types.end(), "number") != types.end();
+        if (!is_number && std::find(types.begin(), types.end(), type) == types.end()) return false;
+      }
+      if (value.is_number()) {
+        if (keyword == "minimum" && value < said) return false;
+        if (keyword == "maximum" && value > said) return false;
+        if (keyword == "exclusiveMinimum" && value <= said) return false;
+        if (keyword == "exclusiveMaximum" && value >= said) return false;
+      }
+      if (value.is_string()) {
+        const std::string text = value.get<std::string>();
+        size_t length = 0;
+        for (const char c : text) length += (c & 0xC0) != 0x80;
+        if (keyword == "minLength" && length < said.get<size_t>()) return false;
+        if (keyword == "maxLength" && length > said.get<size_t>()) return false;
+        if (keyword == "pattern" && !std::regex_search(text, std::regex(said.get<std::string>())))
+          return false;
+      }
+      if (value.is_array()) {
+        if (keyword == "minItems" && value.size() < said.get<size_t>()) return false;
+        if (keyword == "maxItems" && value.size() > said.get<size_t>()) return false;
+      }
+      if (value.is_object() && keyword == "required") {
+        for (const Json& name : said) {
+          if (!value.contains(name.get<std::string>())) return false;
+        }
+      }
+    }
+    return true;
   }
 
   Ends Word(const std::string& word, size_t at) const {
@@ -243,7 +284,7 @@ class Random {
       case 4:
         return {{"type", "string"}};
       case 5:
-        return {{"enum", {"a", "ab", 1, 12, nullptr, "ä"}}};
+        return Values();
       case 6:
         return {{"anyOf", {Schema(depth - 1), Schema(depth - 1)}}};
       case 7: {
@@ -271,6 +312,31 @@ class Random {
         return schema;
       }
     }
+  }
+
+  // An enum, often with other keywords beside it.
+  Json Values() {
+    Json schema = {{"enum", {"a", "ab", "ä", 1, 12, -3.5, nullptr, true}}};
+    schema["enum"].insert(schema["enum"].end(), {Json::array(), Json::array({1, "a"})});
+    schema["enum"].insert(schema["enum"].end(), {Json{{"a", 1}}, Json{{"a", 1}, {"b", 2}}});
+    while (schema["enum"].size() > 1 && Chance(80))
+      schema["enum"].erase(Below(schema["enum"].size()));
+    const std::pair<const char*, std::vector<Json>> others[] = {
+        {"type", {"string", "integer", "number", {"array", "null"}, {"object", "string"}}},
+        {"minimum", {1, 1.5}},
+        {"maximum", {12, 11.5}},
+        {"exclusiveMinimum", {-3.5, 1}},
+        {"exclusiveMaximum", {12, 13}},
+        {"minLength", {0, 2}},
+        {"maxLength", {1, 2}},
+        {"pattern", {"^a", "b$"}},
+        {"minItems", {0, 1}},
+        {"maxItems", {1, 2}},
+        {"required", {Json::array({"a"}), Json::array({"a", "b"})}}};
+    for (const auto& [keyword, values] : others) {
+      if (Chance(20)) schema[keyword] = values[Below(values.size())];
+    }
+    return Json::parse(schema.dump());  // whose counts have no sign
   }
 
   // A random walk through the bytes that may follow, then the way out that is found first.
@@ -331,6 +397,31 @@ class Random {
  private:
   std::mt19937_64 bits_;
 };
+
+// Not even one that is left over is forgotten, and none is left is told.
+TEST(JsonSchema, ValuesAreThoseThatTheSchemaAllows) {
+  Random random(3);
+  int left = 0, none = 0;
+  for (int round = 0; round < 500; ++round) {
+    const Json schema = random.Values();
+    bool any = false;
+    for (const Json& value : schema["enum"]) any |= SlowTakes(schema, value.dump());
+    none += !any;
+    if (schema.value("minLength", 0) > schema.value("maxLength", 9)) continue;  // is no schema
+    if (!any) {
+      EXPECT_THROW(Documents{schema}, Error) << schema;
+      continue;
+    }
+    Documents documents(schema);
+    for (const Json& value : schema["enum"]) {
+      const bool takes = SlowTakes(schema, value.dump());
+      ASSERT_EQ(documents.Takes(value.dump()), takes) << schema << "\n" << value;
+      left += takes;
+    }
+  }
+  EXPECT_GT(left, 500);
+  EXPECT_GT(none, 10);
+}
 
 TEST(JsonSchema, EveryDocumentIsJudgedAsByASlowDefinition) {
   Random random(1);

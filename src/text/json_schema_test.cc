@@ -161,6 +161,47 @@ TEST(JsonSchema, ValuesAndAlternatives) {
   ExpectTakes(R"({"allOf":[{"type":"integer"}],"description":"d"})", {"1"}, {"\"a\""});
 }
 
+TEST(JsonSchema, ValuesHoldWhatIsSaidBesideThem) {
+  ExpectTakes(R"({"type":"integer","enum":[1,50],"minimum":10})", {"50"}, {"1"});
+  ExpectTakes(R"({"enum":[1,2.5,3,"1"],"exclusiveMinimum":1,"maximum":2.5})", {"2.5", "\"1\""},
+              {"1", "3"});
+  ExpectTakes(R"({"enum":[9007199254740992,9007199254740993],"minimum":9007199254740993})",
+              {"9007199254740993"}, {"9007199254740992"});
+  ExpectTakes(R"({"enum":[18446744073709551615,-1],"exclusiveMaximum":0})", {"-1"},
+              {"18446744073709551615"});
+  ExpectTakes(R"({"type":"string","enum":["ab","abcdef","äö"],"maxLength":2})",
+              {"\"ab\"", "\"äö\""}, {"\"abcdef\""});
+  ExpectTakes(R"({"enum":["ab","cb",7],"pattern":"^a"})", {"\"ab\"", "7"}, {"\"cb\""});
+  ExpectTakes(R"({"enum":["2026-01-31","soon"],"format":"date"})", {"\"2026-01-31\""},
+              {"\"soon\""});
+  ExpectTakes(R"({"type":"object","enum":[{"a":1},{"b":2}],"required":["b"]})", {R"({"b":2})"},
+              {R"({"a":1})"});
+  ExpectTakes(R"({"enum":[[],[1],[1,2]],"minItems":1,"maxItems":1})", {"[1]"}, {"[]", "[1,2]"});
+  ExpectTakes(R"({"enum":["a",null],"type":"string","nullable":true})", {"\"a\"", "null"}, {});
+  EXPECT_EQ(Documents::Refusal(R"({"const":5,"minimum":10})"),
+            "schema at #: 'const' has no value that the keywords beside it allow");
+  EXPECT_EQ(Documents::Refusal(R"({"enum":[1,2],"minimum":10})"),
+            "schema at #: 'enum' has no value that the keywords beside it allow");
+  EXPECT_EQ(Documents::Refusal(R"({"enum":[{"a":1}],"properties":{"a":{}}})"),
+            "schema at #: 'properties' beside 'enum' is not supported; leave it out");
+  for (const char* keyword : {R"("minLength":"1")", R"("minimum":"1")", R"("required":1)",
+                              R"("minItems":-1)", R"("pattern":"(")", R"("items":{})"}) {
+    EXPECT_NE(Documents::Refusal(fmt::format("{{\"enum\":[true],{}}}", keyword).c_str()), "taken")
+        << keyword;
+  }
+  // A pattern that takes long to look for.
+  const Json slow = {
+      {"enum", {std::string(100'000, 'a')}}, {"pattern", "a.{0,100}b"}, {"maxLength", 200'000}};
+  EXPECT_EQ(Documents::Refusal(slow.dump().c_str()),
+            "schema at #: 'enum' has too much text to look for the 'pattern' in; make it smaller");
+  Json large = {{"properties", Json::object()}};
+  for (int i = 0; i < 20; ++i) {
+    large["properties"][std::to_string(i)] = {{"enum", {"a", 1}}, {"pattern", "^(bcdefgh){1000}"}};
+  }
+  EXPECT_NE(Documents::Refusal(large.dump().c_str()).find("the schema is too large"),
+            std::string::npos);
+}
+
 TEST(JsonSchema, ReferencesMayBeCircles) {
   ExpectTakes(R"({"$ref":"#/$defs/tree","$defs":{"tree":{"type":"object","properties":{
       "value":{"type":"integer"},"children":{"type":"array","items":{"$ref":"#/$defs/tree"}}},

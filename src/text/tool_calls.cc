@@ -1,9 +1,11 @@
 #include "text/tool_calls.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "base/ascii.h"
+#include "base/byte_grammar_reader.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/json_spelling.h"
@@ -206,6 +208,33 @@ ToolCallReader::Piece ToolCallReader::NextWhole(bool end) {
   return piece;
 }
 
+namespace {
+
+// What calls a tool is an object, or it is no call.
+ByteGrammar::Rule AddArguments(JsonGrammar* json, const Tool& tool) {
+  const std::string name = fmt::format("the parameters of '{}'", tool.name);
+  Json schema = tool.parameters.is_null() ? Json::object() : tool.parameters;
+  const auto says = [&](const char* keyword) { return schema.contains(keyword); };
+  if (!says("type") && !says("$ref") && !says("anyOf") && !says("oneOf") && !says("allOf"))
+    schema["type"] = "object";
+  auto alone = std::make_shared<ByteGrammar>();
+  JsonGrammar documents(alone.get());
+  const ByteGrammar::Rule root = AddJsonSchema(&documents, schema, name);
+  try {
+    alone->Finish(root);
+  } catch (const Error& error) {
+    Fail("{}: {}", name, error.what());
+  }
+  ByteGrammarReader reader(alone);
+  for (int byte = 0; byte < 256; ++byte) {
+    if (byte != '{' && reader.Next(reader.Start(), static_cast<uint8_t>(byte)) != reader.kDead)
+      Fail("{} allow what is no object; give their schema \"type\": \"object\"", name);
+  }
+  return AddJsonSchema(json, schema, name);
+}
+
+}  // namespace
+
 ByteGrammar::Rule AddToolCalls(JsonGrammar* json, ToolCallFormat format,
                                const std::vector<Tool>& tools, bool several) {
   ByteGrammar& grammar = json->grammar();
@@ -242,9 +271,7 @@ ByteGrammar::Rule AddToolCalls(JsonGrammar* json, ToolCallFormat format,
         tail = "}";
         break;
     }
-    const Json any = {{"type", "object"}};
-    const auto arguments = AddJsonSchema(json, tool.parameters.is_null() ? any : tool.parameters,
-                                         fmt::format("the parameters of '{}'", tool.name));
+    const ByteGrammar::Rule arguments = AddArguments(json, tool);
     const auto open = grammar.AddText(grammar.Start(one), head);
     grammar.SetEnd(grammar.AddText(grammar.AddCall(open, arguments), tail));
   }

@@ -147,16 +147,49 @@ TEST(ToolCalls, TheGrammarsCallsAreWhatTheReaderTakes) {
   EXPECT_EQ(Take(kDeepSeek, many).calls.size(), 2u);
   EXPECT_EQ(Take(kDeepSeekPlain, plain).calls, one);
   EXPECT_EQ(Take(kLlama, llama).calls, one);
+}
 
-  auto grammar = std::make_shared<ByteGrammar>();
-  JsonGrammar json(grammar.get());
-  try {
-    AddToolCalls(&json, kTagged, {{"f", {{"properties", {{"x", {{"not", true}}}}}}}}, false);
-    ADD_FAILURE();
-  } catch (const Error& error) {
-    EXPECT_STREQ(error.what(),
-                 "the parameters of 'f' at #/properties/x: 'not' is not supported; leave it out");
+TEST(ToolCalls, ArgumentsAreObjectsOrRefused) {
+  const auto add = [](const char* parameters) -> std::string {
+    auto grammar = std::make_shared<ByteGrammar>();
+    JsonGrammar json(grammar.get());
+    try {
+      grammar->Finish(
+          AddToolCalls(&json, kTagged, {{"f", nlohmann::ordered_json::parse(parameters)}}, false));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    ByteGrammarReader reader(grammar);
+    auto state = reader.Start();
+    for (const char byte : std::string_view("<tool_call>\n{\"name\": \"f\", \"arguments\": "))
+      state = reader.Next(state, static_cast<uint8_t>(byte));
+    for (int byte = 0; byte < 256; ++byte) {
+      if (byte != '{' && reader.Next(state, static_cast<uint8_t>(byte)) != reader.kDead)
+        return "takes what is no object";
+    }
+    return reader.Next(state, '{') == reader.kDead ? "takes no object" : "taken";
+  };
+  const char* objects[] = {"null",
+                           "{}",
+                           R"({"type":"object"})",
+                           R"({"minLength":2})",
+                           R"({"properties":{"a":{}}})",
+                           R"({"enum":[{"a":1},2]})",
+                           R"({"$ref":"#/$defs/a","$defs":{"a":{"type":"object"}}})"};
+  for (const char* parameters : objects) EXPECT_EQ(add(parameters), "taken") << parameters;
+  for (const char* parameters : {R"({"type":"string"})", R"({"type":["object","null"]})",
+                                 R"({"anyOf":[{},{}]})", R"({"type":"object","nullable":true})"}) {
+    EXPECT_EQ(add(parameters),
+              "the parameters of 'f' allow what is no object; give their schema \"type\": "
+              "\"object\"")
+        << parameters;
   }
+  EXPECT_EQ(add(R"({"enum":[1]})"),
+            "the parameters of 'f' at #: 'enum' has no value that the keywords beside it allow");
+  EXPECT_EQ(add(R"({"properties":{"a":{"$ref":"#"}},"required":["a"]})"),
+            "the parameters of 'f': no finite text can satisfy it");
+  EXPECT_EQ(add(R"({"properties":{"x":{"not":true}}})"),
+            "the parameters of 'f' at #/properties/x: 'not' is not supported; leave it out");
 }
 
 }  // namespace
