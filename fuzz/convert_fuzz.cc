@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::unique_ptr<ModelSource> source;
   try {
     source = OpenModel(in);
-    CHECK(MemoryToRun(*source, std::nullopt, {.sequences = 2, .tokens = 100}).total() > 0);
+    CHECK(MemoryToRun(*source, {}, {.sequences = 2, .tokens = 100}).total() > 0);
   } catch (const Error&) {
     return 0;
   }

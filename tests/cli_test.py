@@ -451,7 +451,8 @@ class FromTextToText(CommandLine):
             (other / name).symlink_to(model / name)
         sample = [other if part == model else part for part in sample]
         self.assertEqual(self.succeed(*sample), self.succeed(*[model if part == other else part for part in sample]))
-        (other / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(320))}))
+        vocabulary = json.loads((model / "config.json").read_text())["vocab_size"]
+        (other / "generation_config.json").write_text(json.dumps({"eos_token_id": list(range(vocabulary))}))
         run = self.run_program(*sample)
         for completion in json.loads(run.stdout)["completions"]:
             self.assertEqual((len(completion["ids"]), completion["finish"]), (1, "stop"))

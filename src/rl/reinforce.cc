@@ -276,8 +276,8 @@ ReinforceResult ReinforcementRun::Loop() {
   TruncateJsonLines(run_ + "/timings.jsonl", written);
   timings_.emplace(run_ + "/timings.jsonl");
   if (written > 0) result_.last_line = LastLine(run_ + "/metrics.jsonl");
-  if (const std::string note = WarmupNote(recipe_.schedule, recipe_.rl.steps); !note.empty())
-    Note(note);
+  const std::string late = WarmupNote(recipe_.schedule, recipe_.rl.steps);
+  if (begins && !late.empty()) Note(late);
   try {
     if (begins && EvaluationDue(0)) MeasureStart();
     if (!unevaluated_.empty()) {

@@ -355,24 +355,23 @@ TEST_F(ReinforceTest, RefusesToMixRuns) {
 }
 
 // A model that is not there shows what is asked first.
-TEST_F(ReinforceTest, AFolderOfAnotherIsRefusedBeforeTheModelIsRead) {
-  ReinforceRecipe recipe = Recipe();
+TEST_F(ReinforceTest, AFolderOfAnotherIsRefusedBeforeProblemsAreRead) {
+  const ReinforceRecipe recipe = Recipe();
   const auto message = [&](bool resume) {
-    return MessageOf([&] { Reinforce(recipe, "nowhere", RunPath("run"), resume, {}); });
+    ReinforceRecipe of_problems = recipe;
+    of_problems.problems = {.file = "nowhere.jsonl", .rule = "numeric"};
+    return MessageOf([&] { Reinforce(of_problems, Base(), RunPath("run"), resume, {}); });
   };
-  ExpectMessage(message(false), {"nowhere"});
+  ExpectMessage(message(false), {"nowhere.jsonl"});
   EXPECT_FALSE(FileExists(RunPath("run")));
   MakeDirectories(RunPath("run"));
   WriteFileAtomically(RunPath("run") + "/metrics.jsonl", "another's");
   ExpectMessage(message(false), {"run: holds other files (metrics.jsonl) and no recipe.toml"});
   fs::remove(RunPath("run") + "/metrics.jsonl");
   Run(recipe, "run", false, {.stop = [] { return true; }});  // begun, without a checkpoint
-  recipe.rl.seed = 2;
   for (const bool resume : {false, true})
     ExpectMessage(message(resume), {"recipe.toml: the run in this folder was started with"});
-  recipe.rl.seed = 1;
   Run(recipe, "run", true, StopAfter(2));
-  recipe.rl.seed = 2;
   ExpectMessage(message(true), {"recipe.toml: the run was started with"});
 }
 

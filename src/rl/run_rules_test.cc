@@ -387,6 +387,7 @@ TEST_F(RunRulesTest, ARunThatEndsByItselfWasNotStopped) {
   ReinforceRecipe recipe = Recipe();
   recipe.stop.accuracy = 1e-9;
   recipe.rl.steps = 2;
+  recipe.schedule.warmup_steps = 1;
   recipe.rl.evaluate_every = 2;
   recipe.rl.evaluate_problems = 32;
   std::string notes;

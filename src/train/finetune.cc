@@ -244,9 +244,10 @@ void FinetuningRun::Step() {
 
 FinetuneResult FinetuningRun::Loop() {
   for (const std::string& note : data_.notes) Note(note);
-  if (const std::string note = WarmupNote(recipe_.schedule, steps_); !note.empty()) Note(note);
-  if (callbacks_.on_plan) callbacks_.on_plan(steps_);
   const bool begins = result_.checkpoint.empty();
+  const std::string late = WarmupNote(recipe_.schedule, steps_);
+  if (begins && !late.empty()) Note(late);
+  if (callbacks_.on_plan) callbacks_.on_plan(steps_);
   const int64_t written = begins ? -1 : trained_->optimizer().step();
   TruncateJsonLines(run_ + "/metrics.jsonl", written);
   TruncateJsonLines(run_ + "/timings.jsonl", written);

@@ -156,8 +156,8 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     note(fmt::format("{} has no {}: the loss on held-out text is not measured", data,
                      kValidationShard));
   }
-  if (const std::string late = WarmupNote(recipe.schedule, options.steps); !late.empty())
-    note(late);
+  const std::string late = WarmupNote(recipe.schedule, options.steps);
+  if (!latest && !late.empty()) note(late);
   const auto evaluate = [&] {
     if (!validation) return -1.0;
     return EvaluateLoss(trained.model(), trained.bound_weights(), *validation,

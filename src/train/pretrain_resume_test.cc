@@ -301,6 +301,7 @@ TEST_F(PretrainTest, TimingsBehindTheCheckpointAreTakenAgain) {
 TEST_F(PretrainTest, SaysWhereItStopsAndGoesOn) {
   PretrainRecipe recipe = Recipe();
   recipe.train.steps = 3;
+  recipe.schedule.warmup_steps = 1;
   const auto run = [&](bool resume, int steps) {
     std::string notes;
     const PretrainResult result =
