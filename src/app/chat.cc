@@ -28,7 +28,7 @@
 namespace darkhorse {
 namespace {
 
-// Of the conversation before, latents are computed again but for whole chunks of so many tokens.
+// Latents of the conversation before are computed again where it is shorter than so many tokens.
 constexpr int64_t kPrefillRows = 64;
 
 const char* Describe(FinishReason reason) {

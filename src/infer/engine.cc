@@ -40,7 +40,7 @@ Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm 
       remember_(remember),
       proposer_(std::move(proposer)),
       held_(static_cast<size_t>(slots)),
-      held_adapter_(static_cast<size_t>(slots)) {
+      held_how_(static_cast<size_t>(slots)) {
   CHECK(prefill_rows >= 1);
   running_.reserve(static_cast<size_t>(slots));  // a plan points into it
   for (int64_t slot = slots; slot-- > 0;) free_slots_.push_back(slot);

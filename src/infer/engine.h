@@ -93,8 +93,7 @@ class Engine {
   // needs the slot, and serves prompts that begin alike; the weights must never change. proposer:
   // null: one token of each sequence in a step. cache_tokens: what all slots may hold together, at
   // least the capacity; 0: no limit. Where they would hold more, what is remembered goes first;
-  // then the sequence admitted last gives way, and is computed again once there is room. (From a
-  // latent cache none gives way: a sequence is admitted when all of it will have room.)
+  // then the sequence admitted last gives way, and is computed again once there is room.
   Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
          int64_t capacity, int64_t prefill_rows = 1024, bool remember = false,
          std::unique_ptr<Proposer> proposer = nullptr, int64_t cache_tokens = 0);
@@ -146,6 +145,12 @@ class Engine {
   struct Sequence;
   struct Planned;
   struct Ended;
+  // Two that are computed alike have the same bits where they have the same tokens.
+  struct Computed {
+    int32_t adapter = 0;
+    int64_t first_chunk = 0;  // FirstChunk of their prompts
+    bool operator==(const Computed&) const = default;
+  };
   void Check(const GenerationRequest& request, const std::string& name) const;
   int64_t Room() const;  // tokens that a prompt and its completion may have together
   int64_t Longest(const GenerationRequest& request) const;  // of those, with this one
@@ -160,8 +165,9 @@ class Engine {
   bool MakeRoom(int64_t pages, int64_t spared, int64_t also_spared);
   void MakeRoomToGrow();
   void GiveWay();
-  Source LongestCommon(std::span<const int32_t> tokens, int32_t adapter) const;
-  int64_t Shareable(int64_t computed, int64_t prompt) const;
+  Source LongestCommon(std::span<const int32_t> tokens, int64_t prompt, int32_t adapter) const;
+  int64_t FirstChunk(int64_t prompt) const;
+  Computed HowComputed(const Sequence& sequence) const;
   void Remember(const Sequence& sequence);
   std::vector<int64_t> PromptRows() const;
   void Guess(std::vector<int64_t>& rows, std::vector<std::vector<int32_t>>& guesses) const;
@@ -192,8 +198,8 @@ class Engine {
   std::vector<int64_t> free_slots_;  // the one freed last at the end
   // By slot: of those that are free, the tokens that another sequence may begin with.
   std::vector<std::vector<int32_t>> held_;
-  std::vector<int32_t> held_adapter_;  // and what they were computed with
-  std::deque<Ended> ended_;            // completions to hand out
+  std::vector<Computed> held_how_;
+  std::deque<Ended> ended_;  // completions to hand out
   GenerationStats stats_;
 };
 

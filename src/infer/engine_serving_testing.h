@@ -78,14 +78,6 @@ class Serving : public testing::TestWithParam<Served> {
                   guesses ? MakeOracle(m_.transformer, weights_, form, 400, prefill_rows) : nullptr,
                   cache_tokens);
   }
-  // Of a cache with less room than its slots: of latents none gives way.
-  void ExpectPreemption(const Engine& engine) const {
-    if (GetParam().form == CacheForm::kLatent) {
-      EXPECT_EQ(engine.stats().preempted, 0);
-    } else {
-      EXPECT_GT(engine.stats().preempted, 0);
-    }
-  }
   std::vector<Completion> Alone(const GenerationRequest& request, int64_t prefill_rows = 50) {
     return Engine(m_.transformer, weights_, GetParam().form, 1, 400, prefill_rows)
         .Generate({request});

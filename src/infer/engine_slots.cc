@@ -9,35 +9,40 @@
 
 namespace darkhorse {
 
-// Of so many computed tokens of a sequence with so long a prompt, how many another may begin with.
-// A latent cache's bits depend on the rows computed together, so only whole chunks of a prompt are
-// what they would be in another.
-int64_t Engine::Shareable(int64_t computed, int64_t prompt) const {
-  if (cache_.form() == CacheForm::kExpanded) return computed;
-  return std::min(computed, prompt - 1) / prefill_rows_ * prefill_rows_;
+// Of a prompt of so many tokens, how many have to be computed together, before all else of it. From
+// latents a prompt's first chunk attends in another order of sums than what follows
+// (model/mla.cc); behind it a row's bits do not depend on the rows beside it. The prompt's last row
+// is apart, for a sibling has to compute it by itself.
+int64_t Engine::FirstChunk(int64_t prompt) const {
+  if (cache_.form() == CacheForm::kExpanded) return 0;
+  return std::clamp<int64_t>(prompt - 1, 1, prefill_rows_);
 }
 
-// The slot that holds most of these tokens' beginning, of several one that is free. The last of
-// them is left to compute.
-Engine::Source Engine::LongestCommon(std::span<const int32_t> tokens, int32_t adapter) const {
+Engine::Computed Engine::HowComputed(const Sequence& sequence) const {
+  return {sequence.request->asked.adapter, FirstChunk(sequence.prompt())};
+}
+
+// The slot that holds most of the beginning of these tokens, of which so many are a prompt; of
+// several one that is free. The last of them is left to compute.
+Engine::Source Engine::LongestCommon(std::span<const int32_t> tokens, int64_t prompt,
+                                     int32_t adapter) const {
   Source best;
-  const auto consider = [&](int64_t slot, bool running, int64_t shareable, const auto& token) {
-    const int64_t most = std::min(shareable, static_cast<int64_t>(tokens.size()) - 1);
+  const Computed wanted = {adapter, FirstChunk(prompt)};
+  const auto consider = [&](int64_t slot, bool running, const Computed& how, int64_t computed,
+                            const auto& token) {
+    if (how != wanted) return;
+    const int64_t most = std::min(computed, static_cast<int64_t>(tokens.size()) - 1);
     int64_t common = 0;
     while (common < most && token(common) == tokens[static_cast<size_t>(common)]) ++common;
-    common = Shareable(common, common + 1);
-    if (common > best.tokens) best = {slot, common, running};
+    if (common >= wanted.first_chunk && common > best.tokens) best = {slot, common, running};
   };
   for (const int64_t slot : free_slots_) {
-    if (held_adapter_[static_cast<size_t>(slot)] != adapter) continue;
     const std::vector<int32_t>& held = held_[static_cast<size_t>(slot)];
-    consider(slot, false, static_cast<int64_t>(held.size()),
+    consider(slot, false, held_how_[static_cast<size_t>(slot)], static_cast<int64_t>(held.size()),
              [&](int64_t i) { return held[static_cast<size_t>(i)]; });
   }
   for (const Sequence& sequence : running_) {
-    if (sequence.request->asked.adapter != adapter) continue;
-    const auto prompt_size = static_cast<int64_t>(sequence.request->asked.prompt.size());
-    consider(sequence.slot, true, Shareable(sequence.computed, prompt_size),
+    consider(sequence.slot, true, HowComputed(sequence), sequence.computed,
              [&](int64_t i) { return sequence.token(i); });
   }
   return best;
@@ -95,8 +100,7 @@ int64_t Engine::TakeSlot(Source* source, int64_t tokens) {
 bool Engine::Begin(const std::shared_ptr<Request>& request, Source source) {
   const GenerationRequest& asked = request->asked;
   const int64_t first = std::min(static_cast<int64_t>(asked.prompt.size()) + 1, Longest(asked));
-  const bool grows = cache_.form() == CacheForm::kExpanded;
-  const int64_t slot = TakeSlot(&source, grows ? first : Longest(asked));
+  const int64_t slot = TakeSlot(&source, first);
   if (slot < 0) return false;
   stats_.shared_tokens += source.tokens;
   Sequence sequence;
@@ -118,7 +122,7 @@ bool Engine::Resume() {
   for (int64_t i = 0; i < sequence.length(); ++i) tokens.push_back(sequence.token(i));
   Source source;
   if (remember_ && !sequence.tells_prompt())
-    source = LongestCommon(tokens, sequence.request->asked.adapter);
+    source = LongestCommon(tokens, sequence.prompt(), sequence.request->asked.adapter);
   const int64_t slot = TakeSlot(&source, sequence.length());
   if (slot < 0) return false;
   sequence.slot = slot;
@@ -156,7 +160,7 @@ void Engine::Admit() {
       if (sibling->computed < shareable) return;
       source = {sibling->slot, shareable, /*running=*/true};
     } else if (remember_ && !(next->asked.of_prompt.any() && next->admitted == 0)) {
-      source = LongestCommon(next->asked.prompt, next->asked.adapter);
+      source = LongestCommon(next->asked.prompt, shareable + 1, next->asked.adapter);
     }
     if (!Begin(next, source)) return;
     party->second.turn = next_turn_++;
@@ -201,14 +205,12 @@ void Engine::MakeRoomToGrow() {
 }
 
 void Engine::Remember(const Sequence& sequence) {
-  const auto prompt = static_cast<int64_t>(sequence.request->asked.prompt.size());
   std::vector<int32_t>& tokens = held_[static_cast<size_t>(sequence.slot)];
   // Of one that was cancelled more may have been computed than was told; what is remembered is what
   // would be had each token come by itself.
   const int64_t computed = std::min(sequence.computed, sequence.length() - 1);
-  const int64_t shareable = Shareable(computed, prompt);
-  for (int64_t i = 0; i < shareable; ++i) tokens.push_back(sequence.token(i));
-  held_adapter_[static_cast<size_t>(sequence.slot)] = sequence.request->asked.adapter;
+  for (int64_t i = 0; i < computed; ++i) tokens.push_back(sequence.token(i));
+  held_how_[static_cast<size_t>(sequence.slot)] = HowComputed(sequence);
 }
 
 }  // namespace darkhorse

@@ -37,10 +37,9 @@ struct Engine::Sequence {
   FinishReason finish = FinishReason::kLength;  // of the last token drawn
   Acceptance acceptance;                        // of its guesses
 
+  int64_t prompt() const { return static_cast<int64_t>(request->asked.prompt.size()); }
   // Of what has been told.
-  int64_t length() const {
-    return static_cast<int64_t>(request->asked.prompt.size() + completion.tokens.size());
-  }
+  int64_t length() const { return prompt() + static_cast<int64_t>(completion.tokens.size()); }
   int32_t token(int64_t position) const {
     const std::vector<int32_t>& prompt = request->asked.prompt;
     const auto i = static_cast<size_t>(position);

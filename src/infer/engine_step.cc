@@ -20,10 +20,8 @@ constexpr size_t kTokensOfATrial = 16;
 
 // Rows to compute now of each sequence; 0: none in this step. Those that decode have their one. Of
 // the rows for prompts the oldest gets three quarters, so that one that takes long takes hardly
-// longer beside others, and the shortest the rest, so that none waits long for it. A latent cache's
-// bits depend on the rows computed together, so its chunks depend on the prompt alone: as large as
-// a step allows or not at all, in order, and the last row, which a sibling has to compute by
-// itself, always by itself.
+// longer beside others, and the shortest the rest, so that none waits long for it. A first chunk
+// comes whole and by itself, or not in this step.
 std::vector<int64_t> Engine::PromptRows() const {
   std::vector<int64_t> rows, order;
   int64_t room = prefill_rows_;
@@ -36,18 +34,14 @@ std::vector<int64_t> Engine::PromptRows() const {
     if (left(i) > 1) order.push_back(i);
   }
   const auto give = [&](int64_t i, int64_t most) {
+    const Sequence& sequence = running_[static_cast<size_t>(i)];
     int64_t& given = rows[static_cast<size_t>(i)];
-    const int64_t more = std::min({left(i) - given, most, room});
+    int64_t more = std::min({left(i) - given, most, room});
+    const int64_t chunk = FirstChunk(sequence.prompt());
+    if (sequence.computed < chunk) more = given == 0 && chunk <= room ? chunk : 0;
     given += more;
     room -= more;
   };
-  if (cache_.form() == CacheForm::kLatent) {
-    for (const int64_t i : order) {
-      const int64_t chunk = std::min(left(i) - 1, prefill_rows_);
-      if (chunk <= room) give(i, chunk);
-    }
-    return rows;
-  }
   if (!order.empty()) give(order.front(), room - room / 4);
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return left(a) < left(b); });

@@ -118,33 +118,37 @@ TEST(Engine, IntegerWeightsDependOnNoOtherSequence) {
 }
 
 // Log-probabilities of a completion, computed with a latent cache that holds nothing else: the
-// prompt in chunks of prefill_rows, its last row by itself, then each token.
+// prompt's first chunk, the rest of the document but its last token in chunks of so many rows.
 std::vector<float> LatentLogp(Model& m, const GenerationRequest& request,
-                              const Completion& completion, int64_t prefill_rows) {
+                              const Completion& completion, int64_t prefill_rows, int64_t then) {
   KvCache cache(m.config, CacheForm::kLatent, 1, 400);
   const ModelWeights weights = m.Bound();
   const auto prompt = static_cast<int64_t>(request.prompt.size());
   std::vector<int32_t> document = request.prompt;
   document.insert(document.end(), completion.tokens.begin(), completion.tokens.end());
   std::vector<float> logp;
-  for (int64_t at = 0; at + 1 < static_cast<int64_t>(document.size());) {
-    const int64_t rows = std::max<int64_t>(1, std::min(prompt - 1 - at, prefill_rows));
+  const auto end = static_cast<int64_t>(document.size()) - 1;
+  for (int64_t at = 0; at < end;) {
+    const int64_t rows =
+        at == 0 ? std::clamp<int64_t>(prompt - 1, 1, prefill_rows) : std::min(end - at, then);
     TokenBatch batch;
     batch.segments.push_back({0, rows, at, 0});
     batch.tokens.assign(document.begin() + at, document.begin() + at + rows);
     Arena arena;
     const ConstMatrix hidden = m.transformer.Forward(weights, batch, &cache, arena, nullptr);
-    at += rows;
-    if (at < prompt) continue;
-    HeadForward(hidden.Rows(rows - 1, 1), weights.lm_head, &document[static_cast<size_t>(at)],
-                arena, &logp.emplace_back(), nullptr);
+    for (int64_t row = 0; row < rows; ++row) {
+      ++at;
+      if (at < prompt) continue;
+      HeadForward(hidden.Rows(row, 1), weights.lm_head, &document[static_cast<size_t>(at)], arena,
+                  &logp.emplace_back(), nullptr);
+    }
   }
   return logp;
 }
 
-// The latent form's bits depend on which of a prompt's rows are computed together (16 and more are
-// expanded), hence on prefill_rows, and on nothing else: not on the batch's other sequences, nor on
-// whether a sibling computed the prompt.
+// The latent form's bits depend on which of a prompt's rows are computed first (16 and more are
+// expanded), hence on prefill_rows, and on nothing else: not on the chunks behind them, on the
+// batch's other sequences, nor on whether a sibling computed the prompt.
 TEST(Engine, LatentCacheIsOfOneSequenceOnly) {
   Model m;
   const ModelWeights weights = m.Bound();
@@ -170,10 +174,14 @@ TEST(Engine, LatentCacheIsOfOneSequenceOnly) {
 
     // And they are the model's.
     for (const Completion& completion : alone) {
-      const auto logp = LatentLogp(m, requests[completion.request], completion, prefill_rows);
-      ASSERT_EQ(logp.size(), completion.logp.size());
-      EXPECT_EQ(std::memcmp(logp.data(), completion.logp.data(), logp.size() * sizeof(float)), 0)
-          << "request " << completion.request << " sample " << completion.sample;
+      for (const int64_t then : {1, 17, 400}) {
+        const auto logp =
+            LatentLogp(m, requests[completion.request], completion, prefill_rows, then);
+        ASSERT_EQ(logp.size(), completion.logp.size());
+        EXPECT_EQ(std::memcmp(logp.data(), completion.logp.data(), logp.size() * sizeof(float)), 0)
+            << "request " << completion.request << " sample " << completion.sample << ", " << then
+            << " rows at once";
+      }
     }
   }
 }
