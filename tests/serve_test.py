@@ -655,6 +655,24 @@ class Limits(Serving):
             for _ in range(3):
                 server.get("/health")
 
+    def test_the_log_tells_the_tokens_of_answers(self):
+        log = self.folder / "tokens.log"
+        with Server(self.model, "--log", log) as server:
+            usage = [server.text(max_tokens=3, ignore_eos=True, n=2)["usage"]]
+            server.ask("POST", "/v1/completions", {"prompt": "make 3", "stream": True, "max_tokens": 4, "ignore_eos": True})
+            server.post("/v1/embeddings", {"input": "make 3"})
+            server.get("/health")
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(server.process.wait(PATIENCE), 0)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = [{name: line[name] for name in line if name.endswith("_tokens")} for line in lines]
+        prompt = usage[0]["prompt_tokens"]
+        self.assertEqual(lines[0], {"prompt_tokens": prompt, "cached_tokens": 0, "completion_tokens": 6, "reasoning_tokens": 0})
+        self.assertEqual(lines[1:3], [{**lines[0], "cached_tokens": prompt - 1, "completion_tokens": 4},
+                                      {"prompt_tokens": lines[2]["prompt_tokens"]}])
+        self.assertGreater(lines[2]["prompt_tokens"], 0)
+        self.assertEqual(lines[3], {})
+
     def test_keys(self):
         keys = self.folder / "keys"
         keys.write_text("# of tests\nsk-right\n")

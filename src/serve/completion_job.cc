@@ -119,6 +119,10 @@ void CompletionJob::OnFinished(size_t part, Completion completion) {
 }
 
 void CompletionJob::End() {
+  reply_->Tell({{"prompt_tokens", usage_.prompt_tokens},
+                {"cached_tokens", usage_.cached_tokens},
+                {"completion_tokens", usage_.completion_tokens},
+                {"reasoning_tokens", usage_.reasoning_tokens}});
   if (options_.stream) {
     if (options_.include_usage) reply_->Write(response_.UsageChunk(usage_));
     reply_->Write(ApiResponse::Done());

@@ -85,6 +85,7 @@ void EmbeddingJob::OnFinished(size_t part, Completion completion) {
       {"data", std::move(data)},
       {"model", model_},
       {"usage", {{"prompt_tokens", prompt_tokens_}, {"total_tokens", prompt_tokens_}}}};
+  reply_->Tell({{"prompt_tokens", prompt_tokens_}});
   reply_->Send(200, "application/json", DumpJson(answer));
   on_end_();
 }

@@ -97,7 +97,8 @@ TEST(Embeddings, AreTheMeanOfTheHiddenStates) {
   }
   std::vector<std::vector<float>> numbers;
   for (const bool base64 : {false, true}) {
-    Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 400, 16, /*remember=*/true);
+    Engine engine(m.transformer, weights,
+                  {.slots = 2, .capacity = 400, .prefill_rows = 16, .remember = true});
     Scheduler scheduler(engine, 100);
     std::vector<GenerationRequest> requests;
     std::vector<int64_t> tokens;

@@ -130,6 +130,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (chunked_ && !head_only_) Queue("0\r\n\r\n");
     Ended();
   }
+  void Tell(uint64_t serial, const HttpCounts& counts) {
+    if (Answers(serial)) event_.counts = counts;
+  }
   void OnGone(uint64_t serial, std::function<void()> call) {
     if (serial != serial_) return;
     if (gone_) return call();
@@ -420,6 +423,9 @@ class ConnectionReply : public HttpReply {
   }
   void End() override {
     Do([](Connection& c, uint64_t serial) { c.End(serial); });
+  }
+  void Tell(HttpCounts counts) override {
+    Do([counts = std::move(counts)](Connection& c, uint64_t serial) { c.Tell(serial, counts); });
   }
   void OnGone(std::function<void()> gone) override {
     Do([gone = std::move(gone)](Connection& c, uint64_t serial) { c.OnGone(serial, gone); });

@@ -30,6 +30,9 @@ struct HttpRequest {
   }
 };
 
+// Numbers by name.
+using HttpCounts = std::vector<std::pair<std::string, int64_t>>;
+
 // Where one request is answered; every method may be called from any thread. Either Send once, or
 // Begin, Write as often as wanted and End. What is written to a client that has gone is dropped.
 class HttpReply {
@@ -43,6 +46,8 @@ class HttpReply {
   virtual void Begin(int status, std::string_view type, std::string heartbeat) = 0;
   virtual void Write(std::string piece) = 0;
   virtual void End() = 0;
+  // What a log is to say of the request beside what the server sees itself; before its end.
+  virtual void Tell(HttpCounts /*counts*/) {}
   // Calls `gone` once if the client leaves before the reply has ended, or is too slow to read it;
   // from the server's thread, where it must not wait. One that only says no more (a half-closed
   // connection) has not left.
@@ -57,6 +62,7 @@ struct HttpEvent {
   int64_t bytes = 0;         // of the body that it sent
   double seconds = 0;        // from when it had come, or was refused, until the reply was sent
   bool left = false;         // the client left before the reply had ended
+  HttpCounts counts = {};    // what its handler told
 };
 
 struct HttpOptions {

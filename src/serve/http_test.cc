@@ -503,11 +503,15 @@ TEST_F(Http, TellsWhatBecameOfEachRequest) {
     const std::lock_guard lock(mutex);
     told += fmt::format("{} {} {} {} {}\n", event.method, event.path, event.status, event.bytes,
                         event.left);
+    for (const auto& [name, count] : event.counts) told += fmt::format("{} {}\n", name, count);
   };
   options_.max_body = 10;
   std::shared_ptr<HttpReply> held;
   handler_ = [&](const HttpRequest& request, const std::shared_ptr<HttpReply>& reply) {
-    if (request.path != "/stream") return reply->Send(404, "text/plain", "none");
+    if (request.path != "/stream") {
+      reply->Tell({{"a", 1}, {"b", 2}});
+      return reply->Send(404, "text/plain", "none");
+    }
     reply->OnGone([&] { gone.Set(); });
     reply->Begin(200, "text/plain", "");
     reply->Write("begun");
@@ -526,7 +530,9 @@ TEST_F(Http, TellsWhatBecameOfEachRequest) {
   EXPECT_EQ(Status("POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n"), "413");
   EXPECT_EQ(Status("no HTTP\r\n\r\n"), "400");
   server_->Stop(60);
-  EXPECT_EQ(told, "POST /a 404 4 false\nGET /stream 200 0 true\n  413 0 false\n  400 0 false\n");
+  EXPECT_EQ(
+      told,
+      "POST /a 404 4 false\na 1\nb 2\nGET /stream 200 0 true\n  413 0 false\n  400 0 false\n");
 }
 
 }  // namespace

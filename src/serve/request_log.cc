@@ -31,15 +31,16 @@ std::string Spell(double time) {
 }  // namespace
 
 std::string LogLine(const HttpEvent& event, double time) {
-  return DumpJson({{"time", Spell(time)},
-                   {"client", event.client},
-                   {"method", Printable(event.method, kMostPath)},
-                   {"path", Printable(event.path, kMostPath)},
-                   {"status", event.status},
-                   {"bytes", event.bytes},
-                   {"seconds", std::round(event.seconds * 1e6) / 1e6},
-                   {"left", event.left}}) +
-         "\n";
+  nlohmann::ordered_json line = {{"time", Spell(time)},
+                                 {"client", event.client},
+                                 {"method", Printable(event.method, kMostPath)},
+                                 {"path", Printable(event.path, kMostPath)},
+                                 {"status", event.status},
+                                 {"bytes", event.bytes},
+                                 {"seconds", std::round(event.seconds * 1e6) / 1e6},
+                                 {"left", event.left}};
+  for (const auto& [name, count] : event.counts) line[name] = count;
+  return DumpJson(line) + "\n";
 }
 
 RequestLog::RequestLog(const std::string& path, std::function<void(const std::string&)> complain)

@@ -30,7 +30,7 @@ class RequestLog {
 };
 
 // {"time": "2026-01-31T23:59:59.250Z", "client", "method", "path", "status", "bytes", "seconds",
-// "left"} and a line's end; `time`: seconds since 1970.
+// "left", and what was counted} and a line's end; `time`: seconds since 1970.
 std::string LogLine(const HttpEvent& event, double time);
 
 }  // namespace darkhorse

@@ -27,15 +27,17 @@ TEST(RequestLog, SpellsARequestOnOneLine) {
                         .status = 200,
                         .bytes = 12,
                         .seconds = 0.12345678,
-                        .left = true};
+                        .left = true,
+                        .counts = {{"prompt_tokens", 7}, {"completion_tokens", 0}}};
   const std::string line = LogLine(event, 1769903999.25);
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   EXPECT_LT(line.size(), 400u);
   EXPECT_TRUE(line.starts_with(
       R"({"time":"2026-01-31T23:59:59.250Z","client":"::1","method":"POST","path":"/v1/?\"?aaa)"))
       << line;
-  EXPECT_TRUE(line.ends_with(R"(...","status":200,"bytes":12,"seconds":0.123457,"left":true})"
-                             "\n"))
+  EXPECT_TRUE(line.ends_with(
+      R"(...","status":200,"bytes":12,"seconds":0.123457,"left":true,"prompt_tokens":7,"completion_tokens":0})"
+      "\n"))
       << line;
 }
 

@@ -77,7 +77,8 @@ class Listener : public Job {
 class SchedulerTest : public testing::Test {
  protected:
   Engine NewEngine(int64_t slots) {
-    return Engine(model_.transformer, weights_, CacheForm::kExpanded, slots, 400, 32);
+    return Engine(model_.transformer, weights_,
+                  {.slots = slots, .capacity = 400, .prefill_rows = 32});
   }
   static std::shared_ptr<Listener> Submit(Scheduler& scheduler, GenerationRequest request) {
     auto job = std::make_shared<Listener>(request.samples);

@@ -75,8 +75,14 @@ class Server::Impl {
         key_limits_(options.access.keys),
         fill_in_(FillInMarksOf(loaded.tokenizer())),
         served_(ServedModels(loaded, options)),
-        engine_(loaded.model(), loaded.weights(), options.form, options.slots, context_,
-                options.prefill_rows, /*remember=*/true, std::move(proposer), options.cache_tokens),
+        engine_(loaded.model(), loaded.weights(),
+                {.form = options.form,
+                 .slots = options.slots,
+                 .capacity = context_,
+                 .prefill_rows = options.prefill_rows,
+                 .remember = true,
+                 .cache_tokens = options.cache_tokens},
+                std::move(proposer)),
         scheduler_(engine_, options.slots + options.queue),
         http_(http ? std::move(http) : std::make_unique<HttpServer>(options.http)) {
     http_->Start(
