@@ -4,12 +4,21 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace darkhorse {
 namespace {
 
 constexpr int64_t kFirstBlock = int64_t{1} << 18;  // floats: 1 MiB
 constexpr int64_t kAlign = 16;                     // floats: 64 bytes
+
+// Pages that nothing has written take no memory, and taking them is slow.
+// So a block has room for steps that are somewhat larger, where that is little beside the machine's
+// memory, of which a system may refuse to promise more than there is.
+int64_t WithRoom(int64_t floats) {
+  const int64_t more = floats + floats / 2;
+  return more < PhysicalMemoryBytes() / 2 / static_cast<int64_t>(sizeof(float)) ? more : floats;
+}
 
 }  // namespace
 
@@ -35,7 +44,7 @@ float* Arena::Floats(int64_t count) {
   if (current_ >= blocks_.size() ||
       blocks_[current_].data.size() - blocks_[current_].used < count) {
     // Blocks grow in proportion to what is held, so that the first step takes few of them.
-    const int64_t wanted = blocks_.empty() ? peak_ : capacity_bytes() / 16;
+    const int64_t wanted = blocks_.empty() ? WithRoom(peak_) : capacity_bytes() / 16;
     AddBlock(std::max({count, kFirstBlock, wanted}));
   }
   Block& block = blocks_[current_];

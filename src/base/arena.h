@@ -30,7 +30,7 @@ class Arena {
   Mark Here() const { return {current_, current_ < blocks_.size() ? blocks_[current_].used : 0}; }
   // Gives back everything taken since `mark`. The arena keeps the memory, with one exception: when
   // nothing is in use and there are several blocks, they are freed, and the next request makes one
-  // block as large as the most that was ever in use.
+  // block for the most that was ever in use, and half as much again.
   void Release(const Mark& mark);
 
   int64_t capacity_bytes() const;                                                     // held now

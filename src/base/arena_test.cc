@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 namespace darkhorse {
 namespace {
@@ -60,7 +62,31 @@ TEST(Arena, SecondStepTakesOneBlockOfThePeak) {
     }
   }
   EXPECT_EQ(arena.peak_bytes(), 4 * (2 * large + 16));
-  EXPECT_EQ(arena.capacity_bytes(), arena.peak_bytes());
+  EXPECT_EQ(arena.capacity_bytes(), arena.peak_bytes() / 2 * 3);
+}
+
+// And steps that are a little larger take no other, where there is memory enough.
+TEST(Arena, LargerStepsStayInTheBlock) {
+  const int64_t floats = int64_t{1} << 20;
+  const auto held = [&](Arena& arena) {
+    const auto step = [&](int64_t count) {
+      ArenaScope scope(arena);
+      arena.Floats(16);
+      arena.Floats(count);  // in another block at first
+      return arena.capacity_bytes();
+    };
+    step(floats);
+    const int64_t bytes = step(floats);
+    const bool roomy = bytes > 4 * (floats + 16);
+    EXPECT_EQ(step(floats / 4 * 5) == bytes, roomy);
+    EXPECT_GT(step(floats * 2), bytes);
+    return bytes;
+  };
+  Arena roomy, narrow;
+  EXPECT_EQ(held(roomy), 4 * (floats + 16) / 2 * 3);
+  setenv("DARKHORSE_MEMORY", std::to_string(4 * floats * 2).c_str(), 1);
+  EXPECT_EQ(held(narrow), 4 * (floats + 16));
+  unsetenv("DARKHORSE_MEMORY");
 }
 
 }  // namespace
