@@ -1,33 +1,32 @@
-// Bf16Loops for a vector instruction set: f32 multiply-adds on widened numbers. Included once, in
-// an anonymous namespace, after a simd_*.inl, gemm.inl and bf16_pack.inl and with kPairRows x
-// kPairPanels, the register tile of two chains each, defined.
+// Bf16Loops for a vector instruction set. Included once, in an anonymous namespace, after a
+// simd_*.inl, bf16_tiles_*.inl and bf16_steps_*.inl and with kPairRows x kPairPanels, the register
+// tile of two chains each, defined.
 
-// Widened to f32 at once: the rows of A and panels of B of kChunk tiles of depth. Strides are such
-// that rows side by side do not meet in the same set of a first-level cache.
+// Spread at once as steps take them, two lanes of 32 bits for each: the rows of A and panels of B
+// of kChunk tiles of depth. Strides are such that rows side by side do not meet in the same set of
+// a first-level cache.
 constexpr int64_t kChunk = 8;
-constexpr int64_t kWideStride = kChunk * kTileDepth + 16;
-constexpr int64_t kWideRows = 96;
-constexpr int64_t kWidePanel = kChunk * kTileDepth * 16;
-// From so many rows on, panels are widened once for all of them.
-constexpr int64_t kWidenPanels = 16;
+constexpr int64_t kSpreadStride = kChunk * 2 * kSteps + 16;
+constexpr int64_t kSpreadRows = 96;
+constexpr int64_t kSpreadPanel = kChunk * 2 * kSteps * 16;
+// From so many rows on, panels are spread once for all of them.
+constexpr int64_t kSpreadPanels = 16;
 
-// B's panels: tiles, whose numbers are widened in registers, or widened ones, element (k, j) at
-// k*16
-// + j.
+// B's panels: tiles, which are spread in registers, or spread ones.
 struct TilePanels {
   const Bf16* b;
   int64_t block;
-  V Even(int panel, int64_t pair) const { return LoadEven(b + panel * block + pair * 32); }
-  V Odd(int panel, int64_t pair) const { return LoadOdd(b + panel * block + pair * 32); }
+  V Even(int panel, int64_t step) const { return EvenColumns(b + panel * block, step); }
+  V Odd(int panel, int64_t step) const { return OddColumns(b + panel * block, step); }
 };
-struct WidePanels {
+struct SpreadPanels {
   const float* b;
-  V Even(int panel, int64_t pair) const { return Load(b + panel * kWidePanel + pair * 32); }
-  V Odd(int panel, int64_t pair) const { return Load(b + panel * kWidePanel + pair * 32 + 16); }
+  V Even(int panel, int64_t step) const { return Load(b + panel * kSpreadPanel + step * 32); }
+  V Odd(int panel, int64_t step) const { return Load(b + panel * kSpreadPanel + step * 32 + 16); }
 };
 
 // A register tile of R rows and P panels of 16 columns: for each 32 of depth a chain of even and
-// one of odd k, whose sum is added to C. `a` holds the rows widened.
+// one of odd k, whose sum is added to C. `a` holds the rows spread.
 template <int R, int P, typename PanelsOf>
 inline void PairTile(const float* a, const PanelsOf& b, int64_t tiles, float* c, int64_t c_stride,
                      int tail, bool accumulate) {
@@ -38,23 +37,23 @@ inline void PairTile(const float* a, const PanelsOf& b, int64_t tiles, float* c,
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) even[r][p] = odd[r][p] = Zero();
     }
-    for (int64_t pair = 16 * t; pair < 16 * (t + 1); ++pair) {
+    for (int64_t step = kSteps * t; step < kSteps * (t + 1); ++step) {
       V column[P];
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) column[p] = b.Even(p, pair);
+      for (int p = 0; p < P; ++p) column[p] = b.Even(p, step);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V x = Set1(a[r * kWideStride]);
+        const V x = Set1(a[r * kSpreadStride]);
 #pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) even[r][p] = Fma(x, column[p], even[r][p]);
+        for (int p = 0; p < P; ++p) even[r][p] = Chain(x, column[p], even[r][p]);
       }
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) column[p] = b.Odd(p, pair);
+      for (int p = 0; p < P; ++p) column[p] = b.Odd(p, step);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const V x = Set1(a[r * kWideStride + 1]);
+        const V x = Set1(a[r * kSpreadStride + 1]);
 #pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) odd[r][p] = Fma(x, column[p], odd[r][p]);
+        for (int p = 0; p < P; ++p) odd[r][p] = Chain(x, column[p], odd[r][p]);
       }
       a += 2;
     }
@@ -85,48 +84,45 @@ inline void PairTileOfRows(int64_t rows, const Args&... args) {
 
 // All rows, kRows at a time, against P panels.
 template <int kRows, int P, typename PanelsOf>
-inline void PairColumn(const float* wide, int64_t rows, const PanelsOf& panels, int64_t tiles,
+inline void PairColumn(const float* spread, int64_t rows, const PanelsOf& panels, int64_t tiles,
                        float* c, int64_t c_stride, int tail, bool accumulate) {
   for (int64_t row = 0; row < rows; row += kRows) {
     const int64_t count = rows - row < kRows ? rows - row : kRows;
-    PairTileOfRows<kRows, P>(count, wide + row * kWideStride, panels, tiles, c + row * c_stride,
+    PairTileOfRows<kRows, P>(count, spread + row * kSpreadStride, panels, tiles, c + row * c_stride,
                              c_stride, tail, accumulate);
   }
 }
 
-inline void WidenRows(const Bf16* left, int64_t left_block, int64_t rows, int64_t tiles,
-                      float* wide) {
+inline void SpreadRows(const Bf16* left, int64_t left_block, int64_t rows, int64_t tiles,
+                       float* spread) {
   for (int64_t row = 0; row < rows; ++row) {
     const Bf16* from = left + row / kTileSide * left_block + row % kTileSide * kTileDepth;
-    for (int64_t t = 0; t < tiles; ++t) {
-      for (int64_t k = 0; k < kTileDepth; ++k) {
-        const uint32_t bits = static_cast<uint32_t>(from[t * kTileSize + k].bits) << 16;
-        __builtin_memcpy(&wide[row * kWideStride + t * kTileDepth + k], &bits, sizeof(bits));
-      }
-    }
+    for (int64_t t = 0; t < tiles; ++t)
+      SpreadRow(from + t * kTileSize, spread + row * kSpreadStride + t * 2 * kSteps);
   }
 }
 
-// Panels of tiles, P at a time; of a few rows widened in registers.
+// Panels of tiles, P at a time; of a few rows spread in registers.
 template <int kRows, int P>
-inline void PairColumns(const float* wide, int64_t rows, const Bf16* right, int64_t right_block,
+inline void PairColumns(const float* spread, int64_t rows, const Bf16* right, int64_t right_block,
                         int64_t cols, int64_t tiles, float* c, int64_t c_stride, bool accumulate) {
   int64_t j = 0;
-  const auto run = [&]<int kWide>(int tail) {
+  const auto run = [&]<int kPanels>(int tail) {
     const TilePanels panels{right + j / 16 * right_block, right_block};
-    if (rows < kWidenPanels) {
-      return PairColumn<kRows, kWide>(wide, rows, panels, tiles, c + j, c_stride, tail, accumulate);
+    if (rows < kSpreadPanels) {
+      return PairColumn<kRows, kPanels>(spread, rows, panels, tiles, c + j, c_stride, tail,
+                                        accumulate);
     }
-    alignas(64) float widened[kWide * kWidePanel];
-    for (int p = 0; p < kWide; ++p) {
-      for (int64_t pair = 0; pair < 16 * tiles; ++pair) {
-        float* to = widened + p * kWidePanel + pair * 32;
-        Store(to, panels.Even(p, pair));
-        Store(to + 16, panels.Odd(p, pair));
+    alignas(64) float columns[kPanels * kSpreadPanel];
+    for (int p = 0; p < kPanels; ++p) {
+      for (int64_t step = 0; step < kSteps * tiles; ++step) {
+        float* to = columns + p * kSpreadPanel + step * 32;
+        Store(to, panels.Even(p, step));
+        Store(to + 16, panels.Odd(p, step));
       }
     }
-    PairColumn<kRows, kWide>(wide, rows, WidePanels{widened}, tiles, c + j, c_stride, tail,
-                             accumulate);
+    PairColumn<kRows, kPanels>(spread, rows, SpreadPanels{columns}, tiles, c + j, c_stride, tail,
+                               accumulate);
   };
   for (; j + 16 * P <= cols; j += 16 * P) run.template operator()<P>(16);
   for (; j < cols; j += 16)
@@ -136,15 +132,15 @@ inline void PairColumns(const float* wide, int64_t rows, const Bf16* right, int6
 void Bf16Product(const Bf16* left, int64_t left_block, int64_t rows, const Bf16* right,
                  int64_t right_block, int64_t cols, int64_t tiles, float* c, int64_t c_stride,
                  bool accumulate) {
-  alignas(64) float wide[kWideRows * kWideStride];
-  for (int64_t row = 0; row < rows; row += kWideRows) {
-    const int64_t count = rows - row < kWideRows ? rows - row : kWideRows;
+  alignas(64) float spread[kSpreadRows * kSpreadStride];
+  for (int64_t row = 0; row < rows; row += kSpreadRows) {
+    const int64_t count = rows - row < kSpreadRows ? rows - row : kSpreadRows;
     for (int64_t t = 0; t < tiles; t += kChunk) {
       const int64_t depth = tiles - t < kChunk ? tiles - t : kChunk;
-      WidenRows(left + row / kTileSide * left_block + t * kTileSize, left_block, count, depth,
-                wide);
+      SpreadRows(left + row / kTileSide * left_block + t * kTileSize, left_block, count, depth,
+                 spread);
       const auto run = [&]<int kRows, int P>() {
-        PairColumns<kRows, P>(wide, count, right + t * kTileSize, right_block, cols, depth,
+        PairColumns<kRows, P>(spread, count, right + t * kTileSize, right_block, cols, depth,
                               c + row * c_stride, c_stride, accumulate || t > 0);
       };
       // One row has registers to spare: more panels hide the latency of a multiply-add.
@@ -163,5 +159,5 @@ void BeginProducts() {}
 void EndProducts() {}
 
 constexpr Bf16Loops MakeBf16Loops() {
-  return {Pack, BeginProducts, EndProducts, Bf16Product, FmaProbe, kTileVectors * 16, kWideRows};
+  return {Pack, BeginProducts, EndProducts, Bf16Product, StepProbe, kStepProbeWidth, kSpreadRows};
 }

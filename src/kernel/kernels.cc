@@ -54,6 +54,11 @@ const KernelRow& RowAvx512() {
                                 HasAvx512Vnni() ? kQuantLoopsAvx512Vnni : kRowAvx512.quant};
   return row;
 }
+const KernelRow& RowAvx512Bf16() {
+  static const KernelRow row = {"avx512bf16", kRowAvx512.gemm, kRowAvx512.ops, kBf16LoopsAvx512Bf16,
+                                RowAvx512().quant};
+  return row;
+}
 const KernelRow& RowAmx() {
   static const KernelRow row = {"amx", kRowAvx512.gemm, kRowAvx512.ops, kBf16LoopsAmx,
                                 kQuantLoopsAmx};
@@ -69,6 +74,7 @@ std::vector<const KernelRow*> FindSupported() {
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
     rows.push_back(&RowAvx512());
+    if (__builtin_cpu_supports("avx512bf16")) rows.push_back(&RowAvx512Bf16());
     if (AmxHere() == Amx::kReady) rows.push_back(&RowAmx());
   }
   return rows;

@@ -14,7 +14,7 @@
 namespace darkhorse {
 
 struct KernelRow {
-  const char* name;  // "scalar", "avx2", "avx512", "amx"
+  const char* name;  // "scalar", "avx2", "avx512", "avx512bf16", "amx"
   GemmLoops gemm;
   OpsLoops ops;
   Bf16Loops bf16;
@@ -23,7 +23,8 @@ struct KernelRow {
 
 // The rows themselves. Only kernels.cc names them: a row may hold instructions that this CPU lacks.
 extern const KernelRow kRowScalar, kRowAvx2, kRowAvx512;
-extern const Bf16Loops kBf16LoopsAmx;  // of a row that is the avx512 one otherwise
+// Of rows that are the avx512 one otherwise.
+extern const Bf16Loops kBf16LoopsAvx512Bf16, kBf16LoopsAmx;
 extern const QuantLoops kQuantLoopsAvx2Vnni, kQuantLoopsAvx512Vnni, kQuantLoopsAmx;
 
 // The row in use: the best this CPU runs, or what DARKHORSE_ISA names (an unknown or unsupported

@@ -14,6 +14,8 @@ constexpr int kTileRows = 6, kTileVectors = 6, kMaxPanels = 4;
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
 constexpr int kPairRows = 3, kPairPanels = 1;
+#include "kernel/bf16_steps_fma.inl"
+// What it defines.
 #include "kernel/bf16_product.inl"
 constexpr int kQuantRows = 3, kQuantSums = 3;
 #include "kernel/int_avx2.inl"

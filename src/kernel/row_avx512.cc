@@ -18,6 +18,8 @@ constexpr int kTileRows = 6, kTileVectors = 24, kMaxPanels = 8;
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
 constexpr int kPairRows = 6, kPairPanels = 2;
+#include "kernel/bf16_steps_fma.inl"
+// What it defines.
 #include "kernel/bf16_product.inl"
 constexpr int kQuantRows = 6, kQuantSums = 12;
 #include "kernel/int_avx512.inl"

@@ -12,6 +12,8 @@ constexpr int kTileRows = 4, kTileVectors = 4, kMaxPanels = 2;
 #include "kernel/gemm.inl"
 #include "kernel/ops.inl"
 constexpr int kPairRows = 2, kPairPanels = 1;
+#include "kernel/bf16_steps_fma.inl"
+// What it defines.
 #include "kernel/bf16_product.inl"
 constexpr int kQuantRows = 2, kQuantSums = 2;
 #include "kernel/int_scalar.inl"
