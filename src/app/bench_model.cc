@@ -72,7 +72,8 @@ void BenchRound(Engine& engine, const GenerationRequest& request, Speeds& speeds
 Json BenchText(const LoadedModel& loaded, Speculation* speculation, const ModelBench& options,
                const GenerationRequest& request) {
   const auto capacity = static_cast<int64_t>(request.prompt.size()) + request.max_tokens;
-  Engine engine(loaded.model(), loaded.weights(), options.form, 1, capacity, 1024, false,
+  Engine engine(loaded.model(), loaded.weights(),
+                {.form = options.form, .slots = 1, .capacity = capacity},
                 speculation ? speculation->Make(loaded, options.form, 1, capacity) : nullptr);
   std::vector<double> speeds;
   EngineStep work;
@@ -141,7 +142,8 @@ Json BenchModel(const std::string& path, const ModelBench& options) {
   for (const int64_t batch : options.batches) {
     Note(fmt::format("{} of context, {}", Counted(options.prompt_tokens, "token"),
                      Counted(batch, "sequence")));
-    Engine engine(loaded.model(), loaded.weights(), options.form, batch, capacity);
+    Engine engine(loaded.model(), loaded.weights(),
+                  {.form = options.form, .slots = batch, .capacity = capacity});
     GenerationRequest request = RandomPrompt(config, options, batch);
     Speeds speeds, ignored;
     BenchRound(engine, request, ignored);

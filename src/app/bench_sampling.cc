@@ -61,8 +61,11 @@ DecodingSpeed BenchDecoding(const Transformer& model, const ModelWeights& weight
   }
   // The prompts take at most a quarter of the steps.
   const int64_t prompt_rows = options.sequences * options.prompt_tokens;
-  Engine engine(model, weights, options.form, options.sequences, options.capacity(),
-                std::max<int64_t>(1024, 4 * prompt_rows / options.new_tokens));
+  Engine engine(model, weights,
+                {.form = options.form,
+                 .slots = options.sequences,
+                 .capacity = options.capacity(),
+                 .prefill_rows = std::max<int64_t>(1024, 4 * prompt_rows / options.new_tokens)});
   engine.Generate(requests);  // warms up: touches the whole cache
   // The steps in which every sequence decodes. Each is timed from the end of the one before, so the
   // first only starts the clock.

@@ -63,8 +63,13 @@ class Chat : public ChatPartner {
       : options_(options),
         loaded_(loaded),
         talk_(loaded.Talk(TalkOf(options, loaded))),
-        engine_(loaded.model(), loaded.weights(), kForm, 1, context(), kPrefillRows,
-                /*remember=*/true, speculation.Make(loaded, kForm, 1, context())) {}
+        engine_(loaded.model(), loaded.weights(),
+                {.form = kForm,
+                 .slots = 1,
+                 .capacity = context(),
+                 .prefill_rows = kPrefillRows,
+                 .remember = true},
+                speculation.Make(loaded, kForm, 1, context())) {}
 
   bool remembers() const override { return talk_.remembers(); }
   void Clear() override { talk_.Clear(); }

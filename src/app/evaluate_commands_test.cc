@@ -101,7 +101,7 @@ TEST_F(EvaluateTest, QuestionsGoThroughTheTemplate) {
       requests.push_back(std::move(request));
     }
     SeparateStreams(requests);
-    Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, 6, 128);
+    Engine engine(loaded.model(), loaded.weights(), {.slots = 6, .capacity = 128});
     std::vector<Problem> problems(2);
     for (Problem& problem : problems) {
       problem.task = "q.jsonl";

@@ -149,8 +149,8 @@ void Run(const GenerateOptions& options) {
                                              .tokens = capacity,
                                              .smaller_cache = "lower --batch or --max-tokens",
                                              .smaller_weights = kSmallerWeights}));
-  Engine engine(loaded.model(), loaded.weights(), options.cache.form(), slots, capacity,
-                /*prefill_rows=*/1024, /*remember=*/false,
+  Engine engine(loaded.model(), loaded.weights(),
+                {.form = options.cache.form(), .slots = slots, .capacity = capacity},
                 speculation.Make(loaded, options.cache.form(), slots, capacity));
 
   const double begin = SteadySeconds();

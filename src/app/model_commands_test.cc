@@ -208,7 +208,7 @@ TEST_F(CommandsTest, GenerateDrawsEverySampleAsAsked) {
                         .stop_tokens = {1}});
   }
   SeparateStreams(requests);
-  Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, 4, 128);
+  Engine engine(loaded.model(), loaded.weights(), {.slots = 4, .capacity = 128});
   const std::vector<Completion> expected = engine.Generate(requests);
   const Json printed = JsonOf(command)["completions"];
   ASSERT_EQ(printed.size(), 4u);
@@ -236,7 +236,7 @@ TEST_F(CommandsTest, GenerateDrawsEverySampleAsAsked) {
 // An end mark is no text; what else is special is text that does not show.
 TEST_F(CommandsTest, GenerateTellsOfHiddenTokensOnly) {
   const LoadedModel loaded(Model());
-  Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, 32, 128);
+  Engine engine(loaded.model(), loaded.weights(), {.slots = 32, .capacity = 128});
   std::map<bool, uint64_t> seed_of;  // of a text that holds a special token, and of one that ends
   for (uint64_t seed = 0; seed_of.size() < 2; ++seed) {
     ASSERT_LT(seed, 3000u);
@@ -266,7 +266,8 @@ TEST_F(CommandsTest, GenerateTellsOfHiddenTokensOnly) {
 // is shown but for the end mark.
 TEST_F(CommandsTest, ChatAnswersLineByLine) {
   const LoadedModel loaded(Model());
-  Engine engine(loaded.model(), loaded.weights(), CacheForm::kLatent, 1, 128);
+  Engine engine(loaded.model(), loaded.weights(),
+                {.form = CacheForm::kLatent, .slots = 1, .capacity = 128});
   std::istringstream input("sum 1+2\n\nsum 1+2\n" + std::string(200, '+') + "\nsum 4");
   std::string expected;
   bool cut = false;

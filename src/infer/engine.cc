@@ -28,22 +28,21 @@ double Flops(const ModelCost& cost, const EngineStep& step) {
          static_cast<double>(step.rows - step.sampled) * cost.HeadFlopsPerToken();
 }
 
-Engine::Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
-               int64_t capacity, int64_t prefill_rows, bool remember,
-               std::unique_ptr<Proposer> proposer, int64_t cache_tokens)
+Engine::Engine(const Transformer& model, const ModelWeights& weights, const EngineOptions& options,
+               std::unique_ptr<Proposer> proposer)
     : model_(model),
       weights_(weights),
-      cache_(model.config(), form, slots, capacity, AttentionFormat(weights.layers.front()),
-             cache_tokens),
-      budget_(slots, capacity, cache_tokens),
-      prefill_rows_(prefill_rows),
-      remember_(remember),
+      cache_(model.config(), options.form, options.slots, options.capacity,
+             AttentionFormat(weights.layers.front()), options.cache_tokens),
+      budget_(options.slots, options.capacity, options.cache_tokens),
+      prefill_rows_(options.prefill_rows),
+      remember_(options.remember),
       proposer_(std::move(proposer)),
-      held_(static_cast<size_t>(slots)),
-      held_how_(static_cast<size_t>(slots)) {
-  CHECK(prefill_rows >= 1);
-  running_.reserve(static_cast<size_t>(slots));  // a plan points into it
-  for (int64_t slot = slots; slot-- > 0;) free_slots_.push_back(slot);
+      held_(static_cast<size_t>(options.slots)),
+      held_how_(static_cast<size_t>(options.slots)) {
+  CHECK(options.prefill_rows >= 1);
+  running_.reserve(static_cast<size_t>(options.slots));  // a plan points into it
+  for (int64_t slot = options.slots; slot-- > 0;) free_slots_.push_back(slot);
 }
 
 Engine::~Engine() = default;

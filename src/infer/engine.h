@@ -85,18 +85,27 @@ inline int64_t CapacityFor(int64_t longest_prompt, int64_t max_tokens, int64_t c
   return longest_prompt + std::min(max_tokens, context - longest_prompt);
 }
 
+// How large an engine is, and what it keeps.
+struct EngineOptions {
+  CacheForm form = CacheForm::kExpanded;
+  int64_t slots = 1;            // sequences at once
+  int64_t capacity = 1;         // tokens of a sequence, prompt included
+  int64_t prefill_rows = 1024;  // rows of prompts computed in one step beside the decoding ones
+  // What a slot holds stays when its sequence has ended, until another needs the slot, and serves
+  // prompts that begin alike; the weights must never change.
+  bool remember = false;
+  // What all slots may hold together, at least the capacity; 0: no limit. Where they would hold
+  // more, what is remembered goes first; then the sequence admitted last gives way, and is computed
+  // again once there is room.
+  int64_t cache_tokens = 0;
+};
+
 class Engine {
  public:
-  // slots: sequences at once. capacity: tokens of a sequence, prompt included. The weights may be
-  // packed (model/packed_weights.h). prefill_rows: prompt rows computed in one step beside the
-  // decoding ones. remember: what a slot holds stays when its sequence has ended, until another
-  // needs the slot, and serves prompts that begin alike; the weights must never change. proposer:
-  // null: one token of each sequence in a step. cache_tokens: what all slots may hold together, at
-  // least the capacity; 0: no limit. Where they would hold more, what is remembered goes first;
-  // then the sequence admitted last gives way, and is computed again once there is room.
-  Engine(const Transformer& model, const ModelWeights& weights, CacheForm form, int64_t slots,
-         int64_t capacity, int64_t prefill_rows = 1024, bool remember = false,
-         std::unique_ptr<Proposer> proposer = nullptr, int64_t cache_tokens = 0);
+  // The weights may be packed (model/packed_weights.h). proposer: null: one token of each sequence
+  // in a step.
+  Engine(const Transformer& model, const ModelWeights& weights, const EngineOptions& options,
+         std::unique_ptr<Proposer> proposer = nullptr);
   ~Engine();
 
   // The bits of a completion depend on its request and sample alone, and with a latent cache on

@@ -32,7 +32,7 @@ class EngineAdapters : public testing::Test {
   std::vector<Completion> Alone(GenerationRequest request) {
     const AdaptedWeights one(m_.config, base_, {Values(request.adapter)}, Format::kF32);
     request.adapter = 0;
-    return Engine(m_.transformer, one.model(), CacheForm::kExpanded, 1, 400, 50)
+    return Engine(m_.transformer, one.model(), {.slots = 1, .capacity = 400, .prefill_rows = 50})
         .Generate({request});
   }
 
@@ -60,7 +60,8 @@ TEST_F(EngineAdapters, WhatNeighboursTakeDoesNotChangeABit) {
   // must serve none.
   for (const int64_t slots : {1, 4, 45}) {
     for (const bool remember : {false, true}) {
-      Engine engine(m_.transformer, all.model(), CacheForm::kExpanded, slots, 400, 50, remember);
+      Engine engine(m_.transformer, all.model(),
+                    {.slots = slots, .capacity = 400, .prefill_rows = 50, .remember = remember});
       const std::vector<Completion> got = engine.Generate(requests);
       std::vector<Completion> want;
       for (const auto& completions : alone)
@@ -72,7 +73,8 @@ TEST_F(EngineAdapters, WhatNeighboursTakeDoesNotChangeABit) {
 
 TEST_F(EngineAdapters, WhatOneComputedServesNoOther) {
   const AdaptedWeights all(m_.config, base_, {Values(0), Values(1)}, Format::kF32);
-  Engine engine(m_.transformer, all.model(), CacheForm::kExpanded, 4, 400, 50, /*remember=*/true);
+  Engine engine(m_.transformer, all.model(),
+                {.slots = 4, .capacity = 400, .prefill_rows = 50, .remember = true});
   GenerationRequest request = Requests(m_.config)[3];
   request.samples = 1;
   const auto cached = [&](int32_t adapter) {
@@ -89,7 +91,8 @@ TEST_F(EngineAdapters, WhatOneComputedServesNoOther) {
   const EngineSink sink = {.on_token = {},
                            .on_finished = [&](const Completion& c) { told[c.request] = c.cached; },
                            .on_step = {}};
-  Engine fresh(m_.transformer, all.model(), CacheForm::kExpanded, 4, 400, 50, /*remember=*/true);
+  Engine fresh(m_.transformer, all.model(),
+               {.slots = 4, .capacity = 400, .prefill_rows = 50, .remember = true});
   request.stop_tokens.clear();
   request.adapter = 1;
   fresh.Submit(request);

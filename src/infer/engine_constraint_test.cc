@@ -57,7 +57,7 @@ TEST(EngineConstraint, CompletionsAreOfTheLanguage) {
       requests[r].logit_bias = {{0, -2.0f}};  // lists end
       if (r != 1) requests[r].constraint = Constraint(r == 2 ? "[\"ab" : "");
     }
-    Engine engine(model.transformer, weights, CacheForm::kExpanded, 4, 400);
+    Engine engine(model.transformer, weights, {.slots = 4, .capacity = 400});
     ByteGrammarReader reader(SmallLanguage());
     int stopped = 0;
     for (const Completion& completion : engine.Generate(requests)) {
@@ -85,7 +85,7 @@ TEST(EngineConstraint, CompletionsAreOfTheLanguage) {
 TEST(EngineConstraint, ACompletionWithoutAnyTokenThatMayComeEnds) {
   const Model model;
   const ModelWeights weights = const_cast<Model&>(model).Bound();
-  Engine engine(model.transformer, weights, CacheForm::kExpanded, 2, 100);
+  Engine engine(model.transformer, weights, {.slots = 2, .capacity = 100});
   std::vector<GenerationRequest> requests(1, Requests(model.config)[1]);
   requests[0].constraint = Constraint("x");  // not of the language
   for (const Completion& completion : engine.Generate(requests)) {
@@ -111,8 +111,8 @@ TEST(EngineConstraint, GuessesChangeNoBit) {
     requests[r].logit_bias = {{0, -2.0f}};
     requests[r].constraint = Constraint(r == 2 ? "[\"ab" : "");
   }
-  Engine plain(model.transformer, weights, CacheForm::kExpanded, 1, 400);
-  Engine engine(model.transformer, weights, CacheForm::kExpanded, 2, 400, 1024, false,
+  Engine plain(model.transformer, weights, {.slots = 1, .capacity = 400});
+  Engine engine(model.transformer, weights, {.slots = 2, .capacity = 400},
                 MakeOracle(model.transformer, weights, CacheForm::kExpanded, 400, 1024));
   ExpectSame(plain.Generate(requests), engine.Generate(requests));
   EXPECT_GT(engine.stats().work.accepted, 50);
@@ -129,10 +129,10 @@ TEST(EngineConstraint, AStepThatFailsLeavesTheMasksAsTheyWere) {
   requests[0].logit_bias = {{5, -1000.0f}};
   requests[1].stop_tokens.clear();
   for (GenerationRequest& request : requests) request.samples = 1;
-  Engine plain(model.transformer, weights, CacheForm::kExpanded, 1, 400);
+  Engine plain(model.transformer, weights, {.slots = 1, .capacity = 400});
   const std::vector<Completion> expected = plain.Generate(requests);
   for (const bool guesses : {false, true}) {
-    Engine engine(model.transformer, weights, CacheForm::kExpanded, 2, 400, 1024, false,
+    Engine engine(model.transformer, weights, {.slots = 2, .capacity = 400},
                   guesses ? MakeOracle(model.transformer, weights, CacheForm::kExpanded, 400, 1024)
                           : nullptr);
     std::map<RequestId, Completion> ended;

@@ -86,9 +86,15 @@ TEST_P(Guesses, ChangeNoBit) {
   const auto requests = Various(m.config);
   const auto expect_same = [&](int64_t slots, int64_t prefill_rows) {
     const auto expected =
-        Engine(m.transformer, packed.model(), form, 1, 400, prefill_rows).Generate(requests);
-    Engine engine(m.transformer, packed.model(), form, slots, 400, prefill_rows,
-                  /*remember=*/slots == 3,
+        Engine(m.transformer, packed.model(),
+               {.form = form, .slots = 1, .capacity = 400, .prefill_rows = prefill_rows})
+            .Generate(requests);
+    Engine engine(m.transformer, packed.model(),
+                  {.form = form,
+                   .slots = slots,
+                   .capacity = 400,
+                   .prefill_rows = prefill_rows,
+                   .remember = slots == 3},
                   MakeOracle(m.transformer, packed.model(), form, 400, prefill_rows));
     ExpectSame(expected, engine.Generate(requests));
     const EngineStep& work = engine.stats().work;
@@ -104,8 +110,8 @@ TEST_P(Guesses, ChangeNoBit) {
 class GuessRules : public testing::Test {
  protected:
   Engine NewEngine(std::unique_ptr<Proposer> proposer, int64_t slots = 1, int64_t capacity = 400) {
-    return Engine(m_.transformer, weights_, CacheForm::kExpanded, slots, capacity, 50, false,
-                  std::move(proposer));
+    return Engine(m_.transformer, weights_,
+                  {.slots = slots, .capacity = capacity, .prefill_rows = 50}, std::move(proposer));
   }
   std::unique_ptr<Oracle> NewOracle(Oracle::Wrong wrong, int64_t capacity = 400) {
     return MakeOracle(m_.transformer, weights_, CacheForm::kExpanded, capacity, 50,
@@ -259,14 +265,14 @@ TEST_F(GuessRules, RoomEndsARun) {
       const Transformer transformer(config);
       const int64_t room = std::min(context, capacity);
       Engine engine(
-          transformer, weights_, CacheForm::kExpanded, 1, capacity, 50, false,
+          transformer, weights_, {.slots = 1, .capacity = capacity, .prefill_rows = 50},
           MakeOracle(transformer, weights_, CacheForm::kExpanded, capacity, 50, Oracle::Never));
       const Completion cut = engine.Generate({request}).front();
       EXPECT_EQ(static_cast<int64_t>(request.prompt.size() + cut.tokens.size()), room);
       EXPECT_EQ(cut.finish, FinishReason::kLength);
-      ExpectSame(
-          {cut},
-          Engine(transformer, weights_, CacheForm::kExpanded, 1, capacity, 50).Generate({request}));
+      ExpectSame({cut}, Engine(transformer, weights_,
+                               {.slots = 1, .capacity = capacity, .prefill_rows = 50})
+                            .Generate({request}));
     }
   }
 }
@@ -274,7 +280,8 @@ TEST_F(GuessRules, RoomEndsARun) {
 // What was computed for guesses and what a conversation goes on from.
 TEST_F(GuessRules, AConversationGoesOnFromThem) {
   const auto make = [&](std::unique_ptr<Proposer> proposer) {
-    return Engine(m_.transformer, weights_, CacheForm::kExpanded, 2, 400, 50, /*remember=*/true,
+    return Engine(m_.transformer, weights_,
+                  {.slots = 2, .capacity = 400, .prefill_rows = 50, .remember = true},
                   std::move(proposer));
   };
   Engine plain = make(nullptr), engine = make(NewOracle(Oracle::SomeTimes));

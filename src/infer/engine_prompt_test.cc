@@ -84,12 +84,19 @@ TEST_P(PromptTelling, IsThatOfOnePass) {
   const std::vector<Completion> plain = [&] {
     std::vector<GenerationRequest> unasked = requests;
     for (GenerationRequest& request : unasked) request.of_prompt = {};
-    return Engine(m_.transformer, weights_, GetParam(), 3, 400, 16).Generate(unasked);
+    return Engine(m_.transformer, weights_,
+                  {.form = GetParam(), .slots = 3, .capacity = 400, .prefill_rows = 16})
+        .Generate(unasked);
   }();
   for (const int64_t slots : {1, 3, 10}) {
     for (const bool remember : {false, true}) {
       // What is guessed of the answers changes nothing that is told of their prompts.
-      Engine engine(m_.transformer, weights_, GetParam(), slots, 400, 16, remember,
+      Engine engine(m_.transformer, weights_,
+                    {.form = GetParam(),
+                     .slots = slots,
+                     .capacity = 400,
+                     .prefill_rows = 16,
+                     .remember = remember},
                     MakeOracle(m_.transformer, weights_, GetParam(), 400, 16));
       // The second time what is remembered is not used for it.
       for (int turn = 0; turn < 2; ++turn) {
@@ -114,8 +121,10 @@ TEST_P(PromptTelling, NothingNeedsToFollow) {
   const PromptTold want = Define(request.prompt, 0);
   // As long as the cache: no room is kept for an answer.
   const auto size = static_cast<int64_t>(request.prompt.size());
-  Engine engine(m_.transformer, weights_, GetParam(), 2, size, 16, /*remember=*/true,
-                MakeOracle(m_.transformer, weights_, GetParam(), size, 16));
+  Engine engine(
+      m_.transformer, weights_,
+      {.form = GetParam(), .slots = 2, .capacity = size, .prefill_rows = 16, .remember = true},
+      MakeOracle(m_.transformer, weights_, GetParam(), size, 16));
   int64_t told = 0;
   const std::vector<Completion> got = engine.Generate({request}, [&](const Completion&) {
     ++told;
@@ -150,7 +159,7 @@ TEST_P(PromptTelling, NothingNeedsToFollow) {
 TEST(PromptTellingAgain, ATokenIsAsProbableAsWhenItWasDrawn) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 400, 16);
+  Engine engine(m.transformer, weights, {.slots = 2, .capacity = 400, .prefill_rows = 16});
   GenerationRequest request = Requests(m.config)[2];
   request.samples = 1;
   const Completion drawn = engine.Generate({request}).front();

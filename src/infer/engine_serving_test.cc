@@ -71,7 +71,7 @@ TEST_P(Serving, WhatComesAndGoesBesideItDoesNotChangeABit) {
 TEST(PromptOrder, ShortOnesPassAndLongOnesGoOn) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 20);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 20});
   GenerationRequest request;
   request.max_tokens = 1;
   request.prompt.assign(200, 1);
@@ -244,7 +244,7 @@ INSTANTIATE_TEST_SUITE_P(Engine, Serving, kEveryEngine, NameOf);
 TEST(EngineServing, RequestsBeginInTheOrderInWhichTheyCame) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 1, 400);
+  Engine engine(m.transformer, weights, {.slots = 1, .capacity = 400});
   Listener listener;
   std::vector<Key> expected;
   for (const GenerationRequest& request : Requests(m.config)) {
@@ -265,7 +265,7 @@ TEST(EngineServing, PartiesTakeTurns) {
   GenerationRequest many = request;
   many.samples = 3;
   for (const int64_t slots : {1, 2}) {
-    Engine engine(m.transformer, weights, CacheForm::kExpanded, slots, 400);
+    Engine engine(m.transformer, weights, {.slots = slots, .capacity = 400});
     Listener listener;
     std::map<RequestId, char> names;
     for (int i = 0; i < 3; ++i) names[engine.Submit(request, 1)] = 'a';
@@ -284,7 +284,7 @@ TEST(EngineServing, PartiesTakeTurns) {
 TEST(EngineServing, CancelFreesItsSlotsAndHandsNothingOut) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 400);
+  Engine engine(m.transformer, weights, {.slots = 2, .capacity = 400});
   EXPECT_FALSE(engine.Cancel(0));  // never asked for
   EXPECT_FALSE(engine.Step({}));
   GenerationRequest request = Requests(m.config)[1];
@@ -305,7 +305,7 @@ TEST(EngineServing, CancelFreesItsSlotsAndHandsNothingOut) {
 TEST(EngineServing, WhatTheLastCompletionCancelsRemainsNoWork) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 400);
+  Engine engine(m.transformer, weights, {.slots = 2, .capacity = 400});
   GenerationRequest brief = Requests(m.config)[1];
   brief.samples = 1;
   GenerationRequest other = brief;
@@ -322,7 +322,7 @@ TEST(EngineServing, WhatTheLastCompletionCancelsRemainsNoWork) {
 TEST(EngineServing, GenerateEndsWhatItBeganWhereACallbackThrows) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 4, 400);
+  Engine engine(m.transformer, weights, {.slots = 4, .capacity = 400});
   const auto throws = [](const Completion& c) -> bool {
     if (c.tokens.size() == 7) throw Interruption();
     return true;

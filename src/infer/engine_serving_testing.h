@@ -74,12 +74,20 @@ class Serving : public testing::TestWithParam<Served> {
   Engine NewEngine(int64_t slots, int64_t prefill_rows = 50, bool remember = false,
                    int64_t cache_tokens = 0) {
     const auto [form, guesses] = GetParam();
-    return Engine(m_.transformer, weights_, form, slots, 400, prefill_rows, remember,
-                  guesses ? MakeOracle(m_.transformer, weights_, form, 400, prefill_rows) : nullptr,
-                  cache_tokens);
+    return Engine(
+        m_.transformer, weights_,
+        {.form = form,
+         .slots = slots,
+         .capacity = 400,
+         .prefill_rows = prefill_rows,
+         .remember = remember,
+         .cache_tokens = cache_tokens},
+        guesses ? MakeOracle(m_.transformer, weights_, form, 400, prefill_rows) : nullptr);
   }
   std::vector<Completion> Alone(const GenerationRequest& request, int64_t prefill_rows = 50) {
-    return Engine(m_.transformer, weights_, GetParam().form, 1, 400, prefill_rows)
+    return Engine(
+               m_.transformer, weights_,
+               {.form = GetParam().form, .slots = 1, .capacity = 400, .prefill_rows = prefill_rows})
         .Generate({request});
   }
   Model m_;

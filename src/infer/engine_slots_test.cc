@@ -147,8 +147,9 @@ TEST(SmallCache, TakesTheMemoryOfItsTokens) {
   config.max_position_embeddings = 8192;
   Model m(config);
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 3, 8192, 512, /*remember=*/true,
-                nullptr, 8192);
+  Engine engine(
+      m.transformer, weights,
+      {.slots = 3, .capacity = 8192, .prefill_rows = 512, .remember = true, .cache_tokens = 8192});
   GenerationRequest request;
   request.max_tokens = 1;
   const auto ask = [&](int32_t token) {
@@ -188,7 +189,8 @@ class Remembering : public testing::Test {
 };
 
 TEST_F(Remembering, AConversationIsComputedOnce) {
-  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 1, 400, 25, /*remember=*/true);
+  Engine engine(m_.transformer, weights_,
+                {.slots = 1, .capacity = 400, .prefill_rows = 25, .remember = true});
   const std::vector<int32_t> first = Prompt(0, 60);
   const auto [none, answer] = Ask(engine, first);
   EXPECT_EQ(none, 0);
@@ -201,7 +203,8 @@ TEST_F(Remembering, AConversationIsComputedOnce) {
 }
 
 TEST_F(Remembering, SlotsAreTakenFromWhatWasUsedLongestAgo) {
-  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 3, 400, 25, /*remember=*/true);
+  Engine engine(m_.transformer, weights_,
+                {.slots = 3, .capacity = 400, .prefill_rows = 25, .remember = true});
   const std::vector<int32_t> system = Prompt(0, 40), a = Joined(system, Prompt(1, 20)),
                              b = Joined(system, Prompt(2, 20)), other = Prompt(3, 20);
   EXPECT_EQ(Ask(engine, a).first, 0);
@@ -214,7 +217,8 @@ TEST_F(Remembering, SlotsAreTakenFromWhatWasUsedLongestAgo) {
 
 // In its own slot, and no other's content goes for it.
 TEST_F(Remembering, AConversationGoesOnInPlace) {
-  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 2, 400, 25, /*remember=*/true);
+  Engine engine(m_.transformer, weights_,
+                {.slots = 2, .capacity = 400, .prefill_rows = 25, .remember = true});
   const std::vector<int32_t> a = Prompt(0, 20), b = Prompt(1, 20);
   Ask(engine, a);
   const auto [none, answer] = Ask(engine, b);
@@ -224,7 +228,8 @@ TEST_F(Remembering, AConversationGoesOnInPlace) {
 
 // Also where another that runs begins alike: it would have to be copied, over the oldest content.
 TEST_F(Remembering, OfEqualBeginningsOneThatIsFreeGoesOn) {
-  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 3, 400, 25, /*remember=*/true);
+  Engine engine(m_.transformer, weights_,
+                {.slots = 3, .capacity = 400, .prefill_rows = 25, .remember = true});
   const std::vector<int32_t> oldest = Prompt(0, 20), prompt = Prompt(1, 20);
   Ask(engine, oldest);
   std::map<RequestId, Completion> ended;
@@ -251,7 +256,7 @@ TEST_F(Remembering, OfEqualBeginningsOneThatIsFreeGoesOn) {
 }
 
 TEST_F(Remembering, OnlyWhereAskedFor) {
-  Engine engine(m_.transformer, weights_, CacheForm::kExpanded, 1, 400, 25);
+  Engine engine(m_.transformer, weights_, {.slots = 1, .capacity = 400, .prefill_rows = 25});
   Ask(engine, Prompt(0, 60));
   EXPECT_EQ(Ask(engine, Prompt(0, 60)).first, 0);
 }
@@ -259,7 +264,12 @@ TEST_F(Remembering, OnlyWhereAskedFor) {
 // Of latents what begins with a whole first chunk is, and where a prompt is shorter, what follows
 // the same prompt.
 TEST_F(Remembering, LatentsBehindTheFirstChunk) {
-  Engine engine(m_.transformer, weights_, CacheForm::kLatent, 1, 400, 25, /*remember=*/true);
+  Engine engine(m_.transformer, weights_,
+                {.form = CacheForm::kLatent,
+                 .slots = 1,
+                 .capacity = 400,
+                 .prefill_rows = 25,
+                 .remember = true});
   const std::vector<int32_t> first = Prompt(0, 60);
   const auto [none, answer] = Ask(engine, first);
   EXPECT_EQ(none, 0);
@@ -276,7 +286,12 @@ TEST_F(Remembering, LatentsBehindTheFirstChunk) {
 
 // Of one that still runs, too.
 TEST_F(Remembering, LatentsOfWhatRuns) {
-  Engine engine(m_.transformer, weights_, CacheForm::kLatent, 2, 400, 25, /*remember=*/true);
+  Engine engine(m_.transformer, weights_,
+                {.form = CacheForm::kLatent,
+                 .slots = 2,
+                 .capacity = 400,
+                 .prefill_rows = 25,
+                 .remember = true});
   GenerationRequest runs;
   runs.prompt = Prompt(0, 45);
   runs.max_tokens = 100;

@@ -15,7 +15,7 @@ TEST(Engine, StopsAtStopTokensLengthAndCallback) {
   Model m;
   const auto requests = Requests(m.config);
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 150, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 150, .prefill_rows = 50});
   int stopped = 0;
   for (const Completion& completion : engine.Generate(requests)) {
     const bool ends_with_stop = completion.tokens.back() == 5;
@@ -40,7 +40,7 @@ TEST(Engine, TokensThatAreNeverToBeSaidAreNot) {
   auto requests = Requests(m.config);
   const ModelWeights weights = m.Bound();
   const auto run = [&] {
-    Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+    Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
     return engine.Generate(requests);
   };
   requests.resize(1);
@@ -70,7 +70,7 @@ TEST(Engine, TokensThatAreNeverToBeSaidAreNot) {
 TEST(Engine, AThoughtEndsAtItsBudget) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   GenerationRequest request = Requests(m.config)[0];
   request.max_tokens = 30;
   request.stop_tokens.clear();
@@ -99,7 +99,7 @@ TEST(Engine, EveryStopTokenStops) {
   auto requests = Requests(m.config);
   for (GenerationRequest& request : requests) request.stop_tokens.clear();
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   const auto free_running = engine.Generate(requests);
   std::vector<int> stopped_by(3);
   const std::vector<int32_t> stops = {9, 30, 47};
@@ -121,7 +121,7 @@ TEST(Engine, ACancelledCompletionEndsWithTheTokenItWasCancelledAt) {
   Model m;
   const auto requests = Requests(m.config);
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   const auto whole = engine.Generate(requests);
   // The third token of odd samples.
   const auto cut = engine.Generate(
@@ -143,7 +143,7 @@ TEST(Engine, WhatItsLastTokenEndedIsNotCancelled) {
   Model m;
   auto requests = Requests(m.config);
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   const auto cancel = [](const Completion&) { return false; };
   for (GenerationRequest& request : requests) request.stop_tokens.clear();
   for (const Completion& c : engine.Generate(requests, cancel)) {
@@ -175,7 +175,7 @@ TEST(Engine, StopsWhereTheModelsContextEnds) {
     request.max_tokens = 1000;
   }
   const ModelWeights weights = m.Bound();
-  Engine engine(transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   for (const Completion& completion : engine.Generate(requests)) {
     EXPECT_EQ(completion.finish, FinishReason::kLength);
     EXPECT_EQ(requests[completion.request].prompt.size() + completion.tokens.size(), 150u);
@@ -186,7 +186,7 @@ TEST(Engine, ACallbackThatThrowsLeavesItUsable) {
   Model m;
   const auto requests = Requests(m.config);
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 4, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 4, .capacity = 400, .prefill_rows = 50});
   const auto undisturbed = engine.Generate(requests);
   int calls = 0;
   const auto throws = [&](const Completion&) {
@@ -205,7 +205,7 @@ TEST(Engine, APromptMayLeaveRoomForOneToken) {
     ModelConfig config = m.config;
     config.max_position_embeddings = context;
     const Transformer transformer(config);
-    Engine engine(transformer, weights, CacheForm::kExpanded, 2, 61);
+    Engine engine(transformer, weights, {.slots = 2, .capacity = 61});
     const int64_t room = std::min<int64_t>(context, 61);
     GenerationRequest request;
     request.prompt.assign(static_cast<size_t>(room - 1), 1);
@@ -224,7 +224,7 @@ TEST(Engine, APromptMayLeaveRoomForOneToken) {
 TEST(Engine, WithoutTokensOrSamplesToMakeNothingIsComputed) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 64);
+  Engine engine(m.transformer, weights, {.slots = 2, .capacity = 64});
   GenerationRequest request;
   request.prompt = {1};
   request.max_tokens = 0;

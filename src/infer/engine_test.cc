@@ -63,7 +63,7 @@ TEST_P(EngineFormats, LogProbabilitiesAreTrainingsBitForBit) {
   Model m;
   const auto requests = Requests(m.config);
   const ModelWeights weights = m.Bound(GetParam());
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   const auto completions = engine.Generate(requests);
   ASSERT_EQ(completions.size(), 15u);
   for (const Completion& completion : completions) {
@@ -87,14 +87,15 @@ TEST_P(EngineFormats, SlotsChunksThreadsAndPackingDoNotChangeABit) {
   const int threads = NumThreads();
   SetNumThreads(1);
   const auto one =
-      Engine(m.transformer, weights, CacheForm::kExpanded, 1, 400, 1000).Generate(requests);
+      Engine(m.transformer, weights, {.slots = 1, .capacity = 400, .prefill_rows = 1000})
+          .Generate(requests);
   SetNumThreads(threads > 1 ? threads : 2);
-  ExpectSame(one,
-             Engine(m.transformer, weights, CacheForm::kExpanded, 15, 400, 9).Generate(requests));
+  ExpectSame(one, Engine(m.transformer, weights, {.slots = 15, .capacity = 400, .prefill_rows = 9})
+                      .Generate(requests));
   const PackedWeights packed(m.config, m.layout, m.weights.data(), GetParam());
   ExpectSame(
-      one,
-      Engine(m.transformer, packed.model(), CacheForm::kExpanded, 4, 400, 64).Generate(requests));
+      one, Engine(m.transformer, packed.model(), {.slots = 4, .capacity = 400, .prefill_rows = 64})
+               .Generate(requests));
   SetNumThreads(threads);
 }
 
@@ -108,7 +109,9 @@ TEST(Engine, IntegerWeightsDependOnNoOtherSequence) {
     const PackedWeights packed(m.config, m.layout, m.weights.data(), format);
     for (const CacheForm form : {CacheForm::kExpanded, CacheForm::kLatent}) {
       const auto generate = [&](const PackedWeights& weights, int64_t slots) {
-        return Engine(m.transformer, weights.model(), form, slots, 400, 1000).Generate(requests);
+        return Engine(m.transformer, weights.model(),
+                      {.form = form, .slots = slots, .capacity = 400, .prefill_rows = 1000})
+            .Generate(requests);
       };
       const auto one = generate(packed, 1);
       ExpectSame(one, generate(packed, 15));
@@ -158,7 +161,11 @@ TEST(Engine, LatentCacheIsOfOneSequenceOnly) {
   for (const int64_t prefill_rows : {1000, 130, 63, 20, 1}) {
     int64_t shared = 0;
     const auto generate = [&](const std::vector<GenerationRequest>& some, int64_t slots) {
-      Engine engine(m.transformer, weights, CacheForm::kLatent, slots, 400, prefill_rows);
+      Engine engine(m.transformer, weights,
+                    {.form = CacheForm::kLatent,
+                     .slots = slots,
+                     .capacity = 400,
+                     .prefill_rows = prefill_rows});
       auto completions = engine.Generate(some);
       shared = engine.stats().shared_tokens;
       return completions;
@@ -190,14 +197,14 @@ TEST(Engine, LogitsThatAreNoNumbersAreAnError) {
   Model m;
   m.Bound().norm[0] = NAN;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 5, 400);
+  Engine engine(m.transformer, weights, {.slots = 5, .capacity = 400});
   EXPECT_THROW(engine.Generate(Requests(m.config)), Error);
 }
 
 TEST(Engine, LogitsOfAnySequenceThatAreNoNumbersAreAnError) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 5, 400);
+  Engine engine(m.transformer, weights, {.slots = 5, .capacity = 400});
   GenerationRequest sound, spoilt;
   sound.prompt = {1, 2, 3};
   sound.max_tokens = 1;
@@ -214,7 +221,7 @@ TEST(Engine, StepsAddUpToTheWork) {
   auto requests = Requests(m.config);
   for (GenerationRequest& request : requests) request.samples = 1;  // no row is shared
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 4, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 4, .capacity = 400, .prefill_rows = 50});
   int64_t tokens = 0, attended = 0;
   EngineStep sum;
   const auto add = [&](const EngineStep& step) { sum += step; };
@@ -243,7 +250,7 @@ TEST(Engine, StepsAddUpToTheWork) {
 TEST(Engine, EachStepIsReportedAsItWas) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 2, .capacity = 400, .prefill_rows = 50});
   GenerationRequest request;
   request.prompt.assign(130, 3);
   request.max_tokens = 3;
@@ -302,7 +309,7 @@ TEST(Engine, FlopsOfStepsAreThoseOfTheirSum) {
 TEST(Engine, EachTokenIsDrawnAtItsOwnRandomNumber) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   const SamplingParams all[] = {{},
                                 {.temperature = 0.6f},
                                 {.temperature = 3},
@@ -336,7 +343,7 @@ TEST(Engine, EachTokenIsDrawnAtItsOwnRandomNumber) {
 TEST(Engine, BiasesMoveWhatIsDrawnAndNothingThatIsTold) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   auto requests = Requests(m.config);
   for (GenerationRequest& request : requests) {
     request.logit_bias = {{7, 1000.0f}, {9, 900.0f}};
@@ -356,7 +363,7 @@ TEST(Engine, BiasesMoveWhatIsDrawnAndNothingThatIsTold) {
 TEST(Engine, PenaltiesSeeThePromptAndTheCompletion) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   auto requests = Requests(m.config);
   requests.resize(3);
   for (GenerationRequest& request : requests) {
@@ -384,7 +391,7 @@ TEST(Engine, PenaltiesSeeThePromptAndTheCompletion) {
 TEST(Engine, TheMostProbableTokensAreToldWhereAskedFor) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 8, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 8, .capacity = 400, .prefill_rows = 50});
   auto requests = Requests(m.config);
   for (GenerationRequest& request : requests) {
     request.top_logp = 4;
@@ -424,7 +431,7 @@ TEST(Engine, OfEqualLogitsTheLowerIdIsToldFirst) {
       std::fill_n(m.weights.begin() + param.offset, param.size, 0.0f);
   }
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 1, 400, 50);
+  Engine engine(m.transformer, weights, {.slots = 1, .capacity = 400, .prefill_rows = 50});
   GenerationRequest request = Requests(m.config)[1];
   request.samples = 1;
   request.max_tokens = 1;
@@ -449,7 +456,7 @@ TEST(SeparateStreams, NoTwoSamplesShareOne) {
 TEST(Engine, RefusesBadPrompts) {
   Model m;
   const ModelWeights weights = m.Bound();
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, 64);
+  Engine engine(m.transformer, weights, {.slots = 2, .capacity = 64});
   GenerationRequest request;
   EXPECT_THROW(engine.Generate({request}), Error);
   request.prompt.assign(64, 1);

@@ -84,11 +84,11 @@ TEST(DraftProposer, OfTheModelItselfIsRight) {
   const ModelWeights weights = m.Bound();
   const auto requests = Various(m.config);
   const auto expected =
-      Engine(m.transformer, weights, CacheForm::kExpanded, 1, kCapacity).Generate(requests);
+      Engine(m.transformer, weights, {.slots = 1, .capacity = kCapacity}).Generate(requests);
   for (const int64_t slots : {1, 3}) {
     std::vector<Heard> heard;
-    Engine engine(m.transformer, weights, CacheForm::kExpanded, slots, kCapacity, 50,
-                  /*remember=*/true,
+    Engine engine(m.transformer, weights,
+                  {.slots = slots, .capacity = kCapacity, .prefill_rows = 50, .remember = true},
                   std::make_unique<Listening>(
                       std::make_unique<DraftProposer>(m.transformer, weights, m.transformer,
                                                       CacheForm::kExpanded, slots, kCapacity),
@@ -113,7 +113,7 @@ TEST(DraftProposer, OfAnotherModelChangesNoBit) {
     for (int32_t& token : request.prompt) token %= 40;
   }
   const auto expected =
-      Engine(m.transformer, weights, CacheForm::kExpanded, 1, kCapacity).Generate(requests);
+      Engine(m.transformer, weights, {.slots = 1, .capacity = kCapacity}).Generate(requests);
   for (const auto& [vocabulary, context] :
        {std::pair<int64_t, int64_t>{61, 512}, {40, 512}, {90, 512}, {61, 60}}) {
     ModelConfig config = SmallGroupedConfig();
@@ -122,7 +122,7 @@ TEST(DraftProposer, OfAnotherModelChangesNoBit) {
     Model draft(config);
     const ModelWeights draft_weights = draft.Bound();
     std::vector<Heard> heard;
-    Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, kCapacity, 50, false,
+    Engine engine(m.transformer, weights, {.slots = 2, .capacity = kCapacity, .prefill_rows = 50},
                   std::make_unique<Listening>(std::make_unique<DraftProposer>(
                                                   draft.transformer, draft_weights, m.transformer,
                                                   CacheForm::kExpanded, 2, kCapacity),
@@ -148,13 +148,13 @@ TEST(DraftProposer, GuessesWhatTheDraftWouldSay) {
   std::vector<Heard> heard;
   auto requests = Various(m.config);
   for (GenerationRequest& request : requests) request.samples = 1;
-  Engine engine(m.transformer, weights, CacheForm::kExpanded, 2, kCapacity, 50, false,
+  Engine engine(m.transformer, weights, {.slots = 2, .capacity = kCapacity, .prefill_rows = 50},
                 std::make_unique<Listening>(
                     std::make_unique<DraftProposer>(draft.transformer, draft_weights, m.transformer,
                                                     CacheForm::kExpanded, 2, kCapacity),
                     &heard));
   engine.Generate(requests);
-  Engine speaks(draft.transformer, draft_weights, CacheForm::kExpanded, 1, kCapacity);
+  Engine speaks(draft.transformer, draft_weights, {.slots = 1, .capacity = kCapacity});
   int compared = 0;
   for (const Heard& one : heard) {
     if (one.request.sampling.penalizes() || one.request.sampling.temperature > 0) continue;
@@ -191,11 +191,14 @@ TEST_P(Module, ChangesNoBit) {
   requests.push_back(requests[3]);  // which begins with what is remembered
   requests.back().prompt.resize(50);
   const auto expected =
-      Engine(m.transformer, packed.model(), form, 1, kCapacity, 20).Generate(requests);
+      Engine(m.transformer, packed.model(),
+             {.form = form, .slots = 1, .capacity = kCapacity, .prefill_rows = 20})
+          .Generate(requests);
   for (const int64_t slots : {1, 3}) {
     std::vector<Heard> heard;
     Engine engine(
-        m.transformer, packed.model(), form, slots, kCapacity, 20, /*remember=*/true,
+        m.transformer, packed.model(),
+        {.form = form, .slots = slots, .capacity = kCapacity, .prefill_rows = 20, .remember = true},
         std::make_unique<Listening>(
             std::make_unique<MtpProposer>(m.transformer, packed.model(), form, slots, kCapacity),
             &heard));
@@ -213,7 +216,7 @@ TEST(MtpProposer, GuessesWhatTheTrainedModuleSays) {
   const auto requests = Various(m.config);  // whose samples share their prompts
   std::vector<Heard> heard;
   Engine engine(
-      m.transformer, weights, CacheForm::kExpanded, 2, kCapacity, 20, false,
+      m.transformer, weights, {.slots = 2, .capacity = kCapacity, .prefill_rows = 20},
       std::make_unique<Listening>(
           std::make_unique<MtpProposer>(m.transformer, weights, CacheForm::kExpanded, 2, kCapacity),
           &heard));
@@ -265,10 +268,10 @@ TEST(MtpProposer, ABrokenModuleDoesNoHarm) {
   const ModelWeights weights = m.Bound();
   const auto requests = Various(m.config);
   const auto expected =
-      Engine(m.transformer, weights, CacheForm::kExpanded, 1, kCapacity).Generate(requests);
+      Engine(m.transformer, weights, {.slots = 1, .capacity = kCapacity}).Generate(requests);
   weights.mtp[0].norm[0] = std::numeric_limits<float>::quiet_NaN();
   Engine engine(
-      m.transformer, weights, CacheForm::kExpanded, 1, kCapacity, 50, false,
+      m.transformer, weights, {.slots = 1, .capacity = kCapacity, .prefill_rows = 50},
       std::make_unique<MtpProposer>(m.transformer, weights, CacheForm::kExpanded, 1, kCapacity));
   ExpectSame(expected, engine.Generate(requests));
   EXPECT_EQ(engine.stats().work.guessed, 0);

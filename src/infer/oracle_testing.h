@@ -75,8 +75,11 @@ inline std::unique_ptr<Oracle> MakeOracle(const Transformer& model, const ModelW
                                           Oracle::Wrong wrong = Oracle::SomeTimes) {
   const ModelConfig& config = model.config();
   return std::make_unique<Oracle>(
-      std::make_unique<Engine>(model, weights, form, 1, capacity, prefill_rows), std::move(wrong),
-      config.vocab_size, std::min(capacity, config.max_position_embeddings));
+      std::make_unique<Engine>(
+          model, weights,
+          EngineOptions{
+              .form = form, .slots = 1, .capacity = capacity, .prefill_rows = prefill_rows}),
+      std::move(wrong), config.vocab_size, std::min(capacity, config.max_position_embeddings));
 }
 
 }  // namespace darkhorse

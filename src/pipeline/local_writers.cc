@@ -87,8 +87,8 @@ class ModelWriter : public LocalWriter {
 
   void Prepare() override {
     model_.emplace(OpenedModel(opened_.path()), format_, need_);
-    engine_.emplace(model_->model(), model_->weights(), CacheForm::kExpanded, need_.sequences,
-                    need_.tokens);
+    engine_.emplace(model_->model(), model_->weights(),
+                    EngineOptions{.slots = need_.sequences, .capacity = need_.tokens});
   }
 
   std::vector<WrittenAnswer> Answer(int64_t first, int64_t count) override {

@@ -130,9 +130,10 @@ void WriteSampleText(const std::string& run, const std::string& checkpoint) {
   request.prompt = loaded.PromptTokens("", /*special=*/false);
   request.max_tokens = kSampleTokens;
   request.stop_tokens = StopTokens(config);
-  Engine engine(loaded.model(), loaded.weights(), CacheForm::kExpanded, /*slots=*/1,
-                CapacityFor(static_cast<int64_t>(request.prompt.size()), kSampleTokens,
-                            config.max_position_embeddings));
+  Engine engine(loaded.model(), loaded.weights(),
+                {.slots = 1,
+                 .capacity = CapacityFor(static_cast<int64_t>(request.prompt.size()), kSampleTokens,
+                                         config.max_position_embeddings)});
   TextStream stream(loaded.tokenizer(), /*for_people=*/true);
   std::string text;
   const std::vector<Completion> completions = engine.Generate({request});

@@ -145,10 +145,10 @@ std::vector<TaskEvaluation> Evaluate(const Transformer& model, const ModelWeight
                                  .on_step = [&](const EngineStep& step) { add(0, step.sampled); },
                                  .on_sample = [&] { add(1, 0); }};
     stream += uint64_t{1} << 32;
-    Engine engine(
-        model, weights, CacheForm::kExpanded,
-        SlotsFor(static_cast<int64_t>(problems.size()), o.samples, o.slots),
-        RolloutCapacity(prompter, problems, o.max_tokens, config.max_position_embeddings));
+    Engine engine(model, weights,
+                  {.slots = SlotsFor(static_cast<int64_t>(problems.size()), o.samples, o.slots),
+                   .capacity = RolloutCapacity(prompter, problems, o.max_tokens,
+                                               config.max_position_embeddings)});
     std::vector<Sample> sampled =
         Rollout(engine, prompter, StopTokens(config), problems, environment, rollout, stop);
     evaluations.push_back(Summarize(problems, sampled, o.samples));

@@ -137,7 +137,7 @@ Engine& Learner::EngineFor(const std::vector<Problem>& problems) {
         std::min((needed + kGrowth - 1) / kGrowth * kGrowth, config_.max_position_embeddings);
     engine_.reset();
     engine_.emplace(trained_->model(), packed_ ? packed_->model() : trained_->bound_weights(),
-                    CacheForm::kExpanded, RolloutSlots(recipe_.rl), capacity_);
+                    EngineOptions{.slots = RolloutSlots(recipe_.rl), .capacity = capacity_});
   }
   return *engine_;
 }

@@ -82,7 +82,7 @@ class LearnerTest : public ReinforceTest {
     options.max_tokens = recipe.rl.max_tokens;
     options.seed = recipe.rl.seed;
     options.stream = stream;
-    Engine engine(trained_->model(), packed.model(), CacheForm::kExpanded, 32, 64);
+    Engine engine(trained_->model(), packed.model(), {.slots = 32, .capacity = 64});
     return Rollout(engine, Prompter({"", *tokenizer_, 0}), {1}, problems, environment, options, {});
   }
   static std::unique_ptr<Learner> Make(const ReinforceRecipe& recipe, Environment& environment) {

@@ -252,7 +252,7 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
   std::vector<Sample> samples;
   ProbeReport report;
   {
-    Engine engine(trained.model(), packed_weights, CacheForm::kExpanded, slots, capacity);
+    Engine engine(trained.model(), packed_weights, {.slots = slots, .capacity = capacity});
     const double start = SteadySeconds();
     samples = Rollout(engine, prompter, StopTokens(config), problems, environment, options, stop);
     double generated = 0;

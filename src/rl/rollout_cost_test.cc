@@ -37,7 +37,7 @@ class RolloutTest : public testing::Test {
   Transformer model_{config_};
   Tokenizer tokenizer_ = TinyPolicyTokenizer({"odd even 0 1 2 3"});
   ModelWeights weights_ = Bind(config_, layout_, buffer_.data());
-  Engine engine_{model_, weights_, CacheForm::kExpanded, 8, 64};
+  Engine engine_{model_, weights_, {.slots = 8, .capacity = 64}};
   std::unique_ptr<Environment> environment_ = MakeTaskEnvironment({"parity:1"});
   std::vector<Problem> problems_;
   RolloutOptions options_;
