@@ -15,7 +15,7 @@ namespace {
 #include "kernel/bf16_tiles_avx512.inl"
 #include "kernel/simd_avx512.inl"
 
-constexpr int kPairRows = 6, kPairPanels = 2;
+constexpr int kPairRows = 4, kPairPanels = 3;
 #include "kernel/bf16_steps_dot.inl"
 // What it defines.
 #include "kernel/bf16_product.inl"
