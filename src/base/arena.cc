@@ -12,12 +12,13 @@ namespace {
 constexpr int64_t kFirstBlock = int64_t{1} << 18;  // floats: 1 MiB
 constexpr int64_t kAlign = 16;                     // floats: 64 bytes
 
-// Pages that nothing has written take no memory, and taking them is slow.
-// So a block has room for steps that are somewhat larger, where that is little beside the machine's
-// memory, of which a system may refuse to promise more than there is.
-int64_t WithRoom(int64_t floats) {
-  const int64_t more = floats + floats / 2;
-  return more < PhysicalMemoryBytes() / 2 / static_cast<int64_t>(sizeof(float)) ? more : floats;
+// Pages that nothing has written take no memory, and taking them is slow. So a block has room for
+// what will follow, where that is little beside the machine's memory, of which a system may refuse
+// to promise more than there is, else little more than what is needed.
+int64_t Room(int64_t held_bytes) {
+  const int64_t much = 4 * held_bytes;
+  return (much < PhysicalMemoryBytes() / 2 ? much : held_bytes / 4) /
+         static_cast<int64_t>(sizeof(float));
 }
 
 }  // namespace
@@ -43,9 +44,8 @@ float* Arena::Floats(int64_t count) {
   }
   if (current_ >= blocks_.size() ||
       blocks_[current_].data.size() - blocks_[current_].used < count) {
-    // Blocks grow in proportion to what is held, so that the first step takes few of them.
-    const int64_t wanted = blocks_.empty() ? WithRoom(peak_) : capacity_bytes() / 16;
-    AddBlock(std::max({count, kFirstBlock, wanted}));
+    const int64_t held = capacity_bytes() + count * static_cast<int64_t>(sizeof(float));
+    AddBlock(std::max(kFirstBlock, count + Room(held)));
   }
   Block& block = blocks_[current_];
   float* out = block.data.data() + block.used;
@@ -64,10 +64,6 @@ void Arena::Release(const Mark& mark) {
   for (size_t i = mark.block; i < blocks_.size(); ++i)
     blocks_[i].used = i == mark.block ? mark.used : 0;
   current_ = mark.block;
-  if (blocks_.size() > 1 && InUse() == 0) {
-    blocks_.clear();
-    current_ = 0;
-  }
 }
 
 int64_t Arena::capacity_bytes() const {

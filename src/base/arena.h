@@ -28,12 +28,10 @@ class Arena {
     int64_t used = 0;
   };
   Mark Here() const { return {current_, current_ < blocks_.size() ? blocks_[current_].used : 0}; }
-  // Gives back everything taken since `mark`. The arena keeps the memory, with one exception: when
-  // nothing is in use and there are several blocks, they are freed, and the next request makes one
-  // block for the most that was ever in use, and half as much again.
+  // Gives back everything taken since `mark`. The arena keeps the memory.
   void Release(const Mark& mark);
 
-  int64_t capacity_bytes() const;                                                     // held now
+  int64_t capacity_bytes() const;  // of its blocks, whether written or not
   int64_t peak_bytes() const { return peak_ * static_cast<int64_t>(sizeof(float)); }  // ever in use
 
  private:
