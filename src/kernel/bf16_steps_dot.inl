@@ -33,6 +33,34 @@ inline V Chain(V row, V columns, V sum) {
                            (__m512bh)_mm512_castps_si512(columns.v))};
 }
 
+bool DotIsTwoLinks() {
+  uint64_t state = 1;
+  const auto next = [&](uint32_t below) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<uint32_t>(state >> 33) % below;
+  };
+  for (int round = 0; round < 256; ++round) {
+    // Numbers around 1, or such that their products are around the least normal number.
+    const bool small = round % 2 == 1;
+    const auto number = [&] {
+      return next(2) << 15 | ((small ? 60 : 124) + next(8)) << 7 | next(128);
+    };
+    alignas(64) uint32_t a[16], b[16], c[16];
+    for (int lane = 0; lane < 16; ++lane) {
+      a[lane] = number() << 16 | number();
+      b[lane] = number() << 16 | number();
+      c[lane] = next(2) << 31 | ((small ? 0 : 124) + next(8)) << 23 | next(1 << 23);
+    }
+    const V sum = FromBits(_mm512_load_si512(c));
+    const V got = Chain(FromBits(_mm512_load_si512(a)), FromBits(_mm512_load_si512(b)), sum);
+    const V upper = Fma(LoadOdd(a), LoadOdd(b), sum);
+    const V both = Fma(LoadEven(a), LoadEven(b), upper);
+    if (_mm512_cmpneq_epi32_mask(_mm512_castps_si512(got.v), _mm512_castps_si512(both.v)) != 0)
+      return false;
+  }
+  return true;
+}
+
 constexpr int kStepProbeSums = 12;
 constexpr int64_t kStepProbeWidth = kStepProbeSums * 32;
 float StepProbe(int64_t rounds) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernel/denormals.h"
 
 namespace darkhorse {
 namespace {
@@ -36,6 +37,12 @@ Amx AmxHere() {
 }
 
 bool HasAvx512Vnni() { return __builtin_cpu_supports("avx512vnni"); }
+
+bool HasAvx512Bf16() {
+  if (!__builtin_cpu_supports("avx512bf16")) return false;
+  const FlushDenormals flush;
+  return Avx512Bf16IsTwoLinks();
+}
 
 // GCC 12 cannot be asked.
 bool HasAvxVnni() {
@@ -74,7 +81,7 @@ std::vector<const KernelRow*> FindSupported() {
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
     rows.push_back(&RowAvx512());
-    if (__builtin_cpu_supports("avx512bf16")) rows.push_back(&RowAvx512Bf16());
+    if (HasAvx512Bf16()) rows.push_back(&RowAvx512Bf16());
     if (AmxHere() == Amx::kReady) rows.push_back(&RowAmx());
   }
   return rows;

@@ -25,6 +25,9 @@ struct KernelRow {
 extern const KernelRow kRowScalar, kRowAvx2, kRowAvx512;
 // Of rows that are the avx512 one otherwise.
 extern const Bf16Loops kBf16LoopsAvx512Bf16, kBf16LoopsAmx;
+// Whether this CPU's AVX512_BF16 multiplies as kBf16LoopsAvx512Bf16 takes it to, where denormals
+// are flushed. Bits must not depend on what manuals leave open.
+bool Avx512Bf16IsTwoLinks();
 extern const QuantLoops kQuantLoopsAvx2Vnni, kQuantLoopsAvx512Vnni, kQuantLoopsAmx;
 
 // The row in use: the best this CPU runs, or what DARKHORSE_ISA names (an unknown or unsupported

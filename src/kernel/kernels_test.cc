@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <string>
+#include <string_view>
 
 #include "base/error.h"
+#include "kernel/denormals.h"
 
 namespace darkhorse {
 namespace {
@@ -42,6 +46,20 @@ TEST_F(ChosenKernels, OnesThatAreNotThereAreRefusedWithThoseThatAre) {
   EXPECT_EXIT(SayChosen("mmx"), testing::ExitedWithCode(0),
               "^DARKHORSE_ISA=mmx: no such instruction set on this CPU; choose one of " +
                   names.substr(2) + "\n$");
+}
+
+// The row is there where the instruction is the definition's, and nowhere else.
+TEST(Kernels, MultiplyWithAvx512Bf16WhereItIsTwoLinksOfAChain) {
+  const bool there = std::ranges::any_of(SupportedKernels(), [](const KernelRow* row) {
+    return std::string_view(row->name) == "avx512bf16";
+  });
+  if (!__builtin_cpu_supports("avx512bf16")) {
+    EXPECT_FALSE(there);
+    GTEST_SKIP() << "this CPU has no AVX512_BF16";
+  }
+  const FlushDenormals flush;
+  EXPECT_EQ(there, Avx512Bf16IsTwoLinks());
+  if (!there) GTEST_SKIP() << "this CPU's AVX512_BF16 multiplies otherwise";
 }
 
 }  // namespace

@@ -22,5 +22,6 @@ constexpr int kPairRows = 4, kPairPanels = 3;
 }  // namespace
 
 constinit const Bf16Loops kBf16LoopsAvx512Bf16 = MakeBf16Loops();
+bool Avx512Bf16IsTwoLinks() { return DotIsTwoLinks(); }
 
 }  // namespace darkhorse
