@@ -9,11 +9,10 @@ Needs torch, transformers, trl and datasets, in an environment of their own. The
 darkhorse's that knows countdown, all of whose weights learn, in f32. With --problems it is a published
 model, asked in its own template for a number alone, and an adapter learns (LoRA, the same rank, scale
 and layers; peft is needed too); --precision is what TRL computes in, while darkhorse keeps its
-defaults, the file's own blocks among them. Both sides take --steps
-optimizer steps on --prompts problems times --group samples of up to --max-tokens tokens on --threads
-threads; the figure is samples a minute: sampling, scoring and the update, without evaluation. The first
-step of each side warms up and is not counted. TRL's generation stops when its longest sample ends, as
-darkhorse's does.
+defaults, the file's own blocks among them. Both sides take --steps optimizer steps on --prompts
+problems times --group samples of up to --max-tokens tokens on --threads threads; the figure is samples a
+minute: sampling, scoring and the update, without evaluation. The first step of each side warms up and
+is not counted. TRL's generation stops when its longest sample ends, as darkhorse's does.
 """
 
 import argparse

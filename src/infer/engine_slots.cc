@@ -65,7 +65,7 @@ bool Engine::MakeRoom(int64_t pages, int64_t spared, int64_t also_spared) {
 }
 
 // A slot that begins with what the source has, and has room for so many tokens; -1: there is none
-// now. A source that leaves no room where nothing runs is given up.
+// now. A source that leaves no room where nothing runs is taken itself.
 int64_t Engine::TakeSlot(Source* source, int64_t tokens) {
   // In place where that loses nothing. Else in the slot whose content was used longest ago, which
   // may be the same one.
@@ -81,8 +81,7 @@ int64_t Engine::TakeSlot(Source* source, int64_t tokens) {
   if (*taken != source->slot) ReleaseSlot(*taken);
   if (budget_.limited() && !MakeRoom(budget_.Needs(*taken, tokens), *taken, source->slot)) {
     if (!running_.empty()) return -1;
-    *source = {};
-    taken = choose();
+    taken = source->slot >= 0 ? std::ranges::find(free_slots_, source->slot) : choose();
     CHECK(MakeRoom(budget_.Needs(*taken, tokens), *taken, *taken));
   }
   const int64_t slot = *taken;

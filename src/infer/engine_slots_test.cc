@@ -173,6 +173,11 @@ class Remembering : public testing::Test {
     const Completion completion = engine.Generate({request}).front();
     return {completion.cached, completion.tokens};
   }
+  Engine NewEngine(int64_t slots, CacheForm form = CacheForm::kExpanded) {
+    return Engine(
+        m_.transformer, weights_,
+        {.form = form, .slots = slots, .capacity = 400, .prefill_rows = 25, .remember = true});
+  }
   std::vector<int32_t> Prompt(int32_t seed, int64_t size) {
     std::vector<int32_t> tokens;
     for (int64_t i = 0; i < size; ++i)
@@ -189,8 +194,7 @@ class Remembering : public testing::Test {
 };
 
 TEST_F(Remembering, AConversationIsComputedOnce) {
-  Engine engine(m_.transformer, weights_,
-                {.slots = 1, .capacity = 400, .prefill_rows = 25, .remember = true});
+  Engine engine = NewEngine(1);
   const std::vector<int32_t> first = Prompt(0, 60);
   const auto [none, answer] = Ask(engine, first);
   EXPECT_EQ(none, 0);
@@ -203,8 +207,7 @@ TEST_F(Remembering, AConversationIsComputedOnce) {
 }
 
 TEST_F(Remembering, SlotsAreTakenFromWhatWasUsedLongestAgo) {
-  Engine engine(m_.transformer, weights_,
-                {.slots = 3, .capacity = 400, .prefill_rows = 25, .remember = true});
+  Engine engine = NewEngine(3);
   const std::vector<int32_t> system = Prompt(0, 40), a = Joined(system, Prompt(1, 20)),
                              b = Joined(system, Prompt(2, 20)), other = Prompt(3, 20);
   EXPECT_EQ(Ask(engine, a).first, 0);
@@ -217,8 +220,7 @@ TEST_F(Remembering, SlotsAreTakenFromWhatWasUsedLongestAgo) {
 
 // In its own slot, and no other's content goes for it.
 TEST_F(Remembering, AConversationGoesOnInPlace) {
-  Engine engine(m_.transformer, weights_,
-                {.slots = 2, .capacity = 400, .prefill_rows = 25, .remember = true});
+  Engine engine = NewEngine(2);
   const std::vector<int32_t> a = Prompt(0, 20), b = Prompt(1, 20);
   Ask(engine, a);
   const auto [none, answer] = Ask(engine, b);
@@ -228,8 +230,7 @@ TEST_F(Remembering, AConversationGoesOnInPlace) {
 
 // Also where another that runs begins alike: it would have to be copied, over the oldest content.
 TEST_F(Remembering, OfEqualBeginningsOneThatIsFreeGoesOn) {
-  Engine engine(m_.transformer, weights_,
-                {.slots = 3, .capacity = 400, .prefill_rows = 25, .remember = true});
+  Engine engine = NewEngine(3);
   const std::vector<int32_t> oldest = Prompt(0, 20), prompt = Prompt(1, 20);
   Ask(engine, oldest);
   std::map<RequestId, Completion> ended;
@@ -264,12 +265,7 @@ TEST_F(Remembering, OnlyWhereAskedFor) {
 // Of latents what begins with a whole first chunk is, and where a prompt is shorter, what follows
 // the same prompt.
 TEST_F(Remembering, LatentsBehindTheFirstChunk) {
-  Engine engine(m_.transformer, weights_,
-                {.form = CacheForm::kLatent,
-                 .slots = 1,
-                 .capacity = 400,
-                 .prefill_rows = 25,
-                 .remember = true});
+  Engine engine = NewEngine(1, CacheForm::kLatent);
   const std::vector<int32_t> first = Prompt(0, 60);
   const auto [none, answer] = Ask(engine, first);
   EXPECT_EQ(none, 0);
@@ -286,12 +282,7 @@ TEST_F(Remembering, LatentsBehindTheFirstChunk) {
 
 // Of one that still runs, too.
 TEST_F(Remembering, LatentsOfWhatRuns) {
-  Engine engine(m_.transformer, weights_,
-                {.form = CacheForm::kLatent,
-                 .slots = 2,
-                 .capacity = 400,
-                 .prefill_rows = 25,
-                 .remember = true});
+  Engine engine = NewEngine(2, CacheForm::kLatent);
   GenerationRequest runs;
   runs.prompt = Prompt(0, 45);
   runs.max_tokens = 100;
@@ -314,7 +305,29 @@ TEST_F(Remembering, LatentsOfWhatRuns) {
   goes_on.max_tokens = 1;
   engine.Submit(goes_on);
   RunOut(engine, sink);
-  EXPECT_GE(cached, 45 + 9);
+  EXPECT_EQ(cached, 45 + 9);
+}
+
+// One that gave way, too: of two that say the same, nothing is computed twice but what each samples
+// from.
+TEST_F(Remembering, WhatGaveWayFindsWhatAnotherHolds) {
+  for (const CacheForm form : {CacheForm::kExpanded, CacheForm::kLatent}) {
+    Engine engine(m_.transformer, weights_,
+                  {.form = form,
+                   .slots = 2,
+                   .capacity = 400,
+                   .prefill_rows = 25,
+                   .remember = true,
+                   .cache_tokens = 4 * CacheBudget::kPage});
+    GenerationRequest request;
+    request.prompt = Prompt(0, 17);  // less than a chunk
+    request.max_tokens = 300;
+    request.sampling.temperature = 0;
+    engine.Generate({request, request});
+    EXPECT_GT(engine.stats().preempted, 0);
+    const int64_t rows = 17 + 300 - 1;
+    EXPECT_LE(engine.stats().work.rows, 2 * rows);
+  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <string_view>
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -76,6 +77,14 @@ TEST(Peak, BandwidthIsOfBytesRead) {
 TEST(Peak, ProbeComputesWhatItCounts) {
   for (const KernelRow* row : SupportedKernels()) {
     EXPECT_EQ(row->gemm.fma_probe(64), static_cast<float>(row->gemm.probe_width)) << row->name;
+  }
+}
+
+// In bf16 with AVX512_BF16 each multiply-add adds a quarter.
+TEST(Peak, ProbeOfPairsComputesWhatItCounts) {
+  for (const KernelRow* row : SupportedKernels()) {
+    if (std::string_view(row->name) != "avx512bf16") continue;
+    EXPECT_EQ(row->bf16.probe(64), static_cast<float>(64 * row->bf16.probe_width) / 4);
   }
 }
 
