@@ -6,7 +6,7 @@
 // bytes and f32 scales, which the first-level cache holds while all rows read them.
 
 constexpr int64_t kFewRows = 4;
-constexpr int64_t kAhead = 2048;  // bytes that are fetched before they are read
+constexpr int64_t kAhead = 4096;  // bytes that are fetched before they are read
 constexpr int64_t kUnits = 4;     // of 64 of k
 constexpr int64_t kGroupPanels = 6;
 // With twelve sums, four rows and three panels: no rows of 16 are left over.
@@ -55,7 +55,7 @@ struct FewSums {
     return Block::kGroups == 4 ? sums[at] : sums[at] + sums[at + 1];
   }
   I Start(int r, int64_t unit, int at) const {
-    return IntSet1(-Block::kOffset * SumAt(r, unit, at));
+    return IntSet1((TakenFrom(Block::kBytesBits) - Block::kOffset) * SumAt(r, unit, at));
   }
   V Sum(int r, int64_t unit, int at) const { return Set1(static_cast<float>(SumAt(r, unit, at))); }
 };
@@ -70,23 +70,19 @@ inline void BlockUnit(const QuantBlock* left, int64_t row, const Sums& of_rows,
   V total[R][P];
 #pragma GCC unroll 4
   for (int g = 0; g < Block::kGroups; ++g) {
-    I dot[R][P];
+    Dots<Block::kBytesBits> dot[R][P];
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const I start = of_rows.Start(r, u, kStep * g);
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) dot[r][p] = start;
-    }
-#pragma GCC unroll 16
-    for (int line = kLines * g; line < kLines * (g + 1); ++line) {
+    for (int i = 0; i < kLines; ++i) {
+      const int line = kLines * g + i;
       W w[P];
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) w[p] = FromLine(right[p].At(u, line));
+      for (int p = 0; p < P; ++p) w[p] = FromLine<Block::kBytesBits>(right[p].At(u, line));
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         const X four = LoadFour(x + r * kQuantBlock + 4 * line);
+        const auto start = [&] { return of_rows.Start(r, u, kStep * g); };
 #pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) dot[r][p] = Dot(dot[r][p], w[p], four);
+        for (int p = 0; p < P; ++p) dot[r][p].Add(w[p], four, i, start);
       }
     }
 #pragma GCC unroll 16
@@ -94,7 +90,7 @@ inline void BlockUnit(const QuantBlock* left, int64_t row, const Sums& of_rows,
       const V scale = right[p].Scale(u, g);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
-        total[r][p] = Fma(ToFloats(dot[r][p]), scale, g == 0 ? Zero() : total[r][p]);
+        total[r][p] = Fma(ToFloats(dot[r][p].sum), scale, g == 0 ? Zero() : total[r][p]);
       if constexpr (Block::kLeast) {
         const V least = right[p].Least(u, g);
 #pragma GCC unroll 16
@@ -175,7 +171,8 @@ template <typename Block>
     if (height > kQuantSide - in_block) height = kQuantSide - in_block;
     const QuantBlock* blocks = left + row / kQuantSide * left_stride;
     RowSums of_rows;
-    FindSums<Block::kGroups, Block::kLeast>(blocks, in_block, height, units, offset, &of_rows);
+    FindSums<Block::kGroups, Block::kLeast>(blocks, in_block, height, units,
+                                            offset - TakenFrom(Block::kBytesBits), &of_rows);
     float* to = c + row * c_stride;
     if (cols % kQuantSide == 0) {
       BlockRows<kBlockRows, Block>(blocks, in_block, height, of_rows, right, panels, units, to,
@@ -235,9 +232,13 @@ inline void BlockFewRows(const QuantBlock* left, int64_t row, int64_t rows,
     for (int64_t b = 0; b < blocks; b += Block::kUnits, from += Block::kBytes) {
       const Block block[1] = {{from}};
       const FewSums<Block> of_rows = {left + b, row};
+      // A unit's share at a time: all of a block's lines at once would wait for each other.
+      constexpr int64_t kShare = Block::kBytes / Block::kUnits;
+      for (int64_t u = 0; u < Block::kUnits; ++u) {
 #pragma GCC unroll 64
-      for (int64_t i = 0; i < Block::kBytes; i += 64) __builtin_prefetch(from + kAhead + i);
-      for (int64_t u = 0; u < Block::kUnits; ++u) BlockUnit(left + b, row, of_rows, block, u, sums);
+        for (int64_t i = 0; i < kShare; i += 64) __builtin_prefetch(from + kAhead + u * kShare + i);
+        BlockUnit(left + b, row, of_rows, block, u, sums);
+      }
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) StoreN(c + r * c_stride + j, sums[r][0], width);
@@ -249,8 +250,9 @@ void BlockProduct(const QuantBlock* left, int64_t left_stride, int64_t rows,
                   const BlockPanels& right, int64_t cols, int64_t blocks, float* c,
                   int64_t c_stride, bool accumulate) {
   if (rows > kFewRows) {
-    BlockManyRows<Block>(BlockGroup<BlockBytes<Block::kGroups, Block::kLeast>>, left, left_stride,
-                         rows, right, cols, blocks, c, c_stride, accumulate);
+    using Bytes = BlockBytes<Block::kGroups, Block::kLeast, SumBits(Block::kBytesBits)>;
+    BlockManyRows<Block>(BlockGroup<Bytes>, left, left_stride, rows, right, cols, blocks, c,
+                         c_stride, accumulate);
   } else {
     BlockFewRows<kFewRows, Block>(left, 0, rows, right, cols, blocks, c, c_stride, accumulate);
   }

@@ -1,5 +1,5 @@
-// int_scalar.inl in two AVX2 registers: with AVX-VNNI where the file is compiled for it, else
-// through sums of two 16-bit products, of the even and of the odd numbers.
+// int_scalar.inl in two AVX2 registers: with AVX-VNNI where the file is compiled for it, else with
+// VPMADDUBSW, which adds two products of an unsigned and a signed byte in 16 bits.
 
 struct I {
   __m256i half[2];
@@ -70,7 +70,10 @@ inline W LoadSigned(const uint8_t* p) {
   const __m256i flip = _mm256_set1_epi8(static_cast<char>(-128));
   return {_mm256_xor_si256(LoadBytes(p, 0), flip), _mm256_xor_si256(LoadBytes(p, 1), flip)};
 }
-inline W FromLine(const Line& line) { return {HalfOf(line, 0), HalfOf(line, 1)}; }
+template <int kBits>
+inline W FromLine(const Line& line) {
+  return {HalfOf(line, 0), HalfOf(line, 1)};
+}
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   for (int h = 0; h < 2; ++h) {
     const __m256i bytes = LoadBytes(p, h);
@@ -83,46 +86,75 @@ inline I Dot(I sum, const W& w, const X& x) {
   return {_mm256_dpbusd_avx_epi32(sum.half[0], w.half[0], x.four),
           _mm256_dpbusd_avx_epi32(sum.half[1], w.half[1], x.four)};
 }
+
+#include "kernel/int_sums.inl"
 #else
 constexpr int32_t kSignedOffset = 0;
 
 struct W {
-  __m256i even[2], odd[2];
+  __m256i half[2];
 };
 struct X {
-  __m256i even, odd;
+  __m256i four;
 };
 
-inline __m256i EvenSigned(__m256i x) { return _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8); }
-inline __m256i OddSigned(__m256i x) { return _mm256_srai_epi16(x, 8); }
-inline W LoadSigned(const uint8_t* p) {
-  const __m256i low = LoadBytes(p, 0), high = LoadBytes(p, 1);
-  return {{EvenSigned(low), EvenSigned(high)}, {OddSigned(low), OddSigned(high)}};
-}
+inline W LoadSigned(const uint8_t* p) { return {LoadBytes(p, 0), LoadBytes(p, 1)}; }
+// What FromLine takes from every byte of so many bits: those of 8 become signed.
+constexpr int32_t TakenFrom(int bits) { return bits == 8 ? 128 : 0; }
+template <int kBits>
 inline W FromLine(const Line& line) {
-  const __m256i low = HalfOf(line, 0), high = HalfOf(line, 1), mask = _mm256_set1_epi16(255);
-  return {{_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)},
-          {_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)}};
+  const __m256i taken = _mm256_set1_epi8(static_cast<char>(TakenFrom(kBits)));
+  return {_mm256_xor_si256(HalfOf(line, 0), taken), _mm256_xor_si256(HalfOf(line, 1), taken)};
 }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
-  const __m256i mask = _mm256_set1_epi16(15);
   for (int h = 0; h < 2; ++h) {
     const __m256i bytes = LoadBytes(p, h);
-    low->even[h] = _mm256_and_si256(bytes, mask);
-    high->even[h] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask);
-    low->odd[h] = _mm256_and_si256(_mm256_srli_epi16(bytes, 8), mask);
-    high->odd[h] = _mm256_srli_epi16(bytes, 12);
+    low->half[h] = LowNibbles(bytes);
+    high->half[h] = LowNibbles(_mm256_srli_epi16(bytes, 4));
   }
 }
-inline X LoadFour(const int8_t* p) {
-  const __m256i four = BroadcastFour(p);
-  return {EvenSigned(four), OddSigned(four)};
-}
-inline I Dot(I sum, const W& w, const X& x) {
-  for (int h = 0; h < 2; ++h) {
-    sum.half[h] = _mm256_add_epi32(sum.half[h], _mm256_madd_epi16(w.even[h], x.even));
-    sum.half[h] = _mm256_add_epi32(sum.half[h], _mm256_madd_epi16(w.odd[h], x.odd));
-  }
+inline X LoadFour(const int8_t* p) { return {BroadcastFour(p)}; }
+
+inline void Forget(X& x) { asm volatile("" : "+x"(x.four)); }
+
+// A sum that the compiler may not add up in another order, which takes more registers than there
+// are.
+inline __m256i InThisOrder(__m256i sum) {
+  asm("" : "+x"(sum));
   return sum;
 }
+
+// Activations reach from -127 to 127, so a pair of products lies within 254 times the greatest
+// weight, and so many lines of pairs within 16 bits: 8 of 15, 4 of 31, 2 of 63; of signed bytes
+// (at most 128) one.
+constexpr int LinesAtOnce(int bits) { return bits >= 8 ? 1 : 1 << (7 - bits); }
+constexpr int SumBits(int bits) { return bits; }
+static_assert(LinesAtOnce(4) * 254 * 15 < 1 << 15 && LinesAtOnce(5) * 254 * 31 < 1 << 15 &&
+              LinesAtOnce(6) * 254 * 63 < 1 << 15 && LinesAtOnce(8) * 254 * 128 < 1 << 15);
+
+// Of bytes below 1 << kBits, or signed ones where kBits is 8, line after line: LinesAtOnce of them
+// in 16 bits, then in 32. The first begins with start().
+template <int kBits>
+struct Dots {
+  __m256i part[2];
+  I sum;
+
+  template <typename Start>
+  inline void Add(const W& w, const X& x, int line, const Start& start) {
+    constexpr int kLines = LinesAtOnce(kBits);
+    for (int h = 0; h < 2; ++h) {
+      // A signed product is that of the magnitude and of the number with the weight's sign.
+      const __m256i pairs = kBits == 8 ? _mm256_maddubs_epi16(_mm256_abs_epi8(w.half[h]),
+                                                              _mm256_sign_epi8(x.four, w.half[h]))
+                                       : _mm256_maddubs_epi16(w.half[h], x.four);
+      part[h] = line % kLines == 0 ? pairs : InThisOrder(_mm256_add_epi16(part[h], pairs));
+    }
+    if ((line + 1) % kLines != 0) return;
+    const I before = line < kLines ? start() : sum;
+    for (int h = 0; h < 2; ++h) {
+      const __m256i four = _mm256_madd_epi16(part[h], _mm256_set1_epi16(1));
+      sum.half[h] = InThisOrder(_mm256_add_epi32(before.half[h], four));
+    }
+  }
+};
 #endif

@@ -48,7 +48,10 @@ struct X {
 inline W LoadSigned(const uint8_t* p) {
   return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0x80808080)))};
 }
-inline W FromLine(Line bytes) { return {reinterpret_cast<__m512i>(bytes)}; }
+template <int kBits>
+inline W FromLine(Line bytes) {
+  return {reinterpret_cast<__m512i>(bytes)};
+}
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   const __m512i bytes = _mm512_loadu_si512(p), mask = _mm512_set1_epi32(0x0f0f0f0f);
   low->v = _mm512_and_si512(bytes, mask);
@@ -72,6 +75,7 @@ inline W LoadSigned(const uint8_t* p) {
   const __m512i bytes = _mm512_loadu_si512(p);
   return {EvenSigned(bytes), OddSigned(bytes)};
 }
+template <int kBits>
 inline W FromLine(Line line) {
   const auto bytes = reinterpret_cast<__m512i>(line);
   return {_mm512_and_si512(bytes, _mm512_set1_epi16(255)), _mm512_srli_epi16(bytes, 8)};
@@ -92,3 +96,5 @@ inline I Dot(I sum, const W& w, const X& x) {
   return {_mm512_add_epi32(even, _mm512_madd_epi16(w.odd, x.odd))};
 }
 #endif
+
+#include "kernel/int_sums.inl"

@@ -39,6 +39,7 @@ inline W LoadSigned(const uint8_t* p) {
   for (int i = 0; i < 64; ++i) w.number[i] = static_cast<int8_t>(p[i]);
   return w;
 }
+template <int kBits>
 [[gnu::noinline]] W FromLine(const Line& line) {
   uint8_t bytes[64];
   __builtin_memcpy(bytes, &line, sizeof(bytes));
@@ -60,6 +61,7 @@ inline X LoadFour(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
   }
   return sum;
 }
+#include "kernel/int_sums.inl"
 [[gnu::noinline]] V ToFloats(I a) {
   V r;
   for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(a.lane[i]);

@@ -8,37 +8,38 @@ constexpr int64_t kBlockGroup = 8;  // blocks of them
 // The integer sums of one block: R rows from `row` on and P panels.
 template <bool kQ4, int R, int P>
 inline void QuantDots(const QuantBlock& left, int64_t row, const uint8_t* integers, int64_t stride,
-                      I (&dot)[R][P]) {
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    const int32_t start = kQ4 ? 0 : -kSignedOffset * left.sum[row + r];
-#pragma GCC unroll 16
-    for (int p = 0; p < P; ++p) dot[r][p] = IntSet1(start);
-  }
+                      Dots<kQ4 ? 4 : 8> (&dot)[R][P]) {
   const int8_t* x = left.q[row];
   if constexpr (kQ4) {
-    for (int64_t i = 0; i < kQ4Tile; i += 64) {
+#pragma GCC unroll 16
+    for (int line = 0; line < 16; line += 2) {
       W low[P], high[P];
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) LoadNibbles(integers + p * stride + i, &low[p], &high[p]);
+      for (int p = 0; p < P; ++p) LoadNibbles(integers + p * stride + 32 * line, &low[p], &high[p]);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const X first = LoadFour(x + r * kQuantBlock + i / 8);
-        const X second = LoadFour(x + r * kQuantBlock + i / 8 + 4);
+        const X first = LoadFour(x + r * kQuantBlock + 4 * line);
+        const X second = LoadFour(x + r * kQuantBlock + 4 * line + 4);
+        const auto start = [] { return IntSet1(0); };
 #pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) dot[r][p] = Dot(Dot(dot[r][p], low[p], first), high[p], second);
+        for (int p = 0; p < P; ++p) {
+          dot[r][p].Add(low[p], first, line, start);
+          dot[r][p].Add(high[p], second, line + 1, start);
+        }
       }
     }
   } else {
-    for (int64_t i = 0; i < kQ8Tile; i += 64) {
+#pragma GCC unroll 16
+    for (int line = 0; line < 16; ++line) {
       W w[P];
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) w[p] = LoadSigned(integers + p * stride + i);
+      for (int p = 0; p < P; ++p) w[p] = LoadSigned(integers + p * stride + 64 * line);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        const X four = LoadFour(x + r * kQuantBlock + i / 16);
+        const X four = LoadFour(x + r * kQuantBlock + 4 * line);
+        const auto start = [&] { return IntSet1(-kSignedOffset * left.sum[row + r]); };
 #pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) dot[r][p] = Dot(dot[r][p], w[p], four);
+        for (int p = 0; p < P; ++p) dot[r][p].Add(w[p], four, line, start);
       }
     }
   }
@@ -61,7 +62,7 @@ inline void QuantTile(const QuantBlock* left, int64_t row, const QuantPanels& ri
     }
   }
   for (int64_t b = 0; b < blocks; ++b) {
-    I dot[R][P];
+    Dots<kQ4 ? 4 : 8> dot[R][P];
     QuantDots<kQ4, R, P>(left[b], row, right.integers + b * kTile, right.stride, dot);
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
@@ -70,7 +71,7 @@ inline void QuantTile(const QuantBlock* left, int64_t row, const QuantPanels& ri
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         const V both = Mul(Set1(left[b].scale[row + r]), scale);
-        sum[r][p] = Fma(ToFloats(dot[r][p]), both, sum[r][p]);
+        sum[r][p] = Fma(ToFloats(dot[r][p].sum), both, sum[r][p]);
       }
       if constexpr (kQ4) {
         const V least = LoadHalfs(scales + kQuantSide);
@@ -149,22 +150,27 @@ void QuantProduct(const QuantBlock* left, int64_t left_stride, int64_t rows,
   }
 }
 
-constexpr int kProbeSums = kQuantSums < 12 ? kQuantSums + 1 : 12;
+constexpr int kProbeSums = kQuantSums < 12 ? 4 : 12;
 
 float QuantProbe(int64_t rounds) {
   Line line = {};
   int8_t numbers[4] = {};
-  I sum[kProbeSums];
-  for (int i = 0; i < kProbeSums; ++i) sum[i] = IntSet1(0);
+  Dots<8> dot[kProbeSums];
+#pragma GCC unroll 16
+  for (int i = 0; i < kProbeSums; ++i) dot[i].sum = IntSet1(0);
   // What the compiler cannot know to be zero.
   asm volatile("" : : "r"(&line), "r"(numbers) : "memory");
-  const W w = FromLine(line);
-  const X x = LoadFour(numbers);
+  const W w = FromLine<8>(line);
+  X x = LoadFour(numbers);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kProbeSums; ++i) sum[i] = Dot(sum[i], w, x);
+    for (int i = 0; i < kProbeSums; ++i) {
+      Forget(x);
+      dot[i].Add(w, x, 1, [] { return I{}; });
+    }
   }
   V total = Zero();
-  for (int i = 0; i < kProbeSums; ++i) total = Add(total, ToFloats(sum[i]));
+#pragma GCC unroll 16
+  for (int i = 0; i < kProbeSums; ++i) total = Add(total, ToFloats(dot[i].sum));
   return ReduceAdd(total);
 }

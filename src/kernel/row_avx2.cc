@@ -17,7 +17,7 @@ constexpr int kPairRows = 3, kPairPanels = 1;
 #include "kernel/bf16_steps_fma.inl"
 // What it defines.
 #include "kernel/bf16_product.inl"
-constexpr int kQuantRows = 3, kQuantSums = 3;
+constexpr int kQuantRows = 4, kQuantSums = 4;
 #include "kernel/int_avx2.inl"
 #include "kernel/quant_product.inl"
 #include "kernel/quant_rows.inl"
