@@ -397,7 +397,7 @@ class FromTextToText(CommandLine):
         self.assertIn(b"questions without an answer: 1", run.stderr)
         self.assertIn(b"the answer to 'the cat' is cut off at 4 tokens; --max-tokens gives more", run.stderr)
         self.assertGreater(len(run.stdout), 1)
-        # An interruption at the question is an end like any other.
+        # A script must not take the answers before an interruption for all.
         for stop in (signal.SIGINT, signal.SIGTERM):
             chat = subprocess.Popen([PROGRAM, *map(str, talk)], cwd=self.folder, stdin=subprocess.PIPE,
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
@@ -406,7 +406,7 @@ class FromTextToText(CommandLine):
             self.assertTrue(chat.stdout.readline())
             chat.send_signal(stop)
             error = chat.communicate(timeout=60)[1]
-            self.assertEqual(chat.returncode, 0, error.decode())
+            self.assertEqual(chat.returncode, 130, error.decode())
         info = json.loads(self.succeed("info", "--model", model, "--json"))
         self.assertLess(info["active_parameters"], info["parameters"])
         self.refuse(1, "pretrain", "tiny", "--data", "data", "--out", "run", says="run")

@@ -38,6 +38,8 @@ void AddHints(Program& program) {
   for (const char* name : {"sft", "fine-tune", "tune"})
     program.AddHint(name, "`finetune` learns to answer as the assistant of chats does");
   program.AddHint("distill", "`distil` makes a student of a teacher");
+  for (const char* name : {"eval", "test", "score"})
+    program.AddHint(name, "`evaluate` measures a model, `task score` an answer");
   for (const char* name : {"train", "learn"})
     program.AddHint(name, "`pretrain` trains on text, `finetune` on chats, `reinforce` on rewards");
   for (const char* name : {"grpo", "rl", "ppo"})

@@ -14,6 +14,7 @@
 #include "app/speculate_flag.h"
 #include "app/speech.h"
 #include "app/weights_flag.h"
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "base/interrupt.h"
@@ -164,13 +165,11 @@ void Talk(const ChatFlags& options, ChatPartner& chat) {
   int64_t unanswered = 0;
   uint64_t turn = 0;  // of those asked
   while (!Interrupted() && lines.Next(&question)) {
-    if (question.empty()) continue;
-    const bool command = chat.remembers();  // a question there may be any word
-    if (command ? question == "/exit" || question == "/quit"
-                : question == "exit" || question == "quit") {
-      break;
-    }
-    if (command && question == "/clear") {
+    if (TrimAscii(question).empty()) continue;
+    if (question == "/exit" || question == "/quit") break;
+    const bool talk = chat.remembers();  // a question there may be any word
+    if (!talk && (question == "exit" || question == "quit")) break;
+    if (talk && question == "/clear") {
       chat.Clear();
       continue;
     }
@@ -185,6 +184,7 @@ void Talk(const ChatFlags& options, ChatPartner& chat) {
       ++unanswered;
     }
   }
+  LeaveIfAsked(Interrupted);  // or a script would take half of the answers for all
   if (unanswered > 0 && !lines.terminal())
     Fail("questions without an answer: {}; see above", unanswered);
 }

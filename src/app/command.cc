@@ -73,8 +73,8 @@ std::string ExplainUsage(const CLI::App& app, const CLI::ParseError& error,
   const std::vector<std::string> subcommands = KnownSubcommands(command);
   if (!flag && subcommands.empty())
     return fmt::format("{}: unexpected '{}' (see {} --help)", path, unknown, path);
-  const std::string what =
-      fmt::format("{}: unknown {} '{}'", path, flag ? "flag" : "command", unknown);
+  const std::string what = fmt::format("{}unknown {} '{}'", command == &app ? "" : path + ": ",
+                                       flag ? "flag" : "command", unknown);
   if (const auto hint = hints.find(unknown); hint != hints.end())
     return fmt::format("{}: {}", what, hint->second);
   const std::string near = DidYouMean(unknown, flag ? KnownFlags(command) : subcommands);

@@ -185,10 +185,10 @@ TEST(Command, UnknownNamesAreToldTheNearest) {
   // Near is up to half of what was typed.
   EXPECT_EQ(Refused({"make", "here", "--whxx"}),
             "prog make: unknown flag '--whxx'; did you mean '--whole'?");
-  EXPECT_EQ(Refused({"mak"}), "prog: unknown command 'mak'; did you mean 'make'?");
+  EXPECT_EQ(Refused({"mak"}), "unknown command 'mak'; did you mean 'make'?");
   EXPECT_EQ(Refused({"mesure", "--whole", "1"}),
-            "prog: unknown command 'mesure'; did you mean 'measure'?");
-  EXPECT_EQ(Refused({"xy"}), "prog: unknown command 'xy'; there are make, measure");
+            "unknown command 'mesure'; did you mean 'measure'?");
+  EXPECT_EQ(Refused({"xy"}), "unknown command 'xy'; there are make, measure");
   EXPECT_EQ(Refused({"make", "here", "there"}),
             "prog make: unexpected 'there' (see prog make --help)");
   EXPECT_TRUE(Says(Refused({"make"}), "place is required (see prog make --help)"));

@@ -477,6 +477,23 @@ TEST_F(CommandsTest, TaskCheckCountsProblemsAndTheirOwnAnswers) {
   EXPECT_EQ(by_program["problems"], 3);
   EXPECT_EQ(by_program["own_answers"], 1);
   EXPECT_EQ(by_program["own_answers_right"], 1);
+  // What a program fails on it has not found wrong.
+  const std::string failing = CallProgram({"task", "check", "--problems",
+                                           scratch_->Write("two.jsonl",
+                                                           "{\"prompt\":\"a\",\"answer\":\"1\"}\n"
+                                                           "{\"prompt\":\"b\",\"answer\":\"2\"}\n"),
+                                           "--reward",
+                                           "while read -r line; do case $line in *'er>2'*) echo "
+                                           "garbage;; *) id=${line#*:}; echo \"{\\\"id\\\": "
+                                           "${id%%,*}, \\\"score\\\": 0.5}\";; esac; done",
+                                           "--reward-seconds", "120", "--held-out-share", "1"})
+                                  .error;
+  EXPECT_NE(failing.find("two.jsonl:1: its own answer '1' is worth 0.5"), std::string::npos)
+      << failing;
+  EXPECT_NE(failing.find("two.jsonl:2: its own answer '2' could not be scored: the reward program "
+                         "wrote a line that is not JSON: garbage"),
+            std::string::npos)
+      << failing;
   // Ten of many are shown.
   lines.clear();
   for (int i = 0; i < 15; ++i)

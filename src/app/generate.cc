@@ -122,6 +122,12 @@ void ExplainWhatIsMissing(const GenerateOptions& options, const LoadedModel& loa
                     "of the training text does, often behind a newline",
                     empty, Counted(std::ssize(completions), "text"), end));
   }
+  const int64_t cut = std::ranges::count(completions, FinishReason::kLength, &Completion::finish);
+  if (cut > 0) {
+    const bool all = static_cast<int64_t>(completions.front().tokens.size()) < options.max_tokens;
+    Note(fmt::format("{} of {} cut off; {}", cut, Counted(std::ssize(completions), "text"),
+                     all ? "the context is full" : "--max-tokens gives more"));
+  }
   if (hidden && !options.special) Note("special tokens are not shown; --special shows them");
 }
 

@@ -95,7 +95,7 @@ void ReinforceView::Show(const ReinforceMetrics& m) {
   faults_ += m.faults.samples;
   if (m.faults.samples > 0 && faults_ >= 2 * faults_told_) {
     faults_told_ = faults_;
-    Note(fmt::format("after step {}: {}; each costs its sample only, {} so far", m.step,
+    Note(fmt::format("after step {}: {}; each costs its sample only, {} in steps so far", m.step,
                      DescribeFaults(m.faults), faults_));
   }
 }

@@ -262,13 +262,26 @@ TEST_F(CommandsTest, GenerateTellsOfHiddenTokensOnly) {
   }
 }
 
-// Each question is echoed and drawn from a stream of its own (an empty line is none), and its text
-// is shown but for the end mark.
+TEST_F(CommandsTest, GenerateTellsOfTextsThatAreCutOff) {
+  const auto told = [&](const std::string& max_tokens) {
+    return CallProgram({"generate", "--model", Model(), "--prompt", "1", "--samples", "3",
+                        "--temperature", "0", "--max-tokens", max_tokens})
+        .error;
+  };
+  EXPECT_NE(told("1").find("3 of 3 texts cut off; --max-tokens gives more"), std::string::npos)
+      << told("1");
+  EXPECT_NE(told("100000").find("3 of 3 texts cut off; the context is full"), std::string::npos)
+      << told("100000");
+}
+
+// Each question is echoed and drawn from a stream of its own (white space is none), and its text is
+// shown but for the end mark.
 TEST_F(CommandsTest, ChatAnswersLineByLine) {
   const LoadedModel loaded(Model());
   Engine engine(loaded.model(), loaded.weights(),
                 {.form = CacheForm::kLatent, .slots = 1, .capacity = 128});
-  std::istringstream input("sum 1+2\n\nsum 1+2\n" + std::string(200, '+') + "\nsum 4");
+  std::istringstream input("sum 1+2\n\n \nsum 1+2\n" + std::string(200, '+') +
+                           "\nsum 4\n/exit\nsum 5");
   std::string expected;
   bool cut = false;
   for (const auto& [turn, question] : {std::pair<uint64_t, std::string>{0, "sum 1+2"},

@@ -47,8 +47,9 @@ std::string ReadRecipe(const std::string& name_or_path) {
     FailUsage("{} is a folder, not a recipe; a checkpoint is given with --model", name_or_path);
   if (FileExists(name_or_path)) return ReadFile(name_or_path, 1 << 20);
   if (name_or_path.ends_with(".toml") || name_or_path.find('/') != std::string::npos) {
-    FailUsage("{}: no such recipe file; check the path, or name a built-in recipe: {}",
-              name_or_path, fmt::join(RecipeNames(), ", "));
+    FailUsage("{}: no such recipe file{}; check the path, or name a built-in recipe: {}",
+              name_or_path, name_or_path.ends_with(".toml") ? "" : ", and nothing is downloaded",
+              fmt::join(RecipeNames(), ", "));
   }
   FailUsage("'{}' is neither a file nor a built-in recipe; built in are {}{}", name_or_path,
             fmt::join(RecipeNames(), ", "), DidYouMean(name_or_path, RecipeNames()));

@@ -20,7 +20,9 @@ TEST(ReadRecipe, IsABuiltInOneOrAFile) {
   EXPECT_EQ(ReadRecipe(scratch.Write("own.toml", "steps = 1\n")), "steps = 1\n");
   EXPECT_TRUE(Says(MessageOf([&] { ReadRecipe(scratch.path()); }), "is a folder, not a recipe"));
   EXPECT_TRUE(Says(MessageOf([&] { ReadRecipe(scratch / "none"); }), "no such recipe file"));
-  EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("none.toml"); }), "no such recipe file"));
+  EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("none.toml"); }), "no such recipe file; check"));
+  EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("Qwen/Qwen2.5-0.5B"); }),
+                   "no such recipe file, and nothing is downloaded; check"));
   EXPECT_TRUE(Says(MessageOf([] { ReadRecipe("countdwn"); }), "did you mean 'countdown'?"));
 }
 
@@ -177,7 +179,7 @@ TEST(RunProgram, ExitCodesTellUsageFromOtherErrors) {
   EXPECT_EQ(ProgramName(), "./darkhorse");
   EXPECT_EQ(Exit({"tsk"}, &out, &error), 2);
   EXPECT_EQ(out, "");
-  EXPECT_EQ(error, "darkhorse: error: darkhorse: unknown command 'tsk'; did you mean 'task'?\n");
+  EXPECT_EQ(error, "darkhorse: error: unknown command 'tsk'; did you mean 'task'?\n");
   EXPECT_EQ(Exit({"report", "/nowhere"}, &out, &error), 1);
   EXPECT_TRUE(error.starts_with("darkhorse: error: /nowhere: no such folder")) << error;
   std::string help;

@@ -120,9 +120,10 @@ void Check(const CheckOptions& options) {
     right += scores[i].correct && !all[i]->answer.empty();
     constexpr int64_t kShown = 10;
     if (scores[i].correct || all[i]->answer.empty() || own - right > kShown) continue;
-    Note(fmt::format("{}: its own answer '{}' is worth {}: {}", all[i]->where,
-                     all[i]->answer.substr(0, all[i]->answer.find('\n')), scores[i].value,
-                     scores[i].why));
+    const std::string worth =
+        scores[i].failed ? "could not be scored" : fmt::format("is worth {}", scores[i].value);
+    Note(fmt::format("{}: its own answer '{}' {}: {}", all[i]->where,
+                     all[i]->answer.substr(0, all[i]->answer.find('\n')), worth, scores[i].why));
   }
   if (own > 0 && right == 0 && problems.rule != "regex") {
     Note(

@@ -91,8 +91,9 @@ void Train(const TrainOptions& options) {
   }
   NoteUnread(report);
   if (tokenizer.vocab_size() < options.tokenizer.vocab_size) {
-    Note(fmt::format("the text has pairs for {} tokens only, not {}; more text gives more",
-                     tokenizer.vocab_size(), options.tokenizer.vocab_size));
+    Note(fmt::format(
+        "the text has pairs for {} tokens only, not {}; more text of more kinds gives more",
+        tokenizer.vocab_size(), options.tokenizer.vocab_size));
   }
   RequireNoOther(options.out, tokenizer.hash());
   out.Write(tokenizer.ToJson());

@@ -78,6 +78,8 @@ std::string JsonFault(std::string_view text, size_t byte, std::string_view what)
                                                          : what;
   // The parser names the byte that does not go on with the character, not the one that began it.
   if (reason.find("ill-formed UTF-8") != reason.npos) byte = ValidUtf8Prefix(text) + 1;
+  if (reason.starts_with("number overflow"))  // no byte is told
+    return fmt::format("not valid JSON: {}; in quotes it may be any", Printable(reason, 120));
   const std::string known = KnownFault(text, std::max<size_t>(byte, 1) - 1, reason);
   return fmt::format("not valid JSON{}: {}", byte > 0 ? fmt::format(" at byte {}", byte) : "",
                      known.empty() ? Printable(reason, 120) : known);

@@ -95,6 +95,7 @@ constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.jso
 
 [[noreturn]] void FailNoDirectory(std::string directory) {
   while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
+  if (directory.ends_with(".gguf")) Fail("{}: no such file", directory);
   const fs::path parent = fs::path(directory).parent_path();
   const fs::path run = parent.filename() == "checkpoints" ? parent.parent_path() : parent;
   const std::string beside = CheckpointsBeside(directory);
@@ -114,7 +115,6 @@ constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.jso
         "{}: no such folder, and nothing is downloaded; fetch the model and name its folder, which "
         "holds {}",
         directory, kModelFiles);
-  if (directory.ends_with(".gguf")) Fail("{}: no such file", directory);
   Fail("{}: no such folder; name one that holds {}", directory, kModelFiles);
 }
 
@@ -122,6 +122,11 @@ std::string RecipePath(const std::string& run) { return run + "/recipe.toml"; }
 
 // Every run has its recipe before anything else.
 void RefuseFilesOfAnother(const std::string& run, const std::vector<std::string>& written) {
+  // "new/../old": what lies in old would only be seen once new is made.
+  std::error_code error;
+  const std::string meant = fs::weakly_canonical(run, error).string();
+  if (!error && !FileExists(run) && FileExists(meant))
+    Fail("{}: leads through a folder that does not exist; name {} itself", run, meant);
   // A tokenizer lies in folders of data and of models.
   std::vector<std::string> names = {"checkpoints", kInputs, "tokenizer.json"};
   names.insert(names.end(), written.begin(), written.end());
@@ -250,6 +255,11 @@ std::string RecipeChange::Describe() const {
   return fmt::format("recipe changed: {} {} -> {}", field, before, after);
 }
 
+std::string ToldOfNoCheckpoint(const std::string& run) {
+  if (!FileExists(RecipePath(run))) return "";
+  return fmt::format("{} has no checkpoint: starting from the first step", run);
+}
+
 std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,
                                       const std::vector<std::string>& written,
                                       const std::vector<StepsField>& may_grow,
@@ -264,6 +274,14 @@ std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string&
   const std::vector<RecipeField> before = FieldsOfRecipe(ReadFile(path)),
                                  now = FieldsOfRecipe(toml), standard = FieldsOfRecipe(defaults);
   RefuseAnotherKind(run, before, now);
+  const bool known = std::ranges::any_of(
+      now, [&](const RecipeField& field) { return FindField(before, field) != nullptr; });
+  if (!known) {
+    Fail(
+        "{}: is no recipe of this program, so this is no run to go on with; choose another run "
+        "directory",
+        path);
+  }
   const std::string_view whose = goes_on ? "was started" : "in this folder was started";
   // A recipe is written whole, so that only another version has other fields.
   const auto refuse_version = [&](const RecipeField& field, std::string_view had) {

@@ -75,6 +75,9 @@ struct StepsField {
   std::string why_not = "";  // where it may not change any more, what stands in the way
 };
 
+// What to tell who resumes a run that was begun and has no checkpoint; "" if it was not begun.
+std::string ToldOfNoCheckpoint(const std::string& run);
+
 // How a recipe differs from the one that its run was started with.
 struct RecipeChange {
   std::string field, before, after;

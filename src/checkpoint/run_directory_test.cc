@@ -178,12 +178,22 @@ TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   EXPECT_EQ(record("a = 1\n[b]\n", true), of_another_version("have 'c'"));
   EXPECT_EQ(record("a = 1\n[b]\nc = 2\nd = 4\n", true), of_another_version("have no 'd'"));
   EXPECT_EQ(record("a = 1\n[b]\nd = 4\n\n[e]\nc = 2\n", true), of_another_version("have no 'd'"));
+  EXPECT_EQ(record("e = 1\n", true),
+            dir.path() +
+                "/recipe.toml: is no recipe of this program, so this is no run to go on with; "
+                "choose another run directory");
   const ScratchDirectory other;
   other.Write("inputs.json", "{}");
   EXPECT_EQ(MessageOf([&] { CheckRecipe(other.path(), "a = 1\n", true, {}); }),
             other.path() +
                 ": holds other files (inputs.json) and no recipe.toml, so it is no run to go on "
                 "with; choose another run directory");
+  // Under a name by which it cannot be opened before the run makes a folder.
+  const std::string by_way =
+      other / "new/../../" + other.path().substr(other.path().rfind('/') + 1);
+  EXPECT_EQ(
+      MessageOf([&] { CheckRecipe(by_way, "a = 1\n", false, {}); }),
+      by_way + ": leads through a folder that does not exist; name " + other.path() + " itself");
 }
 
 TEST(CheckRecipeTest, AFileMayMoveUnderItsName) {

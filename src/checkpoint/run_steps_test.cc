@@ -159,7 +159,7 @@ TEST_F(CheckpointTest, ARunGoesOnOnlyWithItsOwnRecipe) {
   EXPECT_EQ(message(run(), recipe), "");
   EXPECT_TRUE(Says(message(run(), "[model]\na = 1\n\n[train]\na = 3\n"),
                    "was started with 'a = 2' in [train], now it is 'a = 3'"));
-  EXPECT_TRUE(Says(message(run(), "[model]\n"), "whose recipes have 'a' in [model]"));
+  EXPECT_TRUE(Says(message(run(), "[train]\na = 2\n"), "whose recipes have 'a' in [model]"));
   // A run that lost its recipe, a checkpoint, prepared data: nothing is written to them.
   MakeDirectories(run() + "/checkpoints");
   fs::remove(run() + "/recipe.toml");

@@ -405,8 +405,9 @@ TEST(Corpus, ChatsAreCalledChats) {
   };
   const std::string chat = R"({"messages": [{"role": "user", "content": "hi"}]})";
   EXPECT_CONTAINS(why(chat, "text"),
-                  "no field \"text\", but \"messages\": a chat, not text; write");
-  EXPECT_CONTAINS(why(chat, "messages"), "field \"messages\" is a chat, not text; write");
+                  "no field \"text\", but \"messages\": a chat, not text; `finetune` reads");
+  EXPECT_CONTAINS(why(chat, "messages"),
+                  "field \"messages\" is a chat, not text; `finetune` reads");
   EXPECT_CONTAINS(why(R"({"conversations": []})", "text"), "but \"conversations\": a chat");
   EXPECT_FALSE(Contains(why(R"({"a": {"messages": []}})", "text"), "chat"));
   EXPECT_FALSE(Contains(why(R"({"messages": "text"})", "text"), "chat"));

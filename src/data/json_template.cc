@@ -57,15 +57,18 @@ class FieldPicker : public nlohmann::json_sax<Json> {
     for (size_t i = 0; i < names_.size(); ++i) {
       if (wrong_type_[i] != nullptr && names_[i] == chat_) {
         return fmt::format(
-            "field \"{}\" is a chat, not text; write each chat as one text into a field", chat_);
+            "field \"{}\" is a chat, not text; `finetune` reads chats, or write each as one text "
+            "into "
+            "a field",
+            chat_);
       }
       if (wrong_type_[i] != nullptr) {
         return fmt::format("field \"{}\" is {}, not a string", names_[i], wrong_type_[i]);
       }
       if (!values_[i] && !chat_.empty()) {
         return fmt::format(
-            "no field \"{}\", but \"{}\": a chat, not text; write each chat as one text into a "
-            "field",
+            "no field \"{}\", but \"{}\": a chat, not text; `finetune` reads chats, or write each "
+            "as one text into a field",
             names_[i], chat_);
       }
       if (!values_[i]) return fmt::format("no field \"{}\"", names_[i]);

@@ -23,10 +23,15 @@ int32_t FindToken(const Tokenizer& tokenizer, const std::string& token, const ch
   if (token.empty()) return -1;
   const std::optional<int32_t> id = tokenizer.TokenId(token);
   if (!id) {
-    Fail(
-        "{} = \"{}\": the tokenizer has no such token; name one of its special tokens or leave it "
-        "empty",
-        field, token);
+    std::vector<std::string> special;
+    for (int32_t i = 0; i < tokenizer.vocab_size() && special.size() < 8; ++i) {
+      if (tokenizer.IsSpecial(i)) special.emplace_back(tokenizer.TokenBytes(i));
+    }
+    Fail("{} = \"{}\": the tokenizer has no such token; {}", field, token,
+         special.empty()
+             ? "it has no special ones, so leave it empty"
+             : fmt::format("name one of its special tokens ({}) or leave it empty",
+                           Printable(fmt::format("{}", fmt::join(special, ", ")), 300)));
   }
   return *id;
 }

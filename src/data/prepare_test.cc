@@ -438,9 +438,8 @@ TEST(Prepare, ImpossibleWishesAreNamed) {
   PrepareOptions options = Options();
   options.eos_token = "<none>";
   const std::string no_token =
-      "_token = \"<none>\": the tokenizer has no such token; name one of its special tokens or "
-      "leave "
-      "it empty";
+      "_token = \"<none>\": the tokenizer has no such token; name one of its special tokens "
+      "(<|begin|>, <|end|>) or leave it empty";
   EXPECT_EQ(error(options, 10), "eos" + no_token);
   options = Options();
   options.bos_token = "<none>";

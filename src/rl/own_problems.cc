@@ -151,10 +151,12 @@ class OwnEnvironment : public Environment {
     }
     for (size_t i = 0; i < answers.size(); ++i) {
       if (problems[i]->answer.empty() || scores[i].correct) continue;
-      note(fmt::format(
-          "the reward program gives {} to the reference answer of {}, as {}{}; that is unusual",
-          scores[i].value, problems[i]->where, completions[i],
-          faults.samples > 0 ? " (" + scores[i].why + ")" : ""));
+      const std::string where =
+          fmt::format("the reference answer of {}, as {}", problems[i]->where, completions[i]);
+      note(scores[i].failed
+               ? fmt::format("the reward program cannot score {} ({})", where, scores[i].why)
+               : fmt::format("the reward program gives {} to {}; that is unusual", scores[i].value,
+                             where));
       break;
     }
   }

@@ -243,10 +243,10 @@ TEST_F(OwnProblemsTest, TheTrialNamesTheFirstRowWhoseOwnAnswerIsNotRight) {
   const std::string failed =
       notes("{\"prompt\": \"c\", \"answer\": 7}\n{\"prompt\": \"d\", \"answer\": 8}\n",
             "*answer\\>8*) echo garbage;; *) " + score("1"));
-  EXPECT_NE(failed.find("gives 0 to the reference answer of " + scratch_ / "rows.jsonl:2"),
+  EXPECT_NE(failed.find("cannot score the reference answer of " + scratch_ / "rows.jsonl:2"),
             std::string::npos)
       << failed;
-  EXPECT_NE(failed.find("(the reward program wrote a line that is not JSON: garbage); that is"),
+  EXPECT_NE(failed.find("(the reward program wrote a line that is not JSON: garbage)"),
             std::string::npos)
       << failed;
 }

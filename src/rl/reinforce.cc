@@ -325,6 +325,8 @@ ReinforceResult Reinforce(const ReinforceRecipe& asked, const std::string& model
     if (latest) {
       loop->GoOn(*latest, changes);
     } else {
+      const std::string told = ToldOfNoCheckpoint(run);
+      if (resume && !told.empty() && callbacks.on_note) callbacks.on_note(told);
       loop->Begin();
     }
   } catch (const Interruption&) {

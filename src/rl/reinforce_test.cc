@@ -302,8 +302,10 @@ TEST_F(ReinforceTest, WhereNothingIsBetterThanTheModelItBeganWithNothingIsTheBes
   EXPECT_EQ(result.best_checkpoint, "");
   EXPECT_FALSE(FileExists(RunPath("run") + "/best"));
   EXPECT_EQ(notes,
-            "no evaluation was better than the model it began with, whose held-out accuracy is "
-            "0.000: there is no best/\n");
+            RunPath("run") +
+                " has no checkpoint: starting from the first step\n"
+                "no evaluation was better than the model it began with, whose held-out accuracy is "
+                "0.000: there is no best/\n");
 }
 
 TEST_F(ReinforceTest, RefusesRecipesThatCannotWork) {

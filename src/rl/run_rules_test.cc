@@ -440,7 +440,9 @@ TEST_F(RunRulesTest, SaysWhereItStopsAndGoesOn) {
   EXPECT_EQ(run(false, [] { return true; }),
             "stopped before the first step; there is nothing to save\n");
   EXPECT_EQ(run(true, StopAfter(0).stop),
-            "stopped before the first step; there is nothing to save\n");
+            RunPath("run") +
+                " has no checkpoint: starting from the first step\n"
+                "stopped before the first step; there is nothing to save\n");
   Run(recipe, "run", true, StopAfter(1));
   const std::string first = RunPath("run") + "/checkpoints/step-00000001";
   EXPECT_EQ(run(true, [] { return true; }),

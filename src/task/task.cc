@@ -149,6 +149,10 @@ const Task& FindTask(std::string_view name) {
   }
   const std::vector<std::string> known = TaskNames();
   name = name.substr(0, 64);
+  if (const size_t colon = name.find(':');
+      colon != name.npos && std::ranges::count(known, name.substr(0, colon)) > 0) {
+    FailUsage("'{}' is a task and a level; give the level apart from it", name);
+  }
   FailUsage("unknown task '{}'; there are {}{}", name, fmt::join(known, ", "),
             DidYouMean(name, known));
 }

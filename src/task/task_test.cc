@@ -189,6 +189,9 @@ TEST(TaskTest, UnknownNamesAndLevelsAreRefusedWithACure) {
   } catch (const UsageError& error) {
     EXPECT_NE(std::string(error.what()).find("did you mean 'countdown'"), std::string::npos);
   }
+  EXPECT_EQ(MessageOf([] { FindTask("sum:2"); }),
+            "'sum:2' is a task and a level; give the level apart from it");
+  EXPECT_NE(MessageOf([] { FindTask("sun:2"); }).find("unknown task"), std::string::npos);
   EXPECT_THROW(FindTask(std::string(1 << 20, 'x')), UsageError);
   EXPECT_THROW(FindTask(""), UsageError);
   for (int level : {-1, 0, 5}) EXPECT_THROW(FindTask("gcd").Make(1, 0, level), UsageError);

@@ -318,8 +318,7 @@ FinetuneResult Finetune(const FinetuneRecipe& asked, const std::string& model,
     if (latest) {
       loop->GoOn(*latest, changes);
     } else {
-      if (resume && FileExists(run + "/recipe.toml"))
-        note(fmt::format("{} has no checkpoint yet: starting from the first step", run));
+      if (const std::string told = ToldOfNoCheckpoint(run); resume && !told.empty()) note(told);
       loop->Begin();
     }
   } catch (const Interruption&) {

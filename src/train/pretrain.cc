@@ -131,8 +131,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
                      latest->directory));
   } else {
-    if (resume && FileExists(run + "/recipe.toml"))
-      note(fmt::format("{} has no checkpoint yet: starting from the first step", run));
+    if (const std::string told = ToldOfNoCheckpoint(run); resume && !told.empty()) note(told);
     const std::vector<StepsField> may_grow = {{"train.steps"}};
     CheckRecipe(run, ToToml(recipe), /*goes_on=*/false, written,
                 resume ? may_grow : std::vector<StepsField>{});

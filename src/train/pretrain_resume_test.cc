@@ -314,7 +314,7 @@ TEST_F(PretrainTest, SaysWhereItStopsAndGoesOn) {
   const std::string nothing = "stopped before the first step; there is nothing to save\n";
   EXPECT_EQ(run(false, 0), nothing);
   EXPECT_EQ(run(true, 0),
-            Run("run") + " has no checkpoint yet: starting from the first step\n" + nothing);
+            Run("run") + " has no checkpoint: starting from the first step\n" + nothing);
   const std::string stopped = "stopped after step 1; its state is saved, so the run can be resumed";
   EXPECT_TRUE(run(true, 2).ends_with(stopped + "\n"));  // two micro-batches
   const std::string first = "resuming from " + StepDirectory(Run("run"), 1) + "\n";
