@@ -56,24 +56,13 @@ inline Line LookUp(const uint8_t* table, Line index) {
   return line;
 }
 
-#ifdef __AVXVNNI__
-constexpr int32_t kSignedOffset = 128;
-
 struct W {
   __m256i half[2];
 };
 struct X {
   __m256i four;
 };
-
-inline W LoadSigned(const uint8_t* p) {
-  const __m256i flip = _mm256_set1_epi8(static_cast<char>(-128));
-  return {_mm256_xor_si256(LoadBytes(p, 0), flip), _mm256_xor_si256(LoadBytes(p, 1), flip)};
-}
-template <int kBits>
-inline W FromLine(const Line& line) {
-  return {HalfOf(line, 0), HalfOf(line, 1)};
-}
+inline X LoadFour(const int8_t* p) { return {BroadcastFour(p)}; }
 inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
   for (int h = 0; h < 2; ++h) {
     const __m256i bytes = LoadBytes(p, h);
@@ -81,39 +70,36 @@ inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
     high->half[h] = LowNibbles(_mm256_srli_epi16(bytes, 4));
   }
 }
-inline X LoadFour(const int8_t* p) { return {BroadcastFour(p)}; }
+// Bytes with 128 added become signed ones, and signed ones such.
+inline __m256i Flip(__m256i bytes) {
+  return _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(-128)));
+}
+
+#ifdef __AVXVNNI__
+constexpr int32_t kSignedOffset = 128;
+
+inline W LoadSigned(const uint8_t* p) { return {Flip(LoadBytes(p, 0)), Flip(LoadBytes(p, 1))}; }
+template <int kBits>
+inline W FromLine(const Line& line) {
+  return {HalfOf(line, 0), HalfOf(line, 1)};
+}
 inline I Dot(I sum, const W& w, const X& x) {
   return {_mm256_dpbusd_avx_epi32(sum.half[0], w.half[0], x.four),
           _mm256_dpbusd_avx_epi32(sum.half[1], w.half[1], x.four)};
 }
 
 #include "kernel/int_sums.inl"
+inline void Forget(X&) {}
 #else
 constexpr int32_t kSignedOffset = 0;
 
-struct W {
-  __m256i half[2];
-};
-struct X {
-  __m256i four;
-};
-
 inline W LoadSigned(const uint8_t* p) { return {LoadBytes(p, 0), LoadBytes(p, 1)}; }
-// What FromLine takes from every byte of so many bits: those of 8 become signed.
 constexpr int32_t TakenFrom(int bits) { return bits == 8 ? 128 : 0; }
 template <int kBits>
 inline W FromLine(const Line& line) {
-  const __m256i taken = _mm256_set1_epi8(static_cast<char>(TakenFrom(kBits)));
-  return {_mm256_xor_si256(HalfOf(line, 0), taken), _mm256_xor_si256(HalfOf(line, 1), taken)};
+  const __m256i low = HalfOf(line, 0), high = HalfOf(line, 1);
+  return kBits == 8 ? W{{Flip(low), Flip(high)}} : W{{low, high}};
 }
-inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
-  for (int h = 0; h < 2; ++h) {
-    const __m256i bytes = LoadBytes(p, h);
-    low->half[h] = LowNibbles(bytes);
-    high->half[h] = LowNibbles(_mm256_srli_epi16(bytes, 4));
-  }
-}
-inline X LoadFour(const int8_t* p) { return {BroadcastFour(p)}; }
 
 inline void Forget(X& x) { asm volatile("" : "+x"(x.four)); }
 
@@ -128,10 +114,10 @@ inline __m256i InThisOrder(__m256i sum) {
 // weight, and so many lines of pairs within 16 bits: 8 of 15, 4 of 31, 2 of 63; of signed bytes
 // (at most 128) one.
 constexpr int LinesAtOnce(int bits) { return bits >= 8 ? 1 : 1 << (7 - bits); }
-constexpr int SumBits(int bits) { return bits; }
 static_assert(LinesAtOnce(4) * 254 * 15 < 1 << 15 && LinesAtOnce(5) * 254 * 31 < 1 << 15 &&
               LinesAtOnce(6) * 254 * 63 < 1 << 15 && LinesAtOnce(8) * 254 * 128 < 1 << 15);
 
+constexpr int SumBits(int bits) { return bits; }
 // Of bytes below 1 << kBits, or signed ones where kBits is 8, line after line: LinesAtOnce of them
 // in 16 bits, then in 32. The first begins with start().
 template <int kBits>

@@ -59,6 +59,7 @@ inline void LoadNibbles(const uint8_t* p, W* low, W* high) {
 }
 inline X LoadFour(const int8_t* p) { return {BroadcastFour(p)}; }
 inline I Dot(I sum, const W& w, const X& x) { return {_mm512_dpbusd_epi32(sum.v, w.v, x.four)}; }
+inline void Forget(X&) {}
 #else
 constexpr int32_t kSignedOffset = 0;
 
@@ -95,6 +96,7 @@ inline I Dot(I sum, const W& w, const X& x) {
   const __m512i even = _mm512_add_epi32(sum.v, _mm512_madd_epi16(w.even, x.even));
   return {_mm512_add_epi32(even, _mm512_madd_epi16(w.odd, x.odd))};
 }
+inline void Forget(X& x) { asm volatile("" : "+v"(x.even), "+v"(x.odd)); }
 #endif
 
 #include "kernel/int_sums.inl"

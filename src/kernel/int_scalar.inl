@@ -62,6 +62,8 @@ inline X LoadFour(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
   return sum;
 }
 #include "kernel/int_sums.inl"
+// The probe's products must not be computed once for all rounds.
+inline void Forget(X& x) { asm volatile("" : "+m"(x)); }
 [[gnu::noinline]] V ToFloats(I a) {
   V r;
   for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<float>(a.lane[i]);
