@@ -56,7 +56,8 @@ void AddHints(Program& program) {
   for (const char* name : {"--device", "--gpu", "--cuda"})
     program.AddHint(name, "all is computed on the CPU; --threads says on how many of its cores");
   for (const char* name : {"--dtype", "--bf16", "--fp16"})
-    program.AddHint(name, "all is computed in f32");
+    program.AddHint(
+        name, "--weights is the format of a model that runs, train.precision that of training");
 }
 
 void RegisterAll(Command app) {

@@ -184,7 +184,8 @@ void Talk(const ChatFlags& options, ChatPartner& chat) {
       ++unanswered;
     }
   }
-  LeaveIfAsked(Interrupted);  // or a script would take half of the answers for all
+  // Or a script would take half of the answers for all.
+  if (Interrupted()) throw SavedInterruption{{}, "what is left of the input has no answer"};
   if (unanswered > 0 && !lines.terminal())
     Fail("questions without an answer: {}; see above", unanswered);
 }

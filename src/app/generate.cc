@@ -122,12 +122,15 @@ void ExplainWhatIsMissing(const GenerateOptions& options, const LoadedModel& loa
                     "of the training text does, often behind a newline",
                     empty, Counted(std::ssize(completions), "text"), end));
   }
-  const int64_t cut = std::ranges::count(completions, FinishReason::kLength, &Completion::finish);
-  if (cut > 0) {
-    const bool all = static_cast<int64_t>(completions.front().tokens.size()) < options.max_tokens;
-    Note(fmt::format("{} of {} cut off; {}", cut, Counted(std::ssize(completions), "text"),
-                     all ? "the context is full" : "--max-tokens gives more"));
+  int64_t at_limit = 0, at_context = 0;
+  for (const Completion& completion : completions) {
+    if (completion.finish != FinishReason::kLength) continue;
+    ++(std::ssize(completion.tokens) < options.max_tokens ? at_context : at_limit);
   }
+  const std::string all = Counted(std::ssize(completions), "text");
+  if (at_limit > 0) Note(fmt::format("{} of {} cut off; --max-tokens gives more", at_limit, all));
+  if (at_context > 0)
+    Note(fmt::format("{} of {} cut off where the context is full", at_context, all));
   if (hidden && !options.special) Note("special tokens are not shown; --special shows them");
 }
 

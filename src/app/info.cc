@@ -53,6 +53,10 @@ Json DescribeMachine() {
           {"peak_gflops", MeasurePeakGflops(NumThreads())},
           {"peak_bf16_gflops_one_thread", MeasurePeakGflops(1, Format::kBf16)},
           {"peak_bf16_gflops", MeasurePeakGflops(NumThreads(), Format::kBf16)},
+          {"peak_q8_gops_one_thread", MeasurePeakGflops(1, Format::kQ8)},
+          {"peak_q8_gops", MeasurePeakGflops(NumThreads(), Format::kQ8)},
+          {"peak_q4_gops_one_thread", MeasurePeakGflops(1, Format::kQ4)},
+          {"peak_q4_gops", MeasurePeakGflops(NumThreads(), Format::kQ4)},
           {"bandwidth_gb_s_one_thread", MeasureBandwidthGBs(1)},
           {"bandwidth_gb_s", MeasureBandwidthGBs(NumThreads())},
           {"memory_bytes", PhysicalMemoryBytes()}};

@@ -69,6 +69,23 @@ Json DescribeAdapterMemory(const ModelConfig& config, int64_t weights, int64_t m
 
 }  // namespace
 
+namespace {
+
+// Of products with so many numbers in each format, which take the sum of their times.
+double PeakOf(const std::map<Format, double>& numbers, int threads) {
+  std::map<int, double> peak_of_bits;
+  double all = 0, time = 0;
+  for (const auto& [format, count] : numbers) {
+    double& peak = peak_of_bits[MultipliedBits(format)];
+    if (peak == 0) peak = MeasurePeakGflops(threads, format);
+    all += count;
+    time += count / peak;
+  }
+  return all / time;
+}
+
+}  // namespace
+
 Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_batch_tokens) {
   const auto source = OpenModel(path);
   const AdapterSource* adapter = source->adapter();
@@ -79,7 +96,8 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
   const ParamLayout layout(config);
   std::map<std::string, int64_t> bytes_of;
   int64_t bytes = 0;
-  double read = 0;  // bytes of the products of one token
+  double read = 0;                   // bytes of the products of one token
+  std::map<Format, double> numbers;  // of integers in products, by format
   bool integers = true;
   const double visited = config.n_routed_experts > 0
                              ? static_cast<double>(config.num_experts_per_tok) /
@@ -95,6 +113,8 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
     if (param.shape.size() == 1 || (param.kind == ParamKind::kEmbedding && !head)) continue;
     const Format format = WeightStore::AsStored(base, param);
     integers &= IsInteger(format) || param.kind == ParamKind::kRouter;
+    if (IsInteger(format) && param.kind != ParamKind::kEmbedding)
+      numbers[format] += (param.expert >= 0 ? visited : 1.0) * static_cast<double>(param.size);
     read += (param.expert >= 0 ? visited : 1.0) *
             static_cast<double>(ForwardBytes(format, param.shape[0], param.shape[1]));
   }
@@ -111,7 +131,8 @@ Json DescribeModelFiles(const std::string& path, int64_t context, int64_t micro_
   if (memory.adapters > 0) memory_bytes["adapters"] = Whole(memory.adapters);
   memory_bytes["total"] = Whole(memory.total());
   const int threads = NumThreads();
-  const double peak = MeasurePeakGflops(threads, integers ? Format::kQ8 : Format::kF32);
+  const double peak =
+      integers ? PeakOf(numbers, threads) : MeasurePeakGflops(threads, Format::kF32);
   const double bandwidth = MeasureBandwidthGBs(threads);
   const double flops = cost.ForwardFlopsPerToken(256) - cost.HeadFlopsPerToken();
   Json result{{"path", path},

@@ -268,9 +268,21 @@ TEST_F(CommandsTest, GenerateTellsOfTextsThatAreCutOff) {
                         "--temperature", "0", "--max-tokens", max_tokens})
         .error;
   };
+  // Some of many: only those are counted, whichever stands first.
+  const Outcome drawn = CallProgram({"generate", "--model", Model(), "--prompt", "1", "--samples",
+                                     "40", "--max-tokens", "20", "--json"});
+  int64_t cut = 0;
+  const Json result = Json::parse(drawn.out);
+  for (const Json& text : result["completions"]) cut += text["finish"] == "length";
+  ASSERT_TRUE(cut > 0 && cut < 40) << cut;
+  EXPECT_NE(drawn.error.find(fmt::format("{} of 40 texts cut off; --max-tokens", cut)),
+            std::string::npos)
+      << drawn.error;
+  EXPECT_EQ(drawn.error.find("context is full"), std::string::npos) << drawn.error;
   EXPECT_NE(told("1").find("3 of 3 texts cut off; --max-tokens gives more"), std::string::npos)
       << told("1");
-  EXPECT_NE(told("100000").find("3 of 3 texts cut off; the context is full"), std::string::npos)
+  EXPECT_NE(told("100000").find("3 of 3 texts cut off where the context is full"),
+            std::string::npos)
       << told("100000");
 }
 

@@ -120,13 +120,17 @@ constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.jso
 
 std::string RecipePath(const std::string& run) { return run + "/recipe.toml"; }
 
-// Every run has its recipe before anything else.
-void RefuseFilesOfAnother(const std::string& run, const std::vector<std::string>& written) {
-  // "new/../old": what lies in old would only be seen once new is made.
+// "new/../old": what lies in old would only be seen once new is made.
+void RefuseRoundabout(const std::string& run) {
   std::error_code error;
   const std::string meant = fs::weakly_canonical(run, error).string();
   if (!error && !FileExists(run) && FileExists(meant))
     Fail("{}: leads through a folder that does not exist; name {} itself", run, meant);
+}
+
+// Every run has its recipe before anything else.
+void RefuseFilesOfAnother(const std::string& run, const std::vector<std::string>& written) {
+  RefuseRoundabout(run);
   // A tokenizer lies in folders of data and of models.
   std::vector<std::string> names = {"checkpoints", kInputs, "tokenizer.json"};
   names.insert(names.end(), written.begin(), written.end());
@@ -223,11 +227,21 @@ void RequireMoreThanDone(const std::string& path, const Growth& growth,
       growth.done == 1 ? "is" : "are");
 }
 
-bool KeepLine(std::string_view line, int64_t last_step) {
+std::optional<int64_t> StepOf(std::string_view line) {
   const auto object = TryParseJson<nlohmann::json>(line);
-  if (!object || !object->is_object()) return false;
+  if (!object || !object->is_object()) return std::nullopt;
   const auto step = object->find("step");
-  return step != object->end() && step->is_number_integer() && step->get<int64_t>() <= last_step;
+  if (step == object->end() || !step->is_number_integer()) return std::nullopt;
+  return step->get<int64_t>();
+}
+
+// Calls each(line), the end of the line included, for all whole lines of a file; returns its text.
+template <typename Each>
+std::string ReadLines(const std::string& path, const Each& each) {
+  std::string text = ReadFile(path);
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+    each(std::string_view(text.data() + begin, end + 1 - begin));
+  return text;
 }
 
 }  // namespace
@@ -253,6 +267,19 @@ std::string PublishStep(const std::string& run, int64_t keep, const ModelConfig&
 
 std::string RecipeChange::Describe() const {
   return fmt::format("recipe changed: {} {} -> {}", field, before, after);
+}
+
+void RequireNoStepsBeyond(const std::string& run, int64_t checkpoint_every) {
+  const std::string path = run + "/metrics.jsonl";
+  if (!FileExists(RecipePath(run)) || !FileExists(path)) return;
+  int64_t last = 0;
+  ReadLines(path, [&](std::string_view line) { last = std::max(last, StepOf(line).value_or(0)); });
+  if (last <= checkpoint_every) return;
+  Fail(
+      "{}: the run came to step {}, and its checkpoints are gone; bring them back, or choose "
+      "another "
+      "run directory",
+      run, last);
 }
 
 std::string ToldOfNoCheckpoint(const std::string& run) {
@@ -362,6 +389,7 @@ bool RemoveStrayBest(const std::string& run, const std::string& fingerprint) {
 }
 
 RunLock::RunLock(const std::string& run) {
+  RefuseRoundabout(run);
   MakeDirectories(run);
   directory_ = open(run.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory_ < 0) FailSystem("open", run, errno);
@@ -412,13 +440,10 @@ std::optional<LatestCheckpoint> FindLatestCheckpoint(const std::string& run) {
 
 void TruncateJsonLines(const std::string& path, int64_t last_step) {
   if (!FileExists(path)) return;
-  const std::string text = ReadFile(path);
   std::string kept;
-  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos;
-       begin = end + 1) {
-    const std::string_view line(text.data() + begin, end + 1 - begin);
-    if (KeepLine(line, last_step)) kept += line;
-  }
+  const std::string text = ReadLines(path, [&](std::string_view line) {
+    if (StepOf(line).value_or(INT64_MAX) <= last_step) kept += line;
+  });
   if (kept != text) WriteFileAtomically(path, kept);
 }
 

@@ -75,6 +75,10 @@ struct StepsField {
   std::string why_not = "";  // where it may not change any more, what stands in the way
 };
 
+// Error where <run>/metrics.jsonl tells of more steps than a run makes before its first checkpoint,
+// for a run that has none: they are gone, and who begins it anew would lose what is left of it.
+void RequireNoStepsBeyond(const std::string& run, int64_t checkpoint_every);
+
 // What to tell who resumes a run that was begun and has no checkpoint; "" if it was not begun.
 std::string ToldOfNoCheckpoint(const std::string& run);
 

@@ -194,6 +194,23 @@ TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   EXPECT_EQ(
       MessageOf([&] { CheckRecipe(by_way, "a = 1\n", false, {}); }),
       by_way + ": leads through a folder that does not exist; name " + other.path() + " itself");
+  EXPECT_TRUE(Says(MessageOf([&] { RunLock lock(by_way); }), "leads through"));
+  EXPECT_FALSE(FileExists(other / "new"));
+}
+
+TEST(RequireNoStepsBeyondTest, StepsWithoutCheckpointsAreNotThrownAway) {
+  const ScratchDirectory dir;
+  const auto message = [&](int64_t every) {
+    return MessageOf([&] { RequireNoStepsBeyond(dir.path(), every); });
+  };
+  EXPECT_EQ(message(2), "");
+  dir.Write("metrics.jsonl", "{\"step\":2}\n{\"step\":3}\n{\"step\":9}");
+  EXPECT_EQ(message(2), "");  // another's file, which CheckRecipe refuses
+  RecordRecipe(dir.path(), "a = 1\n");
+  EXPECT_EQ(message(3), "");  // killed before the checkpoint of step 3 was whole
+  EXPECT_EQ(message(2), dir.path() +
+                            ": the run came to step 3, and its checkpoints are gone; bring them "
+                            "back, or choose another run directory");
 }
 
 TEST(CheckRecipeTest, AFileMayMoveUnderItsName) {

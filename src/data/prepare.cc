@@ -24,8 +24,13 @@ int32_t FindToken(const Tokenizer& tokenizer, const std::string& token, const ch
   const std::optional<int32_t> id = tokenizer.TokenId(token);
   if (!id) {
     std::vector<std::string> special;
-    for (int32_t i = 0; i < tokenizer.vocab_size() && special.size() < 8; ++i) {
+    for (int32_t i = 0; i < tokenizer.vocab_size(); ++i) {
       if (tokenizer.IsSpecial(i)) special.emplace_back(tokenizer.TokenBytes(i));
+    }
+    constexpr size_t kShown = 8;
+    if (special.size() > kShown) {
+      special.resize(kShown);
+      special.emplace_back("…");
     }
     Fail("{} = \"{}\": the tokenizer has no such token; {}", field, token,
          special.empty()

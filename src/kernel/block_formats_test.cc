@@ -107,6 +107,13 @@ TEST_P(BlockFormats, ExtremesAreTheDefinition) {
   w.SetScale(5, 0, 0x8000);
   w.SetScale(6, 0, 0x83ff);
   ExpectDefinition(x, w);
+  for (const int64_t few : {1, 2, 4}) {  // in registers, without unpacking
+    TestMatrix first(few, k);
+    for (int64_t row = 0; row < few; ++row) {
+      for (int64_t i = 0; i < k; ++i) first(row, i) = x(row, i);
+    }
+    ExpectDefinition(first, w);
+  }
   w.SetScale(7, 300, 0x7c00);
   w.SetScale(17, 300, 0x7e00);
   x(5, 70) = std::numeric_limits<float>::infinity();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/buffer.h"
@@ -35,15 +36,33 @@ double BestSeconds(int threads, const Body& body) {
 
 }  // namespace
 
+int MultipliedBits(Format format) {
+  switch (format) {
+    case Format::kQ4:
+    case Format::kQ4_0:
+    case Format::kQ4_1:
+    case Format::kQ4K:
+      return 4;
+    case Format::kQ5_0:
+    case Format::kQ5_1:
+    case Format::kQ5K:
+      return 5;
+    case Format::kQ6K:
+      return 6;
+    default:
+      return 8;
+  }
+}
+
 double MeasurePeakGflops(int threads, Format format) {
   const KernelRow& row = Kernels();
-  auto probe = row.gemm.fma_probe;
+  std::function<float(int64_t)> probe = row.gemm.fma_probe;
   int64_t width = row.gemm.probe_width;
   if (format == Format::kBf16) {
     probe = row.bf16.probe;
     width = row.bf16.probe_width;
   } else if (IsInteger(format)) {
-    probe = row.quant.probe;
+    probe = [&](int64_t rounds) { return row.quant.probe(rounds, MultipliedBits(format)); };
     width = row.quant.probe_width;
   }
   std::vector<float> sink(static_cast<size_t>(threads) * kItems);

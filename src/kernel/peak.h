@@ -7,6 +7,10 @@
 
 namespace darkhorse {
 
+// The bits that products see of a weight of an integer format: 4, 5, 6 or 8 (IQ4_NL stands for
+// bytes). Instruction sets without sums of four bytes multiply fewer bits faster.
+int MultipliedBits(Format format);
+
 // Multiply-adds of f32, of bf16 with f32 sums, or of bytes in vector registers, from registers with
 // the instruction set of Kernels(), on `threads` threads, in GFLOP/s (a multiply-add counts 2). The
 // best of several short trials, a few tens of milliseconds in all.

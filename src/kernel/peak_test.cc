@@ -61,6 +61,30 @@ TEST(Peak, CountsTheOperationsOfTheProbeInBf16) {
   ExpectOnceWithinAThird([] { return MeasurePeakGflops(1, Format::kBf16); }, own);
 }
 
+TEST(Peak, CountsTheOperationsOfTheProbesOfIntegers) {
+  const QuantLoops& loops = Kernels().quant;
+  constexpr int64_t kRounds = 1 << 14;
+  volatile float sink = 0;
+  for (const auto& [format, bits] : {std::pair{Format::kQ8, 8}, {Format::kQ4, 4}}) {
+    const auto own = [&, bits = bits] {
+      return BestRate(2.0 * static_cast<double>(kRounds * loops.probe_width),
+                      [&] { sink = loops.probe(kRounds, bits); });
+    };
+    ExpectOnceWithinAThird([format = format] { return MeasurePeakGflops(1, format); }, own);
+    EXPECT_EQ(sink, 0);
+  }
+}
+
+TEST(Peak, ProductsSeeAFormatsBits) {
+  for (const Format format : {Format::kQ4, Format::kQ4_0, Format::kQ4_1, Format::kQ4K})
+    EXPECT_EQ(MultipliedBits(format), 4);
+  for (const Format format : {Format::kQ5_0, Format::kQ5_1, Format::kQ5K})
+    EXPECT_EQ(MultipliedBits(format), 5);
+  EXPECT_EQ(MultipliedBits(Format::kQ6K), 6);
+  for (const Format format : {Format::kQ8, Format::kQ8_0, Format::kIq4Nl})
+    EXPECT_EQ(MultipliedBits(format), 8);
+}
+
 TEST(Peak, BandwidthIsOfBytesRead) {
   FloatBuffer buffer(int64_t{32} << 20);  // 128 MiB: beyond every cache
   std::fill(buffer.begin(), buffer.end(), 1.0f);

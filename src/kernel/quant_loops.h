@@ -39,9 +39,9 @@ struct QuantLoops {
 
   AllBlockLoops blocks;
 
-  // Nothing but independent products from registers, rounds * probe_width multiply-adds: measures
-  // the peak. Its value is 0.
-  float (*probe)(int64_t rounds);
+  // Nothing but independent products from registers with weights of so many bits, 4, 5, 6 or 8,
+  // rounds * probe_width multiply-adds: measures the peak. Its value is 0.
+  float (*probe)(int64_t rounds, int bits);
   int64_t probe_width;
 
   const char* name;  // which instructions multiply

@@ -150,23 +150,33 @@ void QuantProduct(const QuantBlock* left, int64_t left_stride, int64_t rows,
   }
 }
 
-constexpr int kProbeSums = kQuantSums < 12 ? 4 : 12;
+// One more than a tile has, where the registers hold them.
+constexpr int kProbeSums = kQuantSums < 12 ? kQuantSums + (SumBits(4) == 8) : 12;
+constexpr int kProbeLines = 8;
 
-float QuantProbe(int64_t rounds) {
+template <int kBits>
+float QuantProbeOf(int64_t rounds) {
   Line line = {};
   int8_t numbers[4] = {};
-  Dots<8> dot[kProbeSums];
+  Dots<kBits> dot[kProbeSums];
 #pragma GCC unroll 16
-  for (int i = 0; i < kProbeSums; ++i) dot[i].sum = IntSet1(0);
+  for (int i = 0; i < kProbeSums; ++i) {
+    I zero = IntSet1(0);
+    asm volatile("" : "+m"(zero));  // or equal sums become one
+    dot[i].sum = zero;
+  }
   // What the compiler cannot know to be zero.
   asm volatile("" : : "r"(&line), "r"(numbers) : "memory");
-  const W w = FromLine<8>(line);
+  const W w = FromLine<kBits>(line);
   X x = LoadFour(numbers);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kProbeSums; ++i) {
-      Forget(x);
-      dot[i].Add(w, x, 1, [] { return I{}; });
+    for (int at = 0; at < kProbeLines; ++at) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kProbeSums; ++i) {
+        Forget(x);
+        dot[i].Add(w, x, kProbeLines + at, [] { return I{}; });  // none of them the first
+      }
     }
   }
   V total = Zero();
@@ -174,3 +184,11 @@ float QuantProbe(int64_t rounds) {
   for (int i = 0; i < kProbeSums; ++i) total = Add(total, ToFloats(dot[i].sum));
   return ReduceAdd(total);
 }
+
+float QuantProbe(int64_t rounds, int bits) {
+  if (bits == 4) return QuantProbeOf<SumBits(4)>(rounds);
+  if (bits == 5) return QuantProbeOf<SumBits(5)>(rounds);
+  if (bits == 6) return QuantProbeOf<SumBits(6)>(rounds);
+  return QuantProbeOf<8>(rounds);
+}
+constexpr int64_t kProbeWidth = 64 * kProbeSums * kProbeLines;

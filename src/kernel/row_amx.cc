@@ -39,7 +39,7 @@ constinit const QuantLoops kQuantLoopsAmx = {QuantizeRows,
                                              AmxQuantProduct<true>,
                                              MakeAllBlockLoops<AmxBlockProducts>(),
                                              QuantProbe,
-                                             64 * kProbeSums,
+                                             kProbeWidth,
                                              "amx"};
 
 }  // namespace darkhorse

@@ -32,6 +32,6 @@ constinit const KernelRow kRowAvx2 = {
     MakeOpsLoops(),
     MakeBf16Loops(),
     {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
-     QuantProbe, 64 * kProbeSums, "avx2"}};
+     QuantProbe, kProbeWidth, "avx2"}};
 
 }  // namespace darkhorse

@@ -20,6 +20,6 @@ constexpr int kQuantRows = 4, kQuantSums = 4;
 
 constinit const QuantLoops kQuantLoopsAvx2Vnni = {
     QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
-    QuantProbe,   64 * kProbeSums,     "avx2 vnni"};
+    QuantProbe,   kProbeWidth,         "avx2 vnni"};
 
 }  // namespace darkhorse

@@ -36,6 +36,6 @@ constinit const KernelRow kRowAvx512 = {
     MakeOpsLoops(),
     MakeBf16Loops(),
     {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
-     QuantProbe, 64 * kProbeSums, "avx512"}};
+     QuantProbe, kProbeWidth, "avx512"}};
 
 }  // namespace darkhorse

@@ -23,6 +23,6 @@ constexpr int kQuantRows = 6, kQuantSums = 12;
 
 constinit const QuantLoops kQuantLoopsAvx512Vnni = {
     QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
-    QuantProbe,   64 * kProbeSums,     "avx512 vnni"};
+    QuantProbe,   kProbeWidth,         "avx512 vnni"};
 
 }  // namespace darkhorse

@@ -30,6 +30,6 @@ constinit const KernelRow kRowScalar = {
     MakeOpsLoops(),
     MakeBf16Loops(),
     {QuantizeRows, QuantProduct<false>, QuantProduct<true>, MakeAllBlockLoops<BlockProducts>(),
-     QuantProbe, 64 * kProbeSums, "scalar"}};
+     QuantProbe, kProbeWidth, "scalar"}};
 
 }  // namespace darkhorse

@@ -308,6 +308,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& asked, const std::string& model
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
+  if (!latest) RequireNoStepsBeyond(run, asked.rl.checkpoint_every);
   const TrainingStart start = StartOf(asked, model_directory);
   ReinforceRecipe recipe = asked;
   recipe.adapter = start.options();

@@ -450,6 +450,11 @@ TEST_F(RunRulesTest, SaysWhereItStopsAndGoesOn) {
                 "\nstopped after step 1; its state is saved, so the run can be resumed\n");
   EXPECT_EQ(run(true, {}), "resuming from " + first + "\n");
   EXPECT_EQ(run(true, {}), "finished already: " + RunPath("run") + "/checkpoints/step-00000003\n");
+  fs::remove_all(RunPath("run") + "/checkpoints");
+  const std::string metrics = ReadFile(RunPath("run") + "/metrics.jsonl");
+  for (const bool resume : {false, true})
+    ExpectMessage(MessageOf([&] { run(resume, {}); }), {"its checkpoints are gone"});
+  EXPECT_EQ(ReadFile(RunPath("run") + "/metrics.jsonl"), metrics);
 }
 
 }  // namespace

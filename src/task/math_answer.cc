@@ -259,12 +259,10 @@ class MathReader {
            text_.substr(at_).starts_with("\\sqrt") || Comes("√") || !Name().empty();
   }
 
-  // "cm" behind a space, or "m^2" there at the end; other letters are variables.
+  // "cm" behind a space
   bool UnitComes() {
-    const std::string_view rest = text_.substr(at_), word = FirstUnitWord(rest);
-    if (at_ == 0 || text_[at_ - 1] != ' ') return false;
-    return (word.size() > 1 && BeginsWithCloseUnit(word)) || rest == "m^2" || rest == "m^3" ||
-           rest == "m^{2}" || rest == "m^{3}";
+    const std::string_view word = FirstUnitWord(text_.substr(at_));
+    return at_ > 0 && text_[at_ - 1] == ' ' && word.size() > 1 && BeginsWithCloseUnit(word);
   }
 
   Quotient Signed() {

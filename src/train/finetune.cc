@@ -293,6 +293,7 @@ FinetuneResult Finetune(const FinetuneRecipe& asked, const std::string& model,
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
   if (latest && !resume) throw RunIsThere(run);
+  if (!latest) RequireNoStepsBeyond(run, asked.finetune.checkpoint_every);
   TrainingStart start(model, asked.adapter, FormatOf(asked.finetune.precision));
   FinetuneRecipe recipe = asked;
   recipe.adapter = start.options();

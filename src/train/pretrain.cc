@@ -131,6 +131,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
     note(fmt::format("{} {}", latest->step >= options.steps ? "finished already:" : "resuming from",
                      latest->directory));
   } else {
+    RequireNoStepsBeyond(run, options.checkpoint_every);
     if (const std::string told = ToldOfNoCheckpoint(run); resume && !told.empty()) note(told);
     const std::vector<StepsField> may_grow = {{"train.steps"}};
     CheckRecipe(run, ToToml(recipe), /*goes_on=*/false, written,

@@ -301,6 +301,7 @@ TEST_F(PretrainTest, TimingsBehindTheCheckpointAreTakenAgain) {
 TEST_F(PretrainTest, SaysWhereItStopsAndGoesOn) {
   PretrainRecipe recipe = Recipe();
   recipe.train.steps = 3;
+  recipe.train.checkpoint_every = 2;
   recipe.schedule.warmup_steps = 1;
   const auto run = [&](bool resume, int steps) {
     std::string notes;
@@ -321,6 +322,11 @@ TEST_F(PretrainTest, SaysWhereItStopsAndGoesOn) {
   EXPECT_EQ(run(true, 0), first + stopped + "\n");
   EXPECT_EQ(run(true, -1), first);
   EXPECT_EQ(run(true, -1), "finished already: " + StepDirectory(Run("run"), 3) + "\n");
+  fs::remove_all(Run("run") + "/checkpoints");
+  const std::string metrics = ReadFile(Run("run") + "/metrics.jsonl");
+  for (const bool resume : {false, true})
+    EXPECT_TRUE(Says(MessageOf([&] { run(resume, -1); }), "its checkpoints are gone"));
+  EXPECT_EQ(ReadFile(Run("run") + "/metrics.jsonl"), metrics);
 }
 
 }  // namespace
