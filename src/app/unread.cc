@@ -21,6 +21,7 @@ void NoteFirst(const char* what, const std::vector<std::string>& named, int64_t 
 
 void NoteUnread(const CorpusReport& report) {
   NoteFirst("left out", report.left_out, static_cast<int64_t>(report.left_out.size()));
+  NoteFirst("nothing in", report.hollow, static_cast<int64_t>(report.hollow.size()));
   NoteFirst("skipped", report.first_malformed, report.malformed);
 }
 

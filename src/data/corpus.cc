@@ -130,8 +130,14 @@ int64_t CorpusReader::disk_bytes_read() const {
                                     : 0);
 }
 
+// What all files so far held, whatever became of it.
+int64_t CorpusReader::Found() const {
+  return report_.documents + report_.empty + report_.malformed;
+}
+
 void CorpusReader::OpenNextFile() {
   path_ = files_[next_file_++];
+  found_before_ = Found();
   ++report_.files;
   const auto longest = static_cast<size_t>(options_.max_document_bytes);
   const Kind kind = KindOf(path_);
@@ -151,6 +157,7 @@ bool CorpusReader::Next(std::string* document) {
       OpenNextFile();
     }
     if (!NextInFile(document)) {
+      if (found_before_ == Found()) report_.hollow.push_back(path_);
       closed_bytes_ = disk_bytes_read();
       lines_.reset();
       values_.reset();

@@ -30,6 +30,7 @@ struct CorpusReport {
   int64_t documents = 0;  // handed out
   int64_t text_bytes = 0;
   std::vector<std::string> left_out;         // files of the folders: FindCorpusFiles
+  std::vector<std::string> hollow;           // files that held nothing at all
   int64_t empty = 0;                         // documents without text, skipped
   int64_t malformed = 0;                     // lines or documents skipped because they are broken
   std::vector<std::string> first_malformed;  // "file:line: why", at most kMaxNamed
@@ -76,12 +77,14 @@ class CorpusReader {
   bool WholeFile(std::string* document);
   void Malformed(int64_t line, const std::string& why);
   std::string TooLong() const;
+  int64_t Found() const;
   void OpenNextFile();
 
   CorpusOptions options_;
   JsonTemplate template_;
   std::vector<std::string> files_;
   size_t next_file_ = 0;
+  int64_t found_before_ = 0;            // in the files before this one
   std::string path_;                    // of the open file
   std::unique_ptr<LineReader> lines_;   // of the open file, if it is read by lines
   std::unique_ptr<JsonReader> values_;  // of the open file, if it is a .json

@@ -378,6 +378,22 @@ TEST(Corpus, WhatAFolderHoldsBesidesIsTold) {
       "(1 are not, as ");
 }
 
+TEST(Corpus, FilesThatHoldNothingAreTold) {
+  const ScratchDirectory folder;
+  folder.Write("a.txt", "a");
+  folder.Write("b.txt", "");
+  folder.Write("c.jsonl", "\n \n");
+  folder.Write("d.jsonl", "{\"text\": \"\"}\n");  // counted as empty
+  folder.Write("e.jsonl", "no\n");                // counted as malformed
+  folder.Write("f.jsonl.gz", Gzip(""));
+  CorpusReader reader({folder.path()}, {});
+  EXPECT_EQ(ReadAll(&reader), (Documents{"a"}));
+  EXPECT_EQ(reader.report().empty, 1);
+  EXPECT_EQ(reader.report().malformed, 1);
+  EXPECT_EQ(reader.report().hollow, (std::vector<std::string>{folder / "b.txt", folder / "c.jsonl",
+                                                              folder / "f.jsonl.gz"}));
+}
+
 TEST(Corpus, Utf16IsRefusedWithTheCure) {
   const ScratchDirectory folder;
   using std::string_literals::operator""s;
