@@ -502,6 +502,13 @@ class Answers(Serving):
             self.assertGreater(server.metric("preempted_total"), 0)
             self.assertEqual(server.metric("cache_tokens"), 400)
             self.assertEqual(self.server.metric("cache_tokens"), 4 * CONTEXT)
+            # Of the whole process, in bytes.
+            name = "process_resident_memory_bytes "
+            told = next(float(line.removeprefix(name)) for line in server.get("/metrics").splitlines()
+                        if line.startswith(name))
+            status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+            resident = 1024 * int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+            self.assertTrue(resident / 2 < told < 2 * resident, (told, resident))
         little = subprocess.run([PROGRAM, "serve", self.model, "--port", "0", "--slots", "999", "--cache-tokens", "1000000"],
                                 capture_output=True, text=True, env={**os.environ, "DARKHORSE_MEMORY": "50000000"})
         self.assertEqual(little.returncode, 1)

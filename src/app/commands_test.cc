@@ -408,6 +408,16 @@ TEST_F(CommandsTest, FinetunePrintsWhatItMeasured) {
   EXPECT_NE(JsonOf({"generate", "--model", result["checkpoint"].get<std::string>(), "--prompt",
                     "add 1 2\n", "--max-tokens", "4"}),
             Json());
+  // A folder of one's own is read whole, though a file in it has the name that sampling gives.
+  const size_t half = rows.find("add 10 2") - std::string("{\"question\": \"").size();
+  scratch_->Write("mine/chats.jsonl", rows.substr(0, half));
+  scratch_->Write("mine/more.jsonl", rows.substr(half));
+  const Json of_folder = JsonOf(
+      {"finetune", "--model", Model(), "--data", *scratch_ / "mine", "--out", *scratch_ / "sft2",
+       "--set", "finetune.epochs=1", "--set", "finetune.samples_per_step=8", "--set",
+       "finetune.held_out_share=0.25", "--set", "optimizer.learning_rate=0.01"});
+  EXPECT_EQ(of_folder["step"], 2);
+  EXPECT_EQ(of_folder["tokens"], result["tokens"]);
 }
 
 TEST_F(CommandsTest, TaskShowsTheProblemAskedFor) {

@@ -198,6 +198,27 @@ TEST_F(ExportTest, EveryArchitectureReadsBackFromGguf) {
   }
 }
 
+TEST_F(ExportTest, WhatOtherProgramsReadGoesAlong) {
+  const std::string in = Publish("in", Grouped("llama"));
+  const std::vector<std::string> others = {"special_tokens_map.json", "chat_template.jinja",
+                                           "vocab.json", "merges.txt", "added_tokens.json"};
+  for (const std::string& name : others) dir_.Write("in/" + name, "{\"" + name + "\": 1}");
+  dir_.Write("in/README.md", "of another model");
+  const std::string out = Folder(in, "out");
+  for (const std::string& name : others)
+    EXPECT_EQ(ReadFile(out + "/" + name), "{\"" + name + "\": 1}");
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"})
+    EXPECT_EQ(ReadFile(out + "/" + name), ReadFile(in + "/" + name)) << name;
+  EXPECT_FALSE(FileExists(out + "/README.md"));
+}
+
+TEST_F(ExportTest, AFolderMadeOfAGgufFileNamesItsTokens) {
+  const std::string gguf = Gguf(Publish("in", Grouped("qwen2")), "m.gguf");
+  const auto config = nlohmann::json::parse(ReadFile(Folder(gguf, "out") + "/config.json"));
+  EXPECT_EQ(config["bos_token_id"], 259);
+  EXPECT_EQ(config["eos_token_id"], 258);
+}
+
 TEST_F(ExportTest, RoundTripsAreTheSameBytes) {
   for (const auto& [what, config] : Models()) {
     SCOPED_TRACE(what);

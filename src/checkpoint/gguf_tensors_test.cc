@@ -64,7 +64,7 @@ TEST_F(GgufTensorsTest, NamesAreTranslated) {
   GgufBuilder builder = Architecture("qwen2");
   builder.Tensor("token_embd.weight", {2, 3}, Counting(6));
   builder.Tensor("blk.11.attn_output.weight", {3, 2}, Counting(6, 10));
-  builder.Tensor("blk.11.attn_q.bias", {4}, Counting(4, 20));
+  builder.Tensor("blk.11.attn_q.bias", {8}, Counting(8, 20));
   const GgufTensors& tensors = Open(builder);
   EXPECT_EQ(Read(tensors.Find("model.embed_tokens.weight", Shape{2, 3})), Counting(6));
   const GgufParam param = tensors.Find("model.layers.11.self_attn.o_proj.weight", Shape{3, 2});
@@ -73,10 +73,10 @@ TEST_F(GgufTensorsTest, NamesAreTranslated) {
   EXPECT_TRUE(param.rows_in_order());
   EXPECT_EQ(std::memcmp(param.Row(2), Counting(2, 14).data(), 8), 0);
   // A vector has rows of one number; qwen2's lie in order.
-  const GgufParam bias = tensors.Find("model.layers.11.self_attn.q_proj.bias", Shape{4});
-  EXPECT_EQ(bias.rows(), 4);
+  const GgufParam bias = tensors.Find("model.layers.11.self_attn.q_proj.bias", Shape{8});
+  EXPECT_EQ(bias.rows(), 8);
   EXPECT_EQ(bias.cols(), 1);
-  EXPECT_EQ(Read(bias), Counting(4, 20));
+  EXPECT_EQ(Read(bias), Counting(8, 20));  // two heads with halves of two
 }
 
 TEST_F(GgufTensorsTest, WhatIsMissingOrOfAnotherShapeIsNamed) {

@@ -133,7 +133,7 @@ TEST(Corpus, JsonLinesField) {
   const ScratchDirectory folder;
   const std::string lines =
       "{\"id\": 7, \"text\": \"caf\\u00e9\\n\", \"meta\": {\"text\": \"not this\"}}\r\n"
-      "\n"
+      "\r\n"
       "{\"text\": \"\"}\n"
       "{\"meta\": [\"text\", {\"text\": null}], \"text\": \"two\"}";
   for (const auto& [name, bytes] :

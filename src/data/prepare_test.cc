@@ -137,6 +137,23 @@ TEST(Prepare, FilesGiveWhatTheirDocumentsGive) {
   EXPECT_EQ(reports.back().eta_seconds, 0.0);
 }
 
+// Batches are of 4096 documents: the first of two is half of the bytes, give or take what is read
+// ahead.
+TEST(Prepare, ProgressOfFilesIsInTheirBytes) {
+  const ScratchDirectory folder;
+  std::string lines;
+  for (int64_t i = 0; i < 8192; ++i)
+    lines += fmt::format("{{\"text\": \"{}\"}}\n", DocumentText(i) + std::string(200, 'x'));
+  folder.Write("in/a.jsonl", lines);
+  std::vector<PrepareProgress> reports;
+  PrepareFiles({folder / "in"}, {}, TestTokenizer(), Options(), folder / "out",
+               [&](const PrepareProgress& report) { reports.push_back(report); });
+  ASSERT_GE(reports.size(), 2u);
+  EXPECT_GT(reports[0].fraction, 0.4);
+  EXPECT_LT(reports[0].fraction, 0.8);
+  EXPECT_EQ(reports.back().fraction, 1);
+}
+
 // Batches are of 4096 documents.
 TEST(Prepare, ProgressIsWhatIsDoneAndWhatIsLeft) {
   const ScratchDirectory folder;

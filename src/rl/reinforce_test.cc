@@ -308,6 +308,29 @@ TEST_F(ReinforceTest, WhereNothingIsBetterThanTheModelItBeganWithNothingIsTheBes
                 "0.000: there is no best/\n");
 }
 
+TEST(ReinforceOptionsTest, WhatIsCountedIsAtLeastOne) {
+  using Options = ReinforceOptions;
+  for (const auto& [name, field] : {std::pair{"steps", &Options::steps},
+                                    {"prompts_per_step", &Options::prompts_per_step},
+                                    {"max_tokens", &Options::max_tokens},
+                                    {"slots", &Options::slots},
+                                    {"minibatches", &Options::minibatches},
+                                    {"inner_epochs", &Options::inner_epochs},
+                                    {"micro_batch_tokens", &Options::micro_batch_tokens},
+                                    {"shared_prompt_tokens", &Options::shared_prompt_tokens},
+                                    {"evaluate_problems", &Options::evaluate_problems},
+                                    {"evaluate_samples", &Options::evaluate_samples},
+                                    {"checkpoint_every", &Options::checkpoint_every},
+                                    {"keep_checkpoints", &Options::keep_checkpoints}}) {
+    Options options;
+    options.*field = 1;
+    EXPECT_EQ(MessageOf([&] { Validate(options); }), "") << name;
+    options.*field = 0;
+    EXPECT_EQ(MessageOf([&] { Validate(options); }),
+              fmt::format("rl.{} is 0; it must be at least 1", name));
+  }
+}
+
 TEST_F(ReinforceTest, RefusesRecipesThatCannotWork) {
   const auto message = [](auto change) {
     ReinforceRecipe recipe = Recipe();
