@@ -366,5 +366,15 @@ TEST(WriteReport, WritesPageFiguresAndEvents) {
             TensorBoardFileOf(ReadReportData(scratch / "run", {}).pretraining));
 }
 
+TEST(WriteReport, AMeasurementBeforeTheFirstStepIsNoStep) {
+  ScratchDirectory scratch;
+  scratch.Write(
+      "run/metrics.jsonl",
+      "{\"step\":0,\"validation_loss\":3,\"tokens\":0}\n"
+      "{\"step\":1,\"loss\":2.5,\"tokens\":64}\n{\"step\":2,\"loss\":2,\"tokens\":128}\n");
+  EXPECT_NE(ReadFile(WriteReport(scratch / "run", {})).find("2 steps, 128 tokens."),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -22,6 +22,14 @@ void ExpectTakes(const char* schema, const std::vector<const char*>& right,
   for (const char* text : wrong) EXPECT_FALSE(documents.Takes(text)) << schema << ": " << text;
 }
 
+TEST(JsonSchema, LinesAreIndentedByFortySpacesOrTenTabsAtMost) {
+  Documents documents("{}");
+  for (const auto& [sign, most] : {std::pair{' ', 40}, {'\t', 10}}) {
+    EXPECT_TRUE(documents.Takes(("[\n" + std::string(most, sign) + "1]").c_str()));
+    EXPECT_FALSE(documents.Takes(("[\n" + std::string(most + 1, sign) + "1]").c_str()));
+  }
+}
+
 TEST(JsonSchema, AnyValue) {
   ExpectTakes("{}",
               {"null", "true", "false", "0", "-1.5e+10", "12.25", "\"\"", "\"a\\n\\u00e4\"", "[]",
