@@ -144,7 +144,7 @@ class Tokenizer(CommandLine):
         content = json.loads(self.tokenizer().read_text())
         content["model"]["vocab"]["red\x1b[31m\n"] = content["model"]["vocab"]["e"]
         hostile = self.write("hostile.json", json.dumps(content))
-        self.refuse(1, "tokenizer", "encode", "--tokenizer", hostile, says="red?[31m?")
+        self.refuse(1, "tokenizer", "encode", "--tokenizer", hostile, says=r"red\x1b[31m\n")
 
     def test_text_commands_no_terminal(self):
         tokenizer = self.tokenizer()

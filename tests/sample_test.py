@@ -138,7 +138,7 @@ class Sampling(unittest.TestCase):
 
     def test_what_is_wrong_is_told(self):
         model = ["--model", self.model, "--out", "none"]
-        self.refuse(2, "sample", *model, says="nothing to ask; name built-in tasks (sample.tasks) or a file")
+        self.refuse(2, "sample", *model, says="nothing to ask; name built-in tasks (--task) or a file")
         self.refuse(2, "sample", *model, "--task", "summ", says="did you mean 'sum'?")
         self.refuse(2, "sample", *model, "--task", "sum", "--problems", "p.jsonl", "--rule", "exact", says="at once")
         self.refuse(2, "sample", *model, "--task", "sum", "--set", "sample.kept=1", says="did you mean 'sample.keep'?")

@@ -185,7 +185,9 @@ void Talk(const ChatFlags& options, ChatPartner& chat) {
     }
   }
   // Or a script would take half of the answers for all.
-  if (Interrupted()) throw SavedInterruption{{}, "what is left of the input has no answer"};
+  if (Interrupted())
+    throw SavedInterruption{
+        {}, lines.terminal() ? "the talk ends here" : "what is left of the input has no answer"};
   if (unanswered > 0 && !lines.terminal())
     Fail("questions without an answer: {}; see above", unanswered);
 }

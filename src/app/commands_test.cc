@@ -386,6 +386,55 @@ TEST_F(CommandsTest, ReinforceOfOnesOwnProblemsNeedsNoRecipe) {
   EXPECT_EQ(JsonOf({"info", merged})["parameters"], info["parameters"]);
 }
 
+// Who typed flags reads flags; where a recipe of theirs may have set a field, its name.
+TEST_F(CommandsTest, ProblemsAreToldOfInTheWordsThatNamedThem) {
+  const std::string model = Model(), out = *scratch_ / "never";
+  const std::string file = scratch_->Write("named.jsonl", R"({"prompt": "1+1", "answer": "2"})");
+  const auto told = [&](std::vector<std::string> arguments) {
+    return CallProgram(arguments).error;
+  };
+  EXPECT_NE(told({"reinforce", "--model", model, "--out", out})
+                .find("name a file of problems (--problems, with --rule or --reward), or tasks in "
+                      "rl.tasks"),
+            std::string::npos);
+  EXPECT_NE(told({"reinforce", "--model", model, "--out", out, "--problems", file, "--rule",
+                  "exact", "--set", "rl.tasks=sum:1"})
+                .find("setting rl.tasks=sum:1: the problems of " + file +
+                      " (--problems) are in the place of built-in tasks"),
+            std::string::npos);
+  const std::string recipe = scratch_->Write("both.toml", "[problems]\nfile = \"" + file + "\"\n");
+  EXPECT_NE(told({"reinforce", recipe, "--model", model, "--out", out, "--rule", "exact", "--set",
+                  "rl.tasks=sum:1"})
+                .find("(problems.file) are in the place"),
+            std::string::npos);
+  EXPECT_NE(told({"sample", "--model", model, "--out", out})
+                .find("nothing to ask; name built-in tasks (--task) or a file of problems "
+                      "(--problems)"),
+            std::string::npos);
+  EXPECT_NE(told({"distil", "--teacher", model, "--student", model, "--out", out})
+                .find("name built-in tasks (--task) or a file of problems (--problems)"),
+            std::string::npos);
+  EXPECT_NE(told({"sample", "--model", model, "--out", out, "--task", "sum:1", "--problems", file,
+                  "--rule", "exact"})
+                .find("at once; name built-in tasks (--task) or"),
+            std::string::npos);
+}
+
+// Text that names a cure of its own keeps it.
+TEST_F(CommandsTest, AModelWithoutATokenizerNamesTheCommandThatMakesOne) {
+  const std::string model = *scratch_ / "mute";
+  std::filesystem::copy(Model(), model);
+  std::filesystem::remove(model + "/tokenizer.json");
+  std::filesystem::remove(model + "/checksums.json");
+  for (const char* command : {"evaluate", "generate"}) {
+    std::vector<std::string> arguments = {command, "--model", model};
+    if (std::string(command) == "evaluate") arguments.insert(arguments.end(), {"--task", "sum:1"});
+    const std::string error = CallProgram(arguments).error;
+    EXPECT_NE(error.find("or make one with `darkhorse tokenizer train`"), std::string::npos)
+        << error;
+  }
+}
+
 TEST_F(CommandsTest, FinetunePrintsWhatItMeasured) {
   std::string rows;
   for (int i = 0; i < 20; ++i)
@@ -426,6 +475,18 @@ TEST_F(CommandsTest, TaskShowsTheProblemAskedFor) {
   EXPECT_EQ(shown["prompt"], problem.prompt);
   EXPECT_EQ(shown["answer"], problem.answer);
   EXPECT_EQ(shown["completion"], FindTask("sum").Oracle(problem));
+  // The level as other commands have it.
+  EXPECT_EQ(JsonOf({"task", "show", "sum:2", "--seed", "4", "--index", "5"}), shown);
+  EXPECT_EQ(JsonOf({"task", "show", "sum:2", "--level", "2", "--seed", "4", "--index", "5"}),
+            shown);
+  EXPECT_NE(CallProgram({"task", "show", "sum:2", "--level", "1"})
+                .error.find("--level is 1, but task is 'sum:2'"),
+            std::string::npos);
+  for (const char* task : {"sum:2,sum:1", "sum:2=3"}) {
+    EXPECT_NE(CallProgram({"task", "show", task}).error.find("one name, or one name:level"),
+              std::string::npos)
+        << task;
+  }
   EXPECT_EQ(JsonOf({"task", "show", "sum", "--held-out", "--index", "5"})["prompt"],
             MakeProblem(FindTask("sum"), 0, 5, 1, Split::kHeldOut).prompt);
   const std::string right =

@@ -25,6 +25,14 @@ struct DistilArguments {
   bool json = false;
 };
 
+// Fields by their flags.
+std::map<std::string, std::string> NamesBeside(const DistilArguments& arguments) {
+  std::map<std::string, std::string> names =
+      arguments.problems.NamesBeside(arguments.recipe.recipe);
+  if (arguments.recipe.recipe.empty() || !arguments.tasks.empty()) names["sample.tasks"] = "--task";
+  return names;
+}
+
 void Run(const DistilArguments& arguments) {
   const DistilRecipe recipe = ReadDistilRecipe(arguments.recipe, [&](DistilRecipe* r) {
     if (!arguments.tasks.empty()) r->sampling.sample.tasks = arguments.tasks;
@@ -39,8 +47,10 @@ void Run(const DistilArguments& arguments) {
       sampling.reset();  // its line ends
       told(steps);
     };
+    SampleCallbacks answering = sampling->Callbacks();
+    learning.on_note = answering.on_note = NoteWithFlags(NamesBeside(arguments));
     return Distil(recipe, arguments.teacher, arguments.student, arguments.out,
-                  {sampling->Callbacks(), learning});
+                  {answering, learning});
   }();
   Json json{{"run", arguments.out}, {"finished", result.finished}};
   if (result.sampling.finished) json["samples"] = Describe(result.sampling.selection);
@@ -80,7 +90,7 @@ void RegisterDistil(Command app) {
       "problems.jsonl --rule numeric --out runs/distilled\n\nFields of a recipe, with their "
       "defaults:\n\n" +
       FieldsHelp<DistilRecipe>());
-  command.Runs([arguments] { Run(*arguments); });
+  command.Runs([arguments] { TellingFlags(NamesBeside(*arguments), [&] { Run(*arguments); }); });
 }
 
 }  // namespace darkhorse

@@ -60,6 +60,10 @@ std::string WithFlags(const std::string& text, const std::map<std::string, std::
   return told;
 }
 
+std::function<void(const std::string&)> NoteWithFlags(std::map<std::string, std::string> flags) {
+  return [flags = std::move(flags)](const std::string& text) { Note(WithFlags(text, flags)); };
+}
+
 void AddJsonFlag(Command command, bool* json) {
   command.Add("--json", *json, "print the result as one JSON object");
 }

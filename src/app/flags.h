@@ -1,8 +1,10 @@
 // Flags that several commands share.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
+#include <typeinfo>
 
 #include "app/command.h"
 #include "base/error.h"
@@ -39,7 +41,7 @@ std::map<std::string, std::string> FlagNames(const FieldList& fields);
 // text begins with it.
 std::string WithFlags(const std::string& text, const std::map<std::string, std::string>& flags);
 
-// Runs the body, whose Error or UsageError is told so.
+// Runs the body, whose Error or UsageError is told so; errors of other kinds name no fields.
 template <typename Body>
 void TellingFlags(const std::map<std::string, std::string>& flags, const Body& body) {
   try {
@@ -47,9 +49,13 @@ void TellingFlags(const std::map<std::string, std::string>& flags, const Body& b
   } catch (const UsageError& error) {
     throw UsageError(WithFlags(error.what(), flags));
   } catch (const Error& error) {
+    if (typeid(error) != typeid(Error)) throw;
     throw Error(WithFlags(error.what(), flags));
   }
 }
+
+// Note, told so.
+std::function<void(const std::string&)> NoteWithFlags(std::map<std::string, std::string> flags);
 
 // --resume where nothing lies to go on with is told, for --out may be misspelt.
 void TellOfNoRun(const std::string& out, bool resume);

@@ -67,10 +67,6 @@ Json DescribeAdapterMemory(const ModelConfig& config, int64_t weights, int64_t m
           {"total", weights + state + activations}};
 }
 
-}  // namespace
-
-namespace {
-
 // Of products with so many numbers in each format, which take the sum of their times.
 double PeakOf(const std::map<Format, double>& numbers, int threads) {
   std::map<int, double> peak_of_bits;

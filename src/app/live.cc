@@ -95,8 +95,9 @@ void ReinforceView::Show(const ReinforceMetrics& m) {
   faults_ += m.faults.samples;
   if (m.faults.samples > 0 && faults_ >= 2 * faults_told_) {
     faults_told_ = faults_;
-    Note(fmt::format("after step {}: {}; each costs its sample only, {} in steps so far", m.step,
-                     DescribeFaults(m.faults), faults_));
+    Note(fmt::format(
+        "after step {}: {}; each costs its sample only; {} in all since this command began", m.step,
+        DescribeFaults(m.faults), faults_));
   }
 }
 

@@ -105,10 +105,10 @@ TEST(ReinforceView, FaultsAreToldAtFirstAndWhenTheyHaveDoubled) {
   EXPECT_EQ(Told(*view, m, 1, 0).find("could not be scored"), std::string::npos);
   EXPECT_NE(Told(*view, m, 2, 3)
                 .find("after step 2: 3 samples could not be scored; the last: it "
-                      "failed; each costs its sample only, 3 in steps so far"),
+                      "failed; each costs its sample only; 3 in all since this command began"),
             std::string::npos);
   EXPECT_EQ(Told(*view, m, 3, 2).find("could not be scored"), std::string::npos);  // 5 of 6
-  EXPECT_NE(Told(*view, m, 4, 1).find("6 in steps so far"), std::string::npos);
+  EXPECT_NE(Told(*view, m, 4, 1).find("6 in all since"), std::string::npos);
   EXPECT_EQ(Told(*view, m, 5, 5).find("so far"), std::string::npos);  // 11 of 12
   testing::internal::CaptureStderr();  // of what the view says at its end
   view.reset();

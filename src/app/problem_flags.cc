@@ -40,6 +40,20 @@ const std::map<std::string, std::string>& ProblemFlags::Names() {
   return names;
 }
 
+std::map<std::string, std::string> ProblemFlags::NamesBeside(const std::string& recipe) const {
+  std::map<std::string, std::string> typed = Names();
+  if (recipe.empty()) return typed;
+  for (const auto& [field, given] : {std::pair{"file", !file.empty()},
+                                     {"rule", !rule.empty()},
+                                     {"reward", !reward.empty()},
+                                     {"held_out_share", held_out_share.has_value()},
+                                     {"reward_processes", reward_processes.has_value()},
+                                     {"reward_seconds", reward_seconds.has_value()}}) {
+    if (!given) typed.erase(std::string("problems.") + field);
+  }
+  return typed;
+}
+
 void ProblemFlags::Apply(ProblemsOptions* options) const {
   if (!rule.empty() && !reward.empty())
     FailUsage("--rule and --reward: only one of them can score; leave the other out");

@@ -22,6 +22,8 @@ struct ProblemFlags {
   void Apply(ProblemsOptions* options) const;
   // The fields that they set, as they are called in errors and notes; for WithFlags.
   static const std::map<std::string, std::string>& Names();
+  // The same beside a recipe, which may have set what was not typed; "": none.
+  std::map<std::string, std::string> NamesBeside(const std::string& recipe) const;
 };
 
 }  // namespace darkhorse

@@ -15,6 +15,7 @@
 #include "base/interrupt.h"
 #include "base/utf8.h"
 #include "pipeline/run_report.h"
+#include "report/data.h"
 
 namespace darkhorse {
 namespace {
@@ -29,8 +30,11 @@ struct ReinforceArguments {
   bool json = false;
 };
 
-void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& arguments) {
-  const ProbeReport report = ProbeModel(recipe, arguments.model, {.on_note = Note});
+using Teller = std::function<void(const std::string&)>;
+
+void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& arguments,
+               const Teller& note) {
+  const ProbeReport report = ProbeModel(recipe, arguments.model, {.on_note = note});
   if (arguments.json) {
     PrintResult(ToJson(report), true);
     return;
@@ -38,18 +42,29 @@ void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& argument
   for (const std::string& line : DescribeProbe(report)) PrintText(EscapedForTerminal(line) + "\n");
 }
 
-void Run(ReinforceArguments arguments) {
+// Of a field over the run's steps; none where no step has it.
+std::optional<int64_t> SumOver(const std::vector<Json>& steps, const char* field) {
+  std::optional<int64_t> sum;
+  for (const Json& step : steps) {
+    if (step.contains(field)) sum = sum.value_or(0) + step[field].get<int64_t>();
+  }
+  return sum;
+}
+
+void Run(ReinforceArguments arguments, const Teller& note) {
   if (arguments.recipe.recipe.empty()) arguments.recipe.recipe = "own";
   const ReinforceRecipe recipe = ReadReinforceRecipe(
       arguments.recipe, [&](ProblemsOptions* problems) { arguments.problems.Apply(problems); });
-  if (arguments.probe_only) return ProbeOnly(recipe, arguments);
+  if (arguments.probe_only) return ProbeOnly(recipe, arguments, note);
   if (arguments.out.empty())
     FailUsage("--out is required: the run directory to write (--probe-only writes none)");
   TellOfNoRun(arguments.out, arguments.resume);
   CatchInterrupts();
   const ReinforceResult result = [&] {
     ReinforceView view(recipe.rl.steps);
-    return Reinforce(recipe, arguments.model, arguments.out, arguments.resume, view.Callbacks());
+    ReinforceCallbacks callbacks = view.Callbacks();
+    callbacks.on_note = note;
+    return Reinforce(recipe, arguments.model, arguments.out, arguments.resume, callbacks);
   }();
   Json json{
       {"run", arguments.out}, {"checkpoint", result.checkpoint}, {"finished", result.finished}};
@@ -60,8 +75,12 @@ void Run(ReinforceArguments arguments) {
   }
   // Stopped in the first step's evaluation, a run has a checkpoint and no line yet.
   if (const std::string lines = arguments.out + "/metrics.jsonl";
-      FileExists(lines) && std::filesystem::file_size(lines) > 0)
+      FileExists(lines) && std::filesystem::file_size(lines) > 0) {
+    const std::vector<Json> steps = ReadReportData(arguments.out, {}).reinforcement.metrics;
+    if (const auto failures = SumOver(steps, "reward_program/failures"))
+      json["reward_program_failures"] = *failures;
     json["report"] = ReportRun(arguments.out);
+  }
   PrintResult(json, arguments.json);
   if (!result.finished) throw InterruptedRun(result.checkpoint);
 }
@@ -87,7 +106,10 @@ void RegisterReinforce(Command app) {
       "problems.jsonl --rule exact --out runs/mine\n\nFields of a recipe, with their "
       "defaults:\n\n" +
       FieldsHelp<ReinforceRecipe>());
-  command.Runs([arguments] { Run(*arguments); });
+  command.Runs([arguments] {
+    const auto names = arguments->problems.NamesBeside(arguments->recipe.recipe);
+    TellingFlags(names, [&] { Run(*arguments, NoteWithFlags(names)); });
+  });
 }
 
 }  // namespace darkhorse

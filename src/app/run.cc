@@ -11,9 +11,11 @@
 #include "app/output.h"
 #include "app/problem_flags.h"
 #include "app/recipes.h"
+#include "app/unread.h"
 #include "base/format.h"
 #include "base/interrupt.h"
 #include "base/utf8.h"
+#include "data/prepare.h"
 #include "pipeline/distil.h"
 #include "pipeline/run_report.h"
 #include "pipeline/stage_list.h"
@@ -146,6 +148,10 @@ void Run(const RunArguments& arguments) {
   if (!arguments.model.empty()) given.overrides.push_back("model=" + arguments.model);
   const StagesRecipe recipe =
       ReadRunRecipe(given, [&](ProblemsOptions* problems) { arguments.problems.Apply(problems); });
+  for (const StageRecipe& stage : recipe.stages) {
+    if (std::holds_alternative<PretrainRecipe>(stage.recipe) && !stage.head.data.empty())
+      RequirePrepared(stage.head.data.front(), kTrainShard);
+  }
   CatchInterrupts();
   const StageListResult result = [&] {
     // With --json stdout holds one object and nothing else.

@@ -40,6 +40,16 @@ Json Describe(const Selection& s) {
 
 namespace {
 
+// Fields by their flags.
+std::map<std::string, std::string> NamesBeside(const SampleArguments& arguments) {
+  std::map<std::string, std::string> names =
+      arguments.problems.NamesBeside(arguments.recipe.recipe);
+  const bool alone = arguments.recipe.recipe.empty();
+  if (alone || !arguments.tasks.empty()) names["sample.tasks"] = "--task";
+  if (alone || arguments.samples) names["sample.samples"] = "--samples";
+  return names;
+}
+
 void Run(const SampleArguments& arguments) {
   const SampleRecipe recipe = ReadSampleRecipe(arguments.recipe, [&](SampleRecipe* r) {
     if (!arguments.tasks.empty()) r->sample.tasks = arguments.tasks;
@@ -50,8 +60,9 @@ void Run(const SampleArguments& arguments) {
   CatchInterrupts();
   const SampleResult result = [&] {
     SampleView view;
-    return SampleAnswers(recipe, arguments.model, arguments.out, arguments.resume,
-                         view.Callbacks());
+    SampleCallbacks callbacks = view.Callbacks();
+    callbacks.on_note = NoteWithFlags(NamesBeside(arguments));
+    return SampleAnswers(recipe, arguments.model, arguments.out, arguments.resume, callbacks);
   }();
   Json json{{"run", arguments.out}, {"finished", result.finished}};
   if (result.finished) {
@@ -85,7 +96,7 @@ void RegisterSample(Command app) {
       "For example: darkhorse sample --model teacher.gguf --problems problems.jsonl --rule numeric "
       "--out right\n\nFields of a recipe, with their defaults:\n\n" +
       FieldsHelp<SampleRecipe>());
-  command.Runs([arguments] { Run(*arguments); });
+  command.Runs([arguments] { TellingFlags(NamesBeside(*arguments), [&] { Run(*arguments); }); });
 }
 
 }  // namespace darkhorse

@@ -1,7 +1,7 @@
 // `darkhorse task list|show|score|check`: look at problems and verify answers by hand.
 #include "task/task.h"
 
-#include <map>
+#include <optional>
 
 #include "app/app.h"
 #include "app/flags.h"
@@ -9,6 +9,7 @@
 #include "app/problem_flags.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "task/corpus.h"
 #include "task/markup.h"
 
 namespace darkhorse {
@@ -16,7 +17,7 @@ namespace {
 
 struct ProblemOptions {
   std::string task;
-  int level = 1;
+  std::optional<int64_t> level;
   uint64_t seed = 0;
   uint64_t index = 0;
   bool held_out = false;
@@ -24,8 +25,27 @@ struct ProblemOptions {
   bool json = false;
 };
 
+// "sum:2" as other commands have it.
+ProblemOptions WithLevel(ProblemOptions options) {
+  const size_t colon = options.task.find(':');
+  if (colon == std::string::npos) {
+    if (!options.level) options.level = 1;
+    return options;
+  }
+  const std::vector<TaskShare> tasks = ParseTaskShares(options.task);
+  if (tasks.size() != 1 || options.task.find('=') != std::string::npos)
+    FailUsage("task is '{}'; it must be one name, or one name:level", options.task);
+  if (options.level && *options.level != tasks[0].level)
+    FailUsage("--level is {}, but task is '{}'; leave one of the levels out", *options.level,
+              options.task);
+  options.task = tasks[0].task;
+  options.level = tasks[0].level;
+  return options;
+}
+
 Problem MakeProblem(const ProblemOptions& options) {
-  return MakeProblem(FindTask(options.task), options.seed, options.index, options.level,
+  return MakeProblem(FindTask(options.task), options.seed, options.index,
+                     static_cast<int>(*options.level),
                      options.held_out ? Split::kHeldOut : Split::kTrain);
 }
 
@@ -106,8 +126,8 @@ void Check(const CheckOptions& options) {
   ProblemsOptions problems;
   options.flags.Apply(&problems);
   if (problems.file.empty()) FailUsage("task check: give --problems, the file to check");
-  const std::unique_ptr<Environment> environment = MakeOwnEnvironment(
-      problems, [](const std::string& text) { Note(WithFlags(text, ProblemFlags::Names())); });
+  const std::unique_ptr<Environment> environment =
+      MakeOwnEnvironment(problems, NoteWithFlags(ProblemFlags::Names()));
   const std::vector<const Problem*> all = environment->AllProblems();
   std::vector<std::string> completions;
   std::vector<Answer> answers;
@@ -144,8 +164,8 @@ void Check(const CheckOptions& options) {
 }
 
 void AddProblemFlags(Command command, ProblemOptions* options) {
-  command.Add("task", options->task, "a name from `darkhorse task list`").Required();
-  command.Add("--level", options->level, "difficulty, from 1");
+  command.Add("task", options->task, "a name from `darkhorse task list`, or name:level").Required();
+  command.Add("--level", options->level, "difficulty, from 1 (default: 1)").Within(1, 1000);
   command.Add("--seed", options->seed, "which series of problems");
   command.Add("--index", options->index, "which problem of the series");
   command.Add("--held-out", options->held_out, "from the problems kept out of training");
@@ -164,13 +184,13 @@ void RegisterTask(Command app) {
   const auto show_options = std::make_shared<ProblemOptions>();
   Command show = command.AddCommand("show", "A problem and a completion that solves it");
   AddProblemFlags(show, show_options.get());
-  show.Runs([show_options] { Show(*show_options); });
+  show.Runs([show_options] { Show(WithLevel(*show_options)); });
   const auto score_options = std::make_shared<ProblemOptions>();
   Command score = command.AddCommand("score", "The reward of a completion of a problem");
   AddProblemFlags(score, score_options.get());
   score.Add("completion", score_options->completion,
             "file with <think>…</think><answer>…</answer>; - for standard input");
-  score.Runs([score_options] { ScoreOne(*score_options); });
+  score.Runs([score_options] { ScoreOne(WithLevel(*score_options)); });
   const auto check_options = std::make_shared<CheckOptions>();
   Command check = command.AddCommand(
       "check", "Read a file of your own problems and score its own answers, as training would");

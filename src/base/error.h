@@ -36,7 +36,7 @@ template <typename... Args>
 }
 
 // Text from outside (a file's name, a key, a line of another program's) made fit for a message of
-// one line: what may command a terminal (base/utf8.h), and bytes that are not UTF-8, become '?'.
+// one line: what may command a terminal, and bytes that are not UTF-8, are spelt out (base/utf8.h).
 // What is longer than `longest` bytes is cut between two characters and ends in "...".
 std::string Printable(std::string_view text, size_t longest = 200);
 

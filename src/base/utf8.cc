@@ -118,4 +118,11 @@ std::string EscapedForTerminal(std::string_view text) {
   return out;
 }
 
+std::string EscapedLine(std::string_view text) {
+  std::string line = EscapedForTerminal(text);
+  for (size_t at = 0; (at = line.find_first_of("\n\t", at)) != line.npos; at += 2)
+    line.replace(at, 1, line[at] == '\n' ? "\\n" : "\\t");
+  return line;
+}
+
 }  // namespace darkhorse

@@ -43,4 +43,7 @@ bool CommandsTerminal(char32_t character);
 // where they are cut between characters.
 std::string EscapedForTerminal(std::string_view text);
 
+// The same on one line: newline and tab are spelt "\n" and "\t".
+std::string EscapedLine(std::string_view text);
+
 }  // namespace darkhorse

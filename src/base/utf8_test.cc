@@ -56,6 +56,7 @@ TEST(Utf8, WhatCommandsATerminalIsSpeltOut) {
     EXPECT_EQ(CommandsTerminal(c), c < 0x20 || (c > 0x7E && c < 0xA0) || turns) << uint32_t{c};
   }
   EXPECT_EQ(EscapedForTerminal("a\u202Eb\u2066"), R"(a\u202eb\u2066)");
+  EXPECT_EQ(EscapedLine("a\n\tb\x1b\n"), R"(a\n\tb\x1b\n)");
   const std::string once = EscapedForTerminal("\x1b\\");
   EXPECT_EQ(EscapedForTerminal(once), once);
 }

@@ -227,7 +227,7 @@ TEST_F(AdapterFolderTest, WhatIsNotReadIsRefused) {
     EXPECT_NE(Message().find(key), std::string::npos) << key << ": " << Message();
   }
   WithConfig([](json& config) { config["peft_type"] = "IA\n3"; });
-  EXPECT_TRUE(Says(Message(), "peft_type is 'IA?3', which is not read here")) << Message();
+  EXPECT_TRUE(Says(Message(), "peft_type is 'IA\\n3', which is not read here")) << Message();
   for (const auto& [key, value] : std::vector<std::pair<std::string, json>>{
            {"r", 0}, {"r", "8"}, {"lora_alpha", 0}, {"lora_alpha", "x"}, {"peft_type", 3}}) {
     WithConfig([&](json& config) { config[key] = value; });

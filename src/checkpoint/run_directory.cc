@@ -287,6 +287,12 @@ std::string ToldOfNoCheckpoint(const std::string& run) {
   return fmt::format("{} has no checkpoint: starting from the first step", run);
 }
 
+void RefuseNewRun(const std::string& run, const std::string& toml) {
+  if (const std::string path = RecipePath(run); FileExists(path))
+    RefuseAnotherKind(run, FieldsOfRecipe(ReadFile(path)), FieldsOfRecipe(toml));
+  throw RunIsThere(run);
+}
+
 std::vector<RecipeChange> CheckRecipe(const std::string& run, const std::string& toml, bool goes_on,
                                       const std::vector<std::string>& written,
                                       const std::vector<StepsField>& may_grow,

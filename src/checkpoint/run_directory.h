@@ -49,13 +49,17 @@ bool IsModelFolder(const std::string& directory);
 // directory, the checkpoints beside it are.
 void RequireCheckpoint(const std::string& directory);
 
-// What a command that may go on with a run tells who did not ask it to.
+// How a new run is refused where one lies already: who resumes it goes on with it.
 class RunIsThere : public Error {
  public:
   explicit RunIsThere(const std::string& run)
       : Error(fmt::format("{}: holds a run already; resume it, or choose another run directory",
                           run)) {}
 };
+
+// Throws that; of a run of another kind than the recipe `toml`, which cannot be gone on with, an
+// Error that says so.
+[[noreturn]] void RefuseNewRun(const std::string& run, const std::string& toml);
 
 struct LatestCheckpoint {
   int64_t step = 0;

@@ -144,6 +144,18 @@ TEST(RecordRecipeTest, SaysWhatTheFolderHoldsThatIsOfAnotherKind) {
   EXPECT_EQ(why(stages, stages), "");
 }
 
+// What cannot be gone on with is not offered to be.
+TEST(RefuseNewRunTest, OffersToResumeARunOfItsKindOnly) {
+  const ScratchDirectory dir;
+  const std::string pretraining = "[train]\nb = 2\n", sampling = "[sample]\nc = 3\n";
+  EXPECT_THROW(RefuseNewRun(dir.path(), sampling), RunIsThere);  // of an older version
+  RecordRecipe(dir.path(), pretraining);
+  EXPECT_THROW(RefuseNewRun(dir.path(), pretraining), RunIsThere);
+  EXPECT_TRUE(Says(MessageOf([&] { RefuseNewRun(dir.path(), sampling); }),
+                   "holds a pretraining run, by its recipe.toml, and cannot hold answers of a "
+                   "teacher; choose another folder"));
+}
+
 TEST(RecordRecipeTest, SaysWhoseRunDiffersAndWhere) {
   const ScratchDirectory dir;
   const auto record = [&](const std::string& toml, bool goes_on) {

@@ -21,12 +21,12 @@ inline Line LineAt(const uint8_t* tile, int i) {
   }
 }
 
-// Each format's lines hold bytes of kBytesBits, q + kOffset.
+// Each format's lines hold bytes of kLineBits significant bits: q + kOffset.
 
 // Blocks of 64 with f16 scales, and minima.
 template <int kBits, int32_t kOffsetHere, bool kHasLeast>
 struct Block64 {
-  static constexpr int kUnits = 1, kGroups = 2, kBytesBits = kBits;
+  static constexpr int kUnits = 1, kGroups = 2, kLineBits = kBits;
   static constexpr int32_t kOffset = kOffsetHere;
   static constexpr bool kLeast = kHasLeast;
   static constexpr int64_t kTile = kQ8Tile * kBits / 8;
@@ -52,14 +52,14 @@ constexpr Iq4Nl MakeIq4Nl() {
 constexpr Iq4Nl kIq4Nl = MakeIq4Nl();
 
 struct BlockIq4Nl : Block64<4, 128, false> {
-  static constexpr int kBytesBits = 8;
+  static constexpr int kLineBits = 8;
   Line At(int64_t, int i) const { return LookUp(kIq4Nl.number, LineAt<4>(block, i)); }
 };
 
 // Q4_K and Q5_K.
 template <int kBits>
 struct Block256 {
-  static constexpr int kUnits = 4, kGroups = 2, kBytesBits = kBits;
+  static constexpr int kUnits = 4, kGroups = 2, kLineBits = kBits;
   static constexpr int32_t kOffset = 0;
   static constexpr bool kLeast = true;
   static constexpr int64_t kTile = kQ8Tile * kBits / 8;
@@ -78,7 +78,7 @@ struct Block256 {
 };
 
 struct BlockQ6K {
-  static constexpr int kUnits = 4, kGroups = 4, kBytesBits = 6;
+  static constexpr int kUnits = 4, kGroups = 4, kLineBits = 6;
   static constexpr int32_t kOffset = 32;
   static constexpr bool kLeast = false;
   static constexpr int64_t kTile = kQ8Tile * 6 / 8;
@@ -97,7 +97,7 @@ struct BlockQ6K {
 // All that the others hold, as bytes and f32.
 template <int kGroupsHere, bool kHasLeast, int kBits>
 struct BlockBytes {
-  static constexpr int kGroups = kGroupsHere, kBytesBits = kBits;
+  static constexpr int kGroups = kGroupsHere, kLineBits = kBits;
   static constexpr bool kLeast = kHasLeast;
 
   const Unpacked* units;

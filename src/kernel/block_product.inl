@@ -55,7 +55,7 @@ struct FewSums {
     return Block::kGroups == 4 ? sums[at] : sums[at] + sums[at + 1];
   }
   I Start(int r, int64_t unit, int at) const {
-    return IntSet1((TakenFrom(Block::kBytesBits) - Block::kOffset) * SumAt(r, unit, at));
+    return IntSet1((TakenFrom(Block::kLineBits) - Block::kOffset) * SumAt(r, unit, at));
   }
   V Sum(int r, int64_t unit, int at) const { return Set1(static_cast<float>(SumAt(r, unit, at))); }
 };
@@ -70,13 +70,13 @@ inline void BlockUnit(const QuantBlock* left, int64_t row, const Sums& of_rows,
   V total[R][P];
 #pragma GCC unroll 4
   for (int g = 0; g < Block::kGroups; ++g) {
-    Dots<Block::kBytesBits> dot[R][P];
+    Dots<Block::kLineBits> dot[R][P];
 #pragma GCC unroll 16
     for (int i = 0; i < kLines; ++i) {
       const int line = kLines * g + i;
       W w[P];
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) w[p] = FromLine<Block::kBytesBits>(right[p].At(u, line));
+      for (int p = 0; p < P; ++p) w[p] = FromLine<Block::kLineBits>(right[p].At(u, line));
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         const X four = LoadFour(x + r * kQuantBlock + 4 * line);
@@ -172,7 +172,7 @@ template <typename Block>
     const QuantBlock* blocks = left + row / kQuantSide * left_stride;
     RowSums of_rows;
     FindSums<Block::kGroups, Block::kLeast>(blocks, in_block, height, units,
-                                            offset - TakenFrom(Block::kBytesBits), &of_rows);
+                                            offset - TakenFrom(Block::kLineBits), &of_rows);
     float* to = c + row * c_stride;
     if (cols % kQuantSide == 0) {
       BlockRows<kBlockRows, Block>(blocks, in_block, height, of_rows, right, panels, units, to,
@@ -250,7 +250,7 @@ void BlockProduct(const QuantBlock* left, int64_t left_stride, int64_t rows,
                   const BlockPanels& right, int64_t cols, int64_t blocks, float* c,
                   int64_t c_stride, bool accumulate) {
   if (rows > kFewRows) {
-    using Bytes = BlockBytes<Block::kGroups, Block::kLeast, SumBits(Block::kBytesBits)>;
+    using Bytes = BlockBytes<Block::kGroups, Block::kLeast, SumBits(Block::kLineBits)>;
     BlockManyRows<Block>(BlockGroup<Bytes>, left, left_stride, rows, right, cols, blocks, c,
                          c_stride, accumulate);
   } else {

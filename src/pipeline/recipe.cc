@@ -149,6 +149,10 @@ ReinforceRecipe ParseReinforceRecipe(const RecipeText& text,
                                      const std::function<void(ProblemsOptions*)>& set_problems) {
   return Read<ReinforceRecipe>(text, [&](ReinforceRecipe* recipe) {
     if (set_problems) set_problems(&recipe->problems);
+    for (const std::string& override : text.overrides) {
+      if (override.starts_with("rl.tasks"))
+        RefuseTasksBesideFile(override, recipe->rl.tasks, recipe->problems);
+    }
   });
 }
 

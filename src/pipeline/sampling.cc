@@ -226,7 +226,7 @@ SampleResult SampleAnswers(const SampleRecipe& recipe, const std::string& model,
   if (FileExists(out)) lock.emplace(out);
   const std::string samples = out + "/" + sample_files::kSamples;
   const bool goes_on = LinesIn(samples) > 0 && FileExists(out + "/recipe.toml");
-  if (goes_on && !resume) throw RunIsThere(out);
+  if (goes_on && !resume) RefuseNewRun(out, ToToml(recipe));
   std::vector<StepsField> may_grow;
   if (goes_on) may_grow.push_back({"sample.problems", LinesIn(samples)});
   CheckRecipe(out, ToToml(recipe), goes_on,

@@ -118,9 +118,10 @@ class StageRun {
   }
 
   void Do(const StageHead& head, const PretrainRecipe& own) {
-    MakeWorld();
-    Keep(head, Pretrain(own, Folder(kData), Folder(head.name), /*resume=*/true,
-                        Watched(head, tell_.pretraining)));
+    if (head.data.empty()) MakeWorld();
+    const std::string data = head.data.empty() ? Folder(kData) : head.data.front();
+    Keep(head,
+         Pretrain(own, data, Folder(head.name), /*resume=*/true, Watched(head, tell_.pretraining)));
   }
   void Do(const StageHead& head, const ReinforceRecipe& own) {
     ReinforceRecipe taught = own;
@@ -287,9 +288,10 @@ class StageRun {
           stage.head.name, fmt::join(unseen, ", "), fmt::join(seen, ", "), stage.head.name));
     }
   }
-  // Whether the stage's model goes back to one that the run pretrains.
+  // Whether the stage's model goes back to one that the run pretrains on its corpus.
   bool IsOfTheCorpus(const StageRecipe& stage) const {
-    if (std::holds_alternative<PretrainRecipe>(stage.recipe)) return !IsReplaced(stage);
+    if (std::holds_alternative<PretrainRecipe>(stage.recipe))
+      return !IsReplaced(stage) && stage.head.data.empty();
     for (const StageRecipe& other : recipe_.stages) {
       if (other.head.name == stage.head.from &&
           !std::holds_alternative<MeasureRecipe>(other.recipe))

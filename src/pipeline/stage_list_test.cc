@@ -209,6 +209,24 @@ TEST_F(StageListTest, WhatHasNotBegunMayChange) {
   EXPECT_TRUE(Says(MessageOf([&] { Run(List(base), "changes"); }), "another number of stages"));
 }
 
+// A corpus of the user's, in tokens of the user's: here that of another run, so the model is its.
+TEST_F(StageListTest, PretrainingTakesPreparedData) {
+  std::string text = kTinyBase;
+  const std::string kind = "kind = \"pretrain\"\n";
+  text.insert(text.find(kind) + kind.size(), "data = [\"" + (*scratch_ / "whole/data") + "\"]\n");
+  const std::string reinforced =
+      "[[stage]]\nkind = \"reinforce\"\n[stage.rl]\ntasks = [\"sort:1\"]\nsteps = 1\n"
+      "prompts_per_step = 1\ngroup_size = 2\nmax_tokens = 2\nevaluate_every = 0\n"
+      "[stage.probe]\nproblems = 0\n";
+  EXPECT_TRUE(Run(List("seed = 5\n" + text + reinforced), "prepared").finished);
+  EXPECT_EQ(told_.find("of which the corpus has nothing"), std::string::npos) << told_;
+  EXPECT_FALSE(FileExists(*scratch_ / "prepared/data"));
+  EXPECT_FALSE(FileExists(*scratch_ / "prepared/tokenizer.json"));
+  const std::string weights = "/base/checkpoints/step-00000004/model.safetensors";
+  EXPECT_TRUE(ReadFile(*scratch_ / "prepared" + weights) ==
+              ReadFile(*scratch_ / "whole" + weights));
+}
+
 TEST_F(StageListTest, MoreStepsAreMeasuredAnew) {
   const std::string text =
       std::string(kList).substr(0, std::string(kList).find("[[stage]]\nkind = \"sample\""));

@@ -151,7 +151,8 @@ class Reader {
     NameIt(place, &stage);
     Override(&stage, &places);
     CheckHead(place, stage);
-    if (auto* pretraining = std::get_if<PretrainRecipe>(&stage.recipe))
+    if (auto* pretraining = std::get_if<PretrainRecipe>(&stage.recipe);
+        pretraining && stage.head.data.empty())
       pretraining->model.vocab_size = all_.vocab_size;
     if (!std::holds_alternative<MeasureRecipe>(stage.recipe)) ValidateStage(places, &stage);
     all_.stages.push_back(std::move(stage));
@@ -166,7 +167,10 @@ class Reader {
     const ReinforceRecipe* practised = says_none ? PractisedAround(index) : nullptr;
     FieldPlaces places(fmt::format("{}: stage {}", text_.name, index + 1));
     if (practised) {
-      *own = {practised->rl.tasks, {}, practised->problems, practised->prompt};
+      *own = {practised->problems.file.empty() ? practised->rl.tasks : std::vector<std::string>{},
+              {},
+              practised->problems,
+              practised->prompt};
       own->evaluation.max_tokens = practised->rl.max_tokens;
       own->evaluation.slots = practised->rl.slots;
     }
@@ -234,6 +238,9 @@ class Reader {
         SetField(fields, *own, places);
         const Field* field = fields.Find(own->substr(0, own->find_first_of(" =")));
         if (field) places->Set(*field, "setting " + text_.overrides[i]);
+        const Asking asking = AskingOf(*stage);
+        if (field && field->path.ends_with("tasks") && asking.problems)
+          RefuseTasksBesideFile(text_.overrides[i], *asking.tasks, *asking.problems);
         used_[i] = true;
       } catch (const UsageError& error) {
         if (fields.Find(own->substr(0, own->find_first_of(" =")))) throw;
@@ -306,21 +313,33 @@ class Reader {
     }
     const auto refuse = [&](const char* field, bool given, const char* kind) {
       if (given && head.kind != kind) {
-        FailUsage("{}: {} is for the kind {}", place, field,
-                  kind == std::string("distil") ? "distil or reinforce" : kind);
+        FailUsage("{}: {} is for the kinds {}", place, field,
+                  kind == std::string("distil") ? "distil and reinforce" : "finetune and pretrain");
       }
       if (!given && head.kind == kind)
         FailUsage("{}: {} is missing: a stage before, or a path", place, field);
     };
-    refuse("data", !head.data.empty(), "finetune");
+    // Pretraining may have some.
+    if (head.kind != "pretrain") refuse("data", !head.data.empty(), "finetune");
     // Reinforcement may have one.
     if (head.kind != "reinforce") refuse("teacher", !head.teacher.empty(), "distil");
     if (head.kind == "pretrain" && !head.from.empty())
       FailUsage("{}: from is '{}', but pretraining begins with none", place, head.from);
     RefuseUnknown(place, "from", head.from, /*makes_model=*/true);
     RefuseUnknown(place, "teacher", head.teacher, /*makes_model=*/true);
+    if (head.kind == "pretrain") return RefuseNoFolder(place, head.data);
     for (const std::string& data : head.data)
       RefuseUnknown(place, "data", data, /*makes_model=*/false);
+  }
+
+  // What pretraining learns is no stage's.
+  static void RefuseNoFolder(const std::string& place, const std::vector<std::string>& data) {
+    if (data.size() > 1)
+      FailUsage("{}: data names {} folders; pretraining learns one", place, data.size());
+    if (!data.empty() && data[0].find_first_of("/.") == std::string::npos) {
+      FailUsage("{}: data is '{}'; the path of a folder of token shards has a slash (./{})", place,
+                data[0], data[0]);
+    }
   }
 
   // Names that mean something else: in the run's folder, and in front of an override.
@@ -385,7 +404,9 @@ void ListFields(StageHead& h, FieldList& list) {
   list.Add("from", h.from,
            "the model it begins with: a stage before it or a path; by default the last that makes "
            "a model");
-  list.Add("data", h.data, "of finetune: stages that sampled, or paths");
+  list.Add("data", h.data,
+           "of finetune: stages that sampled, or paths; of pretrain: a folder that `data prepare` "
+           "wrote, in place of the corpus");
   list.Add("teacher", h.teacher,
            "of distil, and of reinforce where one judges each token: a stage or a path");
 }
@@ -413,6 +434,16 @@ void Validate(const StagesRecipe& r) {
       FailUsage("{} is {}; it must be from 1 to {}", name, value, most);
   }
   Validate(r.corpus);
+}
+
+void RefuseTasksBesideFile(const std::string& setting, const std::vector<std::string>& tasks,
+                           const ProblemsOptions& problems) {
+  if (tasks.empty() || problems.file.empty()) return;
+  FailUsage(
+      "setting {}: the problems of {} (problems.file) are in the place of built-in tasks; leave "
+      "one "
+      "of the two out",
+      setting, problems.file);
 }
 
 StagesRecipe ParseStagesRecipe(const RecipeText& text,

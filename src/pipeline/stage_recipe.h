@@ -20,8 +20,10 @@ struct StageHead {
                      // evaluation that of the stage measured
   std::string from;  // the stage whose model it begins with, or a path; by default the stage
                      // before, that makes one
-  std::vector<std::string> data;  // of fine-tuning: stages that sampled, or paths
-  std::string teacher;            // of distillation, or of reinforcement: a stage or a path
+  // Of fine-tuning: stages that sampled, or paths. Of pretraining: a folder of token shards, with
+  // their tokenizer, in place of the list's corpus.
+  std::vector<std::string> data;
+  std::string teacher;  // of distillation, or of reinforcement: a stage or a path
 };
 void ListFields(StageHead& head, FieldList& list);
 
@@ -38,6 +40,10 @@ struct Asking {
   PromptOptions* prompt = nullptr;
 };
 Asking AskingOf(StageRecipe& stage);
+
+// UsageError where an override sets tasks that a file of problems would stand in the place of.
+void RefuseTasksBesideFile(const std::string& setting, const std::vector<std::string>& tasks,
+                           const ProblemsOptions& problems);
 
 // The names of the kinds, in the order of the variant.
 inline constexpr const char* kStageKinds[] = {"pretrain",  "sample", "finetune",

@@ -303,6 +303,8 @@ tasks = ["parity:1"]
   EXPECT_EQ(measured(text, 1, own).problems.file, "p.jsonl");
   EXPECT_EQ(measured(text, 3, own).problems.rule, "exact");
   EXPECT_TRUE(measured(text, 1, own).tasks.empty());
+  EXPECT_TRUE(measured(text, 1, {"one.problems.file=p.jsonl", "one.problems.rule=exact"})
+                  .tasks.empty());  // the file is in their place
   // There is none.
   EXPECT_EQ(
       MessageOf([] { List("[[stage]]\nkind = \"pretrain\"\n[[stage]]\nkind = \"evaluate\"\n"); }),
@@ -384,8 +386,20 @@ TEST(ParseStagesRecipe, NamesWhatIsWrongAndWhere) {
   EXPECT_NE(why(base + "[[stage]]\nkind = \"reinforce\"\nname = \"../x\"\n").find("name is"),
             std::string::npos);
   EXPECT_NE(why(base + "[[stage]]\nkind = \"sample\"\nteacher = \"base\"\n")
-                .find("teacher is for the kind distil"),
+                .find("teacher is for the kinds distil and reinforce"),
             std::string::npos);
+  EXPECT_EQ(why(base + "[[stage]]\nkind = \"sample\"\ndata = [\"base\"]\n"),
+            "list.toml: stage 2: data is for the kinds finetune and pretrain");
+  EXPECT_EQ(why("[[stage]]\nkind = \"pretrain\"\ndata = [\"./a\", \"./b\"]\n"),
+            "list.toml: stage 1: data names 2 folders; pretraining learns one");
+  EXPECT_EQ(why("[[stage]]\nkind = \"pretrain\"\ndata = [\"text\"]\n"),
+            "list.toml: stage 1: data is 'text'; the path of a folder of token shards has a slash "
+            "(./text)");
+  EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.problems]\nfile = "
+                "\"p.jsonl\"\nrule = \"exact\"\n",
+                {"reinforce.rl.tasks=sum:1"}),
+            "setting reinforce.rl.tasks=sum:1: the problems of p.jsonl (problems.file) are in the "
+            "place of built-in tasks; leave one of the two out");
   EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.rl]\nstepps = 1\n"),
             "list.toml:5: 'rl.stepps' is unknown; did you mean 'rl.steps'?");
   EXPECT_EQ(why("[[stage]]\nkind = \"reinforce\"\nfrom = \"./m\"\n[stage.rl]\nsteps = 0\n"),

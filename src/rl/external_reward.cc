@@ -40,12 +40,10 @@ bool IsStray(std::string_view line, size_t id) {
   return theirs.is_number_unsigned() && theirs.get<size_t>() < id;
 }
 
-// As much as there is room for of a text of the program's, on one line that commands no terminal.
-std::string EscapedLine(const std::string& text) {
+// As much as there is room for of a text of the program's.
+std::string ShortLine(const std::string& text) {
   constexpr size_t kMost = 200;
-  std::string line = EscapedForTerminal(text);
-  for (size_t at = 0; (at = line.find_first_of("\n\t", at)) != line.npos; at += 2)
-    line.replace(at, 1, line[at] == '\n' ? "\\n" : "\\t");
+  const std::string line = EscapedLine(text);
   if (line.size() <= kMost) return line;
   return line.substr(0, ValidUtf8Prefix(std::string_view(line).substr(0, kMost))) + "…";
 }
@@ -86,7 +84,7 @@ std::string ParseReply(std::string_view line, size_t id, Reply& reply) {
   const Json reason = json.value("why", Json());
   if (!reason.is_null() && !reason.is_string()) return "gave a \"why\" that is not a string";
   if (reason.is_string() && !reason.get_ref<const std::string&>().empty())
-    score.why = EscapedLine(reason.get_ref<const std::string&>());
+    score.why = ShortLine(reason.get_ref<const std::string&>());
   score.correct = score.value == 1;
   return "";
 }
@@ -97,7 +95,7 @@ std::string Failure(const std::string& failure) { return "the reward program " +
 }  // namespace
 
 std::optional<double> ScoreOf(double number) {
-  if (std::abs(number - 1) <= kFullMarksTolerance) return 1;
+  if (number >= 1 - kFullMarksTolerance && number <= 1 + kFullMarksTolerance) return 1;
   if (!(number >= -kFullMarksTolerance && number <= 1)) return std::nullopt;
   return std::max(number, 0.0);
 }

@@ -112,10 +112,18 @@ TEST_F(ExternalRewardTest, MayGiveAReason) {
 
 TEST_F(ExternalRewardTest, SumsThatRoundAreFullMarks) {
   const std::vector<std::pair<std::string, std::optional<double>>> cases = {
-      {"sum([0.1] * 10)", 1}, {"1.0000000000000002", 1},  {"1 - 0.9e-6", 1},
-      {"1 + 0.9e-6", 1},      {"1 - 1.1e-6", 1 - 1.1e-6}, {"1 + 1.1e-6", std::nullopt},
-      {"-0.9e-6", 0},         {"-1.1e-6", std::nullopt},  {"1e-7", 1e-7},
+      {"sum([0.1] * 10)", 1},
+      {"1.0000000000000002", 1},
+      {"1 - 0.9e-6", 1},
+      {"1 + 0.9e-6", 1},
+      {"1 - 1.1e-6", 1 - 1.1e-6},
+      {"1 + 1.1e-6", std::nullopt},
+      {"-0.9e-6", 0},
+      {"-1.1e-6", std::nullopt},
+      {"1e-7", 1e-7},
       {"0.5", 0.5},
+      {"0.999999", 1},
+      {"1.000001", 1},
   };
   ExternalReward reward(Python("    reply(eval(c))\n"), {.seconds = kPatience});
   std::vector<std::string> completions;
@@ -244,7 +252,7 @@ TEST_F(ExternalRewardTest, RefusesWhatCannotWork) {
   ExternalReward fine("cat", {});
   const std::vector<RewardRequest> bad = {{"p", "c", "a"}, {"p", "c", "a", "{k:\n1}"}};
   EXPECT_EQ(MessageOf([&] { fine.ScoreAll(bad); }),
-            "reward request 1: its meta is not JSON: {k:?1}");
+            "reward request 1: its meta is not JSON: {k:\\n1}");
 }
 
 // Majorities are counted over the answers, whatever the program made of them.

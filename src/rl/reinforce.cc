@@ -307,7 +307,7 @@ ReinforceResult Reinforce(const ReinforceRecipe& asked, const std::string& model
   std::optional<RunLock> lock;  // of a new run only when nothing is wrong with what it needs
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
-  if (latest && !resume) throw RunIsThere(run);
+  if (latest && !resume) RefuseNewRun(run, ToToml(asked));
   if (!latest) RequireNoStepsBeyond(run, asked.rl.checkpoint_every);
   const TrainingStart start = StartOf(asked, model_directory);
   ReinforceRecipe recipe = asked;

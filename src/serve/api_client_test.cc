@@ -120,7 +120,7 @@ TEST_F(ApiClientTest, TellsWhatAServerSaysIsWrong) {
   const auto ask = [&] { Client().Stream("/v1/completions", {}, [](const StreamPiece&) {}); };
   EXPECT_EQ(ErrorOf(ask), "HTTP 404: no page");
   answers_["/v1/completions"] = {429, "application/json", R"({"error": {"message": "too\nmany"}})"};
-  EXPECT_EQ(ErrorOf(ask), "HTTP 429: too?many");
+  EXPECT_EQ(ErrorOf(ask), "HTTP 429: too\\nmany");
   try {
     ask();
   } catch (const ApiError& error) {

@@ -33,7 +33,7 @@ TEST(RequestLog, SpellsARequestOnOneLine) {
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   EXPECT_LT(line.size(), 400u);
   EXPECT_TRUE(line.starts_with(
-      R"({"time":"2026-01-31T23:59:59.250Z","client":"::1","method":"POST","path":"/v1/?\"?aaa)"))
+      R"({"time":"2026-01-31T23:59:59.250Z","client":"::1","method":"POST","path":"/v1/\\n\"\\xffaaa)"))
       << line;
   EXPECT_TRUE(line.ends_with(
       R"(...","status":200,"bytes":12,"seconds":0.123457,"left":true,"prompt_tokens":7,"completion_tokens":0})"

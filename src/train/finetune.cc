@@ -292,7 +292,7 @@ FinetuneResult Finetune(const FinetuneRecipe& asked, const std::string& model,
   std::optional<RunLock> lock;  // of a new run only when nothing is wrong with what it needs
   if (FileExists(run)) lock.emplace(run);
   const auto latest = FindLatestCheckpoint(run);
-  if (latest && !resume) throw RunIsThere(run);
+  if (latest && !resume) RefuseNewRun(run, ToToml(asked));
   if (!latest) RequireNoStepsBeyond(run, asked.finetune.checkpoint_every);
   TrainingStart start(model, asked.adapter, FormatOf(asked.finetune.precision));
   FinetuneRecipe recipe = asked;

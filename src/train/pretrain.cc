@@ -112,7 +112,7 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
   if (model) inputs.emplace_back("model", CheckpointFingerprint(model->path()));
   const std::string metrics_path = run + "/metrics.jsonl";
   const auto latest = FindLatestCheckpoint(run);
-  if (latest && !resume) throw RunIsThere(run);
+  if (latest && !resume) RefuseNewRun(run, ToToml(recipe));
   std::vector<std::string> written = {"metrics.jsonl", "timings.jsonl"};
   written.insert(written.end(), callbacks.written.begin(), callbacks.written.end());
   PretrainResult result;

@@ -76,7 +76,7 @@ TEST(TemplateErrors, NameTheLineAndTheCause) {
   EXPECT_EQ(Fault("{{ 'x' |\n trimm }}"), "t: line 2: no filter 'trimm'; did you mean 'trim'?");
   EXPECT_EQ(Fault("{{ 1 is strin }}"), "t: line 1: no test 'strin'; did you mean 'string'?");
   EXPECT_EQ(Fault("\n{{ raise_exception('Roles must\nalternate') }}"),
-            "t: line 2: the template refuses this: Roles must?alternate");
+            "t: line 2: the template refuses this: Roles must\\nalternate");
   EXPECT_EQ(Fault("x\n{% if true %}\n"), "t: line 2: this block has no {% endif %}");
   EXPECT_EQ(Fault("{% for x in [] %}{% endif %}"),
             "t: line 1: found {% endif %} where {% endfor %} is expected");
