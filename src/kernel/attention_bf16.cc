@@ -88,6 +88,109 @@ void ForwardQueryBlock(const Bf16AttentionJob& job, int64_t first, float scale) 
   }
 }
 
+// A block of rows at one position, by all threads: scores by keys, the softmax by rows, the
+// products with values by columns of these, so that keys and values are read once. Every number is
+// computed as above.
+void ForwardTogether(const Bf16AttentionJob& job, int64_t first, float scale) {
+  constexpr int64_t kRound = 64;  // blocks of keys whose scores are held at once
+  constexpr int64_t kRows = 4;    // of a thread's turn at the softmax
+  const Bf16Loops& loops = Kernels().bf16;
+  const OpsLoops& ops = Kernels().ops;
+  const int64_t rows = std::min(kBf16QueryBlock, job.q.rows - first);
+  const int64_t key_dim = job.q.cols, value_dim = job.out.cols;
+  const int64_t q_block = Stride(key_dim);
+  const int64_t value_block = Stride(job.value_positions);
+  const int64_t visible = job.position + 1;
+  const int64_t held = std::min(kRound, CeilDiv(visible, kKeyBlock));
+  constexpr int64_t kTilesOf16 = kBlockTiles * kTileSize;  // of p: from 16 rows to the next
+  const int64_t p_block = CeilDiv(rows, kTileSide) * kTilesOf16;
+  Pieces pieces(Pieces::Tiles(rows, key_dim) + Pieces::Floats(held * p_block / 2) +
+                Pieces::Floats(held * rows * kKeyBlock) + Pieces::Floats(held * rows) +
+                2 * Pieces::Floats(rows * 16) + Pieces::Floats(rows * value_dim));
+  Bf16* const q = pieces.TakeTiles(rows, key_dim);
+  Bf16* const p = reinterpret_cast<Bf16*>(pieces.TakeFloats(held * p_block / 2));
+  float* const scores = pieces.TakeFloats(held * rows * kKeyBlock);
+  float* const rescale = pieces.TakeFloats(held * rows);
+  float* const sums = pieces.TakeFloats(rows * 16);
+  float* const max = pieces.TakeFloats(rows * 16);
+  float* const acc = pieces.TakeFloats(rows * value_dim);
+  std::fill_n(max, rows, -std::numeric_limits<float>::infinity());
+  std::fill_n(sums, rows * 16, 0.0f);
+  std::fill_n(acc, rows * value_dim, 0.0f);
+  loops.pack({From::kLeftRows, job.q.Row(first), job.q.stride, rows, key_dim, q, q_block});
+  const int64_t strips = CeilDiv(value_dim, kTileSide);  // of 16 columns
+  const int64_t strips_at_once =
+      std::clamp<int64_t>(strips / (2 * static_cast<int64_t>(NumThreads())), 1, 8);
+  for (int64_t round = 0; round < visible; round += kRound * kKeyBlock) {
+    const int64_t blocks = std::min(kRound, CeilDiv(visible - round, kKeyBlock));
+    const auto keys_of = [&](int64_t b) {
+      return std::min(kKeyBlock, visible - round - b * kKeyBlock);
+    };
+    ParallelForRange(blocks, 4, [&](int64_t begin, int64_t end) {
+      const Bf16Products products(loops);
+      for (int64_t b = begin; b < end; ++b) {
+        loops.product(q, q_block, rows,
+                      job.key_tiles + (round + b * kKeyBlock) / kTileSide * q_block, q_block,
+                      RoundUp(keys_of(b), kTileSide), CeilDiv(key_dim, kTileDepth),
+                      scores + b * rows * kKeyBlock, kKeyBlock, false);
+      }
+    });
+    ParallelForRange(rows, kRows, [&](int64_t begin, int64_t end) {
+      const FlushDenormals flush;
+      for (int64_t b = 0; b < blocks; ++b) {
+        ops.softmax_block(
+            {.scores = scores + (b * rows + begin) * kKeyBlock,
+             .rows = end - begin,
+             .visible = visible - round - b * kKeyBlock,
+             .step = 0,
+             .scale = scale,
+             .max = max + begin,
+             .sum = sums + begin * 16,
+             .acc = nullptr,
+             .acc_stride = 0,
+             .value_dim = 0,
+             .p = p + b * p_block + begin / kTileSide * kTilesOf16 + begin % kTileSide * kTileDepth,
+             .rescale = rescale + b * rows + begin});
+      }
+    });
+    ParallelForRange(strips, strips_at_once, [&](int64_t begin, int64_t end) {
+      const Bf16Products products(loops);
+      const int64_t col = begin * kTileSide;
+      const int64_t cols = std::min(end * kTileSide, value_dim) - col;
+      for (int64_t b = 0; b < blocks; ++b) {
+        for (int64_t r = 0; r < rows; ++r) {
+          const float factor = rescale[b * rows + r];
+          float* const row = acc + r * value_dim + col;
+          for (int64_t c = 0; factor != 1 && c < cols; ++c) row[c] *= factor;
+        }
+        loops.product(p + b * p_block, kTilesOf16, rows,
+                      job.value_tiles + begin * value_block +
+                          (round + b * kKeyBlock) / kTileDepth * kTileSize,
+                      value_block, cols, CeilDiv(keys_of(b), kTileDepth), acc + col, value_dim,
+                      true);
+      }
+    });
+  }
+  const FlushDenormals flush;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float sum =
+        ops.finish_row(acc + r * value_dim, sums + r * 16, job.out.Row(first + r), value_dim);
+    if (job.lse) job.lse[first + r] = LogSumExp(max[r], sum);
+  }
+}
+
+// Whether there are fewer blocks of rows than threads, all at one position behind so many others
+// that three loops for each cost less than what threads would read again or wait for.
+bool AreForAllThreads(std::span<const Bf16AttentionJob> jobs) {
+  constexpr int64_t kManyKeys = 512;
+  int64_t blocks = 0;
+  for (const Bf16AttentionJob& job : jobs) {
+    if (!job.one_position || job.position < kManyKeys) return false;
+    blocks += CeilDiv(job.q.rows, kBf16QueryBlock);
+  }
+  return blocks < NumThreads() && !InParallelLoop();
+}
+
 // to(i, j) = from[j * from_stride + i], a panel of 16 columns of 64 rows at a time.
 void Transpose(const float* from, int64_t from_stride, Matrix to) {
   alignas(64) float panel[kKeyBlock * kKeyPanel];
@@ -236,6 +339,13 @@ void Bf16AttentionForward(std::span<const Bf16AttentionJob> jobs, float scale) {
   for (const Bf16AttentionJob& job : jobs) {
     CHECK(job.out.rows == job.q.rows && job.position >= 0);
     CHECK(job.value_positions > job.PositionOf(job.q.rows - 1));
+  }
+  if (AreForAllThreads(jobs)) {
+    for (const Bf16AttentionJob& job : jobs) {
+      for (int64_t first = 0; first < job.q.rows; first += kBf16QueryBlock)
+        ForwardTogether(job, first, scale);
+    }
+    return;
   }
   ForEachQueryBlock(jobs, kBf16QueryBlock, [&](const Bf16AttentionJob& job, int64_t first) {
     const Bf16Products products(Kernels().bf16);

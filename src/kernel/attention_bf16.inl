@@ -42,6 +42,10 @@ void SoftmaxBlockLoop(const SoftmaxBlockArgs& args) {
         StoreBf16(TileElement(args.p, r, p * 16), e);
       }
       Store(args.sum + r * 16, sum);
+      if (args.rescale) {
+        args.rescale[r] = rescale[i];
+        continue;
+      }
       if (rescale[i] == 1) continue;
       float* acc = args.acc + r * args.acc_stride;
       ForLanes(args.value_dim,

@@ -92,6 +92,7 @@ struct SoftmaxBlockArgs {
   float* acc;  // [rows][acc_stride] of value_dim each, brought to the new maximum
   int64_t acc_stride, value_dim;
   Bf16* p;  // [rows][kKeyBlock] exp(score - max), rounded, as left tiles (bf16_loops.h)
+  float* rescale = nullptr;  // not null: [rows] what acc is to be multiplied by, and is not here
 };
 
 // P and dS of up to kKeyBlock query rows against one block of keys.

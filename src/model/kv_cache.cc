@@ -34,18 +34,16 @@ CacheShape::CacheShape(const ModelConfig& config, CacheForm form, Format format_
       heads(config.key_value_heads()),
       key(config.key_dim()),
       value(config.value_dim()) {
-  if (FormOf(config, form) == CacheForm::kExpanded) {
-    if (format == Format::kBf16) {  // whole tiles
-      key = KeyTilesSize(kKeyBlock, key) / kKeyBlock;
-      value = ValueTilesSize(kKeyBlock, value) / kKeyBlock;
-    }
-    return;
+  if (FormOf(config, form) == CacheForm::kLatent) {
+    // The latent lies there twice: in the key and as the value.
+    heads = 1;
+    key = config.kv_lora_rank + config.qk_rope_head_dim;
+    value = config.kv_lora_rank;
   }
-  // The latent lies there twice: in the key and as the value.
-  format = Format::kF32;
-  heads = 1;
-  key = config.kv_lora_rank + config.qk_rope_head_dim;
-  value = config.kv_lora_rank;
+  if (format == Format::kBf16) {  // whole tiles
+    key = KeyTilesSize(kKeyBlock, key) / kKeyBlock;
+    value = ValueTilesSize(kKeyBlock, value) / kKeyBlock;
+  }
 }
 
 int64_t CacheShape::bytes() const {

@@ -2,9 +2,9 @@
 // Expanded: every head's keys and values, as the training forward computes them, so that decoding
 // gives training's bits. Latent: MLA's compressed vector and the shared rotary key (DeepSeek-V2
 // section 2.1), which is far smaller. Keys and values are then absorbed into queries and outputs:
-// another order of the same sums, which agrees within a bound. The expanded form is bf16 where
-// attention computes in bf16 (model/attention.h): it rounds keys and values anyway, so half the
-// bytes hold the same bits. Grouped-query attention has no latents and the expanded form alone.
+// another order of the same sums, which agrees within a bound. Either form is bf16 where
+// attention computes in bf16 (model/attention.h): it rounds what it reads anyway, so half the
+// bytes give the same bits. Grouped-query attention has no latents and the expanded form alone.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ enum class CacheForm { kExpanded, kLatent };
 // What one token leaves in one layer's cache.
 struct CacheShape {
   CacheShape(const ModelConfig& config, CacheForm form, Format format);
-  Format format;       // of the numbers: bf16 in the expanded form only
+  Format format;       // of the numbers: f32 or bf16
   int64_t heads;       // 1 in the latent form
   int64_t key, value;  // numbers per head
   int64_t bytes() const;
@@ -31,9 +31,8 @@ struct CacheShape {
 class KvCache {
  public:
   // Room for `slots` sequences of up to `capacity` tokens in each of the main model's layers, in
-  // that form if the model has it. The latent form is f32 whatever the format. tokens: what the
-  // slots will hold together, for which there must be memory; 0: all of them may be full. Error:
-  // this machine cannot hold it.
+  // that form if the model has it. tokens: what the slots will hold together, for which there must
+  // be memory; 0: all of them may be full. Error: this machine cannot hold it.
   KvCache(const ModelConfig& config, CacheForm form, int64_t slots, int64_t capacity,
           Format format = Format::kF32, int64_t tokens = 0);
 
@@ -49,18 +48,14 @@ class KvCache {
   int64_t padded_capacity() const { return padded_; }
   int64_t bytes() const { return data_.size() * static_cast<int64_t>(sizeof(float)); }
 
-  // Expanded form: one key/value head's keys in panels (kernel/attention.h) of width key_dim(), and
-  // values [padded capacity, value_dim()].
+  // One key/value head's keys in panels (kernel/attention.h) of width key_dim(), and values [padded
+  // capacity, value_dim()]. Of the latent form there is one head, whose keys are [latent; rotary
+  // key], of width kv_lora_rank + qk_rope_head_dim, and whose values are the latents.
   float* KeyPanels(int64_t layer, int64_t slot, int64_t head);
   Matrix Values(int64_t layer, int64_t slot, int64_t head);
-  // Expanded form in bf16: the same as the tiles of kernel/attention_bf16.h, for
-  // padded_capacity() positions.
+  // In bf16: the same as the tiles of kernel/attention_bf16.h, for padded_capacity() positions.
   Bf16* KeyTiles(int64_t layer, int64_t slot, int64_t head);
   Bf16* ValueTiles(int64_t layer, int64_t slot, int64_t head);
-  // Latent form: [latent; rotary key] in panels of width kv_lora_rank + qk_rope_head_dim, and
-  // latents [padded capacity, kv_lora_rank].
-  float* LatentPanels(int64_t layer, int64_t slot) { return KeyPanels(layer, slot, 0); }
-  Matrix Latents(int64_t layer, int64_t slot) { return Values(layer, slot, 0); }
 
   // Copies the first `positions` tokens of one slot to another: a prompt computed once for a group
   // of samples.

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernel/attention.h"
+#include "kernel/attention_bf16.h"
 #include "kernel/linear.h"
 #include "kernel/ops.h"
 #include "model/attention.h"
@@ -99,21 +100,54 @@ AttentionHeads Heads(const PassContext& pass, const MlaSaved& s) {
 
 void StoreLatents(const PassContext& pass, int64_t layer, const MlaSaved& s) {
   const Dims d(pass.config);
+  KvCache& cache = *pass.cache;
   const auto& segments = pass.batch.segments;
   ParallelFor(static_cast<int64_t>(segments.size()), [&](int64_t i) {
     const Segment& segment = segments[static_cast<size_t>(i)];
-    std::vector<float> key(static_cast<size_t>(d.rank + d.rope));
-    for (int64_t row = 0; row < segment.rows; ++row) {
-      const float* latent = s.latent.Row(segment.row + row);
-      std::copy(latent, latent + d.rank, key.begin());
-      const float* rotary = s.kv_a.Row(segment.row + row) + d.rank;
-      std::copy(rotary, rotary + d.rope, key.begin() + d.rank);
-      WriteKeyPanels(ConstMatrix(key.data(), 1, d.rank + d.rope), segment.position + row,
-                     pass.cache->LatentPanels(layer, segment.slot));
-      std::copy(latent, latent + d.rank,
-                pass.cache->Latents(layer, segment.slot).Row(segment.position + row));
+    const int64_t width = d.rank + d.rope;
+    std::vector<float> numbers(static_cast<size_t>(segment.rows * width));
+    const Matrix keys(numbers.data(), segment.rows, width);
+    const Matrix latents = s.latent.Rows(segment.row, segment.rows);
+    CopyRows(latents, keys.Cols(0, d.rank));
+    CopyRows(s.kv_a.Rows(segment.row, segment.rows).Cols(d.rank, d.rope),
+             keys.Cols(d.rank, d.rope));
+    if (cache.format() == Format::kBf16) {
+      WriteKeyTiles(keys, segment.position, cache.KeyTiles(layer, segment.slot, 0));
+      WriteValueTiles(latents, segment.position, cache.padded_capacity(),
+                      cache.ValueTiles(layer, segment.slot, 0));
+    } else {
+      WriteKeyPanels(keys, segment.position, cache.KeyPanels(layer, segment.slot, 0));
+      CopyRows(latents, cache.Values(layer, segment.slot, 0).Rows(segment.position, segment.rows));
     }
   });
+}
+
+// Jobs of the heads' absorbed queries [rows, heads * width] over the latents of `segments`, to
+// their contexts [rows, heads * rank]; make(segment) is the job without these. Of a token decoded,
+// up to `together` heads are rows of one job, which read the latents together.
+template <typename Job, typename Make>
+std::vector<Job> LatentJobs(const Dims& d, const std::vector<Segment>& segments, Matrix absorbed,
+                            Matrix context, int64_t together, const Make& make) {
+  const int64_t width = d.rank + d.rope;
+  std::vector<Job> jobs;
+  for (const Segment& segment : segments) {
+    Job job = make(segment);
+    job.position = segment.position;
+    job.one_position = segment.rows == 1;
+    const int64_t at_once = job.one_position ? together : 1;
+    for (int64_t head = 0; head < d.heads; head += at_once) {
+      const int64_t heads = std::min(at_once, d.heads - head);
+      if (job.one_position) {
+        job.q = ConstMatrix(absorbed.Row(segment.row) + head * width, heads, width);
+        job.out = Matrix(context.Row(segment.row) + head * d.rank, heads, d.rank);
+      } else {
+        job.q = absorbed.Cols(head * width, width).Rows(segment.row, segment.rows);
+        job.out = context.Cols(head * d.rank, d.rank).Rows(segment.row, segment.rows);
+      }
+      jobs.push_back(job);
+    }
+  }
+  return jobs;
 }
 
 // Absorbed attention over cached latents: with W_UK and W_UV the key and value rows of kv_b_proj,
@@ -133,33 +167,33 @@ void AttendLatentCache(const PassContext& pass, const MlaWeights& w, int64_t lay
                    absorbed.Cols(head * width, d.rank), false, {});
     CopyRows(d.Query(s.q, head).Cols(d.nope, d.rope), absorbed.Cols(head * width + d.rank, d.rope));
   }
-  std::vector<AttentionJob> jobs;
-  // Of a token decoded, heads are rows that read the latents together: all of them, or as many as
-  // leave every thread a job.
-  const int64_t parts = (NumThreads() - 1) / static_cast<int64_t>(segments.size()) + 1;
-  const int64_t together = (d.heads - 1) / parts + 1;
-  for (const Segment& segment : segments) {
-    if (segment.rows == 1) {
-      for (int64_t head = 0; head < d.heads; head += together) {
-        const int64_t heads = std::min(together, d.heads - head);
-        jobs.push_back({ConstMatrix(absorbed.Row(segment.row) + head * width, heads, width),
-                        pass.cache->LatentPanels(layer, segment.slot),
-                        pass.cache->Latents(layer, segment.slot).Rows(0, segment.position + 1),
-                        Matrix(context.Row(segment.row) + head * d.rank, heads, d.rank), nullptr,
-                        segment.position, /*one_position=*/true});
-      }
-      continue;
-    }
-    for (int64_t head = 0; head < d.heads; ++head) {
-      jobs.push_back(
-          {absorbed.Cols(head * width, width).Rows(segment.row, segment.rows),
-           pass.cache->LatentPanels(layer, segment.slot),
-           pass.cache->Latents(layer, segment.slot).Rows(0, segment.position + segment.rows),
-           context.Cols(head * d.rank, d.rank).Rows(segment.row, segment.rows), nullptr,
-           segment.position});
-    }
+  KvCache& cache = *pass.cache;
+  const float scale = static_cast<float>(pass.config.SoftmaxScale());
+  if (cache.format() == Format::kBf16) {
+    Bf16AttentionForward(
+        LatentJobs<Bf16AttentionJob>(d, segments, absorbed, context, d.heads,
+                                     [&](const Segment& segment) {
+                                       Bf16AttentionJob job{};
+                                       job.key_tiles = cache.KeyTiles(layer, segment.slot, 0);
+                                       job.value_tiles = cache.ValueTiles(layer, segment.slot, 0);
+                                       job.value_positions = cache.padded_capacity();
+                                       return job;
+                                     }),
+        scale);
+  } else {
+    // As many heads together as leave every thread a job.
+    const int64_t parts = (NumThreads() - 1) / static_cast<int64_t>(segments.size()) + 1;
+    AttentionForward(
+        LatentJobs<AttentionJob>(
+            d, segments, absorbed, context, (d.heads - 1) / parts + 1,
+            [&](const Segment& segment) {
+              AttentionJob job{};
+              job.key_panels = cache.KeyPanels(layer, segment.slot, 0);
+              job.v = cache.Values(layer, segment.slot, 0).Rows(0, segment.position + segment.rows);
+              return job;
+            }),
+        scale);
   }
-  AttentionForward(jobs, static_cast<float>(pass.config.SoftmaxScale()));
   // Rows that are not this function's (prompts in the same batch) must keep their heads_out: then
   // go segment by segment.
   const std::vector<Segment> whole = {{0, rows, 0, -1}};

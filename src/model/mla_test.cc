@@ -84,13 +84,17 @@ TEST_F(Mla, ExpandedCacheGivesTrainingsBits) {
   }
 }
 
-// Largest error that f32 may make of the layer's output, for either cache form, from the values at
-// hand. Both forms sum the same products, q_d W_dr c_r for a score and p_j W_dr c_jr for an output,
-// in different orders; a sum of n products in any order is off by at most n u sum|products| to
-// first order (Higham 2002, section 4.2), and a perturbation e of the scores changes each
-// probability by at most a factor 1 + 2e.
-std::vector<double> OutputBound(const ModelConfig& config, const MlaWeights& w, const MlaSaved& s) {
+// Largest error that the format may make of the layer's output, for either cache form, from the
+// values at hand. Both forms sum the same products, q_d W_dr c_r for a score and p_j W_dr c_jr for
+// an output, in different orders; a sum of n products in any order is off by at most n u
+// sum|products| to first order (Higham 2002, section 4.2), and a perturbation e of the scores
+// changes each probability by at most a factor 1 + 2e. In bf16 what enters a product is rounded, by
+// 2^-9 of it: for a score query, weight, latent and what comes of the first product, for an output
+// weight, latent, probability and what comes of the first.
+std::vector<double> OutputBound(const ModelConfig& config, const MlaWeights& w, const MlaSaved& s,
+                                Format format) {
   const double u = std::numeric_limits<float>::epsilon() / 2;
+  const double rounded = format == Format::kBf16 ? std::ldexp(1.0, -9) : 0;
   const int64_t nope = config.qk_nope_head_dim, rope = config.qk_rope_head_dim,
                 value = config.v_head_dim, rank = config.kv_lora_rank;
   const int64_t heads = config.num_attention_heads, hidden = config.hidden_size,
@@ -118,8 +122,9 @@ std::vector<double> OutputBound(const ModelConfig& config, const MlaWeights& w, 
         for (int64_t d = 0; d < rope; ++d)
           add(static_cast<double>(s.q(t, h * query + nope + d)) * s.kv_a(j, rank + d));
         score[static_cast<size_t>(j)] = sum * scale;
-        score_error =
-            std::max(score_error, (static_cast<double>(nope + rank + rope) + 2) * u * size * scale);
+        score_error = std::max(
+            score_error,
+            ((static_cast<double>(nope + rank + rope) + 2) * u + 4 * rounded) * size * scale);
         top = std::max(top, score[static_cast<size_t>(j)]);
       }
       // Rounding of score - max, and of the exponential itself (2 ulp).
@@ -137,7 +142,7 @@ std::vector<double> OutputBound(const ModelConfig& config, const MlaWeights& w, 
         }
         head_size[static_cast<size_t>(h * value + d)] = size;
         head_bound[static_cast<size_t>(h * value + d)] =
-            (probability_error + (static_cast<double>(t + rank) + 4) * u) * size;
+            (probability_error + (static_cast<double>(t + rank) + 4) * u + 4 * rounded) * size;
       }
     }
     for (int64_t i = 0; i < hidden; ++i) {
@@ -145,7 +150,8 @@ std::vector<double> OutputBound(const ModelConfig& config, const MlaWeights& w, 
       for (int64_t d = 0; d < heads * value; ++d) {
         const double weight = std::abs(static_cast<double>(w.o_proj.w(i, d)));
         b += weight * (head_bound[static_cast<size_t>(d)] +
-                       static_cast<double>(heads * value) * u * head_size[static_cast<size_t>(d)]);
+                       (static_cast<double>(heads * value) * u + 2 * rounded) *
+                           head_size[static_cast<size_t>(d)]);
       }
     }
   }
@@ -153,21 +159,43 @@ std::vector<double> OutputBound(const ModelConfig& config, const MlaWeights& w, 
 }
 
 TEST_F(Mla, LatentCacheAgreesWithinTheRoundingOfBoth) {
-  MlaSaved saved;
-  const Matrix expanded = Run(nullptr, {kTokens}, &saved);
-  const std::vector<double> bound = OutputBound(config_, model_.layers[0].mla, saved);
-  // A prompt expanded and then continued, one absorbed from the start, token by token.
-  for (const auto& chunks :
-       {std::vector<int64_t>{100, 30, 20}, {7, 143}, std::vector<int64_t>(kTokens, 1)}) {
-    KvCache cache(config_, CacheForm::kLatent, 1, kTokens);
-    const Matrix latent = Run(&cache, chunks);
-    double worst = 0;
-    for (int64_t i = 0; i < latent.size(); ++i) {
-      const double difference = std::abs(static_cast<double>(latent.data[i]) - expanded.data[i]);
-      worst = std::max(worst, difference / (2 * bound[static_cast<size_t>(i)]));
+  for (const Format format : {Format::kF32, Format::kBf16}) {
+    MlaSaved saved;
+    const MlaWeights exact = model_.layers[0].mla;
+    const ModelWeights in_f32 = model_;
+    model_ = Bind(config_, layout_, weights_.data(), format);
+    const Matrix expanded = Run(nullptr, {kTokens}, &saved);
+    const std::vector<double> bound = OutputBound(config_, exact, saved, format);
+    // A prompt expanded and then continued, one absorbed from the start, token by token.
+    for (const auto& chunks :
+         {std::vector<int64_t>{100, 30, 20}, {7, 143}, std::vector<int64_t>(kTokens, 1)}) {
+      KvCache cache(config_, CacheForm::kLatent, 1, kTokens, format);
+      const Matrix latent = Run(&cache, chunks);
+      double worst = 0;
+      for (int64_t i = 0; i < latent.size(); ++i) {
+        const double difference = std::abs(static_cast<double>(latent.data[i]) - expanded.data[i]);
+        worst = std::max(worst, difference / (2 * bound[static_cast<size_t>(i)]));
+      }
+      EXPECT_LE(worst, 1) << (format == Format::kBf16 ? "bf16" : "f32");
+      EXPECT_GT(worst, 0) << (format == Format::kBf16
+                                  ? "bf16"
+                                  : "f32");  // another order of sums, not the same code
     }
-    EXPECT_LE(worst, 1);
-    EXPECT_GT(worst, 0);  // it is another order of sums, not the same code
+    model_ = in_f32;
+  }
+}
+
+// Where the room was another sequence's, whatever it left.
+TEST_F(Mla, LatentsDoNotDependOnWhatLayThereOrOnTheirChunks) {
+  for (const Format format : {Format::kF32, Format::kBf16}) {
+    const ModelWeights in_f32 = model_;
+    model_ = Bind(config_, layout_, weights_.data(), format);
+    KvCache cache(config_, CacheForm::kLatent, 1, kTokens, format);
+    const Matrix first = Run(&cache, {100, 1, 1, 48});
+    const Matrix again = Run(&cache, {100, 20, 30});
+    EXPECT_EQ(std::memcmp(first.data, again.data, static_cast<size_t>(first.size()) * 4), 0)
+        << (format == Format::kBf16 ? "bf16" : "f32");
+    model_ = in_f32;
   }
 }
 
@@ -176,6 +204,9 @@ TEST_F(Mla, LatentCacheIsSmaller) {
       expanded(config_, CacheForm::kExpanded, 2, 64);
   EXPECT_EQ(expanded.bytes(), 2 * 64 * 3 * (18 + 10) * 4);
   EXPECT_EQ(latent.bytes(), 2 * 64 * (20 + 6 + 20) * 4);
+  // Tiles are 32 wide and 16 values deep.
+  EXPECT_EQ(KvCache(config_, CacheForm::kLatent, 2, 64, Format::kBf16).bytes(),
+            2 * 64 * (32 + 32) * 2);
 }
 
 }  // namespace
