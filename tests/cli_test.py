@@ -348,6 +348,8 @@ class FromTextToText(CommandLine):
         self.refuse(1, "reinforce", self.write("rl.toml", "[rl]\nsteps = 1\n"), "--model", "Qwen/Qwen2.5-0.5B", "--out", "other",
                     says="error: Qwen/Qwen2.5-0.5B: no such folder, and nothing is downloaded; fetch the model "
                     "and name its folder, which holds config.json, model.safetensors and tokenizer.json")
+        for name in ("hf.co/Qwen/Qwen2.5-0.5B", "https://huggingface.co/Qwen/Qwen2.5-0.5B"):
+            self.refuse(1, "generate", "--model", name, says="no such folder, and nothing is downloaded")
         self.refuse(1, "finetune", "--model", model, "--data", self.write("rows.jsonl", '{"text": "x"}\n'), "--out", "sft",
                     says="rows.jsonl:1: not a chat: its columns are text; write {")
         self.refuse(1, "finetune", "--model", model, "--data", "none.jsonl", "--out", "sft", says="none.jsonl: no such file")

@@ -396,8 +396,8 @@ class BadInput(OwnTask):
 
     def test_programs_that_never_work_are_refused_before_the_run(self):
         for body, says in (("    reply(1.5)\n", "not a number from 0 to 1: {"),
-                           ("    reply(float('nan'))\n", "not JSON: {"),
-                           ("    print('garbage', flush=True)\n", "not JSON: garbage"),
+                           ("    reply(float('nan'))\n", "standard error): {"),
+                           ("    print('garbage', flush=True)\n", "standard error): garbage"),
                            ("    raise ValueError('no such column')\n", "ValueError: no such column"),
                            ("    bytearray(1 << 40)\n", "MemoryError"),
                            ("    os.close(1), os.fork(), time.sleep(99)\n", "closed its output")):

@@ -55,6 +55,9 @@ void AddHints(Program& program) {
     program.AddHint(name, "nothing is downloaded; models are made here or lie in a folder");
   for (const char* name : {"--device", "--gpu", "--cuda"})
     program.AddHint(name, "all is computed on the CPU; --threads says on how many of its cores");
+  program.AddHint("--steps", "--set train.steps=N, of the recipe (rl.steps, finetune.steps)");
+  for (const char* name : {"--lr", "--learning-rate"})
+    program.AddHint(name, "--set optimizer.learning_rate=X, of the recipe");
   for (const char* name : {"--dtype", "--bf16", "--fp16"})
     program.AddHint(
         name, "--weights is the format of a model that runs, train.precision that of training");

@@ -420,6 +420,38 @@ TEST_F(CommandsTest, ProblemsAreToldOfInTheWordsThatNamedThem) {
             std::string::npos);
 }
 
+// What was typed for a folder of token shards, and what it is.
+TEST_F(CommandsTest, WhatIsNoFolderOfShardsIsNamed) {
+  const std::string data = *scratch_ / "data";
+  for (const auto& [given, told] :
+       {std::pair{
+            data + "/train.bin",
+            data + "/train.bin: is a file of a folder of token shards; name the folder, " + data},
+        {Model(), Model() + ": is a model, not a folder of token shards"},
+        {*scratch_ / "nosuch", *scratch_ / "nosuch" + ": no such folder; name one that"}}) {
+    EXPECT_NE(CallProgram({"pretrain", "tiny", "--data", given, "--out", *scratch_ / "never"})
+                  .error.find(told),
+              std::string::npos)
+        << given;
+  }
+}
+
+// A run may lie beside other files, but not unawares.
+TEST_F(CommandsTest, OtherFilesInTheFolderOfANewRunAreTold) {
+  scratch_->Write("mixed/b.md", "");
+  scratch_->Write("mixed/a.md", "");
+  scratch_->Write("hidden/.keep", "");
+  const auto told = [&](const std::string& folder) {
+    return CallProgram({"pretrain", scratch_->Write("p.toml", kPretrain), "--data",
+                        *scratch_ / "data", "--out", *scratch_ / folder})
+        .error;
+  };
+  const std::string line = " holds other files (a.md, …); the run is written beside them";
+  EXPECT_NE(told("mixed").find(*scratch_ / "mixed" + line), std::string::npos);
+  EXPECT_EQ(told("mixed").find("other files"), std::string::npos);  // it is a run now
+  EXPECT_EQ(told("hidden").find("other files"), std::string::npos);
+}
+
 // Text that names a cure of its own keeps it.
 TEST_F(CommandsTest, AModelWithoutATokenizerNamesTheCommandThatMakesOne) {
   const std::string model = *scratch_ / "mute";
@@ -561,9 +593,10 @@ TEST_F(CommandsTest, TaskCheckCountsProblemsAndTheirOwnAnswers) {
                                   .error;
   EXPECT_NE(failing.find("two.jsonl:1: its own answer '1' is worth 0.5"), std::string::npos)
       << failing;
-  EXPECT_NE(failing.find("two.jsonl:2: its own answer '2' could not be scored: the reward program "
-                         "wrote a line that is not JSON: garbage"),
-            std::string::npos)
+  EXPECT_NE(
+      failing.find("two.jsonl:2: its own answer '2' could not be scored: the reward program "
+                   "wrote a line that is not JSON (messages belong on standard error): garbage"),
+      std::string::npos)
       << failing;
   // Ten of many are shown.
   lines.clear();

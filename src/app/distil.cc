@@ -38,19 +38,20 @@ void Run(const DistilArguments& arguments) {
     if (!arguments.tasks.empty()) r->sampling.sample.tasks = arguments.tasks;
     arguments.problems.Apply(&r->sampling.problems);
   });
+  TellOfNoRun(arguments.out, /*resume=*/false);
   CatchInterrupts();
   const DistilResult result = [&] {
-    std::optional<SampleView> sampling(std::in_place);
+    const Teller note = NoteWithFlags(NamesBeside(arguments));
+    std::optional<SampleView> sampling(std::in_place, note);
     FinetuneView finetuning(FormatOf(recipe.finetuning.finetune.precision));
     FinetuneCallbacks learning = finetuning.Callbacks();
     learning.on_plan = [&, told = learning.on_plan](int64_t steps) {
       sampling.reset();  // its line ends
       told(steps);
     };
-    SampleCallbacks answering = sampling->Callbacks();
-    learning.on_note = answering.on_note = NoteWithFlags(NamesBeside(arguments));
+    learning.on_note = note;
     return Distil(recipe, arguments.teacher, arguments.student, arguments.out,
-                  {answering, learning});
+                  {sampling->Callbacks(), learning});
   }();
   Json json{{"run", arguments.out}, {"finished", result.finished}};
   if (result.sampling.finished) json["samples"] = Describe(result.sampling.selection);

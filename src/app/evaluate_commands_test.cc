@@ -80,6 +80,15 @@ TEST_F(EvaluateTest, TheTextIsReadInWindows) {
 }
 
 // Through the template, with an instruction behind each question; answers are read in both ways.
+TEST_F(EvaluateTest, TextOfSixteenBitsIsRefused) {
+  const std::string file = scratch_->Write("wide.txt", std::string("\xFF\xFE"
+                                                                   "a\0b\0",
+                                                                   6));
+  EXPECT_NE(CallProgram({"evaluate", "--model", Model(), "--text", file})
+                .error.find("wide.txt: UTF-16 text, which is not read; convert it: iconv"),
+            std::string::npos);
+}
+
 TEST_F(EvaluateTest, QuestionsGoThroughTheTemplate) {
   const LoadedModel loaded(Chatty());
   const std::string shots =

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "train/window_loss.h"
 
 namespace darkhorse {
@@ -33,6 +34,7 @@ int64_t TextFlags::Window(int64_t context) const {
 Json TextFlags::Measure(const LoadedModel& loaded, int64_t max_tokens) const {
   const std::string text =
       file == "-" ? ReadStandardInput(kMaxTextBytes) : ReadFileOrPipe(file, kMaxTextBytes);
+  if (IsWideText(text)) Fail("--text {}: {}", file, kWideTextCure);
   const WindowOptions options{.window = Window(loaded.config().max_position_embeddings),
                               .max_tokens = max_tokens,
                               .bos = DocumentStartToken(loaded.config())};

@@ -1,6 +1,7 @@
 #include "app/flags.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "app/output.h"
 #include "base/ascii.h"
@@ -60,7 +61,7 @@ std::string WithFlags(const std::string& text, const std::map<std::string, std::
   return told;
 }
 
-std::function<void(const std::string&)> NoteWithFlags(std::map<std::string, std::string> flags) {
+Teller NoteWithFlags(std::map<std::string, std::string> flags) {
   return [flags = std::move(flags)](const std::string& text) { Note(WithFlags(text, flags)); };
 }
 
@@ -69,8 +70,18 @@ void AddJsonFlag(Command command, bool* json) {
 }
 
 void TellOfNoRun(const std::string& out, bool resume) {
-  if (resume && !FileExists(out + "/recipe.toml"))
-    Note(out + " holds no run to go on with: starting one");
+  if (FileExists(out + "/recipe.toml")) return;
+  if (resume) Note(out + " holds no run to go on with: starting one");
+  std::error_code ignored;
+  std::vector<std::string> others;
+  for (const auto& entry : std::filesystem::directory_iterator(out, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with('.')) others.push_back(name);
+  }
+  if (others.empty()) return;
+  std::ranges::sort(others);
+  Note(fmt::format("{} holds other files ({}{}); the run is written beside them", out,
+                   others.front(), others.size() > 1 ? ", …" : ""));
 }
 
 void CacheFlag::Register(Command command, const std::string& help) {

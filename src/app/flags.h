@@ -7,6 +7,7 @@
 #include <typeinfo>
 
 #include "app/command.h"
+#include "app/output.h"
 #include "base/error.h"
 #include "base/fields.h"
 #include "infer/sampler.h"
@@ -55,9 +56,10 @@ void TellingFlags(const std::map<std::string, std::string>& flags, const Body& b
 }
 
 // Note, told so.
-std::function<void(const std::string&)> NoteWithFlags(std::map<std::string, std::string> flags);
+Teller NoteWithFlags(std::map<std::string, std::string> flags);
 
-// --resume where nothing lies to go on with is told, for --out may be misspelt.
+// Of a folder that holds no run: that --resume has nothing to go on with, for --out may be
+// misspelt, and that it holds other files.
 void TellOfNoRun(const std::string& out, bool resume);
 
 // --cache: which form of key/value cache decodes.

@@ -69,7 +69,7 @@ FinetuneCallbacks FinetuneView::Callbacks() {
 ReinforceCallbacks ReinforceView::Callbacks() {
   return {.on_step = [this](const ReinforceMetrics& metrics) { Show(metrics); },
           .on_evaluation = [this](const ReinforceMetrics& metrics) { ShowEvaluation(metrics); },
-          .on_note = Note,
+          .on_note = note_,
           .written = ReportFiles(),
           .stop = Interrupted};
 }
@@ -95,9 +95,11 @@ void ReinforceView::Show(const ReinforceMetrics& m) {
   faults_ += m.faults.samples;
   if (m.faults.samples > 0 && faults_ >= 2 * faults_told_) {
     faults_told_ = faults_;
-    Note(fmt::format(
-        "after step {}: {}; each costs its sample only; {} in all since this command began", m.step,
-        DescribeFaults(m.faults), faults_));
+    note_(fmt::format(
+        "after step {}: {}; neither accuracy nor training counts them{}; {} in all since this "
+        "command began",
+        m.step, DescribeFaults(m.faults),
+        m.trained ? "" : ", and from the others nothing was learned: mend the program", faults_));
   }
 }
 
@@ -107,17 +109,17 @@ void ReinforceView::ShowEvaluation(const ReinforceMetrics& m) {
   const std::string when = before ? "before the first step" : fmt::format("after step {}", m.step);
   const bool one = m.evaluation.size() == 1;  // then the mean over tasks is its own
   for (const TaskEvaluation& e : m.evaluation) {
-    Note(fmt::format("{}: {}{}", when, Describe(e),
-                     m.start && one
-                         ? fmt::format("; before the first step pass@1 {:.3f}", m.start->value)
-                         : ""));
+    note_(fmt::format("{}: {}{}", when, Describe(e),
+                      m.start && one
+                          ? fmt::format("; before the first step pass@1 {:.3f}", m.start->value)
+                          : ""));
   }
   if (m.start && !one) {
-    Note(fmt::format("{}: held-out accuracy {:.3f}, before the first step {:.3f}", when,
-                     MeanAccuracy(m.evaluation).value, m.start->value));
+    note_(fmt::format("{}: held-out accuracy {:.3f}, before the first step {:.3f}", when,
+                      MeanAccuracy(m.evaluation).value, m.start->value));
   }
   if (m.evaluation_faults.samples > 0)
-    Note(fmt::format("in its evaluation {}", DescribeFaults(m.evaluation_faults)));
+    note_(fmt::format("in its evaluation {}", DescribeFaults(m.evaluation_faults)));
 }
 
 void SampleView::Show() {
@@ -141,8 +143,8 @@ SampleCallbacks SampleView::Callbacks() {
                 tokens_ = Counted(tokens, "token") + " generated";
                 Show();
               },
-          .on_note = Note,
-          .on_faults = [](const ScoringFaults& faults) { Note(DescribeFaults(faults)); },
+          .on_note = note_,
+          .on_faults = [this](const ScoringFaults& faults) { note_(DescribeFaults(faults)); },
           .teachers = {.connect = ConnectToServer},
           .stop = Interrupted};
 }

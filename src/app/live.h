@@ -66,13 +66,15 @@ class FinetuneView {
 
 class ReinforceView {
  public:
-  explicit ReinforceView(int64_t steps) : steps_(steps) {}
+  explicit ReinforceView(int64_t steps, Teller note = Note)
+      : steps_(steps), note_(std::move(note)) {}
   ReinforceCallbacks Callbacks();
   void Show(const ReinforceMetrics& metrics);
   void ShowEvaluation(const ReinforceMetrics& metrics);
 
  private:
   int64_t steps_;
+  Teller note_;
   Pace pace_;
   int64_t faults_ = 0, faults_told_ = 0;  // of the reward program
   StatusLine status_;
@@ -80,11 +82,13 @@ class ReinforceView {
 
 class SampleView {
  public:
+  explicit SampleView(Teller note = Note) : note_(std::move(note)) {}
   SampleCallbacks Callbacks();
 
  private:
   void Show();
 
+  Teller note_;
   std::string text_, tokens_;
   StatusLine status_;
 };

@@ -101,15 +101,21 @@ std::string Told(ReinforceView& view, ReinforceMetrics m, int64_t step, int64_t 
 
 TEST(ReinforceView, FaultsAreToldAtFirstAndWhenTheyHaveDoubled) {
   std::optional<ReinforceView> view(10);
-  const ReinforceMetrics m = ReinforceStep();
+  ReinforceMetrics m = ReinforceStep();
   EXPECT_EQ(Told(*view, m, 1, 0).find("could not be scored"), std::string::npos);
   EXPECT_NE(Told(*view, m, 2, 3)
                 .find("after step 2: 3 samples could not be scored; the last: it "
-                      "failed; each costs its sample only; 3 in all since this command began"),
+                      "failed; neither accuracy nor training counts them; 3 in all since this "
+                      "command began"),
             std::string::npos);
   EXPECT_EQ(Told(*view, m, 3, 2).find("could not be scored"), std::string::npos);  // 5 of 6
   EXPECT_NE(Told(*view, m, 4, 1).find("6 in all since"), std::string::npos);
-  EXPECT_EQ(Told(*view, m, 5, 5).find("so far"), std::string::npos);  // 11 of 12
+  EXPECT_EQ(Told(*view, m, 5, 5).find("in all"), std::string::npos);  // 11 of 12
+  m.trained = false;
+  EXPECT_NE(Told(*view, m, 6, 9)
+                .find("counts them, and from the others nothing was learned: mend the program; 20 "
+                      "in all"),
+            std::string::npos);
   testing::internal::CaptureStderr();  // of what the view says at its end
   view.reset();
   testing::internal::GetCapturedStderr();

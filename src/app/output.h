@@ -23,6 +23,7 @@ void PrintText(std::string_view text);
 
 // A line for people on stderr.
 void Note(const std::string& text);
+using Teller = std::function<void(const std::string&)>;  // Note, or what stands for it
 
 // What fits on a line of a terminal with the cursor behind it: characters of UTF-8, all narrow.
 std::string FirstColumns(const std::string& text, int64_t columns);

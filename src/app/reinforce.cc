@@ -30,8 +30,6 @@ struct ReinforceArguments {
   bool json = false;
 };
 
-using Teller = std::function<void(const std::string&)>;
-
 void ProbeOnly(const ReinforceRecipe& recipe, const ReinforceArguments& arguments,
                const Teller& note) {
   const ProbeReport report = ProbeModel(recipe, arguments.model, {.on_note = note});
@@ -61,10 +59,8 @@ void Run(ReinforceArguments arguments, const Teller& note) {
   TellOfNoRun(arguments.out, arguments.resume);
   CatchInterrupts();
   const ReinforceResult result = [&] {
-    ReinforceView view(recipe.rl.steps);
-    ReinforceCallbacks callbacks = view.Callbacks();
-    callbacks.on_note = note;
-    return Reinforce(recipe, arguments.model, arguments.out, arguments.resume, callbacks);
+    ReinforceView view(recipe.rl.steps, note);
+    return Reinforce(recipe, arguments.model, arguments.out, arguments.resume, view.Callbacks());
   }();
   Json json{
       {"run", arguments.out}, {"checkpoint", result.checkpoint}, {"finished", result.finished}};

@@ -152,6 +152,7 @@ void Run(const RunArguments& arguments) {
     if (std::holds_alternative<PretrainRecipe>(stage.recipe) && !stage.head.data.empty())
       RequirePrepared(stage.head.data.front(), kTrainShard);
   }
+  TellOfNoRun(arguments.out, /*resume=*/false);
   CatchInterrupts();
   const StageListResult result = [&] {
     // With --json stdout holds one object and nothing else.

@@ -59,10 +59,9 @@ void Run(const SampleArguments& arguments) {
   TellOfNoRun(arguments.out, arguments.resume);
   CatchInterrupts();
   const SampleResult result = [&] {
-    SampleView view;
-    SampleCallbacks callbacks = view.Callbacks();
-    callbacks.on_note = NoteWithFlags(NamesBeside(arguments));
-    return SampleAnswers(recipe, arguments.model, arguments.out, arguments.resume, callbacks);
+    SampleView view(NoteWithFlags(NamesBeside(arguments)));
+    return SampleAnswers(recipe, arguments.model, arguments.out, arguments.resume,
+                         view.Callbacks());
   }();
   Json json{{"run", arguments.out}, {"finished", result.finished}};
   if (result.finished) {

@@ -140,8 +140,8 @@ void Check(const CheckOptions& options) {
     right += scores[i].correct && !all[i]->answer.empty();
     constexpr int64_t kShown = 10;
     if (scores[i].correct || all[i]->answer.empty() || own - right > kShown) continue;
-    const std::string worth =
-        scores[i].failed ? "could not be scored" : fmt::format("is worth {}", scores[i].value);
+    const std::string worth = scores[i].failed ? "could not be scored"
+                                               : fmt::format("is worth {}, not 1", scores[i].value);
     Note(fmt::format("{}: its own answer '{}' {}: {}", all[i]->where,
                      all[i]->answer.substr(0, all[i]->answer.find('\n')), worth, scores[i].why));
   }

@@ -6,6 +6,7 @@
 #include "app/output.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoint/run_directory.h"
 
 namespace darkhorse {
 namespace {
@@ -27,8 +28,17 @@ void NoteUnread(const CorpusReport& report) {
 
 void RequirePrepared(const std::string& data, const std::string& shard) {
   std::error_code error;
-  if (!FileExists(data) || FileExists(data + "/" + shard)) return;
+  if (FileExists(data + "/" + shard)) return;
+  if (!FileExists(data))
+    Fail("{}: no such folder; name one that `darkhorse data prepare` wrote", data);
   const bool folder = std::filesystem::is_directory(data, error);
+  const std::filesystem::path path(data);
+  if (!folder && path.extension() == ".bin")
+    Fail("{}: is a file of a folder of token shards; name the folder, {}", data,
+         path.has_parent_path() ? path.parent_path().string() : ".");
+  if (IsModelFolder(data))
+    Fail("{}: is a model, not a folder of token shards, which `darkhorse data prepare` writes",
+         data);
   Fail(
       "{}: {}; make token shards of the text first: darkhorse data prepare {} "
       "--tokenizer FILE --out FOLDER",

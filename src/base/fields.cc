@@ -7,10 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
-
+#include "base/ascii.h"
 #include "base/error.h"
+#include "base/toml.h"
 
 namespace darkhorse {
 namespace {
@@ -298,22 +297,40 @@ std::vector<std::string> FieldList::Names() const {
   return names;
 }
 
-static toml::table Parsed(std::string_view text, const std::string& name) {
+// The first line that heads a table with a name beyond ASCII; 0: none does.
+static int64_t LineOfForeignHeader(std::string_view text) {
+  int64_t number = 1;
+  for (size_t begin = 0; begin < text.size(); ++number) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = TrimAscii(text.substr(begin, end - begin));
+    begin = end + 1;
+    if (line.starts_with('[') &&
+        std::ranges::any_of(line.substr(0, line.find('#')), [](char c) { return (c & 0x80) != 0; }))
+      return number;
+  }
+  return 0;
+}
+
+toml::table ParsedToml(std::string_view text, const std::string& name) {
   try {
     return toml::parse(text);
   } catch (const toml::parse_error& error) {
     FailUsage("{}:{}: not TOML: {}", name, error.source().begin.line, error.description());
+  } catch (const TomlAssertion&) {
+    const int64_t line = LineOfForeignHeader(text);
+    FailUsage("{}:{} not TOML: a name without quotes has letters of ASCII, digits, - and _ alone",
+              name, line > 0 ? fmt::format("{}:", line) : "");
   }
 }
 
 void ParseToml(std::string_view text, const std::string& name, const FieldList& fields,
                FieldPlaces* places) {
-  AssignToml(Parsed(text, name), "", name, fields, places);
+  AssignToml(ParsedToml(text, name), "", name, fields, places);
 }
 
 std::vector<std::string> TomlKeys(std::string_view text, const std::string& name) {
   std::vector<std::string> keys;
-  for (const auto& [key, value] : Parsed(text, name)) keys.emplace_back(key.str());
+  for (const auto& [key, value] : ParsedToml(text, name)) keys.emplace_back(key.str());
   return keys;
 }
 

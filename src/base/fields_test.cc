@@ -146,6 +146,16 @@ TEST(Fields, WhatIsNotUtf8IsRefusedByName) {
   }
 }
 
+// toml++ ends the program with an assertion there.
+TEST(Fields, TomlNamesBeyondAsciiAreRefused) {
+  const std::string why =
+      " not TOML: a name without quotes has letters of ASCII, digits, - and _ alone";
+  for (const char* header : {"[é]", "[[训练]]", "[ é]"}) {
+    const std::string text = "# é\na = 1\n" + std::string(header) + "\n";
+    EXPECT_EQ(MessageOf([&] { TomlKeys(text, "f"); }), "f:3:" + why) << header;
+  }
+}
+
 TEST(Fields, TomlKeysAreThoseOfTheTopLevel) {
   EXPECT_EQ(TomlKeys("count = 1\n[inner]\nwidth = 2\n[inner.deep]\nx = 1\n", "r.toml"),
             (std::vector<std::string>{"count", "inner"}));

@@ -1,22 +1,13 @@
 #include "base/toml_tables.h"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 
 #include "base/ascii.h"
 #include "base/error.h"
+#include "base/toml.h"
 
 namespace darkhorse {
 namespace {
-
-toml::table Parsed(std::string_view text, const std::string& name) {
-  try {
-    return toml::parse(text);
-  } catch (const toml::parse_error& error) {
-    FailUsage("{}:{}: {}", name, error.source().begin.line, error.description());
-  }
-}
 
 // Of a line that heads a table: what stands between the brackets, with as many of them as the
 // header has; else 0 of them.
@@ -90,7 +81,7 @@ class Strings {
 }  // namespace
 
 TomlParts SplitTables(std::string_view text, const std::string& name, const std::string& array) {
-  const toml::table whole = Parsed(text, name);
+  const toml::table whole = ParsedToml(text, name);
   const toml::node* node = whole.get(array);
   if (node && !node->is_array_of_tables())
     FailUsage("{}: {} is no list of tables; head each with [[{}]]", name, array, array);
@@ -127,7 +118,7 @@ TomlParts SplitTables(std::string_view text, const std::string& name, const std:
 }
 
 std::string TomlText(std::string_view text, const std::string& name, const std::string& key) {
-  const toml::table table = Parsed(text, name);
+  const toml::table table = ParsedToml(text, name);
   const toml::node* node = table.get(key);
   if (!node) return "";
   if (!node->is_string())

@@ -108,8 +108,11 @@ constexpr char kModelFiles[] = "config.json, model.safetensors and tokenizer.jso
       !newest.empty() && !run.empty())
     Fail("{}: no such checkpoint; the newest of {} is {}", directory, run.string(), newest);
   // "Qwen/Qwen2.5-0.5B"
-  const bool of_a_hub = std::ranges::count(directory, '/') == 1 && directory.front() != '/' &&
-                        directory.front() != '.' && !FileExists(parent.string());
+  const bool of_a_hub = directory.starts_with("hf.co/") ||
+                        directory.starts_with("huggingface.co/") ||
+                        directory.starts_with("https://") ||
+                        (std::ranges::count(directory, '/') == 1 && directory.front() != '/' &&
+                         directory.front() != '.' && !FileExists(parent.string()));
   if (of_a_hub)
     Fail(
         "{}: no such folder, and nothing is downloaded; fetch the model and name its folder, which "
@@ -417,6 +420,11 @@ void RequireCheckpoint(const std::string& directory) {
   if (IsModelFolder(directory)) return;
   if (!FileExists(directory)) FailNoDirectory(directory);
   if (!fs::is_directory(directory)) Fail("{}: is a file; name a checkpoint's directory", directory);
+  const std::string parent = fs::path(directory).parent_path().string();
+  if (fs::path(directory).filename() == "checkpoints" && !parent.empty()) {
+    if (const std::string newest = NewestCheckpoint(parent); !newest.empty())
+      Fail("{}: holds checkpoints; the newest is {}", directory, newest);
+  }
   if (const std::string newest = NewestCheckpoint(directory); !newest.empty())
     Fail("{}: is a run, not a checkpoint; its newest checkpoint is {}", directory, newest);
   Fail("{}: holds no config.json; name a folder that holds {}", directory, kModelFiles);

@@ -48,6 +48,18 @@ TEST(RequireCheckpointTest, NamesTheCheckpointThatWasWrittenLast) {
             file + ": is a file; name a checkpoint's directory");
 }
 
+TEST(RequireCheckpointTest, OfTheFolderOfCheckpointsNamesTheNewest) {
+  const ScratchDirectory dir;
+  for (const int step : {3, 5}) {
+    const std::string checkpoint = StepDirectory(dir / "run", step);
+    MakeDirectories(checkpoint);
+    WriteFileAtomically(checkpoint + "/config.json", "{}");
+  }
+  EXPECT_EQ(MessageOf([&] { RequireCheckpoint(dir / "run/checkpoints"); }),
+            dir / "run/checkpoints" + ": holds checkpoints; the newest is " +
+                StepDirectory(dir / "run", 5));
+}
+
 TEST(RequireCheckpointTest, OfADirectoryThatIsNotThereNamesThoseBesideIt) {
   const ScratchDirectory dir;
   const auto refusal = [](const std::string& path) {

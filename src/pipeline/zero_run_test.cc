@@ -432,7 +432,9 @@ TEST_F(ZeroRunTest, SamplesThatCouldNotBeScoredAreCountedAndTold) {
   EXPECT_EQ(base[0]["problems"], 5);
   EXPECT_EQ(base[0]["reward_program_failures"], 5);  // of ten
   EXPECT_EQ(told.samples, 5);
-  EXPECT_EQ(told.last, "the reward program wrote a line that is not JSON: garbage");
+  EXPECT_EQ(told.last,
+            "the reward program wrote a line that is not JSON (messages belong on standard error): "
+            "garbage");
   EXPECT_EQ(ReadFile(*scratch_ / "failing/base.json"), base.dump());
 }
 

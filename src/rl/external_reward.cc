@@ -60,11 +60,16 @@ std::string ParseReply(std::string_view line, size_t id, Reply& reply) {
   std::optional<Json> parsed = TryParseJson<Json>(line, &why);
   if (!parsed) {
     return why.ends_with("appears twice") ? "wrote a line in which " + why
-                                          : "wrote a line that is not JSON";
+                                          : "wrote a line that is not JSON (messages belong on "
+                                            "standard error)";
   }
   const Json& json = *parsed;
   if (!json.is_object()) return "wrote a line that is not a JSON object";
-  if (json.value("id", Json()) != Json(id)) return fmt::format("answered without \"id\": {}", id);
+  if (json.value("id", Json()) != Json(id)) {
+    return json.contains("id") ? fmt::format("answered \"id\": {}, where the number {} was asked",
+                                             json["id"].dump(), id)
+                               : fmt::format("answered without \"id\": {}", id);
+  }
   if (!json.contains("score")) return "answered without a \"score\"";
   const Json& number = json["score"];
   const auto worth = number.is_number() ? ScoreOf(number.get<double>()) : std::nullopt;
@@ -74,6 +79,9 @@ std::string ParseReply(std::string_view line, size_t id, Reply& reply) {
   if (!parts.is_object()) return "gave \"parts\" that are not an object of numbers";
   for (const auto& [name, value] : parts.items()) {
     if (!value.is_number()) return "gave \"parts\" that are not an object of numbers";
+    const double part = value.get<double>();
+    if (name == "format" && !(part >= 0 && part <= 1))
+      return "gave a part \"format\" that is not from 0 to 1";
     score.parts.emplace_back(name, value.get<double>());
   }
   const Json answer = json.value("answer", Json());

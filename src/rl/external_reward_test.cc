@@ -110,6 +110,18 @@ TEST_F(ExternalRewardTest, MayGiveAReason) {
   ExpectFailure(scores[6], "gave a \"why\" that is not a string");
 }
 
+TEST_F(ExternalRewardTest, WhatItSaysBesideTheScoreIsChecked) {
+  ExternalReward reward(Python("    print(c.replace('ID', str(request['id'])), flush=True)\n"),
+                        {.seconds = kPatience});
+  const auto scores = reward.ScoreAll(
+      Requests({R"({"id": ID, "score": 1, "parts": {"format": 2}})", R"({"id": "ID", "score": 1})",
+                R"({"id": ID, "score": 1, "parts": {"size": 2}})", "scoring ID"}));
+  ExpectFailure(scores[0], "gave a part \"format\" that is not from 0 to 1");
+  ExpectFailure(scores[1], "answered \"id\": \"1\", where the number 1 was asked");
+  EXPECT_EQ(scores[2].value, 1);
+  ExpectFailure(scores[3], "not JSON (messages belong on standard error)");
+}
+
 TEST_F(ExternalRewardTest, SumsThatRoundAreFullMarks) {
   const std::vector<std::pair<std::string, std::optional<double>>> cases = {
       {"sum([0.1] * 10)", 1},
@@ -194,8 +206,9 @@ TEST_F(ExternalRewardTest, AnswersToAWrongIdAreShownWhenTimeIsUp) {
   ExternalReward reward(Python("    print('{\"id\": 0, \"score\": 1}', flush=True)\n"),
                         {.processes = 1, .seconds = 1, .seconds_name = "the.time"});
   EXPECT_EQ(reward.ScoreAll(Requests({"first"}))[0].value, 1);
-  ExpectFailure(reward.ScoreAll(Requests({"second"}))[0],
-                "within 1 s (the.time): {\"id\": 0, \"score\": 1}");
+  ExpectFailure(
+      reward.ScoreAll(Requests({"second"}))[0],
+      "within 1 s, which the.time may raise on a busy machine: {\"id\": 0, \"score\": 1}");
 }
 
 // What a program says beside its answers is charged to no sample, whenever it arrives.
@@ -229,14 +242,14 @@ TEST_F(ExternalRewardTest, AnyLanguageAndAnyBytes) {
 TEST_F(ExternalRewardTest, NonsenseCostsThatSampleOnlyAndIsShown) {
   ExpectCostsThatSampleOnly(
       {
-          {"print('Traceback?', flush=True)", "not JSON: Traceback?"},
+          {"print('Traceback?', flush=True)", "standard error): Traceback?"},
           {"print('[1]', flush=True)", "not a JSON object: [1]"},
-          {"reply(float('nan'))", "not JSON: {\"id\": "},
+          {"reply(float('nan'))", "standard error): {\"id\": "},
           {"reply(1.5)", "not a number from 0 to 1"},
           {"reply(-0.1)", "not a number from 0 to 1"},
           {"reply('1')", "not a number from 0 to 1"},
           {"print('{\"id\": %d, \"score\": 1e999}' % request['id'], flush=True)", "not JSON"},
-          {"print('{\"id\": 99, \"score\": 1}', flush=True)", "without \"id\""},
+          {"print('{\"id\": 99, \"score\": 1}', flush=True)", "where the number"},
           {"print('{\"id\": %d}' % request['id'], flush=True)", "without a \"score\""},
           {"print('x' * 100000, end='', flush=True)", "bytes without an end of line: xxx"},
           {"print('[' * 60000, flush=True)", "not JSON"},

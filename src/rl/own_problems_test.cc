@@ -139,7 +139,9 @@ TEST_F(OwnProblemsTest, FaultsAreCountedOnceAndKeepTheLastLine) {
     EXPECT_EQ(scores[i].value, !answers[i].problem->prompt.ends_with("7+1\n")) << scores[i].why;
   const ScoringFaults faults = environment->TakeFaults();
   EXPECT_EQ(faults.samples, broken);
-  EXPECT_EQ(faults.last, "the reward program wrote a line that is not JSON: garbage");
+  EXPECT_EQ(faults.last,
+            "the reward program wrote a line that is not JSON (messages belong on standard error): "
+            "garbage");
   EXPECT_EQ(environment->TakeFaults().samples, 0);
 }
 
@@ -246,7 +248,8 @@ TEST_F(OwnProblemsTest, TheTrialNamesTheFirstRowWhoseOwnAnswerIsNotRight) {
   EXPECT_NE(failed.find("cannot score the reference answer of " + scratch_ / "rows.jsonl:2"),
             std::string::npos)
       << failed;
-  EXPECT_NE(failed.find("(the reward program wrote a line that is not JSON: garbage)"),
+  EXPECT_NE(failed.find("(the reward program wrote a line that is not JSON (messages belong on "
+                        "standard error): garbage)"),
             std::string::npos)
       << failed;
 }

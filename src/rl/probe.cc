@@ -120,7 +120,7 @@ double RunSeconds(const ReinforceRecipe& recipe, const ModelCost& cost, const Te
          Count(rl.steps) * trained / report.training_flops_per_second;
 }
 
-void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
+void DiagnosePart(const ReinforceRecipe& recipe, bool unscored, PartProbe* part) {
   const ReinforceOptions& rl = recipe.rl;
   const TaskEvaluation& e = part->evaluation;
   const bool silent = part->signal_groups == 0;
@@ -132,7 +132,10 @@ void DiagnosePart(const ReinforceRecipe& recipe, PartProbe* part) {
     part->cause = std::move(cause);
     part->cure = std::move(cure);
   };
-  if (e.truncated_rate > 0.5) {
+  if (silent && unscored) {
+    say("samples could not be scored, and the others of their groups are all alike",
+        "mend the reward program");
+  } else if (e.truncated_rate > 0.5) {
     say("most completions are cut off",
         fmt::format("raise rl.max_tokens (now {}; the model's context is the limit), or pretrain "
                     "longer, so that the model learns to end",
@@ -187,7 +190,7 @@ void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report) {
   // Parts in the same trouble share a line.
   std::vector<std::pair<const PartProbe*, std::string>> lines;
   for (PartProbe& part : report->parts) {
-    DiagnosePart(recipe, &part);
+    DiagnosePart(recipe, report->faults.samples > 0, &part);
     if (part.cause.empty()) continue;
     const auto same = std::ranges::find_if(lines, [&](const auto& line) {
       return line.first->cause == part.cause && line.first->cure == part.cure;
@@ -209,6 +212,11 @@ void Diagnose(const ReinforceRecipe& recipe, ProbeReport* report) {
     }
   }
   if (report->hopeless) report->findings.push_back("nothing to learn from: " + all);
+  if (report->faults.samples > 0) {
+    report->findings.push_back(fmt::format("{} could not be scored; the last: {}",
+                                           Counted(report->faults.samples, "sample"),
+                                           report->faults.last));
+  }
 }
 
 int64_t ReinforceMemory(const ReinforceRecipe& recipe, const ModelConfig& config,
@@ -270,6 +278,8 @@ ProbeReport Probe(const ReinforceRecipe& recipe, TrainedModel& trained,
         Measure(rl, mixture[part], {problems.begin() + begin, problems.begin() + end},
                 {samples.begin() + begin * rl.group_size, samples.begin() + end * rl.group_size}));
   }
+  report.scoring_can_fail = environment.CanFail();
+  report.faults = environment.TakeFaults();  // they count for nothing of the run
   Diagnose(recipe, &report);
   Typical typical = TypicalOf(report.parts);
   const ModelCost& cost = trained.model().cost();
@@ -326,6 +336,7 @@ nlohmann::ordered_json ToJson(const ProbeReport& report) {
             {"seconds_longest", report.seconds_longest},
             {"memory_bytes", report.memory_bytes},
             {"parts", Json::array()}};
+  if (report.scoring_can_fail) json["reward_program_failures"] = report.faults.samples;
   for (const PartProbe& part : report.parts) {
     const TaskEvaluation& e = part.evaluation;
     json["parts"].push_back({{"name", part.name},

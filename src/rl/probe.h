@@ -29,7 +29,9 @@ struct PartProbe {
 
 struct ProbeReport {
   std::vector<PartProbe> parts;
-  bool hopeless = false;              // no group of any part has a signal
+  bool hopeless = false;  // no group of any part has a signal
+  bool scoring_can_fail = false;
+  ScoringFaults faults;               // of the samples
   std::vector<std::string> findings;  // one line each: what stands in the way and what to change
   double tokens_per_second = 0;       // generated and scored
   double training_flops_per_second = 0;

@@ -181,5 +181,26 @@ TEST(ProbeTest, EachNumberStandsInItsOwnPlace) {
             R"("truncated_rate":0.25,"mean_length":31.0,"signal_groups":7,"format_rate":0.75}]})");
 }
 
+// Else a program that fails on wrong answers would look like problems that are too hard.
+TEST(ProbeTest, WhatCouldNotBeScoredIsTheCause) {
+  ProbeReport report;
+  report.parts = {Part("a", 0.4, 0.8, 1, 0, 0)};
+  report.scoring_can_fail = true;
+  report.faults = {.samples = 36, .last = "the reward program ended"};
+  Diagnose(ReinforceRecipe(), &report);
+  EXPECT_EQ(report.findings,
+            (std::vector<std::string>{
+                "nothing to learn from: a: samples could not be scored, and the others of their "
+                "groups are all alike; mend the reward program",
+                "36 samples could not be scored; the last: the reward program ended"}));
+  EXPECT_EQ(ToJson(report)["reward_program_failures"], 36);
+  report.parts[0].signal_groups = 3;
+  report.findings.clear();
+  Diagnose(ReinforceRecipe(), &report);
+  EXPECT_FALSE(report.hopeless);
+  EXPECT_EQ(report.findings.back(),
+            "36 samples could not be scored; the last: the reward program ended");
+}
+
 }  // namespace
 }  // namespace darkhorse

@@ -108,11 +108,6 @@ void ReinforcementRun::Begin() {
   if (recipe_.probe.problems > 0 && by_rewards) {
     probe = learner_->Probe(callbacks_.stop);
     for (const std::string& line : DescribeProbe(*probe)) Note(line);
-    // They count for nothing of the run.
-    const ScoringFaults faults = environment_->TakeFaults();
-    if (faults.samples > 0)
-      Note(fmt::format("probe: {} could not be scored; the last: {}",
-                       Counted(faults.samples, "sample"), faults.last));
     if (probe->hopeless && recipe_.probe.stop_if_hopeless)
       Fail("{} (probe.stop_if_hopeless = false begins all the same)", probe->findings.front());
   }

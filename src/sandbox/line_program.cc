@@ -290,9 +290,10 @@ bool LineProgram::Judge(Copy& copy, const LineJudge& judge, Reply* reply) {
     reply->failure = info.si_pid == copy.pid ? DescribeExit(info) : "closed its output";
     reply->line = copy.reply;
   } else if (SteadySeconds() >= copy.deadline) {
-    reply->failure =
-        fmt::format("gave no answer within {} s{}", limits_.seconds,
-                    limits_.seconds_name.empty() ? "" : " (" + limits_.seconds_name + ")");
+    reply->failure = fmt::format("gave no answer within {} s{}", limits_.seconds,
+                                 limits_.seconds_name.empty() ? ""
+                                                              : ", which " + limits_.seconds_name +
+                                                                    " may raise on a busy machine");
     reply->late = true;
     reply->line = copy.stray;  // it may have answered another question
   } else {

@@ -141,7 +141,8 @@ TEST_F(LineProgramTest, StrayLinesAreNoAnswerAndTheLastIsShownWhenTimeIsUp) {
   EXPECT_EQ(Ask(late, {"a"})[0], "gave no answer within 0.5 s: no last");
   limits.seconds_name = "the.time";
   LineProgram named(Python("    time.sleep(600)\n"), limits);
-  EXPECT_EQ(Ask(named, {"a"})[0], "gave no answer within 0.5 s (the.time)");
+  EXPECT_EQ(Ask(named, {"a"})[0],
+            "gave no answer within 0.5 s, which the.time may raise on a busy machine");
 }
 
 TEST_F(LineProgramTest, NonsenseIsShown) {

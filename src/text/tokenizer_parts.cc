@@ -329,7 +329,8 @@ std::string NameOfCut(const json& root, const std::string& name) {
   }
   Fail(
       "{}: cuts text into words in a way that llama.cpp has no name for (it has, of those known "
-      "here, {}); a tokenizer of this program's can be trained with the pattern of qwen2, '{}'",
+      "here, {}); train a tokenizer with the pattern of qwen2, '{}', and the model anew on its "
+      "tokens",
       name, fmt::join(known, ", "), Llama3Pattern(R"(\p{N})"));
 }
 

@@ -132,10 +132,10 @@ PretrainResult Pretrain(PretrainRecipe recipe, const std::string& data, const st
                      latest->directory));
   } else {
     RequireNoStepsBeyond(run, options.checkpoint_every);
-    if (const std::string told = ToldOfNoCheckpoint(run); resume && !told.empty()) note(told);
     const std::vector<StepsField> may_grow = {{"train.steps"}};
     CheckRecipe(run, ToToml(recipe), /*goes_on=*/false, written,
                 resume ? may_grow : std::vector<StepsField>{});
+    if (const std::string told = ToldOfNoCheckpoint(run); resume && !told.empty()) note(told);
     RecordRecipe(run, ToToml(recipe));
     RecordInputs(run, inputs, /*goes_on=*/false);
     TruncateJsonLines(metrics_path, 0);

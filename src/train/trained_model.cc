@@ -63,7 +63,7 @@ void RequireTrainingMemory(const ModelConfig& config, const TrainingNeed& need) 
   }
   // What takes most is what is worth lowering.
   std::string cure = "lower micro_batch_tokens";
-  if (state > activations) {
+  if (state > activations || state > static_cast<double>(PhysicalMemoryBytes())) {
     cure = config.n_routed_experts > 0
                ? "lower vocab_size, hidden_size, num_hidden_layers, n_routed_experts or "
                  "moe_intermediate_size"

@@ -43,7 +43,7 @@ void Check(const WindowOptions& options, int64_t tokens, int64_t context) {
     FailUsage("the window is {} tokens; it must be at most the model's context of {}", window,
               context);
   if (window > tokens)
-    FailUsage("the window is {} tokens, but the text has only {}; take a shorter one", window,
+    FailUsage("the window is {} tokens, but the text has only {}; take a shorter window", window,
               tokens);
 }
 

@@ -129,7 +129,8 @@ TEST_F(WindowLossTest, AWindowThatCannotBeIsRefused) {
   EXPECT_EQ(message(4201),
             "the window is 4201 tokens; it must be at most the model's context of 4200");
   tokens_.resize(30);
-  EXPECT_EQ(message(31), "the window is 31 tokens, but the text has only 30; take a shorter one");
+  EXPECT_EQ(message(31),
+            "the window is 31 tokens, but the text has only 30; take a shorter window");
 }
 
 }  // namespace
