@@ -12,6 +12,7 @@
 #include "app/problem_flags.h"
 #include "app/recipes.h"
 #include "app/unread.h"
+#include "base/file.h"
 #include "base/format.h"
 #include "base/interrupt.h"
 #include "base/utf8.h"
@@ -149,8 +150,10 @@ void Run(const RunArguments& arguments) {
   const StagesRecipe recipe =
       ReadRunRecipe(given, [&](ProblemsOptions* problems) { arguments.problems.Apply(problems); });
   for (const StageRecipe& stage : recipe.stages) {
-    if (std::holds_alternative<PretrainRecipe>(stage.recipe) && !stage.head.data.empty())
-      RequirePrepared(stage.head.data.front(), kTrainShard);
+    const bool pretrains = std::holds_alternative<PretrainRecipe>(stage.recipe);
+    for (const std::string& data : stage.head.data) {
+      if (pretrains && FileExists(data)) RequirePrepared(data, kTrainShard);
+    }
   }
   TellOfNoRun(arguments.out, /*resume=*/false);
   CatchInterrupts();

@@ -259,6 +259,7 @@ class StageRun {
     if (!recipe_.model.empty() && !FileExists(recipe_.model))
       Fail("model is {}, and there is no such file or folder", recipe_.model);
     for (const StageRecipe& stage : recipe_.stages) {
+      if (IsReplaced(stage)) continue;
       require(stage, "from", stage.head.from);
       require(stage, "teacher", stage.head.teacher);
       for (const std::string& data : stage.head.data) require(stage, "data", data);

@@ -221,6 +221,15 @@ TEST_F(StageListTest, PretrainingTakesPreparedData) {
   EXPECT_TRUE(Run(List("seed = 5\n" + text + reinforced), "prepared").finished);
   EXPECT_EQ(told_.find("of which the corpus has nothing"), std::string::npos) << told_;
   EXPECT_FALSE(FileExists(*scratch_ / "prepared/data"));
+  // It is missed before anything is done, but not where a model takes the stage's place.
+  const auto absent = [&](const std::string& model) {
+    return List("seed = 5\n" + model + "[[stage]]\nkind = \"pretrain\"\ndata = [\"./absent\"]\n" +
+                reinforced);
+  };
+  EXPECT_TRUE(Says(MessageOf([&] { Run(absent(""), "none"); }),
+                   "stage pretrain: data is ./absent, and there is no such file or folder"));
+  const std::string base = *scratch_ / "prepared/base/checkpoints/step-00000004";
+  EXPECT_TRUE(Run(absent("model = \"" + base + "\"\n"), "given").finished);
   EXPECT_FALSE(FileExists(*scratch_ / "prepared/tokenizer.json"));
   const std::string weights = "/base/checkpoints/step-00000004/model.safetensors";
   EXPECT_TRUE(ReadFile(*scratch_ / "prepared" + weights) ==
