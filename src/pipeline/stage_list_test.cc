@@ -229,7 +229,7 @@ TEST_F(StageListTest, PretrainingTakesPreparedData) {
   EXPECT_TRUE(Says(MessageOf([&] { Run(absent(""), "none"); }),
                    "stage pretrain: data is ./absent, and there is no such file or folder"));
   const std::string base = *scratch_ / "prepared/base/checkpoints/step-00000004";
-  EXPECT_TRUE(Run(absent("model = \"" + base + "\"\n"), "given").finished);
+  EXPECT_TRUE(Run(absent("model = \"" + base + "\"\n"), "replaced").finished);
   EXPECT_FALSE(FileExists(*scratch_ / "prepared/tokenizer.json"));
   const std::string weights = "/base/checkpoints/step-00000004/model.safetensors";
   EXPECT_TRUE(ReadFile(*scratch_ / "prepared" + weights) ==
