@@ -267,6 +267,9 @@ TEST_F(ExportTest, ShardsHoldTheSame) {
     EXPECT_LE(text.size(), 100'000u + 10'000u);  // the header besides
   }
   EXPECT_GT(count, 1);
+  // Numbered from one, as readers that count expect.
+  for (int64_t i = 1; i <= count; ++i)
+    EXPECT_TRUE(files.contains(fmt::format("model-{:05}-of-{:05}.safetensors", i, count))) << i;
   EXPECT_EQ(
       index["metadata"]["total_size"], 4 * [&] {
         int64_t numbers = 0;

@@ -176,6 +176,18 @@ TEST(TemplateSandbox, NothingButTheTables) {
   EXPECT_EQ(Fault("{{ self }}{{ cycler }}{{ lipsum }}"), "rendered: ");
 }
 
+TEST(Template, DictsAreSortedByWhatIsAsked) {
+  const auto rendered = [](const std::string& arguments) {
+    const std::string source = "{{ {'b': 1, 'a': 3, 'c': 2} | dictsort" + arguments + " }}";
+    return ChatTemplate::Parse(source, "t").Render(ordered_json::array()).bytes();
+  };
+  const std::string by_key = "[('a', 3), ('b', 1), ('c', 2)]";
+  EXPECT_EQ(rendered(""), by_key);
+  EXPECT_EQ(rendered("(by='key')"), by_key);
+  EXPECT_EQ(rendered("(by='value')"), "[('b', 1), ('c', 2), ('a', 3)]");
+  EXPECT_EQ(rendered("(reverse=true)"), "[('c', 2), ('b', 1), ('a', 3)]");
+}
+
 TEST(Template, IsRenderedTwiceAlike) {
   const auto chat = ChatTemplate::Parse(
       "{% set ns = namespace(l=[]) %}{{ ns.l.append(1) }}{{ ns.l }}{{ messages[0].l.append(2) }}",
