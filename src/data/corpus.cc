@@ -282,7 +282,7 @@ std::string CorpusReader::TooLong() const {
 void CorpusReader::Malformed(int64_t line, const std::string& why) {
   const std::string named = fmt::format("{}:{}: {}", path_, line, why);
   if (options_.strict)
-    Fail("{} (strict: mend or remove the line, or drop strict to skip it)", named);
+    Fail("{} (mend or remove the line; reading that is not strict skips it)", named);
   ++report_.malformed;
   if (report_.first_malformed.size() < CorpusReport::kMaxNamed) {
     report_.first_malformed.push_back(named);

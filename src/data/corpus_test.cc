@@ -286,8 +286,8 @@ TEST(Corpus, OverlongDocumentsAreSkippedOrNamed) {
   const std::string lines = folder.Write("f.jsonl", good + full.substr(0, 10) + full);
   EXPECT_EQ(MessageOf([&] { ReadAll(lines, options); }),
             lines +
-                ":2: longer than max_document_bytes = 20; raise it (strict: mend or remove the "
-                "line, or drop strict to skip it)");
+                ":2: longer than max_document_bytes = 20; raise it (mend or remove the line; "
+                "reading that is not strict skips it)");
 }
 
 TEST(Corpus, JsonFilesHoldAnArrayOrValuesInARow) {
